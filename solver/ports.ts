@@ -1,0 +1,187 @@
+import type { Digest } from "../src/core/digest.ts";
+import type { ImageConfig } from "../src/core/oci.ts";
+import type { Platform } from "../src/core/platform.ts";
+import type { SnapshotId } from "../src/store/model.ts";
+
+/*
+ * What the solver asks of the world. Implementations live in solver/snapshot, solver/runtime and solver/sources;
+ * tests put fakes here and nowhere else.
+ */
+
+/** A file tree as a stack of snapshots, lowest first. An empty list is the empty tree. Plain data. */
+export type Stack = readonly SnapshotId[];
+
+/** How the runtime makes a tree visible. Host paths; `lowers` are topmost first, as overlayfs takes them. */
+export type TreeMount =
+  | { readonly kind: "overlay"; readonly upper: string; readonly work: string; readonly lowers: readonly string[] }
+  /** Read-only: nothing can be written, not even to a scratch layer. */
+  | { readonly kind: "overlay-ro"; readonly lowers: readonly string[] }
+  | { readonly kind: "directory"; readonly path: string; readonly mode: "ro" | "rw" };
+
+/** A layer being written on top of a stack. Disposing it before `commit` deletes it; afterwards disposing does nothing. */
+export interface ActiveSnapshot extends AsyncDisposable {
+  /**
+   * Host directories that make up the tree, topmost first; the first one is where writes go. Overlay: the upper
+   * directory, then the lowers, with whiteouts and opaque marks between them. Copying snapshotters: one full tree.
+   */
+  readonly directories: readonly string[];
+  readonly mount: TreeMount;
+  /** Makes the files permanent under a new id and returns it. Writes no row: that is one transaction with the record. */
+  commit(signal: AbortSignal): Promise<SnapshotId>;
+}
+
+/**
+ * Keeps snapshots. `prepare`, `view` and `pathOf` need present snapshots: whoever calls has materialised the stack.
+ */
+export interface Snapshotter {
+  readonly kind: "overlay" | "native" | "btrfs";
+  /** Where an overlay mark lives: `trusted.overlay.opaque` for root, `user.overlay.opaque` in a user namespace. */
+  readonly marks: "trusted" | "user";
+  prepare(stack: Stack, signal: AbortSignal): Promise<ActiveSnapshot>;
+  /** A read-only look at a tree. Disposing releases whatever it took to make it (nothing, for overlay). */
+  view(
+    stack: Stack,
+    signal: AbortSignal,
+  ): Promise<{ readonly directories: readonly string[]; readonly mount: TreeMount } & AsyncDisposable>;
+  /** Directory that holds the snapshot's own difference in overlay form; what layers are packed from. */
+  pathOf(id: SnapshotId): string;
+  /** An empty directory that becomes the snapshot `id` on `commit`: for layers that arrive as tars. */
+  receive(
+    id: SnapshotId,
+    signal: AbortSignal,
+  ): Promise<{ readonly directory: string; commit(): Promise<void> } & AsyncDisposable>;
+  remove(id: SnapshotId): Promise<void>;
+  /** Bytes on disk. */
+  usage(id: SnapshotId, signal: AbortSignal): Promise<number>;
+}
+
+/** A mount of a running step besides its root. `target` is absolute inside the container and resolved there. */
+export type RunMount =
+  | { readonly kind: "bind"; readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" }
+  /** Part of a tree: `source` is resolved inside it, symlinks included, never outside. */
+  | {
+      readonly kind: "tree";
+      readonly tree: TreeMount;
+      readonly source: string;
+      readonly target: string;
+      readonly mode: "ro" | "rw";
+    }
+  | { readonly kind: "tmpfs"; readonly target: string; readonly sizeBytes: number | undefined }
+  /** A small file on a tmpfs of its own; the bytes reach the runtime by descriptor, never by disk or argument. */
+  | {
+      readonly kind: "secret";
+      readonly target: string;
+      readonly data: Uint8Array;
+      readonly permissions: number;
+      readonly uid: number;
+      readonly gid: number;
+    }
+  /** A Unix socket of the host's. */
+  | {
+      readonly kind: "socket";
+      readonly hostPath: string;
+      readonly target: string;
+      readonly permissions: number;
+      readonly uid: number;
+      readonly gid: number;
+    };
+
+/** Numeric identity of the process, resolved by the caller from the tree's own passwd and group files. */
+export interface RunUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly supplementary: readonly number[];
+  /** Set as HOME when the environment has none. */
+  readonly home: string;
+}
+
+export interface ResourceLimits {
+  readonly memoryBytes?: number;
+  /** Memory plus swap; -1 is unlimited swap. */
+  readonly memorySwapBytes?: number;
+  readonly cpuShares?: number;
+  readonly cpuPeriodUs?: number;
+  readonly cpuQuotaUs?: number;
+  readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
+}
+
+export interface RunRequest {
+  readonly root: TreeMount;
+  readonly mounts: readonly RunMount[];
+  readonly argv: readonly string[];
+  /** `NAME=value`. HOME is added when missing; nothing else is. */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: RunUser;
+  readonly hostname: string;
+  readonly network: "default" | "none" | "host";
+  readonly security: "sandbox" | "insecure";
+  readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
+  readonly shmSizeBytes: number | undefined;
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly limits: ResourceLimits;
+  readonly cgroupParent: string | undefined;
+  /** `pipes`: output goes to `onOutput`, input is empty. `inherit`: the caller's own terminal, for `kiln run`. */
+  readonly stdio:
+    | { readonly kind: "pipes"; onOutput(stream: "stdout" | "stderr", chunk: Uint8Array): void }
+    | { readonly kind: "inherit" };
+}
+
+export interface RunResult {
+  /** As a shell reports it: 128 + signal when killed by one. */
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  readonly wallMs: number;
+  readonly cpuMs: number;
+  /** Of the whole container where a memory controller is there, else of its largest process. */
+  readonly peakMemoryBytes: number | undefined;
+}
+
+/**
+ * Runs one process in a sandbox and waits for it. Files left behind by mount points are removed and their parents'
+ * times restored before it returns. Aborting the signal kills every process inside before the promise rejects.
+ * @throws {BuildError} `runtime/failed` when the sandbox cannot be made, which is never the command's own status.
+ */
+export interface Runtime {
+  run(request: RunRequest, signal: AbortSignal): Promise<RunResult>;
+}
+
+/** Where images come from. */
+export interface ImageSource {
+  /**
+   * The platform's own manifest and config of a name. The store is asked first, the registry only for what it lacks
+   * (`default`), always (`pull`), or never (`local`).
+   */
+  resolve(
+    ref: string,
+    at: { readonly platform: Platform; readonly mode: "default" | "pull" | "local" },
+    signal: AbortSignal,
+  ): Promise<ResolvedImage>;
+  /** The image's stack; layers may still be absent. */
+  stack(image: { readonly ref: string; readonly manifest: Digest }, signal: AbortSignal): Promise<Stack>;
+  /** Downloads, verifies and unpacks what is absent, all layers at once; concurrent calls share the work. */
+  materialize(stack: Stack, signal: AbortSignal): Promise<void>;
+}
+
+export interface ResolvedImage {
+  /** Full reference, `docker.io/library/alpine:latest`. */
+  readonly ref: string;
+  readonly manifest: Digest;
+  readonly config: ImageConfig;
+}
+
+/** Bytes of a secret by id; `undefined` when the user gave none. Read when a step needs it, never kept. */
+export interface SecretSource {
+  get(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
+}
+
+/** Agent sockets by id; `undefined` when the user forwarded none. */
+export interface SshSource {
+  socket(id: string, signal: AbortSignal): Promise<string | undefined>;
+}
+
+/** The only clock the solver has. */
+export interface Clock {
+  nowMs(): number;
+}

@@ -1,0 +1,78 @@
+import { createHash, hash, type Hash } from "node:crypto";
+import { Transform, type TransformCallback } from "node:stream";
+import { BuildError } from "./errors.ts";
+
+declare const brand: unique symbol;
+
+/** `sha256:` and 64 lower-case hex digits. The only algorithm kiln writes or accepts. OCI image-spec, descriptor.md. */
+export type Digest = string & { readonly [brand]: "digest" };
+
+const PATTERN = /^sha256:[0-9a-f]{64}$/;
+
+export function isDigest(text: string): text is Digest {
+  return PATTERN.test(text);
+}
+
+/** @throws {BuildError} `digest/malformed`; `where` says what was being read, as in `manifest of "alpine"`. */
+export function parseDigest(text: string, where: string): Digest {
+  if (!isDigest(text)) {
+    throw new BuildError("digest/malformed", `Cannot read ${where}: ${JSON.stringify(text)} is not a sha256 digest`);
+  }
+  return text;
+}
+
+/** Of a whole value in memory: documents and keys, never layers. Strings count as UTF-8. */
+export function digestOf(data: string | Uint8Array): Digest {
+  return `sha256:${hash("sha256", data, "hex")}` as Digest;
+}
+
+/** The 64 hex digits, for file names. */
+export function hexOf(digest: Digest): string {
+  return digest.slice("sha256:".length);
+}
+
+/** Brands 64 hex digits that come from a hash this process made or from a file name written by `hexOf`. */
+export function digestFromHex(hex: string): Digest {
+  return parseDigest(`sha256:${hex}`, "a digest's hex digits");
+}
+
+/** A digest in the making: `update` as often as needed, `digest` once. */
+export class Digester {
+  readonly #hash: Hash = createHash("sha256");
+  #sizeBytes = 0;
+
+  update(chunk: Uint8Array | string): this {
+    this.#hash.update(chunk);
+    this.#sizeBytes += typeof chunk === "string" ? Buffer.byteLength(chunk) : chunk.byteLength;
+    return this;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  digest(): Digest {
+    return `sha256:${this.#hash.digest("hex")}` as Digest;
+  }
+}
+
+/** Passes bytes through unchanged and counts and digests them. Read `result()` once the stream has ended. */
+export class DigestStream extends Transform {
+  readonly #digester = new Digester();
+  #result: { readonly digest: Digest; readonly sizeBytes: number } | undefined;
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#digester.update(chunk);
+    done(undefined, chunk);
+  }
+
+  override _flush(done: TransformCallback): void {
+    this.#result = { digest: this.#digester.digest(), sizeBytes: this.#digester.sizeBytes };
+    done();
+  }
+
+  result(): { readonly digest: Digest; readonly sizeBytes: number } {
+    if (this.#result === undefined) throw new Error("DigestStream.result() before the stream ended");
+    return this.#result;
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Runs `work` over all items, at most `max` at a time, and returns the results in the order of the items.
+ * The first failure aborts the signal given to the others, waits for them to stop, and is thrown.
+ */
+export async function mapLimit<T, R>(
+  items: Iterable<T>,
+  max: number,
+  signal: AbortSignal,
+  work: (item: T, signal: AbortSignal, index: number) => Promise<R>,
+): Promise<R[]> {
+  signal.throwIfAborted();
+  const queue = [...items].entries();
+  const results: R[] = [];
+  const stop = new AbortController();
+  const inner = AbortSignal.any([signal, stop.signal]);
+  let failure: { readonly error: unknown } | undefined;
+  const lane = async (): Promise<void> => {
+    for (const [index, item] of queue) {
+      if (inner.aborted) return;
+      try {
+        results[index] = await work(item, inner, index);
+      } catch (error) {
+        failure ??= { error };
+        stop.abort(error);
+        return;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, max) }, lane));
+  if (failure !== undefined) throw failure.error;
+  signal.throwIfAborted();
+  return results;
+}
+
+/** A counted permit, handed out first come, first served. */
+export class Semaphore {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  /** Waits for a permit; disposing gives it back. @throws the signal's reason when aborted while waiting. */
+  async acquire(signal: AbortSignal): Promise<Disposable> {
+    signal.throwIfAborted();
+    if (this.#free > 0) {
+      this.#free -= 1;
+      return this.#permit();
+    }
+    await new Promise<void>((resolve, reject) => {
+      const granted = (): void => {
+        signal.removeEventListener("abort", aborted);
+        resolve();
+      };
+      const aborted = (): void => {
+        const at = this.#waiting.indexOf(granted);
+        if (at !== -1) this.#waiting.splice(at, 1);
+        reject(signal.reason);
+      };
+      this.#waiting.push(granted);
+      signal.addEventListener("abort", aborted, { once: true });
+    });
+    return this.#permit();
+  }
+
+  #permit(): Disposable {
+    let held = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!held) return;
+        held = false;
+        // Hand the permit straight to the next in line, so that nobody who comes later can overtake.
+        const next = this.#waiting.shift();
+        if (next === undefined) this.#free += 1;
+        else next();
+      },
+    };
+  }
+}
