@@ -1,22 +1,31 @@
 import { Graph as Digraph, alg } from "@dagrejs/graphlib";
 import type { Vertex } from "./vertex.ts";
 
-/** All vertices that the targets need, each once, inputs before their users. */
+/**
+ * All vertices that the targets need, each once, inputs before their users. Iterative, because a Dockerfile of ten
+ * thousand lines is a chain of that depth and graphlib's own topological sort recurses along it.
+ */
 export function inputsFirst(targets: readonly Vertex[]): Vertex[] {
-  const found = new Map<string, Vertex>();
-  const digraph = new Digraph();
-  const waiting = [...targets];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    if (found.has(next.digest)) continue;
-    found.set(next.digest, next);
-    digraph.setNode(next.digest);
-    for (const input of next.inputs) {
-      digraph.setEdge(input.digest, next.digest);
-      waiting.push(input);
+  const order: Vertex[] = [];
+  const seen = new Set<string>();
+  const path: { readonly vertex: Vertex; next: number }[] = [];
+  for (const target of targets) {
+    if (seen.has(target.digest)) continue;
+    seen.add(target.digest);
+    path.push({ vertex: target, next: 0 });
+    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+      const input = top.vertex.inputs[top.next];
+      top.next += 1;
+      if (input === undefined) {
+        order.push(top.vertex);
+        path.pop();
+      } else if (!seen.has(input.digest)) {
+        seen.add(input.digest);
+        path.push({ vertex: input, next: 0 });
+      }
     }
   }
-  // A vertex holds its inputs by reference and is immutable, so there is no cycle for topsort to refuse.
-  return alg.topsort(digraph).flatMap((digest) => found.get(digest) ?? []);
+  return order;
 }
 
 /**
