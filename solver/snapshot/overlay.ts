@@ -1,0 +1,162 @@
+import { chmod, chown, mkdir, rename, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { BuildError, errnoOf } from "../../src/core/errors.ts";
+import type { SnapshotId } from "../../src/store/model.ts";
+import type { ActiveSnapshot, Snapshotter, Stack, TreeMount } from "../ports.ts";
+import { diskUsage } from "./disk-usage.ts";
+import { deleteTree, removeTree } from "./remove-tree.ts";
+
+export interface SnapshotterOptions {
+  /** `<store>/snapshots`; made when missing. All on one file system, so that commits are renames. */
+  readonly directory: string;
+  /** Where an overlay mark lives: `trusted` for root of the machine, `user` inside a user namespace. */
+  readonly marks: "trusted" | "user";
+  /**
+   * A new random name: letters and digits, never the same twice in this or any other process on the store. Short,
+   * because with the old mount API the names of all lower directories share one page.
+   */
+  readonly newId: () => string;
+}
+
+/**
+ * Keeps each snapshot as an overlay upper directory: `<directory>/<id>`. A layer in the making is
+ * `active-<id>/{upper,work}` beside them, and committing it is one rename. Nothing is mounted here, ever: the runtime
+ * mounts inside its own namespace, and file operations read the directories one over the other by themselves.
+ */
+export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
+  const { directory, marks, newId } = options;
+  const pathOf = (id: SnapshotId): string => join(directory, id);
+
+  /** Topmost first, as overlayfs takes them. */
+  const lowersOf = async (stack: Stack): Promise<string[]> => {
+    const lowers = stack.map(pathOf).toReversed();
+    await Promise.all(lowers.map(assertPresent));
+    return lowers;
+  };
+
+  return {
+    kind: "overlay",
+    marks,
+    pathOf,
+
+    async prepare(stack, signal) {
+      signal.throwIfAborted();
+      const lowers = await lowersOf(stack);
+      const home = join(directory, `active-${newId()}`);
+      const upper = join(home, "upper");
+      const work = join(home, "work");
+      await mkdir(directory, { recursive: true });
+      await mkdir(home, { mode: 0o700 });
+      await Promise.all([mkdir(upper, { mode: 0o755 }), mkdir(work, { mode: 0o755 })]);
+      await copyRootMetadata(lowers[0], upper);
+      return activeOverlay({ home, upper, work, lowers, commitTo: directory, newId });
+    },
+
+    async view(stack, signal) {
+      signal.throwIfAborted();
+      const lowers = await lowersOf(stack);
+      // The kernel wants two directories for an overlay without an upper one, and a lone layer may still hold
+      // whiteouts that must not show: an empty directory below makes up the number.
+      const empty = join(directory, "empty");
+      if (lowers.length < 2) await mkdir(empty, { recursive: true, mode: 0o755 });
+      const mount: TreeMount = {
+        kind: "overlay-ro",
+        lowers: lowers.length < 2 ? [...lowers, ...(lowers.length === 0 ? [empty, empty] : [empty])] : lowers,
+      };
+      return {
+        directories: lowers.length === 0 ? [empty] : lowers,
+        mount: lowers.length === 0 ? { kind: "directory", path: empty, mode: "ro" } : mount,
+        async [Symbol.asyncDispose]() {},
+      };
+    },
+
+    async receive(id, signal) {
+      signal.throwIfAborted();
+      await mkdir(directory, { recursive: true });
+      const incoming = join(directory, `active-${newId()}`);
+      await mkdir(incoming, { mode: 0o755 });
+      let open = true;
+      return {
+        directory: incoming,
+        async commit() {
+          open = false;
+          await renameOnce(incoming, pathOf(id), newId);
+        },
+        async [Symbol.asyncDispose]() {
+          if (!open) return;
+          open = false;
+          await removeTree(incoming, newId);
+        },
+      };
+    },
+
+    remove: (id) => removeTree(pathOf(id), newId),
+
+    usage: (id, signal) => diskUsage(pathOf(id), signal),
+  };
+}
+
+function activeOverlay(at: {
+  readonly home: string;
+  readonly upper: string;
+  readonly work: string;
+  readonly lowers: readonly string[];
+  readonly commitTo: string;
+  readonly newId: () => string;
+}): ActiveSnapshot {
+  const { home, upper, work, lowers } = at;
+  let open = true;
+  return {
+    directories: [upper, ...lowers],
+    // Overlayfs needs a lower directory. Without one the upper alone is the whole tree, and nothing can be whited out.
+    mount:
+      lowers.length === 0 ? { kind: "directory", path: upper, mode: "rw" } : { kind: "overlay", upper, work, lowers },
+    async commit(signal) {
+      signal.throwIfAborted();
+      if (!open) throw new Error("A snapshot was committed twice, or after it was disposed");
+      open = false;
+      const id = at.newId() as SnapshotId;
+      await rename(upper, join(at.commitTo, id));
+      await deleteTree(home);
+      return id;
+    },
+    async [Symbol.asyncDispose]() {
+      if (!open) return;
+      open = false;
+      await removeTree(home, at.newId);
+    },
+  };
+}
+
+/** The root of an overlay shows the upper directory's own mode and owner, so these carry over from below. */
+async function copyRootMetadata(from: string | undefined, upper: string): Promise<void> {
+  if (from === undefined) return;
+  const below = await stat(from);
+  const mode = below.mode & 0o7777;
+  const made = await stat(upper);
+  if (below.uid !== made.uid || below.gid !== made.gid) await chown(upper, below.uid, below.gid);
+  if (mode !== (made.mode & 0o7777)) await chmod(upper, mode);
+}
+
+async function assertPresent(path: string): Promise<void> {
+  try {
+    await stat(path);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    throw new BuildError("snapshot/failed", `Cannot use the snapshot ${path}: its directory is gone`, {
+      hint: "something outside kiln deleted it; `kiln fsck --repair` forgets it, and the next build makes it again",
+      cause: error,
+    });
+  }
+}
+
+/** Two processes may unpack one layer at the same time; the names come from the content, so the first one wins. */
+async function renameOnce(from: string, to: string, newId: () => string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
+    await removeTree(from, newId);
+  }
+}
