@@ -1,0 +1,152 @@
+import { appendFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** One piece of work that is timed. Contexts use `ARG BASE` so that every builder gets the same base image. */
+export type Case = {
+  readonly name: string;
+  /** As in the design's table of budgets. */
+  readonly budget: string;
+  readonly cache: "use" | "skip";
+  /** Only kiln: too slow or too different elsewhere. */
+  readonly alone?: boolean;
+  /** Pushed to the registry with this compression instead of kept. */
+  readonly push?: "gzip" | "zstd";
+  readonly runs?: number;
+  write(directory: string, file: (path: string, data: string | Uint8Array) => void): void;
+  /** Before every round. */
+  change?(directory: string, round: number): void;
+};
+
+const HEAD = "ARG BASE\nFROM ${BASE}\n";
+
+const twelveSteps = `${HEAD}${[
+  "ARG VERSION=1",
+  "ENV A=1 B=2",
+  "WORKDIR /app",
+  "COPY a.txt .",
+  "RUN cat a.txt",
+  "COPY src/ src/",
+  "RUN ls src > list",
+  "RUN echo $VERSION > version",
+  "COPY b.txt c.txt ./",
+  "RUN cat b.txt c.txt > d.txt",
+  "LABEL done=yes",
+  'CMD ["cat", "d.txt"]',
+].join("\n")}\n`;
+
+const manyFiles = (file: (path: string, data: string) => void): void => {
+  for (let n = 0; n < 10_000; n += 1) {
+    file(`tree/${Math.floor(n / 100)}/${n}.txt`, `file ${n}\n`.repeat(1 + (n % 150)));
+  }
+  file("Dockerfile", `${HEAD}COPY tree/ /tree/\n`);
+};
+
+export const CASES: readonly Case[] = [
+  {
+    name: "nothing changed, 12 steps",
+    budget: "45 ms",
+    cache: "use",
+    runs: 15,
+    write(_, file) {
+      file("Dockerfile", twelveSteps);
+      for (const name of ["a.txt", "b.txt", "c.txt", "src/x", "src/y"]) file(name, `${name}\n`);
+    },
+  },
+  {
+    name: "10 x RUN echo, no cache",
+    budget: "130 ms",
+    cache: "skip",
+    write(_, file) {
+      file("Dockerfile", HEAD + Array.from({ length: 10 }, (_line, n) => `RUN echo ${n}\n`).join(""));
+    },
+  },
+  {
+    name: "10,000-file context, cold",
+    budget: "0.35 s",
+    cache: "skip",
+    write: (_, file) => manyFiles(file),
+    // Everybody's memory of the files is of no use when all of them are new.
+    change(directory, round) {
+      for (let n = 0; n < 10_000; n += 1) {
+        writeFileSync(
+          join(directory, `tree/${Math.floor(n / 100)}/${n}.txt`),
+          `file ${n} in round ${round}\n`.repeat(1 + (n % 150)),
+        );
+      }
+    },
+  },
+  { name: "10,000-file context, unchanged", budget: "0.10 s", cache: "use", write: (_, file) => manyFiles(file) },
+  {
+    name: "10,000-file context, one file changed",
+    budget: "0.20 s",
+    cache: "use",
+    write: (_, file) => manyFiles(file),
+    change: (directory, round) => appendFileSync(join(directory, "tree/50/5000.txt"), `round ${round} ${directory}\n`),
+  },
+  {
+    name: "RUN writes 30,000 small files, no cache",
+    budget: "1.3 s",
+    cache: "skip",
+    write(_, file) {
+      file(
+        "Dockerfile",
+        `${HEAD}RUN mkdir /many && cd /many && for d in $(seq 300); do mkdir $d; for f in $(seq 100); do echo $d $f > $d/$f; done; done\n`,
+      );
+    },
+  },
+  {
+    name: "RUN writes 512 MB random, local store",
+    budget: "cmd + 0.5 s",
+    cache: "skip",
+    runs: 3,
+    write: (_, file) => file("Dockerfile", `${HEAD}RUN dd if=/dev/urandom of=/big bs=1M count=512 2>/dev/null\n`),
+  },
+  {
+    name: "RUN writes 512 MB random, pushed with gzip",
+    budget: "0.7x",
+    cache: "skip",
+    push: "gzip",
+    runs: 3,
+    write: (_, file) => file("Dockerfile", `${HEAD}RUN dd if=/dev/urandom of=/big bs=1M count=512 2>/dev/null\n`),
+  },
+  {
+    name: "RUN writes 512 MB random, pushed with zstd",
+    budget: "0.35x",
+    cache: "skip",
+    push: "zstd",
+    runs: 3,
+    write: (_, file) => file("Dockerfile", `${HEAD}RUN dd if=/dev/urandom of=/big bs=1M count=512 2>/dev/null\n`),
+  },
+  {
+    name: "four stages of sleep 1",
+    budget: "1.10 s",
+    cache: "skip",
+    runs: 3,
+    write(_, file) {
+      const stages = ["a", "b", "c", "d"].map(
+        (name) => `FROM \${BASE} AS ${name}\nRUN sleep 1 && echo ${name} > /${name}\n`,
+      );
+      const copies = ["a", "b", "c", "d"].map((name) => `COPY --from=${name} /${name} /\n`);
+      file("Dockerfile", `ARG BASE\n${stages.join("")}FROM \${BASE}\n${copies.join("")}`);
+    },
+  },
+  {
+    name: "1,000 stages x 10 steps, all cached",
+    budget: "0.5 s",
+    cache: "use",
+    alone: true,
+    write(_, file) {
+      const stage = (n: number): string =>
+        `FROM \${BASE} AS s${n}\n${Array.from({ length: 9 }, (_line, step) => `ENV V${step}=${n}\n`).join("")}WORKDIR /w${n}\n`;
+      const stages = Array.from({ length: 1000 }, (_stage, n) => stage(n));
+      const copies = Array.from({ length: 1000 }, (_copy, n) => `COPY --from=s${n} /w${n} /w${n}\n`);
+      // More layers than an image may have would be another test: the last stage gathers in groups.
+      const groups = Array.from(
+        { length: 10 },
+        (_group, g) => `FROM \${BASE} AS g${g}\n${copies.slice(g * 100, g * 100 + 100).join("")}`,
+      );
+      const last = `FROM \${BASE}\n${Array.from({ length: 10 }, (_group, g) => `COPY --from=g${g} / /g${g}\n`).join("")}`;
+      file("Dockerfile", `ARG BASE\n${stages.join("")}${groups.join("")}${last}`);
+    },
+  },
+];
