@@ -1,0 +1,47 @@
+import type { SourceText, Span } from "../../src/core/span.ts";
+import type { ArgInstruction, FromInstruction, StageInstruction } from "./instruction.ts";
+
+/** A whole file without syntax errors: at least one stage. */
+export interface Dockerfile {
+  readonly source: SourceText;
+  readonly directives: Directives;
+  /** The ARGs above the first FROM. */
+  readonly globalArgs: readonly ArgInstruction[];
+  readonly stages: readonly Stage[];
+  /** For the check NoEmptyContinuation: instructions that are interrupted by blank lines. */
+  readonly emptyContinuations: readonly EmptyContinuation[];
+}
+
+export interface Stage {
+  /** Counts from 0 in the file. */
+  readonly index: number;
+  /** Lower-cased; `undefined` without AS. */
+  readonly name: string | undefined;
+  readonly from: FromInstruction;
+  readonly instructions: readonly StageInstruction[];
+  /** From FROM to the end of the last instruction. */
+  readonly span: Span;
+}
+
+/** The `# name=value` lines at the top. */
+export interface Directives {
+  readonly syntax: Directive | undefined;
+  /** The character that continues lines and escapes; a backslash when nothing is said. */
+  readonly escape: Escape;
+  readonly check: Directive | undefined;
+}
+
+export type Escape = "\\" | "`";
+
+export interface Directive {
+  readonly value: string;
+  /** Of the value alone. */
+  readonly span: Span;
+}
+
+export interface EmptyContinuation {
+  /** Of the whole instruction. */
+  readonly instruction: Span;
+  /** The blank lines, in order. */
+  readonly lines: readonly Span[];
+}
