@@ -1,7 +1,7 @@
 import type { Digest } from "../src/core/digest.ts";
 import type { ImageConfig } from "../src/core/oci.ts";
 import type { Platform } from "../src/core/platform.ts";
-import type { SnapshotId } from "../src/store/model.ts";
+import type { KeyPart, SnapshotId } from "../src/store/model.ts";
 
 /*
  * What the solver asks of the world. Implementations live in solver/snapshot, solver/runtime and solver/sources;
@@ -169,6 +169,27 @@ export interface ResolvedImage {
   readonly ref: string;
   readonly manifest: Digest;
   readonly config: ImageConfig;
+}
+
+/** What a remote source holds at this moment. */
+export interface FoundSource {
+  /** Everything that decides which files `writeTo` writes: a commit and a folder, a digest and a file name. */
+  readonly parts: readonly KeyPart[];
+  /** Writes those files into an empty directory of the host's. */
+  writeTo(directory: string, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Files from the network: a repository or a URL. `find` asks what is there now and fetches no more than it must to know.
+ * @throws {BuildError} `source/http` or `source/git`
+ */
+export interface RemoteSource<Op> {
+  find(op: Op, signal: AbortSignal): Promise<FoundSource>;
+}
+
+/** Digests of snapshots' own differences, computed once and kept in the store. The packer, which reads them anyway. */
+export interface ContentDigests {
+  contentDigest(id: SnapshotId, signal: AbortSignal): Promise<Digest>;
 }
 
 /** Bytes of a secret by id; `undefined` when the user gave none. Read when a step needs it, never kept. */

@@ -44,6 +44,11 @@ export type KeyPart = {
   readonly value: string;
   /** For `files` parts: blob with one line per selected file, by which a miss names the file that differs. */
   readonly listing?: Digest;
+  /**
+   * Absent: counts in both keys. `definition`: only in the definition key (an input's own key). `content`: only in the
+   * content key (digest of the files used of an input). `note`: in none; kept to be shown, as the name of a base image.
+   */
+  readonly basis?: "definition" | "content" | "note";
 };
 
 /** One executed step: what it was asked, what came out, what it cost. Immutable but for `lastUsedMs`. */

@@ -1,0 +1,88 @@
+import type { Digest } from "../src/core/digest.ts";
+import type { ProgressSink } from "../src/core/progress.ts";
+import type { Native } from "../src/native/native.ts";
+import type { SnapshotId } from "../src/store/model.ts";
+import type { Store } from "../src/store/store.ts";
+import type { MissReason } from "./cache/explain.ts";
+import type { GitOp, HttpOp } from "./graph/op.ts";
+import type {
+  Clock,
+  ContentDigests,
+  ImageSource,
+  RemoteSource,
+  ResourceLimits,
+  Runtime,
+  SecretSource,
+  Snapshotter,
+  SshSource,
+} from "./ports.ts";
+import type { LocalSource } from "./sources/local/local-source.ts";
+
+/** What solving needs of the world. Created by the caller, who also closes what has to be closed. */
+export interface SolverDeps {
+  readonly store: Store;
+  readonly native: Native;
+  readonly snapshotter: Snapshotter;
+  readonly runtime: Runtime;
+  readonly images: ImageSource;
+  /** By `LocalOp.name`. */
+  readonly locals: ReadonlyMap<string, LocalSource>;
+  readonly http: RemoteSource<HttpOp>;
+  readonly git: RemoteSource<GitOp>;
+  readonly digests: ContentDigests;
+  readonly secrets: SecretSource;
+  readonly ssh: SshSource;
+  readonly clock: Clock;
+  readonly progress: ProgressSink;
+}
+
+/** How this build wants its graph solved: what must not be part of any key. */
+export interface SolveOptions {
+  /** Steps that run at one time; the number of processors is a good one. */
+  readonly jobs: number;
+  readonly exec: ExecSettings;
+  /**
+   * Steps that must not run: `all`, or those of the named stages. The first one that would is an error with the reason.
+   */
+  readonly expectCached?: "all" | ReadonlySet<string>;
+  /**
+   * Told of every layer that a step has just made, so that packing starts beside the next steps. Must not throw; work
+   * it starts is its own to wait for.
+   */
+  readonly onCommitted?: (snapshot: SnapshotId) => void;
+}
+
+/** Settings of RUN beside the graph. */
+export interface ExecSettings {
+  /** `NAME=value`, added to every command's environment and in no key: the proxy settings. */
+  readonly proxyEnv: readonly string[];
+  /** Addresses of the `extraHosts` names. */
+  readonly hostAddresses: ReadonlyMap<string, string>;
+  readonly limits: ResourceLimits;
+  /** Extras that the user has allowed by `--allow`. */
+  readonly entitlements: ReadonlySet<"network.host" | "security.insecure">;
+  /** What `network: "default"` means. */
+  readonly network: "default" | "none" | "host";
+}
+
+/** One layer of a result and the vertex whose work it is; `undefined` where that cannot be told. */
+export interface ResultLayer {
+  readonly vertex: Digest | undefined;
+  readonly snapshot: SnapshotId;
+}
+
+/** What became of a vertex. Vertices below a hit are `cached` without having been looked up. */
+export interface VertexOutcome {
+  /** `cutoff`: the key was new, but the inputs' contents are those of an earlier run, whose result was taken. */
+  readonly how: "cached" | "ran" | "cutoff";
+  readonly definitionKey: Digest;
+  /** Only for `ran` and `cutoff`. */
+  readonly miss: MissReason | undefined;
+}
+
+export interface SolveResult {
+  /** One per target, in the order of `graph.targets`, lowest layer first. */
+  readonly targets: readonly { readonly layers: readonly ResultLayer[] }[];
+  /** By vertex digest. */
+  readonly outcomes: ReadonlyMap<Digest, VertexOutcome>;
+}
