@@ -45,6 +45,7 @@ export const ERROR_CODES = [
   "image/platform",
   "native/missing",
   "network/failed",
+  "pattern/malformed",
   "platform/malformed",
   "reference/malformed",
   "registry/denied",
@@ -68,6 +69,7 @@ export const ERROR_CODES = [
   "store/corrupt",
   "store/full",
   "store/locked",
+  "store/unusable",
   "store/version",
 ] as const;
 
