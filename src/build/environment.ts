@@ -1,0 +1,33 @@
+import type { Readable, Writable } from "node:stream";
+import type { Platform } from "../core/platform.ts";
+
+/**
+ * Everything that comes from outside the program. The command line fills it in from the process; a program that uses
+ * kiln as a library may give other answers.
+ */
+export interface BuildEnvironment {
+  /** The store: `/var/lib/kiln`. Made when missing. */
+  readonly root: string;
+  /** The native addon, `build/kiln.node`. */
+  readonly addonPath: string;
+  /** The container runtime, `build/kiln-runtime`. */
+  readonly runtimePath: string;
+  /** Bundled scripts of the worker threads. */
+  readonly packWorkerPath: string;
+  readonly compressWorkerPath: string;
+  /** Environment variables: registry configuration, proxies, SOURCE_DATE_EPOCH, secrets given by name. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** What relative paths in the options are relative to. Absolute. */
+  readonly workingDirectory: string;
+  readonly homeDirectory: string;
+  readonly temporaryDirectory: string;
+  /** The machine's own. */
+  readonly platform: Platform;
+  readonly processors: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  nowMs(): number;
+  stdin(): Readable;
+  stdout(): Writable;
+}

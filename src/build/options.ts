@@ -1,0 +1,65 @@
+import type { Readable } from "node:stream";
+import type { ProgressSink } from "../core/progress.ts";
+import type { OutputSpec } from "../export/output-spec.ts";
+
+/** What to build and what to do with it. Texts are as a user would type them; `build` parses and checks them. */
+export interface BuildOptions {
+  /** A directory, a git or HTTP(S) URL, or `-` for a tar or Dockerfile on standard input. */
+  readonly context: string;
+  /** Path (relative to the working directory), URL or `-`; `undefined` looks for `Dockerfile` in the context. */
+  readonly dockerfile?: string | undefined;
+  /** Names for the result, `app:1.0`. */
+  readonly tags?: readonly string[];
+  readonly target?: string | undefined;
+  /** `linux/amd64`, `arm64`, `local`; empty builds for this machine. */
+  readonly platforms?: readonly string[];
+  readonly buildArgs?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** `--build-context`: directory, `docker-image://`, `oci-layout://`, git or HTTP(S) URL by name. */
+  readonly contexts?: Readonly<Record<string, string>>;
+  /** Empty keeps the image in the local store. */
+  readonly outputs?: readonly OutputSpec[];
+  /** `true`: no step uses the cache; names: none of those stages. Results are recorded all the same. */
+  readonly noCache?: boolean | readonly string[];
+  /** Asks registries for base images even when the store has them. */
+  readonly pull?: boolean;
+  readonly network?: "default" | "none" | "host";
+  readonly secrets?: readonly SecretSpec[];
+  readonly ssh?: readonly SshSpec[];
+  readonly allow?: readonly ("network.host" | "security.insecure")[];
+  readonly extraHosts?: readonly { readonly name: string; readonly address: string }[];
+  readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly shmSizeBytes?: number | undefined;
+  readonly cgroupParent?: string | undefined;
+  readonly limits?: BuildLimits;
+  /** Steps at one time; the number of processors when absent. */
+  readonly jobs?: number | undefined;
+  /** `all`, or stages whose steps must all come from the cache. */
+  readonly expectCached?: "all" | readonly string[] | undefined;
+  readonly progress?: ProgressSink;
+}
+
+/** Where a secret's bytes come from; read when a step asks for them. */
+export type SecretSpec =
+  | { readonly id: string; readonly from: "file"; readonly path: string }
+  | { readonly id: string; readonly from: "env"; readonly variable: string };
+
+/** An agent's socket by id, or private keys that an agent of ours serves. */
+export interface SshSpec {
+  readonly id: string;
+  readonly socket: string;
+}
+
+/** Per RUN step. */
+export interface BuildLimits {
+  readonly memoryBytes?: number;
+  readonly memorySwapBytes?: number;
+  readonly cpuShares?: number;
+  readonly cpuPeriodUs?: number;
+  readonly cpuQuotaUs?: number;
+  readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
+}
+
+/** Standard input, for contexts and Dockerfiles given as `-`. */
+export type OpenStdin = () => Readable;

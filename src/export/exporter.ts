@@ -1,0 +1,67 @@
+import type { Readable, Writable } from "node:stream";
+import type { Digest } from "../core/digest.ts";
+import type { Descriptor, ImageConfig } from "../core/oci.ts";
+import type { Platform } from "../core/platform.ts";
+import type { ProgressSink } from "../core/progress.ts";
+import type { SnapshotId } from "../store/model.ts";
+
+/** One layer of a result, lowest first in its list. The bytes are found or made when an exporter reads them. */
+export interface ResultLayer {
+  readonly diffId: Digest;
+  /** Of the uncompressed tar; `undefined` for a base layer that was never unpacked here. */
+  readonly tarSizeBytes: number | undefined;
+  readonly snapshot: SnapshotId;
+  /** `base` layers keep the form they were pulled in, and their files' times. */
+  readonly origin: "base" | "built";
+}
+
+/** What a build made for one platform: complete but for the layers' bytes. */
+export interface ResultImage {
+  readonly platform: Platform;
+  /** With `created`, `history` and `rootfs.diff_ids` filled in. */
+  readonly config: ImageConfig;
+  readonly layers: readonly ResultLayer[];
+  /** Seconds since the epoch, from SOURCE_DATE_EPOCH. */
+  readonly sourceDateEpoch: number | undefined;
+}
+
+/** Everything that was built at once: one image per platform. */
+export interface Result {
+  readonly images: readonly ResultImage[];
+  /** True when an index was asked for even with one platform. */
+  readonly multiPlatform: boolean;
+  /** Full references, from the build's tags. */
+  readonly names: readonly string[];
+}
+
+/** What an exporter wrote. Files have no digests: `manifest` is then absent. */
+export interface Exported {
+  /** Of the manifest or, for several platforms, the index. */
+  readonly manifest?: Descriptor;
+  /** Of the first image's configuration: what `docker images` calls the image id. */
+  readonly configDigest?: Digest;
+  readonly names: readonly string[];
+}
+
+/** A sink for results. Reads layers, writes somewhere, changes neither the result nor the snapshots. */
+export interface Exporter {
+  /** As the progress display says it: `exporting to oci image format`. */
+  readonly description: string;
+  export(result: Result, progress: ExportProgress, signal: AbortSignal): Promise<Exported>;
+}
+
+/** Where an exporter reports its work: one step of the display. */
+export interface ExportProgress {
+  readonly stepId: string;
+  readonly sink: ProgressSink;
+  nowMs(): number;
+}
+
+/** Bytes of a file or of standard output, opened only once there is something to write. */
+export type OpenDestination = () => Promise<Writable>;
+
+/** A blob that can be read from its beginning as often as needed. */
+export interface ReadableBlob {
+  readonly descriptor: Descriptor;
+  open(signal: AbortSignal): Readable;
+}

@@ -1,0 +1,155 @@
+import type { ProgressEvent } from "../core/progress.ts";
+import type { ProgressDisplay, ProgressOutput } from "./progress.ts";
+import { StepBook, type StepState, formatSeconds, formatStatus, isFinished } from "./step-book.ts";
+
+/** Another step may take the screen once the shown one has been silent for this long. */
+const PATIENCE_MS = 500;
+
+/** What is waiting to be printed of one step. */
+interface Pending {
+  readonly step: StepState;
+  readonly lines: string[];
+  /** The end of each output stream that has no line end yet. */
+  readonly partial: { stdout: string; stderr: string };
+  partialAtMs: number;
+  announced: boolean;
+  ended: boolean;
+}
+
+/**
+ * A log: `#5 [2/3] RUN make`, `#5 0.312 output`, `#5 DONE 0.4s`. Lines of one step are kept together as long as it
+ * keeps talking; when another takes over, `#5 ...` says that it is not finished.
+ */
+export function plainDisplay(output: ProgressOutput): ProgressDisplay {
+  const book = new StepBook();
+  const pending = new Map<number, Pending>();
+  let shown: StepState | undefined;
+  let shownAtMs = 0;
+  let anything = false;
+
+  const pendingOf = (step: StepState): Pending => {
+    let entry = pending.get(step.number);
+    if (entry === undefined) {
+      entry = { step, lines: [], partial: { stdout: "", stderr: "" }, partialAtMs: 0, announced: false, ended: false };
+      pending.set(step.number, entry);
+    }
+    return entry;
+  };
+
+  const show = (step: StepState, entry: Pending): void => {
+    const header = shown !== step || !entry.announced;
+    const text: string[] = [];
+    if (header) {
+      if (shown !== undefined && shown !== step && !isFinished(shown)) text.push(`#${shown.number} ...`);
+      if (anything) text.push("");
+      text.push(`#${step.number} ${step.name}`);
+      if (!entry.announced && step.missReason !== undefined) text.push(`#${step.number} why: ${step.missReason}`);
+      entry.announced = true;
+    }
+    text.push(...entry.lines.splice(0));
+    output.write(text.map((line) => `${line}\n`).join(""));
+    anything = true;
+    shown = step;
+    shownAtMs = output.nowMs();
+    if (entry.ended) {
+      pending.delete(step.number);
+      shown = undefined;
+    }
+  };
+
+  /** Prints what may be printed now. `force` ignores whose turn it is. */
+  const flush = (force: "all" | "in-turn"): void => {
+    if (shown !== undefined) {
+      const entry = pending.get(shown.number);
+      if (entry !== undefined && (entry.lines.length > 0 || entry.ended)) show(shown, entry);
+    }
+    // Only unfinished and unprinted steps are in the map, so a build of ten thousand cached steps stays linear.
+    for (const entry of pending.values()) {
+      const { step } = entry;
+      if (step === shown) continue;
+      const wants = entry.lines.length > 0 || !entry.announced || entry.ended;
+      if (!wants || step.state === "waiting") continue;
+      const free = shown === undefined || entry.ended || output.nowMs() - shownAtMs > PATIENCE_MS;
+      if (force === "all" || free) show(step, entry);
+    }
+  };
+
+  return {
+    sink(event) {
+      if (event.kind === "notice") {
+        const level = event.level === "warning" ? "WARN" : "NOTE";
+        output.write(`${level}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}\n`);
+        return;
+      }
+      const step = book.apply(event);
+      if (step === undefined) return;
+      const entry = pendingOf(step);
+      collect(event, step, entry);
+      if (event.kind !== "step-miss") flush("in-turn");
+    },
+    finish() {
+      for (const entry of pending.values()) endPartialLines(entry.step, entry);
+      flush("all");
+      if (anything) output.write("\n");
+    },
+  };
+}
+
+/** Turns an event into the lines it prints. */
+function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
+  const prefix = `#${step.number}`;
+  switch (event.kind) {
+    case "log": {
+      const lines = (entry.partial[event.stream] + event.data).split("\n");
+      entry.partial[event.stream] = lines.pop() ?? "";
+      entry.partialAtMs = event.atMs;
+      for (const line of lines) entry.lines.push(`${prefix} ${secondsInto(step, event.atMs)} ${line.replace(/\r$/, "")}`);
+      break;
+    }
+    case "status":
+      if (event.done) entry.lines.push(`${prefix} ${formatStatus(event)} ${secondsSince(step, event.atMs)} done`);
+      break;
+    case "step-cached":
+      entry.lines.push(`${prefix} CACHED`);
+      entry.ended = true;
+      break;
+    case "step-done":
+      endPartialLines(step, entry);
+      if (step.state === "done") entry.lines.push(`${prefix} DONE ${secondsSince(step, event.atMs)}`);
+      entry.ended = true;
+      break;
+    case "step-failed":
+      endPartialLines(step, entry);
+      entry.lines.push(`${prefix} ERROR: ${event.message}`);
+      entry.ended = true;
+      break;
+    case "step-cancelled":
+      endPartialLines(step, entry);
+      entry.lines.push(`${prefix} CANCELED`);
+      entry.ended = true;
+      break;
+    case "step-started":
+    case "step-miss":
+    case "notice":
+      break;
+    default:
+      event satisfies never;
+  }
+}
+
+function endPartialLines(step: StepState, entry: Pending): void {
+  for (const stream of ["stdout", "stderr"] as const) {
+    const line = entry.partial[stream];
+    if (line !== "") entry.lines.push(`#${step.number} ${secondsInto(step, entry.partialAtMs)} ${line}`);
+    entry.partial[stream] = "";
+  }
+}
+
+/** `0.312`: how far into the step a line was printed. */
+function secondsInto(step: StepState, atMs: number): string {
+  return (Math.max(0, atMs - (step.startedAtMs ?? atMs)) / 1000).toFixed(3);
+}
+
+function secondsSince(step: StepState, atMs: number): string {
+  return formatSeconds(atMs - (step.startedAtMs ?? atMs));
+}

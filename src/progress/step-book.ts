@@ -1,0 +1,138 @@
+import type { ProgressEvent } from "../core/progress.ts";
+
+/** Counted work inside a step, as last reported. */
+export interface StepStatus {
+  readonly item: string;
+  readonly current: number;
+  readonly total: number | undefined;
+  readonly unit: "bytes" | "files";
+  readonly done: boolean;
+}
+
+/** What a display knows of one step. `number` counts from 1 in order of first appearance. */
+export interface StepState {
+  readonly id: string;
+  readonly number: number;
+  name: string;
+  state: "waiting" | "running" | "cached" | "done" | "failed" | "cancelled";
+  startedAtMs: number | undefined;
+  endedAtMs: number | undefined;
+  /** Why it runs again, one line. */
+  missReason: string | undefined;
+  failure: string | undefined;
+  readonly statuses: Map<string, StepStatus>;
+}
+
+/** Folds events into the state of every step. The displays keep one and add what they need to draw. */
+export class StepBook {
+  readonly #steps = new Map<string, StepState>();
+
+  /** In order of first appearance. */
+  get steps(): IterableIterator<StepState> {
+    return this.#steps.values();
+  }
+
+  get count(): number {
+    return this.#steps.size;
+  }
+
+  get finishedCount(): number {
+    let finished = 0;
+    for (const step of this.#steps.values()) if (isFinished(step)) finished += 1;
+    return finished;
+  }
+
+  /** The step the event is about; `undefined` for notices. */
+  apply(event: ProgressEvent): StepState | undefined {
+    if (event.kind === "notice") return undefined;
+    const step = this.#step(event.id);
+    switch (event.kind) {
+      case "step-started":
+        step.name = event.name;
+        step.state = "running";
+        step.startedAtMs ??= event.atMs;
+        break;
+      case "step-cached":
+        step.name = event.name;
+        step.state = "cached";
+        step.startedAtMs ??= event.atMs;
+        step.endedAtMs = event.atMs;
+        break;
+      case "step-done":
+        // A step that turned out to be cached after it had started stays cached.
+        if (step.state !== "cached") step.state = "done";
+        step.endedAtMs = event.atMs;
+        break;
+      case "step-failed":
+        step.state = "failed";
+        step.failure = event.message;
+        step.endedAtMs = event.atMs;
+        break;
+      case "step-cancelled":
+        step.state = "cancelled";
+        step.endedAtMs = event.atMs;
+        break;
+      case "step-miss":
+        step.name = event.name;
+        step.missReason = event.reason;
+        break;
+      case "status":
+        step.statuses.set(event.item, event);
+        break;
+      case "log":
+        break;
+      default:
+        event satisfies never;
+    }
+    return step;
+  }
+
+  #step(id: string): StepState {
+    let step = this.#steps.get(id);
+    if (step === undefined) {
+      step = {
+        id,
+        number: this.#steps.size + 1,
+        name: id,
+        state: "waiting",
+        startedAtMs: undefined,
+        endedAtMs: undefined,
+        missReason: undefined,
+        failure: undefined,
+        statuses: new Map(),
+      };
+      this.#steps.set(id, step);
+    }
+    return step;
+  }
+}
+
+export function isFinished(step: StepState): boolean {
+  return step.state !== "waiting" && step.state !== "running";
+}
+
+/** `1.2s`, `75.0s`: one decimal, as BuildKit prints durations. */
+export function formatSeconds(milliseconds: number): string {
+  return `${(Math.max(0, milliseconds) / 1000).toFixed(1)}s`;
+}
+
+/** `512B`, `1.05kB`, `3.2MB`: powers of 1000, three significant digits, as docker prints sizes. */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${Number(unit === 0 ? value : value.toPrecision(3))}${units[unit] ?? ""}`;
+}
+
+/** `transferring context: 1.05MB / 3.2MB`. */
+export function formatStatus(status: StepStatus): string {
+  const amount = (value: number): string => (status.unit === "bytes" ? formatBytes(value) : `${value} files`);
+  const total = status.total === undefined || status.done ? "" : ` / ${amount(status.total)}`;
+  return status.current === 0 && status.total === undefined
+    ? status.item
+    : `${status.item} ${amount(status.current)}${total}`;
+}

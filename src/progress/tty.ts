@@ -1,0 +1,173 @@
+import type { ProgressEvent } from "../core/progress.ts";
+import type { ProgressDisplay, ProgressOutput } from "./progress.ts";
+import { StepBook, type StepState, formatSeconds, formatStatus } from "./step-book.ts";
+
+const FRAME_MS = 100;
+/** Kept of a step's output, so that the window can be filled whatever its size. */
+const KEPT_LINES = 50;
+
+/**
+ * A live picture: a headline, one row per step with its time at the right edge, and below running steps their last
+ * lines of output. Each frame erases the one before; the picture never grows past the window, because lines that have
+ * scrolled off cannot be erased.
+ */
+export function ttyDisplay(output: ProgressOutput): ProgressDisplay {
+  const book = new StepBook();
+  const logs = new Map<string, LogTail>();
+  const notices: string[] = [];
+  let startedAtMs: number | undefined;
+  let drawnRows = 0;
+  let drawnColumns = 0;
+  let finished = false;
+  let ticking: Disposable | undefined;
+
+  const draw = (ending: "running" | "success" | "failure"): void => {
+    const { columns, rows } = output.size();
+    const now = output.nowMs();
+    const style = styler(output.colors);
+    const lines = pictureOf(
+      { book, logs, elapsedMs: now - (startedAtMs ?? now), nowMs: now, logLines: output.logLines, ending },
+      { columns, rows: ending === "running" ? Math.max(4, rows - 2) : Number.POSITIVE_INFINITY },
+      style,
+    );
+    // A window that became narrower has re-wrapped what was drawn: those rows take up more lines than were written.
+    const factor = drawnColumns > columns ? Math.ceil(drawnColumns / Math.max(1, columns)) : 1;
+    const erase = drawnRows === 0 ? "" : `\u001b[${Math.min(drawnRows * factor, rows)}A\r\u001b[J`;
+    const said = notices.splice(0).map((line) => `${line}\n`);
+    output.write(`\u001b[?25l${erase}${said.join("")}${lines.map((line) => `${line}\n`).join("")}\u001b[?25h`);
+    drawnRows = lines.length;
+    drawnColumns = columns;
+  };
+
+  return {
+    sink(event) {
+      if (finished) return;
+      if (event.kind === "notice") {
+        const label = event.level === "warning" ? "WARNING" : "note";
+        notices.push(`${label}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`);
+        return;
+      }
+      book.apply(event);
+      if ("atMs" in event) startedAtMs ??= event.atMs;
+      if (event.kind === "log") {
+        let tail = logs.get(event.id);
+        if (tail === undefined) logs.set(event.id, (tail = new LogTail()));
+        tail.add(event);
+      }
+      if (ticking === undefined) ticking = output.every(FRAME_MS, () => draw("running"));
+    },
+    finish(outcome) {
+      if (finished) return;
+      finished = true;
+      ticking?.[Symbol.dispose]();
+      if (book.count > 0 || notices.length > 0) draw(outcome);
+    },
+  };
+}
+
+interface Picture {
+  readonly book: StepBook;
+  readonly logs: ReadonlyMap<string, LogTail>;
+  readonly elapsedMs: number;
+  readonly nowMs: number;
+  readonly logLines: number;
+  readonly ending: "running" | "success" | "failure";
+}
+
+/** The rows of one frame, none wider than the window. Exported for its tests. */
+export function pictureOf(
+  picture: Picture,
+  window: { readonly columns: number; readonly rows: number },
+  style: Style,
+): string[] {
+  const { book, ending } = picture;
+  const shown = [...book.steps].filter((step) => step.state !== "waiting");
+  const label = ending === "running" ? "" : ending === "success" ? " FINISHED" : " ERROR";
+  const headline = `[+] Building ${formatSeconds(picture.elapsedMs)} (${book.finishedCount}/${book.count})${label}`;
+  const blocks = shown.map((step) => ({ step, rows: rowsOf(step, picture, window.columns, style) }));
+  // When not all fits, finished steps go first, oldest first: what runs now matters most.
+  let height = 1 + blocks.reduce((sum, block) => sum + block.rows.length, 0);
+  for (const block of blocks) {
+    if (height <= window.rows) break;
+    if (block.step.state === "running") continue;
+    height -= block.rows.length;
+    block.rows.length = 0;
+  }
+  const rows = blocks.flatMap((block) => block.rows);
+  const room = Math.max(0, window.rows - 1);
+  return [fit(headline, window.columns), ...(rows.length > room ? rows.slice(rows.length - room) : rows)];
+}
+
+function rowsOf(step: StepState, picture: Picture, columns: number, style: Style): string[] {
+  const time = formatSeconds((step.endedAtMs ?? picture.nowMs) - (step.startedAtMs ?? picture.nowMs));
+  const marks: Partial<Record<StepState["state"], string>> = {
+    cached: "CACHED ",
+    failed: "ERROR ",
+    cancelled: "CANCELED ",
+  };
+  const paint = step.state === "failed" ? style.red : step.state === "running" ? style.plain : style.blue;
+  const rows = [paint(row(` => ${marks[step.state] ?? ""}${step.name}`, time, columns))];
+  if (step.missReason !== undefined) rows.push(style.dim(row(` => => why: ${step.missReason}`, "", columns)));
+  if (step.state === "running") {
+    for (const status of step.statuses.values()) {
+      if (!status.done) rows.push(row(` => => ${formatStatus(status)}`, time, columns));
+    }
+    for (const line of picture.logs.get(step.id)?.last(picture.logLines) ?? []) {
+      rows.push(style.dim(row(` => => # ${line}`, "", columns)));
+    }
+  }
+  return rows;
+}
+
+/** One row: the text cut to leave room, the time at the right edge. */
+function row(text: string, time: string, columns: number): string {
+  const room = columns - time.length - 1;
+  return time === "" ? fit(text, columns) : `${fit(text, room).padEnd(room)} ${time}`;
+}
+
+function fit(text: string, columns: number): string {
+  // A text with a line end or a tab (a RUN heredoc's name) would break the picture.
+  const flat = text.replace(/\s*\n\s*/g, " ").replaceAll("\t", " ");
+  return flat.length <= columns ? flat : `${flat.slice(0, Math.max(0, columns - 3))}...`;
+}
+
+/** The last lines of a step's output, as a terminal would show them: escape sequences dropped, "\r" starts over. */
+class LogTail {
+  readonly #lines: string[] = [];
+  #partial = "";
+
+  add(event: ProgressEvent & { readonly kind: "log" }): void {
+    const lines = (this.#partial + event.data).split("\n");
+    this.#partial = (lines.pop() ?? "").slice(-4096);
+    for (const line of lines) this.#lines.push(visible(line));
+    if (this.#lines.length > KEPT_LINES) this.#lines.splice(0, this.#lines.length - KEPT_LINES);
+  }
+
+  last(count: number): string[] {
+    const open = visible(this.#partial);
+    return [...this.#lines, ...(open === "" ? [] : [open])].slice(-Math.max(0, count));
+  }
+}
+
+function visible(line: string): string {
+  const afterReturn = line.replace(/\r+$/, "");
+  return (
+    afterReturn
+      .slice(afterReturn.lastIndexOf("\r") + 1)
+      // oxlint-disable-next-line no-control-regex -- escape sequences are what is looked for
+      .replace(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007]*\u0007?|.)/g, "")
+      // oxlint-disable-next-line no-control-regex -- other control characters would move the cursor
+      .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "")
+  );
+}
+
+/** Colours of whole rows. */
+export type Style = Readonly<Record<"plain" | "red" | "blue" | "dim", (text: string) => string>>;
+
+export function styler(colors: boolean): Style {
+  const wrap =
+    (code: number) =>
+    (text: string): string =>
+      colors ? `\u001b[${code}m${text}\u001b[0m` : text;
+  return { plain: (text) => text, red: wrap(31), blue: wrap(34), dim: wrap(2) };
+}
