@@ -1,0 +1,126 @@
+/* What the addon's files share. Every function given to JavaScript returns a number: a result that is not negative,
+ * or -errno. native.ts turns the latter into errors like those of Node's own fs, so no message is made here. */
+#ifndef KILN_ADDON_H
+#define KILN_ADDON_H
+
+#define _GNU_SOURCE
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define cleanup_fd __attribute__ ((cleanup (close_held)))
+#define cleanup_free __attribute__ ((cleanup (free_held)))
+
+static inline void
+close_held (const int *fd)
+{
+  int saved = errno;
+  if (*fd >= 0)
+    close (*fd);
+  errno = saved;
+}
+
+static inline void
+free_held (void *pointer)
+{
+  free (*(void **) pointer);
+}
+
+/* --- args.c: from JavaScript values to C ones. --- */
+
+#define MAX_ARGS 10
+#define MAX_PATH 4096
+
+typedef struct
+{
+  napi_env env;
+  size_t count;
+  napi_value values[MAX_ARGS];
+} arguments;
+
+/* A path as the kernel takes it. `error` is 0, or ENAMETOOLONG, or EINVAL where the text holds a NUL. */
+typedef struct
+{
+  char bytes[MAX_PATH];
+  int error;
+} path_argument;
+
+typedef struct
+{
+  uint8_t *bytes;
+  size_t length;
+} span;
+
+arguments read_arguments (napi_env env, napi_callback_info info);
+int int_argument (const arguments *args, size_t index);
+uint32_t uint_argument (const arguments *args, size_t index);
+int64_t int64_argument (const arguments *args, size_t index);
+bool bool_argument (const arguments *args, size_t index);
+void path_argument_read (const arguments *args, size_t index, path_argument *out);
+span bytes_argument (const arguments *args, size_t index);
+
+/* Reads a list of strings as one block of NUL-terminated names. `starts` has one more item than the list. NULL and an
+ * exception pending when the value is not a list of strings, a name holds a NUL, or memory ran out. */
+typedef struct
+{
+  char *bytes;
+  size_t *starts;
+  size_t count;
+} name_list;
+
+bool names_argument (const arguments *args, size_t index, name_list *out);
+void names_free (name_list *list);
+
+napi_value number (napi_env env, int64_t value);
+/* `result` of a system call: itself, or -errno. */
+napi_value outcome (napi_env env, int64_t result);
+
+/* --- Work that may run on a thread of libuv's pool. --- */
+
+typedef struct job job;
+struct job
+{
+  napi_async_work work;
+  napi_deferred deferred;
+  /* On any thread, without touching JavaScript. */
+  void (*run) (job *self);
+  /* On the thread that asked. */
+  napi_value (*finish) (napi_env env, job *self);
+  void (*destroy) (job *self);
+  /* Keeps the caller's buffers alive while `run` uses them. */
+  napi_ref held[MAX_ARGS];
+  size_t held_count;
+};
+
+void job_hold (napi_env env, job *self, napi_value value);
+/* Runs the job now, or on the pool when `is_async`; destroys it either way. Returns the result or a promise of it. */
+napi_value job_start (napi_env env, job *self, bool is_async);
+
+/* --- Calls that glibc has no name for yet. --- */
+
+int open_beneath (int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
+ssize_t xattr_list (int dirfd, const char *name, char *out, size_t size);
+
+/* --- The tables, one per file. --- */
+
+typedef struct
+{
+  const char *name;
+  napi_callback function;
+} exported;
+
+extern const exported at_functions[], xattr_functions[], content_functions[], scan_functions[], batch_functions[],
+    remove_functions[];
+
+#endif

@@ -1,0 +1,353 @@
+/* Many small files in one call. Each file has its own result, so one failure does not hide the others. Names may have
+ * several components; how they are resolved below the descriptor is the caller's choice of RESOLVE_ flags. */
+#include "addon.h"
+
+#include <linux/fs.h>
+#include <linux/openat2.h>
+#include <sys/ioctl.h>
+
+typedef struct
+{
+  job base;
+  int from_fd, to_fd;
+  uint32_t resolve;
+  name_list from, to;
+  uint8_t *data; /* the block read into or written from */
+  const double *offsets;
+  const double *sizes;
+  const uint32_t *modes, *uids, *gids;
+  const int64_t *mtimes;
+  int32_t *results; /* one per file: bytes or 0, or -errno */
+} batch_job;
+
+static const char *
+name_of (const name_list *list, size_t index)
+{
+  return list->bytes + list->starts[index];
+}
+
+/* Reading is not to change the access time; O_NOATIME is for the file's owner and the privileged only. */
+static int
+open_quietly (int dirfd, const char *path, uint64_t resolve)
+{
+  int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+  int fd = open_beneath (dirfd, path, flags | O_NOATIME, 0, resolve);
+  return fd < 0 && errno == EPERM ? open_beneath (dirfd, path, flags, 0, resolve) : fd;
+}
+
+/* Returns the bytes read, `size + 1` when the file goes on behind them, or -errno. */
+static int64_t
+read_whole (int dirfd, const char *path, uint8_t *into, size_t size, uint64_t resolve)
+{
+  cleanup_fd int fd = open_quietly (dirfd, path, resolve);
+  if (fd < 0)
+    return -errno;
+  size_t done = 0;
+  while (done < size)
+    {
+      ssize_t got = read (fd, into + done, size - done);
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got < 0)
+        return -errno;
+      if (got == 0)
+        return (int64_t) done;
+      done += (size_t) got;
+    }
+  uint8_t more;
+  return (int64_t) done + (read (fd, &more, 1) > 0 ? 1 : 0);
+}
+
+static void
+read_run (job *self)
+{
+  batch_job *batch = (batch_job *) self;
+  for (size_t i = 0; i < batch->from.count; i++)
+    batch->results[i] = (int32_t) read_whole (batch->from_fd, name_of (&batch->from, i),
+                                              batch->data + (size_t) batch->offsets[i], (size_t) batch->sizes[i],
+                                              batch->resolve);
+}
+
+static struct timespec
+to_timespec (int64_t ns)
+{
+  int64_t seconds = ns / 1000000000, rest = ns % 1000000000;
+  return rest < 0 ? (struct timespec){ .tv_sec = seconds - 1, .tv_nsec = rest + 1000000000 }
+                  : (struct timespec){ .tv_sec = seconds, .tv_nsec = rest };
+}
+
+/* Owner before mode: a change of owner takes the setuid and setgid bits away. */
+static int
+set_metadata (int fd, const batch_job *batch, size_t i)
+{
+  struct timespec time = to_timespec (batch->mtimes[i]);
+  struct timespec times[2] = { time, time };
+  if (batch->uids[i] != geteuid () || batch->gids[i] != getegid ())
+    if (fchown (fd, batch->uids[i], batch->gids[i]) < 0)
+      return -1;
+  if (fchmod (fd, batch->modes[i] & 07777) < 0)
+    return -1;
+  return futimens (fd, times);
+}
+
+static int
+create (const batch_job *batch, size_t i)
+{
+  return open_beneath (batch->to_fd, name_of (&batch->to, i), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600,
+                       batch->resolve);
+}
+
+static int
+write_whole (int fd, const uint8_t *bytes, size_t size)
+{
+  for (size_t done = 0; done < size;)
+    {
+      ssize_t put = write (fd, bytes + done, size - done);
+      if (put < 0 && errno != EINTR)
+        return -1;
+      if (put > 0)
+        done += (size_t) put;
+    }
+  return 0;
+}
+
+static void
+write_run (job *self)
+{
+  batch_job *batch = (batch_job *) self;
+  for (size_t i = 0; i < batch->to.count; i++)
+    {
+      cleanup_fd int fd = create (batch, i);
+      bool ok = fd >= 0
+                && write_whole (fd, batch->data + (size_t) batch->offsets[i], (size_t) batch->sizes[i]) == 0
+                && set_metadata (fd, batch, i) == 0;
+      batch->results[i] = ok ? 0 : -errno;
+    }
+}
+
+/* Small files go through memory: read and write beat the set-up of copy_file_range. Large ones are shared or copied in the kernel. */
+static int
+copy_content (int in, int out, bool *can_clone)
+{
+  enum { SMALL = 1 << 16 };
+  static __thread uint8_t block[SMALL];
+  struct stat status;
+  if (fstat (in, &status) < 0)
+    return -1;
+  if (!S_ISREG (status.st_mode))
+    {
+      errno = EINVAL;
+      return -1;
+    }
+  if (*can_clone && status.st_size >= SMALL)
+    {
+      if (ioctl (out, FICLONE, in) == 0)
+        return 0;
+      *can_clone = false;
+    }
+  if (status.st_size >= SMALL)
+    for (;;)
+      {
+        ssize_t moved = copy_file_range (in, NULL, out, NULL, 1 << 30, 0);
+        if (moved < 0 && errno == EINTR)
+          continue;
+        if (moved <= 0)
+          break; /* the end, or not possible here: the loop below goes on from where this stopped */
+      }
+  for (;;)
+    {
+      ssize_t got = read (in, block, sizeof block);
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got <= 0)
+        return (int) got;
+      if (write_whole (out, block, (size_t) got) < 0)
+        return -1;
+      /* A short read of a regular file is its end. */
+      if ((size_t) got < sizeof block && status.st_size < SMALL)
+        return 0;
+    }
+}
+
+static void
+copy_run (job *self)
+{
+  batch_job *batch = (batch_job *) self;
+  bool can_clone = true;
+  for (size_t i = 0; i < batch->to.count; i++)
+    {
+      cleanup_fd int in = open_quietly (batch->from_fd, name_of (&batch->from, i), RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+      cleanup_fd int out = in < 0 ? -1 : create (batch, i);
+      bool ok = out >= 0 && copy_content (in, out, &can_clone) == 0 && set_metadata (out, batch, i) == 0;
+      batch->results[i] = ok ? 0 : -errno;
+    }
+}
+
+static napi_value
+batch_finish (napi_env env, job *self)
+{
+  (void) self;
+  return number (env, 0);
+}
+
+static void
+batch_destroy (job *self)
+{
+  batch_job *batch = (batch_job *) self;
+  names_free (&batch->from);
+  names_free (&batch->to);
+  free (batch);
+}
+
+static batch_job *
+new_batch (void (*run) (job *))
+{
+  batch_job *batch = calloc (1, sizeof *batch);
+  if (batch != NULL)
+    batch->base = (job){ .run = run, .finish = batch_finish, .destroy = batch_destroy };
+  return batch;
+}
+
+/* A column of `count` items of `width` bytes; NULL with an exception pending when it is shorter. */
+static void *
+column (const arguments *args, batch_job *batch, size_t index, size_t count, size_t width)
+{
+  span bytes = bytes_argument (args, index);
+  static const uint8_t nothing[8];
+  if (count == 0)
+    return (void *) (uintptr_t) nothing;
+  if (bytes.bytes == NULL || bytes.length / width < count)
+    {
+      napi_throw_range_error (args->env, NULL, "a column is shorter than the list of names");
+      return NULL;
+    }
+  job_hold (args->env, &batch->base, args->values[index]);
+  return bytes.bytes;
+}
+
+/* The block that holds the files' bytes. Empty ones have no address; they hold no byte to read either. */
+static uint8_t *
+block_column (const arguments *args, batch_job *batch, size_t index)
+{
+  static uint8_t nothing[1];
+  span bytes = bytes_argument (args, index);
+  job_hold (args->env, &batch->base, args->values[index]);
+  return bytes.bytes == NULL ? nothing : bytes.bytes;
+}
+
+/* Every file's part of the data block must lie inside it. */
+static bool
+fits (const arguments *args, const batch_job *batch, size_t index, size_t count)
+{
+  span block = bytes_argument (args, index);
+  for (size_t i = 0; i < count; i++)
+    if (!(batch->offsets[i] >= 0 && batch->sizes[i] >= 0 && batch->sizes[i] <= INT32_MAX - 1
+          && batch->offsets[i] + batch->sizes[i] <= (double) block.length))
+      {
+        napi_throw_range_error (args->env, NULL, "a file lies outside the data block");
+        return false;
+      }
+  return true;
+}
+
+static napi_value
+refuse (napi_env env, batch_job *batch)
+{
+  bool pending = false;
+  for (size_t i = 0; i < batch->base.held_count; i++)
+    napi_delete_reference (env, batch->base.held[i]);
+  batch_destroy (&batch->base);
+  napi_is_exception_pending (env, &pending);
+  if (!pending)
+    napi_throw_error (env, NULL, "out of memory");
+  return NULL;
+}
+
+/* readFiles(dirfd, names, resolve, into, offsets, sizes, results, is_async) */
+static napi_value
+js_read_files (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  batch_job *batch = new_batch (read_run);
+  if (batch == NULL)
+    return NULL;
+  batch->from_fd = int_argument (&args, 0);
+  if (!names_argument (&args, 1, &batch->from))
+    return refuse (env, batch);
+  size_t n = batch->from.count;
+  batch->resolve = uint_argument (&args, 2);
+  batch->data = block_column (&args, batch, 3);
+  batch->offsets = column (&args, batch, 4, n, sizeof (double));
+  batch->sizes = column (&args, batch, 5, n, sizeof (double));
+  batch->results = column (&args, batch, 6, n, sizeof (int32_t));
+  if (batch->offsets == NULL || batch->sizes == NULL || batch->results == NULL
+      || !fits (&args, batch, 3, n))
+    return refuse (env, batch);
+  return job_start (env, &batch->base, bool_argument (&args, 7));
+}
+
+/* The columns of metadata: modes, uids, gids, mtimes, results, at `index` and behind. */
+static bool
+metadata_columns (const arguments *args, batch_job *batch, size_t index)
+{
+  size_t n = batch->to.count;
+  batch->modes = column (args, batch, index, n, sizeof (uint32_t));
+  batch->uids = column (args, batch, index + 1, n, sizeof (uint32_t));
+  batch->gids = column (args, batch, index + 2, n, sizeof (uint32_t));
+  batch->mtimes = column (args, batch, index + 3, n, sizeof (int64_t));
+  batch->results = column (args, batch, index + 4, n, sizeof (int32_t));
+  return batch->modes != NULL && batch->uids != NULL && batch->gids != NULL && batch->mtimes != NULL
+         && batch->results != NULL;
+}
+
+/* writeFiles(dirfd, names, resolve, [data, offsets, sizes], modes, uids, gids, mtimes, results, is_async) */
+static napi_value
+js_write_files (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  batch_job *batch = new_batch (write_run);
+  if (batch == NULL)
+    return NULL;
+  batch->to_fd = int_argument (&args, 0);
+  if (!names_argument (&args, 1, &batch->to))
+    return refuse (env, batch);
+  size_t n = batch->to.count;
+  batch->resolve = uint_argument (&args, 2);
+  arguments content = { .env = env, .count = 3 };
+  for (uint32_t i = 0; i < 3; i++)
+    napi_get_element (env, args.values[3], i, &content.values[i]);
+  batch->data = block_column (&content, batch, 0);
+  batch->offsets = column (&content, batch, 1, n, sizeof (double));
+  batch->sizes = column (&content, batch, 2, n, sizeof (double));
+  if (batch->offsets == NULL || batch->sizes == NULL || !fits (&content, batch, 0, n)
+      || !metadata_columns (&args, batch, 4))
+    return refuse (env, batch);
+  return job_start (env, &batch->base, bool_argument (&args, 9));
+}
+
+/* copyFiles(from dirfd, from names, to dirfd, to names, modes, uids, gids, mtimes, results, is_async) */
+static napi_value
+js_copy_files (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  batch_job *batch = new_batch (copy_run);
+  if (batch == NULL)
+    return NULL;
+  batch->from_fd = int_argument (&args, 0);
+  batch->to_fd = int_argument (&args, 2);
+  batch->resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  if (!names_argument (&args, 1, &batch->from) || !names_argument (&args, 3, &batch->to))
+    return refuse (env, batch);
+  if (batch->from.count != batch->to.count)
+    {
+      napi_throw_range_error (env, NULL, "as many names to copy to as from");
+      return refuse (env, batch);
+    }
+  if (!metadata_columns (&args, batch, 4))
+    return refuse (env, batch);
+  return job_start (env, &batch->base, bool_argument (&args, 9));
+}
+
+const exported batch_functions[] = {
+  { "readFiles", js_read_files }, { "writeFiles", js_write_files }, { "copyFiles", js_copy_files }, { NULL, NULL },
+};

@@ -1,0 +1,308 @@
+import { spawnSync } from "node:child_process";
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import * as c from "./constants.ts";
+import { locateNative } from "./locate.ts";
+
+const native = locateNative();
+const isRoot = process.getuid?.() === 0;
+if (!isRoot) console.warn("not root: tests of devices, owners and trusted attributes are skipped");
+
+let directory = "";
+let dirfd = -1;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "kiln-native-"));
+  dirfd = native.openPath(directory, c.O_PATH | c.O_DIRECTORY);
+});
+
+afterEach(() => {
+  native.close(dirfd);
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function errorOf(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+describe("openat2", () => {
+  test("keeps an absolute symlink inside the root", () => {
+    mkdirSync(join(directory, "etc"));
+    writeFileSync(join(directory, "etc/name"), "inside");
+    symlinkSync("/etc/name", join(directory, "link"));
+    const fd = native.openat2(dirfd, "link", { flags: c.O_RDONLY, resolve: c.RESOLVE_IN_ROOT });
+    expect(readFileSync(fd, "utf8")).toBe("inside");
+    native.close(fd);
+  });
+
+  test.each([
+    { name: "beneath", path: "../x", resolve: c.RESOLVE_BENEATH, code: "EXDEV" },
+    { name: "without symlinks", path: "up/x", resolve: c.RESOLVE_NO_SYMLINKS, code: "ELOOP" },
+    { name: "of nothing", path: "gone", resolve: 0, code: "ENOENT" },
+    { name: "with a NUL", path: "a\0b", resolve: 0, code: "EINVAL" },
+    { name: "too long", path: "x/".repeat(3000), resolve: 0, code: "ENAMETOOLONG" },
+  ])("fails $name with the kernel's code", ({ path, resolve, code }) => {
+    symlinkSync("..", join(directory, "up"));
+    expect(errorOf(() => native.openat2(dirfd, path, { flags: c.O_RDONLY, resolve }))).toMatchObject({
+      code,
+      syscall: "openat2",
+      path,
+    });
+  });
+
+  test("makes errors that read like Node's own", () => {
+    const theirs = errorOf(() => openSync(join(directory, "gone"), "r"));
+    const ours = errorOf(() => native.openPath(join(directory, "gone"), c.O_RDONLY));
+    expect(String(ours)).toBe(String(theirs));
+  });
+});
+
+describe("names", () => {
+  test("that are not UTF-8 survive every call", () => {
+    const bytes = Buffer.from("caf\xe9\xff", "latin1");
+    native.close(native.openat2(dirfd, bytes, { flags: c.O_CREAT | c.O_WRONLY }));
+    const scan = native.scanTreeSync(dirfd);
+    const name = scan.name(1);
+    expect(name).toBe("caf\udce9\udcff");
+    expect(native.statat(dirfd, name).size).toBe(0);
+    native.renameat(dirfd, name, dirfd, "é\udcff");
+    expect(readdirSync(directory, { encoding: "buffer" })).toEqual([Buffer.from([0xc3, 0xa9, 0xff])]);
+    native.symlinkat(bytes, dirfd, "link");
+    expect(native.readlinkat(dirfd, "link")).toBe(name);
+  });
+});
+
+describe("the *at family", () => {
+  test("makes, links, renames and removes without following symlinks", () => {
+    native.mkdirat(dirfd, "d", 0o700);
+    native.symlinkat("nowhere", dirfd, "s");
+    native.linkat(dirfd, "s", dirfd, "t");
+    expect(native.statat(dirfd, "t")).toMatchObject({ nlink: 2, size: 7 });
+    native.renameat(dirfd, "t", dirfd, "d/u");
+    expect(errorOf(() => native.renameat(dirfd, "s", dirfd, "d", c.RENAME_NOREPLACE))).toMatchObject({
+      code: "EEXIST",
+    });
+    expect(native.readlinkat(dirfd, "d/u")).toBe("nowhere");
+    native.unlinkat(dirfd, "d/u");
+    native.unlinkat(dirfd, "d", c.AT_REMOVEDIR);
+    expect(native.tryStatat(dirfd, "d")).toBeUndefined();
+    expect(native.tryStatat(dirfd, "s/below")).toBeUndefined();
+    native.mknodat(dirfd, "pipe", c.S_IFIFO | 0o640);
+    expect(native.statat(dirfd, "pipe").mode & c.S_IFMT).toBe(c.S_IFIFO);
+  });
+
+  test.each([
+    { name: "before 1970", ns: -1_500_000_001n },
+    { name: "after 2038", ns: 4_102_444_800_123_456_789n },
+    { name: "today", ns: 1_700_000_000_999_999_999n },
+  ])("sets times $name to the nanosecond, of symlinks too", ({ ns }) => {
+    native.symlinkat("x", dirfd, "s");
+    native.utimensat(dirfd, "s", ns);
+    // ext4 keeps times until 2446, so all of these fit.
+    expect(native.statat(dirfd, "s").mtimeNs).toBe(ns);
+  });
+
+  test("changes the mode of files and refuses that of symlinks", () => {
+    writeFileSync(join(directory, "f"), "");
+    symlinkSync("f", join(directory, "s"));
+    native.fchmodat(dirfd, "f", 0o4711);
+    expect(native.statat(dirfd, "f").mode & 0o7777).toBe(0o4711);
+    expect(errorOf(() => native.fchmodat(dirfd, "s", 0o600))).toMatchObject({ code: "ENOTSUP" });
+    const fd = native.openat2(dirfd, "f", { flags: c.O_PATH });
+    native.fchmodat(fd, "", 0o600);
+    expect(native.statat(fd, "").mode & 0o7777).toBe(0o600);
+    native.close(fd);
+  });
+
+  test.skipIf(!isRoot)("makes devices and changes owners, of symlinks too", () => {
+    native.mknodat(dirfd, "null", c.S_IFCHR | 0o666, { major: 1, minor: 3 });
+    expect(native.statat(dirfd, "null")).toMatchObject({ rdevMajor: 1, rdevMinor: 3 });
+    native.symlinkat("x", dirfd, "s");
+    native.fchownat(dirfd, "s", 4_000_000_000, 65_534);
+    expect(native.statat(dirfd, "s")).toMatchObject({ uid: 4_000_000_000, gid: 65_534 });
+  });
+});
+
+describe("extended attributes", () => {
+  test("come back byte for byte, by name and by descriptor", () => {
+    writeFileSync(join(directory, "f"), "");
+    const value = Buffer.from([0, 255, 10, 61, 0]);
+    native.setXattr(dirfd, "f", "user.kiln", value);
+    native.setXattr(dirfd, "f", "user.empty", Buffer.alloc(0));
+    const fd = native.openat2(dirfd, "f", { flags: c.O_RDONLY });
+    expect([...native.listXattrs(fd, "")].toSorted()).toEqual(["user.empty", "user.kiln"]);
+    expect(native.getXattr(dirfd, "f", "user.kiln")).toEqual(value);
+    expect(native.getXattr(fd, "", "user.empty")).toEqual(Buffer.alloc(0));
+    native.removeXattr(dirfd, "f", "user.kiln");
+    expect(native.getXattr(dirfd, "f", "user.kiln")).toBeUndefined();
+    native.close(fd);
+    expect(native.scanTreeSync(dirfd, { xattrs: true }).hasXattrs(1)).toBe(true);
+  });
+
+  test.skipIf(!isRoot)("belong to a symlink itself", () => {
+    symlinkSync("/etc/passwd", join(directory, "s"));
+    native.setXattr(dirfd, "s", "trusted.kiln", Buffer.from("1"));
+    expect(native.listXattrs(dirfd, "s")).toEqual(["trusted.kiln"]);
+  });
+});
+
+describe("locks", () => {
+  test("exclude another process and go with it", async () => {
+    const path = join(directory, "lock");
+    const fd = openSync(path, "w");
+    expect(native.tryLock(fd, "exclusive")).toBe(true);
+    const other = openSync(path, "w");
+    expect(native.tryLock(other, "shared")).toBe(false);
+    expect(spawnSync("flock", ["-n", path, "true"]).status).not.toBe(0);
+    const granted = native.lock(other, "exclusive");
+    closeSync(fd);
+    await granted;
+    native.unlock(other);
+    expect(native.tryLock(other, "shared")).toBe(true);
+    closeSync(other);
+  });
+});
+
+describe("scanTree", () => {
+  test("lists directories before what they hold, names in byte order", async () => {
+    for (const name of ["b", "a", "a/z", "a/y"]) mkdirSync(join(directory, name), { recursive: true });
+    for (const name of ["a.txt", "a/z/f", "b/ﬀ", "b/😀"]) writeFileSync(join(directory, name), name);
+    symlinkSync("a", join(directory, "l"));
+    const scan = await native.scanTree(dirfd, { links: true });
+    const paths = Array.from({ length: scan.count }, (_, index) => scan.path(index));
+    // UTF-16 would put the emoji first.
+    expect(paths).toEqual(["", "a", "a/y", "a/z", "a/z/f", "a.txt", "b", "b/ﬀ", "b/😀", "l"]);
+    expect(scan.linkTarget(9)).toBe("a");
+    expect(scan.columns.size[4]).toBe(5);
+    expect(scan.columns.mtimeNs[4]).toBe(native.statat(dirfd, "a/z/f").mtimeNs);
+    expect(scan.columns.ino[4]).toBe(native.statat(dirfd, "a/z/f").ino);
+  });
+
+  test("does not enter what is pruned", async () => {
+    for (const name of ["a/node_modules/x", "a/b/c", "b/b/c"]) mkdirSync(join(directory, name), { recursive: true });
+    const scan = await native.scanTree(dirfd, { pruneNames: ["node_modules"], prunePaths: ["b/b"] });
+    const paths = Array.from({ length: scan.count }, (_, index) => scan.path(index));
+    expect(paths).toEqual(["", "a", "a/b", "a/b/c", "a/node_modules", "b", "b/b"]);
+    expect((await native.scanTree(dirfd, { maxDepth: 1 })).count).toBe(3);
+    expect((await native.scanTree(dirfd, { path: "a/b" })).path(1)).toBe("c");
+  });
+
+  test("names the directory that is missing", async () => {
+    await expect(native.scanTree(dirfd, { path: "gone" })).rejects.toMatchObject({ code: "ENOENT", path: "gone" });
+  });
+
+  test("and removeTree survive a tree deeper than a path can be", async () => {
+    let fd = native.openPath(directory, c.O_PATH);
+    for (let depth = 0; depth < 3000; depth += 1) {
+      native.mkdirat(fd, "dd", 0o755);
+      const next = native.openat2(fd, "dd", { flags: c.O_PATH });
+      native.close(fd);
+      fd = next;
+    }
+    native.close(fd);
+    expect((await native.scanTree(dirfd)).count).toBe(3001);
+    await native.removeTree(dirfd, "dd");
+    expect(readdirSync(directory)).toEqual([]);
+  });
+});
+
+test("removeTree unlinks symlinks and leaves what they point at", async () => {
+  mkdirSync(join(directory, "keep"));
+  writeFileSync(join(directory, "keep/f"), "");
+  mkdirSync(join(directory, "go/d"), { recursive: true });
+  symlinkSync("../../keep", join(directory, "go/d/link"));
+  await native.removeTree(dirfd, "go");
+  await native.removeTree(dirfd, "gone");
+  expect(readdirSync(join(directory, "keep"))).toEqual(["f"]);
+  expect(readdirSync(directory)).toEqual(["keep"]);
+});
+
+describe("batches", () => {
+  test("read many files, each with its own result", async () => {
+    writeFileSync(join(directory, "a"), "hello");
+    writeFileSync(join(directory, "b"), "longer than asked");
+    symlinkSync("a", join(directory, "s"));
+    const into = Buffer.alloc(30, ".");
+    const results = await native.readFiles(dirfd, {
+      names: ["a", "b", "s", "gone"],
+      into,
+      offsets: Float64Array.of(0, 10, 20, 25),
+      sizes: Float64Array.of(5, 6, 5, 5),
+      resolve: c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS,
+    });
+    expect([...results]).toEqual([5, 7, -40, -2]);
+    expect(into.toString()).toBe("hello.....longer..............");
+    expect(() =>
+      native.readFilesSync(dirfd, {
+        names: ["a"],
+        into,
+        offsets: Float64Array.of(28),
+        sizes: Float64Array.of(5),
+        resolve: 0,
+      }),
+    ).toThrow("outside");
+  });
+
+  test("write and copy many files with their metadata", async () => {
+    mkdirSync(join(directory, "to"));
+    const data = Buffer.from("onetwo");
+    const metadata = {
+      modes: Uint32Array.of(0o4755, 0o600),
+      uids: new Uint32Array(2).fill(process.getuid?.() ?? 0),
+      gids: new Uint32Array(2).fill(process.getgid?.() ?? 0),
+      mtimesNs: BigInt64Array.of(-1n, 1_234_567_890_123_456_789n),
+    };
+    const written = native.writeFilesSync(dirfd, {
+      names: ["one", "two"],
+      data,
+      offsets: Float64Array.of(0, 3),
+      sizes: Float64Array.of(3, 3),
+      resolve: c.RESOLVE_IN_ROOT,
+      ...metadata,
+    });
+    expect([...written]).toEqual([0, 0]);
+    const to = native.openPath(join(directory, "to"), c.O_PATH);
+    const copied = await native.copyFiles(dirfd, to, { from: ["one", "two"], to: ["1", "2"], ...metadata });
+    expect([...copied]).toEqual([0, 0]);
+    const again = await native.copyFiles(dirfd, to, { from: ["one", "gone"], to: ["1", "3"], ...metadata });
+    expect([...again]).toEqual([-17, -2]);
+    native.close(to);
+    expect(readFileSync(join(directory, "to/2"), "utf8")).toBe("two");
+    expect(native.statat(dirfd, "to/1")).toMatchObject({ mode: c.S_IFREG | 0o4755, mtimeNs: -1n, size: 3 });
+  });
+
+  test("copy large files whole", async () => {
+    const bytes = Buffer.alloc(3_000_001, "kiln");
+    writeFileSync(join(directory, "big"), bytes);
+    const metadata = {
+      modes: Uint32Array.of(0o644),
+      uids: Uint32Array.of(process.getuid?.() ?? 0),
+      gids: Uint32Array.of(process.getgid?.() ?? 0),
+      mtimesNs: BigInt64Array.of(0n),
+    };
+    expect([...(await native.copyFiles(dirfd, dirfd, { from: ["big"], to: ["copy"], ...metadata }))]).toEqual([0]);
+    expect(readFileSync(join(directory, "copy")).equals(bytes)).toBe(true);
+    const [from, to] = [openSync(join(directory, "big"), "r"), openSync(join(directory, "third"), "w")];
+    if (!native.cloneFile(from, to)) expect(native.copyFileRange(from, to, 5_000_000)).toBe(bytes.length);
+    closeSync(from);
+    closeSync(to);
+    expect(readFileSync(join(directory, "third")).equals(bytes)).toBe(true);
+  });
+});

@@ -1,0 +1,73 @@
+import { decodeName } from "./names.ts";
+
+/** The columns as the addon hands them over: one array per property, one item per entry. */
+export interface ScanColumns {
+  readonly mtimeNs: BigInt64Array;
+  readonly ctimeNs: BigInt64Array;
+  readonly ino: BigUint64Array;
+  readonly size: Float64Array;
+  readonly dev: Float64Array;
+  /** Bytes on disk. */
+  readonly diskBytes: Float64Array;
+  /** Type and permissions, as in `st_mode`. */
+  readonly mode: Uint32Array;
+  readonly uid: Uint32Array;
+  readonly gid: Uint32Array;
+  readonly nlink: Uint32Array;
+  readonly rdevMajor: Uint32Array;
+  readonly rdevMinor: Uint32Array;
+  /** Index of the directory an entry is in; -1 for the root. */
+  readonly parent: Int32Array;
+  readonly nameEnd: Uint32Array;
+  readonly linkEnd: Uint32Array;
+  readonly flags: Uint8Array;
+  /** All names, one behind the other. */
+  readonly names: Buffer;
+  readonly links: Buffer;
+}
+
+const HAS_XATTRS = 1;
+
+/**
+ * A file tree as it was during one scan: entry 0 is the root itself (its name and path are empty), every directory
+ * comes before what it holds, and names are in byte order within each directory. That is the order of a layer's tar.
+ */
+export class TreeScan {
+  readonly columns: ScanColumns;
+  readonly #paths: (string | undefined)[] = [];
+
+  constructor(columns: ScanColumns) {
+    this.columns = columns;
+  }
+
+  get count(): number {
+    return this.columns.parent.length;
+  }
+
+  /** The entry's own name; see `decodeName` for those that are not UTF-8. */
+  name(index: number): string {
+    const { nameEnd, names } = this.columns;
+    return decodeName(names.subarray(index === 0 ? 0 : nameEnd[index - 1], nameEnd[index]));
+  }
+
+  /** Relative to the root, with `/` between names and none at the ends. */
+  path(index: number): string {
+    const known = this.#paths[index];
+    if (known !== undefined) return known;
+    const parent = this.columns.parent[index] ?? -1;
+    const path = parent <= 0 ? this.name(index) : `${this.path(parent)}/${this.name(index)}`;
+    this.#paths[index] = path;
+    return path;
+  }
+
+  /** Target of a symlink, when the scan was asked for them; else empty. */
+  linkTarget(index: number): string {
+    const { linkEnd, links } = this.columns;
+    return decodeName(links.subarray(index === 0 ? 0 : linkEnd[index - 1], linkEnd[index]));
+  }
+
+  /** Whether the entry has any extended attribute, when the scan was asked to look. */
+  hasXattrs(index: number): boolean {
+    return ((this.columns.flags[index] ?? 0) & HAS_XATTRS) !== 0;
+  }
+}

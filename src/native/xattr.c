@@ -1,0 +1,126 @@
+/* Extended attributes of (dirfd, name), without following a final symlink; an empty name means the descriptor itself. */
+#include "addon.h"
+
+#include <stdio.h>
+#include <sys/xattr.h>
+
+/* Linux 6.13 has setxattrat and its kin. Before, the way to a name below a descriptor is /proc/self/fd. The calls may also be
+ * refused by an old seccomp policy with EPERM, so what counts is whether a bad descriptor is seen as one. */
+enum { SETXATTRAT = 463, GETXATTRAT = 464, LISTXATTRAT = 465, REMOVEXATTRAT = 466 };
+
+struct xattr_value
+{
+  uint64_t value;
+  uint32_t size;
+  uint32_t flags;
+};
+
+static bool
+has_xattrat (void)
+{
+  static int known; /* 0 unknown, 1 yes, 2 no; threads that race here write the same answer */
+  int answer = __atomic_load_n (&known, __ATOMIC_RELAXED);
+  if (answer == 0)
+    {
+      long probe = syscall (LISTXATTRAT, -1, "x", AT_SYMLINK_NOFOLLOW, NULL, 0);
+      answer = probe < 0 && errno == EBADF ? 1 : 2;
+      __atomic_store_n (&known, answer, __ATOMIC_RELAXED);
+    }
+  return answer == 1;
+}
+
+enum { AT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH };
+
+static int
+proc_path (char *out, size_t size, int dirfd, const char *name)
+{
+  int length = dirfd == AT_FDCWD   ? snprintf (out, size, "%s", name)
+               : name[0] == '\0' ? snprintf (out, size, "/proc/self/fd/%d", dirfd)
+                                   : snprintf (out, size, "/proc/self/fd/%d/%s", dirfd, name);
+  if (length >= 0 && (size_t) length < size)
+    return 0;
+  errno = ENAMETOOLONG;
+  return -1;
+}
+
+ssize_t
+xattr_list (int dirfd, const char *name, char *out, size_t size)
+{
+  if (has_xattrat ())
+    return (ssize_t) syscall (LISTXATTRAT, dirfd, name, AT_FLAGS, out, size);
+  char path[MAX_PATH + 64];
+  if (proc_path (path, sizeof path, dirfd, name) < 0)
+    return -1;
+  /* The link in /proc itself must be followed, what it names must not. */
+  return name[0] == '\0' ? listxattr (path, out, size) : llistxattr (path, out, size);
+}
+
+#define TAKE(name_variable, key_variable)                                                                              \
+  arguments args = read_arguments (env, info);                                                                         \
+  int dirfd = int_argument (&args, 0);                                                                                 \
+  path_argument name_variable, key_variable;                                                                           \
+  char path[MAX_PATH + 64];                                                                                            \
+  path_argument_read (&args, 1, &name_variable);                                                                       \
+  path_argument_read (&args, 2, &key_variable);                                                                        \
+  if (name_variable.error != 0 || key_variable.error != 0)                                                             \
+    return number (env, -(name_variable.error != 0 ? name_variable.error : key_variable.error))
+
+static napi_value
+js_listxattr (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  path_argument name;
+  path_argument_read (&args, 1, &name);
+  if (name.error != 0)
+    return number (env, -name.error);
+  span out = bytes_argument (&args, 2);
+  return outcome (env, xattr_list (int_argument (&args, 0), name.bytes, (char *) out.bytes, out.length));
+}
+
+static napi_value
+js_getxattr (napi_env env, napi_callback_info info)
+{
+  TAKE (name, key);
+  span out = bytes_argument (&args, 3);
+  if (has_xattrat ())
+    {
+      struct xattr_value value = { .value = (uint64_t) (uintptr_t) out.bytes, .size = (uint32_t) out.length };
+      return outcome (env, syscall (GETXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes, &value, sizeof value));
+    }
+  if (proc_path (path, sizeof path, dirfd, name.bytes) < 0)
+    return outcome (env, -1);
+  return outcome (env, name.bytes[0] == '\0' ? getxattr (path, key.bytes, out.bytes, out.length)
+                                              : lgetxattr (path, key.bytes, out.bytes, out.length));
+}
+
+static napi_value
+js_setxattr (napi_env env, napi_callback_info info)
+{
+  TAKE (name, key);
+  span data = bytes_argument (&args, 3);
+  if (has_xattrat ())
+    {
+      struct xattr_value value = { .value = (uint64_t) (uintptr_t) data.bytes, .size = (uint32_t) data.length };
+      return outcome (env, syscall (SETXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes, &value, sizeof value));
+    }
+  if (proc_path (path, sizeof path, dirfd, name.bytes) < 0)
+    return outcome (env, -1);
+  return outcome (env, name.bytes[0] == '\0' ? setxattr (path, key.bytes, data.bytes, data.length, 0)
+                                              : lsetxattr (path, key.bytes, data.bytes, data.length, 0));
+}
+
+static napi_value
+js_removexattr (napi_env env, napi_callback_info info)
+{
+  TAKE (name, key);
+  if (has_xattrat ())
+    return outcome (env, syscall (REMOVEXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes));
+  if (proc_path (path, sizeof path, dirfd, name.bytes) < 0)
+    return outcome (env, -1);
+  return outcome (env, name.bytes[0] == '\0' ? removexattr (path, key.bytes) : lremovexattr (path, key.bytes));
+}
+
+const exported xattr_functions[] = {
+  { "listxattr", js_listxattr },     { "getxattr", js_getxattr }, { "setxattr", js_setxattr },
+  { "removexattr", js_removexattr }, { NULL, NULL },
+};
