@@ -1,0 +1,36 @@
+/** The characters of Go's unicode.IsSpace, for use inside a regular expression's brackets. JavaScript's `\s` has others. */
+const SPACE = "\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+
+const LEADING = new RegExp(`^[${SPACE}]+`, "u");
+const ONE = new RegExp(`^[${SPACE}]$`, "u");
+
+/** Whether a UTF-16 code unit is white space. All white space lies in the basic plane. */
+export function isSpace(unit: number): boolean {
+  if (unit <= 0x20) return unit === 0x20 || (unit >= 0x09 && unit <= 0x0d);
+  return unit >= 0x85 && ONE.test(String.fromCharCode(unit));
+}
+
+/** The offset of the first character at or after `from` that is not white space. */
+export function skipSpaces(text: string, from: number): number {
+  let at = from;
+  while (at < text.length && isSpace(text.charCodeAt(at))) at += 1;
+  return at;
+}
+
+/** The offset after the last character before `to`, and not before `from`, that is not white space. */
+export function trimEndOffset(text: string, from: number, to: number): number {
+  let at = to;
+  while (at > from && isSpace(text.charCodeAt(at - 1))) at -= 1;
+  return at;
+}
+
+/** Go's strings.TrimSpace. */
+export function trimSpace(text: string): string {
+  const start = skipSpaces(text, 0);
+  return text.slice(start, trimEndOffset(text, start, text.length));
+}
+
+/** The text with white space at its beginning removed. */
+export function trimLeft(text: string): string {
+  return text.replace(LEADING, "");
+}
