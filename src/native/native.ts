@@ -122,6 +122,8 @@ export interface Native {
   cloneFile(inFd: number, outFd: number): boolean;
   /** False when another open file holds the lock. It never waits; closing the last descriptor gives the lock back. */
   tryLock(fd: number, kind: "shared" | "exclusive"): boolean;
+  /** Blocks the whole process until the lock is granted: for locks that are held for moments. */
+  lockSync(fd: number, kind: "shared" | "exclusive"): void;
   /** Waits for the lock on a thread of its own, which stays until the lock is granted. */
   lock(fd: number, kind: "shared" | "exclusive"): Promise<void>;
   unlock(fd: number): void;
@@ -357,6 +359,7 @@ function wrap(raw: Raw): Native {
       const result = raw.flock(fd, LOCKS[kind] | LOCKS.nonblocking);
       return result === -11 ? false : checked(result, "flock") === 0;
     },
+    lockSync: (fd, kind) => void checked(raw.flock(fd, LOCKS[kind]), "flock"),
     lock: async (fd, kind) => void checked(await raw.waitFlock(fd, LOCKS[kind]), "flock"),
     unlock: (fd) => void checked(raw.flock(fd, LOCKS.unlock), "flock"),
     syncfs: (fd) => void checked(raw.syncfs(fd), "syncfs"),

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../core/digest.ts";
-import type { Descriptor, ImageConfig, Index, Manifest } from "../core/oci.ts";
+import type { Descriptor, Index } from "../core/oci.ts";
 import type { CacheRecord, LayerBlob, RefRow, SnapshotId, SnapshotRow, StoredImage } from "./model.ts";
 
 /*
@@ -32,11 +32,14 @@ export interface Store extends AsyncDisposable {
 
 /** Directories below the root, all of mode 0700. */
 export interface StoreLayout {
+  readonly root: string;
   readonly blobs: string;
   readonly snapshots: string;
   readonly cacheMounts: string;
   readonly logs: string;
   readonly leases: string;
+  /** One file per open store: what it holds. */
+  readonly running: string;
   readonly database: string;
 }
 
@@ -47,7 +50,10 @@ export interface Blobs {
   sizeOf(digest: Digest): number | undefined;
   /** Absolute path of the blob's file, for handing to a worker thread. Says nothing about whether it exists. */
   pathOf(digest: Digest): string;
-  /** The blob's bytes, unchecked: whoever needs to know hashes them. Emits `store/corrupt` when there is no such blob. */
+  /**
+   * The blob's bytes, unchecked: whoever needs to know hashes them. The caller reads to the end or destroys.
+   * @throws {BuildError} `store/corrupt` when there is no such blob.
+   */
   open(digest: Digest, from?: { readonly offsetBytes: number }): Readable;
   /**
    * A small document, checked against its digest.
@@ -109,6 +115,8 @@ export interface Images {
   find(text: string): FoundImage;
   /** Every image and index, newest first, with its names. */
   list(): readonly ImageSummary[];
+  /** Notes a use; written by `Store.flush`. */
+  touch(digest: Digest): void;
   /** Removes the rows (and the names); blobs and snapshots are left for garbage collection. */
   delete(digest: Digest): boolean;
 }
@@ -273,6 +281,3 @@ export interface Logs {
   open(name: string): Readable;
   pathOf(name: string): string;
 }
-
-/** Exact JSON documents of an image, as parsed from blobs. */
-export type ImageDocuments = { readonly manifest: Manifest; readonly config: ImageConfig };

@@ -1,0 +1,137 @@
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import { BuildError } from "../core/errors.ts";
+import { guarded } from "./failure.ts";
+import { OUTPUT_FORMAT_VERSION, SCHEMA_SQL, SCHEMA_VERSION } from "./schema.ts";
+
+export type Row = Readonly<Record<string, SQLOutputValue>>;
+
+/** Another writer's transaction lasts milliseconds; only a stopped process can hold the lock for this long. */
+const BUSY_TIMEOUT_MS = 20_000;
+
+/** kiln.db: statements prepared on first use, transactions, failures in the store's words. */
+export class Database implements Disposable {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #inTransaction = false;
+
+  private constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /**
+   * Opens or makes the database. The directory exists. `alone` runs its argument in one process at a time.
+   * @throws {BuildError} `store/version` when it was written by a kiln that keeps other tables or makes other bytes.
+   */
+  static open(path: string, alone: (work: () => void) => void): Database {
+    // Not imported: a startup snapshot that has seen node:sqlite cannot be built.
+    const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
+    return guarded(`open the store's database "${path}"`, () => {
+      const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+      try {
+        if (versionOf(database) === 0) alone(() => create(database));
+        checkVersion(versionOf(database), path);
+        // Commits survive a crash of the process at once and of the machine after the next checkpoint; what is lost
+        // then is the end of the log as a whole, which is a store as it was some moments earlier.
+        database.exec("PRAGMA synchronous = NORMAL");
+        return new Database(database);
+      } catch (error) {
+        database.close();
+        throw error;
+      }
+    });
+  }
+
+  get(sql: string, ...values: SQLInputValue[]): Row | undefined {
+    return guarded("read the store's database", () => this.#prepared(sql).get(...values));
+  }
+
+  all(sql: string, ...values: SQLInputValue[]): readonly Row[] {
+    return guarded("read the store's database", () => this.#prepared(sql).all(...values));
+  }
+
+  /** @returns the number of rows changed. */
+  run(sql: string, ...values: SQLInputValue[]): number {
+    return guarded("write the store's database", () => Number(this.#prepared(sql).run(...values).changes));
+  }
+
+  /**
+   * Runs `work`, which must not wait, in one write transaction; all of it happens or nothing. Inside another one it
+   * joins that. IMMEDIATE: a transaction that began by reading and then writes would fail at once (SQLITE_BUSY, no
+   * timeout) when another process wrote in between.
+   */
+  transaction<T>(work: () => T): T {
+    if (this.#inTransaction) return work();
+    return guarded("write the store's database", () => {
+      this.#database.exec("BEGIN IMMEDIATE");
+      this.#inTransaction = true;
+      try {
+        const result = work();
+        this.#database.exec("COMMIT");
+        return result;
+      } catch (error) {
+        // SQLite has rolled back by itself when the disk is full; a second ROLLBACK would hide why.
+        if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+        throw error;
+      } finally {
+        this.#inTransaction = false;
+      }
+    });
+  }
+
+  /** Moves the log into the database file and gives its space back. Best effort: readers may be in the way. */
+  compact(): void {
+    guarded("compact the store's database", () => {
+      this.#database.exec("PRAGMA incremental_vacuum");
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    });
+  }
+
+  /** Problems that SQLite sees in the file, one a line; empty when there are none. */
+  problems(): readonly string[] {
+    const rows = [...this.all("PRAGMA integrity_check"), ...this.all("PRAGMA foreign_key_check")];
+    return rows.map((row) => Object.values(row).join(" ")).filter((line) => line !== "ok");
+  }
+
+  [Symbol.dispose](): void {
+    this.#statements.clear();
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  #prepared(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+const VERSION = SCHEMA_VERSION * 1000 + OUTPUT_FORMAT_VERSION;
+
+function versionOf(database: DatabaseSync): number {
+  return Number(database.prepare("PRAGMA user_version").get()?.["user_version"] ?? 0);
+}
+
+function create(database: DatabaseSync): void {
+  // Another process may have made the tables since we looked.
+  if (versionOf(database) !== 0) return;
+  // Both are remembered in the file. Auto-vacuum must be chosen before the first table.
+  // Nothing is there yet that waiting for the disk could save.
+  database.exec("PRAGMA synchronous = OFF");
+  database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  database.exec("PRAGMA journal_mode = WAL");
+  database.exec(`BEGIN IMMEDIATE; ${SCHEMA_SQL} PRAGMA user_version = ${VERSION}; COMMIT`);
+}
+
+function checkVersion(found: number, path: string): void {
+  if (found === VERSION) return;
+  const schema = Math.floor(found / 1000);
+  const age = found > VERSION ? "newer" : "older";
+  throw new BuildError(
+    "store/version",
+    `Cannot use the store "${path}": a ${age} kiln wrote it (tables ${schema}, output format ${found % 1000}; ` +
+      `this kiln has ${SCHEMA_VERSION} and ${OUTPUT_FORMAT_VERSION})`,
+    { hint: `use that kiln, or start a new store with --root` },
+  );
+}

@@ -1,0 +1,61 @@
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+
+/**
+ * What the store's files and database throw, in the store's words: a full disk, a busy or broken database. Anything
+ * else is handed back as it came. `doing` completes "Cannot ...", as in `write blob "sha256:..."`.
+ */
+export function storeFailure(doing: string, error: unknown): unknown {
+  if (error instanceof BuildError) return error;
+  const errno = errnoOf(error);
+  if (errno === "ENOSPC" || errno === "EDQUOT" || sqliteCode(error) === SQLITE_FULL) {
+    return new BuildError("store/full", `Cannot ${doing}: no space left on the disk that holds the store`, {
+      hint: 'free space with "kiln prune", or keep the store on another disk with --root',
+      cause: error,
+    });
+  }
+  switch (sqliteCode(error)) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return new BuildError("store/locked", `Cannot ${doing}: another process keeps the store's database locked`, {
+        hint: "wait for the other kiln process to finish, or end it",
+        cause: error,
+      });
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return new BuildError("store/corrupt", `Cannot ${doing}: the store's database is damaged (${messageOf(error)})`, {
+        hint: 'move the file "kiln.db" away: everything it knew is built or pulled again',
+        cause: error,
+      });
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+      return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
+        hint: "check who owns the store's directory, or choose another with --root",
+        cause: error,
+      });
+    default:
+      return error;
+  }
+}
+
+/** Runs `work`, with its failures put into the store's words. */
+export function guarded<T>(doing: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw storeFailure(doing, error);
+  }
+}
+
+// Primary result codes, https://www.sqlite.org/rescode.html: the low byte of what node:sqlite puts into `errcode`.
+const SQLITE_BUSY = 5;
+const SQLITE_LOCKED = 6;
+const SQLITE_READONLY = 8;
+const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
+const SQLITE_CANTOPEN = 14;
+const SQLITE_NOTADB = 26;
+
+function sqliteCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return undefined;
+  return error.errcode & 0xff;
+}

@@ -1,0 +1,139 @@
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { randomUUID } from "node:crypto";
+import { errnoOf } from "../core/errors.ts";
+import type { LockCalls } from "./file-lock.ts";
+
+/** What a running process relies on: `snapshot:<id>`, `blob:<digest>`, `image:<digest>`, `record:<id>`. */
+export type Hold = `${"snapshot" | "blob" | "image" | "record"}:${string}`;
+
+/** What all living processes on the store hold, this one included. */
+export interface Running {
+  readonly held: ReadonlySet<Hold>;
+  /** When the oldest of them opened the store, in the file system's own time: a file that changed later may be in use. */
+  readonly oldestStartMs: number;
+}
+
+/**
+ * Keeps garbage collection away from what running processes use.
+ *
+ * Every open store has a file in `running/`, locked as long as its process lives, with one line for each thing it has been
+ * handed. Looking something up and writing that line happen under a shared lock on `running/lock`; a collector takes it
+ * exclusively while it reads all lines and deletes rows. So a look-up sees a row that will stay, or none.
+ * Things that are not known to the database yet (directories, temporary files) are kept when they are younger than the
+ * oldest running process.
+ */
+export class Holds implements Disposable {
+  readonly #directory: string;
+  readonly #calls: LockCalls;
+  readonly #held = new Set<Hold>();
+  #files: { readonly lock: number; readonly own: number; readonly path: string } | undefined;
+
+  constructor(directory: string, calls: LockCalls) {
+    this.#directory = directory;
+    this.#calls = calls;
+  }
+
+  /** Runs a look-up so that what it finds stays. `look` must not wait. */
+  keep<T>(look: () => T, holdsOf: (found: T) => Iterable<Hold>): T {
+    const { lock, own } = this.#open();
+    // Blocks the process, but only for a collector's one transaction; and the kernel ends that wait if the collector dies.
+    this.#calls.lockSync(lock, "shared");
+    try {
+      const found = look();
+      this.#append(own, holdsOf(found));
+      return found;
+    } finally {
+      this.#calls.unlock(lock);
+    }
+  }
+
+  /** Holds things that are being made. */
+  add(holds: Iterable<Hold>): void {
+    this.#append(this.#open().own, holds);
+  }
+
+  /** Registers this process, if it is not yet. From now on whatever it makes is safe. */
+  register(): void {
+    this.#open();
+  }
+
+  /** Runs a collector's transaction while no other process can look anything up. `work` must not wait. */
+  collect<T>(work: (running: Running) => T): T {
+    const { lock } = this.#open();
+    this.#calls.lockSync(lock, "exclusive");
+    try {
+      return work(this.#running());
+    } finally {
+      this.#calls.unlock(lock);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    const files = this.#files;
+    if (files === undefined) return;
+    this.#files = undefined;
+    this.#held.clear();
+    rmSync(files.path, { force: true });
+    closeSync(files.own);
+    closeSync(files.lock);
+  }
+
+  #open(): { readonly lock: number; readonly own: number } {
+    if (this.#files !== undefined) return this.#files;
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    const lock = openSync(join(this.#directory, "lock"), "a", 0o600);
+    const path = join(this.#directory, randomUUID());
+    // Under the shared lock: a collector that meets a file without a lock takes it for a dead process's and removes it.
+    this.#calls.lockSync(lock, "shared");
+    const own = openSync(path, "ax", 0o600);
+    this.#calls.lockSync(own, "exclusive");
+    writeSync(own, `${fstatSync(own).mtimeMs}\n`);
+    this.#calls.unlock(lock);
+    this.#files = { lock, own, path };
+    return this.#files;
+  }
+
+  #append(own: number, holds: Iterable<Hold>): void {
+    let lines = "";
+    for (const hold of holds) {
+      if (this.#held.has(hold)) continue;
+      this.#held.add(hold);
+      lines += `${hold}\n`;
+    }
+    if (lines !== "") writeSync(own, lines);
+  }
+
+  /** Reads what living processes wrote and removes the files of dead ones. Called with the exclusive lock. */
+  #running(): Running {
+    const held = new Set<Hold>();
+    let oldestStartMs = Infinity;
+    for (const name of readdirSync(this.#directory)) {
+      if (name === "lock") continue;
+      const path = join(this.#directory, name);
+      if (path !== this.#files?.path && !this.#isLocked(path)) {
+        rmSync(path, { force: true });
+        continue;
+      }
+      const [start, ...lines] = readFileSync(path, "utf8").split("\n");
+      oldestStartMs = Math.min(oldestStartMs, Number(start));
+      for (const line of lines) if (line !== "") held.add(line as Hold);
+    }
+    return { held, oldestStartMs };
+  }
+
+  #isLocked(path: string): boolean {
+    let fd: number;
+    try {
+      fd = openSync(path, "r");
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return false; // its process ended just now
+      throw error;
+    }
+    try {
+      return !this.#calls.tryLock(fd, "shared");
+    } finally {
+      closeSync(fd);
+    }
+  }
+}

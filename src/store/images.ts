@@ -1,0 +1,279 @@
+import { type Digest, digestOf, isDigest } from "../core/digest.ts";
+import { BuildError } from "../core/errors.ts";
+import { parseImageConfig } from "../core/image-config.ts";
+import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../core/manifest.ts";
+import type { Descriptor, Index } from "../core/oci.ts";
+import { formatReference, parseReference } from "../core/reference.ts";
+import { digestIn, jsonIn, numberOf, optionalDigest, textOf } from "./columns.ts";
+import type { Database, Row } from "./database.ts";
+import type { Hold, Holds } from "./holds.ts";
+import type { SnapshotId, StoredImage } from "./model.ts";
+import { setRef } from "./refs.ts";
+import { insertLayerBlobs, insertSnapshots } from "./snapshots.ts";
+import type { Blobs, FoundImage, ImageParts, ImageSummary, Images } from "./store.ts";
+import type { Touches } from "./touches.ts";
+
+/** Configurations carry history and labels; the largest seen in the wild are tens of kilobytes. */
+const MAX_CONFIG_BYTES = 8 << 20;
+
+export function openImages(on: {
+  readonly database: Database;
+  readonly holds: Holds;
+  readonly blobs: Blobs;
+  readonly touches: Touches;
+  readonly nowMs: () => number;
+}): Images {
+  return new StoredImages(on);
+}
+
+class StoredImages implements Images {
+  readonly #database: Database;
+  readonly #holds: Holds;
+  readonly #blobs: Blobs;
+  readonly #touches: Touches;
+  readonly #nowMs: () => number;
+
+  constructor(on: Parameters<typeof openImages>[0]) {
+    this.#database = on.database;
+    this.#holds = on.holds;
+    this.#blobs = on.blobs;
+    this.#touches = on.touches;
+    this.#nowMs = on.nowMs;
+  }
+
+  put(parts: ImageParts): StoredImage {
+    const manifestBytes = Buffer.from(parts.manifest);
+    const document = parseManifestDocument(manifestBytes, parts.mediaType, "the image to keep");
+    if (document.kind !== "manifest") throw new Error("Images.put with an index");
+    const configBytes = Buffer.from(parts.config);
+    const config = parseImageConfig(configBytes, "the image to keep");
+    if (document.manifest.config.digest !== digestOf(configBytes)) {
+      throw new BuildError("digest/mismatch", "Cannot keep an image: its manifest names another configuration");
+    }
+    if (config.rootfs.diff_ids.length !== parts.layers.length) {
+      throw new BuildError(
+        "image/config",
+        `Cannot keep an image: ${config.rootfs.diff_ids.length} diffIDs for ${parts.layers.length} layers`,
+      );
+    }
+    this.#blobs.put(configBytes);
+    const manifest = this.#blobs.put(manifestBytes);
+    const image: StoredImage = {
+      manifestDigest: manifest.digest,
+      manifest: document.manifest,
+      configDigest: document.manifest.config.digest,
+      config,
+      layers: parts.layers,
+    };
+    this.#holds.add(holdsOf(image));
+    const now = this.#nowMs();
+    this.#database.transaction(() => {
+      insertSnapshots(this.#database, parts.newSnapshots ?? [], now);
+      insertLayerBlobs(this.#database, parts.layerBlobs ?? [], now);
+      this.#insert(manifest.digest, "image", document.manifest.mediaType, image.configDigest, image.layers, now);
+      const target: Descriptor = { mediaType: document.manifest.mediaType, ...manifest };
+      for (const name of parts.names) setRef(this.#database, name, target, now);
+    });
+    return image;
+  }
+
+  putIndex({ bytes, names }: { readonly bytes: Uint8Array | string; readonly names: readonly string[] }): Descriptor {
+    const index = indexIn(Buffer.from(bytes), "the index to keep");
+    const target: Descriptor = { mediaType: index.mediaType, ...this.#blobs.put(bytes) };
+    this.#holds.add([`image:${target.digest}`]);
+    const now = this.#nowMs();
+    this.#database.transaction(() => {
+      const members = index.manifests.map(({ digest }) => digest);
+      this.#insert(target.digest, "index", index.mediaType, undefined, members, now);
+      for (const name of names) setRef(this.#database, name, target, now);
+    });
+    return target;
+  }
+
+  get(manifest: Digest): StoredImage | undefined {
+    const row = this.#row(manifest, "image");
+    if (row === undefined) return undefined;
+    const configDigest = digestIn(row["config_digest"]);
+    const where = `image "${manifest}"`;
+    const manifestBytes = this.#document(manifest, MAX_MANIFEST_BYTES, where);
+    const document = parseManifestDocument(manifestBytes, textOf(row["media_type"]), where);
+    if (document.kind !== "manifest") throw new Error(`The row of ${where} says it is a manifest, and it is an index`);
+    return {
+      manifestDigest: manifest,
+      manifest: document.manifest,
+      configDigest,
+      config: parseImageConfig(this.#document(configDigest, MAX_CONFIG_BYTES, where), where),
+      layers: jsonIn(row["members"]) as readonly SnapshotId[],
+    };
+  }
+
+  getIndex(digest: Digest): Index | undefined {
+    if (this.#row(digest, "index") === undefined) return undefined;
+    const where = `index "${digest}"`;
+    return indexIn(this.#document(digest, MAX_MANIFEST_BYTES, where), where);
+  }
+
+  manifestOfConfig(config: Digest): Digest | undefined {
+    const row = this.#database.get(
+      "SELECT digest FROM images WHERE config_digest = ? ORDER BY created_ms DESC, digest LIMIT 1",
+      config,
+    );
+    return row === undefined ? undefined : digestIn(row["digest"]);
+  }
+
+  find(text: string): FoundImage {
+    const found = this.#findName(text) ?? this.#findDigest(text);
+    if (found === undefined) {
+      throw new BuildError("image/not-found", `Cannot find image ${JSON.stringify(text)} in the store`, {
+        hint: 'see what there is with "kiln images", or fetch it with "kiln pull"',
+      });
+    }
+    return found;
+  }
+
+  list(): readonly ImageSummary[] {
+    const names = new Map<string, string[]>();
+    for (const row of this.#database.all("SELECT name, digest FROM refs ORDER BY name")) {
+      const digest = textOf(row["digest"]);
+      names.set(digest, [...(names.get(digest) ?? []), textOf(row["name"])]);
+    }
+    return this.#database.all("SELECT * FROM images ORDER BY created_ms DESC, digest").map((row) => {
+      const kind = row["kind"] === "index" ? "index" : "image";
+      const digest = digestIn(row["digest"]);
+      return {
+        kind,
+        digest,
+        configDigest: optionalDigest(row["config_digest"]),
+        names: names.get(digest) ?? [],
+        layers: kind === "image" ? (jsonIn(row["members"]) as readonly SnapshotId[]) : [],
+        manifests: kind === "index" ? (jsonIn(row["members"]) as readonly Digest[]) : [],
+        createdAtMs: numberOf(row["created_ms"]),
+        lastUsedMs: numberOf(row["last_used_ms"]),
+      };
+    });
+  }
+
+  touch(digest: Digest): void {
+    this.#touches.touch(digest);
+  }
+
+  delete(digest: Digest): boolean {
+    return this.#database.transaction(() => {
+      this.#database.run("DELETE FROM refs WHERE digest = ?", digest);
+      return this.#database.run("DELETE FROM images WHERE digest = ?", digest) > 0;
+    });
+  }
+
+  #insert(
+    digest: Digest,
+    kind: "image" | "index",
+    mediaType: string,
+    config: Digest | undefined,
+    members: readonly string[],
+    now: number,
+  ): void {
+    // The same image again, perhaps after its layers were collected and made anew under other ids.
+    this.#database.run(
+      `INSERT INTO images (digest, kind, media_type, config_digest, members, created_ms, last_used_ms)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+       ON CONFLICT (digest) DO UPDATE SET members = excluded.members, last_used_ms = excluded.last_used_ms`,
+      digest,
+      kind,
+      mediaType,
+      config ?? null,
+      JSON.stringify(members),
+      now,
+    );
+    this.#touches.saw(digest, now);
+  }
+
+  #row(digest: Digest, kind: "image" | "index"): Row | undefined {
+    return this.#holds.keep(
+      () => {
+        const row = this.#database.get("SELECT * FROM images WHERE digest = ? AND kind = ?", digest, kind);
+        if (row !== undefined) this.#touches.saw(digest, numberOf(row["last_used_ms"]));
+        return row;
+      },
+      (row): Hold[] => {
+        if (row === undefined) return [];
+        const members = kind === "image" ? (jsonIn(row["members"]) as readonly string[]) : [];
+        return [`image:${digest}`, ...members.map((id) => `snapshot:${id}` as const)];
+      },
+    );
+  }
+
+  #document(digest: Digest, maxBytes: number, where: string): Buffer {
+    const bytes = this.#blobs.readBytes(digest, maxBytes);
+    if (bytes !== undefined) return bytes;
+    throw new BuildError("store/corrupt", `Cannot read ${where}: blob "${digest}" is missing`, {
+      hint: 'run "kiln fsck --repair", then pull or build the image again',
+    });
+  }
+
+  #findName(text: string): FoundImage | undefined {
+    const isName = !/^(?:sha256:)?[0-9a-f]{64}$/.test(text);
+    let name: string;
+    try {
+      name = formatReference(parseReference(text));
+    } catch (error) {
+      // `@sha256:...` and the like: no name, and no prefix of a digest either. Anything else may still be a prefix.
+      if (!(error instanceof BuildError) || (isName && !/^[0-9a-f]{1,64}$/.test(text))) throw error;
+      return undefined;
+    }
+    const row = this.#database.get("SELECT name, digest FROM refs WHERE name = ?", name);
+    if (row !== undefined) return this.#found(digestIn(row["digest"]), name);
+    // `app@sha256:...`: the digest alone decides; the name only says where it came from.
+    const { digest } = parseReference(text);
+    return digest === undefined || !text.includes("@") ? undefined : this.#found(digest, undefined);
+  }
+
+  #findDigest(text: string): FoundImage | undefined {
+    if (isDigest(text)) {
+      const byConfig = this.manifestOfConfig(text);
+      return this.#found(text, undefined) ?? (byConfig === undefined ? undefined : this.#found(byConfig, undefined));
+    }
+    const prefix = `sha256:${text.replace(/^sha256:/, "")}`;
+    if (!/^sha256:[0-9a-f]{2,64}$/.test(prefix)) return undefined;
+    const rows = this.#database.all(
+      `SELECT digest, config_digest FROM images WHERE digest BETWEEN ?1 AND ?2 OR config_digest BETWEEN ?1 AND ?2
+       ORDER BY created_ms DESC, digest`,
+      prefix,
+      `${prefix}g`,
+    );
+    // One configuration may be kept under several manifests (compressed and not); that is one image to a person.
+    const distinct = new Set(rows.map((row) => row["config_digest"] ?? row["digest"]));
+    if (distinct.size > 1) {
+      throw new BuildError(
+        "image/not-found",
+        `Cannot find image ${JSON.stringify(text)}: ${distinct.size} images begin so`,
+        {
+          hint: "write more digits of the image's id",
+        },
+      );
+    }
+    const [first] = rows;
+    return first === undefined ? undefined : this.#found(digestIn(first["digest"]), undefined);
+  }
+
+  #found(digest: Digest, name: string | undefined): FoundImage | undefined {
+    const image = this.get(digest);
+    if (image !== undefined) return { kind: "image", name, image };
+    const index = this.getIndex(digest);
+    return index === undefined ? undefined : { kind: "index", name, digest, index };
+  }
+}
+
+function indexIn(bytes: Uint8Array, where: string): Index {
+  const document = parseManifestDocument(bytes, "", where);
+  if (document.kind !== "index") throw new BuildError("registry/malformed", `Cannot read ${where}: it is not an index`);
+  return document.index;
+}
+
+function holdsOf(image: StoredImage): Hold[] {
+  return [
+    `image:${image.manifestDigest}`,
+    `blob:${image.manifestDigest}`,
+    `blob:${image.configDigest}`,
+    ...image.layers.map((id) => `snapshot:${id}` as const),
+  ];
+}

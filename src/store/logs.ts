@@ -1,0 +1,59 @@
+import { createReadStream, createWriteStream, type WriteStream } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { basename, join } from "node:path";
+import type { Logs, StepLog } from "./store.ts";
+
+export function openLogs(directory: string): Logs {
+  // Names come from records, which may have been imported: nothing but a name in this directory.
+  const pathOf = (name: string): string => join(directory, basename(name));
+  return {
+    create(stepId) {
+      const name = `${stepId.replace(/[^A-Za-z0-9-]/g, "-").slice(0, 40)}-${randomUUID().slice(0, 8)}.log`;
+      return new FileLog(name, pathOf(name));
+    },
+    open: (name) => createReadStream(pathOf(name)),
+    pathOf,
+  };
+}
+
+class FileLog implements StepLog {
+  readonly name: string;
+  readonly path: string;
+  #sizeBytes = 0;
+  /** Made at the first byte: most steps say nothing, and a file costs more than they do. */
+  #stream: WriteStream | undefined;
+
+  constructor(name: string, path: string) {
+    this.name = name;
+    this.path = path;
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  write(chunk: Uint8Array | string): void {
+    const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
+    if (bytes.byteLength === 0) return;
+    if (this.#stream === undefined) {
+      this.#stream = createWriteStream(this.path, { flags: "wx", mode: 0o600 });
+      // A log is a by-product: when the disk is full, the step itself will say so.
+      this.#stream.on("error", () => undefined);
+    }
+    this.#sizeBytes += bytes.byteLength;
+    if (this.#stream.writable) this.#stream.write(bytes);
+  }
+
+  async close(): Promise<void> {
+    const stream = this.#stream;
+    if (stream === undefined || stream.closed) return;
+    await new Promise<void>((resolve) => {
+      stream.once("close", resolve);
+      stream.end();
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

@@ -1,0 +1,136 @@
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { errnoOf } from "../core/errors.ts";
+import { openBlobs } from "./blobs.ts";
+import { openCacheMounts } from "./cache-mounts.ts";
+import { Database } from "./database.ts";
+import { openFacts } from "./facts.ts";
+import { guarded } from "./failure.ts";
+import type { LockCalls } from "./file-lock.ts";
+import { Holds } from "./holds.ts";
+import { openImages } from "./images.ts";
+import { openLeases } from "./leases.ts";
+import { openLogs } from "./logs.ts";
+import { openRecords } from "./records.ts";
+import { openRefs } from "./refs.ts";
+import { openSnapshots } from "./snapshots.ts";
+import type { Store, StoreLayout } from "./store.ts";
+import { Touches } from "./touches.ts";
+
+export interface StoreOptions {
+  /** The native addon, or its part that locks files. */
+  readonly native: LockCalls;
+  readonly clock: { nowMs(): number };
+}
+
+/** A store together with what collection and checking need of it; they live in this folder. */
+export interface OpenStore extends Store {
+  readonly database: Database;
+  readonly holds: Holds;
+  readonly native: LockCalls;
+  readonly nowMs: () => number;
+}
+
+/**
+ * Opens the store at `root`, making it when there is none. A few file operations; nothing is read ahead.
+ * @throws {BuildError} `store/version`, `store/unusable`, `store/corrupt`, `store/full`
+ */
+export function openStore(root: string, options: StoreOptions): OpenStore {
+  const layout = layoutOf(resolve(root));
+  const nowMs = (): number => options.clock.nowMs();
+  makeDirectories(layout);
+  const database = Database.open(layout.database, (work) => alone(layout.leases, options.native, work));
+  const holds = new Holds(layout.running, options.native);
+  try {
+    holds.register();
+  } catch (error) {
+    database[Symbol.dispose]();
+    throw error;
+  }
+  const recordTouches = new Touches(nowMs);
+  const imageTouches = new Touches(nowMs);
+  const blobs = openBlobs({ directory: layout.blobs, leases: layout.leases, holds, calls: options.native });
+  const flush = (): void => {
+    const records = recordTouches.take();
+    const images = imageTouches.take();
+    if (records.length + images.length === 0) return;
+    try {
+      database.transaction(() => {
+        const inList = "IN (SELECT value FROM json_each(?))";
+        database.run(`UPDATE records SET last_used_ms = ? WHERE id ${inList}`, nowMs(), JSON.stringify(records));
+        database.run(`UPDATE images SET last_used_ms = ? WHERE digest ${inList}`, nowMs(), JSON.stringify(images));
+      });
+    } catch {
+      // A full disk or a busy database: forgetting a use only makes collection a little less clever, and failing a
+      // build that has succeeded would be worse.
+    }
+  };
+  return {
+    root: layout.root,
+    layout,
+    blobs,
+    refs: openRefs(database, holds, nowMs),
+    images: openImages({ database, holds, blobs, touches: imageTouches, nowMs }),
+    snapshots: openSnapshots(database, holds, nowMs),
+    records: openRecords(database, holds, recordTouches, nowMs),
+    facts: openFacts(database, holds, nowMs),
+    leases: openLeases(layout.leases, options.native),
+    cacheMounts: openCacheMounts({
+      directory: layout.cacheMounts,
+      leases: layout.leases,
+      calls: options.native,
+      nowMs,
+    }),
+    logs: openLogs(layout.logs),
+    database,
+    holds,
+    native: options.native,
+    nowMs,
+    flush,
+    async [Symbol.asyncDispose]() {
+      flush();
+      holds[Symbol.dispose]();
+      database[Symbol.dispose]();
+    },
+  };
+}
+
+function layoutOf(root: string): StoreLayout {
+  return {
+    root,
+    blobs: join(root, "blobs", "sha256"),
+    snapshots: join(root, "snapshots"),
+    cacheMounts: join(root, "cache-mounts"),
+    logs: join(root, "logs"),
+    leases: join(root, "leases"),
+    running: join(root, "running"),
+    database: join(root, "kiln.db"),
+  };
+}
+
+/** The last one made tells whether all are there, so that an existing store costs one call. */
+function makeDirectories(layout: StoreLayout): void {
+  guarded(`make the store "${layout.root}"`, () => {
+    const { root, blobs, snapshots, cacheMounts, logs, leases, running } = layout;
+    try {
+      closeSync(openSync(running, "r"));
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== "ENOENT") throw error;
+    }
+    for (const path of [root, blobs, snapshots, cacheMounts, logs, leases, running]) {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    }
+  });
+}
+
+/** Two processes that make the tables at one time would be refused by SQLite without waiting (journal_mode). */
+function alone<T>(directory: string, calls: LockCalls, work: () => T): T {
+  const fd = openSync(directory, "r");
+  try {
+    calls.lockSync(fd, "exclusive");
+    return work();
+  } finally {
+    closeSync(fd);
+  }
+}

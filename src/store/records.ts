@@ -1,0 +1,150 @@
+import type { Digest } from "../core/digest.ts";
+import { digestIn, jsonIn, numberOf, optionalDigest, optionalNumber, optionalText, textOf } from "./columns.ts";
+import type { Database, Row } from "./database.ts";
+import type { Hold, Holds } from "./holds.ts";
+import type { CacheRecord, KeyPart, SnapshotId } from "./model.ts";
+import { insertSnapshots } from "./snapshots.ts";
+import type { Records } from "./store.ts";
+import type { Touches } from "./touches.ts";
+
+export function openRecords(database: Database, holds: Holds, touches: Touches, nowMs: () => number): Records {
+  const read = (row: Row): CacheRecord => {
+    const record = recordOf(row);
+    touches.saw(record.id, record.lastUsedMs);
+    return record;
+  };
+  const one = (sql: string, value: string): CacheRecord | undefined =>
+    holds.keep(
+      () => {
+        const row = database.get(sql, value);
+        return row === undefined ? undefined : read(row);
+      },
+      (record) => (record === undefined ? [] : holdsOf(record)),
+    );
+  const records: Records = {
+    findByDefinitionKeys(keys) {
+      return holds.keep(
+        () => {
+          const rows = database.all(
+            `SELECT k.key AS found_key, r.* FROM json_each(?) AS wanted
+             JOIN definition_keys AS k ON k.key = wanted.value JOIN records AS r ON r.seq = k.record ORDER BY r.seq`,
+            JSON.stringify(keys),
+          );
+          // In order of recording, so that the newest one of a key stays.
+          const newest = new Map<Digest, Row>();
+          for (const row of rows) newest.set(digestIn(row["found_key"]), row);
+          return new Map([...newest].map(([key, row]) => [key, read(row)]));
+        },
+        (found) => [...found.values()].flatMap(holdsOf),
+      );
+    },
+    findByDefinitionKey(key) {
+      return one(
+        `SELECT r.* FROM definition_keys AS k JOIN records AS r ON r.seq = k.record
+         WHERE k.key = ? ORDER BY r.seq DESC LIMIT 1`,
+        key,
+      );
+    },
+    findByContentKey(key) {
+      return one("SELECT * FROM records WHERE content_key = ? ORDER BY seq DESC LIMIT 1", key);
+    },
+    get(id) {
+      return one("SELECT * FROM records WHERE id = ?", id);
+    },
+    latestBySite(site, count) {
+      // Only read to be compared with: nothing is held, and nothing below a record is promised to be there.
+      return database.all("SELECT * FROM records WHERE site = ? ORDER BY seq DESC LIMIT ?", site, count).map(recordOf);
+    },
+    list() {
+      return database.all("SELECT * FROM records ORDER BY seq DESC").map(recordOf);
+    },
+    insert(record, { snapshots, aliases = [] }) {
+      const createdAtMs = nowMs();
+      const inserted: CacheRecord = { ...record, createdAtMs, lastUsedMs: createdAtMs };
+      // Before the rows: once they are visible, a collector may look at them.
+      holds.add(holdsOf(inserted));
+      database.transaction(() => {
+        insertSnapshots(database, snapshots, createdAtMs);
+        insertRecord(database, inserted);
+        for (const key of [record.definitionKey, ...aliases]) addKey(database, record.id, key);
+      });
+      touches.saw(record.id, createdAtMs);
+      return inserted;
+    },
+    addAlias(recordId, definitionKey) {
+      database.transaction(() => addKey(database, recordId, definitionKey));
+    },
+    touch(ids) {
+      for (const id of ids) touches.touch(id);
+    },
+    wasPruned(definitionKey) {
+      return database.get("SELECT 1 AS found FROM pruned_keys WHERE key = ?", definitionKey) !== undefined;
+    },
+  };
+  return records;
+}
+
+function insertRecord(database: Database, record: CacheRecord): void {
+  database.run(
+    `INSERT INTO records (id, definition_key, content_key, site, name, parts, layers, wall_ms, cpu_ms, peak_memory,
+       log_file, producer, created_ms, last_used_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    record.id,
+    record.definitionKey,
+    record.contentKey ?? null,
+    record.site,
+    record.name,
+    JSON.stringify(record.parts),
+    JSON.stringify(record.layers),
+    record.wallMs,
+    record.cpuMs,
+    record.peakMemoryBytes ?? null,
+    record.logFile ?? null,
+    record.producer,
+    record.createdAtMs,
+    record.lastUsedMs,
+  );
+}
+
+/** Does nothing when the record is gone: a record nobody holds may be collected at any time. */
+function addKey(database: Database, recordId: string, key: Digest): void {
+  database.run(
+    "INSERT OR IGNORE INTO definition_keys (key, record) SELECT ?, seq FROM records WHERE id = ?",
+    key,
+    recordId,
+  );
+  database.run("DELETE FROM pruned_keys WHERE key = ?", key);
+}
+
+function holdsOf(record: CacheRecord): Hold[] {
+  return [
+    `record:${record.id}`,
+    ...record.layers.map((id) => `snapshot:${id}` as const),
+    // Listings are read when a later miss is explained against this record; losing one only makes that less precise.
+  ];
+}
+
+/** `parts` and `layers` are parsed when first read: a build that hits everywhere looks at few of them. */
+function recordOf(row: Row): CacheRecord {
+  let parts: readonly KeyPart[] | undefined;
+  let layers: readonly SnapshotId[] | undefined;
+  return {
+    id: textOf(row["id"]),
+    definitionKey: digestIn(row["definition_key"]),
+    contentKey: optionalDigest(row["content_key"]),
+    site: textOf(row["site"]),
+    name: textOf(row["name"]),
+    get parts() {
+      return (parts ??= jsonIn(row["parts"]) as readonly KeyPart[]);
+    },
+    get layers() {
+      return (layers ??= jsonIn(row["layers"]) as readonly SnapshotId[]);
+    },
+    wallMs: numberOf(row["wall_ms"]),
+    cpuMs: numberOf(row["cpu_ms"]),
+    peakMemoryBytes: optionalNumber(row["peak_memory"]),
+    logFile: optionalText(row["log_file"]),
+    producer: textOf(row["producer"]),
+    createdAtMs: numberOf(row["created_ms"]),
+    lastUsedMs: numberOf(row["last_used_ms"]),
+  };
+}
