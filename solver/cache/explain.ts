@@ -1,0 +1,193 @@
+import type { Digest } from "../../src/core/digest.ts";
+import type { KeyPart } from "../../src/store/model.ts";
+
+/** Why a step had to run (or was looked at by content), as data. */
+export type MissReason =
+  | { readonly kind: "no-cache" }
+  /** No step of this stage and instruction was ever recorded. */
+  | { readonly kind: "never-built" }
+  /** Exactly this was built, and its record has been collected since. */
+  | { readonly kind: "pruned" }
+  /** Against the nearest earlier record of the same stage and instruction. */
+  | { readonly kind: "changed"; readonly changes: readonly PartChange[] };
+
+export type PartChange =
+  | {
+      readonly kind: "value";
+      readonly name: string;
+      readonly from: string | undefined;
+      readonly to: string | undefined;
+    }
+  | { readonly kind: "order"; readonly what: "environment" }
+  | { readonly kind: "files"; readonly name: string; readonly files: readonly FileChange[]; readonly total: number }
+  /** `moved`: the same name, another digest. */
+  | { readonly kind: "base"; readonly ref: string; readonly was: string | undefined }
+  /** The step before is another one, or gave another result. `step`: how it is displayed. */
+  | { readonly kind: "input"; readonly name: string; readonly step: string };
+
+export interface FileChange {
+  readonly path: string;
+  /** `mode 0664 -> 0644` and the like. */
+  readonly what: readonly string[];
+}
+
+/** How a listing blob is had; `undefined` when it has been collected. */
+export type ReadListing = (digest: Digest) => string | undefined;
+
+/** File changes shown by name; the rest is counted. */
+const SHOWN_FILES = 5;
+
+/**
+ * What makes a miss: the parts that differ from the nearest of the earlier records of the same site.
+ * @param earlier newest first.
+ * @param stepOf how the step behind an input part (`parent`, `input 1 /app`) is displayed.
+ */
+export function explainMiss(
+  parts: readonly KeyPart[],
+  earlier: readonly { readonly parts: readonly KeyPart[] }[],
+  on: { readonly wasPruned: boolean; readonly stepOf: (name: string) => string; readonly readListing: ReadListing },
+): MissReason {
+  if (on.wasPruned) return { kind: "pruned" };
+  const nearest = nearestOf(parts, earlier);
+  if (nearest === undefined) return { kind: "never-built" };
+  return { kind: "changed", changes: changesBetween(nearest.parts, parts, on) };
+}
+
+/** The reason in one line, without the step's name: `src/a.ts (content), run.sh (mode 0664 -> 0644)`. */
+export function missText(reason: MissReason): string {
+  switch (reason.kind) {
+    case "no-cache":
+      return "--no-cache";
+    case "never-built":
+      return "never built here";
+    case "pruned":
+      return "cache was pruned";
+    case "changed":
+      return reason.changes.length === 0 ? "its result is gone" : reason.changes.map(changeText).join(", ");
+    default:
+      return reason satisfies never;
+  }
+}
+
+function changeText(change: PartChange): string {
+  switch (change.kind) {
+    case "value": {
+      if (change.from === undefined) return `${change.name} added`;
+      if (change.to === undefined) return `${change.name} removed`;
+      return `${change.name} changed`;
+    }
+    case "order":
+      return `order of the ${change.what} changed`;
+    case "files": {
+      const shown = change.files.map((file) => `${file.path} (${file.what.join(", ")})`);
+      const more = change.total - change.files.length;
+      if (shown.length === 0) return `${change.name} changed`;
+      return more > 0 ? `${shown.join(", ")} and ${more} more` : shown.join(", ");
+    }
+    case "base":
+      return change.was === change.ref
+        ? `FROM ${change.ref}: digest moved`
+        : `FROM ${change.was ?? "another step"} -> ${change.ref}`;
+    case "input":
+      return `after ${change.step}`;
+    default:
+      return change satisfies never;
+  }
+}
+
+function nearestOf<T extends { readonly parts: readonly KeyPart[] }>(
+  parts: readonly KeyPart[],
+  earlier: readonly T[],
+): T | undefined {
+  const values = new Map(parts.filter(isKeyed).map((part) => [part.name, part.value]));
+  let best: T | undefined;
+  let bestScore = -1;
+  for (const record of earlier) {
+    const score = record.parts.filter((part) => isKeyed(part) && values.get(part.name) === part.value).length;
+    if (score > bestScore) [best, bestScore] = [record, score];
+  }
+  return best;
+}
+
+function isKeyed(part: KeyPart): boolean {
+  return part.basis === undefined || part.basis === "definition";
+}
+
+function changesBetween(
+  before: readonly KeyPart[],
+  after: readonly KeyPart[],
+  on: { readonly stepOf: (name: string) => string; readonly readListing: ReadListing },
+): PartChange[] {
+  const old = new Map(before.filter(isKeyed).map((part) => [part.name, part]));
+  const now = new Map(after.filter(isKeyed).map((part) => [part.name, part]));
+  const noteOf = (parts: readonly KeyPart[]): string | undefined =>
+    parts.find((part) => part.basis === "note" && part.name === "FROM")?.value;
+  const changes: PartChange[] = [];
+  for (const part of now.values()) {
+    const was = old.get(part.name);
+    if (was?.value === part.value) continue;
+    if (part.basis === "definition") {
+      const ref = part.name === "parent" ? noteOf(after) : undefined;
+      changes.push(
+        ref === undefined
+          ? { kind: "input", name: part.name, step: on.stepOf(part.name) }
+          : { kind: "base", ref, was: noteOf(before) },
+      );
+    } else if (part.listing !== undefined && was?.listing !== undefined) {
+      const files = changedFiles(on.readListing(was.listing), on.readListing(part.listing));
+      changes.push({ kind: "files", name: part.name, files: files.slice(0, SHOWN_FILES), total: files.length });
+    } else {
+      changes.push({ kind: "value", name: part.name, from: was?.value, to: part.value });
+    }
+  }
+  for (const part of old.values()) {
+    if (!now.has(part.name)) changes.push({ kind: "value", name: part.name, from: part.value, to: undefined });
+  }
+  if (changes.length === 0 && variablesOf(before) !== variablesOf(after)) {
+    changes.push({ kind: "order", what: "environment" });
+  }
+  return changes;
+}
+
+function variablesOf(parts: readonly KeyPart[]): string {
+  return parts.flatMap((part) => (/^(?:ENV|ARG) /.test(part.name) ? [part.name.slice(4)] : [])).join("\n");
+}
+
+/**
+ * Files that differ between two listings. A line is tab-separated: path, type, mode in octal, uid, gid, size, and the
+ * content's digest or a link's target; the path is JSON-quoted when it holds a tab or a line feed.
+ */
+export function changedFiles(before: string | undefined, after: string | undefined): FileChange[] {
+  if (before === undefined || after === undefined) return [];
+  const old = parseListing(before);
+  const now = parseListing(after);
+  const changes: FileChange[] = [];
+  for (const [path, fields] of now) {
+    const was = old.get(path);
+    if (was === undefined) changes.push({ path, what: ["added"] });
+    else if (was.join("\t") !== fields.join("\t")) changes.push({ path, what: fieldChanges(was, fields) });
+  }
+  for (const path of old.keys()) if (!now.has(path)) changes.push({ path, what: ["removed"] });
+  return changes;
+}
+
+function parseListing(text: string): Map<string, readonly string[]> {
+  const entries = new Map<string, readonly string[]>();
+  for (const line of text.split("\n")) {
+    if (line === "") continue;
+    const [path = "", ...fields] = line.split("\t");
+    entries.set(path, fields);
+  }
+  return entries;
+}
+
+function fieldChanges(was: readonly string[], now: readonly string[]): string[] {
+  const [oldType, oldMode, oldUid, oldGid, oldSize, ...oldRest] = was;
+  const [type, mode, uid, gid, size, ...rest] = now;
+  if (oldType !== type) return [`${oldType ?? "nothing"} -> ${type ?? "nothing"}`];
+  const what: string[] = [];
+  if (oldSize !== size || oldRest.join("\t") !== rest.join("\t")) what.push(type === "symlink" ? "target" : "content");
+  if (oldMode !== mode) what.push(`mode ${oldMode} -> ${mode}`);
+  if (oldUid !== uid || oldGid !== gid) what.push(`owner ${oldUid}:${oldGid} -> ${uid}:${gid}`);
+  return what;
+}

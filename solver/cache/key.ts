@@ -1,0 +1,192 @@
+import { type Digest, digestOf } from "../../src/core/digest.ts";
+import { canonicalJson, type Json } from "../../src/core/json.ts";
+import { formatPlatform } from "../../src/core/platform.ts";
+import type { KeyPart } from "../../src/store/model.ts";
+import { unreachable } from "../../src/core/errors.ts";
+import type { ExecMount, ExecOp, FileAction, Op } from "../graph/op.ts";
+
+/** Raise when the meaning of a stored result changes, so that old results are never matched. */
+export const FORMAT = "kiln step 1";
+
+/** Values up to this many UTF-16 code units stand in a part as they are; longer ones as their digest. */
+const SHOWN_LENGTH = 200;
+/** Variables whose values are kept as digests however short, because records are stored, shown and exported. */
+const DELICATE = /token|secret|passw|credential|auth|private|api_?key/i;
+
+/**
+ * The key of a step known before its inputs have run: every part but those of basis `content` and `note`, in order.
+ * Pure, and blind to time, host paths, environment and job count: two machines with the same inputs must agree.
+ */
+export function definitionKey(parts: readonly KeyPart[]): Digest {
+  let text = FORMAT;
+  for (const part of parts) if (part.basis === undefined || part.basis === "definition") text += partText(part);
+  return digestOf(text);
+}
+
+/**
+ * The key of a step by the contents of its inputs. `undefined` when an input's contents are not known: a `definition`
+ * part without the `content` part of the same name.
+ */
+export function contentKey(parts: readonly KeyPart[]): Digest | undefined {
+  const known = new Set<string>();
+  let text = `${FORMAT} by content`;
+  for (const part of parts) {
+    if (part.basis === "content") known.add(part.name);
+    if (part.basis === undefined || part.basis === "content") text += partText(part);
+  }
+  for (const part of parts) if (part.basis === "definition" && !known.has(part.name)) return undefined;
+  return digestOf(text);
+}
+
+/** Whether two steps ask for the same work, whatever the state of the inputs that other steps make. */
+export function sameWork(a: readonly KeyPart[], b: readonly KeyPart[]): boolean {
+  return workText(a) === workText(b);
+}
+
+function workText(parts: readonly KeyPart[]): string {
+  let text = "";
+  for (const part of parts) if (part.basis === undefined) text += partText(part);
+  return text;
+}
+
+function partText(part: KeyPart): string {
+  // A variable is the same to the command whether ARG or ENV set it; the difference is only shown.
+  const name = part.name.startsWith("ARG ") ? `ENV ${part.name.slice(4)}` : part.name;
+  return `\n${JSON.stringify(name)}:${JSON.stringify(part.value)}`;
+}
+
+/** A value as it stands in a part: itself, or its digest when long. */
+export function shownValue(value: string): string {
+  return value.length > SHOWN_LENGTH ? digestOf(value) : value;
+}
+
+/**
+ * Makes the parts that come from ops alone; inputs add theirs behind. Remembers the parts of environments, because a
+ * stage hands one array to all its commands.
+ */
+export class OwnParts {
+  readonly #environments = new WeakMap<readonly string[], Map<readonly string[], readonly KeyPart[]>>();
+
+  /** `argNames`: variables that come from ARG. Shown so, but of no weight in the key. */
+  of(op: Op, argNames: readonly string[]): readonly KeyPart[] {
+    switch (op.kind) {
+      case "image":
+        return [
+          { name: "kind", value: "image" },
+          { name: "manifest", value: op.manifest },
+          { name: "platform", value: formatPlatform(op.platform, "version") },
+          { name: "FROM", value: op.ref, basis: "note" },
+        ];
+      case "exec":
+        return [...execParts(op), ...this.#environment(op.env, argNames)];
+      case "file":
+        return [
+          { name: "kind", value: `file on ${op.base}` },
+          ...op.actions.map((action, index) => actionPart(action, index)),
+        ];
+      case "local":
+      case "git":
+      case "http":
+      case "merge":
+      case "diff":
+        return [{ name: "kind", value: op.kind }];
+      default:
+        return unreachable(op);
+    }
+  }
+
+  #environment(env: readonly string[], argNames: readonly string[]): readonly KeyPart[] {
+    let byNames = this.#environments.get(env);
+    if (byNames === undefined)
+      this.#environments.set(env, (byNames = new Map<readonly string[], readonly KeyPart[]>()));
+    let parts = byNames.get(argNames);
+    if (parts === undefined) {
+      const fromArg = new Set(argNames);
+      byNames.set(argNames, (parts = env.map((variable) => environmentPart(variable, fromArg))));
+    }
+    return parts;
+  }
+}
+
+function environmentPart(variable: string, fromArg: ReadonlySet<string>): KeyPart {
+  const equals = variable.indexOf("=");
+  const name = equals === -1 ? variable : variable.slice(0, equals);
+  const value = equals === -1 ? "" : variable.slice(equals + 1);
+  return {
+    name: `${fromArg.has(name) ? "ARG" : "ENV"} ${name}`,
+    value: DELICATE.test(name) ? digestOf(value) : shownValue(value),
+  };
+}
+
+function execParts(op: ExecOp): KeyPart[] {
+  const parts: KeyPart[] = [
+    { name: "kind", value: op.scratchRoot ? "exec on scratch" : "exec" },
+    { name: "command", value: shownValue(canonicalJson(op.argv)) },
+    { name: "WORKDIR", value: op.cwd },
+    { name: "USER", value: op.user },
+    { name: "platform", value: formatPlatform(op.platform, "version") },
+    { name: "network", value: op.network },
+    { name: "security", value: op.security },
+  ];
+  const optional = (name: string, value: string | undefined): void => {
+    if (value !== undefined) parts.push({ name, value: shownValue(value) });
+  };
+  optional("hostname", op.hostname);
+  optional("shm size", op.shmSizeBytes?.toString());
+  optional("cgroup parent", op.cgroupParent);
+  if (op.extraHosts.length > 0) optional("extra hosts", op.extraHosts.join(" "));
+  for (const limit of op.ulimits) optional(`ulimit ${limit.name}`, `${limit.soft}:${limit.hard}`);
+  for (const mount of op.mounts) {
+    parts.push({ name: `mount ${mountName(mount)}`, value: shownValue(canonicalJson(mountValue(mount))) });
+  }
+  return parts;
+}
+
+/** Where a mount is seen, which is how people know it. */
+export function mountName(mount: ExecMount): string {
+  return mount.target ?? (mount.type === "secret" ? `secret ${mount.id}` : mount.type);
+}
+
+/** Ids and sharing of caches are left out, as their contents are: a cache never changes what a step means. */
+function mountValue(mount: ExecMount): Json {
+  switch (mount.type) {
+    case "bind":
+      return { type: mount.type, mode: mount.mode };
+    case "cache":
+      return {
+        type: mount.type,
+        mode: mount.mode,
+        permissions: mount.permissions,
+        uid: mount.uid,
+        gid: mount.gid,
+        seeded: mount.seed !== undefined,
+      };
+    case "tmpfs":
+    case "secret":
+    case "ssh":
+      return mount;
+    default:
+      return unreachable(mount);
+  }
+}
+
+function actionPart(action: FileAction, index: number): KeyPart {
+  const name = `${action.kind} ${index}`;
+  switch (action.kind) {
+    case "copy": {
+      // What is copied counts by its contents; of the way to it only the last name, which may name the result.
+      const { input: _input, source, ...rest } = action;
+      const base = source.slice(source.replace(/\/+$/, "").lastIndexOf("/") + 1);
+      return { name, value: shownValue(canonicalJson({ ...rest, base })) };
+    }
+    case "mkfile": {
+      const { text, ...rest } = action;
+      return { name, value: shownValue(canonicalJson({ ...rest, text: shownValue(text) })) };
+    }
+    case "mkdir":
+    case "rm":
+      return { name, value: shownValue(canonicalJson(action)) };
+    default:
+      return unreachable(action);
+  }
+}

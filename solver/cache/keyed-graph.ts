@@ -1,0 +1,155 @@
+import { formatPlatform } from "../../src/core/platform.ts";
+import type { Digest } from "../../src/core/digest.ts";
+import { BuildError } from "../../src/core/errors.ts";
+import { mapLimit } from "../../src/core/limits.ts";
+import type { KeyPart } from "../../src/store/model.ts";
+import type { GitOp, HttpOp } from "../graph/op.ts";
+import { type Graph, metaOf } from "../graph/graph.ts";
+import { inputsFirst } from "../graph/order.ts";
+import type { Vertex, VertexMeta } from "../graph/vertex.ts";
+import type { FoundSource, RemoteSource } from "../ports.ts";
+import { definitionKey, OwnParts, shownValue } from "./key.ts";
+import { type InputUse, usesOf } from "./uses.ts";
+
+/** A vertex with its key: all that is known of it before anything runs. `S` is what selecting files gives. */
+export interface KeyedVertex<S> {
+  readonly vertex: Vertex;
+  readonly meta: VertexMeta;
+  readonly definitionKey: Digest;
+  /** Without `content` parts and without listings, which cost too much to make for steps that hit. */
+  readonly parts: readonly KeyPart[];
+  readonly uses: readonly InputUse[];
+  /** What is used of local directories, by the name of the part. */
+  readonly selected: ReadonlyMap<string, S>;
+  /** Only for `http` and `git`. */
+  readonly found: FoundSource | undefined;
+  /** What makes two steps "the same one" for explaining a miss. */
+  readonly site: string;
+}
+
+export interface KeyingDeps<S extends { readonly digest: Digest }> {
+  readonly http: RemoteSource<HttpOp>;
+  readonly git: RemoteSource<GitOp>;
+  /** Reads what a use takes from the local directory that is its input. */
+  readonly selectLocal: (use: InputUse, input: Vertex, user: Vertex, signal: AbortSignal) => Promise<S>;
+}
+
+/** Contexts are mostly read once each, and remote sources mostly wait. */
+const CONCURRENT_READS = 8;
+
+/**
+ * The definition keys of everything the targets need, inputs first. Local directories are looked at and remote sources
+ * asked what they hold; nothing else is touched.
+ */
+export async function keyGraph<S extends { readonly digest: Digest }>(
+  graph: Graph,
+  on: KeyingDeps<S>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<Digest, KeyedVertex<S>>> {
+  const order = inputsFirst(graph.targets);
+  const outside = await readOutside(order, graph, on, signal);
+  const ownParts = new OwnParts();
+  const keyed = new Map<Digest, KeyedVertex<S>>();
+  for (const vertex of order) {
+    const meta = metaOf(graph, vertex);
+    const known = outside.get(vertex.digest);
+    const uses = usesOf(vertex.op, vertex.inputs.length);
+    const selected = known?.selected ?? new Map<string, S>();
+    const parts = [...ownParts.of(vertex.op, meta.argNames), ...(known?.found?.parts ?? [])];
+    for (const use of uses) {
+      const input = vertex.inputs[use.input];
+      const selection = selected.get(use.part);
+      if (selection !== undefined) {
+        parts.push({ name: use.part, value: selection.digest });
+        continue;
+      }
+      const inputKey = input === undefined ? undefined : keyed.get(input.digest);
+      if (input === undefined || inputKey === undefined) throw new Error(`Input ${use.input} is missing`);
+      parts.push({ name: use.part, value: inputValue(use, inputKey.definitionKey), basis: "definition" });
+      if (use.kind === "parent" && input.op.kind === "image") {
+        parts.push({ name: "FROM", value: input.op.ref, basis: "note" });
+      }
+    }
+    const platform = vertex.op.kind === "exec" ? `${formatPlatform(vertex.op.platform)} ` : "";
+    keyed.set(vertex.digest, {
+      vertex,
+      meta,
+      definitionKey: definitionKey(parts),
+      parts,
+      uses,
+      selected,
+      found: known?.found,
+      site: `${platform}${meta.stage ?? "-"} ${meta.instruction}`,
+    });
+  }
+  return keyed;
+}
+
+/** By its own key and, since that says nothing of it, where in the input the use looks. */
+function inputValue(use: InputUse, inputKey: Digest): string {
+  switch (use.kind) {
+    case "copy":
+      return shownValue(`${inputKey} ${use.action.source}`);
+    case "path":
+      return shownValue(`${inputKey} ${use.source}`);
+    default:
+      return inputKey;
+  }
+}
+
+interface Outside<S> {
+  readonly selected: Map<string, S>;
+  found: FoundSource | undefined;
+}
+
+async function readOutside<S extends { readonly digest: Digest }>(
+  order: readonly Vertex[],
+  graph: Graph,
+  on: KeyingDeps<S>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<Digest, Outside<S>>> {
+  const outside = new Map<Digest, Outside<S>>();
+  const reads: ((readSignal: AbortSignal) => Promise<void>)[] = [];
+  for (const vertex of order) {
+    const { op } = vertex;
+    const entry: Outside<S> = { selected: new Map(), found: undefined };
+    const before = reads.length;
+    if (op.kind === "http") reads.push(async (s) => void (entry.found = await on.http.find(op, s)));
+    if (op.kind === "git") reads.push(async (s) => void (entry.found = await on.git.find(op, s)));
+    if (vertex.inputs.some((input) => input.op.kind === "local")) {
+      for (const use of usesOf(op, vertex.inputs.length)) {
+        const input = vertex.inputs[use.input];
+        if (input?.op.kind !== "local") continue;
+        if (use.kind !== "copy" && use.kind !== "path") throw new Error("A local directory is used as a whole layer");
+        reads.push(async (s) => void entry.selected.set(use.part, await on.selectLocal(use, input, vertex, s)));
+      }
+    }
+    if (reads.length === before) continue;
+    outside.set(vertex.digest, entry);
+    for (let at = before; at < reads.length; at += 1) reads[at] = placed(reads[at], graph, vertex);
+  }
+  await mapLimit(reads, CONCURRENT_READS, signal, (read, s) => read(s));
+  return outside;
+}
+
+/** A failure that names no place of its own gets that of the instruction. */
+function placed(
+  read: ((signal: AbortSignal) => Promise<void>) | undefined,
+  graph: Graph,
+  vertex: Vertex,
+): (signal: AbortSignal) => Promise<void> {
+  return async (signal) => {
+    try {
+      await read?.(signal);
+    } catch (error) {
+      throw withSpan(error, metaOf(graph, vertex));
+    }
+  };
+}
+
+/** The same error with the instruction's place, where it has none. */
+export function withSpan(error: unknown, meta: VertexMeta): unknown {
+  if (!(error instanceof BuildError) || error.span !== undefined || meta.span === undefined) return error;
+  const { hint, cause, detail, more } = error;
+  return new BuildError(error.code, error.message, { span: meta.span, hint, cause, detail, more });
+}

@@ -1,0 +1,108 @@
+import { BuildError } from "../../src/core/errors.ts";
+import type { Digest } from "../../src/core/digest.ts";
+import type { SnapshotId } from "../../src/store/model.ts";
+import type { ResultLayer } from "../deps.ts";
+import type { Vertex } from "../graph/vertex.ts";
+import type { ImageSource, Stack } from "../ports.ts";
+
+/** Whether results of this kind are recorded. The others follow from their inputs without work. */
+export function isRecorded(vertex: Vertex): boolean {
+  const { kind } = vertex.op;
+  return kind === "exec" || kind === "file" || kind === "git" || kind === "http";
+}
+
+/** The layers of a vertex that needs no work, from those of its inputs. */
+export async function derivedLayers(
+  vertex: Vertex,
+  inputs: readonly Stack[],
+  images: ImageSource,
+  signal: AbortSignal,
+): Promise<Stack> {
+  switch (vertex.op.kind) {
+    case "image":
+      return await images.stack(vertex.op, signal);
+    case "merge":
+      return inputs.flat();
+    case "diff": {
+      const [lower = [], upper = []] = inputs;
+      if (lower.every((id, index) => upper[index] === id)) return upper.slice(lower.length);
+      throw new BuildError("solver/not-found", "Cannot take the difference of two trees that do not share their layers");
+    }
+    default:
+      throw new Error(`The layers of a ${vertex.op.kind} vertex do not follow from its inputs`);
+  }
+}
+
+/** Overlayfs refuses a directory that is given twice. Whatever a lower copy shows, the upper one shows as well. */
+export function distinct(stack: Stack): Stack {
+  return stack.filter((id, index) => stack.lastIndexOf(id) === index);
+}
+
+/**
+ * Says which vertex each layer of a result comes from, by the shape of the graph alone: every step adds one layer to its
+ * parent's, and the bottom of a stage is its image. Looks nothing up but where merges leave it open.
+ */
+export async function attributeLayers(
+  target: Vertex,
+  layers: Stack,
+  countOf: (vertex: Vertex) => Promise<number | undefined>,
+): Promise<ResultLayer[]> {
+  const owners: (Digest | undefined)[] = Array.from({ length: layers.length });
+  // Stretches of the stack still to be attributed: [from, to).
+  const waiting: { readonly vertex: Vertex; readonly from: number; readonly to: number }[] = [
+    { vertex: target, from: 0, to: layers.length },
+  ];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    let { vertex, to } = next;
+    for (let parent = parentOf(vertex); isRecorded(vertex) && to > next.from; parent = parentOf(vertex)) {
+      to -= 1;
+      owners[to] = vertex.digest;
+      if (parent === undefined) break;
+      vertex = parent;
+    }
+    if (isRecorded(vertex)) continue;
+    if (vertex.op.kind === "merge") {
+      const parts = await splitMerge(vertex, { from: next.from, to }, countOf);
+      for (const part of parts) waiting.push(part);
+    } else {
+      owners.fill(vertex.digest, next.from, to);
+    }
+  }
+  return layers.map((snapshot: SnapshotId, index) => ({ vertex: owners[index], snapshot }));
+}
+
+async function splitMerge(
+  merge: Vertex,
+  at: { readonly from: number; readonly to: number },
+  countOf: (vertex: Vertex) => Promise<number | undefined>,
+): Promise<{ vertex: Vertex; from: number; to: number }[]> {
+  // From the top: COPY --link stacks one layer on everything before it, so usually only the lowest is left open.
+  const parts: { vertex: Vertex; from: number; to: number }[] = [];
+  let to = at.to;
+  for (const [index, input] of [...merge.inputs.entries()].toReversed()) {
+    const count = index === 0 ? to - at.from : (fixedCount(input) ?? (await countOf(input)));
+    if (count === undefined) return parts;
+    const from = Math.max(at.from, to - count);
+    parts.push({ vertex: input, from, to });
+    to = from;
+  }
+  return parts;
+}
+
+/** How many layers a vertex has, where that needs no look at its image. */
+function fixedCount(vertex: Vertex): number | undefined {
+  let count = 0;
+  let at: Vertex | undefined = vertex;
+  while (at !== undefined && isRecorded(at)) {
+    count += 1;
+    at = parentOf(at);
+  }
+  return at === undefined ? count : undefined;
+}
+
+function parentOf(vertex: Vertex): Vertex | undefined {
+  const { op } = vertex;
+  if (op.kind === "exec") return op.scratchRoot ? undefined : vertex.inputs[0];
+  if (op.kind === "file") return op.base === "scratch" ? undefined : vertex.inputs[0];
+  return undefined;
+}

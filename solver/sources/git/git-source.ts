@@ -1,0 +1,256 @@
+import { lstat, lutimes, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import type { GitOp } from "../../graph/op.ts";
+import type { FoundSource, RemoteSource, SecretSource, SshSource } from "../../ports.ts";
+import { type GitCall, GitFailure, type GitProgram, runGit, withoutCredentials } from "./run-git.ts";
+
+export interface GitSourceDeps {
+  readonly program: GitProgram;
+  /** Where clones live while they are made, on the file system of the snapshots so that files can be moved. */
+  readonly scratchDirectory: string;
+  /** Asked for `GIT_AUTH_TOKEN` and `GIT_AUTH_HEADER`, first with `.host` behind. */
+  readonly secrets: SecretSource;
+  /** The socket `default` is used for ssh. */
+  readonly ssh: SshSource;
+}
+
+/** What a ref names: `ref` is the full name to fetch, `undefined` for a commit that was given as such. */
+interface Found {
+  readonly commit: string;
+  readonly ref: string | undefined;
+  /** The object of an annotated tag. */
+  readonly tag: string | undefined;
+}
+
+/** A repository's files at one commit, by the `git` program: ADD of a repository, and contexts. */
+export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
+  return {
+    async find(op, signal): Promise<FoundSource> {
+      checkText(op);
+      const access = await accessTo(op.remote, on, signal);
+      const found = await explained(op, () => findCommit(op, on, access, signal));
+      checkCommit(op, found);
+      return {
+        parts: [
+          { name: "commit", value: found.commit },
+          { name: "subdir", value: op.subdir ?? "" },
+          { name: "submodules", value: String(op.submodules) },
+          { name: "mtime", value: op.mtime },
+          // The kept .git tells where it came from and by which name.
+          ...(op.keepGitDir
+            ? [{ name: ".git", value: `${op.remote} ${found.ref ?? ""} ${found.tag ?? ""}`.trimEnd() }]
+            : []),
+        ],
+        writeTo: (directory, writeSignal) =>
+          explained(op, () => checkOut({ op, found, directory }, on, access, writeSignal)),
+      };
+    },
+  };
+}
+
+type Access = Pick<GitCall, "secretConfig" | "sshSocket">;
+
+async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: AbortSignal): Promise<Found> {
+  const wanted = op.ref ?? "HEAD";
+  if (/^[0-9a-f]{40}$|^[0-9a-f]{64}$/.test(wanted)) return { commit: wanted, ref: undefined, tag: undefined };
+  const output = await runGit(
+    on.program,
+    { args: ["ls-remote", "--end-of-options", op.remote, wanted, `${wanted}^{}`], cwd: on.scratchDirectory, ...access },
+    signal,
+  );
+  const refs = new Map<string, string>();
+  for (const line of output.split("\n")) {
+    const [commit = "", name = ""] = line.split("\t");
+    if (name !== "") refs.set(name, commit);
+  }
+  // Branches before tags, as git checkout does.
+  for (const name of [wanted, `refs/heads/${wanted}`, `refs/tags/${wanted}`, `refs/${wanted}`]) {
+    const object = refs.get(name);
+    if (object === undefined) continue;
+    const peeled = refs.get(`${name}^{}`);
+    return { commit: peeled ?? object, ref: name, tag: peeled === undefined ? undefined : object };
+  }
+  if (/^[0-9a-f]{7,39}$/.test(wanted)) return findAbbreviated(wanted, op, on, access, signal);
+  throw new BuildError("source/git", `Cannot find ${JSON.stringify(wanted)} in ${shownRemote(op)}`, {
+    hint: "it must be a branch, a tag, a full ref or a commit",
+  });
+}
+
+/** A server answers for whole commit ids only, so all commits are fetched, without their files. */
+async function findAbbreviated(
+  wanted: string,
+  op: GitOp,
+  on: GitSourceDeps,
+  access: Access,
+  signal: AbortSignal,
+): Promise<Found> {
+  const cwd = await mkdtemp(join(on.scratchDirectory, "git-"));
+  try {
+    const git = (...args: string[]): Promise<string> => runGit(on.program, { args, cwd, ...access }, signal);
+    await git("init", "-q", "--bare");
+    const everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+    await git("fetch", "-q", "--filter=tree:0", "--end-of-options", op.remote, ...everything);
+    const commit = await git("rev-parse", "--verify", "-q", "--end-of-options", `${wanted}^{commit}`);
+    return { commit: commit.trim(), ref: undefined, tag: undefined };
+  } finally {
+    await rm(cwd, { recursive: true, force: true });
+  }
+}
+
+async function checkOut(
+  work: { readonly op: GitOp; readonly found: Found; readonly directory: string },
+  on: GitSourceDeps,
+  access: Access,
+  signal: AbortSignal,
+): Promise<void> {
+  const { op, found } = work;
+  const clone = await mkdtemp(join(on.scratchDirectory, "git-"));
+  try {
+    const git = (...args: string[]): Promise<string> => runGit(on.program, { args, cwd: clone, ...access }, signal);
+    await git("init", "-q");
+    await git("remote", "add", "--", "origin", withoutCredentials(op.remote));
+    await fetchCommit(op, found, git);
+    const branch = /^refs\/heads\/(.+)$/.exec(found.ref ?? "")?.[1];
+    await git("checkout", "-q", ...(branch === undefined ? ["--detach"] : ["-B", branch]), found.commit, "--");
+    if (op.submodules) await git("submodule", "update", "-q", "--init", "--recursive", "--depth=1");
+    const time =
+      op.mtime === "commit" ? Number(await git("show", "-s", "--format=%ct", found.commit, "--")) : undefined;
+    if (!op.keepGitDir) await removeGitDirs(clone);
+    const source = await folderInside(clone, op);
+    for (const name of await readdir(source)) {
+      signal.throwIfAborted();
+      await rename(join(source, name), join(work.directory, name));
+    }
+    if (time !== undefined) await setTimes(work.directory, time, signal);
+  } finally {
+    await rm(clone, { recursive: true, force: true });
+  }
+}
+
+async function fetchCommit(op: GitOp, found: Found, git: (...args: string[]) => Promise<string>): Promise<void> {
+  // By commit first, so that a branch that moved since `find` still gives what the key says.
+  const ways = [
+    ["--depth=1", "--no-tags", "--end-of-options", op.remote, found.commit],
+    ...(found.ref === undefined
+      ? []
+      : [["--depth=1", "--no-tags", "--end-of-options", op.remote, `+${found.ref}:refs/kiln/found`]]),
+    // An old server that gives out neither: everything it has.
+    ["--end-of-options", op.remote, "+refs/heads/*:refs/kiln/heads/*", "+refs/tags/*:refs/kiln/tags/*"],
+  ];
+  let failure: unknown;
+  for (const way of ways) {
+    try {
+      await git("fetch", "-q", ...way);
+      await git("cat-file", "-e", `${found.commit}^{commit}`);
+      return;
+    } catch (error) {
+      if (!(error instanceof GitFailure)) throw error;
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+/** @throws {BuildError} `source/git` when the folder is missing or outside, as through a symlink of the repository's. */
+async function folderInside(clone: string, op: GitOp): Promise<string> {
+  const subdir = op.subdir?.replace(/^\/+|\/+$/g, "") ?? "";
+  if (subdir === "" || subdir === ".") return clone;
+  const root = await realpath(clone);
+  const folder = await realpath(join(root, subdir)).catch((error: unknown) => {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  });
+  const isInside = folder !== undefined && (folder === root || folder.startsWith(root + sep));
+  if (!isInside || !(await lstat(folder)).isDirectory()) {
+    throw new BuildError(
+      "source/git",
+      `Cannot use folder ${JSON.stringify(subdir)} of ${shownRemote(op)}: there is none`,
+    );
+  }
+  return folder;
+}
+
+/** Submodules have `.git` files that point into the outer one. */
+async function removeGitDirs(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    if (entry.name === ".git") await rm(path, { recursive: true, force: true });
+    else if (entry.isDirectory()) await removeGitDirs(path);
+  }
+}
+
+async function setTimes(directory: string, seconds: number, signal: AbortSignal): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    signal.throwIfAborted();
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) await setTimes(path, seconds, signal);
+    await lutimes(path, seconds, seconds);
+  }
+}
+
+/** Only what git could take for something else is refused; git itself judges the rest. */
+function checkText(op: GitOp): void {
+  for (const text of [op.remote, op.ref, op.subdir]) {
+    if (text?.startsWith("-") === true || /[\0\n]/.test(text ?? "")) {
+      throw new BuildError("source/git", `Cannot use ${JSON.stringify(text)} with git: it is not a name`);
+    }
+  }
+  // `ext::sh -c ...` and its kind run commands. The list of protocols stops them too; this says so in our words.
+  if (/^[a-z0-9]+::/i.test(op.remote)) {
+    throw new BuildError("source/git", `Cannot fetch ${shownRemote(op)}: remote helpers are not allowed`);
+  }
+}
+
+function checkCommit(op: GitOp, found: Found): void {
+  const wanted = op.checksum?.toLowerCase();
+  if (wanted === undefined) return;
+  if (!/^[0-9a-f]{7,64}$/.test(wanted)) {
+    throw new BuildError(
+      "source/git",
+      `Cannot use checksum ${JSON.stringify(op.checksum)}: it is not the hex id of a commit`,
+    );
+  }
+  if (found.commit.startsWith(wanted) || found.tag?.startsWith(wanted) === true) return;
+  throw new BuildError(
+    "source/git",
+    `Cannot use ${shownRemote(op)}: expected checksum to match ${wanted}, got ${found.commit}`,
+  );
+}
+
+/** Credentials for the remote's own host, and only there: a submodule elsewhere gets none. */
+async function accessTo(remote: string, on: GitSourceDeps, signal: AbortSignal): Promise<Access> {
+  const url = URL.canParse(remote) ? new URL(remote) : undefined;
+  if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:")) {
+    return { secretConfig: [], sshSocket: await on.ssh.socket("default", signal) };
+  }
+  const secret = async (name: string): Promise<string | undefined> => {
+    const bytes = (await on.secrets.get(`${name}.${url.host}`, signal)) ?? (await on.secrets.get(name, signal));
+    return bytes === undefined ? undefined : new TextDecoder().decode(bytes).trim();
+  };
+  const header = await secret("GIT_AUTH_HEADER");
+  const token = header === undefined ? await secret("GIT_AUTH_TOKEN") : undefined;
+  const value = header ?? (token && `basic ${Buffer.from(`x-access-token:${token}`).toString("base64")}`);
+  if (!value) return { secretConfig: [], sshSocket: undefined };
+  const key = `http.${url.protocol}//${url.host}/.extraHeader`;
+  return { secretConfig: [{ key, value: `Authorization: ${value}` }], sshSocket: undefined };
+}
+
+async function explained<T>(op: GitOp, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof GitFailure)) throw error;
+    const last = error.text.split("\n").findLast((line) => /^(?:fatal|error|remote):/.test(line)) ?? error.text;
+    const denied = /could not read Username|Authentication failed|Permission denied|403/.test(error.text);
+    throw new BuildError("source/git", `Cannot fetch ${shownRemote(op)}: ${last.replace(/^(?:fatal|error): /, "")}`, {
+      detail: error.text,
+      hint: denied ? "give credentials with --secret id=GIT_AUTH_TOKEN,... or --ssh default" : undefined,
+      cause: error,
+    });
+  }
+}
+
+function shownRemote(op: GitOp): string {
+  return JSON.stringify(withoutCredentials(op.remote));
+}
