@@ -1,0 +1,70 @@
+import type { HistoryEntry, ImageConfig } from "../../src/core/oci.ts";
+import type { Platform } from "../../src/core/platform.ts";
+import type { Span } from "../../src/core/span.ts";
+import type { Digest } from "../../src/core/digest.ts";
+import type { Vertex, VertexMeta } from "../../solver/graph/vertex.ts";
+import type { Warning } from "../lint/warning.ts";
+
+/** A Dockerfile for one platform, converted: what to build and what the image around it will say. */
+export interface Conversion {
+  /** The file system of the target; `undefined` when it is empty (`FROM scratch` and nothing else). */
+  readonly target: Vertex | undefined;
+  /** Of every vertex that the target, or with `stages: "all"` any stage, needs. */
+  readonly meta: ReadonlyMap<Digest, VertexMeta>;
+  readonly image: ImageDraft;
+  /** One entry per instruction that leaves one; the layers of the result are those of the entries without `emptyLayer`, in order. */
+  readonly history: readonly HistoryDraft[];
+  /** The image the target stands on. `undefined` for scratch and for a context that is not an image. */
+  readonly base: BaseImage | undefined;
+  readonly platform: Platform;
+  /** Display name of the target stage; `undefined` in a file with a single stage. */
+  readonly targetStage: string | undefined;
+  /** Names of all stages, in order; unnamed ones as `stage-N`. */
+  readonly stageNames: readonly string[];
+  /** Names of local contexts that are read: `context`, names of `--build-context`. */
+  readonly usedContexts: readonly string[];
+  /** Seconds since the epoch, from SOURCE_DATE_EPOCH. */
+  readonly sourceDateEpoch: number | undefined;
+  /** In order of place. Each is shown once however often it was met. */
+  readonly warnings: readonly Warning[];
+  readonly outline: Outline;
+}
+
+/** An image configuration without what only a finished build knows. */
+export type ImageDraft = Omit<ImageConfig, "created" | "rootfs" | "history">;
+
+export type HistoryDraft =
+  | { readonly kind: "base"; readonly entry: HistoryEntry }
+  | {
+      readonly kind: "new";
+      readonly createdBy: string;
+      readonly comment: string;
+      /** False for entries that own a layer, and then `vertex` made it. */
+      readonly emptyLayer: boolean;
+      readonly vertex: Vertex | undefined;
+    };
+
+export interface BaseImage {
+  /** Makes the base's layers; `undefined` when it has none. */
+  readonly vertex: Vertex | undefined;
+  readonly ref: string;
+  readonly config: ImageConfig;
+}
+
+/** What the target can be given: for `--call=outline`. Everything in order of place. */
+export interface Outline {
+  readonly name: string | undefined;
+  readonly description: string | undefined;
+  readonly args: readonly {
+    readonly name: string;
+    readonly description: string | undefined;
+    readonly value: string | undefined;
+    readonly span: Span;
+  }[];
+  readonly secrets: readonly { readonly name: string; readonly required: boolean; readonly span: Span }[];
+  readonly ssh: readonly { readonly name: string; readonly required: boolean; readonly span: Span }[];
+  readonly cacheMounts: readonly { readonly id: string; readonly span: Span }[];
+}
+
+/** The comment of every history entry this frontend writes. */
+export const HISTORY_COMMENT = "buildkit.dockerfile.v0";

@@ -1,0 +1,21 @@
+const NAMES = new Set(
+  (
+    "ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS TERM TRAP TSTP TTIN " +
+    "TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX"
+  ).split(" "),
+);
+
+/** Whether STOPSIGNAL takes the text: a number that is not 0, or a name with or without SIG, in any case. */
+export function isSignal(text: string): boolean {
+  if (/^[+-]?\d+$/.test(text)) return Number(text) !== 0;
+  const name = text.toUpperCase().replace(/^SIG/, "");
+  if (NAMES.has(name)) return true;
+  const realTime = /^RT(?:MIN\+(\d{1,2})|MAX-(\d{1,2}))$/.exec(name);
+  if (realTime === null) return false;
+  const [, fromMin, fromMax] = realTime;
+  return fromMin === undefined ? Number(fromMax) >= 1 && Number(fromMax) <= 14 : between(Number(fromMin));
+}
+
+function between(offset: number): boolean {
+  return offset >= 1 && offset <= 15;
+}

@@ -1,0 +1,66 @@
+import { BuildError } from "../../src/core/errors.ts";
+import { cleanPath } from "../../src/core/patterns/clean-path.ts";
+import { compileGoPattern } from "../../src/core/patterns/go-match.ts";
+import type { SourceText, Span } from "../../src/core/span.ts";
+
+/** The patterns of a .dockerignore, in order, ready for a PatternMatcher. */
+export interface IgnoreFile {
+  readonly patterns: readonly IgnorePattern[];
+}
+
+export interface IgnorePattern {
+  /** Cleaned: no leading or trailing `/`, no `./`; `!` first where there is one. */
+  readonly text: string;
+  /** As written. */
+  readonly span: Span;
+}
+
+/**
+ * Reads a .dockerignore: one pattern per line, `#` in the first column starts a comment, blanks around a pattern do not count.
+ * @throws {BuildError} `dockerfile/ignore-file` for a pattern that cannot be read; all of them in one error
+ */
+export function parseIgnoreFile(source: SourceText): IgnoreFile {
+  const patterns: IgnorePattern[] = [];
+  const errors: BuildError[] = [];
+  for (const [index, start] of source.lineStarts.entries()) {
+    const end = source.lineStarts[index + 1] ?? source.text.length;
+    const isMarked = index === 0 && source.text.startsWith("\uFEFF");
+    const line = source.text.slice(isMarked ? start + 1 : start, end);
+    const text = line.trim();
+    if (line.startsWith("#") || text === "") continue;
+    const from = start + (isMarked ? 1 : 0) + line.indexOf(text);
+    const span = source.span(from, from + text.length);
+    const isException = text.startsWith("!");
+    const path = cleanPattern(isException ? text.slice(1).trim() : text);
+    const problem = problemOf(path, span);
+    if (problem === undefined) patterns.push({ text: isException ? `!${path}` : path, span });
+    else errors.push(problem);
+  }
+  const [first, ...more] = errors;
+  if (first !== undefined) {
+    throw new BuildError(first.code, first.message, { span: first.span, hint: first.hint, more });
+  }
+  return { patterns };
+}
+
+function cleanPattern(text: string): string {
+  if (text === "") return text;
+  const path = cleanPath(text);
+  return path.length > 1 && path.startsWith("/") ? path.slice(1) : path;
+}
+
+function problemOf(path: string, span: Span): BuildError | undefined {
+  if (path === "") {
+    return new BuildError("dockerfile/ignore-file", 'Cannot read an ignore pattern: nothing follows "!"', {
+      span,
+      hint: 'write what is to be kept behind it, as in "!README.md"',
+    });
+  }
+  try {
+    compileGoPattern(path);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    return new BuildError("dockerfile/ignore-file", error.message, { span, hint: error.hint });
+  }
+}
