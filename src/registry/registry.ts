@@ -1,0 +1,113 @@
+import type { Readable } from "node:stream";
+import type { Digest } from "../core/digest.ts";
+import type { ManifestDocument } from "../core/manifest.ts";
+import type { Descriptor } from "../core/oci.ts";
+import type { ImageRef } from "../core/reference.ts";
+
+/** Where blobs and manifests live: `docker.io` and `library/alpine`. An `ImageRef` is one. */
+export type Repository = Pick<ImageRef, "registry" | "repository">;
+
+/** `docker.io/library/alpine`, as the store's layer blobs name it. */
+export function formatRepository(repository: Repository): string {
+  return `${repository.registry}/${repository.repository}`;
+}
+
+export function parseRepository(text: string): Repository {
+  const slash = text.indexOf("/");
+  return { registry: text.slice(0, slash), repository: text.slice(slash + 1) };
+}
+
+/** A manifest or index as a registry holds it. The bytes have the digest; they are what has to be kept. */
+export interface RemoteManifest {
+  readonly descriptor: Descriptor;
+  readonly bytes: Buffer;
+  readonly document: ManifestDocument;
+}
+
+/** What a push sends: the stream is opened again for each attempt. */
+export interface BlobSource {
+  readonly descriptor: Pick<Descriptor, "digest" | "size">;
+  open(signal: AbortSignal): Readable | Promise<Readable>;
+  /** Told of bytes on their way out; less than before when an attempt starts again. */
+  onProgress?(sentBytes: number): void;
+}
+
+/**
+ * A client of registries that speak the OCI distribution specification. Requests that fail for a passing reason (a
+ * dropped connection, 5xx, 429) are tried again with growing pauses. Every error is a BuildError: `registry/unauthorized`,
+ * `registry/denied`, `registry/not-found`, `registry/unreachable`, `registry/malformed`, `digest/mismatch`.
+ */
+export interface RegistryClient extends AsyncDisposable {
+  /** The manifest a reference names: by digest when it has one, else by tag. Digest verified. At most 4 MiB. */
+  resolve(ref: ImageRef, signal: AbortSignal): Promise<RemoteManifest>;
+  /** Only what a reference points at now: a HEAD request where the registry answers it fully. */
+  describe(ref: ImageRef, signal: AbortSignal): Promise<Descriptor>;
+  fetchManifest(
+    repository: Repository,
+    descriptor: Pick<Descriptor, "digest">,
+    signal: AbortSignal,
+  ): Promise<RemoteManifest>;
+  /** The whole blob, verified while it streams: the stream fails at its end when size or digest differ. Goes on after dropped connections. */
+  fetchBlob(repository: Repository, blob: BlobId, signal: AbortSignal): Promise<Readable>;
+  /** The blob from an offset to its end, not verified: for `Blobs.download`, which does that. Goes on after dropped connections. */
+  openBlob(repository: Repository, blob: BlobId, offsetBytes: number, signal: AbortSignal): Promise<Readable>;
+  blobExists(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean>;
+  /** Asks the registry to take a blob over from another of its repositories. False when it did not. */
+  mountBlob(repository: Repository, digest: Digest, from: string, signal: AbortSignal): Promise<boolean>;
+  /** Uploads a blob unless it is there. In one request, or in pieces where that is refused. */
+  pushBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<"exists" | "uploaded">;
+  /** `reference` is a tag or, for manifests that an index lists, their digest. */
+  pushManifest(
+    repository: Repository,
+    manifest: { readonly reference: string; readonly mediaType: string; readonly bytes: Uint8Array },
+    signal: AbortSignal,
+  ): Promise<Descriptor>;
+  /** All pages, in the registry's order. */
+  listTags(repository: Repository, signal: AbortSignal): Promise<readonly string[]>;
+}
+
+export type BlobId = Pick<Descriptor, "digest" | "size">;
+
+/** How to reach one registry; keyed by its name as in references (`docker.io`, `localhost:5000`). */
+export interface HostSettings {
+  /** Hosts asked first when pulling, `host[:port][/prefix]`, in order. */
+  readonly mirrors?: readonly string[];
+  /** Plain HTTP only. */
+  readonly plainHttp?: boolean;
+  /** Unverified certificates and plain HTTP are accepted. */
+  readonly insecure?: boolean;
+  /** PEM certificates trusted besides those of the system. */
+  readonly ca?: readonly string[];
+  /** PEM certificate and key that identify the client. */
+  readonly client?: { readonly cert: string; readonly key: string };
+}
+
+export type Credentials =
+  | { readonly kind: "basic"; readonly username: string; readonly password: string }
+  /** An OAuth2 refresh token. */
+  | { readonly kind: "identity-token"; readonly token: string }
+  /** Sent as it is. */
+  | { readonly kind: "registry-token"; readonly token: string };
+
+/** Who we are to a registry. Asked once per registry and client. */
+export interface CredentialSource {
+  get(registry: string, signal: AbortSignal): Promise<Credentials | undefined>;
+}
+
+export interface RegistryOptions {
+  readonly credentials: CredentialSource;
+  readonly userAgent: string;
+  readonly hosts?: ReadonlyMap<string, HostSettings>;
+  /** PEM certificates trusted for every host besides those of Node and the system. */
+  readonly ca?: readonly string[];
+  /** As in HTTP_PROXY, HTTPS_PROXY, NO_PROXY. */
+  readonly proxy?: { readonly http?: string; readonly https?: string; readonly noProxy?: string };
+  readonly clock: { nowMs(): number };
+  /** Pauses between attempts. */
+  readonly timer: Timer;
+}
+
+export interface Timer {
+  /** @throws the signal's reason when aborted. */
+  wait(ms: number, signal: AbortSignal): Promise<void>;
+}

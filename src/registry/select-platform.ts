@@ -1,0 +1,45 @@
+import { BuildError } from "../core/errors.ts";
+import type { Descriptor, Index } from "../core/oci.ts";
+import { formatPlatform, type Platform, platformPreference, samePlatform } from "../core/platform.ts";
+
+/**
+ * The manifest in an index that a machine of `platform` should take: the platform itself, then older variants.
+ * Entries that are no images (attestations have platform `unknown/unknown`) never match.
+ * @throws {BuildError} `image/platform`; `where` is the image's name as written by the user.
+ */
+export function selectPlatform(index: Index, platform: Platform, where: string): Descriptor {
+  const offered = index.manifests.flatMap((descriptor) => {
+    const found = platformOf(descriptor);
+    return found === undefined || found.os === "unknown" ? [] : [{ descriptor, platform: found }];
+  });
+  for (const wanted of platformPreference(platform)) {
+    const match = offered.find((entry) => samePlatform(entry.platform, wanted));
+    if (match !== undefined) return match.descriptor;
+  }
+  // An index may list one manifest without saying for what: then its config decides, and the caller checks that.
+  const [only, ...others] = index.manifests;
+  if (only !== undefined && others.length === 0 && only.platform === undefined) return only;
+  const names = [...new Set(offered.map((entry) => formatPlatform(entry.platform)))];
+  throw new BuildError(
+    "image/platform",
+    `Cannot use ${JSON.stringify(where)} on ${formatPlatform(platform)}: the image is not made for it`,
+    {
+      hint:
+        names.length === 0
+          ? "the image lists no platforms at all"
+          : `it is made for ${names.join(", ")}: choose one with --platform`,
+    },
+  );
+}
+
+export function platformOf(descriptor: Descriptor): Platform | undefined {
+  const { platform } = descriptor;
+  if (platform === undefined) return undefined;
+  return {
+    os: platform.os,
+    architecture: platform.architecture,
+    ...(platform.variant === undefined ? {} : { variant: platform.variant }),
+    ...(platform["os.version"] === undefined ? {} : { osVersion: platform["os.version"] }),
+    ...(platform["os.features"] === undefined ? {} : { osFeatures: platform["os.features"] }),
+  };
+}
