@@ -1,0 +1,177 @@
+/* The last steps before the command runs, in the order in which privileges are still there to take them. */
+#include "runtime.h"
+
+#include "kernel.h"
+#include <errno.h>
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC 4
+#endif
+
+/* Pipes: the command leads a session without a terminal. Its ends of the pipes belong to its user, so that a program
+ * which opens /dev/stdout (a link to /proc/self/fd/1) is let in. */
+static void
+connect_pipes (const struct plan *plan, const int output[2])
+{
+  if (setsid () < 0)
+    die_errno ("cannot start a session for the command");
+  cleanup_fd int input = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (input < 0)
+    die_errno ("cannot open /dev/null for the command's input");
+  if (fchown (output[0], plan->uid, plan->gid) < 0 || fchown (output[1], plan->uid, plan->gid) < 0)
+    die_errno ("cannot give the command its output");
+  if (dup2 (input, STDIN_FILENO) < 0 || dup2 (output[0], STDOUT_FILENO) < 0 || dup2 (output[1], STDERR_FILENO) < 0)
+    die_errno ("cannot connect the command's output");
+}
+
+/* A terminal: the command gets a process group of its own in the foreground, so Ctrl-C and job control are its own. */
+static void
+take_terminal (void)
+{
+  if (!isatty (STDIN_FILENO))
+    return;
+  if (setpgid (0, 0) < 0 || tcsetpgrp (STDIN_FILENO, getpgrp ()) < 0)
+    die_errno ("cannot give the terminal to the command");
+}
+
+static void
+set_limits (const struct plan *plan)
+{
+  for (size_t i = 0; i < plan->limit_count; i++)
+    {
+      struct rlimit limit = { .rlim_cur = plan->limits[i].soft, .rlim_max = plan->limits[i].hard };
+      if (setrlimit ((__rlimit_resource_t) plan->limits[i].resource, &limit) < 0)
+        die_errno ("cannot set resource limit number %d", plan->limits[i].resource);
+    }
+}
+
+/* A session keyring of its own, so that keys of whoever started kiln cannot be reached. Not every kernel has keys, and
+ * a full quota is no reason to refuse: the filter denies the calls that would use them. */
+static void
+leave_keyring (void)
+{
+  (void) syscall (SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+}
+
+static void
+become_user (const struct plan *plan)
+{
+  if (plan->uid != 0 && plan->permitted != 0 && prctl (PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+    die_errno ("cannot keep capabilities across the change of user");
+  if (!plan->keep_groups && setgroups (plan->group_count, plan->groups) < 0)
+    die_errno ("cannot set the supplementary groups (is setgroups denied in this user namespace?)");
+  if (setresgid (plan->gid, plan->gid, plan->gid) < 0)
+    die_errno ("cannot become group %u (is it mapped in this user namespace?)", plan->gid);
+  if (setresuid (plan->uid, plan->uid, plan->uid) < 0)
+    die_errno ("cannot become user %u (is it mapped in this user namespace?)", plan->uid);
+}
+
+static void
+default_signals (void)
+{
+  sigset_t none;
+  struct sigaction standard = { .sa_handler = SIG_DFL };
+  for (int number = 1; number < NSIG; number++)
+    (void) sigaction (number, &standard, NULL);
+  (void) sigemptyset (&none);
+  (void) sigprocmask (SIG_SETMASK, &none, NULL);
+}
+
+static const char *
+search_path (const struct plan *plan)
+{
+  for (const char **entry = plan->env; *entry != NULL; entry++)
+    if (strncmp (*entry, "PATH=", 5) == 0)
+      return *entry + 5;
+  return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+static void
+try_exec (const struct plan *plan, const char *path)
+{
+  (void) execve (path, (char *const *) (uintptr_t) plan->argv, (char *const *) (uintptr_t) plan->env);
+}
+
+/* The names of PATH are the container's: we are inside by now. An entry that may not be run is remembered, as shells
+ * do, so that "permission denied" is said instead of "not found". */
+static int
+exec_by_path (const struct plan *plan)
+{
+  int error = ENOENT;
+  const char *directory = search_path (plan);
+  for (;;)
+    {
+      char path[4096];
+      size_t length = strcspn (directory, ":");
+      int n = snprintf (path, sizeof path, "%.*s/%s", (int) length, length == 0 ? "." : directory, plan->argv[0]);
+      struct stat status;
+      if (n > 0 && (size_t) n < sizeof path && stat (path, &status) == 0 && S_ISREG (status.st_mode))
+        {
+          try_exec (plan, path);
+          if (errno != ENOENT && errno != ENOTDIR)
+            error = errno;
+          if (errno != EACCES && errno != ENOENT && errno != ENOTDIR)
+            return error;
+        }
+      if (directory[length] == '\0')
+        return error;
+      directory += length + 1;
+    }
+}
+
+/* The command could not be started. That is the build's mistake, not ours, so it is told where the command's own errors
+ * would go, in the way a shell would. */
+static void __attribute__ ((noreturn))
+explain (const char *name, bool searched, int error)
+{
+  char text[1024];
+  int n = searched && error == ENOENT
+            ? snprintf (text, sizeof text, "exec: \"%.800s\": executable file not found in $PATH\n", name)
+            : snprintf (text, sizeof text, "exec: \"%.800s\": %s\n", name, strerror (error));
+  if (n > 0)
+    (void) write_all (STDERR_FILENO, text, (size_t) n < sizeof text ? (size_t) n : sizeof text - 1);
+  _exit (error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE);
+}
+
+void
+run_command (const struct plan *plan, const int output[2])
+{
+  if (plan->inherit_stdio)
+    take_terminal ();
+  else
+    connect_pipes (plan, output);
+  (void) umask (022);
+  set_limits (plan);
+  leave_keyring ();
+  if (chdir (plan->cwd) < 0)
+    die_errno ("cannot enter the working directory %s", plan->cwd);
+
+  limit_bounding_set (plan->bounding);
+  if (plan->no_new_privs && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    die_errno ("cannot set no_new_privs");
+  if (plan->seccomp != NULL)
+    install_seccomp (plan);
+  become_user (plan);
+  set_capabilities (plan);
+
+  default_signals ();
+  if (syscall (SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+    die_errno ("cannot close the runtime's descriptors (needs Linux 5.11)");
+
+  bool searched = strchr (plan->argv[0], '/') == NULL;
+  if (!searched)
+    {
+      try_exec (plan, plan->argv[0]);
+      explain (plan->argv[0], false, errno);
+    }
+  explain (plan->argv[0], true, exec_by_path (plan));
+}

@@ -1,0 +1,204 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { BuildError, errnoOf } from "../../src/core/errors.ts";
+import type { RunRequest, RunResult, Runtime } from "../ports.ts";
+import { Cgroups } from "./cgroups.ts";
+import { FrameReader } from "./frames.ts";
+import type { HostFacts } from "./host.ts";
+import { readHostFacts } from "./host.ts";
+import type { SeccompFilter, UserNamespaceMap } from "./plan.ts";
+import { writePlan } from "./plan.ts";
+import { defaultSeccompFilter } from "./policy/seccomp.ts";
+import { StubLayers } from "./stub-layer.ts";
+
+export interface RuntimeOptions {
+  /** Host path of the program `kiln-runtime`. */
+  readonly runtimePath: string;
+  /**
+   * Host directory for this runtime alone, made when missing: two empty directories to mount on and the shared stub
+   * layers. Several kilns may use the same one at once.
+   */
+  readonly scratchDirectory: string;
+  /** As the snapshotter's `marks`. */
+  readonly overlayMarks: "trusted" | "user";
+  /** `process.arch` names; the filter is compiled for it. No filter exists for others, which `notice` is told. */
+  readonly arch: string;
+  /** Identifies this kiln's cgroups so that leftovers of dead ones can be told apart: `<pid>-<start time or random>`. */
+  readonly instance: string;
+  /** Makes every sandboxed step run in a user namespace of its own with this map. See docs/security.md. */
+  readonly userNamespace?: UserNamespaceMap;
+  /** Facts for tests; read from the machine otherwise. */
+  readonly facts?: HostFacts;
+  /** Told once about each thing this machine cannot do, and what that costs. */
+  notice(message: string): void;
+}
+
+/** Runs steps with kiln-runtime. Makes nothing until the first step runs. */
+export function createRuntime(options: RuntimeOptions): Runtime {
+  let driver: Driver | undefined;
+  return {
+    async run(request, signal) {
+      driver ??= new Driver(options);
+      return driver.run(request, signal);
+    },
+  };
+}
+
+class Driver {
+  readonly #options: RuntimeOptions;
+  readonly #facts: HostFacts;
+  readonly #stubs: StubLayers;
+  readonly #seccomp: SeccompFilter | undefined;
+  readonly #cgroups: Cgroups;
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.#facts = options.facts ?? readHostFacts();
+    for (const name of ["root", "tree"]) mkdirSync(join(options.scratchDirectory, name), { recursive: true });
+    this.#stubs = new StubLayers(join(options.scratchDirectory, "stubs"));
+    this.#seccomp = defaultSeccompFilter(options.arch);
+    if (this.#seccomp === undefined) {
+      options.notice(`no system call filter exists for ${options.arch}: steps run without seccomp`);
+    }
+    this.#cgroups = new Cgroups({
+      cgroupText: this.#facts.cgroupText,
+      mountInfoText: this.#facts.mountInfoText,
+      instance: options.instance,
+      notice: (message) => options.notice(message),
+    });
+  }
+
+  async run(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
+    signal.throwIfAborted();
+    using cgroup = this.#cgroups.enter(request.limits, request.cgroupParent);
+    const plan = writePlan(request, {
+      facts: this.#facts,
+      scratchDirectory: this.#options.scratchDirectory,
+      overlayMarks: this.#options.overlayMarks,
+      seccomp: this.#seccomp,
+      cgroup: cgroup?.placement,
+      userNamespace: request.security === "sandbox" ? this.#options.userNamespace : undefined,
+      hostDevices,
+      stubLayer: (points) => this.#stubs.get(points),
+    });
+    const end = await this.#execute(plan, request.stdio, signal);
+    const usage = cgroup?.usage();
+    return {
+      exitCode: end.signal === 0 ? end.code : 128 + end.signal,
+      oomKilled: usage?.oomKilled ?? false,
+      wallMs: end.wallUs / 1000,
+      cpuMs: end.cpuUs / 1000,
+      peakMemoryBytes: usage?.peakMemoryBytes ?? end.maxRssKib * 1024,
+    };
+  }
+
+  /** One process of kiln-runtime, from its plan to its report. Resolves when nothing of it runs or is mounted any more. */
+  #execute(plan: Uint8Array, stdio: RunRequest["stdio"], signal: AbortSignal): Promise<End> {
+    const standard = stdio.kind === "inherit" ? "inherit" : "ignore";
+    const child = spawn(this.#options.runtimePath, ["run"], {
+      // A directory that cannot be inside a build, and no environment: the command's comes with the plan.
+      cwd: "/",
+      env: {},
+      stdio: [standard, standard, standard, "pipe"],
+    });
+    const control = child.stdio[3] as Duplex;
+    return new Promise<End>((resolve, reject) => {
+      const frames = new FrameReader();
+      let end: End | undefined;
+      let failure: string | undefined;
+
+      // Closing the socket is the order to kill: the runtime then kills PID 1 and with it all of its namespace. The
+      // promise is settled by the runtime's exit, when that has happened.
+      const abort = (): void => void control.destroy();
+      signal.addEventListener("abort", abort, { once: true });
+      const settle = (finish: () => void): void => {
+        signal.removeEventListener("abort", abort);
+        finish();
+      };
+
+      control.on("data", (chunk: Buffer) => {
+        for (const frame of frames.push(chunk)) {
+          if (frame.kind === "q") end = parseEnd(frame.data.toString("latin1"));
+          else if (frame.kind === "x") failure = frame.data.toString();
+          else if (stdio.kind === "pipes") stdio.onOutput(frame.kind === "o" ? "stdout" : "stderr", frame.data);
+        }
+        // The report is the runtime's last act, after everything inside is dead and unmounted: no need to wait for more.
+        const reported = end;
+        if (reported !== undefined && failure === undefined && !signal.aborted) settle(() => resolve(reported));
+      });
+      control.on("error", (error) => {
+        // The runtime may die before it has read its plan (EPIPE); its exit then tells the story.
+        failure ??= `the runtime closed its descriptor: ${error.message}`;
+      });
+      child.once("error", (error) => settle(() => reject(this.#spawnError(error))));
+      child.once("close", (code, killedBy) => {
+        settle(() => {
+          if (signal.aborted) reject(signal.reason as Error);
+          else reject(runtimeError(failure ?? `the runtime ended without a report (${killedBy ?? `status ${code}`})`));
+        });
+      });
+      control.write(plan);
+    });
+  }
+
+  #spawnError(cause: Error): BuildError {
+    const path = this.#options.runtimePath;
+    const missing = errnoOf(cause) === "ENOENT";
+    return new BuildError(missing ? "runtime/missing" : "runtime/failed", `Cannot start "${path}": ${cause.message}`, {
+      cause,
+      hint: missing ? 'build it with "npm run build" (needs make and a C compiler)' : undefined,
+    });
+  }
+}
+
+/** How the command ended, as the runtime reports it. */
+interface End {
+  readonly code: number;
+  /** 0 when the command exited by itself. */
+  readonly signal: number;
+  readonly wallUs: number;
+  readonly cpuUs: number;
+  readonly maxRssKib: number;
+}
+
+function parseEnd(text: string): End {
+  const [code = NaN, signal = NaN, wallUs = NaN, cpuUs = NaN, maxRssKib = NaN] = text.split(" ").map(Number);
+  return { code, signal, wallUs, cpuUs, maxRssKib };
+}
+
+function runtimeError(text: string): BuildError {
+  const hint = HINTS.find(({ pattern }) => pattern.test(text))?.hint;
+  return new BuildError("runtime/failed", `Cannot run the command in a sandbox: ${text}`, { hint });
+}
+
+const HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
+  {
+    pattern: /namespaces: (?:Operation not permitted|No space left on device|Invalid argument)/,
+    hint: '"kiln doctor" says which namespaces this machine allows and how to allow the rest',
+  },
+  {
+    pattern: /mapped in this user namespace/,
+    hint: "give the user more subordinate ids in /etc/subuid and /etc/subgid",
+  },
+  { pattern: /overlay/, hint: '"kiln doctor" tries overlayfs; "--snapshotter=native" works without it' },
+];
+
+/** Character and block devices directly in /dev and in the two folders that hold nodes programs ask for. */
+function hostDevices(): string[] {
+  const nodes = (directory: string, prefix: string): string[] => {
+    try {
+      return readdirSync(directory, { withFileTypes: true })
+        .filter((entry) => entry.isCharacterDevice() || entry.isBlockDevice())
+        .map((entry) => `${prefix}${entry.name}`);
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return [];
+      throw error;
+    }
+  };
+  const standard = new Set(["null", "zero", "full", "random", "urandom", "tty", "ptmx", "console"]);
+  return [...nodes("/dev", ""), ...nodes("/dev/net", "net/"), ...nodes("/dev/mapper", "mapper/")].filter(
+    (name) => !standard.has(name),
+  );
+}

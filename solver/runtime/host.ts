@@ -1,0 +1,65 @@
+import { readFileSync } from "node:fs";
+import { errnoOf } from "../../src/core/errors.ts";
+import type { HostResolver } from "./resolv-conf.ts";
+
+/** What the runtime must know of the machine and of this process. Nothing in it changes while a build runs. */
+export interface HostFacts {
+  readonly resolver: HostResolver;
+  /** Capabilities we may hand on: the bounding set of this process. */
+  readonly heldCapabilities: bigint;
+  /** Set when this process is in a user namespace, as it is for a plain user: the ids that exist in it. */
+  readonly userNamespace: { readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] } | undefined;
+  /** Text of /proc/self/cgroup and of /proc/self/mountinfo, from which `Cgroups` finds the hierarchies. */
+  readonly cgroupText: string;
+  readonly mountInfoText: string;
+}
+
+/** Ids that exist inside a user namespace. */
+export interface IdRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Reads a handful of small files of /proc and /etc; well under a millisecond, so synchronously. */
+export function readHostFacts(): HostFacts {
+  return {
+    resolver: {
+      resolvConf: readText("/etc/resolv.conf"),
+      systemdResolvConf: readText("/run/systemd/resolve/resolv.conf"),
+    },
+    heldCapabilities: parseBoundingSet(readText("/proc/self/status") ?? ""),
+    userNamespace: parseUserNamespace(readText("/proc/self/uid_map") ?? "", readText("/proc/self/gid_map") ?? ""),
+    cgroupText: readText("/proc/self/cgroup") ?? "",
+    mountInfoText: readText("/proc/self/mountinfo") ?? "",
+  };
+}
+
+/** Every id there is: the one map of the initial user namespace. */
+const ALL_IDS = 4_294_967_295;
+
+/** `undefined` in the initial user namespace. Lines are "first-inside first-outside count". */
+export function parseUserNamespace(uidMap: string, gidMap: string): HostFacts["userNamespace"] {
+  const ranges = (text: string): IdRange[] =>
+    text
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/).map(Number))
+      .flatMap(([first, , count]) => (first === undefined || count === undefined ? [] : [{ first, count }]));
+  const uids = ranges(uidMap);
+  if (uids.length === 0 || uids.some(({ first, count }) => first === 0 && count === ALL_IDS)) return undefined;
+  return { uids, gids: ranges(gidMap) };
+}
+
+function parseBoundingSet(status: string): bigint {
+  const hex = /^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+  return hex === undefined ? 0n : BigInt(`0x${hex}`);
+}
+
+/** An absent or unreadable file is a fact like any other; each reader has its own answer to it. */
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}

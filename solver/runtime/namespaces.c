@@ -1,0 +1,78 @@
+/* The birth of PID 1: its namespaces, its cgroups, the ids it may use. */
+#include "runtime.h"
+
+#include "kernel.h"
+#include <errno.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+
+/* fork with namespaces. With `cgroup_fd` >= 0 the child is born in that cgroup (v2, Linux 5.7): no move, and so none of
+ * the waiting for every other processor that a move costs. */
+pid_t
+clone_into (uint64_t flags, int cgroup_fd)
+{
+  struct clone_args arguments = { .flags = flags, .exit_signal = SIGCHLD };
+  if (cgroup_fd >= 0)
+    {
+      arguments.flags |= CLONE_INTO_CGROUP;
+      arguments.cgroup = (unsigned int) cgroup_fd;
+    }
+  return (pid_t) syscall (SYS_clone3, &arguments, sizeof arguments);
+}
+
+static void
+write_proc_file (pid_t pid, const char *name, const char *text)
+{
+  char path[64];
+  (void) snprintf (path, sizeof path, "/proc/%d/%s", (int) pid, name);
+  cleanup_fd int fd = open (path, O_WRONLY | O_CLOEXEC);
+  /* The kernel takes a map in a single write only. */
+  if (fd < 0 || write (fd, text, strlen (text)) < 0)
+    die_errno ("cannot set %s of the container", name);
+}
+
+/* With CAP_SETUID in the parent namespace any map may be written; without it only one line that maps one's own id, and
+ * then setgroups must be given up first. */
+void
+write_id_maps (const struct plan *plan, pid_t pid)
+{
+  if (plan->deny_setgroups)
+    write_proc_file (pid, "setgroups", "deny");
+  write_proc_file (pid, "uid_map", plan->uid_map);
+  write_proc_file (pid, "gid_map", plan->gid_map);
+}
+
+void
+join_cgroups (const struct plan *plan, pid_t pid)
+{
+  char text[24];
+  int size = snprintf (text, sizeof text, "%d", (int) pid);
+  for (size_t i = 0; i < plan->cgroup_procs_count; i++)
+    {
+      cleanup_fd int fd = open (plan->cgroup_procs[i], O_WRONLY | O_CLOEXEC);
+      if (fd < 0 || write (fd, text, (size_t) size) < 0)
+        die_errno ("cannot put the container into %s", plan->cgroup_procs[i]);
+    }
+}
+
+/* A new network namespace starts with `lo` down; programs expect 127.0.0.1 to answer. */
+void
+bring_loopback_up (void)
+{
+  struct ifreq request = { .ifr_name = "lo" };
+  cleanup_fd int fd = socket (AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || ioctl (fd, SIOCGIFFLAGS, &request) < 0)
+    die_errno ("cannot look at the loopback interface");
+  request.ifr_flags = (short) (request.ifr_flags | IFF_UP);
+  if (ioctl (fd, SIOCSIFFLAGS, &request) < 0)
+    die_errno ("cannot bring the loopback interface up");
+}

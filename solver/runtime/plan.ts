@@ -1,0 +1,238 @@
+import { statSync } from "node:fs";
+import { posix } from "node:path";
+import { BuildError, unreachable } from "../../src/core/errors.ts";
+import type { RunMount, RunRequest, TreeMount } from "../ports.ts";
+import type { HostFacts } from "./host.ts";
+import { hostsFile } from "./hosts.ts";
+import { MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
+import { capabilitySets } from "./policy/capabilities.ts";
+import { SYSTEM_DIRECTORIES, writeSystemMounts } from "./policy/mounts.ts";
+import { MASKED_PATHS, READ_ONLY_PATHS } from "./policy/paths.ts";
+import { resolvConf } from "./resolv-conf.ts";
+import { RLIMITS } from "./rlimits.ts";
+import type { MountPoint } from "./stub-layer.ts";
+
+const { readOnly, noSuid, noDev, noExec } = MOUNT_ATTRIBUTES;
+
+/** A system call filter, compiled; `probe` is the number of a call it must refuse. */
+export interface SeccompFilter {
+  readonly program: Uint8Array;
+  readonly probe: number;
+}
+
+/** Where a step is put in the cgroup trees, made ready by the driver. */
+export interface CgroupPlacement {
+  /** Directory in the v2 hierarchy that PID 1 is born in. */
+  readonly v2: string | undefined;
+  /** `cgroup.procs` files of the v1 hierarchies. */
+  readonly v1Procs: readonly string[];
+}
+
+/** Ids of the user namespace that is made for one step, in the format of /proc/<pid>/uid_map. */
+export interface UserNamespaceMap {
+  readonly uidMap: string;
+  readonly gidMap: string;
+  readonly setgroups: "allow" | "deny";
+}
+
+export interface PlanContext {
+  readonly facts: HostFacts;
+  /** Host directory with the empty directories `root` and `tree`. */
+  readonly scratchDirectory: string;
+  readonly overlayMarks: "trusted" | "user";
+  readonly seccomp: SeccompFilter | undefined;
+  readonly cgroup: CgroupPlacement | undefined;
+  readonly userNamespace: UserNamespaceMap | undefined;
+  /** All nodes of the host's /dev, asked for by an insecure step only. */
+  hostDevices(): readonly string[];
+  stubLayer(points: readonly MountPoint[]): string;
+}
+
+/** Turns a request into directives. All policy is here and in policy/; the C program decides nothing. */
+export function writePlan(request: RunRequest, context: PlanContext): Uint8Array {
+  const plan = new PlanWriter();
+  const { facts } = context;
+  const sandboxed = request.security === "sandbox";
+  const ownNetwork = request.network === "none";
+  const inUserNamespace = facts.userNamespace !== undefined || context.userNamespace !== undefined;
+
+  plan.add("scratch", context.scratchDirectory);
+  for (const name of ["pid", "ipc", "uts", "cgroup"]) plan.add("namespace", name);
+  if (ownNetwork) plan.add("namespace", "net");
+  if (context.userNamespace !== undefined) {
+    const { uidMap, gidMap, setgroups } = context.userNamespace;
+    plan.add("user-namespace", uidMap, gidMap, setgroups === "deny" ? 1 : 0);
+  }
+  if (context.cgroup?.v2 !== undefined) plan.add("cgroup-v2", context.cgroup.v2);
+  for (const path of context.cgroup?.v1Procs ?? []) plan.add("cgroup-procs", path);
+  plan.add("hostname", request.hostname);
+
+  writeTree(plan, request.root, context, { attributes: sandboxed ? noDev : 0, below: mountPoints(request) });
+  plan.add("root");
+  writeSystemMounts(plan, {
+    security: request.security,
+    shmSizeBytes: request.shmSizeBytes,
+    sysfs: inUserNamespace && !ownNetwork ? "bind" : "mount",
+    cgroup: context.cgroup?.v2 === undefined ? "none" : "v2",
+    ttyGroup: facts.userNamespace === undefined || facts.userNamespace.gids.some((ids) => contains(ids, 5)),
+    extraDevices: sandboxed ? [] : context.hostDevices(),
+  });
+  writeNameFiles(plan, request, facts);
+  for (const mount of request.mounts) writeMount(plan, mount, context);
+  plan.add("working-directory", request.cwd, request.user.uid, request.user.gid);
+  if (sandboxed) {
+    for (const path of MASKED_PATHS) plan.add("mask", path);
+    for (const path of READ_ONLY_PATHS) plan.add("read-only", path);
+  }
+
+  writeProcess(plan, request, context);
+  return plan.finish();
+}
+
+function contains(range: { readonly first: number; readonly count: number }, id: number): boolean {
+  return id >= range.first && id < range.first + range.count;
+}
+
+/** resolv.conf and hosts are files of ours over the image's own, which a layer never sees. */
+function writeNameFiles(plan: PlanWriter, request: RunRequest, facts: HostFacts): void {
+  const resolver = resolvConf(facts.resolver, request.network === "none" ? "own" : "host");
+  const hosts = hostsFile(request.hostname, request.extraHosts);
+  const attributes = readOnly | noSuid | noDev | noExec;
+  plan.addBytes("file", ["/etc/resolv.conf", 0o644, 0, 0, attributes], Buffer.from(resolver));
+  plan.addBytes("file", ["/etc/hosts", 0o644, 0, 0, attributes], Buffer.from(hosts));
+}
+
+/** Mount points that must be there before the first mount; those inside /dev and the like come with their mount. */
+function mountPoints(request: RunRequest): MountPoint[] {
+  const points: MountPoint[] = SYSTEM_DIRECTORIES.map((target) => ({ target, kind: "directory" }));
+  points.push({ target: "/etc/resolv.conf", kind: "file" }, { target: "/etc/hosts", kind: "file" });
+  for (const mount of request.mounts) {
+    const target = cleanTarget(mount.target);
+    const kind = mountKind(mount);
+    if (kind === undefined || SYSTEM_DIRECTORIES.some((one) => target.startsWith(`${one}/`))) continue;
+    points.push({ target, kind });
+  }
+  return points;
+}
+
+/** `undefined` when only the runtime can know, which then makes the mount point itself. */
+function mountKind(mount: RunMount): MountPoint["kind"] | undefined {
+  switch (mount.kind) {
+    case "tmpfs":
+      return "directory";
+    case "secret":
+    case "socket":
+      return "file";
+    case "tree":
+      return mount.source === "/" ? "directory" : undefined;
+    case "bind":
+      return statSync(mount.hostPath, { throwIfNoEntry: false })?.isDirectory() === false ? "file" : "directory";
+    default:
+      return unreachable(mount);
+  }
+}
+
+/** `/a//b/../c/` is `/a/c`. */
+function cleanTarget(target: string): string {
+  const clean = posix.join("/", target);
+  if (clean === "/") throw new BuildError("runtime/failed", 'Cannot mount on "/": that is the root itself');
+  return clean.endsWith("/") ? clean.slice(0, -1) : clean;
+}
+
+function writeTree(
+  plan: PlanWriter,
+  tree: TreeMount,
+  context: PlanContext,
+  at: { readonly attributes: number; readonly below: readonly MountPoint[] },
+): void {
+  // The kernel's build options may turn these on; a layer packed from the upper directory could not be read elsewhere.
+  const plain = `index=off,metacopy=off,redirect_dir=nofollow${context.overlayMarks === "user" ? ",userxattr" : ""}`;
+  switch (tree.kind) {
+    case "overlay": {
+      // `volatile`: the upper directory is thrown away unless the step commits, so fsync inside has nothing to protect,
+      // and unmounting does not flush the whole disk.
+      const lowers = [...tree.lowers, context.stubLayer(at.below)];
+      plan.add("tree-overlay", tree.upper, tree.work, `volatile,${plain}`, at.attributes, lowers.length, ...lowers);
+      return;
+    }
+    case "overlay-ro": {
+      const lowers = [...tree.lowers, context.stubLayer(at.below)];
+      const attributes = at.attributes | readOnly;
+      if (lowers.length === 1) lowers.push(context.stubLayer([{ target: "/proc", kind: "directory" }]));
+      plan.add("tree-overlay", "", "", plain, attributes, lowers.length, ...lowers);
+      return;
+    }
+    case "directory":
+      plan.add("tree-directory", tree.path, at.attributes | (tree.mode === "ro" ? readOnly : 0));
+      return;
+    default:
+      unreachable(tree);
+  }
+}
+
+function writeMount(plan: PlanWriter, mount: RunMount, context: PlanContext): void {
+  const target = cleanTarget(mount.target);
+  switch (mount.kind) {
+    case "bind":
+      plan.add("bind", mount.hostPath, target, noDev | (mount.mode === "ro" ? readOnly : 0), "");
+      return;
+    case "tree":
+      writeTree(plan, mount.tree, context, { attributes: noDev, below: [] });
+      plan.add("tree", posix.join("/", mount.source), target, noDev | (mount.mode === "ro" ? readOnly : 0));
+      return;
+    case "tmpfs": {
+      const size = mount.sizeBytes === undefined ? "" : `,size=${mount.sizeBytes}`;
+      plan.add("filesystem", "tmpfs", target, `mode=1777${size}`, noSuid | noDev);
+      return;
+    }
+    case "secret": {
+      const executable = (mount.permissions & 0o111) !== 0;
+      const attributes = readOnly | noSuid | noDev | (executable ? 0 : noExec);
+      plan.addBytes("file", [target, mount.permissions, mount.uid, mount.gid, attributes], mount.data);
+      return;
+    }
+    case "socket":
+      plan.add("bind", mount.hostPath, target, noSuid | noDev | noExec, "");
+      return;
+    default:
+      unreachable(mount);
+  }
+}
+
+function writeProcess(plan: PlanWriter, request: RunRequest, context: PlanContext): void {
+  const { user } = request;
+  const hex = (mask: bigint): string => mask.toString(16);
+  const sets = capabilitySets(request.security, { uid: user.uid, held: context.facts.heldCapabilities });
+  plan.add("identity", user.uid, user.gid, user.supplementary.length, ...user.supplementary);
+  if (context.userNamespace?.setgroups === "deny") plan.add("keep-groups");
+  plan.add(
+    "capabilities",
+    hex(sets.bounding),
+    hex(sets.permitted),
+    hex(sets.effective),
+    hex(sets.inheritable),
+    hex(sets.ambient),
+  );
+  if (request.security === "sandbox" && context.seccomp !== undefined) {
+    plan.addBytes("seccomp", [context.seccomp.probe], context.seccomp.program);
+  }
+  for (const { name, soft, hard } of request.ulimits) {
+    const number = RLIMITS.get(name);
+    if (number === undefined) {
+      throw new BuildError("runtime/failed", `Cannot set the limit "${name}": there is none of that name`, {
+        hint: `limits are ${[...RLIMITS.keys()].join(", ")}`,
+      });
+    }
+    plan.add("rlimit", number, rlimitValue(soft), rlimitValue(hard));
+  }
+  if (request.stdio.kind === "inherit") plan.add("inherit-stdio");
+  plan.add("cwd", request.cwd);
+  for (const arg of request.argv) plan.add("arg", arg);
+  for (const entry of request.env) plan.add("env", entry);
+  if (!request.env.some((entry) => entry.startsWith("HOME="))) plan.add("env", `HOME=${user.home}`);
+}
+
+/** -1 is no limit, which the kernel writes as all ones. */
+function rlimitValue(value: number): bigint {
+  return value < 0 ? 0xffff_ffff_ffff_ffffn : BigInt(value);
+}

@@ -1,0 +1,93 @@
+/** Capability names in the kernel's order: the index is the bit (include/uapi/linux/capability.h). */
+export const CAPABILITIES = [
+  "CHOWN",
+  "DAC_OVERRIDE",
+  "DAC_READ_SEARCH",
+  "FOWNER",
+  "FSETID",
+  "KILL",
+  "SETGID",
+  "SETUID",
+  "SETPCAP",
+  "LINUX_IMMUTABLE",
+  "NET_BIND_SERVICE",
+  "NET_BROADCAST",
+  "NET_ADMIN",
+  "NET_RAW",
+  "IPC_LOCK",
+  "IPC_OWNER",
+  "SYS_MODULE",
+  "SYS_RAWIO",
+  "SYS_CHROOT",
+  "SYS_PTRACE",
+  "SYS_PACCT",
+  "SYS_ADMIN",
+  "SYS_BOOT",
+  "SYS_NICE",
+  "SYS_RESOURCE",
+  "SYS_TIME",
+  "SYS_TTY_CONFIG",
+  "MKNOD",
+  "LEASE",
+  "AUDIT_WRITE",
+  "AUDIT_CONTROL",
+  "SETFCAP",
+  "MAC_OVERRIDE",
+  "MAC_ADMIN",
+  "SYSLOG",
+  "WAKE_ALARM",
+  "BLOCK_SUSPEND",
+  "AUDIT_READ",
+  "PERFMON",
+  "BPF",
+  "CHECKPOINT_RESTORE",
+] as const;
+
+export type Capability = (typeof CAPABILITIES)[number];
+
+/** What a step's root may do: the set every container engine gives by default. */
+export const DEFAULT_CAPABILITIES: readonly Capability[] = [
+  "CHOWN",
+  "DAC_OVERRIDE",
+  "FSETID",
+  "FOWNER",
+  "MKNOD",
+  "NET_RAW",
+  "SETGID",
+  "SETUID",
+  "SETFCAP",
+  "SETPCAP",
+  "NET_BIND_SERVICE",
+  "SYS_CHROOT",
+  "KILL",
+  "AUDIT_WRITE",
+];
+
+/** The five sets of a process as bit masks. */
+export interface CapabilitySets {
+  readonly bounding: bigint;
+  readonly permitted: bigint;
+  readonly effective: bigint;
+  readonly inheritable: bigint;
+  readonly ambient: bigint;
+}
+
+export function capabilityMask(names: readonly Capability[]): bigint {
+  return names.reduce((mask, name) => mask | (1n << BigInt(CAPABILITIES.indexOf(name))), 0n);
+}
+
+/**
+ * The sets of a command. `held` is what the runtime itself has (the CapBnd line of /proc/self/status): nobody can give
+ * more. A sandboxed user other than root starts with nothing, and gets the bounding set only through a setuid program.
+ */
+export function capabilitySets(
+  security: "sandbox" | "insecure",
+  at: { readonly uid: number; readonly held: bigint },
+): CapabilitySets {
+  if (security === "insecure") {
+    return { bounding: at.held, permitted: at.held, effective: at.held, inheritable: at.held, ambient: at.held };
+  }
+  const bounding = capabilityMask(DEFAULT_CAPABILITIES) & at.held;
+  const own = at.uid === 0 ? bounding : 0n;
+  return { bounding, permitted: own, effective: own, inheritable: 0n, ambient: 0n };
+}

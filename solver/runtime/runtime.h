@@ -1,0 +1,181 @@
+/* What the files of kiln-runtime share: the plan that was read, the memory that the supervisor and PID 1 have in
+ * common, and the few words (cleanup_fd, die_errno) that every file speaks. */
+#ifndef KILN_RUNTIME_H
+#define KILN_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* Exit statuses of ours. A command's own status travels in the report, so these never collide with it. */
+enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
+
+/* The one descriptor the driver gives us besides 0, 1 and 2: directives come in, reports go out, and its closing is
+ * the order to kill everything. */
+enum { CONTROL_FD = 3 };
+
+static inline void
+close_cleanup (const int *fd)
+{
+  if (*fd >= 0)
+    (void) close (*fd);
+}
+#define cleanup_fd __attribute__ ((cleanup (close_cleanup)))
+
+/* A file tree to mount, as the driver described it. `fd` is the detached mount once open_tree_mounts made it. */
+struct tree
+{
+  const char *upper; /* empty: no upper, the tree is read-only */
+  const char *work;
+  const char *options; /* overlayfs flags without a value, separated by commas */
+  const char **lowers; /* topmost first; NULL for a plain directory */
+  size_t lower_count;
+  const char *directory; /* NULL for an overlay */
+  uint64_t attributes;   /* MOUNT_ATTR_* */
+  int fd;
+};
+
+enum step_kind
+{
+  STEP_BIND,
+  STEP_TREE,
+  STEP_FILESYSTEM,
+  STEP_FILE,
+  STEP_SYMLINK,
+  STEP_MASK,
+  STEP_READ_ONLY,
+  STEP_WORKING_DIRECTORY,
+};
+
+/* One thing to do inside the new root, in the order given. Which members count depends on `kind`. */
+struct step
+{
+  enum step_kind kind;
+  const char *target; /* absolute, inside the root; not trusted */
+  const char *source; /* bind: host path; tree: path inside it; filesystem: its type; symlink: its text */
+  const char *options; /* filesystem: key=value, separated by commas */
+  uint64_t attributes; /* MOUNT_ATTR_* */
+  bool recursive;
+  bool optional; /* bind: a missing source is not an error */
+  struct tree *tree;
+  mode_t mode;
+  uid_t uid;
+  gid_t gid;
+  const char *data;
+  size_t size;
+};
+
+struct limit
+{
+  int resource;
+  uint64_t soft, hard;
+};
+
+/* Everything the driver said. Strings point into one buffer that lives as long as the process. */
+struct plan
+{
+  const char *scratch; /* host directory with the empty directories `root` and `tree` */
+  struct tree **trees;
+  size_t tree_count;
+  struct tree *root;
+  struct step *steps;
+  size_t step_count;
+  struct limit *limits;
+  size_t limit_count;
+  const char **cgroup_procs; /* files to write the pid of PID 1 to (cgroup v1) */
+  size_t cgroup_procs_count;
+  const char *cgroup_v2; /* directory PID 1 is born in, or NULL */
+  const char *uid_map, *gid_map; /* non-NULL: a new user namespace with these maps */
+  bool deny_setgroups;
+  int namespaces; /* CLONE_NEW* besides the mount and user ones */
+  const char *hostname;
+  uid_t uid;
+  gid_t gid;
+  gid_t *groups;
+  size_t group_count;
+  bool keep_groups; /* setgroups is not allowed in a single-id map: leave them */
+  uint64_t bounding, permitted, effective, inheritable, ambient;
+  bool no_new_privs;
+  const char *seccomp; /* BPF instructions, NULL for none */
+  size_t seccomp_size;
+  long seccomp_probe; /* number of a system call that must fail with EPERM once the filter is in, or -1 */
+  bool inherit_stdio;
+  const char **argv, **env; /* NULL-terminated */
+  const char *cwd;
+};
+
+/* A mount point that was made only to hold a mount. `parent` stays open in the descriptor table that the supervisor
+ * and PID 1 share, so the supervisor can remove it when everything inside is dead. */
+struct stub
+{
+  int parent;
+  bool is_directory;
+  char name[256];
+};
+enum { MAX_STUBS = 512 };
+
+/* Anonymous memory shared by supervisor and PID 1. The command never sees it: it is gone with exec. */
+struct shared
+{
+  bool command_ended;
+  int command_status; /* as from waitpid */
+  size_t stub_count;
+  struct stub stubs[MAX_STUBS];
+};
+
+/* report.c */
+void report (char kind, const void *data, size_t size);
+void die (const char *format, ...) __attribute__ ((format (printf, 1, 2), noreturn));
+void die_errno (const char *format, ...) __attribute__ ((format (printf, 1, 2), noreturn));
+bool write_all (int fd, const void *data, size_t size);
+
+/* directives.c */
+struct plan *read_plan (void);
+
+/* seal.c */
+void seal_own_binary (void);
+
+/* overlay.c */
+void open_tree_mounts (struct plan *plan);
+
+/* mounts.c */
+void attach_root (const struct plan *plan);
+void run_steps (const struct plan *plan, int root_fd, struct shared *shared);
+void pivot_into (int root_fd);
+
+/* special.c */
+int new_filesystem (const char *type, const char *options, uint64_t attributes);
+void mask (int root_fd, const char *path);
+void make_read_only (int root_fd, const char *path);
+int generated_file (const struct step *step, int directory);
+
+/* stubs.c */
+int open_mount_point (int root_fd, const char *target, bool is_directory, struct shared *shared);
+void make_working_directory (int root_fd, const struct step *step);
+void remove_stubs (struct shared *shared);
+
+/* namespaces.c */
+pid_t clone_into (uint64_t flags, int cgroup_fd);
+void write_id_maps (const struct plan *plan, pid_t pid);
+void join_cgroups (const struct plan *plan, pid_t pid);
+void bring_loopback_up (void);
+
+/* caps.c */
+void limit_bounding_set (uint64_t bounding);
+void set_capabilities (const struct plan *plan);
+
+/* seccomp.c */
+void install_seccomp (const struct plan *plan);
+
+/* init.c */
+void run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int output[2]) __attribute__ ((noreturn));
+
+/* command.c */
+void run_command (const struct plan *plan, const int output[2]) __attribute__ ((noreturn));
+
+/* supervise.c */
+int supervise (struct plan *plan);
+
+#endif

@@ -1,0 +1,77 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { errnoOf } from "../../src/core/errors.ts";
+
+/** A mount point the tree may lack. Absolute and clean (no "." or ".."). */
+export interface MountPoint {
+  readonly target: string;
+  readonly kind: "directory" | "file";
+}
+
+/**
+ * Directories of empty mount points that go below all layers of an overlay. Where the image lacks a mount point it
+ * shines through from there; nothing is written to the image's own layers, so nothing has to be cleaned up or hidden
+ * from the layer that is packed. Equal lists share one directory, in this process and in others.
+ */
+export class StubLayers {
+  readonly #directory: string;
+  readonly #known = new Map<string, string>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Returns the host path of a directory with the given mount points; made on first use, never changed. */
+  get(points: readonly MountPoint[]): string {
+    const key = points
+      .map(({ target, kind }) => `${kind} ${target}\0`)
+      .toSorted()
+      .join("");
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const path = join(this.#directory, createHash("sha256").update(key).digest("hex").slice(0, 32));
+    if (!existsSync(path)) this.#make(path, points);
+    this.#known.set(key, path);
+    return path;
+  }
+
+  #make(path: string, points: readonly MountPoint[]): void {
+    mkdirSync(this.#directory, { recursive: true });
+    const draft = mkdtempSync(`${path}.`);
+    for (const { target, kind } of points) makePoint(draft, target, kind);
+    setEpoch(draft, points);
+    try {
+      renameSync(draft, path);
+    } catch (error) {
+      // Another kiln made the same one in the meantime; theirs is as good.
+      if (errnoOf(error) !== "ENOTEMPTY" && errnoOf(error) !== "EEXIST") throw error;
+      rmSync(draft, { recursive: true });
+    }
+  }
+}
+
+/** Two mounts may disagree about one path (a file here, a directory there): the first wins, the runtime reports it. */
+function makePoint(root: string, target: string, kind: MountPoint["kind"]): void {
+  try {
+    if (kind === "directory") {
+      mkdirSync(join(root, target), { recursive: true, mode: 0o755 });
+    } else {
+      mkdirSync(join(root, dirname(target)), { recursive: true, mode: 0o755 });
+      writeFileSync(join(root, target), "", { mode: 0o644, flag: "a" });
+    }
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code !== "EEXIST" && code !== "ENOTDIR" && code !== "EISDIR") throw error;
+  }
+}
+
+/** A fixed time: a command that copies a directory of ours with its times must not make its layer differ. */
+function setEpoch(root: string, points: readonly MountPoint[]): void {
+  const paths = new Set([root]);
+  for (const { target } of points) {
+    for (let path = target; path !== "/" && path !== "."; path = dirname(path)) paths.add(join(root, path));
+  }
+  const deepestFirst = [...paths].toSorted((a, b) => b.length - a.length);
+  for (const path of deepestFirst) if (existsSync(path)) utimesSync(path, 0, 0);
+}

@@ -1,0 +1,208 @@
+/* The parent of PID 1, outside of the container: makes the trees, passes output on, and waits for one of two ends, the
+ * command's or kiln's. Whatever ends, it leaves nothing mounted and nothing running. */
+#include "runtime.h"
+
+#include "kernel.h"
+#include <errno.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum { CHUNK = 64 * 1024 };
+
+/* SIGINT and SIGQUIT of a terminal go to its whole foreground group: kiln decides what they mean, we only wait to be
+ * told. The rest is meant for the command. SIGTTOU is in the set so that we may take the terminal back. */
+static int
+open_signals (void)
+{
+  sigset_t all, forwarded;
+  (void) sigfillset (&all);
+  if (sigprocmask (SIG_SETMASK, &all, NULL) < 0)
+    die_errno ("cannot block signals");
+  (void) sigemptyset (&forwarded);
+  (void) sigaddset (&forwarded, SIGCHLD);
+  (void) sigaddset (&forwarded, SIGTERM);
+  (void) sigaddset (&forwarded, SIGHUP);
+  (void) sigaddset (&forwarded, SIGUSR1);
+  (void) sigaddset (&forwarded, SIGUSR2);
+  int fd = signalfd (-1, &forwarded, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0)
+    die_errno ("cannot wait for signals");
+  return fd;
+}
+
+/* Reading ends in `ours`, writing ends in `theirs`. Real pipes, because a socket cannot be opened through /dev/stdout. */
+static void
+make_pipes (int ours[2], int theirs[2])
+{
+  for (int i = 0; i < 2; i++)
+    {
+      int ends[2];
+      if (pipe2 (ends, O_CLOEXEC) < 0)
+        die_errno ("cannot make a pipe for the command's output");
+      if (fcntl (ends[0], F_SETFL, O_NONBLOCK) < 0)
+        die_errno ("cannot make a pipe non-blocking");
+      ours[i] = ends[0];
+      theirs[i] = ends[1];
+    }
+}
+
+/* One chunk of output to the driver. False at its end or when there is nothing now. */
+static bool
+pass_on (struct pollfd *pipe, char kind)
+{
+  static char buffer[CHUNK];
+  ssize_t n = read (pipe->fd, buffer, sizeof buffer);
+  if (n > 0)
+    {
+      report (kind, buffer, (size_t) n);
+      return true;
+    }
+  if (n == 0 || (errno != EAGAIN && errno != EINTR))
+    {
+      (void) close (pipe->fd);
+      pipe->fd = -1; /* poll skips it */
+    }
+  return false;
+}
+
+/* Returns whether PID 1 should be waited for. */
+static bool
+take_signals (int signal_fd, pid_t init)
+{
+  struct signalfd_siginfo info;
+  bool child = false;
+  while (read (signal_fd, &info, sizeof info) == (ssize_t) sizeof info)
+    {
+      if (info.ssi_signo == SIGCHLD)
+        child = true;
+      else
+        (void) kill (init, (int) info.ssi_signo);
+    }
+  return child;
+}
+
+/* Until PID 1 is dead, and with it, by the kernel's promise, every process of its namespace. */
+static void
+watch (pid_t init, int signal_fd, const int output[2], struct rusage *usage)
+{
+  struct pollfd watched[] = {
+    { .fd = output[0], .events = POLLIN },
+    { .fd = output[1], .events = POLLIN },
+    { .fd = CONTROL_FD, .events = POLLIN },
+    { .fd = signal_fd, .events = POLLIN },
+  };
+
+  for (;;)
+    {
+      if (poll (watched, 4, -1) < 0 && errno != EINTR)
+        die_errno ("cannot wait for the command");
+      if (watched[0].revents != 0)
+        (void) pass_on (&watched[0], 'o');
+      if (watched[1].revents != 0)
+        (void) pass_on (&watched[1], 'e');
+      if (watched[2].revents != 0)
+        {
+          char byte;
+          ssize_t n = recv (CONTROL_FD, &byte, 1, MSG_DONTWAIT);
+          if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            {
+              (void) kill (init, SIGKILL);
+              watched[2].fd = -1;
+            }
+        }
+      if (watched[3].revents != 0 && take_signals (signal_fd, init)
+          && wait4 (init, NULL, WNOHANG, usage) == init)
+        break;
+    }
+
+  for (int i = 0; i < 2; i++)
+    while (watched[i].fd >= 0 && pass_on (&watched[i], i == 0 ? 'o' : 'e'))
+      ;
+}
+
+static uint64_t
+microseconds (struct timeval time)
+{
+  return (uint64_t) time.tv_sec * 1000000U + (uint64_t) time.tv_usec;
+}
+
+static uint64_t
+now_microseconds (void)
+{
+  struct timespec now;
+  (void) clock_gettime (CLOCK_MONOTONIC, &now);
+  return (uint64_t) now.tv_sec * 1000000U + (uint64_t) now.tv_nsec / 1000U;
+}
+
+static void
+report_end (const struct shared *shared, const struct rusage *usage, uint64_t wall)
+{
+  char text[160];
+  int status = shared->command_status;
+  /* Without its own end the command was killed with its PID 1: out of memory, or because kiln said so. */
+  int code = shared->command_ended && WIFEXITED (status) ? WEXITSTATUS (status) : 0;
+  int by_signal = !shared->command_ended ? SIGKILL : WIFSIGNALED (status) ? WTERMSIG (status) : 0;
+  int n = snprintf (text, sizeof text, "%d %d %llu %llu %ld", code, by_signal, (unsigned long long) wall,
+                    (unsigned long long) (microseconds (usage->ru_utime) + microseconds (usage->ru_stime)),
+                    usage->ru_maxrss);
+  report ('q', text, (size_t) n);
+}
+
+int
+supervise (struct plan *plan)
+{
+  int signal_fd = open_signals ();
+  int ours[2] = { -1, -1 }, theirs[2] = { -1, -1 }, gate[2] = { -1, -1 };
+  cleanup_fd int cgroup_fd = -1;
+  struct rusage usage = { 0 };
+
+  struct shared *shared = mmap (NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED)
+    die_errno ("cannot map memory to share with PID 1");
+
+  open_tree_mounts (plan);
+  if (!plan->inherit_stdio)
+    make_pipes (ours, theirs);
+  if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+    die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
+  bool gated = plan->uid_map != NULL || plan->cgroup_procs_count > 0;
+  if (gated && pipe2 (gate, O_CLOEXEC) < 0)
+    die_errno ("cannot make a pipe to PID 1");
+
+  uint64_t started = now_microseconds ();
+  uint64_t flags = CLONE_FILES | CLONE_NEWNS | ((uint64_t) plan->namespaces & ~(uint64_t) CLONE_NEWCGROUP)
+                   | (plan->uid_map != NULL ? CLONE_NEWUSER : 0);
+  pid_t init = clone_into (flags, cgroup_fd);
+  if (init < 0)
+    die_errno ("cannot make the container's namespaces");
+  if (init == 0)
+    run_init (plan, shared, gate[0], theirs);
+
+  if (gated)
+    {
+      if (plan->uid_map != NULL)
+        write_id_maps (plan, init);
+      join_cgroups (plan, init);
+      (void) write_all (gate[1], "", 1);
+    }
+  watch (init, signal_fd, ours, &usage);
+  uint64_t ended = now_microseconds ();
+
+  /* Closing the trees is what unmounts them: PID 1's namespace is gone, ours are the last references. */
+  remove_stubs (shared);
+  for (size_t i = 0; i < plan->tree_count; i++)
+    (void) close (plan->trees[i]->fd);
+  if (plan->inherit_stdio && isatty (STDIN_FILENO))
+    (void) tcsetpgrp (STDIN_FILENO, getpgrp ());
+  report_end (shared, &usage, ended - started);
+  return 0;
+}
