@@ -1,0 +1,58 @@
+import type { Owner } from "../../graph/op.ts";
+
+/** Who files are given to. */
+export interface Ids {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/**
+ * Turns `--chown` into numbers, from the text of the destination's /etc/passwd and /etc/group. A name brings its primary
+ * group, a bare number its own as the group. Whoever is unknown becomes 0, as in BuildKit (its documentation says that the
+ * build fails; it does not). The files are asked for only when a name has to be looked up.
+ */
+export function resolveOwner(
+  owner: Owner,
+  read: { readonly passwd: () => string | undefined; readonly group: () => string | undefined },
+): Ids {
+  let uid = 0;
+  let gid = 0;
+  const number = parseId(owner.user);
+  if (number !== undefined) {
+    uid = number;
+    gid = number;
+  } else if (owner.user !== "") {
+    const fields = findRecord(read.passwd(), owner.user, 4);
+    uid = parseId(fields?.[2] ?? "") ?? 0;
+    gid = parseId(fields?.[3] ?? "") ?? 0;
+  }
+  if (owner.group === undefined || owner.group === "") return { uid, gid };
+  const groupNumber = parseId(owner.group) ?? parseId(findRecord(read.group(), owner.group, 3)?.[2] ?? "");
+  return { uid, gid: groupNumber ?? gid };
+}
+
+/** Whether a lookup in passwd or group decides the result, so that these files belong to the step's key. */
+export function needsLookup(owner: Owner): { readonly passwd: boolean; readonly group: boolean } {
+  return {
+    passwd: owner.user !== "" && parseId(owner.user) === undefined,
+    group: owner.group !== undefined && owner.group !== "" && parseId(owner.group) === undefined,
+  };
+}
+
+/** `root` is 0 even in an image without /etc/passwd. */
+function parseId(text: string): number | undefined {
+  if (text === "root") return 0;
+  if (!/^\d{1,10}$/.test(text)) return undefined;
+  const id = Number(text);
+  return id <= 0x7fff_ffff ? id : undefined;
+}
+
+/** The fields of the first line that starts with the name; passwd(5), group(5). */
+function findRecord(text: string | undefined, name: string, minFields: number): readonly string[] | undefined {
+  if (text === undefined) return undefined;
+  for (const line of text.split("\n")) {
+    const fields = line.trim().split(":");
+    if (fields[0] === name && fields.length >= minFields) return fields;
+  }
+  return undefined;
+}

@@ -1,0 +1,191 @@
+import { createHash, hash } from "node:crypto";
+import { read } from "node:fs";
+import { promisify } from "node:util";
+import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import {
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+} from "../../../src/native/constants.ts";
+import { printableName } from "../../../src/native/names.ts";
+import type { MergedTree } from "../../ops/tree/merged-tree.ts";
+import type { FileDigests } from "../../ops/tree/source-view.ts";
+import type { TreeNode } from "../../ops/tree/tree-node.ts";
+import type { StatIndex } from "./stat-index.ts";
+
+/** Files up to this size are read many at a time into one block. */
+const SMALL_BYTES = 256 * 1024;
+/** Of one block, and of one read of a large file. */
+const BLOCK_BYTES = 8 * 1024 * 1024;
+const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+
+const readAsync = promisify(read);
+
+/** Reads every file it is asked about: for trees that are asked about once. */
+export const readDigests: FileDigests = async (tree, nodes, signal) => {
+  const digests = Array.from<string>({ length: nodes.length });
+  const all = nodes.map((node, at) => ({ node, at }));
+  await digestFiles(tree, all, digests, signal);
+  return digests;
+};
+
+/** Reads only what the index does not know, and tells it. */
+export function indexedDigests(index: StatIndex): FileDigests {
+  return async (tree, nodes, signal) => {
+    const digests = Array.from<string>({ length: nodes.length });
+    const unknown: Wanted[] = [];
+    for (const [at, node] of nodes.entries()) {
+      const known = index.get(node.layerPath, node.layer, node.index);
+      if (known === undefined) unknown.push({ node, at });
+      else digests[at] = known;
+    }
+    if (unknown.length === 0) return digests;
+    await digestFiles(tree, unknown, digests, signal);
+    for (const { node, at } of unknown) {
+      index.set(node.layerPath, node.layer, node.index, digests[at] ?? "", node.layer.scannedAtNs);
+    }
+    return digests;
+  };
+}
+
+interface Wanted {
+  readonly node: TreeNode;
+  /** Where its digest goes. */
+  readonly at: number;
+}
+
+async function digestFiles(
+  tree: MergedTree,
+  wanted: readonly Wanted[],
+  into: string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const small = new Map<number, Wanted[]>();
+  for (const item of wanted) {
+    if (item.node.sizeBytes > SMALL_BYTES) {
+      into[item.at] = await digestLarge(tree, item.node, signal);
+      continue;
+    }
+    const { layer } = item.node.layer;
+    const known = small.get(layer);
+    if (known === undefined) small.set(layer, [item]);
+    else known.push(item);
+  }
+  for (const [layer, items] of small) await digestSmall(tree, layer, items, into, signal);
+}
+
+/** Reads block by block; while one block is read by a thread of the pool, the one before it is hashed here. */
+async function digestSmall(
+  tree: MergedTree,
+  layer: number,
+  items: readonly Wanted[],
+  into: string[],
+  signal: AbortSignal,
+): Promise<void> {
+  let pending: { readonly batch: readonly Wanted[]; readonly read: Promise<Block> } | undefined;
+  for (let from = 0; from < items.length || pending !== undefined;) {
+    signal.throwIfAborted();
+    let next: typeof pending;
+    if (from < items.length) {
+      const batch = takeBlock(items, from);
+      from += batch.length;
+      next = { batch, read: readBlock(tree, layer, batch) };
+      // Should hashing below throw, this read must not become an unhandled rejection.
+      next.read.catch(() => {});
+    }
+    if (pending !== undefined) await hashBlock(tree, pending.batch, await pending.read, into, signal);
+    pending = next;
+  }
+}
+
+function takeBlock(items: readonly Wanted[], from: number): readonly Wanted[] {
+  let bytes = 0;
+  let end = from;
+  for (; end < items.length && end - from < 4096; end += 1) {
+    const size = items[end]?.node.sizeBytes ?? 0;
+    if (end > from && bytes + size > BLOCK_BYTES) break;
+    bytes += size;
+  }
+  return items.slice(from, end);
+}
+
+interface Block {
+  readonly bytes: Buffer;
+  readonly offsets: Float64Array;
+  readonly results: Int32Array;
+}
+
+async function readBlock(tree: MergedTree, layer: number, batch: readonly Wanted[]): Promise<Block> {
+  const offsets = new Float64Array(batch.length);
+  const sizes = new Float64Array(batch.length);
+  const names: string[] = [];
+  let bytes = 0;
+  for (const [at, { node }] of batch.entries()) {
+    offsets[at] = bytes;
+    sizes[at] = node.sizeBytes;
+    bytes += node.sizeBytes;
+    names.push(node.layerPath);
+  }
+  const into = Buffer.allocUnsafeSlow(bytes);
+  const results = await tree.native.readFiles(tree.layerFd(layer), { names, into, offsets, sizes, resolve: RESOLVE });
+  return { bytes: into, offsets, results };
+}
+
+async function hashBlock(
+  tree: MergedTree,
+  batch: readonly Wanted[],
+  block: Block,
+  into: string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const [at, { node, at: place }] of batch.entries()) {
+    const size = block.results[at] ?? -1;
+    const offset = block.offsets[at] ?? 0;
+    into[place] =
+      size === node.sizeBytes
+        ? hash("sha256", block.bytes.subarray(offset, offset + size), "hex")
+        : // It failed, or grew or shrank since it was scanned: take it alone, with its error or as it is now.
+          await digestLarge(tree, node, signal);
+  }
+}
+
+async function digestLarge(tree: MergedTree, node: TreeNode, signal: AbortSignal): Promise<string> {
+  const path = node.layerPath;
+  let fd: number;
+  try {
+    fd = tree.native.openat2(tree.layerFd(node.layer.layer), path, {
+      flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
+      resolve: RESOLVE,
+    });
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  try {
+    const digest = createHash("sha256");
+    const block = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, Math.max(65_536, node.sizeBytes + 1)));
+    for (;;) {
+      signal.throwIfAborted();
+      const { bytesRead } = await readAsync(fd, block, 0, block.length, null);
+      if (bytesRead === 0) return digest.digest("hex");
+      digest.update(block.subarray(0, bytesRead));
+    }
+  } finally {
+    tree.native.close(fd);
+  }
+}
+
+function unreadable(path: string, cause: unknown): BuildError {
+  const code = errnoOf(cause);
+  const why =
+    code === "EACCES" || code === "EPERM"
+      ? "permission denied"
+      : code === "ENOENT"
+        ? "it has just been deleted"
+        : (code ?? String(cause));
+  return new BuildError("context/unreadable", `Cannot read ${JSON.stringify(printableName(path))}: ${why}`, {
+    hint: "exclude it in .dockerignore if the image does not need it",
+    cause,
+  });
+}

@@ -1,0 +1,115 @@
+import { createHash } from "node:crypto";
+import { type Digest, digestOf } from "../../../src/core/digest.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "../../../src/native/constants.ts";
+import { isOverlayMark } from "../../ops/tree/overlay-marks.ts";
+import type { SourceView } from "../../ops/tree/source-view.ts";
+import type { TreeNode } from "../../ops/tree/tree-node.ts";
+
+/** Letters as `ls -l` has them; `f` for a regular file. */
+const LETTERS: ReadonlyMap<number, string> = new Map([
+  [S_IFREG, "f"],
+  [S_IFDIR, "d"],
+  [S_IFLNK, "l"],
+  [S_IFCHR, "c"],
+  [S_IFBLK, "b"],
+  [S_IFIFO, "p"],
+]);
+
+/** Stands for a directory whose contents are copied: that there is one counts, its own mode and owner do not. */
+export const CONTENTS = "./\td\n";
+
+/** A file that was selected, under the path it has relative to where it will land. */
+export interface ListedFile {
+  readonly path: string;
+  readonly node: TreeNode;
+}
+
+/**
+ * One line per file: path, type, octal mode, uid, gid, size, then the content's digest, the link's target or the device, then
+ * a digest of the extended attributes when there are any; tabs between. Everything that decides what a copy makes is in
+ * it, and times are not. Equal text means equal files on every machine.
+ */
+export async function listFiles(
+  view: SourceView,
+  files: readonly (ListedFile | typeof CONTENTS)[],
+  signal: AbortSignal,
+): Promise<string> {
+  const regular = files.flatMap((file) => (file !== CONTENTS && file.node.type === S_IFREG ? [file.node] : []));
+  const contents = await view.digests(view.tree, regular, signal);
+  const lines: string[] = [];
+  let next = 0;
+  for (const file of files) {
+    if (file === CONTENTS) {
+      lines.push(CONTENTS);
+      continue;
+    }
+    const { path, node } = file;
+    const isRegular = node.type === S_IFREG;
+    const subject = isRegular ? `sha256:${contents[next++] ?? ""}` : subjectOf(node);
+    lines.push(fileLine(view, path, node, isRegular ? node.sizeBytes : 0, subject));
+  }
+  return lines.join("");
+}
+
+export function digestOfListing(listing: string): Digest {
+  return digestOf(listing);
+}
+
+/** The path as written in a listing: printable ASCII and well-formed Unicode as they are, the rest escaped. */
+export function escapePath(path: string): string {
+  return NEEDS_ESCAPE.test(path) ? path.replaceAll(ESCAPED, escapeUnit) : path;
+}
+
+/** The inverse of `escapePath`. */
+export function unescapePath(text: string): string {
+  return text.replaceAll(/\\u([0-9a-f]{4})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+// Control characters would break lines and columns, a backslash would be taken for an escape, and lone surrogates, which
+// stand for bytes that are not UTF-8, cannot be written as text.
+// oxlint-disable-next-line no-control-regex
+const NEEDS_ESCAPE = /[\u0000-\u001f\u007f\\\ud800-\udfff]/;
+// oxlint-disable-next-line no-control-regex
+const ESCAPED = /[\u0000-\u001f\u007f\\]|\p{Surrogate}/gu;
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+function fileLine(view: SourceView, path: string, node: TreeNode, sizeBytes: number, subject: string): string {
+  const isRoot = view.owners === "root";
+  const uid = isRoot ? 0 : node.uid;
+  const gid = isRoot ? 0 : node.gid;
+  const letter = LETTERS.get(node.type) ?? "?";
+  // A symlink's mode is always 0777, whatever a file system says.
+  const mode = node.type === S_IFLNK ? 0o777 : node.mode & 0o7777;
+  const xattrs = node.hasXattrs ? xattrDigest(view, node) : "";
+  return `${escapePath(path)}\t${letter}\t${mode.toString(8).padStart(4, "0")}\t${uid}\t${gid}\t${sizeBytes}\t${subject}${xattrs}\n`;
+}
+
+function subjectOf(node: TreeNode): string {
+  if (node.type === S_IFLNK) return escapePath(node.linkTarget);
+  if (node.type !== S_IFCHR && node.type !== S_IFBLK) return "-";
+  const { major, minor } = node.device;
+  return `${major}:${minor}`;
+}
+
+/** The extended attributes that travel with a file: not the host's own labels and access lists, but file capabilities. */
+export function isCarriedXattr(name: string): boolean {
+  if (name === "security.capability") return true;
+  return !name.startsWith("security.") && !name.startsWith("system.") && !isOverlayMark(name);
+}
+
+function xattrDigest(view: SourceView, node: TreeNode): string {
+  const { native } = view.tree;
+  const fd = view.tree.layerFd(node.layer.layer);
+  const path = node.layerPath;
+  const names = native.listXattrs(fd, path).filter(isCarriedXattr).toSorted();
+  if (names.length === 0) return "";
+  const digest = createHash("sha256");
+  for (const name of names) {
+    const value = native.getXattr(fd, path, name) ?? Buffer.alloc(0);
+    digest.update(`${name}\0${value.length}\0`).update(value);
+  }
+  return `\txattrs=${digest.digest("hex")}`;
+}

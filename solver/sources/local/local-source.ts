@@ -1,0 +1,107 @@
+import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import { hasWildcards } from "../../../src/core/patterns/go-match.ts";
+import { cleanPath } from "../../../src/core/patterns/clean-path.ts";
+import { PatternMatcher } from "../../../src/core/patterns/pattern-matcher.ts";
+import type { Native, ScanOptions } from "../../../src/native/native.ts";
+import { MergedTree } from "../../ops/tree/merged-tree.ts";
+import { SourceView } from "../../ops/tree/source-view.ts";
+import { indexedDigests } from "./file-digests.ts";
+import { StatIndex, type StatIndexStorage } from "./stat-index.ts";
+
+export interface LocalSourceOptions {
+  readonly native: Native;
+  /** Absolute host path of the context directory. */
+  readonly directory: string;
+  /** What the store keeps between builds so that unchanged files are not read again. */
+  readonly index: StatIndexStorage;
+  /** The real-time clock, nanoseconds since 1970. */
+  readonly nowNs: () => bigint;
+}
+
+/**
+ * A directory of the client's: the build context or a named one. Nothing is read before something is selected from it, and
+ * what was read once is not read again during the build. Dispose it after the build; `save` keeps the file digests.
+ */
+export class LocalSource implements Disposable {
+  readonly directory: string;
+  readonly #options: LocalSourceOptions;
+  readonly #index: StatIndex;
+  readonly #views = new Map<string, SourceView>();
+
+  constructor(options: LocalSourceOptions) {
+    this.directory = options.directory;
+    this.#options = options;
+    this.#index = new StatIndex(options.index);
+  }
+
+  /**
+   * The directory as the ignore patterns leave it. One view per list of patterns, owned by the source.
+   * @throws {BuildError} `context/not-found`, `context/unreadable`, `pattern/malformed`
+   */
+  view(excludes: readonly string[]): SourceView {
+    const key = JSON.stringify(excludes);
+    const known = this.#views.get(key);
+    if (known !== undefined) return known;
+    const matcher = excludes.length === 0 ? undefined : new PatternMatcher(excludes);
+    const made = new SourceView({
+      tree: this.#open(matcher),
+      owners: "root",
+      root: this.directory,
+      prune: prunable(excludes),
+      digests: indexedDigests(this.#index),
+      nowNs: this.#options.nowNs,
+    });
+    this.#views.set(key, made);
+    return made;
+  }
+
+  /** Keeps the digests of the files read in this build for the next one. */
+  save(): void {
+    this.#index.save();
+  }
+
+  [Symbol.dispose](): void {
+    for (const view of this.#views.values()) view.tree[Symbol.dispose]();
+    this.#views.clear();
+  }
+
+  #open(excludes: PatternMatcher | undefined): MergedTree {
+    const { native, directory } = this.#options;
+    try {
+      return new MergedTree({ native, directories: [directory], marks: undefined, excludes });
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === "ENOENT" || code === "ENOTDIR") {
+        const why = code === "ENOENT" ? "there is no such directory" : "it is not a directory";
+        throw new BuildError("context/not-found", `Cannot read the build context ${directory}: ${why}`, {
+          cause: error,
+        });
+      }
+      throw new BuildError("context/unreadable", `Cannot read the build context ${directory}: ${code ?? "it failed"}`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+/**
+ * Directories that a scan need not enter, read off the patterns: by path (`node_modules`, `a/b`), or by name where the
+ * pattern is two stars and a name. Only patterns behind the last `!` count, because an earlier one might be taken back
+ * below.
+ */
+export function prunable(excludes: readonly string[]): Pick<ScanOptions, "prunePaths" | "pruneNames"> {
+  const last = excludes.findLastIndex((pattern) => pattern.trim().startsWith("!"));
+  const prunePaths: string[] = [];
+  const pruneNames: string[] = [];
+  for (const given of excludes.slice(last + 1)) {
+    let pattern = cleanPath(given.trim()).replace(/^\//, "");
+    if (pattern.endsWith("/**")) pattern = pattern.slice(0, -3);
+    const isAnywhere = pattern.startsWith("**/");
+    if (isAnywhere) pattern = pattern.slice(3);
+    if (pattern === "" || pattern === "." || pattern.startsWith("..")) continue;
+    if (hasWildcards(pattern) || pattern.includes("\\")) continue;
+    if (!isAnywhere) prunePaths.push(pattern);
+    else if (!pattern.includes("/") && !given.trim().endsWith("/**")) pruneNames.push(pattern);
+  }
+  return { prunePaths, pruneNames };
+}
