@@ -52,6 +52,13 @@ function descriptors(value: unknown, bad: (why: string) => BuildError): Descript
     if (typeof mediaType !== "string") throw bad("a descriptor has no media type");
     if (typeof digest !== "string" || !isDigest(digest)) throw bad(`${JSON.stringify(digest)} is not a sha256 digest`);
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw bad("a descriptor has no size");
+    const { platform } = item;
+    if (platform !== undefined && platform !== null) {
+      if (!isRecord(platform)) throw bad("a descriptor's platform is not an object");
+      if (typeof platform["os"] !== "string" || typeof platform["architecture"] !== "string") {
+        throw bad("a descriptor's platform has no os or architecture");
+      }
+    }
     return { ...item, mediaType, digest, size };
   });
 }

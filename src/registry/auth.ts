@@ -1,0 +1,243 @@
+import { BuildError } from "../core/errors.ts";
+import { isRecord, parseJson } from "../core/json.ts";
+import { type Purpose, refused } from "./failure.ts";
+import { type Host, isLoopback } from "./host.ts";
+import type { Credentials, RegistryOptions } from "./registry.ts";
+import { type HttpRequest, type HttpResponse, textOf, type Transport } from "./transport.ts";
+
+/** What a request needs to be allowed: `repository:library/alpine:pull`. */
+export type Scope = string;
+
+/** How a registry wants to be told who asks. RFC 7235, and distribution's token specification. */
+export type Challenge =
+  | { readonly kind: "basic" }
+  | {
+      readonly kind: "bearer";
+      readonly realm: URL;
+      readonly service: string | undefined;
+      readonly scope: string | undefined;
+    };
+
+/** The shortest life of a token by the specification, for answers that do not say. */
+const DEFAULT_LIFE_SECONDS = 60;
+/** Not used any more when it ends so soon. */
+const MARGIN_MS = 5_000;
+
+/** Authorization headers for one client: asked for when a registry wants one, kept by host and scope. */
+export class Authorizer {
+  readonly #transport: Transport;
+  readonly #options: RegistryOptions;
+  readonly #challenges = new Map<string, Challenge>();
+  readonly #credentials = new Map<string, Promise<Credentials | undefined>>();
+  readonly #tokens = new Map<string, Promise<{ readonly token: string; readonly endsAtMs: number }>>();
+
+  constructor(transport: Transport, options: RegistryOptions) {
+    this.#transport = transport;
+    this.#options = options;
+  }
+
+  /** Sends a request with whatever authorization its host has asked for before, and once more when it asks now. */
+  async send(
+    host: Host,
+    request: HttpRequest,
+    at: { readonly scopes: readonly Scope[]; readonly purpose: Purpose },
+    signal: AbortSignal,
+  ): Promise<HttpResponse> {
+    const { scopes, purpose } = at;
+    const known = this.#challenges.get(host.authority);
+    const first = known === undefined ? undefined : await this.#header(host, known, scopes, purpose, signal);
+    const response = await this.#transport.send(host, withAuthorization(request, first), purpose, signal);
+    // Only the registry's own word counts, not that of storage it redirected to.
+    if (response.status !== 401 || response.url.host !== host.authority) return response;
+    const challenge = challengeIn(response);
+    if (challenge === undefined) return response;
+    response.body.destroy();
+    this.#challenges.set(host.authority, challenge);
+    // The token may have been withdrawn, or the registry wants more than we thought.
+    const wanted =
+      challenge.kind === "bearer" && challenge.scope !== undefined ? union(scopes, challenge.scope) : scopes;
+    this.#tokens.delete(tokenKey(host, wanted));
+    const second = await this.#header(host, challenge, wanted, purpose, signal);
+    // A redirected or HTTP-fallen-back request goes to where the answer came from.
+    return this.#transport.send(
+      host,
+      withAuthorization({ ...request, url: this.#sameScheme(request.url, response.url) }, second),
+      purpose,
+      signal,
+    );
+  }
+
+  #sameScheme(url: URL, answered: URL): URL {
+    const copy = new URL(url);
+    if (copy.host === answered.host) copy.protocol = answered.protocol;
+    return copy;
+  }
+
+  async #header(
+    host: Host,
+    challenge: Challenge,
+    scopes: readonly Scope[],
+    purpose: Purpose,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const credentials = await this.#credentialsOf(host, signal);
+    if (credentials?.kind === "registry-token") return `Bearer ${credentials.token}`;
+    if (challenge.kind === "basic") return credentials?.kind === "basic" ? basic(credentials) : undefined;
+    const key = tokenKey(host, scopes);
+    const cached = await this.#tokens.get(key)?.catch(() => undefined);
+    if (cached !== undefined && cached.endsAtMs - MARGIN_MS > this.#options.clock.nowMs())
+      return `Bearer ${cached.token}`;
+    const fetching = this.#fetchToken(host, challenge, scopes, credentials, purpose, signal);
+    this.#tokens.set(key, fetching);
+    try {
+      return `Bearer ${(await fetching).token}`;
+    } catch (error) {
+      this.#tokens.delete(key);
+      throw error;
+    }
+  }
+
+  #credentialsOf(host: Host, signal: AbortSignal): Promise<Credentials | undefined> {
+    let credentials = this.#credentials.get(host.name);
+    if (credentials === undefined) {
+      credentials = this.#options.credentials.get(host.name, signal);
+      this.#credentials.set(host.name, credentials);
+      // Cancelled for one build, it may be wanted by another.
+      credentials.catch(() => this.#credentials.delete(host.name));
+    }
+    return credentials;
+  }
+
+  async #fetchToken(
+    host: Host,
+    challenge: Challenge & { readonly kind: "bearer" },
+    scopes: readonly Scope[],
+    credentials: Credentials | undefined,
+    purpose: Purpose,
+    signal: AbortSignal,
+  ): Promise<{ readonly token: string; readonly endsAtMs: number }> {
+    const { realm, service } = challenge;
+    if (
+      credentials !== undefined &&
+      realm.protocol === "http:" &&
+      !isLoopback(realm.host) &&
+      host.schemes[0] === "https"
+    ) {
+      throw new BuildError(
+        "registry/unauthorized",
+        `Cannot ${purpose.doing}: "${host.name}" wants credentials sent to "${realm.host}" without encryption`,
+      );
+    }
+    const request =
+      credentials?.kind === "identity-token"
+        ? oauthRequest(realm, service, scopes, credentials.token)
+        : tokenRequest(realm, service, scopes, credentials?.kind === "basic" ? credentials : undefined);
+    const realmHost: Host = {
+      name: realm.host,
+      authority: realm.host,
+      prefix: "",
+      schemes: [realm.protocol === "http:" ? "http" : "https"],
+      settings: realm.hostname === new URL(`https://${host.authority}`).hostname ? host.settings : {},
+    };
+    const startedAtMs = this.#options.clock.nowMs();
+    const response = await this.#transport.send(realmHost, request, { ...purpose, registry: host.name }, signal);
+    const body = await textOf(response, 1 << 20);
+    if (response.status !== 200) {
+      throw refused(
+        { doing: `get a token to ${purpose.doing}`, registry: host.name },
+        { status: response.status === 400 ? 401 : response.status, body },
+      );
+    }
+    const json = parseJson(body);
+    const token: unknown = isRecord(json) ? (json["token"] ?? json["access_token"]) : undefined;
+    if (!isRecord(json) || typeof token !== "string" || token === "") {
+      throw new BuildError(
+        "registry/malformed",
+        `Cannot ${purpose.doing}: the token server "${realm.host}" sent no token`,
+      );
+    }
+    const seconds = typeof json["expires_in"] === "number" ? json["expires_in"] : DEFAULT_LIFE_SECONDS;
+    return { token, endsAtMs: startedAtMs + Math.max(seconds, DEFAULT_LIFE_SECONDS) * 1000 };
+  }
+}
+
+/** The strongest challenge of a 401 that we can answer. */
+export function challengeIn(response: Pick<HttpResponse, "headers">): Challenge | undefined {
+  const challenges = (response.headers.get("www-authenticate") ?? []).flatMap(parseChallenges);
+  for (const { scheme, parameters } of challenges) {
+    const realm = parameters.get("realm");
+    if (scheme !== "bearer" || realm === undefined || !URL.canParse(realm)) continue;
+    const url = new URL(realm);
+    if (url.protocol !== "https:" && url.protocol !== "http:") continue;
+    return { kind: "bearer", realm: url, service: parameters.get("service"), scope: parameters.get("scope") };
+  }
+  return challenges.some(({ scheme }) => scheme === "basic") ? { kind: "basic" } : undefined;
+}
+
+/** `Bearer realm="https://a",service="b", Basic realm="c"`: schemes with parameters, quoted or not. RFC 9110, 11.6.1. */
+export function parseChallenges(
+  header: string,
+): { readonly scheme: string; readonly parameters: ReadonlyMap<string, string> }[] {
+  const challenges: { scheme: string; parameters: Map<string, string> }[] = [];
+  const token =
+    /\s*,?\s*(?:([A-Za-z0-9._~+/-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))|([A-Za-z0-9._-]+)(?=\s|$|,))/y;
+  for (let match = token.exec(header); match !== null; match = token.exec(header)) {
+    const [, name, quoted, plain, scheme] = match;
+    if (scheme !== undefined) challenges.push({ scheme: scheme.toLowerCase(), parameters: new Map() });
+    else if (name !== undefined)
+      challenges.at(-1)?.parameters.set(name.toLowerCase(), quoted?.replace(/\\(.)/g, "$1") ?? plain ?? "");
+  }
+  return challenges;
+}
+
+function tokenRequest(
+  realm: URL,
+  service: string | undefined,
+  scopes: readonly Scope[],
+  credentials: (Credentials & { readonly kind: "basic" }) | undefined,
+): HttpRequest {
+  const url = new URL(realm);
+  if (service !== undefined) url.searchParams.set("service", service);
+  for (const scope of scopes) url.searchParams.append("scope", scope);
+  if (credentials !== undefined) url.searchParams.set("account", credentials.username);
+  return { method: "GET", url, headers: credentials === undefined ? {} : { authorization: basic(credentials) } };
+}
+
+/** An identity token is exchanged by OAuth2's refresh flow. */
+function oauthRequest(
+  realm: URL,
+  service: string | undefined,
+  scopes: readonly Scope[],
+  refreshToken: string,
+): HttpRequest {
+  const form = new URLSearchParams({
+    grant_type: "refresh_token",
+    service: service ?? "",
+    scope: scopes.join(" "),
+    client_id: "kiln",
+    refresh_token: refreshToken,
+  });
+  const bytes = Buffer.from(form.toString());
+  return {
+    method: "POST",
+    url: realm,
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    body: { sizeBytes: bytes.length, open: () => bytes },
+  };
+}
+
+function basic(credentials: Credentials & { readonly kind: "basic" }): string {
+  return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`;
+}
+
+function withAuthorization(request: HttpRequest, authorization: string | undefined): HttpRequest {
+  return authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } };
+}
+
+function tokenKey(host: Host, scopes: readonly Scope[]): string {
+  return [host.name, ...scopes.toSorted()].join(" ");
+}
+
+function union(scopes: readonly Scope[], more: string): readonly Scope[] {
+  return [...new Set([...scopes, ...more.split(" ").filter((scope) => scope !== "")])];
+}

@@ -1,0 +1,411 @@
+import { randomBytes } from "node:crypto";
+import type { Readable } from "node:stream";
+import { Readable as Stream } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { dockerRegistryMissing, startDockerRegistry } from "../../test/support/docker-registry.ts";
+import { startTestRegistry, type TestRegistry, type TestRegistryOptions } from "../../test/support/registry.ts";
+import { digestOf } from "../core/digest.ts";
+import { BuildError } from "../core/errors.ts";
+import { MEDIA_TYPES } from "../core/oci.ts";
+import { parseReference } from "../core/reference.ts";
+import { createRegistryClient } from "./client.ts";
+import { anonymous } from "./docker-config.ts";
+import type { BlobSource, Credentials, RegistryClient, RegistryOptions } from "./registry.ts";
+
+const signal = new AbortController().signal;
+const blobBytes = randomBytes(300_000);
+const blob = { digest: digestOf(blobBytes), size: blobBytes.length };
+const pauses: number[] = [];
+
+const open: AsyncDisposable[] = [];
+beforeEach(() => {
+  pauses.length = 0;
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((resource) => resource[Symbol.asyncDispose]()));
+});
+
+async function serve(options: TestRegistryOptions = {}): Promise<TestRegistry> {
+  const registry = await startTestRegistry(options);
+  open.push(registry);
+  return registry;
+}
+
+function connect(options: Partial<RegistryOptions> = {}): RegistryClient {
+  const client = createRegistryClient({
+    credentials: anonymous,
+    userAgent: "kiln-test",
+    clock: { nowMs: () => 0 },
+    timer: {
+      async wait(ms) {
+        pauses.push(ms);
+      },
+    },
+    ...options,
+  });
+  open.push(client);
+  return client;
+}
+
+function knowing(credentials: Credentials): Partial<RegistryOptions> {
+  return { credentials: { get: async () => credentials } };
+}
+
+function source(bytes: Buffer): BlobSource {
+  return {
+    descriptor: { digest: digestOf(bytes), size: bytes.length },
+    open: () => Stream.from([bytes.subarray(0, 1000), bytes.subarray(1000)]),
+  };
+}
+
+const config = Buffer.from("{}");
+const manifestBytes = JSON.stringify({
+  schemaVersion: 2,
+  mediaType: MEDIA_TYPES.ociManifest,
+  config: { mediaType: MEDIA_TYPES.ociConfig, digest: digestOf(config), size: 2 },
+  layers: [{ mediaType: MEDIA_TYPES.ociLayerGzip, ...blob }],
+});
+
+function fill(registry: TestRegistry): void {
+  registry.addBlob(blobBytes);
+  registry.addBlob(config);
+  registry.addManifest("team/app", "1", MEDIA_TYPES.ociManifest, manifestBytes);
+}
+
+const refOf = (registry: { readonly host: string }, rest = "team/app:1"): ReturnType<typeof parseReference> =>
+  parseReference(`${registry.host}/${rest}`);
+
+async function failure(work: Promise<unknown>): Promise<BuildError> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof BuildError) return error;
+    throw error;
+  }
+  throw new Error("It did not fail");
+}
+
+async function pulled(stream: Promise<Readable>): Promise<Buffer> {
+  return buffer(await stream);
+}
+
+describe("pulling", () => {
+  test("resolves a tag to the exact bytes of its manifest", async () => {
+    const registry = await serve();
+    fill(registry);
+    const client = connect();
+    const found = await client.resolve(refOf(registry), signal);
+    expect(found.bytes.toString()).toBe(manifestBytes);
+    expect(found.descriptor).toEqual({
+      mediaType: MEDIA_TYPES.ociManifest,
+      digest: digestOf(manifestBytes),
+      size: manifestBytes.length,
+    });
+    expect(found.document).toMatchObject({ kind: "manifest", manifest: { layers: [blob] } });
+    expect(await client.describe(refOf(registry), signal)).toEqual(found.descriptor);
+    expect(registry.requests.at(-1)?.method).toBe("HEAD");
+  });
+
+  test("verifies a manifest asked for by digest", async () => {
+    const registry = await serve();
+    fill(registry);
+    const ref = refOf(registry, `team/app@${digestOf(manifestBytes)}`);
+    expect((await connect().resolve(ref, signal)).descriptor.digest).toBe(digestOf(manifestBytes));
+    const bad = digestOf("another manifest");
+    registry.addManifest("team/app", "other", MEDIA_TYPES.ociManifest, manifestBytes);
+    (registry.manifests as Map<string, unknown>).set(`team/app@${bad}`, registry.manifests.get("team/app:other"));
+    expect((await failure(connect().resolve(refOf(registry, `team/app@${bad}`), signal))).code).toBe("digest/mismatch");
+  });
+
+  test("streams a blob and checks it", async () => {
+    const registry = await serve();
+    fill(registry);
+    const client = connect();
+    expect((await pulled(client.fetchBlob(refOf(registry), blob, signal))).equals(blobBytes)).toBe(true);
+    const rest = await pulled(client.openBlob(refOf(registry), blob, 299_990, signal));
+    expect(rest.equals(blobBytes.subarray(299_990))).toBe(true);
+    expect(await pulled(client.openBlob(refOf(registry), blob, blob.size, signal))).toHaveLength(0);
+  });
+
+  test.each([
+    { name: "the connection drops in the middle", fault: { kind: "drop", afterBytes: 100_000 }, times: 2 },
+    { name: "the connection drops before the answer", fault: { kind: "drop", afterBytes: 0 }, times: 2 },
+    { name: "the body is cut short", fault: { kind: "truncate", toBytes: 1000 }, times: 3 },
+    { name: "the server answers 503", fault: { kind: "status", status: 503 }, times: 3 },
+    {
+      name: "the server limits requests",
+      fault: { kind: "status", status: 429, headers: { "retry-after": "7" } },
+      times: 1,
+    },
+  ] as const)("gets a whole blob although $name", async ({ fault, times }) => {
+    const registry = await serve();
+    fill(registry);
+    registry.fail({ path: /\/blobs\//, method: "GET", kind: fault, times });
+    const bytes = await pulled(connect().fetchBlob(refOf(registry), blob, signal));
+    expect(bytes.equals(blobBytes)).toBe(true);
+  });
+
+  test("waits as long as the server asks", async () => {
+    const registry = await serve();
+    fill(registry);
+    const kind = { kind: "status", status: 429, headers: { "retry-after": "7" } } as const;
+    registry.fail({ path: /\/manifests\//, kind, times: 1 });
+    registry.fail({ path: /\/manifests\//, kind: { kind: "status", status: 502 }, times: 2 });
+    await connect().resolve(refOf(registry), signal);
+    expect(pauses).toEqual([7000, 500, 1000]);
+  });
+
+  test("goes on by range after a drop, and copes with servers that know none", async () => {
+    const registry = await serve();
+    fill(registry);
+    registry.fail({ path: /\/blobs\//, kind: { kind: "drop", afterBytes: 100_000 } });
+    registry.fail({ path: /\/blobs\//, kind: { kind: "no-range" } });
+    expect((await pulled(connect().fetchBlob(refOf(registry), blob, signal))).equals(blobBytes)).toBe(true);
+    expect(registry.requests.map((request) => request.headers["range"])).toEqual([
+      undefined,
+      expect.stringMatching(/^bytes=\d+-$/),
+    ]);
+  });
+
+  test("refuses a blob that was altered on the way", async () => {
+    const registry = await serve();
+    fill(registry);
+    registry.fail({ path: /\/blobs\//, kind: { kind: "alter" } });
+    expect((await failure(pulled(connect().fetchBlob(refOf(registry), blob, signal)))).code).toBe("digest/mismatch");
+  });
+
+  test("refuses a blob that is longer than its descriptor says", async () => {
+    const registry = await serve();
+    fill(registry);
+    const shorter = { digest: blob.digest, size: 1000 };
+    expect((await failure(pulled(connect().fetchBlob(refOf(registry), shorter, signal)))).code).toBe("digest/mismatch");
+  });
+
+  test("gives up a server that keeps failing, after pauses that grow", async () => {
+    const registry = await serve();
+    fill(registry);
+    registry.fail({ path: /./, kind: { kind: "status", status: 500 }, times: 99 });
+    const error = await failure(connect().resolve(refOf(registry), signal));
+    expect(error.code).toBe("registry/unreachable");
+    expect(pauses).toEqual([250, 500, 1000, 2000]);
+  });
+
+  test("refuses a manifest of more than 4 MiB", async () => {
+    const registry = await serve();
+    registry.addManifest("team/app", "1", MEDIA_TYPES.ociManifest, Buffer.alloc((4 << 20) + 1, 32));
+    const error = await failure(connect().resolve(refOf(registry), signal));
+    expect(error).toMatchObject({ code: "registry/malformed", message: expect.stringContaining("larger than") });
+  });
+
+  test("stops when it is told to", async () => {
+    const registry = await serve();
+    fill(registry);
+    const abort = new AbortController();
+    const stream = await connect().fetchBlob(refOf(registry), blob, abort.signal);
+    abort.abort(new Error("enough"));
+    await expect(buffer(stream)).rejects.toThrow("enough");
+  });
+
+  test("lists all pages of tags", async () => {
+    const registry = await serve();
+    for (const tag of ["1", "2", "3", "4", "5"])
+      registry.addManifest("team/app", tag, MEDIA_TYPES.ociManifest, manifestBytes);
+    expect(await connect().listTags(refOf(registry), signal)).toEqual(["1", "2", "3", "4", "5"]);
+  });
+
+  test("asks mirrors first and the registry when they fail", async () => {
+    const origin = await serve();
+    const mirror = await serve();
+    fill(origin);
+    mirror.addManifest("team/app", "1", MEDIA_TYPES.ociManifest, manifestBytes);
+    const client = connect({ hosts: new Map([[origin.host, { mirrors: [mirror.host] }]]) });
+    await client.resolve(refOf(origin), signal);
+    expect(origin.requests).toEqual([]);
+    await pulled(client.fetchBlob(refOf(origin), blob, signal));
+    expect(origin.requests).toHaveLength(1);
+  });
+});
+
+describe("errors", () => {
+  test.each([
+    { name: "a tag that is not there", path: "team/app:2", code: "registry/not-found" },
+    { name: "a repository that is not there", path: "team/nothing:1", code: "registry/not-found" },
+  ])("name $name", async ({ path, code }) => {
+    const registry = await serve();
+    fill(registry);
+    const error = await failure(connect().resolve(refOf(registry, path), signal));
+    expect(error.code).toBe(code);
+    expect(error.message).toContain(`Cannot pull "${registry.host}/${path}"`);
+    expect(error.hint).toBeDefined();
+  });
+
+  test("tell a registry that is not there", async () => {
+    const registry = await startTestRegistry();
+    const { host } = registry;
+    await registry[Symbol.asyncDispose]();
+    const error = await failure(connect().resolve(refOf({ host }), signal));
+    expect(error).toMatchObject({
+      code: "registry/unreachable",
+      message: `Cannot pull "${host}/team/app:1": nothing listens at "${host}"`,
+    });
+  });
+
+  test("carry the registry's own words without control characters", async () => {
+    const registry = await serve();
+    const body = JSON.stringify({ errors: [{ code: "DENIED", message: "no\u001b[31m way\n" }] });
+    registry.fail({ path: /./, kind: { kind: "status", status: 403, body } });
+    const error = await failure(connect().resolve(refOf(registry), signal));
+    expect(error.code).toBe("registry/denied");
+    expect(error.message).toContain("answered 403: no [31m way");
+  });
+});
+
+describe("authorization", () => {
+  const user = { username: "ann", password: "s3cret:word" };
+  const basic: Credentials = { kind: "basic", ...user };
+
+  test("by name and password goes to registries that ask for it", async () => {
+    const registry = await serve({ auth: { kind: "basic", ...user } });
+    fill(registry);
+    await connect(knowing(basic)).resolve(refOf(registry), signal);
+    expect(registry.requests.map(({ headers }) => headers["authorization"] !== undefined)).toEqual([false, true]);
+    const error = await failure(connect().resolve(refOf(registry), signal));
+    expect(error).toMatchObject({ code: "registry/unauthorized" });
+    expect(error.hint).toContain("docker login");
+  });
+
+  test.each([
+    { name: "by anonymous token", credentials: undefined },
+    { name: "by name and password", credentials: basic },
+    { name: "by identity token", credentials: { kind: "identity-token", token: "refresh-me" } as const },
+  ])("fetches a token $name once for all requests", async ({ credentials }) => {
+    const registry = await serve({ auth: { kind: "token", ...user, refreshToken: "refresh-me", anonymousPull: true } });
+    fill(registry);
+    const client = connect(credentials === undefined ? {} : knowing(credentials));
+    await client.resolve(refOf(registry), signal);
+    await pulled(client.fetchBlob(refOf(registry), blob, signal));
+    await client.describe(refOf(registry), signal);
+    expect(registry.requests.filter(({ path }) => path.startsWith("/token"))).toHaveLength(1);
+  });
+
+  test("asks for a token of its own to push", async () => {
+    const registry = await serve({ auth: { kind: "token", ...user, anonymousPull: true } });
+    const client = connect(knowing(basic));
+    await client.pushBlob(refOf(registry), source(blobBytes), signal);
+    expect(registry.blobs.has(blob.digest)).toBe(true);
+    const error = await failure(connect().pushBlob(refOf(registry), source(Buffer.from("more bytes")), signal));
+    expect(error.code).toBe("registry/unauthorized");
+  });
+
+  test("renews a token that the registry no longer takes", async () => {
+    const registry = await serve({ auth: { kind: "token", ...user, anonymousPull: true } });
+    fill(registry);
+    const client = connect();
+    await client.resolve(refOf(registry), signal);
+    const headers = { "www-authenticate": `Bearer realm="http://${registry.host}/token",service="test"` };
+    registry.fail({ path: /manifests/, kind: { kind: "status", status: 401, headers } });
+    await client.resolve(refOf(registry), signal);
+    expect(registry.requests.filter(({ path }) => path.startsWith("/token"))).toHaveLength(2);
+  });
+
+  test("wrong or missing is an error without the password", async () => {
+    const registry = await serve({ auth: { kind: "token", ...user } });
+    const wrong = connect(knowing({ kind: "basic", username: "ann", password: "hunter2" }));
+    const error = await failure(wrong.resolve(refOf(registry), signal));
+    expect(error.code).toBe("registry/unauthorized");
+    expect(`${error.message} ${error.hint ?? ""}`).not.toContain("hunter2");
+    expect(error.message).toContain("incorrect username or password");
+  });
+
+  test("does not follow a redirect to another host", async () => {
+    const storage = await serve();
+    fill(storage);
+    const registry = await serve({ auth: { kind: "basic", ...user }, redirectBlobsTo: `http://${storage.host}` });
+    fill(registry);
+    const bytes = await pulled(connect(knowing(basic)).fetchBlob(refOf(registry), blob, signal));
+    expect(bytes.equals(blobBytes)).toBe(true);
+    expect(storage.requests.map(({ headers }) => headers["authorization"])).toEqual([undefined]);
+  });
+});
+
+describe("pushing", () => {
+  test("uploads what is missing, once, and the manifest after it", async () => {
+    const registry = await serve();
+    const client = connect();
+    expect(await client.pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+    expect(await client.pushBlob(refOf(registry), source(blobBytes), signal)).toBe("exists");
+    const pushed = await client.pushManifest(
+      refOf(registry),
+      { reference: "1", mediaType: MEDIA_TYPES.ociManifest, bytes: Buffer.from(manifestBytes) },
+      signal,
+    );
+    expect(pushed.digest).toBe(digestOf(manifestBytes));
+    expect((await client.resolve(refOf(registry), signal)).descriptor).toEqual(pushed);
+  });
+
+  test.each([
+    { name: "drops the connection", kind: { kind: "drop", afterBytes: 0 } },
+    { name: "answers 500", kind: { kind: "status", status: 500 } },
+  ] as const)("begins again when the registry $name", async ({ kind }) => {
+    const registry = await serve();
+    registry.fail({ method: "PUT", path: /uploads/, kind, times: 2 });
+    expect(await connect().pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+    expect(registry.blobs.get(blob.digest)?.equals(blobBytes)).toBe(true);
+  });
+
+  test.each([413, 405])("sends pieces where a whole body is refused with %i", async (status) => {
+    const registry = await serve({ refuseWholeUploads: status });
+    const big = randomBytes((16 << 20) + 5000);
+    const sent: number[] = [];
+    await connect().pushBlob(refOf(registry), { ...source(big), onProgress: (count) => sent.push(count) }, signal);
+    expect(registry.blobs.get(digestOf(big))?.equals(big)).toBe(true);
+    expect(sent.at(-1)).toBe(big.length);
+    expect(registry.requests.filter(({ method }) => method === "PATCH").length).toBeGreaterThan(0);
+  });
+
+  test("takes a blob over from another repository where the registry allows it", async () => {
+    const registry = await serve();
+    const client = connect();
+    await client.pushBlob(refOf(registry, "team/base:1"), source(blobBytes), signal);
+    const target = refOf(registry);
+    expect(await client.blobExists(target, blob.digest, signal)).toBe(false);
+    expect(await client.mountBlob(target, digestOf("unknown"), "team/base", signal)).toBe(false);
+    expect(await client.mountBlob(target, blob.digest, "team/base", signal)).toBe(true);
+    expect(await client.blobExists(target, blob.digest, signal)).toBe(true);
+  });
+
+  test("of bytes that are not what they are said to be fails", async () => {
+    const registry = await serve();
+    const wrong = { ...source(blobBytes), descriptor: { digest: digestOf("other"), size: blobBytes.length } };
+    const error = await failure(connect().pushBlob(refOf(registry), wrong, signal));
+    expect(error.message).toContain("provided digest did not match");
+  });
+});
+
+describe.skipIf(dockerRegistryMissing !== undefined)(
+  `with distribution's registry${dockerRegistryMissing ?? ""}`,
+  () => {
+    test("what is pushed comes back, mounts and lists", async () => {
+      const registry = await startDockerRegistry();
+      open.push(registry);
+      const client = connect();
+      const ref = refOf(registry);
+      expect(await client.pushBlob(ref, source(blobBytes), signal)).toBe("uploaded");
+      expect(await client.pushBlob(ref, source(config), signal)).toBe("uploaded");
+      expect(await client.pushBlob(ref, source(config), signal)).toBe("exists");
+      const manifest = { reference: "1", mediaType: MEDIA_TYPES.ociManifest, bytes: Buffer.from(manifestBytes) };
+      const pushed = await client.pushManifest(ref, manifest, signal);
+      expect(await client.describe(ref, signal)).toEqual(pushed);
+      expect((await client.resolve(ref, signal)).bytes.toString()).toBe(manifestBytes);
+      expect((await pulled(client.fetchBlob(ref, blob, signal))).equals(blobBytes)).toBe(true);
+      expect((await pulled(client.openBlob(ref, blob, 1000, signal))).equals(blobBytes.subarray(1000))).toBe(true);
+      expect(await client.mountBlob(refOf(registry, "other/app:1"), blob.digest, "team/app", signal)).toBe(true);
+      expect(await client.listTags(ref, signal)).toEqual(["1"]);
+      expect((await failure(client.resolve(refOf(registry, "team/app:2"), signal))).code).toBe("registry/not-found");
+      // A manifest whose blobs are missing is refused with the registry's reason.
+      const error = await failure(client.pushManifest(refOf(registry, "empty/app:1"), manifest, signal));
+      expect(error.message).toMatch(/answered 4\d\d: blob unknown to registry/);
+    });
+  },
+);

@@ -1,0 +1,39 @@
+import type { HostSettings } from "./registry.ts";
+
+/** Where requests for one registry go. */
+export interface Host {
+  /** As in references: what credentials and settings are looked up by. */
+  readonly name: string;
+  /** `registry-1.docker.io`, `localhost:5000`. */
+  readonly authority: string;
+  /** Before `/v2/`, as some mirrors want it; empty or `/prefix`. */
+  readonly prefix: string;
+  /** In the order they are tried. */
+  readonly schemes: readonly ("https" | "http")[];
+  readonly settings: HostSettings;
+}
+
+export function hostOf(name: string, settings: HostSettings): Host {
+  const slash = name.indexOf("/");
+  const authority = slash === -1 ? name : name.slice(0, slash);
+  const prefix = slash === -1 ? "" : name.slice(slash).replace(/\/+$/, "");
+  return {
+    name,
+    // The name people use for Docker Hub is a web site's; the registry is elsewhere.
+    authority: authority === "docker.io" || authority === "index.docker.io" ? "registry-1.docker.io" : authority,
+    prefix,
+    schemes: schemesOf(authority, settings),
+    settings,
+  };
+}
+
+/** Like docker: HTTPS, and plain HTTP besides for registries on this machine, where nobody can listen in. */
+function schemesOf(authority: string, settings: HostSettings): readonly ("https" | "http")[] {
+  if (settings.plainHttp === true) return ["http"];
+  return settings.insecure === true || isLoopback(authority) ? ["https", "http"] : ["https"];
+}
+
+export function isLoopback(authority: string): boolean {
+  const host = authority.replace(/:\d+$/, "");
+  return host === "localhost" || host === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}

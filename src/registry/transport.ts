@@ -1,0 +1,222 @@
+import type { Readable } from "node:stream";
+import type { Dispatcher } from "undici";
+import { BuildError } from "../core/errors.ts";
+import type { Host } from "./host.ts";
+import { isNotTls, isPassing, type Purpose, unreachable } from "./failure.ts";
+import type { HostSettings, RegistryOptions } from "./registry.ts";
+
+export interface HttpRequest {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: { readonly sizeBytes: number; open(): Uint8Array | Readable | Promise<Readable> };
+  /** `one`: the request changes something half-way when it breaks, and the caller knows how to begin again. Default `many`. */
+  readonly attempts?: "one" | "many";
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** Names in lower case; of repeated headers, all values. */
+  readonly headers: ReadonlyMap<string, readonly string[]>;
+  /** To be read or destroyed. */
+  readonly body: Readable;
+  /** Where the answer came from, after redirects. */
+  readonly url: URL;
+}
+
+const MAX_REDIRECTS = 10;
+const MAX_ATTEMPTS = 5;
+const FIRST_PAUSE_MS = 250;
+const MAX_PAUSE_MS = 60_000;
+/** Silence for this long, before or between bytes, counts as a broken connection. */
+const SILENCE_MS = 60_000;
+const CONNECT_MS = 20_000;
+
+/** HTTP as registries need it: redirects without leaking credentials, passing failures tried again, proxies, TLS. */
+export class Transport implements AsyncDisposable {
+  readonly #options: RegistryOptions;
+  readonly #dispatchers = new Map<HostSettings | "elsewhere", Promise<Dispatcher>>();
+  readonly #schemes = new Map<string, "https" | "http">();
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+  }
+
+  /** The URL of a path at a host, by the scheme that has answered there or the first one to try. */
+  urlOf(host: Host, path: string): URL {
+    const scheme = this.#schemes.get(host.authority) ?? host.schemes[0] ?? "https";
+    return new URL(`${scheme}://${host.authority}${host.prefix}${path}`);
+  }
+
+  /**
+   * Sends a request until there is an answer that is not a passing failure, or attempts run out. Redirects of GET and
+   * HEAD are followed. The last answer is returned whatever its status.
+   * @throws {BuildError} `registry/unreachable` when there was no answer.
+   */
+  async send(host: Host, request: HttpRequest, purpose: Purpose, signal: AbortSignal): Promise<HttpResponse> {
+    let url = request.url;
+    const attempts = request.attempts === "one" ? 1 : MAX_ATTEMPTS;
+    for (let attempt = 1; ; attempt += 1) {
+      let pauseMs = FIRST_PAUSE_MS * 2 ** (attempt - 1);
+      try {
+        const response = await this.#follow(host, { ...request, url }, signal);
+        if (!isPassing(response.status) || attempt === attempts) return response;
+        pauseMs = retryAfterMs(response) ?? pauseMs;
+        response.body.destroy();
+      } catch (error) {
+        signal.throwIfAborted();
+        const other = this.#otherScheme(host, url, error);
+        if (other !== undefined) {
+          url = other;
+          attempt -= 1;
+          continue;
+        }
+        if (attempt === attempts || !isWorthAnother(error)) throw unreachable(purpose, error);
+      }
+      await this.#options.timer.wait(Math.min(pauseMs, MAX_PAUSE_MS), signal);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const dispatchers = await Promise.all(this.#dispatchers.values());
+    this.#dispatchers.clear();
+    await Promise.all(dispatchers.map((dispatcher) => dispatcher.destroy()));
+  }
+
+  async #follow(host: Host, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
+    let { url, headers } = request;
+    for (let redirects = 0; ; redirects += 1) {
+      const response = await this.#once(host, { ...request, url, headers }, signal);
+      const location = response.headers.get("location")?.[0];
+      const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
+      const isFollowed = request.method === "GET" || request.method === "HEAD";
+      if (!isRedirect || !isFollowed || redirects === MAX_REDIRECTS) return response;
+      response.body.destroy();
+      const next = new URL(location, url);
+      if (next.protocol !== "https:" && (next.protocol !== "http:" || url.protocol === "https:")) {
+        throw new BuildError(
+          "registry/malformed",
+          `Cannot follow "${host.name}": it redirects from https to ${next.protocol.replace(":", "")}`,
+        );
+      }
+      // Storage that a registry redirects to has its own way of knowing us, and our credentials are none of its business.
+      if (next.origin !== url.origin)
+        headers = Object.fromEntries(Object.entries(headers).filter(([name]) => name !== "authorization"));
+      url = next;
+    }
+  }
+
+  async #once(host: Host, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
+    const isOwn = request.url.host === host.authority;
+    const dispatcher = await this.#dispatcher(isOwn ? host.settings : undefined);
+    const { body } = request;
+    const answer = await dispatcher.request({
+      origin: request.url.origin,
+      path: `${request.url.pathname}${request.url.search}`,
+      method: request.method,
+      headers: {
+        "user-agent": this.#options.userAgent,
+        ...request.headers,
+        ...(body === undefined ? {} : { "content-length": String(body.sizeBytes) }),
+      },
+      body: body === undefined ? null : await body.open(),
+      signal,
+    });
+    this.#schemes.set(request.url.host, request.url.protocol === "http:" ? "http" : "https");
+    const headers = new Map<string, readonly string[]>();
+    for (const [name, value] of Object.entries(answer.headers)) {
+      if (value !== undefined) headers.set(name.toLowerCase(), typeof value === "string" ? [value] : value);
+    }
+    // An unread body that is destroyed later emits an error that is nobody's.
+    answer.body.on("error", () => undefined);
+    return { status: answer.statusCode, headers, body: answer.body, url: request.url };
+  }
+
+  /** A host that allows plain HTTP and did not understand TLS, or has nothing at the port for TLS: the same URL by HTTP. */
+  #otherScheme(host: Host, url: URL, error: unknown): URL | undefined {
+    if (url.protocol !== "https:" || url.host !== host.authority || !host.schemes.includes("http")) return undefined;
+    if (this.#schemes.get(host.authority) === "https" || (!isNotTls(error) && !isReset(error))) return undefined;
+    this.#schemes.set(host.authority, "http");
+    return new URL(url.href.replace(/^https:/, "http:"));
+  }
+
+  #dispatcher(settings: HostSettings | undefined): Promise<Dispatcher> {
+    const hasOwn = settings !== undefined && (settings.ca ?? settings.client ?? settings.insecure) !== undefined;
+    const key = hasOwn ? settings : "elsewhere";
+    let dispatcher = this.#dispatchers.get(key);
+    if (dispatcher === undefined) {
+      dispatcher = this.#connect(hasOwn ? settings : {});
+      this.#dispatchers.set(key, dispatcher);
+    }
+    return dispatcher;
+  }
+
+  async #connect(settings: HostSettings): Promise<Dispatcher> {
+    // Here and not at the top: it takes longer to load than a cached build takes altogether.
+    const { Agent, EnvHttpProxyAgent } = await import("undici");
+    const { getCACertificates } = process.getBuiltinModule("node:tls");
+    const extra = [...(this.#options.ca ?? []), ...(settings.ca ?? [])];
+    const tls = {
+      timeout: CONNECT_MS,
+      ...(extra.length === 0 ? {} : { ca: [...getCACertificates("default"), ...extra] }),
+      ...(settings.insecure === true ? { rejectUnauthorized: false } : {}),
+      ...settings.client,
+    };
+    const options = { connect: tls, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS, allowH2: false };
+    const { http, https, noProxy } = this.#options.proxy ?? {};
+    if (http === undefined && https === undefined) return new Agent(options);
+    // Empty strings keep it from looking into the process's environment by itself.
+    return new EnvHttpProxyAgent({
+      ...options,
+      requestTls: tls,
+      httpProxy: http ?? "",
+      httpsProxy: https ?? "",
+      noProxy: noProxy ?? "",
+    });
+  }
+}
+
+export function headerOf(response: HttpResponse, name: string): string | undefined {
+  return response.headers.get(name)?.[0];
+}
+
+/** The beginning of a small answer, as text; the rest is thrown away. */
+export async function textOf(response: HttpResponse, maxBytes: number): Promise<string> {
+  return (await bytesOf(response, maxBytes)).subarray(0, maxBytes).toString("utf8");
+}
+
+/** At most `maxBytes` and a piece more: longer is for the caller to refuse. */
+export async function bytesOf(response: HttpResponse, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > maxBytes) break;
+  }
+  return Buffer.concat(chunks);
+}
+
+function retryAfterMs(response: HttpResponse): number | undefined {
+  const seconds = Number(headerOf(response, "retry-after"));
+  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : undefined;
+}
+
+function isReset(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    (error.code === "ECONNRESET" || error.code === "UND_ERR_SOCKET" || error.code === "ECONNREFUSED")
+  );
+}
+
+function isWorthAnother(error: unknown): boolean {
+  if (error instanceof BuildError || !(error instanceof Error)) return false;
+  const code = "code" in error ? String(error.code) : "";
+  // A name that does not exist and a certificate that is not trusted stay so; a resolver that is busy does not.
+  return (
+    ["ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH"].includes(code) ||
+    code.startsWith("UND_ERR_SOCKET") ||
+    code.endsWith("_TIMEOUT")
+  );
+}

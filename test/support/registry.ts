@@ -1,0 +1,350 @@
+import { createHash, randomUUID } from "node:crypto";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+
+/** What happens to the next requests that match: faults are used up in order, `times` times each. */
+export interface Fault {
+  readonly method?: string;
+  /** Matched against the path with its query. */
+  readonly path: RegExp;
+  /** Default 1. */
+  readonly times?: number;
+  readonly kind:
+    | {
+        readonly kind: "status";
+        readonly status: number;
+        readonly headers?: Record<string, string>;
+        readonly body?: string;
+      }
+    /** The connection is closed after this many bytes of the body (0: before any answer). */
+    | { readonly kind: "drop"; readonly afterBytes: number }
+    /** The body ends early, although the headers are those of the whole. */
+    | { readonly kind: "truncate"; readonly toBytes: number }
+    /** One byte of the body is another. */
+    | { readonly kind: "alter" }
+    /** Range headers are ignored: all of the blob comes, with status 200. */
+    | { readonly kind: "no-range" };
+}
+
+export type RegistryAuth =
+  | { readonly kind: "none" }
+  | { readonly kind: "basic"; readonly username: string; readonly password: string }
+  /** Tokens from `/token` of the same server; anonymous ones may pull when `anonymousPull`. */
+  | {
+      readonly kind: "token";
+      readonly username: string;
+      readonly password: string;
+      readonly refreshToken?: string;
+      readonly anonymousPull?: boolean;
+    };
+
+export interface TestRegistryOptions {
+  readonly auth?: RegistryAuth;
+  /** PUT of a whole blob is refused with this status, so that only pieces work. */
+  readonly refuseWholeUploads?: number;
+  /** Uploads and blobs are answered by redirects to this origin. */
+  readonly redirectBlobsTo?: string;
+}
+
+export interface LoggedRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+/** A registry of the distribution specification in memory, on a free port of 127.0.0.1, that can be told to misbehave. */
+export interface TestRegistry extends AsyncDisposable {
+  /** `127.0.0.1:40123`: the registry part of references. */
+  readonly host: string;
+  readonly requests: readonly LoggedRequest[];
+  readonly blobs: ReadonlyMap<string, Buffer>;
+  /** Manifests by `name:tag` and `name@digest`. */
+  readonly manifests: ReadonlyMap<string, { readonly mediaType: string; readonly bytes: Buffer }>;
+  addBlob(bytes: Buffer | string): { readonly digest: string; readonly size: number };
+  addManifest(repository: string, tag: string, mediaType: string, bytes: Buffer | string): string;
+  fail(fault: Fault): void;
+  clearLog(): void;
+}
+
+export async function startTestRegistry(options: TestRegistryOptions = {}): Promise<TestRegistry> {
+  const registry = new MemoryRegistry(options);
+  await registry.listen();
+  return registry;
+}
+
+class MemoryRegistry implements TestRegistry {
+  readonly requests: LoggedRequest[] = [];
+  readonly blobs = new Map<string, Buffer>();
+  readonly manifests = new Map<string, { readonly mediaType: string; readonly bytes: Buffer }>();
+  /** `name digest`: which repositories have a blob; blobs added by tests are in all. */
+  readonly #links = new Set<string>();
+  readonly #everywhere = new Set<string>();
+  readonly #options: TestRegistryOptions;
+  readonly #faults: { readonly fault: Fault; left: number }[] = [];
+  readonly #uploads = new Map<string, Buffer>();
+  /** Token to the scopes it gives. */
+  readonly #tokens = new Map<string, readonly string[]>();
+  readonly #server = createServer((request, response) => {
+    this.#answer(request, response).catch((error: unknown) => {
+      response.destroy(error instanceof Error ? error : undefined);
+    });
+  });
+
+  constructor(options: TestRegistryOptions) {
+    this.#options = options;
+  }
+
+  get host(): string {
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async listen(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.listen(0, "127.0.0.1", resolve);
+    });
+  }
+
+  addBlob(bytes: Buffer | string): { readonly digest: string; readonly size: number } {
+    const content = Buffer.from(bytes);
+    const digest = digestOf(content);
+    this.blobs.set(digest, content);
+    this.#everywhere.add(digest);
+    return { digest, size: content.length };
+  }
+
+  addManifest(repository: string, tag: string, mediaType: string, bytes: Buffer | string): string {
+    const content = Buffer.from(bytes);
+    const digest = digestOf(content);
+    this.manifests.set(`${repository}@${digest}`, { mediaType, bytes: content });
+    if (tag !== "") this.manifests.set(`${repository}:${tag}`, { mediaType, bytes: content });
+    return digest;
+  }
+
+  fail(fault: Fault): void {
+    this.#faults.push({ fault, left: fault.times ?? 1 });
+  }
+
+  clearLog(): void {
+    this.requests.length = 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const method = request.method ?? "GET";
+    const url = new URL(request.url ?? "/", `http://${this.host}`);
+    this.requests.push({ method, path: url.pathname + url.search, headers: request.headers });
+    const fault = this.#fault(method, url.pathname + url.search);
+    if (fault?.kind === "drop" && fault.afterBytes === 0) return void request.socket.destroy();
+    if (fault?.kind === "status") {
+      request.resume();
+      return void response.writeHead(fault.status, fault.headers).end(fault.body);
+    }
+    const body = await buffer(request);
+    if (url.pathname === "/token") return this.#token(request, url, body, response);
+    const match = /^\/v2\/(.+?)\/(manifests|blobs|tags)\/(.*)$/.exec(url.pathname);
+    const [, name = "", kind = "", rest = ""] = match ?? [];
+    if (!this.#isAllowed(request, name, method === "GET" || method === "HEAD" ? "pull" : "push", response)) return;
+    if (match === null) return void response.writeHead(url.pathname === "/v2/" ? 200 : 404).end();
+    if (kind === "tags") return this.#tags(name, url, response);
+    if (kind === "manifests") return this.#manifest(method, name, rest, request, body, response, fault);
+    if (rest.startsWith("uploads/")) return this.#upload(method, name, rest, url, request, body, response);
+    this.#blob(method, name, rest, request, response, fault);
+  }
+
+  #fault(method: string, path: string): Fault["kind"] | undefined {
+    const found = this.#faults.find(
+      ({ fault, left }) => left > 0 && fault.path.test(path) && (fault.method ?? method) === method,
+    );
+    if (found === undefined) return undefined;
+    found.left -= 1;
+    return found.fault.kind;
+  }
+
+  #isAllowed(request: IncomingMessage, name: string, action: "pull" | "push", response: ServerResponse): boolean {
+    const { auth = { kind: "none" } } = this.#options;
+    const given = request.headers.authorization ?? "";
+    if (auth.kind === "none") return true;
+    if (auth.kind === "basic") {
+      if (given === basic(auth)) return true;
+      response.writeHead(401, { "www-authenticate": 'Basic realm="test"' }).end(errors("UNAUTHORIZED", "log in first"));
+      return false;
+    }
+    const wanted = `repository:${name}:${action}`;
+    const scopes = this.#tokens.get(given.replace(/^Bearer /, ""));
+    if (scopes?.includes(wanted) === true) return true;
+    const scope = `repository:${name}:${action === "push" ? "pull,push" : "pull"}`;
+    response
+      .writeHead(401, {
+        "www-authenticate": `Bearer realm="http://${this.host}/token",service="test",scope="${scope}"`,
+      })
+      .end(errors("UNAUTHORIZED", "authentication required"));
+    return false;
+  }
+
+  #token(request: IncomingMessage, url: URL, body: Buffer, response: ServerResponse): void {
+    const { auth } = this.#options;
+    if (auth?.kind !== "token") return void response.writeHead(404).end();
+    const form = new URLSearchParams(body.toString());
+    const isUser =
+      request.method === "POST"
+        ? auth.refreshToken !== undefined && form.get("refresh_token") === auth.refreshToken
+        : request.headers.authorization === basic(auth);
+    const isAnonymous = request.method === "GET" && request.headers.authorization === undefined;
+    if (!isUser && !(isAnonymous && auth.anonymousPull === true)) {
+      return void response.writeHead(401).end(JSON.stringify({ details: "incorrect username or password" }));
+    }
+    const asked = request.method === "POST" ? (form.get("scope") ?? "").split(" ") : url.searchParams.getAll("scope");
+    const granted = asked.flatMap((scope) => {
+      const [type, name, actions = ""] = scope.split(":");
+      const allowed = actions.split(",").filter((action) => isUser || action === "pull");
+      return allowed.map((action) => `${type}:${name}:${action}`);
+    });
+    const token = randomUUID();
+    this.#tokens.set(token, granted);
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify(request.method === "POST" ? { access_token: token } : { token, expires_in: 300 }));
+  }
+
+  #tags(name: string, url: URL, response: ServerResponse): void {
+    const all = [...this.manifests.keys()].flatMap((key) =>
+      key.startsWith(`${name}:`) ? [key.slice(name.length + 1)] : [],
+    );
+    const size = Math.min(Number(url.searchParams.get("n") ?? 1000), 2);
+    const start = all.indexOf(url.searchParams.get("last") ?? "") + 1;
+    const page = all.slice(start, start + size);
+    const more = start + size < all.length;
+    response.writeHead(all.length === 0 ? 404 : 200, {
+      "content-type": "application/json",
+      ...(more ? { link: `</v2/${name}/tags/list?n=${size}&last=${page.at(-1)}>; rel="next"` } : {}),
+    });
+    response.end(JSON.stringify({ name, tags: page }));
+  }
+
+  #manifest(
+    method: string,
+    name: string,
+    reference: string,
+    request: IncomingMessage,
+    body: Buffer,
+    response: ServerResponse,
+    fault: Fault["kind"] | undefined,
+  ): void {
+    const key = reference.startsWith("sha256:") ? `${name}@${reference}` : `${name}:${reference}`;
+    if (method === "PUT") {
+      const mediaType = request.headers["content-type"] ?? "";
+      const digest = this.addManifest(name, reference.startsWith("sha256:") ? "" : reference, mediaType, body);
+      return void response.writeHead(201, { "docker-content-digest": digest }).end();
+    }
+    const found = this.manifests.get(key);
+    if (found === undefined) return void response.writeHead(404).end(errors("MANIFEST_UNKNOWN", "manifest unknown"));
+    const headers = { "content-type": found.mediaType, "docker-content-digest": digestOf(found.bytes) };
+    this.#send(method, 200, headers, found.bytes, response, fault);
+  }
+
+  #upload(
+    method: string,
+    name: string,
+    rest: string,
+    url: URL,
+    request: IncomingMessage,
+    body: Buffer,
+    response: ServerResponse,
+  ): void {
+    if (method === "POST") {
+      const mount = url.searchParams.get("mount") ?? "";
+      if (this.#has(url.searchParams.get("from") ?? "", mount)) {
+        this.#links.add(`${name} ${mount}`);
+        return void response.writeHead(201, { location: `/v2/${name}/blobs/${mount}` }).end();
+      }
+      const id = randomUUID();
+      this.#uploads.set(id, Buffer.alloc(0));
+      return void response.writeHead(202, { location: `/v2/${name}/blobs/uploads/${id}?state=1` }).end();
+    }
+    const id = rest.slice("uploads/".length);
+    const before = this.#uploads.get(id);
+    if (before === undefined) return void response.writeHead(404).end(errors("BLOB_UPLOAD_UNKNOWN", "no such upload"));
+    const content = Buffer.concat([before, body]);
+    if (method === "PATCH") {
+      const range = `${before.length}-${content.length - 1}`;
+      if (request.headers["content-range"] !== range) return void response.writeHead(416).end();
+      this.#uploads.set(id, content);
+      return void response.writeHead(202, { location: `/v2/${name}/blobs/uploads/${id}?state=2` }).end();
+    }
+    const { refuseWholeUploads } = this.#options;
+    if (refuseWholeUploads !== undefined && body.length > 0) return void response.writeHead(refuseWholeUploads).end();
+    const digest = digestOf(content);
+    this.#uploads.delete(id);
+    if (digest !== url.searchParams.get("digest")) {
+      return void response
+        .writeHead(400)
+        .end(errors("DIGEST_INVALID", "provided digest did not match uploaded content"));
+    }
+    this.blobs.set(digest, content);
+    this.#links.add(`${name} ${digest}`);
+    response.writeHead(201, { location: `/v2/${name}/blobs/${digest}`, "docker-content-digest": digest }).end();
+  }
+
+  #blob(
+    method: string,
+    name: string,
+    digest: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    fault: Fault["kind"] | undefined,
+  ): void {
+    const found = this.#has(name, digest) ? this.blobs.get(digest) : undefined;
+    if (found === undefined)
+      return void response.writeHead(404).end(errors("BLOB_UNKNOWN", "blob unknown to registry"));
+    if (this.#options.redirectBlobsTo !== undefined && method === "GET") {
+      return void response.writeHead(307, { location: `${this.#options.redirectBlobsTo}${request.url ?? ""}` }).end();
+    }
+    const start = fault?.kind === "no-range" ? undefined : /^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1];
+    const from = Number(start ?? 0);
+    const range = start === undefined ? {} : { "content-range": `bytes ${from}-${found.length - 1}/${found.length}` };
+    this.#send(method, start === undefined ? 200 : 206, range, found.subarray(from), response, fault);
+  }
+
+  #has(name: string, digest: string): boolean {
+    return this.#everywhere.has(digest) || this.#links.has(`${name} ${digest}`);
+  }
+
+  #send(
+    method: string,
+    status: number,
+    headers: Record<string, string>,
+    bytes: Buffer,
+    response: ServerResponse,
+    fault: Fault["kind"] | undefined,
+  ): void {
+    let body = bytes;
+    if (fault?.kind === "alter") {
+      body = Buffer.from(bytes);
+      body[0] = (body[0] ?? 0) ^ 1;
+    }
+    if (fault?.kind === "truncate") body = bytes.subarray(0, fault.toBytes);
+    const length = fault?.kind === "truncate" ? body.length : bytes.length;
+    response.writeHead(status, { ...headers, "content-length": String(length) });
+    if (method === "HEAD") return void response.end();
+    if (fault?.kind === "drop") {
+      return void response.write(bytes.subarray(0, fault.afterBytes), () => response.destroy());
+    }
+    response.end(body);
+  }
+}
+
+function digestOf(bytes: Buffer): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
+function basic(auth: { readonly username: string; readonly password: string }): string {
+  return `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString("base64")}`;
+}
+
+function errors(code: string, message: string): string {
+  return JSON.stringify({ errors: [{ code, message }] });
+}
