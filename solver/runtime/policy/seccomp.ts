@@ -1,4 +1,145 @@
 import type { SeccompFilter } from "../plan.ts";
-export function defaultSeccompFilter(_arch: string): SeccompFilter | undefined {
-  return undefined;
+import { ALLOWED_SYSCALLS } from "./allowed-syscalls.ts";
+import type { BpfBlock, BpfRange } from "./bpf.ts";
+import { assemble, BPF, branch, load, ret, searchTree, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
+import type { FilterMachine } from "./syscall-numbers.ts";
+import { NEWEST_SYSCALL, SYSCALL_NUMBERS } from "./syscall-numbers.ts";
+
+const EPERM = 1;
+const ENOSYS = 38;
+
+const ALLOW = ret(SECCOMP_RETURN.allow);
+const REFUSE = ret(SECCOMP_RETURN.errno(EPERM));
+/** "This kernel has no such call": programs then take the older way, which the filter can look into. */
+const UNKNOWN = ret(SECCOMP_RETURN.errno(ENOSYS));
+
+/** AUDIT_ARCH_* of linux/audit.h, as the kernel shows them to a filter. */
+const AUDIT_ARCH: Readonly<Record<FilterMachine, number>> = {
+  x64: 0xc000_003e,
+  i386: 0x4000_0003,
+  arm64: 0xc000_00b7,
+};
+
+/** Call numbers of the x32 ABI have this bit; Debian and others build kernels without it or switch it off. */
+const X32_BIT = 0x4000_0000;
+
+/** Every CLONE_NEW* but the time namespace, which clone(2) cannot make. */
+const NEW_NAMESPACES = 0x7e02_0000;
+
+/** Socket families that reach past every namespace: the crypto API of the kernel, and the hypervisor. */
+const AF_ALG = 38;
+const AF_VSOCK = 40;
+
+/** Execution domains that only change what uname says or how addresses are laid out; all ones asks for the current one. */
+const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
+
+/**
+ * The calls that are allowed in part, or by the capabilities of the default set. What they compare are 32-bit values
+ * in the kernel, so the upper half of a register, which the kernel ignores, is ignored here too.
+ */
+const RULES: readonly {
+  readonly name: string;
+  readonly machines: readonly FilterMachine[];
+  readonly why: string;
+  readonly block: BpfBlock;
+}[] = [
+  {
+    name: "socket",
+    machines: ["x64", "i386", "arm64"],
+    why: "not for families outside of any namespace",
+    block: argument(0, [AF_ALG, AF_VSOCK], { equal: REFUSE, other: ALLOW }),
+  },
+  {
+    name: "personality",
+    machines: ["x64", "i386", "arm64"],
+    why: "not to switch off protections such as address randomisation",
+    block: argument(0, PERSONALITIES, { equal: ALLOW, other: REFUSE }),
+  },
+  {
+    name: "clone",
+    machines: ["x64", "i386", "arm64"],
+    why: "processes and threads, but no namespaces",
+    block: load(SECCOMP_DATA.argument(0), [
+      { code: BPF.and, jt: 0, jf: 0, k: NEW_NAMESPACES },
+      ...branch(BPF.jumpIfEqual, 0, ALLOW, REFUSE),
+    ]),
+  },
+  {
+    name: "clone3",
+    machines: ["x64", "i386", "arm64"],
+    why: "its flags are behind a pointer, where a filter cannot look; clone does the same",
+    block: UNKNOWN,
+  },
+  {
+    name: "socketcall",
+    machines: ["i386"],
+    why: "its arguments are behind a pointer; the separate calls do the same",
+    block: UNKNOWN,
+  },
+  { name: "chroot", machines: ["x64", "i386", "arm64"], why: "CAP_SYS_CHROOT is given", block: ALLOW },
+  { name: "arch_prctl", machines: ["x64", "i386"], why: "thread-local storage", block: ALLOW },
+  { name: "modify_ldt", machines: ["x64", "i386"], why: "16-bit and old 32-bit programs", block: ALLOW },
+];
+
+function argument(
+  index: number,
+  values: readonly number[],
+  at: { readonly equal: BpfBlock; readonly other: BpfBlock },
+): BpfBlock {
+  const tests = values.reduceRight<BpfBlock>((rest, value) => branch(BPF.jumpIfEqual, value, at.equal, rest), at.other);
+  return load(SECCOMP_DATA.argument(index), tests);
+}
+
+/** What is done with every call of a machine, as ranges of equal treatment. */
+function ranges(machine: FilterMachine): BpfRange[] {
+  const blocks = new Map<number, BpfBlock>();
+  for (const { names } of ALLOWED_SYSCALLS) {
+    for (const name of names) {
+      const number = SYSCALL_NUMBERS[name]?.[machine];
+      if (number !== undefined) blocks.set(number, ALLOW);
+    }
+  }
+  for (const rule of RULES) {
+    const number = SYSCALL_NUMBERS[rule.name]?.[machine];
+    if (number !== undefined && rule.machines.includes(machine)) blocks.set(number, rule.block);
+  }
+  const result: BpfRange[] = [];
+  for (let number = 0; number <= NEWEST_SYSCALL; number++) {
+    const block = blocks.get(number) ?? REFUSE;
+    if (result.at(-1)?.block !== block) result.push({ first: number, block });
+  }
+  result.push({ first: NEWEST_SYSCALL + 1, block: UNKNOWN });
+  return result;
+}
+
+function machineBlock(machine: FilterMachine): BpfBlock {
+  const tree = searchTree(ranges(machine));
+  const guarded = machine === "x64" ? branch(BPF.jumpIfAtLeast, X32_BIT, UNKNOWN, tree) : tree;
+  return load(SECCOMP_DATA.number, guarded);
+}
+
+/** Machine types a kernel of `arch` runs programs of. A 32-bit ARM program on arm64 is killed: no table for it here. */
+const MACHINES: Readonly<Record<string, readonly FilterMachine[]>> = { x64: ["x64", "i386"], arm64: ["arm64"] };
+
+/**
+ * The default filter as instructions, for a machine by Node's name of it; `undefined` for machines without a table.
+ * The same for everyone: it depends on nothing but the tables.
+ */
+export function defaultSeccompProgram(arch: string): BpfBlock | undefined {
+  const machines = MACHINES[arch];
+  if (machines === undefined) return undefined;
+  const foreign = ret(SECCOMP_RETURN.killProcess);
+  const byArch = machines.reduceRight<BpfBlock>(
+    (rest, machine) => branch(BPF.jumpIfEqual, AUDIT_ARCH[machine], machineBlock(machine), rest),
+    foreign,
+  );
+  return load(SECCOMP_DATA.arch, byArch);
+}
+
+/** The default filter as the runtime takes it, with a call that it must refuse and that does no harm if it does not. */
+export function defaultSeccompFilter(arch: string): SeccompFilter | undefined {
+  const program = defaultSeccompProgram(arch);
+  const machine = MACHINES[arch]?.[0];
+  const probe = machine === undefined ? undefined : SYSCALL_NUMBERS["keyctl"]?.[machine];
+  return program === undefined || probe === undefined ? undefined : { program: assemble(program), probe };
 }

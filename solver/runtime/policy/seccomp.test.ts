@@ -1,0 +1,138 @@
+import { expect, test } from "vitest";
+import type { BpfBlock } from "./bpf.ts";
+import { assemble, BPF } from "./bpf.ts";
+import { defaultSeccompFilter, defaultSeccompProgram } from "./seccomp.ts";
+import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
+
+const ARCH = { x64: 0xc000003e, i386: 0x40000003, arm64: 0xc00000b7, arm: 0x40000028 } as const;
+
+interface Call {
+  readonly arch: number;
+  readonly number: number;
+  readonly args?: readonly bigint[];
+}
+
+/** Runs a filter the way the kernel does (net/core/filter.c), over a struct seccomp_data. */
+function interpret(program: BpfBlock, call: Call): string {
+  const data = new DataView(new ArrayBuffer(64));
+  data.setUint32(0, call.number, true);
+  data.setUint32(4, call.arch, true);
+  (call.args ?? []).forEach((value, index) => data.setBigUint64(16 + 8 * index, BigInt.asUintN(64, value), true));
+  let accumulator = 0;
+  for (let pc = 0; ;) {
+    const instruction = program[pc++];
+    if (instruction === undefined) throw new Error("The program ran off its end");
+    const { code, jt, jf, k } = instruction;
+    if (code === BPF.load) accumulator = data.getUint32(k, true);
+    else if (code === BPF.and) accumulator = (accumulator & k) >>> 0;
+    else if (code === BPF.jump) pc += k;
+    else if (code === BPF.jumpIfEqual) pc += accumulator === k ? jt : jf;
+    else if (code === BPF.jumpIfAtLeast) pc += accumulator >= k ? jt : jf;
+    else if (code === BPF.return) {
+      const action = (k & 0xffff0000) >>> 0;
+      if (action === 0x7fff0000) return "allow";
+      if (action === 0x80000000) return "kill";
+      if (action === 0x00050000) return { 1: "EPERM", 38: "ENOSYS" }[k & 0xffff] ?? `errno ${k & 0xffff}`;
+      throw new Error(`The program returned ${k}`);
+    } else throw new Error(`The program has an unknown instruction ${code}`);
+  }
+}
+
+function program(arch: string): BpfBlock {
+  const found = defaultSeccompProgram(arch);
+  if (found === undefined) throw new Error(`No filter for ${arch}`);
+  return found;
+}
+
+const X64 = program("x64");
+const ARM64 = program("arm64");
+
+test.each([
+  { name: "read", number: 0, verdict: "allow" },
+  { name: "execve", number: 59, verdict: "allow" },
+  { name: "mount", number: 165, verdict: "EPERM" },
+  { name: "umount2", number: 166, verdict: "EPERM" },
+  { name: "unshare", number: 272, verdict: "EPERM" },
+  { name: "setns", number: 308, verdict: "EPERM" },
+  { name: "bpf", number: 321, verdict: "EPERM" },
+  { name: "keyctl", number: 250, verdict: "EPERM" },
+  { name: "kexec_load", number: 246, verdict: "EPERM" },
+  { name: "init_module", number: 175, verdict: "EPERM" },
+  { name: "open_by_handle_at", number: 304, verdict: "EPERM" },
+  { name: "io_uring_setup", number: 425, verdict: "EPERM" },
+  { name: "userfaultfd", number: 323, verdict: "EPERM" },
+  { name: "perf_event_open", number: 298, verdict: "EPERM" },
+  { name: "pidfd_getfd", number: 438, verdict: "EPERM" },
+  { name: "reboot", number: 169, verdict: "EPERM" },
+  { name: "open_tree", number: 428, verdict: "EPERM" },
+  { name: "chroot", number: 161, verdict: "allow" },
+  { name: "ptrace", number: 101, verdict: "allow" },
+  { name: "clone3", number: 435, verdict: "ENOSYS" },
+  { name: "a call from the future", number: 500, verdict: "ENOSYS" },
+  { name: "read of the x32 ABI", number: 0x40000000, verdict: "ENOSYS" },
+  { name: "mount of the x32 ABI", number: 0x40000000 + 165, verdict: "ENOSYS" },
+  { name: "an impossible number", number: 0xffffffff, verdict: "ENOSYS" },
+  { name: "socket(AF_INET)", number: 41, args: [2n], verdict: "allow" },
+  { name: "socket(AF_ALG)", number: 41, args: [38n], verdict: "EPERM" },
+  { name: "socket(AF_VSOCK)", number: 41, args: [40n], verdict: "EPERM" },
+  { name: "socket(AF_VSOCK) with rubbish in the upper half", number: 41, args: [(1n << 32n) | 40n], verdict: "EPERM" },
+  { name: "personality(PER_LINUX)", number: 135, args: [0n], verdict: "allow" },
+  { name: "personality(PER_LINUX32)", number: 135, args: [8n], verdict: "allow" },
+  { name: "personality(query)", number: 135, args: [0xffffffffn], verdict: "allow" },
+  { name: "personality(ADDR_NO_RANDOMIZE)", number: 135, args: [0x40000n], verdict: "EPERM" },
+  { name: "clone of a process", number: 56, args: [17n], verdict: "allow" },
+  { name: "clone of a thread", number: 56, args: [0x3d0f00n], verdict: "allow" },
+  { name: "clone with a user namespace", number: 56, args: [0x10000000n], verdict: "EPERM" },
+  { name: "clone with a mount namespace", number: 56, args: [0x20000n | 17n], verdict: "EPERM" },
+  { name: "clone with a network namespace", number: 56, args: [0x40000000n], verdict: "EPERM" },
+])("on x86-64, $name is $verdict", ({ number, args, verdict }) => {
+  expect(interpret(X64, { arch: ARCH.x64, number, ...(args === undefined ? {} : { args }) })).toBe(verdict);
+});
+
+test.each([
+  { name: "read", number: 3, verdict: "allow" },
+  { name: "mount", number: 21, verdict: "EPERM" },
+  { name: "socketcall", number: 102, verdict: "ENOSYS" },
+  { name: "socket(AF_VSOCK)", number: 359, args: [40n], verdict: "EPERM" },
+  { name: "socket(AF_UNIX)", number: 359, args: [1n], verdict: "allow" },
+  { name: "clock_gettime64", number: 403, verdict: "allow" },
+  { name: "unshare", number: 310, verdict: "EPERM" },
+])("a 32-bit program on x86-64: $name is $verdict", ({ number, args, verdict }) => {
+  expect(interpret(X64, { arch: ARCH.i386, number, ...(args === undefined ? {} : { args }) })).toBe(verdict);
+});
+
+test.each([
+  { name: "read", number: 63, verdict: "allow" },
+  { name: "mount", number: 40, verdict: "EPERM" },
+  { name: "unshare", number: 97, verdict: "EPERM" },
+  { name: "clone3", number: 435, verdict: "ENOSYS" },
+  { name: "clone with a user namespace", number: 220, args: [0x10000000n], verdict: "EPERM" },
+  { name: "clone of a process", number: 220, args: [17n], verdict: "allow" },
+  { name: "newfstatat", number: 79, verdict: "allow" },
+])("on arm64, $name is $verdict", ({ number, args, verdict }) => {
+  expect(interpret(ARM64, { arch: ARCH.arm64, number, ...(args === undefined ? {} : { args }) })).toBe(verdict);
+});
+
+test("a program of a foreign machine is killed", () => {
+  expect(interpret(ARM64, { arch: ARCH.arm, number: 3 })).toBe("kill");
+  expect(interpret(X64, { arch: ARCH.arm64, number: 63 })).toBe("kill");
+});
+
+test("the program is small, valid and the same every time", () => {
+  for (const arch of ["x64", "arm64"]) {
+    const one = program(arch);
+    expect(one.length).toBeLessThan(4096);
+    expect(one.every(({ jt, jf }) => jt <= 255 && jf <= 255)).toBe(true);
+    expect(assemble(one)).toEqual(assemble(program(arch)));
+  }
+});
+
+test("the runtime's probe is refused by the filter it comes with", () => {
+  const filter = defaultSeccompFilter("x64");
+  expect(filter?.probe).toBe(SYSCALL_NUMBERS["keyctl"]?.x64);
+  expect(interpret(X64, { arch: ARCH.x64, number: filter?.probe ?? 0 })).toBe("EPERM");
+});
+
+test("there is no filter for machines without a table", () => {
+  expect(defaultSeccompFilter("riscv64")).toBeUndefined();
+});
