@@ -38,6 +38,8 @@ export interface Directory {
   readonly children: Map<string, Entry | undefined>;
   /** What the ignore patterns say of it; `undefined` without patterns. */
   readonly match: DirectoryMatch | undefined;
+  /** Made by the step that is writing the tree: nothing is in it but what that step has put there. */
+  readonly isFresh?: boolean;
 }
 
 interface Part {
@@ -98,7 +100,7 @@ export class MergedTree implements Disposable {
       const parts: Part[] = [];
       for (const [layer, fd] of this.#layers.entries()) {
         parts.push({ layer, fd });
-        if (this.marks !== undefined && isOpaque(this.native, fd, "", this.marks)) break;
+        if (this.marks !== undefined && isOpaque(this.native, fd, ".", this.marks)) break;
       }
       const status = this.native.statat(top, "");
       const match = this.excludes?.root;

@@ -39,8 +39,8 @@ export function makeWhiteout(native: Native, dirfd: number, name: string, marks:
     if (marks !== "user" || errnoOf(error) !== "EPERM") throw error;
     native.mknodat(dirfd, name, S_IFREG | 0o600);
     native.setXattr(dirfd, name, "user.overlay.whiteout", Buffer.from("y"));
-    if (!isOpaque(native, dirfd, "", marks)) {
-      native.setXattr(dirfd, "", "user.overlay.opaque", Buffer.from("x"));
+    if (!isOpaque(native, dirfd, ".", marks)) {
+      native.setXattr(dirfd, ".", "user.overlay.opaque", Buffer.from("x"));
     }
   }
 }

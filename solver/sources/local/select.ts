@@ -52,7 +52,7 @@ export async function findMatches(
 ): Promise<readonly Match[]> {
   if (selector.kind === "path") return [await wholePath(view, selector.source, signal)];
   const excludes = selector.excludes.length === 0 ? undefined : new PatternMatcher(selector.excludes);
-  if (selector.parents) return await matchParents(view, selector.source, excludes, signal);
+  if (selector.parents) return matchParents(view, selector.source, excludes, signal);
   if (!selector.wildcard || !hasWildcards(selector.source)) {
     return [await matchOne(view, selector.source, excludes, signal)];
   }
@@ -155,7 +155,8 @@ async function expandWildcards(view: SourceView, source: string, signal: AbortSi
   const first = names.findIndex(hasWildcards);
   const base = names.slice(0, first).join("/");
   const directory = view.tree.directoryAt(base);
-  if (directory === undefined) return [];
+  // That nothing matches is fine, but the directory to match in has to be there.
+  if (directory === undefined) throw await sourceNotFound(view, base, signal);
   const patterns = names.slice(first).map(compileGoPattern);
   let found: readonly { readonly path: string; readonly directory: Directory | undefined }[] = [
     { path: base, directory },

@@ -1,0 +1,202 @@
+import { BuildError } from "../../../src/core/errors.ts";
+import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../../../src/native/constants.ts";
+import type { CopyAction } from "../../graph/op.ts";
+import type { Match } from "../../sources/local/select.ts";
+import type { Directory } from "../tree/merged-tree.ts";
+import type { SourceView } from "../tree/source-view.ts";
+import type { TreeNode } from "../tree/tree-node.ts";
+import { type Destination, join, type NewMetadata, shown } from "./destination.ts";
+import { copyXattrs, FileBatch } from "./file-batch.ts";
+import type { Ids } from "./owner.ts";
+import { applySymbolicMode, parseSymbolicMode, type SymbolicMode } from "./symbolic-mode.ts";
+
+/** What a copy changes on the way: `--chown`, `--chmod`, a fixed time. */
+export interface CopySettings {
+  readonly owner: Ids | undefined;
+  readonly mode:
+    | { readonly kind: "octal"; readonly bits: number }
+    | { readonly kind: "symbolic"; readonly mode: SymbolicMode }
+    | undefined;
+  readonly mtimeNs: bigint | undefined;
+  /** Whether files keep the owner they have in the source. */
+  readonly keepOwner: boolean;
+}
+
+export function copySettings(action: CopyAction, owner: Ids | undefined, view: SourceView): CopySettings {
+  return {
+    owner,
+    mode:
+      action.mode?.kind === "symbolic" ? { kind: "symbolic", mode: parseSymbolicMode(action.mode.text) } : action.mode,
+    mtimeNs: action.timestamp === undefined ? undefined : BigInt(action.timestamp) * 1_000_000_000n,
+    keepOwner: action.keepOwner && view.owners === "kept",
+  };
+}
+
+/**
+ * Puts what was matched where COPY wants it: the contents of a directory into the destination; a file into a destination
+ * that is a directory or is written with a slash at its end, and otherwise under the destination's own name.
+ */
+export async function copyMatch(
+  view: SourceView,
+  match: Match,
+  to: { readonly destination: Destination; readonly path: string },
+  settings: CopySettings,
+  signal: AbortSignal,
+): Promise<void> {
+  const { destination, path } = to;
+  const copier = new Copier(view, destination, settings);
+  if (match.node.isDirectory) {
+    const target = copier.ensureDirectory(path);
+    // The directory itself keeps its mode and owner, or has those of a parent if it is new. Only its time is the source's.
+    if (!match.keepsPath) destination.setTime(target, settings.mtimeNs ?? match.node.mtimeNs);
+    await copier.copyContents(match, target, signal);
+  } else {
+    const { parent, name } = copier.fileTarget(path, match.name);
+    await copier.copyEntry(match.node, parent, name, signal);
+  }
+  await copier.flush(signal);
+}
+
+class Copier {
+  readonly #view: SourceView;
+  readonly #destination: Destination;
+  readonly #settings: CopySettings;
+  readonly #batch: FileBatch;
+  /** First path of each inode that has several names, so that hard links stay hard links. */
+  readonly #links = new Map<string, string>();
+
+  constructor(view: SourceView, destination: Destination, settings: CopySettings) {
+    this.#view = view;
+    this.#destination = destination;
+    this.#settings = settings;
+    this.#batch = new FileBatch(view.tree, destination);
+  }
+
+  /** The directory a path means, symlinks followed, made with its parents where missing. */
+  ensureDirectory(path: string): Directory {
+    const { parent, entry, missing } = this.#destination.tree.resolve(path, "follow");
+    if (missing.length > 0) return this.#destination.makeParents(parent, missing, this.#parentMetadata());
+    if (entry === undefined) return parent;
+    if (entry.directory === undefined) {
+      throw new BuildError(
+        "solver/copy-failed",
+        `Cannot copy to ${shown(path.replace(/^\/+|\/+$/g, ""))}: it is not a directory`,
+        {
+          hint: "remove the file first, or choose another destination",
+        },
+      );
+    }
+    return entry.directory;
+  }
+
+  /** Where a single file goes. */
+  fileTarget(path: string, name: string): { readonly parent: Directory; readonly name: string } {
+    if (/(?:^|\/)\.?$/.test(path)) return { parent: this.ensureDirectory(path), name };
+    const found = this.#destination.tree.resolve(path, "follow");
+    const { parent, entry, missing } = found;
+    if (missing.length > 0) {
+      const last = missing.at(-1) ?? name;
+      return {
+        parent: this.#destination.makeParents(parent, missing.slice(0, -1), this.#parentMetadata()),
+        name: last,
+      };
+    }
+    if (entry === undefined) return { parent, name };
+    return entry.directory === undefined ? { parent, name: entry.name } : { parent: entry.directory, name };
+  }
+
+  /** Everything below a matched directory. Parents come before what they hold, so each is there when it is needed. */
+  async copyContents(match: Match, target: Directory, signal: AbortSignal): Promise<void> {
+    const directories = new Map<string, Directory>([["", target]]);
+    for (const { path, node } of match.files) {
+      const slash = path.lastIndexOf("/");
+      const parent = directories.get(slash === -1 ? "" : path.slice(0, slash));
+      if (parent === undefined) throw new Error(`${path} is selected without the directory it is in`);
+      const name = slash === -1 ? path : path.slice(slash + 1);
+      if (node.isDirectory) directories.set(path, this.#copyDirectory(node, parent, name));
+      else await this.copyEntry(node, parent, name, signal);
+    }
+  }
+
+  async flush(signal: AbortSignal): Promise<void> {
+    await this.#batch.flush(signal);
+  }
+
+  async copyEntry(node: TreeNode, parent: Directory, name: string, signal: AbortSignal): Promise<void> {
+    const path = join(parent, name);
+    if (this.#batch.holds(path)) await this.#batch.flush(signal);
+    const { type } = node;
+    if (type === S_IFSOCK) return;
+    const metadata = this.#metadataOf(node);
+    const fd = this.#destination.claim(parent, name);
+    const { native } = this.#destination;
+    if (type === S_IFREG) {
+      const first = node.nlink > 1 ? this.#links.get(node.inode) : undefined;
+      if (first === undefined) {
+        if (node.nlink > 1) this.#links.set(node.inode, path);
+        await this.#batch.add(node, path, metadata, signal);
+      } else {
+        await this.#batch.flush(signal);
+        native.linkat(this.#destination.upperFd, first, this.#destination.claim(parent, name), name);
+      }
+      this.#destination.noteFile(parent, name, type, metadata);
+      return;
+    }
+    if (type === S_IFLNK) {
+      native.symlinkat(node.linkTarget, fd, name);
+    } else if (type === S_IFCHR || type === S_IFBLK || type === S_IFIFO) {
+      native.mknodat(fd, name, type | 0o600, node.device);
+      native.fchmodat(fd, name, metadata.mode & 0o7777);
+    } else {
+      throw new BuildError("solver/copy-failed", `Cannot copy ${shown(path)}: its type is not known`);
+    }
+    native.fchownat(fd, name, metadata.uid, metadata.gid);
+    if (type !== S_IFLNK && (metadata.mode & 0o6000) !== 0) native.fchmodat(fd, name, metadata.mode & 0o7777);
+    if (node.hasXattrs) copyXattrs(this.#view.tree, node, this.#destination, path);
+    native.utimensat(this.#destination.upperOf(parent), name, metadata.mtimeNs ?? node.mtimeNs);
+    this.#destination.noteFile(parent, name, type, metadata);
+  }
+
+  /** A directory inside a copied one: new, or an existing one that takes the source's mode, owner and time. */
+  #copyDirectory(node: TreeNode, parent: Directory, name: string): Directory {
+    const metadata = this.#metadataOf(node);
+    const existing =
+      parent.isFresh === true && !parent.children.has(name) ? undefined : this.#destination.tree.child(parent, name);
+    if (existing !== undefined && existing.directory === undefined) {
+      throw new BuildError("solver/copy-failed", `Cannot copy to ${shown(join(parent, name))}: it is not a directory`, {
+        hint: "the source has a directory of this name; remove the file or symlink first",
+      });
+    }
+    const directory = existing?.directory ?? this.#destination.makeDirectory(parent, name, metadata);
+    if (existing !== undefined) this.#destination.changeDirectory(directory, metadata);
+    if (node.hasXattrs) copyXattrs(this.#view.tree, node, this.#destination, directory.path);
+    return directory;
+  }
+
+  #metadataOf(node: TreeNode): NewMetadata {
+    const { owner, keepOwner, mtimeNs, mode } = this.#settings;
+    const bits = node.mode & 0o7777;
+    return {
+      mode:
+        mode === undefined
+          ? bits
+          : mode.kind === "octal"
+            ? mode.bits
+            : applySymbolicMode(mode.mode, bits, node.isDirectory),
+      uid: owner?.uid ?? (keepOwner ? node.uid : 0),
+      gid: owner?.gid ?? (keepOwner ? node.gid : 0),
+      mtimeNs: mtimeNs ?? node.mtimeNs,
+    };
+  }
+
+  /** Directories on the way to the destination: `--chown` counts, and of an octal `--chmod` the permissions. */
+  #parentMetadata(): NewMetadata {
+    const { owner, mode, mtimeNs } = this.#settings;
+    return {
+      mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755,
+      uid: owner?.uid ?? 0,
+      gid: owner?.gid ?? 0,
+      mtimeNs,
+    };
+  }
+}

@@ -1,0 +1,232 @@
+import { BuildError } from "../../../src/core/errors.ts";
+import { S_IFDIR } from "../../../src/native/constants.ts";
+import { printableName } from "../../../src/native/names.ts";
+import type { FileStatus, Native } from "../../../src/native/native.ts";
+import { isOverlayMark, isWhiteout, makeWhiteout, markOpaque } from "../tree/overlay-marks.ts";
+import type { Directory, Entry, MergedTree } from "../tree/merged-tree.ts";
+
+/** Layer that is written; those behind it are only read. */
+const UPPER = 0;
+
+/** Owner, permissions and time of something new. */
+export interface NewMetadata {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** `undefined` is the time of writing. */
+  readonly mtimeNs: bigint | undefined;
+}
+
+/**
+ * The tree that a step changes: everything is written to the topmost directory, as overlayfs would on a mount, and the
+ * layers below stay as they are. A directory that exists only below is made again above with its metadata before
+ * something is put into it; a file that exists only below is hidden by what takes its name, or by a whiteout.
+ *
+ * Directories that already existed keep their times: putting a file into one changes the step's layer, not the directory.
+ * Call `finish` at the end, which sets the times that writing has changed.
+ */
+export class Destination {
+  readonly tree: MergedTree;
+  readonly native: Native;
+  /** Times to set once nothing is written any more, by path. */
+  readonly #times = new Map<string, bigint>();
+
+  constructor(tree: MergedTree) {
+    this.tree = tree;
+    this.native = tree.native;
+  }
+
+  /** Descriptor of the directory that is written. */
+  get upperFd(): number {
+    return this.tree.layerFd(UPPER);
+  }
+
+  /** Descriptor of a directory in the upper layer, made there when only lower layers have it. Good until the next call. */
+  upperOf(directory: Directory): number {
+    const [top] = directory.parts;
+    if (top === undefined) throw new Error("A directory without parts");
+    if (top.layer === UPPER) {
+      this.#keepTime(directory);
+      return this.tree.partFd(directory, top);
+    }
+    if (directory.parent === undefined) throw new Error("The root has no upper part");
+    this.#copyUp(directory, directory.parent, this.tree.partFd(directory, top));
+    return this.upperOf(directory);
+  }
+
+  /** Makes a directory where nothing of its name is visible. */
+  makeDirectory(parent: Directory, name: string, metadata: NewMetadata): Directory {
+    const fd = this.upperOf(parent);
+    const hidesLower = this.#clearWhiteout(parent, fd, name);
+    this.native.mkdirat(fd, name, 0o700);
+    if (metadata.uid !== 0 || metadata.gid !== 0) this.native.fchownat(fd, name, metadata.uid, metadata.gid);
+    this.native.fchmodat(fd, name, metadata.mode & 0o7777);
+    if (hidesLower && this.tree.marks !== undefined) markOpaque(this.native, fd, name, this.tree.marks);
+    const path = join(parent, name);
+    const status = this.#newStatus(S_IFDIR, metadata);
+    const made: Directory = {
+      path,
+      parent,
+      status,
+      parts: [{ layer: UPPER, fd: undefined }],
+      children: new Map(),
+      match: undefined,
+      isFresh: true,
+    };
+    this.tree.replace(parent, name, { name, status, layer: UPPER, directory: made });
+    if (metadata.mtimeNs !== undefined) this.#times.set(path, metadata.mtimeNs);
+    return made;
+  }
+
+  /** Gives an existing directory other permissions, owner and time, in this layer. */
+  changeDirectory(directory: Directory, metadata: NewMetadata): void {
+    const fd = this.upperOf(directory);
+    this.native.fchownat(fd, "", metadata.uid, metadata.gid);
+    this.native.fchmodat(fd, "", metadata.mode & 0o7777);
+    this.setTime(directory, metadata.mtimeNs);
+  }
+
+  /** Sets a directory's time at the end, whatever is written into it until then. */
+  setTime(directory: Directory, mtimeNs: bigint | undefined): void {
+    this.upperOf(directory);
+    if (mtimeNs !== undefined) this.#times.set(directory.path, mtimeNs);
+  }
+
+  /**
+   * Makes a name free for something that is not a directory, and returns the upper directory to make it in.
+   * @throws {BuildError} `solver/copy-failed` when a directory has the name
+   */
+  claim(parent: Directory, name: string): number {
+    // In a directory made by this very step, what is not remembered does not exist: no need to ask the kernel.
+    const existing = parent.isFresh === true && !parent.children.has(name) ? undefined : this.tree.child(parent, name);
+    if (existing?.directory !== undefined) {
+      throw new BuildError(
+        "solver/copy-failed",
+        `Cannot replace the directory ${shown(join(parent, name))} with a file`,
+        { hint: "end the destination in / to put the file into the directory" },
+      );
+    }
+    const fd = this.upperOf(parent);
+    if (existing?.layer === UPPER) this.native.unlinkat(fd, name);
+    else if (parent.isFresh !== true) this.#clearWhiteout(parent, fd, name);
+    return fd;
+  }
+
+  /** Notes a file that was, or is about to be, made in the upper directory. */
+  noteFile(parent: Directory, name: string, type: number, metadata: NewMetadata): void {
+    const status = this.#newStatus(type, metadata);
+    this.tree.replace(parent, name, { name, status, layer: UPPER, directory: undefined });
+  }
+
+  /** Removes a file or a whole directory from the tree. */
+  remove(parent: Directory, entry: Entry): void {
+    const fd = this.upperOf(parent);
+    const inUpper = entry.directory === undefined ? entry.layer === UPPER : entry.directory.parts[0]?.layer === UPPER;
+    this.tree.replace(parent, entry.name, undefined);
+    if (inUpper) this.native.removeTreeSync(fd, entry.name);
+    if (entry.directory !== undefined) this.#forgetTimes(entry.directory.path);
+    if (this.tree.marks !== undefined && this.#existsBelow(parent, entry.name)) {
+      makeWhiteout(this.native, fd, entry.name, this.tree.marks);
+    }
+  }
+
+  /** Makes the directories of a path that do not exist yet. */
+  makeParents(from: Directory, missing: readonly string[], metadata: NewMetadata): Directory {
+    let at = from;
+    for (const name of missing) at = this.makeDirectory(at, name, metadata);
+    return at;
+  }
+
+  /** Sets what writing has changed: the times of directories, which come last. */
+  finish(): void {
+    for (const [path, mtimeNs] of this.#times) {
+      const directory = path === "" ? this.tree.root : this.tree.directoryAt(path);
+      const [top] = directory?.parts ?? [];
+      if (directory === undefined || top?.layer !== UPPER) continue;
+      this.native.utimensat(this.tree.partFd(directory, top), "", mtimeNs);
+    }
+    this.#times.clear();
+  }
+
+  #copyUp(directory: Directory, parent: Directory, lowerFd: number): void {
+    const { status } = directory;
+    // Read before the parent's descriptor is asked for: asking may close this one.
+    const xattrs = this.native
+      .listXattrs(lowerFd, ".")
+      .filter((key) => !isOverlayMark(key))
+      .map((key) => ({ key, value: this.native.getXattr(lowerFd, ".", key) }));
+    const name = directory.path.slice(directory.path.lastIndexOf("/") + 1);
+    const fd = this.upperOf(parent);
+    this.native.mkdirat(fd, name, 0o700);
+    this.native.fchownat(fd, name, status.uid, status.gid);
+    this.native.fchmodat(fd, name, status.mode & 0o7777);
+    for (const { key, value } of xattrs) {
+      if (value !== undefined) this.native.setXattr(fd, name, key, value);
+    }
+    directory.parts.unshift({ layer: UPPER, fd: undefined });
+    this.#keepTime(directory);
+  }
+
+  /** Remembers the time a directory had before anything was written into it. */
+  #keepTime(directory: Directory): void {
+    if (directory.isFresh === true || this.#times.has(directory.path)) return;
+    this.#times.set(directory.path, directory.status.mtimeNs);
+  }
+
+  /** Removes a whiteout of ours, and says whether a directory made in its place has something below to hide. */
+  #clearWhiteout(parent: Directory, fd: number, name: string): boolean {
+    const { marks } = this.tree;
+    if (marks === undefined || parent.isFresh === true) return false;
+    const status = this.native.tryStatat(fd, name);
+    if (status !== undefined && isWhiteout(this.native, fd, name, status, marks)) {
+      this.native.unlinkat(fd, name);
+      return true;
+    }
+    return this.#existsBelow(parent, name);
+  }
+
+  /** Whether a lower layer shows something under a name. */
+  #existsBelow(parent: Directory, name: string): boolean {
+    const { marks } = this.tree;
+    for (const part of parent.parts) {
+      if (part.layer === UPPER) continue;
+      const fd = this.tree.partFd(parent, part);
+      const status = this.native.tryStatat(fd, name);
+      if (status === undefined) continue;
+      return marks === undefined || !isWhiteout(this.native, fd, name, status, marks);
+    }
+    return false;
+  }
+
+  #forgetTimes(path: string): void {
+    for (const known of this.#times.keys()) {
+      if (known === path || known.startsWith(`${path}/`)) this.#times.delete(known);
+    }
+  }
+
+  #newStatus(type: number, metadata: NewMetadata): FileStatus {
+    return {
+      mode: type | (metadata.mode & 0o7777),
+      uid: metadata.uid,
+      gid: metadata.gid,
+      size: 0,
+      mtimeNs: metadata.mtimeNs ?? 0n,
+      ctimeNs: 0n,
+      ino: 0n,
+      dev: 0,
+      rdevMajor: 0,
+      rdevMinor: 0,
+      nlink: 1,
+      diskBytes: 0,
+    };
+  }
+}
+
+export function join(directory: Directory, name: string): string {
+  return directory.path === "" ? name : `${directory.path}/${name}`;
+}
+
+/** A path inside the image as people write it. */
+export function shown(path: string): string {
+  return JSON.stringify(`/${printableName(path)}`);
+}

@@ -1,0 +1,105 @@
+import { BuildError } from "../../../src/core/errors.ts";
+import { SystemError } from "../../../src/native/errno.ts";
+import type { MergedTree } from "../tree/merged-tree.ts";
+import type { TreeNode } from "../tree/tree-node.ts";
+import { isOverlayMark } from "../tree/overlay-marks.ts";
+import type { Destination, NewMetadata } from "./destination.ts";
+import { shown } from "./destination.ts";
+
+/** Files copied by one call to the addon. */
+const BATCH_FILES = 4096;
+
+interface Pending {
+  readonly from: TreeNode;
+  /** Relative to the upper directory. */
+  readonly to: string;
+  readonly metadata: NewMetadata;
+}
+
+/**
+ * Regular files on their way from one tree into the upper directory, thousands per call. Their names must have been
+ * claimed, and their directories made; `flush` before anything needs a file to be there.
+ */
+export class FileBatch {
+  readonly #source: MergedTree;
+  readonly #destination: Destination;
+  #pending: Pending[] = [];
+  #names = new Set<string>();
+
+  constructor(source: MergedTree, destination: Destination) {
+    this.#source = source;
+    this.#destination = destination;
+  }
+
+  async add(from: TreeNode, to: string, metadata: NewMetadata, signal: AbortSignal): Promise<void> {
+    this.#pending.push({ from, to, metadata });
+    this.#names.add(to);
+    if (this.#pending.length >= BATCH_FILES) await this.flush(signal);
+  }
+
+  /** Whether a file of this path is yet to be written. */
+  holds(to: string): boolean {
+    return this.#names.has(to);
+  }
+
+  async flush(signal: AbortSignal): Promise<void> {
+    const pending = this.#pending;
+    this.#pending = [];
+    this.#names = new Set();
+    const byLayer = Map.groupBy(pending, ({ from }) => from.layer.layer);
+    for (const [layer, files] of byLayer) {
+      signal.throwIfAborted();
+      await this.#copy(layer, files);
+    }
+  }
+
+  async #copy(layer: number, files: readonly Pending[]): Promise<void> {
+    const { native, upperFd } = this.#destination;
+    const sourceFd = this.#source.layerFd(layer);
+    const results = await native.copyFiles(sourceFd, upperFd, {
+      from: files.map(({ from }) => from.layerPath),
+      to: files.map(({ to }) => to),
+      modes: Uint32Array.from(files, ({ metadata }) => metadata.mode & 0o7777),
+      uids: Uint32Array.from(files, ({ metadata }) => metadata.uid),
+      gids: Uint32Array.from(files, ({ metadata }) => metadata.gid),
+      mtimesNs: BigInt64Array.from(files, ({ from, metadata }) => metadata.mtimeNs ?? from.mtimeNs),
+    });
+    for (const [at, { from, to }] of files.entries()) {
+      const result = results[at] ?? 0;
+      if (result < 0) throw copyFailed(to, new SystemError(result, "copy", from.layerPath, to));
+      if (from.hasXattrs) copyXattrs(this.#source, from, this.#destination, to);
+    }
+  }
+}
+
+/**
+ * Gives a copy the extended attributes of its source. Those that the destination's file system refuses are left out, as
+ * BuildKit does: labels of the host's security module, say.
+ */
+export function copyXattrs(source: MergedTree, from: TreeNode, destination: Destination, to: string): void {
+  const { native, upperFd } = destination;
+  const sourceFd = source.layerFd(from.layer.layer);
+  for (const key of native.listXattrs(sourceFd, from.layerPath)) {
+    if (isOverlayMark(key) || key === "security.selinux") continue;
+    const value = native.getXattr(sourceFd, from.layerPath, key);
+    if (value === undefined) continue;
+    try {
+      native.setXattr(upperFd, to, key, value);
+    } catch (error) {
+      if (!(error instanceof SystemError) || !REFUSED.has(error.code)) throw error;
+    }
+  }
+}
+
+const REFUSED: ReadonlySet<string> = new Set(["ENOTSUP", "EOPNOTSUPP", "EPERM", "ENOSPC", "E2BIG"]);
+
+export function copyFailed(to: string, cause: SystemError): BuildError {
+  if (cause.code === "ENOENT") {
+    return new BuildError("solver/copy-failed", `Cannot copy to ${shown(to)}: the source has just been deleted`, {
+      hint: "something changes the files while they are copied; exclude it in .dockerignore or build again",
+      cause,
+    });
+  }
+  const hint = cause.code === "ENOSPC" ? "free some space with `kiln prune`, or move the store with --root" : undefined;
+  return new BuildError("solver/copy-failed", `Cannot copy to ${shown(to)}: ${cause.message}`, { hint, cause });
+}

@@ -1,0 +1,152 @@
+import { writeSync } from "node:fs";
+import { BuildError, unreachable } from "../../../src/core/errors.ts";
+import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFREG } from "../../../src/native/constants.ts";
+import type { Native } from "../../../src/native/native.ts";
+import type { CopyAction, FileOp, MkdirAction, MkfileAction, Owner, RmAction } from "../../graph/op.ts";
+import { copySelector } from "../../sources/local/selector.ts";
+import { findMatches, type Match } from "../../sources/local/select.ts";
+import type { Marks } from "../tree/overlay-marks.ts";
+import { MergedTree } from "../tree/merged-tree.ts";
+import type { SourceView } from "../tree/source-view.ts";
+import { copyMatch, copySettings } from "./copy.ts";
+import { Destination, shown } from "./destination.ts";
+import { type Ids, needsLookup, resolveOwner } from "./owner.ts";
+
+export interface FileOpInputs {
+  /** Of the active snapshot, topmost first: writes go to the first. */
+  readonly directories: readonly string[];
+  readonly marks: Marks;
+  /** What input `index` of the op shows; asked for copy actions only. The caller owns the views. */
+  source(index: number): SourceView | Promise<SourceView>;
+  /** What action `index` was found to select when its key was made; without it the source is searched again. */
+  selected(action: number): readonly Match[] | undefined;
+}
+
+/** Largest passwd or group file that is looked into, as in BuildKit. */
+const MAX_ACCOUNTS_BYTES = 10 * 1024 * 1024;
+const SECOND_NS = 1_000_000_000n;
+
+/**
+ * Does the actions of a file operation in order, all into the active snapshot's topmost directory, without a mount.
+ * @throws {BuildError} `solver/copy-failed`, `solver/not-found`, `context/unreadable`, `dockerfile/copy`
+ */
+export async function runFileOp(
+  op: FileOp,
+  at: FileOpInputs,
+  on: { readonly native: Native },
+  signal: AbortSignal,
+): Promise<void> {
+  using tree = new MergedTree({ native: on.native, directories: at.directories, marks: at.marks });
+  const destination = new Destination(tree);
+  for (const [index, action] of op.actions.entries()) {
+    signal.throwIfAborted();
+    switch (action.kind) {
+      case "copy":
+        await copy(action, { destination, source: await at.source(action.input), matches: at.selected(index) }, signal);
+        break;
+      case "mkdir":
+        makeDirectory(action, destination);
+        break;
+      case "mkfile":
+        makeFile(action, destination);
+        break;
+      case "rm":
+        remove(action, destination);
+        break;
+      default:
+        unreachable(action);
+    }
+  }
+  destination.finish();
+}
+
+async function copy(
+  action: CopyAction,
+  at: {
+    readonly destination: Destination;
+    readonly source: SourceView;
+    readonly matches: readonly Match[] | undefined;
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  const { destination, source } = at;
+  const settings = copySettings(action, ownerOf(action.owner, destination), source);
+  for (const match of at.matches ?? (await findMatches(source, copySelector(action), signal))) {
+    const to = { destination, path: action.destination };
+    await copyMatch(source, match, to, settings, signal);
+  }
+}
+
+/** Symlinks on the way are followed, the last one too. What exists is left as it is. */
+function makeDirectory(action: MkdirAction, destination: Destination): void {
+  const { parent, entry, missing } = destination.tree.resolve(action.path, "follow");
+  if (missing.length === 0) {
+    if (entry !== undefined && entry.directory === undefined) {
+      throw new BuildError(
+        "solver/copy-failed",
+        `Cannot make the directory ${shown(action.path.replace(/^\/+/, ""))}: a file has its name`,
+      );
+    }
+    return;
+  }
+  destination.makeParents(parent, missing, {
+    mode: action.mode & 0o777,
+    ...(ownerOf(action.owner, destination) ?? { uid: 0, gid: 0 }),
+    mtimeNs: timeOf(action.timestamp),
+  });
+}
+
+function makeFile(action: MkfileAction, destination: Destination): void {
+  const { native } = destination;
+  const { parent, entry, missing } = destination.tree.resolve(action.path, "follow");
+  const name = missing[0] ?? entry?.name;
+  if (name === undefined || missing.length > 1 || entry?.directory !== undefined) {
+    throw new BuildError(
+      "solver/copy-failed",
+      `Cannot write ${shown(action.path.replace(/^\/+/, ""))}: its directory does not exist, or it is one`,
+    );
+  }
+  const { uid, gid } = ownerOf(action.owner, destination) ?? { uid: 0, gid: 0 };
+  const mtimeNs = timeOf(action.timestamp);
+  const mode = action.mode & 0o777;
+  const dirfd = destination.claim(parent, name);
+  const fd = native.openat2(dirfd, name, { flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600 });
+  try {
+    const bytes = Buffer.from(action.text);
+    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+    native.fchownat(fd, "", uid, gid);
+    native.fchmodat(fd, "", mode);
+    if (mtimeNs !== undefined) native.utimensat(fd, "", mtimeNs);
+  } finally {
+    native.close(fd);
+  }
+  destination.noteFile(parent, name, S_IFREG, { mode, uid, gid, mtimeNs });
+}
+
+/** Parents' symlinks are followed; a final one is removed itself. */
+function remove(action: RmAction, destination: Destination): void {
+  const { parent, entry, missing } = destination.tree.resolve(action.path, "keep");
+  if (missing.length > 0) {
+    if (action.missing === "ignore") return;
+    throw new BuildError(
+      "solver/not-found",
+      `Cannot remove ${shown(action.path.replace(/^\/+/, ""))}: it does not exist`,
+    );
+  }
+  if (entry === undefined) throw new BuildError("solver/copy-failed", "Cannot remove the root directory");
+  destination.remove(parent, entry);
+}
+
+function ownerOf(owner: Owner | undefined, destination: Destination): Ids | undefined {
+  if (owner === undefined) return undefined;
+  const read = (path: string): string | undefined => destination.tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString();
+  const needs = needsLookup(owner);
+  return resolveOwner(owner, {
+    passwd: () => (needs.passwd ? read("etc/passwd") : undefined),
+    group: () => (needs.group ? read("etc/group") : undefined),
+  });
+}
+
+function timeOf(timestamp: number | undefined): bigint | undefined {
+  return timestamp === undefined ? undefined : BigInt(timestamp) * SECOND_NS;
+}

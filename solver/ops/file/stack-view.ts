@@ -1,0 +1,32 @@
+import type { Native } from "../../../src/native/native.ts";
+import { readDigests } from "../../sources/local/file-digests.ts";
+import { MergedTree } from "../tree/merged-tree.ts";
+import type { Marks } from "../tree/overlay-marks.ts";
+import { SourceView } from "../tree/source-view.ts";
+
+/**
+ * A tree of snapshots to copy from: a stage, an image, a checkout. Disposing closes its descriptors.
+ * `directories` are topmost first; `name` is what errors call it.
+ */
+export function stackView(options: {
+  readonly native: Native;
+  readonly directories: readonly string[];
+  readonly marks: Marks;
+  readonly name: string;
+}): SourceView & Disposable {
+  const tree = new MergedTree(options);
+  const view = new SourceView({
+    tree,
+    owners: "kept",
+    root: options.name,
+    prune: {},
+    digests: readDigests,
+    // Snapshots never change, so no file in them can be younger than its scan.
+    nowNs: () => 0n,
+  });
+  return Object.assign(view, {
+    [Symbol.dispose]() {
+      tree[Symbol.dispose]();
+    },
+  });
+}
