@@ -13,6 +13,8 @@ export interface ResultLayer {
   readonly snapshot: SnapshotId;
   /** `base` layers keep the form they were pulled in, and their files' times. */
   readonly origin: "base" | "built";
+  /** Files' times are no later than this when packed, in seconds since the epoch; the diffID is of that tar. */
+  readonly latestMtime?: number;
 }
 
 /** What a build made for one platform: complete but for the layers' bytes. */
@@ -21,6 +23,8 @@ export interface ResultImage {
   /** With `created`, `history` and `rootfs.diff_ids` filled in. */
   readonly config: ImageConfig;
   readonly layers: readonly ResultLayer[];
+  /** The first so many history entries are the base image's own. */
+  readonly baseHistoryCount: number;
   /** Seconds since the epoch, from SOURCE_DATE_EPOCH. */
   readonly sourceDateEpoch: number | undefined;
 }

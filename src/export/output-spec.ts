@@ -28,8 +28,15 @@ export interface AnnotationOption {
 
 /** Where a result goes. One build may have several; they share the layers. */
 export type OutputSpec =
-  /** The local store: what `kiln images` lists. */
-  | { readonly kind: "image"; readonly image: ImageOptions; readonly push: boolean; readonly insecure: boolean }
+  /** The local store (what `kiln images` lists), a registry, or both. */
+  | {
+      readonly kind: "image";
+      readonly image: ImageOptions;
+      readonly store: boolean;
+      readonly push: boolean;
+      /** Plain HTTP or unverified TLS is fine. */
+      readonly insecure: boolean;
+    }
   | {
       readonly kind: "oci" | "docker";
       readonly image: ImageOptions;
@@ -89,7 +96,8 @@ export function parseOutput(attributes: ReadonlyMap<string, string>): OutputSpec
       if (booleanOf(attributes, "push-by-digest", false)) {
         throw new BuildError("export/unsupported", 'Cannot push with "push-by-digest=true": every push needs a name');
       }
-      return { kind: "image", image: imageOptions(type, attributes), push, insecure };
+      const store = booleanOf(attributes, "store", type === "image");
+      return { kind: "image", image: imageOptions(type, attributes), store, push, insecure };
     }
     case "oci":
     case "docker": {
@@ -168,7 +176,8 @@ function annotationOf(name: string, value: string): AnnotationOption {
 
 /** @throws {BuildError} `cli/usage` */
 export function annotationTarget(text: string): AnnotationOption["target"] {
-  if (text === "manifest" || text === "manifest-descriptor" || text === "index" || text === "index-descriptor") return text;
+  if (text === "manifest" || text === "manifest-descriptor" || text === "index" || text === "index-descriptor")
+    return text;
   throw usage(
     `${JSON.stringify(text)} is not something that carries annotations`,
     "use manifest, manifest-descriptor, index or index-descriptor",

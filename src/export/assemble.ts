@@ -1,0 +1,144 @@
+import { mapLimit } from "../core/limits.ts";
+import { serializeImageConfig } from "../core/image-config.ts";
+import type { Descriptor } from "../core/oci.ts";
+import { formatPlatform, type Platform } from "../core/platform.ts";
+import { BuildError } from "../core/errors.ts";
+import type { Store } from "../store/store.ts";
+import {
+  type Document,
+  configDescriptor,
+  descriptorPlatform,
+  indexDocument,
+  manifestDocument,
+  manifestLayer,
+} from "./documents.ts";
+import type { Result, ResultImage } from "./exporter.ts";
+import { clampTimes } from "./history.ts";
+import { type LayerContent, type LayerForm, type LayerTools, layerContent } from "./layers.ts";
+import type { AnnotationOption, ImageOptions } from "./output-spec.ts";
+import { rewriteTimestamps } from "./rewrite.ts";
+
+/** Layers compressed or looked up at one time; each holds a few blocks of memory. */
+const LAYERS_AT_ONCE = 4;
+
+/** One image in the form an exporter writes it: all documents, and layers that can be read. */
+export interface AssembledImage {
+  readonly platform: Platform;
+  readonly image: ResultImage;
+  readonly config: Document;
+  readonly manifest: Document;
+  /** One per layer, in order; a repeated layer is repeated. */
+  readonly layers: readonly LayerContent[];
+}
+
+export interface Assembled {
+  readonly images: readonly AssembledImage[];
+  /** Present for several platforms, or when asked for. */
+  readonly index: Document | undefined;
+  /** Of the index, else the manifest; with `index-descriptor` annotations. */
+  readonly root: Descriptor;
+}
+
+/** @throws {BuildError} `export/unsupported` for annotations that have no place in this result. */
+export async function assemble(
+  result: Result,
+  options: ImageOptions,
+  on: { readonly store: Store; readonly tools: LayerTools },
+  signal: AbortSignal,
+): Promise<Assembled> {
+  const form: LayerForm = {
+    family: options.mediaTypes,
+    compression: options.compression,
+    level: options.compressionLevel,
+    force: options.forceCompression,
+  };
+  const withIndex = result.multiPlatform || result.images.length > 1;
+  checkAnnotations(options.annotations, result, withIndex);
+  const images = await mapLimit(result.images, 1, signal, (image) => assembleImage(image, options, form, on, signal));
+  const [first] = images;
+  if (first === undefined) throw new Error("a result without images");
+  const index = withIndex
+    ? indexDocument({
+        family: form.family,
+        manifests: images.map(({ manifest, platform }) => ({
+          ...manifest.descriptor,
+          ...annotated(options.annotations, "manifest-descriptor", platform),
+          platform: descriptorPlatform(platform),
+        })),
+        annotations: annotationsFor(options.annotations, "index", undefined),
+      })
+    : undefined;
+  const root = {
+    ...(index ?? first.manifest).descriptor,
+    ...annotated(options.annotations, "index-descriptor", undefined),
+  };
+  return { images, index, root };
+}
+
+async function assembleImage(
+  original: ResultImage,
+  options: ImageOptions,
+  form: LayerForm,
+  on: { readonly store: Store; readonly tools: LayerTools },
+  signal: AbortSignal,
+): Promise<AssembledImage> {
+  const epoch = options.sourceDateEpoch ?? original.sourceDateEpoch;
+  let image = original;
+  if (options.sourceDateEpoch !== undefined) {
+    image = { ...image, config: clampTimes(image.config, image.baseHistoryCount, options.sourceDateEpoch) };
+  }
+  if (options.rewriteTimestamp && epoch !== undefined) image = await rewriteTimestamps(image, epoch, on.tools, signal);
+  const bytes = Buffer.from(serializeImageConfig(image.config));
+  const config = { bytes, descriptor: configDescriptor(form.family, bytes) };
+  const layers = await mapLimit(image.layers, LAYERS_AT_ONCE, signal, (layer, inner) =>
+    layerContent(layer, form, on, inner),
+  );
+  const manifest = manifestDocument({
+    family: form.family,
+    config: config.descriptor,
+    layers: layers.map((layer) => manifestLayer(form.family, layer.descriptor)),
+    annotations: annotationsFor(options.annotations, "manifest", image.platform),
+  });
+  return { platform: image.platform, image, config, manifest, layers };
+}
+
+function checkAnnotations(annotations: readonly AnnotationOption[], result: Result, withIndex: boolean): void {
+  const platforms = result.images.map((image) => formatPlatform(image.platform));
+  for (const annotation of annotations) {
+    if (!withIndex && (annotation.target === "index" || annotation.target === "manifest-descriptor")) {
+      throw new BuildError(
+        "export/unsupported",
+        `Cannot annotate the ${annotation.target}: a result of one platform has no index`,
+        { hint: "build several platforms, or annotate the manifest" },
+      );
+    }
+    if (annotation.platform !== undefined && !platforms.includes(annotation.platform)) {
+      throw new BuildError(
+        "export/unsupported",
+        `Cannot annotate platform ${JSON.stringify(annotation.platform)}: the result has ${platforms.join(", ")}`,
+      );
+    }
+  }
+}
+
+function annotationsFor(
+  annotations: readonly AnnotationOption[],
+  target: AnnotationOption["target"],
+  platform: Platform | undefined,
+): Readonly<Record<string, string>> {
+  const own = platform === undefined ? undefined : formatPlatform(platform);
+  return Object.fromEntries(
+    annotations
+      .filter((one) => one.target === target && (one.platform === undefined || one.platform === own))
+      .map((one) => [one.key, one.value]),
+  );
+}
+
+function annotated(
+  annotations: readonly AnnotationOption[],
+  target: AnnotationOption["target"],
+  platform: Platform | undefined,
+): { annotations?: Readonly<Record<string, string>> } {
+  const found = annotationsFor(annotations, target, platform);
+  return Object.keys(found).length === 0 ? {} : { annotations: found };
+}

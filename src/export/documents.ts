@@ -1,0 +1,133 @@
+import { digestOf } from "../core/digest.ts";
+import { escapeAsGo } from "../core/image-config.ts";
+import { type Compression, type Descriptor, type DescriptorPlatform, MEDIA_TYPES } from "../core/oci.ts";
+import { type Platform, normalizePlatform } from "../core/platform.ts";
+
+export type MediaTypeFamily = "oci" | "docker";
+
+/** A document and what points at it. */
+export interface Document {
+  readonly bytes: Buffer;
+  readonly descriptor: Descriptor;
+}
+
+/** Go's `json.MarshalIndent(value, "", "  ")` of a value whose keys are in the order of the Go struct. */
+export function goJsonIndented(value: unknown): Buffer {
+  return Buffer.from(escapeAsGo(JSON.stringify(value, undefined, 2)));
+}
+
+/** The manifest of one image, as BuildKit writes it: two spaces, members in the order of the specification. */
+export function manifestDocument(parts: {
+  readonly family: MediaTypeFamily;
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
+}): Document {
+  const mediaType = parts.family === "oci" ? MEDIA_TYPES.ociManifest : MEDIA_TYPES.dockerManifest;
+  return document(mediaType, {
+    schemaVersion: 2,
+    mediaType,
+    config: orderedDescriptor(parts.config),
+    layers: parts.layers.map(orderedDescriptor),
+    ...annotationsOf(parts.annotations),
+  });
+}
+
+export function indexDocument(parts: {
+  readonly family: MediaTypeFamily;
+  readonly manifests: readonly Descriptor[];
+  readonly annotations: Readonly<Record<string, string>>;
+}): Document {
+  const mediaType = parts.family === "oci" ? MEDIA_TYPES.ociIndex : MEDIA_TYPES.dockerIndex;
+  return document(mediaType, {
+    schemaVersion: 2,
+    mediaType,
+    manifests: parts.manifests.map(orderedDescriptor),
+    ...annotationsOf(parts.annotations),
+  });
+}
+
+export function configDescriptor(family: MediaTypeFamily, bytes: Uint8Array): Descriptor {
+  const mediaType = family === "oci" ? MEDIA_TYPES.ociConfig : MEDIA_TYPES.dockerConfig;
+  return { mediaType, digest: digestOf(bytes), size: bytes.byteLength };
+}
+
+const LAYER_TYPES = {
+  oci: { uncompressed: MEDIA_TYPES.ociLayer, gzip: MEDIA_TYPES.ociLayerGzip, zstd: MEDIA_TYPES.ociLayerZstd },
+  docker: {
+    uncompressed: MEDIA_TYPES.dockerLayer,
+    gzip: MEDIA_TYPES.dockerLayerGzip,
+    zstd: MEDIA_TYPES.dockerLayerZstd,
+  },
+} as const;
+
+export function layerMediaType(family: MediaTypeFamily, compression: Compression): string {
+  return LAYER_TYPES[family][compression];
+}
+
+/** How a layer of this media type is compressed; `undefined` for types kiln does not know. */
+export function compressionOfMediaType(mediaType: string): Compression | undefined {
+  for (const family of Object.values(LAYER_TYPES)) {
+    for (const compression of ["uncompressed", "gzip", "zstd"] as const) {
+      if (family[compression] === mediaType) return compression;
+    }
+  }
+  return undefined;
+}
+
+/** A platform as an index writes it. */
+export function descriptorPlatform(platform: Platform): DescriptorPlatform {
+  const { architecture, os, variant, osVersion, osFeatures } = normalizePlatform(platform);
+  return {
+    architecture,
+    os,
+    ...(osVersion === undefined ? {} : { "os.version": osVersion }),
+    ...(osFeatures === undefined ? {} : { "os.features": osFeatures }),
+    ...(variant === undefined ? {} : { variant }),
+  };
+}
+
+/** What a layer descriptor says in a manifest: no notes of a builder's own, and none at all with Docker's types. */
+export function manifestLayer(family: MediaTypeFamily, blob: Descriptor): Descriptor {
+  const compression = compressionOfMediaType(blob.mediaType);
+  const mediaType = compression === undefined ? blob.mediaType : layerMediaType(family, compression);
+  const kept = Object.entries(blob.annotations ?? {}).filter(
+    ([key]) =>
+      key !== "containerd.io/uncompressed" &&
+      key !== "buildkit/createdat" &&
+      !key.startsWith("containerd.io/distribution.source."),
+  );
+  return {
+    mediaType,
+    digest: blob.digest,
+    size: blob.size,
+    ...(blob.urls === undefined ? {} : { urls: blob.urls }),
+    ...(family === "docker" || kept.length === 0 ? {} : { annotations: Object.fromEntries(kept) }),
+  };
+}
+
+function document(mediaType: string, value: unknown): Document {
+  const bytes = goJsonIndented(value);
+  return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.byteLength } };
+}
+
+// The order of the Go struct ocispec.Descriptor.
+function orderedDescriptor(descriptor: Descriptor): Record<string, unknown> {
+  return {
+    mediaType: descriptor.mediaType,
+    digest: descriptor.digest,
+    size: descriptor.size,
+    ...(descriptor.urls === undefined ? {} : { urls: descriptor.urls }),
+    ...annotationsOf(descriptor.annotations ?? {}),
+    ...(descriptor.data === undefined ? {} : { data: descriptor.data }),
+    ...(descriptor.platform === undefined ? {} : { platform: descriptor.platform }),
+    ...(descriptor.artifactType === undefined ? {} : { artifactType: descriptor.artifactType }),
+  };
+}
+
+function annotationsOf(annotations: Readonly<Record<string, string>>): { annotations?: Record<string, string> } {
+  const names = Object.keys(annotations).toSorted();
+  return names.length === 0
+    ? {}
+    : { annotations: Object.fromEntries(names.map((name) => [name, annotations[name] ?? ""])) };
+}

@@ -1,0 +1,61 @@
+import type { HistoryEntry, ImageConfig } from "../core/oci.ts";
+
+/** What is known of a layer when history is written. */
+export interface LayerFacts {
+  /** RFC 3339. */
+  readonly created: string;
+  /** As displayed; for layers that no instruction accounts for. */
+  readonly description: string;
+}
+
+/**
+ * Makes history agree with the layers: as many entries that are not `empty_layer` as there are layers, each with a
+ * time. Layers take their own time; entries without a layer that of the layer before them, or of the first new one.
+ * The rules are those of BuildKit's exporter.
+ */
+export function completeHistory(drafts: readonly HistoryEntry[], layers: readonly LayerFacts[]): HistoryEntry[] {
+  let used = 0;
+  const entries: HistoryEntry[] = drafts.map((draft) => {
+    if (draft.empty_layer === true) return draft;
+    const layer = layers[used];
+    used += 1;
+    // More entries than layers: the last ones did nothing.
+    if (layer === undefined) return { ...draft, empty_layer: true };
+    return draft.created === undefined ? { ...draft, created: layer.created } : draft;
+  });
+  for (const layer of layers.slice(used)) {
+    entries.push({ created: layer.created, created_by: layer.description, comment: "buildkit.exporter.image.v0" });
+  }
+  return fillTimes(entries);
+}
+
+/** Entries without a layer have no time of their own. */
+function fillTimes(entries: readonly HistoryEntry[]): HistoryEntry[] {
+  // The first time after the first gap, so that a first metadata entry does not seem as old as the base image; when
+  // nothing new has a time, the last there is.
+  const firstGap = entries.findIndex((entry) => entry.created === undefined);
+  if (firstGap === -1) return [...entries];
+  const afterGap = entries.slice(firstGap).find((entry) => entry.created !== undefined);
+  let created = (afterGap ?? entries.findLast((entry) => entry.created !== undefined))?.created;
+  return entries.map((entry, index) => {
+    if (entry.created === undefined) return created === undefined ? entry : { ...entry, created };
+    if (index > firstGap) created = entry.created;
+    return entry;
+  });
+}
+
+/** No new history entry, nor the image, is younger than `epochSeconds`; the base image's own entries stay. */
+export function clampTimes(config: ImageConfig, baseHistoryCount: number, epochSeconds: number): ImageConfig {
+  const latest = formatTime(epochSeconds * 1000);
+  const clamp = (created: string | undefined): string =>
+    created === undefined || Date.parse(created) > epochSeconds * 1000 ? latest : created;
+  const history = config.history.map((entry, index) =>
+    index < baseHistoryCount ? entry : { ...entry, created: clamp(entry.created) },
+  );
+  return { ...config, history, created: clamp(config.created) };
+}
+
+/** Go's time.RFC3339Nano in UTC: fractions without trailing zeros. */
+export function formatTime(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().replace(/\.?0*Z$/, "Z");
+}

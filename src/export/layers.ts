@@ -1,0 +1,198 @@
+import { PassThrough, type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type Digest, DigestStream } from "../core/digest.ts";
+import { BuildError } from "../core/errors.ts";
+import type { Compression, Descriptor } from "../core/oci.ts";
+import type { LayerBlob, SnapshotId } from "../store/model.ts";
+import type { Store } from "../store/store.ts";
+import { type MediaTypeFamily, compressionOfMediaType, layerMediaType } from "./documents.ts";
+import type { ReadableBlob, ResultLayer } from "./exporter.ts";
+
+/** What making layers' bytes takes besides the store. */
+export interface LayerTools {
+  /** The layer's tar, made again from its snapshot. The snapshot is present. */
+  pack(layer: ResultLayer, signal: AbortSignal): Readable;
+  /** Downloads and unpacks what is absent. */
+  materialize(snapshots: readonly SnapshotId[], signal: AbortSignal): Promise<void>;
+  /** A blob's bytes from the repository that has it, checked on the way. */
+  fetch(repository: string, blob: Descriptor, signal: AbortSignal): Promise<Readable>;
+  compress(
+    bytes: Readable,
+    to: { readonly kind: "gzip" | "zstd"; readonly level: number | undefined },
+    signal: AbortSignal,
+  ): Readable;
+  decompress(bytes: Readable, kind: "gzip" | "zstd", signal: AbortSignal): Readable;
+}
+
+/** In which form an exporter wants layers. */
+export interface LayerForm {
+  readonly family: MediaTypeFamily;
+  /** `undefined`: base layers as they are, others as gzip. */
+  readonly compression: Compression | undefined;
+  readonly level: number | undefined;
+  /** Also base layers must have that form. */
+  readonly force: boolean;
+}
+
+/** A layer in the wanted form. `repository` says that the bytes are there and not here. */
+export interface LayerContent extends ReadableBlob {
+  readonly diffId: Digest;
+  readonly repository: string | undefined;
+}
+
+/**
+ * Finds or makes layers in the form an exporter wants. A layer is compressed once per form; the compressed blob stays
+ * in the store and is found by its row the next time.
+ */
+export async function layerContent(
+  layer: ResultLayer,
+  form: LayerForm,
+  on: { readonly store: Store; readonly tools: LayerTools },
+  signal: AbortSignal,
+): Promise<LayerContent> {
+  const blobs = on.store.snapshots.layerBlobs(layer.diffId);
+  if (layer.origin === "base" && !form.force) {
+    const kept = blobs.find((blob) => fits(blob, undefined)) ?? blobs[0];
+    if (kept !== undefined) return blobContent(kept, on);
+  }
+  const compression = form.compression ?? "gzip";
+  if (compression === "uncompressed") return plainContent(layer, form.family, on, signal);
+  const known =
+    form.level === undefined ? blobs.find((blob) => fits(blob, compression) && isHere(blob, on)) : undefined;
+  if (known !== undefined) return blobContent(known, on);
+  return blobContent(await compressLayer(layer, compression, form, on, signal), on);
+}
+
+/** The layer's uncompressed tar, checked against its diffID at the end. */
+export async function layerTar(
+  layer: ResultLayer,
+  on: { readonly store: Store; readonly tools: LayerTools },
+  signal: AbortSignal,
+): Promise<Readable> {
+  if (on.store.blobs.has(layer.diffId)) return on.store.blobs.open(layer.diffId);
+  const row = on.store.snapshots.get(layer.snapshot);
+  if (row?.state !== "present") {
+    // A compressed copy gives the tar without unpacking it into files first.
+    const packed = on.store.snapshots.layerBlobs(layer.diffId)[0];
+    const kind = packed === undefined ? undefined : compressionOfMediaType(packed.descriptor.mediaType);
+    if (packed !== undefined && kind !== undefined) {
+      const content = blobContent(packed, on);
+      const bytes = content.open(signal);
+      return checked(kind === "uncompressed" ? bytes : on.tools.decompress(bytes, kind, signal), layer.diffId, signal);
+    }
+    await on.tools.materialize([layer.snapshot], signal);
+  }
+  return checked(on.tools.pack(layer, signal), layer.diffId, signal);
+}
+
+async function plainContent(
+  layer: ResultLayer,
+  family: MediaTypeFamily,
+  on: { readonly store: Store; readonly tools: LayerTools },
+  signal: AbortSignal,
+): Promise<LayerContent> {
+  const size = layer.tarSizeBytes ?? on.store.blobs.sizeOf(layer.diffId) ?? (await measure(layer, on, signal));
+  return {
+    diffId: layer.diffId,
+    repository: undefined,
+    descriptor: { mediaType: layerMediaType(family, "uncompressed"), digest: layer.diffId, size },
+    open: (openSignal) => deferred(() => layerTar(layer, on, openSignal), openSignal),
+  };
+}
+
+async function compressLayer(
+  layer: ResultLayer,
+  compression: "gzip" | "zstd",
+  form: LayerForm,
+  on: { readonly store: Store; readonly tools: LayerTools },
+  signal: AbortSignal,
+): Promise<LayerBlob> {
+  // Two exporters, or two processes, that want the same form of one layer compress it once.
+  using lease = await on.store.leases.acquire(`compress ${layer.diffId} ${compression} ${form.level ?? ""}`, signal);
+  const factKey = `${layer.diffId} ${compression} ${form.level ?? "default"}`;
+  const fact = on.store.facts.get("compressed-layer", factKey);
+  const before = fact?.blobs[0];
+  if (before !== undefined && on.store.blobs.has(before)) {
+    const found = on.store.snapshots.layerBlobs(layer.diffId).find((blob) => blob.descriptor.digest === before);
+    if (found !== undefined && (lease.waited || isHere(found, on))) return found;
+  }
+  const tar = await layerTar(layer, on, signal);
+  const packed = on.tools.compress(tar, { kind: compression, level: form.level }, signal);
+  const written = await on.store.blobs.write(packed, undefined, signal);
+  const blob: LayerBlob = {
+    diffId: layer.diffId,
+    descriptor: { mediaType: layerMediaType("oci", compression), ...written },
+    repository: undefined,
+  };
+  on.store.snapshots.addLayerBlob(blob);
+  on.store.facts.set("compressed-layer", factKey, { value: new Uint8Array(), blobs: [written.digest] });
+  return blob;
+}
+
+function blobContent(blob: LayerBlob, on: { readonly store: Store; readonly tools: LayerTools }): LayerContent {
+  const here = isHere(blob, on);
+  const repository = here ? undefined : blob.repository;
+  return {
+    diffId: blob.diffId,
+    repository,
+    descriptor: blob.descriptor,
+    open: (signal) => {
+      if (here) return on.store.blobs.open(blob.descriptor.digest);
+      if (repository === undefined) {
+        throw new BuildError("store/corrupt", `Cannot read layer ${blob.descriptor.digest}: its blob is gone`, {
+          hint: "run `kiln fsck --repair`",
+        });
+      }
+      return deferred(() => on.tools.fetch(repository, blob.descriptor, signal), signal);
+    },
+  };
+}
+
+function isHere(blob: LayerBlob, on: { readonly store: Store }): boolean {
+  return on.store.blobs.has(blob.descriptor.digest);
+}
+
+/** `undefined` as the wanted compression takes any known one. */
+function fits(blob: LayerBlob, compression: Compression | undefined): boolean {
+  const own = compressionOfMediaType(blob.descriptor.mediaType);
+  return compression === undefined ? own !== undefined : own === compression;
+}
+
+async function measure(
+  layer: ResultLayer,
+  on: { readonly store: Store; readonly tools: LayerTools },
+  signal: AbortSignal,
+): Promise<number> {
+  let size = 0;
+  for await (const chunk of await layerTar(layer, on, signal)) size += (chunk as Buffer).byteLength;
+  return size;
+}
+
+/** Fails at the end of the stream when the bytes were not those of the digest. */
+function checked(bytes: Readable, expected: Digest, signal: AbortSignal): Readable {
+  const digesting = new DigestStream();
+  const out = new PassThrough({
+    flush(done) {
+      const { digest } = digesting.result();
+      const wrong = new BuildError(
+        "digest/mismatch",
+        `Cannot make layer ${expected} again: its files now give ${digest}`,
+        {
+          hint: "run `kiln fsck` to see what changed in the store",
+        },
+      );
+      done(digest === expected ? undefined : wrong);
+    },
+  });
+  // The consumer sees an error on `out`, which pipeline destroys with it.
+  pipeline(bytes, digesting, out, { signal }).catch(() => {});
+  return out;
+}
+
+/** A stream whose source is only known after waiting. */
+function deferred(open: () => Promise<Readable>, signal: AbortSignal): Readable {
+  const out = new PassThrough();
+  const fill = async (): Promise<void> => pipeline(await open(), out, { signal });
+  fill().catch((error: unknown) => out.destroy(error instanceof Error ? error : new Error(String(error))));
+  return out;
+}

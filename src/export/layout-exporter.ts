@@ -1,0 +1,200 @@
+import { createWriteStream } from "node:fs";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type Digest, hexOf } from "../core/digest.ts";
+import { BuildError } from "../core/errors.ts";
+import { escapeAsGo } from "../core/image-config.ts";
+import { isRecord, parseJson } from "../core/json.ts";
+import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
+import { familiarReference, parseReference } from "../core/reference.ts";
+import type { Store } from "../store/store.ts";
+import { type ArchiveEntry, writeArchive } from "../tar/archive.ts";
+import { type Assembled, assemble } from "./assemble.ts";
+import type { Exporter, OpenDestination, ReadableBlob } from "./exporter.ts";
+import type { LayerTools } from "./layers.ts";
+import type { ImageOptions } from "./output-spec.ts";
+import { reportSubtask } from "./report.ts";
+
+const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
+
+export type LayoutDestination =
+  | { readonly form: "tar"; readonly open: OpenDestination }
+  /** Made when missing; images that are there already stay. */
+  | { readonly form: "directory"; readonly path: string };
+
+/**
+ * An OCI image layout, as a tar or a directory. `docker` adds the `manifest.json` that `docker load` reads.
+ * OCI image-spec, image-layout.md; the tar is laid out as containerd's.
+ */
+export function layoutExporter(
+  kind: "oci" | "docker",
+  to: LayoutDestination,
+  options: ImageOptions,
+  on: { readonly store: Store; readonly tools: LayerTools },
+): Exporter {
+  return {
+    description: kind === "oci" ? "exporting to oci image format" : "exporting to docker image format",
+    async export(result, progress, signal) {
+      if (kind === "docker" && (result.images.length > 1 || result.multiPlatform)) {
+        throw new BuildError(
+          "export/unsupported",
+          "docker exporter does not currently support exporting manifest lists",
+          {
+            hint: "build one platform, or use type=oci",
+          },
+        );
+      }
+      const names = options.names.length > 0 ? options.names : result.names;
+      const assembled = await assemble(result, options, on, signal);
+      const blobs = blobsOf(assembled);
+      for (const { config, manifest } of assembled.images) {
+        reportSubtask(progress, `exporting manifest ${manifest.descriptor.digest}`);
+        reportSubtask(progress, `exporting config ${config.descriptor.digest}`);
+      }
+      const entries = rootEntries(assembled, names);
+      if (to.form === "directory") await writeDirectory(to.path, blobs, entries, signal);
+      else {
+        const docker = kind === "docker" ? dockerManifest(assembled, names) : undefined;
+        reportSubtask(progress, "sending tarball");
+        const archive = writeArchive(archiveEntries(blobs, entries, docker, signal), {}, signal);
+        await pipeline(archive, await to.open(), { signal });
+      }
+      const [first] = assembled.images;
+      return {
+        manifest: assembled.root,
+        ...(first === undefined ? {} : { configDigest: first.config.descriptor.digest }),
+        names,
+      };
+    },
+  };
+}
+
+/** Every blob once, in order of digest. */
+function blobsOf(assembled: Assembled): ReadableBlob[] {
+  const blobs = new Map<Digest, ReadableBlob>();
+  const documents = [
+    ...(assembled.index === undefined ? [] : [assembled.index]),
+    ...assembled.images.flatMap(({ config, manifest }) => [config, manifest]),
+  ];
+  for (const { bytes, descriptor } of documents) {
+    blobs.set(descriptor.digest, { descriptor, open: () => Readable.from([bytes]) });
+  }
+  for (const { layers } of assembled.images) for (const layer of layers) blobs.set(layer.descriptor.digest, layer);
+  return [...blobs.values()].toSorted((a, b) => (a.descriptor.digest < b.descriptor.digest ? -1 : 1));
+}
+
+/** What index.json lists: the root, once per name. */
+function rootEntries(assembled: Assembled, names: readonly string[]): Descriptor[] {
+  const created = assembled.images[0]?.image.config.created;
+  const common = {
+    ...assembled.root.annotations,
+    ...(created === undefined ? {} : { "org.opencontainers.image.created": created.replace(/\.\d+Z$/, "Z") }),
+  };
+  const entry = (more: Readonly<Record<string, string>>): Descriptor => {
+    const annotations = Object.entries({ ...common, ...more }).toSorted(([a], [b]) => (a < b ? -1 : 1));
+    const { mediaType, digest, size } = assembled.root;
+    return {
+      mediaType,
+      digest,
+      size,
+      ...(annotations.length === 0 ? {} : { annotations: Object.fromEntries(annotations) }),
+    };
+  };
+  if (names.length === 0) return [entry({})];
+  return names.map((name) => {
+    const reference = parseReference(name);
+    return entry({
+      "io.containerd.image.name": name,
+      "org.opencontainers.image.ref.name": reference.tag ?? name,
+    });
+  });
+}
+
+function indexJson(entries: readonly Descriptor[]): string {
+  return escapeAsGo(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: entries }));
+}
+
+/** Docker's own list of the archive's images. */
+function dockerManifest(assembled: Assembled, names: readonly string[]): string {
+  const path = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
+  return JSON.stringify(
+    assembled.images.map((image) => ({
+      Config: path(image.config.descriptor.digest),
+      RepoTags: names.length === 0 ? null : names.map((name) => familiarReference(parseReference(name))),
+      Layers: image.layers.map((layer) => path(layer.descriptor.digest)),
+    })),
+  );
+}
+
+function archiveEntries(
+  blobs: readonly ReadableBlob[],
+  entries: readonly Descriptor[],
+  docker: string | undefined,
+  signal: AbortSignal,
+): ArchiveEntry[] {
+  const small = (path: string, text: string): ArchiveEntry => {
+    const content = Buffer.from(text);
+    return { kind: "file", path, size: content.byteLength, content };
+  };
+  return [
+    { kind: "directory", path: "blobs" },
+    { kind: "directory", path: "blobs/sha256" },
+    ...blobs.map((blob): ArchiveEntry => ({
+      kind: "file",
+      path: `blobs/sha256/${hexOf(blob.descriptor.digest)}`,
+      size: blob.descriptor.size,
+      // A generator opens the blob when its turn has come, not when the list is made.
+      content: readBlob(blob, signal),
+    })),
+    small("index.json", indexJson(entries)),
+    ...(docker === undefined ? [] : [small("manifest.json", docker)]),
+    small("oci-layout", LAYOUT_FILE),
+  ];
+}
+
+async function* readBlob(blob: ReadableBlob, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  yield* blob.open(signal) as AsyncIterable<Uint8Array>;
+}
+
+/** index.json comes last and is renamed into place: a reader sees all of the image or none of it. */
+async function writeDirectory(
+  directory: string,
+  blobs: readonly ReadableBlob[],
+  entries: readonly Descriptor[],
+  signal: AbortSignal,
+): Promise<void> {
+  const folder = join(directory, "blobs", "sha256");
+  await mkdir(folder, { recursive: true });
+  for (const blob of blobs) {
+    const path = join(folder, hexOf(blob.descriptor.digest));
+    const there = await stat(path).catch(() => undefined);
+    if (there?.size === blob.descriptor.size) continue;
+    const partial = `${path}.partial`;
+    try {
+      await pipeline(blob.open(signal), createWriteStream(partial), { signal });
+      await rename(partial, path);
+    } finally {
+      await rm(partial, { force: true });
+    }
+  }
+  await writeFile(join(directory, "oci-layout"), LAYOUT_FILE);
+  const kept = await otherImages(directory, entries);
+  const partial = join(directory, "index.json.partial");
+  await writeFile(partial, indexJson([...kept, ...entries]));
+  await rename(partial, join(directory, "index.json"));
+}
+
+/** What a directory lists already, less what the new entries replace: the same name, or the same image. */
+async function otherImages(directory: string, entries: readonly Descriptor[]): Promise<Descriptor[]> {
+  const text = await readFile(join(directory, "index.json"), "utf8").catch(() => "");
+  const index = parseJson(text);
+  if (!isRecord(index) || !Array.isArray(index["manifests"])) return [];
+  const nameOf = (descriptor: Descriptor): string | undefined => descriptor.annotations?.["io.containerd.image.name"];
+  const names = new Set(entries.map(nameOf));
+  const digests = new Set(entries.map((entry) => entry.digest));
+  return (index["manifests"] as Descriptor[]).filter(
+    (old) => !(nameOf(old) === undefined ? digests.has(old.digest) : names.has(nameOf(old))),
+  );
+}
