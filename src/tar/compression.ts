@@ -1,0 +1,184 @@
+import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { Readable as ReadableStream } from "node:stream";
+import type { Compression } from "../core/oci.ts";
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+
+/** What a stream is compressed with, by its first bytes. `none` may be a tar or anything else. */
+export type CompressionKind = "none" | "gzip" | "zstd" | "bzip2" | "xz";
+
+/** How many bytes `detectCompression` wants to see; fewer are fine when there are no more. */
+export const DETECT_BYTES = 6;
+
+const MAGIC: readonly (readonly [CompressionKind, readonly number[]])[] = [
+  ["gzip", [0x1f, 0x8b]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
+  ["bzip2", [0x42, 0x5a, 0x68]],
+  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+];
+
+export function detectCompression(firstBytes: Uint8Array): CompressionKind {
+  // A skippable frame, which some zstd writers put first: 0x184D2A50 to 0x184D2A5F, little endian. RFC 8878, 3.1.2.
+  if (
+    ((firstBytes[0] ?? 0) & 0xf0) === 0x50 &&
+    firstBytes[1] === 0x2a &&
+    firstBytes[2] === 0x4d &&
+    firstBytes[3] === 0x18
+  ) {
+    return "zstd";
+  }
+  return MAGIC.find(([, magic]) => magic.every((byte, at) => firstBytes[at] === byte))?.[0] ?? "none";
+}
+
+/** The compression's name in a layer's media type. @throws {BuildError} `archive/unsupported` for those that layers may not have. */
+export function layerCompression(kind: CompressionKind): Compression {
+  if (kind === "none") return "uncompressed";
+  if (kind === "gzip" || kind === "zstd") return kind;
+  throw new BuildError("archive/unsupported", `Cannot use ${kind} for a layer: only gzip and zstd are allowed`);
+}
+
+/** Reads the start of a stream to see how it is compressed; `stream` is the whole stream again, first bytes included. */
+export async function sniffCompression(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<{ readonly kind: CompressionKind; readonly stream: AsyncGenerator<Uint8Array, void> }> {
+  const iterator = source[Symbol.asyncIterator]();
+  const head: Uint8Array[] = [];
+  let length = 0;
+  while (length < DETECT_BYTES) {
+    signal.throwIfAborted();
+    const next = await iterator.next();
+    if (next.done === true) break;
+    head.push(next.value);
+    length += next.value.byteLength;
+  }
+  async function* whole(): AsyncGenerator<Uint8Array, void> {
+    try {
+      yield* head;
+      for (;;) {
+        const next = await iterator.next();
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      await iterator.return?.();
+    }
+  }
+  return { kind: detectCompression(Buffer.concat(head)), stream: whole() };
+}
+
+/**
+ * The bytes uncompressed. gzip and zstd may have several members or frames; damage is an error, and so is a stream that stops early.
+ * @throws {BuildError} (from the stream) `archive/malformed`, or `archive/unsupported` when bzip2 or xz is needed and not installed.
+ */
+export async function* decompress(
+  source: AsyncIterable<Uint8Array>,
+  kind: CompressionKind,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
+  switch (kind) {
+    case "none":
+      yield* source;
+      return;
+    case "gzip":
+    case "zstd":
+      yield* throughZlib(source, kind, signal);
+      return;
+    case "bzip2":
+    case "xz":
+      yield* throughProgram(source, kind, signal);
+  }
+}
+
+const CHUNK = 256 << 10;
+
+async function* throughZlib(
+  source: AsyncIterable<Uint8Array>,
+  kind: "gzip" | "zstd",
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
+  const zlib = process.getBuiltinModule("node:zlib");
+  const output =
+    kind === "gzip" ? zlib.createGunzip({ chunkSize: CHUNK }) : zlib.createZstdDecompress({ chunkSize: CHUNK });
+  const input = ReadableStream.from(source, { objectMode: false, highWaterMark: CHUNK });
+  const abort = (): void => void output.destroy(abortError(signal));
+  let sourceError: { readonly error: unknown } | undefined;
+  input.on("error", (error) => {
+    sourceError = { error };
+    output.destroy(error);
+  });
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    signal.throwIfAborted();
+    input.pipe(output);
+    yield* output as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (sourceError !== undefined) throw sourceError.error;
+    throw new BuildError("archive/malformed", `Cannot decompress (${kind}): ${messageOf(error)}`, { cause: error });
+  } finally {
+    signal.removeEventListener("abort", abort);
+    input.destroy();
+    output.destroy();
+  }
+}
+
+/** Through `bzip2 -dc` or `xz -dc`, which have no counterpart in Node. They get no arguments and no files of ours, only bytes. */
+async function* throughProgram(
+  source: AsyncIterable<Uint8Array>,
+  program: "bzip2" | "xz",
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
+  signal.throwIfAborted();
+  const child = spawn(program, ["-dc"], { stdio: ["pipe", "pipe", "pipe"], signal });
+  const complaint = gather(child.stderr);
+  const exited = new Promise<number | undefined>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code ?? undefined));
+  });
+  exited.catch(() => undefined);
+  const input = ReadableStream.from(source, { objectMode: false });
+  // The program closing its input early (damage, trailing bytes) shows in its exit status.
+  child.stdin.on("error", () => input.destroy());
+  let sourceError: { readonly error: unknown } | undefined;
+  input.on("error", (error) => {
+    sourceError = { error };
+    child.kill();
+  });
+  input.pipe(child.stdin);
+  try {
+    yield* child.stdout as AsyncIterable<Uint8Array>;
+    const status = await exited;
+    if (sourceError !== undefined) throw sourceError.error;
+    if (status !== 0) {
+      throw new BuildError(
+        "archive/malformed",
+        `Cannot decompress (${program}): ${(await complaint).trim() || "it failed"}`,
+      );
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    if (errnoOf(error) !== "ENOENT") throw error;
+    throw new BuildError(
+      "archive/unsupported",
+      `Cannot decompress (${program}): the program "${program}" is not installed`,
+      {
+        hint: `install ${program === "xz" ? "xz-utils" : program}, or use gzip or zstd`,
+        cause: error,
+      },
+    );
+  } finally {
+    input.destroy();
+    child.kill();
+  }
+}
+
+async function gather(stream: Readable): Promise<string> {
+  let text = "";
+  for await (const chunk of stream) text = `${text}${String(chunk)}`.slice(-2000);
+  return text;
+}
+
+function abortError(signal: AbortSignal): Error {
+  return signal.reason instanceof Error ? signal.reason : new Error("Cancelled");
+}

@@ -1,0 +1,322 @@
+import { decodeName } from "../native/names.ts";
+import { BLOCK, type EntryType, NO_XATTRS, paddingOf, type TarEntry } from "./entry.ts";
+import { entryTypeOf, isZeroBlock, malformed, parseHeader, type RawHeader } from "./header-read.ts";
+import { parsePax, parsePaxNumber, parsePaxTime, type PaxRecords } from "./pax.ts";
+import {
+  known,
+  type OldSparse,
+  oldSparseExtension,
+  oldSparseHeader,
+  sparseByPax,
+  type SparseLayout,
+} from "./sparse.ts";
+
+/** What a tar says, piece by piece: an entry, its content in order, then `end`. Chunks are views of the input. */
+export type TarEvent =
+  | { readonly kind: "entry"; readonly entry: TarEntry }
+  | { readonly kind: "data"; readonly bytes: Buffer }
+  /** Zeros of a sparse file. */
+  | { readonly kind: "hole"; readonly sizeBytes: number }
+  | { readonly kind: "end" };
+
+/** Extended headers hold names and attributes; attributes are at most 64 KiB each by the kernel's own limit. */
+const MAX_EXTENDED_BYTES = 8 << 20;
+const XATTR = "SCHILY.xattr.";
+const OLD_XATTR = "LIBARCHIVE.xattr.";
+
+type State =
+  | { readonly kind: "header" }
+  | { readonly kind: "extended"; readonly header: RawHeader; readonly parts: Buffer[]; left: number }
+  | { readonly kind: "sparse-header"; readonly header: RawHeader; sparse: OldSparse }
+  | {
+      readonly kind: "sparse-map";
+      readonly realSize: number;
+      text: string;
+      left: number;
+      readonly entry: Omit<TarEntry, "size">;
+    }
+  | {
+      readonly kind: "content";
+      readonly runs: readonly { readonly skip: number; readonly length: number }[];
+      readonly tailHole: number;
+      run: number;
+      left: number;
+      readonly trailing: number;
+    }
+  | { readonly kind: "skip"; left: number }
+  | { readonly kind: "done" };
+
+/**
+ * Reads a tar of any dialect (v7, ustar, PAX, GNU with long names, base-256 numbers and sparse files) as chunks arrive.
+ * Memory: one block and one extended header. Damage is an `archive/malformed` error, never a guess.
+ */
+export class TarReader {
+  #state: State = { kind: "header" };
+  #rest: Buffer = Buffer.alloc(0);
+  #globals = new Map<string, Buffer>();
+  #records = new Map<string, Buffer>();
+  #repeated: [string, Buffer][] = [];
+  #longPath: string | undefined;
+  #longLink: string | undefined;
+
+  /** All that can be said of the bytes up to here. Take every event before the next call. */
+  *push(chunk: Buffer): Generator<TarEvent, void> {
+    let input = chunk;
+    if (this.#rest.length > 0) {
+      input = Buffer.concat([this.#rest, chunk]);
+      this.#rest = Buffer.alloc(0);
+    }
+    let at = 0;
+    for (;;) {
+      const state = this.#state;
+      if (state.kind === "done") return;
+      if (state.kind === "header" || state.kind === "sparse-header" || state.kind === "sparse-map") {
+        if (input.length - at < BLOCK) {
+          this.#rest = Buffer.from(input.subarray(at));
+          return;
+        }
+        const block = input.subarray(at, at + BLOCK);
+        at += BLOCK;
+        if (state.kind === "header") yield* this.#header(block);
+        else if (state.kind === "sparse-header") yield* this.#sparseHeader(state, block);
+        else yield* this.#sparseMap(state, block);
+        continue;
+      }
+      if (at >= input.length) return;
+      const taken = Math.min(input.length - at, state.left);
+      const bytes = input.subarray(at, at + taken);
+      at += taken;
+      if (state.kind === "content") yield* this.#content(state, bytes);
+      else if (state.kind === "extended") this.#extended(state, bytes);
+      else {
+        state.left -= taken;
+        if (state.left === 0) this.#state = { kind: "header" };
+      }
+    }
+  }
+
+  /** @throws {BuildError} `archive/malformed` when the input stopped in the middle of something. */
+  finish(): void {
+    // An archive without the closing zero blocks is read by every tar there is.
+    const isBetween = this.#state.kind === "header" && this.#rest.length === 0;
+    if (this.#state.kind !== "done" && !isBetween) throw malformed("it ends in the middle of a member");
+  }
+
+  *#header(block: Buffer): Generator<TarEvent, void> {
+    if (isZeroBlock(block)) {
+      this.#state = { kind: "done" };
+      return;
+    }
+    const header = parseHeader(block);
+    if (header.size < 0) throw malformed("a member has a negative size");
+    if ("xgLK".includes(header.typeFlag)) {
+      if (header.size > MAX_EXTENDED_BYTES) throw malformed("an extended header is too long");
+      this.#state = { kind: "extended", header, parts: [], left: header.size + paddingOf(header.size) };
+      if (header.size === 0) this.#state = { kind: "header" };
+      return;
+    }
+    if (header.typeFlag === "S") {
+      const sparse = oldSparseHeader(block);
+      this.#state = { kind: "sparse-header", header, sparse };
+      if (!sparse.hasMore) yield* this.#oldSparse(header, sparse);
+      return;
+    }
+    yield* this.#member(header, undefined);
+  }
+
+  #extended(state: State & { kind: "extended" }, bytes: Buffer): void {
+    // Copied, because the chunk it is a view of may be used again by whoever gave it.
+    state.parts.push(Buffer.from(bytes));
+    state.left -= bytes.length;
+    if (state.left > 0) return;
+    this.#state = { kind: "header" };
+    const data = Buffer.concat(state.parts).subarray(0, state.header.size);
+    const upToNul = (): string => decodeName(data.subarray(0, data.includes(0) ? data.indexOf(0) : data.length));
+    if (state.header.typeFlag === "L") this.#longPath = upToNul();
+    else if (state.header.typeFlag === "K") this.#longLink = upToNul();
+    else if (state.header.typeFlag === "g") {
+      for (const [key, value] of parsePax(data)) this.#globals.set(key, value);
+    } else {
+      this.#repeated = parsePax(data);
+      for (const [key, value] of this.#repeated) this.#records.set(key, value);
+    }
+  }
+
+  *#sparseHeader(state: State & { kind: "sparse-header" }, block: Buffer): Generator<TarEvent, void> {
+    state.sparse = oldSparseExtension(block, state.sparse);
+    if (!state.sparse.hasMore) yield* this.#oldSparse(state.header, state.sparse);
+  }
+
+  *#oldSparse(header: RawHeader, sparse: OldSparse): Generator<TarEvent, void> {
+    yield* this.#member(header, known(sparse.realSize, sparse.numbers));
+  }
+
+  /** Applies what extended headers said and starts the member's content. */
+  *#member(header: RawHeader, oldSparse: SparseLayout | undefined): Generator<TarEvent, void> {
+    const records: PaxRecords =
+      this.#globals.size === 0 ? this.#records : new Map([...this.#globals, ...this.#records]);
+    const sparse = oldSparse ?? (records.size === 0 ? undefined : sparseByPax(records, this.#repeated));
+    const longPath = this.#longPath;
+    const longLink = this.#longLink;
+    this.#records = new Map();
+    this.#repeated = [];
+    this.#longPath = undefined;
+    this.#longLink = undefined;
+
+    const sizeRecord = records.get("size");
+    const storedSize = sizeRecord === undefined || oldSparse !== undefined ? header.size : parsePaxNumber(sizeRecord);
+    if (storedSize < 0) throw malformed("a member has a negative size");
+    const path = nameRecord(records, "GNU.sparse.name") ?? nameRecord(records, "path") ?? longPath ?? header.path;
+    const type = header.typeFlag === "S" ? "file" : entryTypeOf(header.typeFlag);
+    if (type === undefined) {
+      // Other kinds (a volume's label, a directory dump) say nothing about the tree: as every reader, step over them.
+      this.#skip(storedSize);
+      return;
+    }
+    const entry = describe(header, records, type, path, longLink);
+    if (entry.type !== "file") {
+      yield { kind: "entry", entry: { ...entry, size: 0 } };
+      yield { kind: "end" };
+      // Whatever a size field says here: links, directories and devices have no content (so do Go's and GNU's readers).
+      this.#skip(0);
+      return;
+    }
+    if (sparse === undefined) {
+      yield { kind: "entry", entry: { ...entry, size: storedSize } };
+      yield* this.#begin(storedSize === 0 ? [] : [{ skip: 0, length: storedSize }], 0, paddingOf(storedSize));
+      return;
+    }
+    if (sparse.kind === "map-in-data") {
+      this.#state = {
+        kind: "sparse-map",
+        realSize: sparse.realSize,
+        text: "",
+        left: storedSize + paddingOf(storedSize),
+        entry,
+      };
+      return;
+    }
+    yield* this.#sparseContent(entry, sparse, storedSize);
+  }
+
+  /** GNU 1.0: decimal numbers, one a line: how many runs, then offset and length of each, padded to a block. */
+  *#sparseMap(state: State & { kind: "sparse-map" }, block: Buffer): Generator<TarEvent, void> {
+    state.text += block.toString("latin1");
+    state.left -= BLOCK;
+    const lines = state.text.split("\n");
+    const count = /^[0-9]{1,7}$/.test(lines[0] ?? "") ? Number(lines[0]) : Number.NaN;
+    if (lines.length > 1 && Number.isNaN(count)) throw malformed("a sparse file has a broken map");
+    if (Number.isNaN(count) || lines.length - 1 < 1 + 2 * count) {
+      if (state.left < BLOCK || state.text.length > MAX_EXTENDED_BYTES)
+        throw malformed("a sparse file has a broken map");
+      return;
+    }
+    const layout = known(state.realSize, lines.slice(1, 1 + 2 * count).map(Number));
+    if (layout.kind === "known") yield* this.#sparseContent(state.entry, layout, state.left);
+  }
+
+  *#sparseContent(
+    entry: Omit<TarEntry, "size">,
+    layout: SparseLayout & { kind: "known" },
+    storedSize: number,
+  ): Generator<TarEvent, void> {
+    let end = 0;
+    let stored = 0;
+    const runs = layout.runs.map(({ offset, length }) => {
+      const skip = offset - end;
+      end = offset + length;
+      stored += length;
+      return { skip, length };
+    });
+    if (storedSize + paddingOf(storedSize) < stored) throw malformed("a sparse file's map goes beyond its content");
+    yield { kind: "entry", entry: { ...entry, size: layout.realSize } };
+    yield* this.#begin(runs, layout.realSize - end, storedSize + paddingOf(storedSize) - stored);
+  }
+
+  *#begin(
+    runs: readonly { readonly skip: number; readonly length: number }[],
+    tailHole: number,
+    trailing: number,
+  ): Generator<TarEvent, void> {
+    const first = runs[0];
+    if (first === undefined) {
+      if (tailHole > 0) yield { kind: "hole", sizeBytes: tailHole };
+      yield { kind: "end" };
+      this.#skip(trailing);
+      return;
+    }
+    if (first.skip > 0) yield { kind: "hole", sizeBytes: first.skip };
+    this.#state = { kind: "content", runs, tailHole, run: 0, left: first.length, trailing };
+  }
+
+  *#content(state: State & { kind: "content" }, bytes: Buffer): Generator<TarEvent, void> {
+    yield { kind: "data", bytes };
+    state.left -= bytes.length;
+    if (state.left > 0) return;
+    state.run += 1;
+    const next = state.runs[state.run];
+    if (next !== undefined) {
+      if (next.skip > 0) yield { kind: "hole", sizeBytes: next.skip };
+      state.left = next.length;
+      return;
+    }
+    if (state.tailHole > 0) yield { kind: "hole", sizeBytes: state.tailHole };
+    yield { kind: "end" };
+    this.#skip(state.trailing);
+  }
+
+  #skip(sizeBytes: number): void {
+    this.#state = sizeBytes === 0 ? { kind: "header" } : { kind: "skip", left: sizeBytes };
+  }
+}
+
+function describe(
+  header: RawHeader,
+  records: PaxRecords,
+  type: EntryType,
+  path: string,
+  longLink: string | undefined,
+): Omit<TarEntry, "size"> {
+  const uid = records.get("uid");
+  const gid = records.get("gid");
+  const mtime = records.get("mtime");
+  // Before ustar a directory was a file whose name ends in a slash.
+  const isDirectory = type === "directory" || (type === "file" && path.endsWith("/"));
+  return {
+    path: path.replace(/\/+$/, ""),
+    type: isDirectory ? "directory" : type,
+    mode: header.mode & 0o7777,
+    uid: checkedId(uid === undefined ? header.uid : parsePaxNumber(uid)),
+    gid: checkedId(gid === undefined ? header.gid : parsePaxNumber(gid)),
+    mtimeNs: mtime === undefined ? BigInt(header.mtimeSeconds) * 1_000_000_000n : parsePaxTime(mtime),
+    linkName:
+      type === "link" || type === "symlink" ? (nameRecord(records, "linkpath") ?? longLink ?? header.linkName) : "",
+    deviceMajor: header.deviceMajor,
+    deviceMinor: header.deviceMinor,
+    xattrs: records.size === 0 ? NO_XATTRS : attributes(records),
+  };
+}
+
+function nameRecord(records: PaxRecords, key: string): string | undefined {
+  const value = records.get(key);
+  // An empty value takes an earlier record back, POSIX pax.
+  return value === undefined || value.length === 0 ? undefined : decodeName(value);
+}
+
+function attributes(records: PaxRecords): ReadonlyMap<string, Buffer> {
+  const found = new Map<string, Buffer>();
+  for (const [key, value] of records) {
+    if (key.startsWith(XATTR)) found.set(key.slice(XATTR.length), value);
+    else if (key.startsWith(OLD_XATTR)) {
+      const name = decodeURIComponent(key.slice(OLD_XATTR.length));
+      if (!found.has(name)) found.set(name, Buffer.from(value.toString("latin1"), "base64"));
+    }
+  }
+  return found;
+}
+
+/** -1 would tell the kernel to leave the owner alone. */
+function checkedId(id: number): number {
+  if (id < 0 || id >= 0xffffffff) throw malformed("a member's owner is out of range");
+  return id;
+}
