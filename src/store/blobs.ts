@@ -130,7 +130,7 @@ class FileBlobs implements Blobs {
     if (this.sizeOf(expected.digest) === expected.size) return expected;
     // Another process may be downloading the same blob into the same partial file: then its result is ours.
     const leasePath = join(this.#leases, `download-${hexOf(expected.digest).slice(0, 40)}`);
-    const { lock } = await fileLock(this.#calls, leasePath, "exclusive", signal);
+    const { lock } = await fileLock(this.#calls, leasePath, () => "exclusive", signal);
     using _lease = lock;
     if (this.sizeOf(expected.digest) === expected.size) return expected;
     const partial = `${this.pathOf(expected.digest)}.partial`;

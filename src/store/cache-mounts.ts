@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { digestOf, hexOf } from "../core/digest.ts";
-import { type FileLock, fileLock, type LockCalls, tryFileLock } from "./file-lock.ts";
+import { type FileLock, fileLock, type LockCalls, type LockMode, tryFileLock } from "./file-lock.ts";
 import type { CacheMountEntry, CacheMounts, ClaimedCacheMount } from "./store.ts";
 
 /*
@@ -53,7 +53,7 @@ export function claimPath(leases: string, name: string): string {
 interface Claimed {
   readonly name: string;
   readonly lock: FileLock;
-  readonly mode: "shared" | "exclusive";
+  readonly mode: LockMode;
 }
 
 /** `private`: the first directory that nobody has, made when all are taken. */
@@ -68,18 +68,18 @@ function claimFree(base: string, at: { readonly leases: string; readonly calls: 
 /** A directory that is not ready yet is claimed exclusively whatever was asked for: somebody has to seed it, alone. */
 async function claimFirst(
   name: string,
-  wanted: "shared" | "exclusive",
+  wanted: LockMode,
   at: { readonly directory: string; readonly leases: string; readonly calls: LockCalls },
   signal: AbortSignal,
 ): Promise<Claimed> {
   const isReady = (): boolean => existsSync(join(at.directory, name, "ready"));
   for (;;) {
-    const mode = isReady() ? wanted : "exclusive";
+    const mode = (): LockMode => (isReady() ? wanted : "exclusive");
     const { lock } = await fileLock(at.calls, claimPath(at.leases, name), mode, signal);
-    // It may have become ready while we waited, or have been collected: then another mode is right.
-    const right = isReady() ? wanted : "exclusive";
-    if (mode === right) return { name, lock, mode: wanted };
-    if (mode === "exclusive") {
+    const right = mode();
+    if (lock.mode === right) return { name, lock, mode: wanted };
+    // It became ready between the question and the lock, or was collected.
+    if (right === "shared") {
       lock.share();
       return { name, lock, mode: wanted };
     }
@@ -102,9 +102,9 @@ class Claim implements ClaimedCacheMount {
   readonly isNew: boolean;
   readonly #path: string;
   readonly #lock: FileLock;
-  readonly #mode: "shared" | "exclusive";
+  readonly #mode: LockMode;
 
-  constructor(path: string, isNew: boolean, lock: FileLock, mode: "shared" | "exclusive") {
+  constructor(path: string, isNew: boolean, lock: FileLock, mode: LockMode) {
     this.#path = path;
     this.directory = join(path, "data");
     this.isNew = isNew;

@@ -14,6 +14,7 @@ export type LockCalls = Pick<Native, "tryLock" | "lockSync" | "unlock" | "mknoda
 /** A lock on a file that is made for it and removed by its last holder. */
 export interface FileLock extends Disposable {
   readonly path: string;
+  readonly mode: LockMode;
   /** From exclusive to shared without a moment in between; wakes those who wait for a shared one. */
   share(): void;
 }
@@ -39,22 +40,22 @@ export function tryFileLock(calls: LockCalls, path: string, mode: LockMode): Fil
   }
 }
 
-/** Takes the lock, waiting for whoever holds it. */
+/** Takes the lock, waiting for whoever holds it. `wanted` is asked before each attempt: what is right may change meanwhile. */
 export async function fileLock(
   calls: LockCalls,
   path: string,
-  mode: LockMode,
+  wanted: () => LockMode,
   signal: AbortSignal,
 ): Promise<{ readonly lock: FileLock; readonly waited: boolean }> {
   for (let waited = false; ; waited = true) {
     signal.throwIfAborted();
-    const lock = tryFileLock(calls, path, mode);
+    const lock = tryFileLock(calls, path, wanted());
     if (lock !== undefined) return { lock, waited };
     const reader = openReader(path);
     if (reader === undefined) continue;
     // The holder may have gone before the reader was open, which would then never see an end. Trying once more settles
     // it: either we get the lock, or there is a holder whose end the reader will see.
-    const second = tryFileLock(calls, path, mode);
+    const second = tryFileLock(calls, path, wanted());
     if (second !== undefined) {
       closeSync(reader);
       return { lock: second, waited: true };
@@ -67,17 +68,17 @@ class HeldLock implements FileLock {
   readonly path: string;
   readonly #calls: LockCalls;
   #fd: number | undefined;
-  #mode: LockMode;
+  mode: LockMode;
 
   constructor(calls: LockCalls, path: string, fd: number, mode: LockMode) {
     this.#calls = calls;
     this.path = path;
     this.#fd = fd;
-    this.#mode = mode;
+    this.mode = mode;
   }
 
   share(): void {
-    if (this.#fd === undefined || this.#mode === "shared") return;
+    if (this.#fd === undefined || this.mode === "shared") return;
     // Changing the lock in place would wake nobody, and the kernel gives it up for a moment. So a second file, locked
     // before anybody can see it, takes the first one's name.
     const next = `${this.path}.next-${process.pid}-${this.#fd}`;
@@ -87,7 +88,7 @@ class HeldLock implements FileLock {
     renameSync(next, this.path);
     closeSync(this.#fd);
     this.#fd = fd;
-    this.#mode = "shared";
+    this.mode = "shared";
   }
 
   [Symbol.dispose](): void {
@@ -96,7 +97,7 @@ class HeldLock implements FileLock {
     this.#fd = undefined;
     // The last holder removes the file, before others can lock it. Where that fails a file without holders stays behind,
     // which the next holder removes.
-    if (this.#mode === "exclusive" || this.#calls.tryLock(fd, "exclusive")) {
+    if (this.mode === "exclusive" || this.#calls.tryLock(fd, "exclusive")) {
       if (isFileAt(fd, this.path)) rmSync(this.path, { force: true });
     }
     closeSync(fd);

@@ -12,7 +12,7 @@ export function openLeases(directory: string, calls: LockCalls): Leases {
   const pathOf = (key: string): string => join(directory, hexOf(digestOf(key)).slice(0, 40));
   return {
     async acquire(key, signal) {
-      const { lock, waited } = await fileLock(calls, pathOf(key), "exclusive", signal);
+      const { lock, waited } = await fileLock(calls, pathOf(key), () => "exclusive", signal);
       return new HeldLease(key, waited, lock);
     },
     tryAcquire(key) {
