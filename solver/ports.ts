@@ -160,8 +160,11 @@ export interface ImageSource {
   ): Promise<ResolvedImage>;
   /** The image's stack; layers may still be absent. */
   stack(image: { readonly ref: string; readonly manifest: Digest }, signal: AbortSignal): Promise<Stack>;
-  /** Downloads, verifies and unpacks what is absent, all layers at once; concurrent calls share the work. */
-  materialize(stack: Stack, signal: AbortSignal): Promise<void>;
+  /**
+   * Downloads, verifies and unpacks what is absent, all layers at once; concurrent calls share the work.
+   * @param step under which line of the display transfers are shown; without one they are not.
+   */
+  materialize(stack: Stack, signal: AbortSignal, step?: string): Promise<void>;
 }
 
 export interface ResolvedImage {

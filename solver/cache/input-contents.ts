@@ -22,7 +22,7 @@ export class LayerContents {
     const known = this.#known(id);
     if (known !== undefined) return known;
     if (this.#store.snapshots.get(id)?.state !== "present") return undefined;
-    return await this.#digests.contentDigest(id, signal);
+    return this.#digests.contentDigest(id, signal);
   }
 
   /** Of a stack: its layers' contents in order, so that equal contents in other layers count as different. */

@@ -3,16 +3,17 @@ import type { Digest } from "../../src/core/digest.ts";
 import { BuildError } from "../../src/core/errors.ts";
 import { mapLimit } from "../../src/core/limits.ts";
 import type { KeyPart } from "../../src/store/model.ts";
-import type { GitOp, HttpOp } from "../graph/op.ts";
+import type { GitOp, HttpOp, LocalOp } from "../graph/op.ts";
 import { type Graph, metaOf } from "../graph/graph.ts";
 import { inputsFirst } from "../graph/order.ts";
 import type { Vertex, VertexMeta } from "../graph/vertex.ts";
 import type { FoundSource, RemoteSource } from "../ports.ts";
+import type { Selection } from "../sources/local/select.ts";
 import { definitionKey, OwnParts, shownValue } from "./key.ts";
 import { type InputUse, usesOf } from "./uses.ts";
 
-/** A vertex with its key: all that is known of it before anything runs. `S` is what selecting files gives. */
-export interface KeyedVertex<S> {
+/** A vertex with its key: all that is known of it before anything runs. */
+export interface KeyedVertex {
   readonly vertex: Vertex;
   readonly meta: VertexMeta;
   readonly definitionKey: Digest;
@@ -20,18 +21,18 @@ export interface KeyedVertex<S> {
   readonly parts: readonly KeyPart[];
   readonly uses: readonly InputUse[];
   /** What is used of local directories, by the name of the part. */
-  readonly selected: ReadonlyMap<string, S>;
+  readonly selected: ReadonlyMap<string, Selection>;
   /** Only for `http` and `git`. */
   readonly found: FoundSource | undefined;
   /** What makes two steps "the same one" for explaining a miss. */
   readonly site: string;
 }
 
-export interface KeyingDeps<S extends { readonly digest: Digest }> {
+export interface KeyingDeps {
   readonly http: RemoteSource<HttpOp>;
   readonly git: RemoteSource<GitOp>;
   /** Reads what a use takes from the local directory that is its input. */
-  readonly selectLocal: (use: InputUse, input: Vertex, user: Vertex, signal: AbortSignal) => Promise<S>;
+  readonly selectLocal: (use: InputUse, input: LocalOp, signal: AbortSignal) => Promise<Selection>;
 }
 
 /** Contexts are mostly read once each, and remote sources mostly wait. */
@@ -41,20 +42,20 @@ const CONCURRENT_READS = 8;
  * The definition keys of everything the targets need, inputs first. Local directories are looked at and remote sources
  * asked what they hold; nothing else is touched.
  */
-export async function keyGraph<S extends { readonly digest: Digest }>(
+export async function keyGraph(
   graph: Graph,
-  on: KeyingDeps<S>,
+  on: KeyingDeps,
   signal: AbortSignal,
-): Promise<ReadonlyMap<Digest, KeyedVertex<S>>> {
+): Promise<ReadonlyMap<Digest, KeyedVertex>> {
   const order = inputsFirst(graph.targets);
   const outside = await readOutside(order, graph, on, signal);
   const ownParts = new OwnParts();
-  const keyed = new Map<Digest, KeyedVertex<S>>();
+  const keyed = new Map<Digest, KeyedVertex>();
   for (const vertex of order) {
     const meta = metaOf(graph, vertex);
     const known = outside.get(vertex.digest);
     const uses = usesOf(vertex.op, vertex.inputs.length);
-    const selected = known?.selected ?? new Map<string, S>();
+    const selected = known?.selected ?? new Map<string, Selection>();
     const parts = [...ownParts.of(vertex.op, meta.argNames), ...(known?.found?.parts ?? [])];
     for (const use of uses) {
       const input = vertex.inputs[use.input];
@@ -97,31 +98,31 @@ function inputValue(use: InputUse, inputKey: Digest): string {
   }
 }
 
-interface Outside<S> {
-  readonly selected: Map<string, S>;
+interface Outside {
+  readonly selected: Map<string, Selection>;
   found: FoundSource | undefined;
 }
 
-async function readOutside<S extends { readonly digest: Digest }>(
+async function readOutside(
   order: readonly Vertex[],
   graph: Graph,
-  on: KeyingDeps<S>,
+  on: KeyingDeps,
   signal: AbortSignal,
-): Promise<ReadonlyMap<Digest, Outside<S>>> {
-  const outside = new Map<Digest, Outside<S>>();
+): Promise<ReadonlyMap<Digest, Outside>> {
+  const outside = new Map<Digest, Outside>();
   const reads: ((readSignal: AbortSignal) => Promise<void>)[] = [];
   for (const vertex of order) {
     const { op } = vertex;
-    const entry: Outside<S> = { selected: new Map(), found: undefined };
+    const entry: Outside = { selected: new Map(), found: undefined };
     const before = reads.length;
     if (op.kind === "http") reads.push(async (s) => void (entry.found = await on.http.find(op, s)));
     if (op.kind === "git") reads.push(async (s) => void (entry.found = await on.git.find(op, s)));
     if (vertex.inputs.some((input) => input.op.kind === "local")) {
       for (const use of usesOf(op, vertex.inputs.length)) {
-        const input = vertex.inputs[use.input];
-        if (input?.op.kind !== "local") continue;
+        const input = vertex.inputs[use.input]?.op;
+        if (input?.kind !== "local") continue;
         if (use.kind !== "copy" && use.kind !== "path") throw new Error("A local directory is used as a whole layer");
-        reads.push(async (s) => void entry.selected.set(use.part, await on.selectLocal(use, input, vertex, s)));
+        reads.push(async (s) => void entry.selected.set(use.part, await on.selectLocal(use, input, s)));
       }
     }
     if (reads.length === before) continue;

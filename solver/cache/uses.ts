@@ -32,7 +32,7 @@ export function usesOf(op: Op, inputs: number): readonly InputUse[] {
       const uses: InputUse[] = op.base === "scratch" ? [] : [{ kind: "parent", part: "parent", input: 0 }];
       for (const [index, action] of op.actions.entries()) {
         if (action.kind !== "copy") continue;
-        uses.push({ kind: "copy", part: index === 0 ? "files" : `files ${index + 1}`, input: action.input, action });
+        uses.push({ kind: "copy", part: copyPart(index), input: action.input, action });
       }
       return uses;
     }
@@ -43,4 +43,9 @@ export function usesOf(op: Op, inputs: number): readonly InputUse[] {
       // Sources have no inputs.
       return [];
   }
+}
+
+/** The part that stands for what action `index` of a file op copies. */
+export function copyPart(index: number): string {
+  return index === 0 ? "files" : `files ${index + 1}`;
 }

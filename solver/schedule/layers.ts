@@ -20,13 +20,16 @@ export async function derivedLayers(
 ): Promise<Stack> {
   switch (vertex.op.kind) {
     case "image":
-      return await images.stack(vertex.op, signal);
+      return images.stack(vertex.op, signal);
     case "merge":
       return inputs.flat();
     case "diff": {
       const [lower = [], upper = []] = inputs;
       if (lower.every((id, index) => upper[index] === id)) return upper.slice(lower.length);
-      throw new BuildError("solver/not-found", "Cannot take the difference of two trees that do not share their layers");
+      throw new BuildError(
+        "solver/not-found",
+        "Cannot take the difference of two trees that do not share their layers",
+      );
     }
     default:
       throw new Error(`The layers of a ${vertex.op.kind} vertex do not follow from its inputs`);

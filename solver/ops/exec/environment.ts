@@ -1,0 +1,20 @@
+import type { ExecOp } from "../../graph/op.ts";
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/**
+ * The environment of a command: PATH where the stage sets none, the stage's variables in their order, the agent's
+ * socket, the proxy settings, the secrets. The first two are in the step's key, the others never.
+ */
+export function execEnvironment(op: ExecOp, proxyEnv: readonly string[], secretEnv: readonly string[]): string[] {
+  const has = (name: string): boolean => op.env.some((variable) => variable.startsWith(`${name}=`));
+  const env = [...op.env];
+  if (!has("PATH")) env.unshift(`PATH=${DEFAULT_PATH}`);
+  const agent = op.mounts.find((mount) => mount.type === "ssh");
+  // Also where no agent was forwarded, as in BuildKit: what asks for it then says that it cannot connect.
+  if (agent !== undefined && !has("SSH_AUTH_SOCK")) env.push(`SSH_AUTH_SOCK=${agent.target}`);
+  // A variable of the stage wins over the proxy setting of the same name.
+  env.push(...proxyEnv.filter((variable) => !has(variable.slice(0, variable.indexOf("=")))));
+  env.push(...secretEnv);
+  return env;
+}

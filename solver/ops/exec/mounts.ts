@@ -1,0 +1,223 @@
+import { chmod, chown } from "node:fs/promises";
+import { BuildError, unreachable } from "../../../src/core/errors.ts";
+import type { CacheMounts } from "../../../src/store/store.ts";
+import type { CopyAction, ExecMount, ExecOp, FileOp } from "../../graph/op.ts";
+import type { RunMount, SecretSource, Snapshotter, SshSource } from "../../ports.ts";
+import type { FileWork, InputTree } from "../../schedule/file-work.ts";
+
+export interface MountDeps {
+  readonly snapshotter: Snapshotter;
+  readonly cacheMounts: CacheMounts;
+  readonly files: FileWork;
+  readonly secrets: SecretSource;
+  readonly ssh: SshSource;
+}
+
+/** An input as a mount can show it; the layers of a stack are present. */
+export type MountInput = {
+  readonly tree: InputTree;
+  /** Names the input's files in the names of seeded caches. */
+  readonly key: string;
+};
+
+export interface OpenMounts extends AsyncDisposable {
+  readonly mounts: readonly RunMount[];
+  /** `NAME=value`. */
+  readonly secretEnv: readonly string[];
+}
+
+/** Largest secret, as in BuildKit. */
+const MAX_SECRET_BYTES = 500 * 1024;
+type Of<T extends ExecMount["type"]> = Extract<ExecMount, { readonly type: T }>;
+
+/**
+ * Opens everything a command mounts besides its root. Disposing gives back the claims on caches and throws away what
+ * was written into read-write binds.
+ */
+export async function openMounts(
+  op: ExecOp,
+  inputs: readonly (MountInput | undefined)[],
+  on: MountDeps,
+  signal: AbortSignal,
+): Promise<OpenMounts> {
+  const open = new AsyncDisposableStack();
+  try {
+    const caches = await openCaches(op, inputs, on, open, signal);
+    const mounts: RunMount[] = [];
+    const secretEnv: string[] = [];
+    for (const mount of op.mounts) {
+      switch (mount.type) {
+        case "bind":
+          mounts.push(await openBind(mount, inputs[mount.input], on, open, signal));
+          break;
+        case "cache": {
+          const hostPath = caches.get(cacheName(mount, inputs));
+          if (hostPath === undefined) throw new Error("A cache mount was not opened");
+          mounts.push({ kind: "bind", hostPath, target: mount.target, mode: mount.mode });
+          break;
+        }
+        case "tmpfs":
+          mounts.push({ kind: "tmpfs", target: mount.target, sizeBytes: mount.sizeBytes });
+          break;
+        case "secret": {
+          const data = await readSecret(mount, on.secrets, signal);
+          // A missing optional secret is no file, but an empty variable.
+          if (mount.env !== undefined) secretEnv.push(`${mount.env}=${new TextDecoder().decode(data)}`);
+          if (mount.target !== undefined && data !== undefined) {
+            const { target, permissions, uid, gid } = mount;
+            mounts.push({ kind: "secret", target, data, permissions, uid, gid });
+          }
+          break;
+        }
+        case "ssh": {
+          const hostPath = await findAgent(mount, on.ssh, signal);
+          const { target, permissions, uid, gid } = mount;
+          if (hostPath !== undefined) mounts.push({ kind: "socket", hostPath, target, permissions, uid, gid });
+          break;
+        }
+        default:
+          unreachable(mount);
+      }
+    }
+    const opened = open.move();
+    return { mounts, secretEnv, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  } finally {
+    await open.disposeAsync();
+  }
+}
+
+async function openBind(
+  mount: Of<"bind">,
+  input: MountInput | undefined,
+  on: MountDeps,
+  open: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<RunMount> {
+  if (input === undefined) throw new Error("A bind mount has no input");
+  const { target, mode } = mount;
+  if (input.tree.kind === "local") {
+    // A copy of exactly the files that count: the mount must not show what the ignore file hides.
+    const copy = open.use(await on.snapshotter.prepare([], signal));
+    await on.files.run(
+      copyOf(mount.source, COPIED, "client"),
+      { directories: copy.directories, inputs: [input.tree] },
+      signal,
+    );
+    return { kind: "tree", tree: copy.mount, source: COPIED, target, mode };
+  }
+  const tree =
+    mode === "rw"
+      ? open.use(await on.snapshotter.prepare(input.tree.stack, signal))
+      : open.use(await on.snapshotter.view(input.tree.stack, signal));
+  return { kind: "tree", tree: tree.mount, source: mount.source, target, mode };
+}
+
+/**
+ * Claims every cache once, in order of name: a command that has one locked and waits for another would else stop a
+ * command that has them the other way round, for ever.
+ */
+async function openCaches(
+  op: ExecOp,
+  inputs: readonly (MountInput | undefined)[],
+  on: MountDeps,
+  open: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, string>> {
+  const wanted = new Map<string, Of<"cache">>();
+  for (const mount of op.mounts) {
+    if (mount.type !== "cache") continue;
+    const name = cacheName(mount, inputs);
+    const other = wanted.get(name);
+    // One id twice in one command: the stricter sharing holds for both.
+    if (other === undefined || strictness(mount) > strictness(other)) wanted.set(name, mount);
+  }
+  const directories = new Map<string, string>();
+  for (const [name, mount] of [...wanted].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    const claim = open.use(await on.cacheMounts.claim(name, mount.sharing, signal));
+    directories.set(name, claim.directory);
+    if (!claim.isNew) continue;
+    const seed = mount.seed === undefined ? undefined : inputs[mount.seed.input];
+    if (mount.seed === undefined || seed === undefined) {
+      await chown(claim.directory, mount.uid, mount.gid);
+      await chmod(claim.directory, mount.permissions);
+    } else {
+      await on.files.run(
+        copyOf(mount.seed.source, "/", seed.tree.kind === "local" ? "client" : "stage"),
+        { directories: [claim.directory], inputs: [seed.tree] },
+        signal,
+      );
+    }
+    claim.seeded();
+  }
+  return directories;
+}
+
+function strictness(mount: Of<"cache">): number {
+  return ["shared", "private", "locked"].indexOf(mount.sharing);
+}
+
+/** What a cache starts from is part of its name: another seed is another cache. */
+function cacheName(mount: Of<"cache">, inputs: readonly (MountInput | undefined)[]): string {
+  const { seed } = mount;
+  return seed === undefined ? mount.id : `${mount.id} from ${inputs[seed.input]?.key ?? ""} ${seed.source}`;
+}
+
+async function readSecret(
+  mount: Of<"secret">,
+  secrets: SecretSource,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  const data = await secrets.get(mount.id, signal);
+  if (data === undefined && mount.required) {
+    throw new BuildError(
+      "secret/not-found",
+      `Cannot mount secret ${JSON.stringify(mount.id)}: secret ${mount.id}: not found`,
+      {
+        hint: `give it with --secret id=${mount.id},src=FILE or --secret id=${mount.id},env=NAME`,
+      },
+    );
+  }
+  if (data !== undefined && data.byteLength > MAX_SECRET_BYTES) {
+    throw new BuildError(
+      "secret/unreadable",
+      `Cannot mount secret ${JSON.stringify(mount.id)}: it has ${data.byteLength} bytes, and 500 KiB are the most`,
+    );
+  }
+  return data;
+}
+
+async function findAgent(mount: Of<"ssh">, ssh: SshSource, signal: AbortSignal): Promise<string | undefined> {
+  const socket = await ssh.socket(mount.id, signal);
+  if (socket === undefined && mount.required) {
+    throw new BuildError(
+      "secret/not-found",
+      `Cannot mount an ssh agent: no SSH key ${JSON.stringify(mount.id)} forwarded from the client`,
+      {
+        hint: mount.id === "default" ? "give it with --ssh default" : `give it with --ssh ${mount.id}=SOCKET_OR_KEY`,
+      },
+    );
+  }
+  return socket;
+}
+
+/** Where a bind mount's copied files are in their temporary tree. Never the root, because a single file may be mounted. */
+const COPIED = "/mounted";
+
+function copyOf(source: string, destination: string, from: "client" | "stage"): FileOp {
+  const action: CopyAction = {
+    kind: "copy",
+    input: 0,
+    source: source.replace(/^\/+/, "") || ".",
+    wildcard: false,
+    destination,
+    owner: undefined,
+    mode: undefined,
+    excludes: [],
+    parents: false,
+    unpack: "never",
+    keepOwner: from === "stage",
+    link: false,
+    timestamp: undefined,
+  };
+  return { kind: "file", base: "scratch", actions: [action] };
+}

@@ -1,0 +1,110 @@
+import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
+import type { Store } from "../../src/store/store.ts";
+import { LayerContents } from "../cache/input-contents.ts";
+import { contentKey, sameWork } from "../cache/key.ts";
+import type { InputUse } from "../cache/uses.ts";
+import type { ContentDigests, Stack } from "../ports.ts";
+
+/** What a step knows of its inputs once they are settled. */
+export interface SettledInputs {
+  readonly uses: readonly InputUse[];
+  /** By index of the vertex's inputs; `undefined` for local directories. */
+  readonly stacks: readonly (Stack | undefined)[];
+  /** The `content` part of a use of some of an input's files, selecting them when nobody has. */
+  contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart>;
+}
+
+/** Early cutoff: looks for earlier results that are as good as running a step, or as good as what it made. */
+export class EarlierResults {
+  readonly contents: LayerContents;
+  readonly #store: Pick<Store, "records" | "snapshots">;
+
+  constructor(store: Pick<Store, "records" | "snapshots">, digests: ContentDigests) {
+    this.#store = store;
+    this.contents = new LayerContents(store, digests);
+  }
+
+  /**
+   * The record of an earlier run of the same work on inputs with the same contents. Inputs are only read when there is
+   * a record to compare with.
+   */
+  async equalRun(
+    parts: readonly KeyPart[],
+    inputs: SettledInputs,
+    earlier: readonly CacheRecord[],
+    signal: AbortSignal,
+  ): Promise<CacheRecord | undefined> {
+    for (const record of earlier) {
+      if (!sameWork(record.parts, parts) || !(await this.#sameInputs(record, inputs, signal))) continue;
+      // Asked for by id so that the store holds it: what `earlier` lists may be collected at any time.
+      const held = this.#store.records.get(record.id);
+      if (held !== undefined) return held;
+    }
+    const known = contentKey([...parts, ...this.knownContentParts(inputs)]);
+    return known === undefined ? undefined : this.#store.records.findByContentKey(known);
+  }
+
+  /** The `content` parts that cost nothing: of whole stacks whose layers have all been read before. */
+  knownContentParts(inputs: SettledInputs): KeyPart[] {
+    return inputs.uses.flatMap((use): KeyPart[] => {
+      const stack = inputs.stacks[use.input];
+      if (stack === undefined || !isWhole(use)) return [];
+      const value = this.contents.ofKnownStack(stack);
+      return value === undefined ? [] : [{ name: use.part, value, basis: "content" }];
+    });
+  }
+
+  /**
+   * An earlier layer of the same stage and instruction with the same contents as the one just made, which is then
+   * better: layers above and images that have it stay shared.
+   * @param stack the step's parent. A layer of it is no candidate: no layer may be twice in a stack.
+   */
+  async equalLayer(
+    made: SnapshotId,
+    stack: Stack,
+    earlier: readonly CacheRecord[],
+    signal: AbortSignal,
+  ): Promise<SnapshotId | undefined> {
+    const tops = new Set(earlier.map((record) => record.layers.at(-1)));
+    let content: string | undefined;
+    for (const top of tops) {
+      if (top === undefined || top.startsWith("layer-") || stack.includes(top)) continue;
+      if (this.#store.snapshots.get(top)?.state !== "present") continue;
+      content ??= await this.contents.of(made, signal);
+      if (content !== undefined && content === (await this.contents.of(top, signal))) return top;
+    }
+    return undefined;
+  }
+
+  async #sameInputs(record: CacheRecord, inputs: SettledInputs, signal: AbortSignal): Promise<boolean> {
+    for (const use of inputs.uses) {
+      const stack = inputs.stacks[use.input];
+      // Local files are in the parts that have been compared.
+      if (stack === undefined) continue;
+      if (use.kind === "parent") {
+        if (!(await this.contents.equal(record.layers.slice(0, -1), stack, signal))) return false;
+        continue;
+      }
+      const note = record.parts.find((part) => part.name === `stack of ${use.part}`);
+      if (note !== undefined && note.value === stackNote(use, stack).value) continue;
+      const recorded = record.parts.find((part) => part.name === use.part && part.basis === "content");
+      if (recorded === undefined) return false;
+      const value = isWhole(use)
+        ? await this.contents.ofStack(stack, signal)
+        : (await inputs.contentPart(use, signal)).value;
+      if (value !== recorded.value) return false;
+    }
+    return true;
+  }
+}
+
+/** Uses of a whole tree are named by its layers: hashing all files of an image for a mount would cost too much. */
+export function isWhole(use: InputUse): boolean {
+  return use.kind === "parent" || use.kind === "whole" || (use.kind === "path" && /^[/.]*$/.test(use.source));
+}
+
+/** Says from which layers a use took its files, so that equal layers need not be read to be known as equal. */
+export function stackNote(use: InputUse, stack: Stack): KeyPart {
+  const where = use.kind === "copy" ? use.action.source : use.kind === "path" ? use.source : "";
+  return { name: `stack of ${use.part}`, value: `${stack.join(" ")} ${where}`, basis: "note" };
+}

@@ -1,0 +1,110 @@
+import type { Native } from "../../src/native/native.ts";
+import { copyPart, type InputUse } from "../cache/uses.ts";
+import type { FileOp, LocalOp } from "../graph/op.ts";
+import { runFileOp } from "../ops/file/run-file-op.ts";
+import { stackView } from "../ops/file/stack-view.ts";
+import { MergedTree } from "../ops/tree/merged-tree.ts";
+import type { SourceView } from "../ops/tree/source-view.ts";
+import type { Snapshotter, Stack } from "../ports.ts";
+import type { LocalSource } from "../sources/local/local-source.ts";
+import { select, type Selection } from "../sources/local/select.ts";
+import { copySelector, pathSelector } from "../sources/local/selector.ts";
+
+/** Files to select or copy from: a local directory, or a stack whose layers are present. */
+export type InputTree =
+  | { readonly kind: "local"; readonly op: LocalOp }
+  | { readonly kind: "stack"; readonly stack: Stack };
+
+export interface FileWorkDeps {
+  readonly native: Native;
+  readonly snapshotter: Snapshotter;
+  /** By `LocalOp.name`. */
+  readonly locals: ReadonlyMap<string, LocalSource>;
+}
+
+/** Largest passwd or group file that is read, as in BuildKit. */
+const MAX_TEXT_BYTES = 10 * 1024 * 1024;
+
+/** The file operations of one step, over the trees that it opens for them. Disposing closes those trees. */
+export class FileWork implements AsyncDisposable {
+  readonly #on: FileWorkDeps;
+  readonly #open = new AsyncDisposableStack();
+  readonly #stacks = new Map<string, Promise<SourceView>>();
+
+  constructor(on: FileWorkDeps) {
+    this.#on = on;
+  }
+
+  /** What a use takes of an input. */
+  async select(use: InputUse, input: InputTree, signal: AbortSignal): Promise<Selection> {
+    const view = await this.#view(input, signal);
+    switch (use.kind) {
+      case "copy":
+        return select(view, copySelector(use.action), signal);
+      case "path":
+        return select(view, pathSelector(use.source), signal);
+      default:
+        throw new Error("Whole trees are not selected from");
+    }
+  }
+
+  /**
+   * Does an op's actions on a tree whose host directories, topmost first, are `directories`; the topmost is written.
+   * `inputs` by index of the vertex's inputs; `selected` by the name of the part, for what has been found already.
+   */
+  async run(
+    op: FileOp,
+    at: {
+      readonly directories: readonly string[];
+      readonly inputs: readonly (InputTree | undefined)[];
+      readonly selected?: ReadonlyMap<string, Selection>;
+    },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { native, snapshotter } = this.#on;
+    await runFileOp(
+      op,
+      {
+        directories: at.directories,
+        marks: snapshotter.marks,
+        source: (index) => {
+          const input = at.inputs[index];
+          if (input === undefined) throw new Error(`File operation without its input ${index}`);
+          return this.#view(input, signal);
+        },
+        selected: (action) => at.selected?.get(copyPart(action))?.matches,
+      },
+      { native },
+      signal,
+    );
+  }
+
+  /** A small regular file of a tree, symlinks resolved inside it; `undefined` when there is none. */
+  readText(directories: readonly string[], path: string): string | undefined {
+    const { native, snapshotter } = this.#on;
+    using tree = new MergedTree({ native, directories, marks: snapshotter.marks });
+    return tree.readFile(path, MAX_TEXT_BYTES)?.toString();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#open.disposeAsync();
+  }
+
+  async #view(input: InputTree, signal: AbortSignal): Promise<SourceView> {
+    if (input.kind === "local") {
+      const source = this.#on.locals.get(input.op.name);
+      if (source === undefined) throw new Error(`No local directory is called ${JSON.stringify(input.op.name)}`);
+      return source.view(input.op.excludes);
+    }
+    const key = input.stack.join(" ");
+    let view = this.#stacks.get(key);
+    if (view === undefined) this.#stacks.set(key, (view = this.#openStack(input.stack, signal)));
+    return view;
+  }
+
+  async #openStack(stack: Stack, signal: AbortSignal): Promise<SourceView> {
+    const { native, snapshotter } = this.#on;
+    const { directories } = this.#open.use(await snapshotter.view(stack, signal));
+    return this.#open.use(stackView({ native, directories, marks: snapshotter.marks, name: "/" }));
+  }
+}

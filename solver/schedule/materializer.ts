@@ -1,0 +1,86 @@
+import type { Digest } from "../../src/core/digest.ts";
+import type { ProgressSink } from "../../src/core/progress.ts";
+import type { Store } from "../../src/store/store.ts";
+import type { Clock, ImageSource, Stack } from "../ports.ts";
+
+export interface MaterializerDeps {
+  readonly store: Pick<Store, "snapshots">;
+  readonly images: ImageSource;
+  readonly progress: ProgressSink;
+  readonly clock: Clock;
+}
+
+interface KnownImage {
+  readonly id: Digest;
+  readonly name: string;
+  readonly stack: Stack;
+  state: "resting" | "fetching" | "done";
+}
+
+/** Has layers fetched when a step needs their files, and shows that on the line of the image they belong to. */
+export class Materializer {
+  readonly #on: MaterializerDeps;
+  readonly #images: KnownImage[] = [];
+  /** Known to be there, so that the steps of a chain ask once for each layer. */
+  readonly #present = new Set<string>();
+
+  constructor(on: MaterializerDeps) {
+    this.#on = on;
+  }
+
+  /** An image of the graph. Its line says CACHED at once when there is nothing to fetch. */
+  knows(image: { readonly id: Digest; readonly name: string; readonly stack: Stack }): void {
+    const isHere = this.#absent(image.stack).length === 0;
+    if (isHere)
+      this.#on.progress({ kind: "step-cached", id: image.id, name: image.name, atMs: this.#on.clock.nowMs() });
+    this.#images.push({ ...image, state: isHere ? "done" : "resting" });
+  }
+
+  async materialize(stack: Stack, signal: AbortSignal): Promise<void> {
+    const absent = this.#absent(stack);
+    if (absent.length === 0) return;
+    const { progress, clock } = this.#on;
+    const image = this.#images.find(
+      (known) => known.state === "resting" && absent.some((id) => known.stack.includes(id)),
+    );
+    if (image !== undefined) {
+      image.state = "fetching";
+      progress({ kind: "step-started", id: image.id, name: image.name, atMs: clock.nowMs() });
+    }
+    try {
+      await this.#on.images.materialize(stack, signal, image?.id);
+    } catch (error) {
+      if (image !== undefined && signal.aborted)
+        progress({ kind: "step-cancelled", id: image.id, atMs: clock.nowMs() });
+      else if (image !== undefined) {
+        const message = error instanceof Error ? error.message : String(error);
+        progress({ kind: "step-failed", id: image.id, atMs: clock.nowMs(), message });
+      }
+      throw error;
+    }
+    for (const id of absent) this.#present.add(id);
+    if (image !== undefined) {
+      image.state = "done";
+      progress({ kind: "step-done", id: image.id, atMs: clock.nowMs() });
+    }
+  }
+
+  /** Images whose files nobody needed end as cached too: nothing was fetched. */
+  close(): void {
+    for (const { id, name, state } of this.#images) {
+      if (state === "resting") this.#on.progress({ kind: "step-cached", id, name, atMs: this.#on.clock.nowMs() });
+    }
+  }
+
+  #absent(stack: Stack): Stack {
+    const asked = stack.filter((id) => !this.#present.has(id));
+    if (asked.length === 0) return [];
+    const absent: Stack[number][] = [];
+    const rows = new Map(this.#on.store.snapshots.getMany(asked).map((row) => [row.id, row.state]));
+    for (const id of asked) {
+      if (rows.get(id) === "present") this.#present.add(id);
+      else absent.push(id);
+    }
+    return absent;
+  }
+}

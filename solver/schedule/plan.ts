@@ -1,0 +1,84 @@
+import type { Digest } from "../../src/core/digest.ts";
+import type { CacheRecord } from "../../src/store/model.ts";
+import type { Records } from "../../src/store/store.ts";
+import type { KeyedVertex } from "../cache/keyed-graph.ts";
+import type { Vertex } from "../graph/vertex.ts";
+import { isRecorded } from "./layers.ts";
+import type { Work } from "./run-in-order.ts";
+
+/** What has to be settled for a vertex whose result is needed. `derived`: its layers follow from its inputs'. */
+export type Planned = Work & { readonly keyed: KeyedVertex } & (
+    | { readonly kind: "hit"; readonly record: CacheRecord }
+    | { readonly kind: "derived" }
+    | {
+        readonly kind: "miss";
+        /** Records of the same stage and instruction, newest first. */
+        readonly earlier: readonly CacheRecord[];
+        /** Longest time, by what earlier runs took, from here to a target: what is started first. */
+        priority: number;
+      }
+  );
+
+/** Earlier records looked at for explaining a miss and for equal results. */
+const EARLIER_RECORDS = 8;
+/** What a step is taken to last that was never recorded. */
+const UNKNOWN_MS: Readonly<Record<string, number>> = { exec: 5000, git: 2000, http: 1000, file: 50 };
+
+/**
+ * Descends from the targets by need: a hit stops the descent, a miss needs its inputs. One look-up for each depth that
+ * misses, none below a hit.
+ */
+export function planByNeed(
+  targets: readonly Vertex[],
+  keyed: ReadonlyMap<Digest, KeyedVertex>,
+  records: Pick<Records, "findByDefinitionKeys" | "latestBySite">,
+): ReadonlyMap<string, Planned> {
+  const planned = new Map<string, Planned>();
+  let frontier: readonly Vertex[] = targets;
+  while (frontier.length > 0) {
+    const wanted = new Map<Digest, KeyedVertex>();
+    for (const vertex of frontier) {
+      const key = keyed.get(vertex.digest);
+      // Files of a local directory are selected by whoever uses them: it has no result of its own.
+      if (key !== undefined && vertex.op.kind !== "local" && !planned.has(vertex.digest))
+        wanted.set(vertex.digest, key);
+    }
+    const keys = [...wanted.values()].filter(({ vertex, meta }) => isRecorded(vertex) && meta.cache === "use");
+    const found = keys.length === 0 ? undefined : records.findByDefinitionKeys(keys.map((key) => key.definitionKey));
+    const next: Vertex[] = [];
+    for (const [id, key] of wanted) {
+      const { vertex, meta } = key;
+      const needs = vertex.inputs.map((input) => input.digest);
+      const record = meta.cache === "use" ? found?.get(key.definitionKey) : undefined;
+      if (record !== undefined) {
+        planned.set(id, { id, needs: [], keyed: key, kind: "hit", record });
+        continue;
+      }
+      if (isRecorded(vertex)) {
+        const earlier = records.latestBySite(key.site, EARLIER_RECORDS);
+        planned.set(id, { id, needs, keyed: key, kind: "miss", earlier, priority: 0 });
+      } else {
+        planned.set(id, { id, needs, keyed: key, kind: "derived" });
+      }
+      next.push(...vertex.inputs);
+    }
+    frontier = next;
+  }
+  prioritize(planned, keyed);
+  return planned;
+}
+
+/** Users before inputs, so that each knows the longest way behind it. */
+function prioritize(planned: ReadonlyMap<string, Planned>, inputsFirst: ReadonlyMap<Digest, KeyedVertex>): void {
+  const behind = new Map<string, number>();
+  for (const id of [...inputsFirst.keys()].toReversed()) {
+    const work = planned.get(id);
+    if (work === undefined) continue;
+    let way = behind.get(id) ?? 0;
+    if (work.kind === "miss") {
+      way += work.earlier[0]?.wallMs ?? UNKNOWN_MS[work.keyed.vertex.op.kind] ?? 0;
+      work.priority = way;
+    }
+    for (const need of work.needs) behind.set(need, Math.max(behind.get(need) ?? 0, way));
+  }
+}

@@ -1,0 +1,250 @@
+import type { Digest } from "../../src/core/digest.ts";
+import { digestOf, hexOf } from "../../src/core/digest.ts";
+import { BuildError, messageOf } from "../../src/core/errors.ts";
+import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
+import { explainMiss, type MissReason, missText } from "../cache/explain.ts";
+import { contentKey } from "../cache/key.ts";
+import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
+import { keepListing, readListing } from "../cache/listings.ts";
+import type { InputUse } from "../cache/uses.ts";
+import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
+import type { Stack } from "../ports.ts";
+import type { Selection } from "../sources/local/select.ts";
+import { type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
+import { executeStep, type Executed } from "./execute.ts";
+import { FileWork, type InputTree } from "./file-work.ts";
+import { distinct } from "./layers.ts";
+import type { Materializer } from "./materializer.ts";
+import type { Planned } from "./plan.ts";
+import type { Slots } from "./slots.ts";
+
+/** What all steps of one solve share. */
+export interface StepDeps {
+  readonly on: SolverDeps;
+  readonly options: SolveOptions;
+  readonly earlierResults: EarlierResults;
+  readonly materializer: Materializer;
+  readonly slots: Slots;
+  readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
+}
+
+export interface SettledStep {
+  readonly layers: Stack;
+  readonly outcome: VertexOutcome;
+}
+
+/**
+ * Settles a step whose key is not recorded: takes an equal earlier result, or another process's, or runs it and records
+ * what came out.
+ * @param inputs layers of the vertex's inputs, `undefined` for local directories.
+ */
+export async function settleStep(
+  work: Extract<Planned, { readonly kind: "miss" }>,
+  inputs: readonly (Stack | undefined)[],
+  deps: StepDeps,
+  signal: AbortSignal,
+): Promise<SettledStep> {
+  const { definitionKey, meta, parts } = work.keyed;
+  const { store } = deps.on;
+  await using step = new Step(work.keyed, work.earlier, inputs, deps);
+  if (meta.cache === "skip") {
+    using _slot = await deps.slots.acquire(work.priority, signal);
+    return await step.run(signal);
+  }
+  const equal = await deps.earlierResults.equalRun(parts, step, work.earlier, signal);
+  if (equal !== undefined) {
+    const miss = step.explain(parts);
+    store.records.addAlias(equal.id, definitionKey);
+    return step.taken(equal, "cutoff", miss);
+  }
+  // Equal work runs once over all processes: the second one waits here, and then finds the first one's record.
+  using _lease = await store.leases.acquire(`step ${definitionKey}`, signal);
+  const made = store.records.findByDefinitionKey(definitionKey);
+  if (made !== undefined) return step.taken(made, "cached", undefined);
+  using _slot = await deps.slots.acquire(work.priority, signal);
+  return await step.run(signal);
+}
+
+class Step implements SettledInputs, AsyncDisposable {
+  readonly uses: readonly InputUse[];
+  readonly stacks: readonly (Stack | undefined)[];
+  readonly #keyed: KeyedVertex;
+  readonly #earlier: readonly CacheRecord[];
+  readonly #deps: StepDeps;
+  readonly #files: FileWork;
+  /** Of inputs made here, by part: filled when first asked for. */
+  readonly #selected: Map<string, Selection>;
+
+  constructor(
+    keyed: KeyedVertex,
+    earlier: readonly CacheRecord[],
+    stacks: readonly (Stack | undefined)[],
+    deps: StepDeps,
+  ) {
+    this.uses = keyed.uses;
+    this.stacks = stacks;
+    this.#keyed = keyed;
+    this.#earlier = earlier;
+    this.#deps = deps;
+    this.#files = new FileWork(deps.on);
+    this.#selected = new Map(keyed.selected);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#files[Symbol.asyncDispose]();
+  }
+
+  async contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart> {
+    const selected = await this.#select(use, signal);
+    return { name: use.part, value: selected.digest, basis: "content" };
+  }
+
+  /** The result of a record instead of a run. */
+  taken(record: CacheRecord, how: "cutoff" | "cached", miss: MissReason | undefined): SettledStep {
+    const { on } = this.#deps;
+    const { vertex, meta, definitionKey } = this.#keyed;
+    on.store.records.touch([record.id]);
+    on.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs: on.clock.nowMs() });
+    return { layers: record.layers, outcome: { how, definitionKey, miss } };
+  }
+
+  explain(parts: readonly KeyPart[]): MissReason {
+    const { meta, vertex, uses, definitionKey } = this.#keyed;
+    const { on, keyed } = this.#deps;
+    if (meta.cache === "skip") return { kind: "no-cache" };
+    return explainMiss(parts, this.#earlier, {
+      wasPruned: on.store.records.wasPruned(definitionKey),
+      stepOf: (name) => {
+        const use = uses.find((one) => one.part === name);
+        const input = use === undefined ? undefined : vertex.inputs[use.input];
+        return (input === undefined ? undefined : keyed.get(input.digest)?.meta.instruction) ?? name;
+      },
+      readListing: (digest) => readListing(on.store.blobs, digest),
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<SettledStep> {
+    const { on, options } = this.#deps;
+    const { vertex, meta, definitionKey } = this.#keyed;
+    const id = vertex.digest;
+    await this.#prepareInputs(signal);
+    const parts = this.#fullParts();
+    const miss = this.explain(parts);
+    this.#refuseUnexpected(miss);
+    on.progress({ kind: "step-miss", id, name: meta.name, reason: `${meta.instruction}: ${missText(miss)}` });
+    on.progress({ kind: "step-started", id, name: meta.name, atMs: on.clock.nowMs() });
+    try {
+      const executed = await executeStep(
+        this.#keyed,
+        { inputs: this.#trees(), parent: distinct(this.#parent()), files: this.#files, selected: this.#selected },
+        this.#deps,
+        signal,
+      );
+      const layers = [...this.#parent(), await this.#bestLayer(executed.snapshot, signal)];
+      this.#record(executed, layers, parts);
+      if (layers.at(-1) === executed.snapshot) options.onCommitted?.(executed.snapshot);
+      on.progress({ kind: "step-done", id, atMs: on.clock.nowMs() });
+      return { layers, outcome: { how: "ran", definitionKey, miss } };
+    } catch (error) {
+      if (signal.aborted) on.progress({ kind: "step-cancelled", id, atMs: on.clock.nowMs() });
+      else on.progress({ kind: "step-failed", id, atMs: on.clock.nowMs(), message: messageOf(error) });
+      throw withSpan(error, meta);
+    }
+  }
+
+  #parent(): Stack {
+    const use = this.uses.find((one) => one.kind === "parent");
+    return use === undefined ? [] : (this.stacks[use.input] ?? []);
+  }
+
+  /** Has the layers of all inputs here, and reads what is taken of them. */
+  async #prepareInputs(signal: AbortSignal): Promise<void> {
+    for (const stack of this.stacks) if (stack !== undefined) await this.#deps.materializer.materialize(stack, signal);
+    for (const use of this.uses) {
+      if (!isWhole(use)) await this.#select(use, signal);
+    }
+  }
+
+  async #select(use: InputUse, signal: AbortSignal): Promise<Selection> {
+    const known = this.#selected.get(use.part);
+    if (known !== undefined) return known;
+    const stack = this.stacks[use.input];
+    if (stack === undefined) throw new Error(`Input ${use.input} has no layers`);
+    await this.#deps.materializer.materialize(stack, signal);
+    const selected = await this.#files.select(use, { kind: "stack", stack: distinct(stack) }, signal);
+    this.#selected.set(use.part, selected);
+    return selected;
+  }
+
+  /** The key's parts with everything that a record keeps: contents of the inputs, and the listings of their files. */
+  #fullParts(): readonly KeyPart[] {
+    const { blobs } = this.#deps.on.store;
+    const parts = this.#keyed.parts.map((part) => {
+      const selected = part.basis === undefined ? this.#keyed.selected.get(part.name) : undefined;
+      return selected === undefined ? part : { ...part, listing: keepListing(blobs, selected.listing) };
+    });
+    for (const use of this.uses) {
+      const stack = this.stacks[use.input];
+      if (stack === undefined) continue;
+      if (use.kind !== "parent") parts.push(stackNote(use, stack));
+      const selected = this.#selected.get(use.part);
+      if (selected === undefined) continue;
+      const listing = keepListing(blobs, selected.listing);
+      parts.push({ name: use.part, value: selected.digest, basis: "content", listing });
+    }
+    return [...parts, ...this.#deps.earlierResults.knownContentParts(this)];
+  }
+
+  #trees(): (InputTree | undefined)[] {
+    return this.#keyed.vertex.inputs.map((input, index): InputTree | undefined => {
+      if (input.op.kind === "local") return { kind: "local", op: input.op };
+      const stack = this.stacks[index];
+      return stack === undefined ? undefined : { kind: "stack", stack: distinct(stack) };
+    });
+  }
+
+  /** The layer just made, or an older one of this step with the same contents. */
+  async #bestLayer(made: SnapshotId, signal: AbortSignal): Promise<SnapshotId> {
+    const { vertex, meta } = this.#keyed;
+    // A copy whose files changed gives other files; only commands tend to end where they ended before.
+    if (meta.cache === "skip" || vertex.op.kind !== "exec" || this.#earlier.length === 0) return made;
+    // The row comes before the record, so that what is learned of the layer has a place. Alone it is only garbage.
+    this.#deps.on.store.snapshots.insert([{ id: made, state: "present" }]);
+    return (await this.#deps.earlierResults.equalLayer(made, this.#parent(), this.#earlier, signal)) ?? made;
+  }
+
+  #record(executed: Executed, layers: Stack, parts: readonly KeyPart[]): void {
+    const { on } = this.#deps;
+    const { definitionKey, site, meta } = this.#keyed;
+    const { snapshot, wallMs, cpuMs, peakMemoryBytes, logFile } = executed;
+    on.store.records.insert(
+      {
+        id: hexOf(digestOf(`${definitionKey} ${snapshot}`)).slice(0, 32),
+        definitionKey,
+        contentKey: contentKey(parts),
+        site,
+        name: meta.name,
+        parts,
+        layers,
+        wallMs,
+        cpuMs,
+        peakMemoryBytes,
+        logFile,
+        producer: "local",
+      },
+      { snapshots: [{ id: snapshot, state: "present" }] },
+    );
+  }
+
+  /** @throws {BuildError} `build/unexpected-miss` where the user said that nothing has to run. */
+  #refuseUnexpected(miss: MissReason): void {
+    const { expectCached } = this.#deps.options;
+    const { meta } = this.#keyed;
+    if (expectCached === undefined) return;
+    if (expectCached !== "all" && (meta.stage === undefined || !expectCached.has(meta.stage))) return;
+    throw new BuildError("build/unexpected-miss", `Cannot take ${meta.instruction} from the cache: ${missText(miss)}`, {
+      span: meta.span,
+      hint: "the build was started with --expect-cached; without it this step would run",
+    });
+  }
+}

@@ -1,0 +1,125 @@
+import type { Digest } from "../src/core/digest.ts";
+import { keyGraph, type KeyedVertex } from "./cache/keyed-graph.ts";
+import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
+import type { Graph } from "./graph/graph.ts";
+import type { Stack } from "./ports.ts";
+import { EarlierResults } from "./schedule/earlier-results.ts";
+import { FileWork } from "./schedule/file-work.ts";
+import { attributeLayers, derivedLayers } from "./schedule/layers.ts";
+import { Materializer } from "./schedule/materializer.ts";
+import { type Planned, planByNeed } from "./schedule/plan.ts";
+import { runInOrder } from "./schedule/run-in-order.ts";
+import { Slots } from "./schedule/slots.ts";
+import { settleStep, type StepDeps } from "./schedule/step.ts";
+
+/**
+ * Makes the layers of a graph's targets. First the keys of everything, from definitions and local files alone; then a
+ * descent from the targets to what is recorded; then whatever misses, inputs before users, in parallel.
+ *
+ * Nothing is fetched, mounted, unpacked or hashed for a step that hits. Every step that runs is recorded, and its reason
+ * is told before it starts.
+ * @throws {BuildError} the first failure of a step; others are then stopped and their trees thrown away.
+ */
+export async function solve(
+  graph: Graph,
+  on: SolverDeps,
+  options: SolveOptions,
+  signal: AbortSignal,
+): Promise<SolveResult> {
+  await using contexts = new FileWork(on);
+  const keyed = await keyGraph(
+    graph,
+    {
+      http: on.http,
+      git: on.git,
+      selectLocal: (use, op, s) => contexts.select(use, { kind: "local", op }, s),
+    },
+    signal,
+  );
+  const planned = planByNeed(graph.targets, keyed, on.store.records);
+  const outcomes = new Map<Digest, VertexOutcome>();
+  const results = new Map<Digest, Stack>();
+  takeHits(graph, keyed, planned, on, { outcomes, results });
+
+  const materializer = new Materializer(on);
+  const deps: StepDeps = {
+    on,
+    options,
+    keyed,
+    materializer,
+    earlierResults: new EarlierResults(on.store, on.digests),
+    slots: new Slots(options.jobs),
+  };
+  const settle = async (work: Planned, s: AbortSignal): Promise<void> => {
+    const { vertex, meta } = work.keyed;
+    const inputs = vertex.inputs.map((input) => results.get(input.digest));
+    switch (work.kind) {
+      case "hit":
+        return;
+      case "derived": {
+        const stack = await derivedLayers(
+          vertex,
+          inputs.map((input) => input ?? []),
+          on.images,
+          s,
+        );
+        if (vertex.op.kind === "image") materializer.knows({ id: vertex.digest, name: meta.name, stack });
+        results.set(vertex.digest, stack);
+        return;
+      }
+      default: {
+        const settled = await settleStep(work, inputs, deps, s);
+        results.set(vertex.digest, settled.layers);
+        outcomes.set(vertex.digest, settled.outcome);
+      }
+    }
+  };
+  const misses = new Map([...planned].filter(([, work]) => work.kind !== "hit"));
+  if (misses.size > 0) {
+    await runInOrder(misses, settle, signal);
+    materializer.close();
+  }
+
+  const countOf = async (digest: Digest): Promise<number | undefined> => {
+    const known = results.get(digest);
+    if (known !== undefined) return known.length;
+    const key = keyed.get(digest);
+    if (key === undefined) return undefined;
+    if (key.vertex.op.kind === "image") return (await on.images.stack(key.vertex.op, signal)).length;
+    return on.store.records.findByDefinitionKey(key.definitionKey)?.layers.length;
+  };
+  const targets: SolveResult["targets"][number][] = [];
+  for (const target of graph.targets) {
+    const layers = results.get(target.digest);
+    if (layers === undefined) throw new Error("A target has no result");
+    targets.push({ layers: await attributeLayers(target, layers, (vertex) => countOf(vertex.digest)) });
+  }
+  return { targets, outcomes };
+}
+
+/** Notes everything that hits, or lies below a hit, and says so: it needs no work. */
+function takeHits(
+  graph: Graph,
+  keyed: ReadonlyMap<Digest, KeyedVertex>,
+  planned: ReadonlyMap<string, Planned>,
+  on: SolverDeps,
+  into: { readonly outcomes: Map<Digest, VertexOutcome>; readonly results: Map<Digest, Stack> },
+): void {
+  const used: string[] = [];
+  const atMs = on.clock.nowMs();
+  for (const { vertex, meta, definitionKey } of keyed.values()) {
+    into.outcomes.set(vertex.digest, { how: "cached", definitionKey, miss: undefined });
+    const work = planned.get(vertex.digest);
+    if (work?.kind === "hit") {
+      used.push(work.record.id);
+      into.results.set(vertex.digest, work.record.layers);
+    }
+    // Merges and differences are no lines of the display, and a context has been read, not found in the cache.
+    const { kind } = vertex.op;
+    const isShown = graph.meta.has(vertex.digest) && kind !== "local" && kind !== "merge" && kind !== "diff";
+    if (isShown && (work === undefined || work.kind === "hit")) {
+      on.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs });
+    }
+  }
+  on.store.records.touch(used);
+}
