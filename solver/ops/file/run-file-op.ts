@@ -11,6 +11,7 @@ import type { SourceView } from "../tree/source-view.ts";
 import { copyMatch, copySettings } from "./copy.ts";
 import { Destination, shown } from "./destination.ts";
 import { type Ids, needsLookup, resolveOwner } from "./owner.ts";
+import { unpackMatch } from "./unpack.ts";
 
 export interface FileOpInputs {
   /** Of the active snapshot, topmost first: writes go to the first. */
@@ -38,12 +39,16 @@ export async function runFileOp(
 ): Promise<void> {
   using tree = new MergedTree({ native: on.native, directories: at.directories, marks: at.marks });
   const destination = new Destination(tree);
+  // Beside the directory that is written: part of the active snapshot, so that nothing is left of it after a crash.
+  const staging = `${at.directories[0] ?? ""}.unpacking`;
   for (const [index, action] of op.actions.entries()) {
     signal.throwIfAborted();
     switch (action.kind) {
-      case "copy":
-        await copy(action, { destination, source: await at.source(action.input), matches: at.selected(index) }, signal);
+      case "copy": {
+        const source = await at.source(action.input);
+        await copy(action, { destination, source, matches: at.selected(index), staging }, signal);
         break;
+      }
       case "mkdir":
         makeDirectory(action, destination);
         break;
@@ -66,13 +71,15 @@ async function copy(
     readonly destination: Destination;
     readonly source: SourceView;
     readonly matches: readonly Match[] | undefined;
+    readonly staging: string;
   },
   signal: AbortSignal,
 ): Promise<void> {
   const { destination, source } = at;
   const settings = copySettings(action, ownerOf(action.owner, destination), source);
   for (const match of at.matches ?? (await findMatches(source, copySelector(action), signal))) {
-    const to = { destination, path: action.destination };
+    const to = { destination, path: action.destination, staging: at.staging };
+    if (action.unpack !== "never" && (await unpackMatch(source, match, to, settings, action.unpack, signal))) continue;
     await copyMatch(source, match, to, settings, signal);
   }
 }

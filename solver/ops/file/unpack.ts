@@ -1,0 +1,201 @@
+import { createReadStream } from "node:fs";
+import { BuildError } from "../../../src/core/errors.ts";
+import {
+  AT_FDCWD,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+  S_IFREG,
+} from "../../../src/native/constants.ts";
+import { decompress, sniffCompression } from "../../../src/tar/compression.ts";
+import { unpackArchive } from "../../../src/tar/unpack.ts";
+import type { Match } from "../../sources/local/select.ts";
+import { type Directory, MergedTree } from "../tree/merged-tree.ts";
+import type { SourceView } from "../tree/source-view.ts";
+import { scanDirectory, type TreeNode } from "../tree/tree-node.ts";
+import type { CopySettings } from "./copy.ts";
+import { type Destination, join, shown } from "./destination.ts";
+
+/** Size of a tar header, which every archive starts with. POSIX ustar. */
+const HEADER_BYTES = 512;
+
+/** Where archives go: the destination's tree and path, and a free name beside the upper directory to unpack into first. */
+export interface UnpackTarget {
+  readonly destination: Destination;
+  readonly path: string;
+  readonly staging: string;
+}
+
+/**
+ * ADD of an archive: its contents go into the destination, which is always a directory. What is in the archive replaces what
+ * is there, but for directories that are one in both, which take the archive's mode and owner. Returns false when the
+ * match is not an archive and is to be copied as it is.
+ *
+ * The archive is unpacked beside the snapshot first, so that neither a link in it nor one in the image can send anything
+ * astray, and its files then move to their places one by one.
+ * @throws {BuildError} `archive/unsupported` with `always`; `archive/malformed`, `archive/unsafe-path`
+ */
+export async function unpackMatch(
+  view: SourceView,
+  match: Match,
+  to: UnpackTarget,
+  settings: CopySettings,
+  when: "auto" | "always",
+  signal: AbortSignal,
+): Promise<boolean> {
+  const archive = match.node.type === S_IFREG ? await openArchive(view, match.node, signal) : undefined;
+  if (archive === undefined) {
+    if (when === "auto") return false;
+    throw new BuildError(
+      "archive/unsupported",
+      `Cannot unpack ${JSON.stringify(match.name)}: it is not a tar archive`,
+      { hint: "leave --unpack away to copy it as it is" },
+    );
+  }
+  const { native } = to.destination;
+  native.mkdirat(AT_FDCWD, to.staging, 0o700);
+  try {
+    const { owner } = settings;
+    const { impliedDirectories } = await unpackArchive(
+      archive,
+      { native, directory: to.staging, owner: owner === undefined ? { kind: "keep" } : { kind: "fixed", ...owner } },
+      signal,
+    );
+    using staged = new MergedTree({ native, directories: [to.staging], marks: undefined });
+    const root = await scanDirectory(staged, staged.root, { nowNs: () => 0n, prune: {}, depth: "all" }, signal);
+    const mover = new Mover(to.destination, staged, new Set(impliedDirectories), settings);
+    mover.move(root, mover.target(to.path));
+  } finally {
+    await native.removeTree(AT_FDCWD, to.staging);
+  }
+  return true;
+}
+
+class Mover {
+  readonly #destination: Destination;
+  readonly #staged: MergedTree;
+  /** Directories that the archive does not hold itself: they say nothing about those that exist. */
+  readonly #implied: ReadonlySet<string>;
+  readonly #settings: CopySettings;
+
+  constructor(destination: Destination, staged: MergedTree, implied: ReadonlySet<string>, settings: CopySettings) {
+    this.#destination = destination;
+    this.#staged = staged;
+    this.#implied = implied;
+    this.#settings = settings;
+  }
+
+  target(path: string): Directory {
+    const { parent, entry, missing } = this.#destination.tree.resolve(path, "follow");
+    if (missing.length > 0) {
+      const { owner, mtimeNs } = this.#settings;
+      return this.#destination.makeParents(parent, missing, {
+        mode: 0o755,
+        uid: owner?.uid ?? 0,
+        gid: owner?.gid ?? 0,
+        mtimeNs,
+      });
+    }
+    if (entry === undefined) return parent;
+    if (entry.directory !== undefined) return entry.directory;
+    throw new BuildError("solver/copy-failed", `Cannot unpack into ${shown(path.replace(/^\/+/, ""))}: it is a file`);
+  }
+
+  /** Moves what a staged directory holds into a directory of the destination. */
+  move(from: TreeNode, into: Directory): void {
+    for (const node of from.children) {
+      if (node.isDirectory) this.move(node, this.#directory(node, into));
+      else this.#file(node, into);
+    }
+  }
+
+  #directory(node: TreeNode, into: Directory): Directory {
+    const { tree } = this.#destination;
+    const existing = tree.child(into, node.name);
+    const metadata = { mode: node.mode & 0o7777, uid: node.uid, gid: node.gid, mtimeNs: node.mtimeNs };
+    if (this.#implied.has(node.layerPath)) {
+      // Only a way to what is in it: a symlink to a directory serves as well.
+      const found = existing === undefined ? undefined : tree.directoryAt(join(into, node.name));
+      if (found !== undefined) return found;
+      if (existing !== undefined) this.#destination.remove(into, existing);
+      return this.#destination.makeDirectory(into, node.name, { ...metadata, mtimeNs: this.#settings.mtimeNs });
+    }
+    if (existing?.directory !== undefined) {
+      this.#destination.changeDirectory(existing.directory, metadata);
+      return existing.directory;
+    }
+    if (existing !== undefined) this.#destination.remove(into, existing);
+    const made = this.#destination.makeDirectory(into, node.name, metadata);
+    return made;
+  }
+
+  /** A rename keeps everything: content, links between files, times, attributes. */
+  #file(node: TreeNode, into: Directory): void {
+    const existing = this.#destination.tree.child(into, node.name);
+    if (existing?.directory !== undefined) this.#destination.remove(into, existing);
+    const fd = this.#destination.claim(into, node.name);
+    this.#destination.native.renameat(this.#staged.layerFd(0), node.layerPath, fd, node.name);
+    const { mode, uid, gid, mtimeNs } = node;
+    this.#destination.noteFile(into, node.name, node.type, { mode, uid, gid, mtimeNs });
+  }
+}
+
+/**
+ * The tar inside a file, uncompressed; `undefined` when there is none. Known by content, never by name: the first block, once
+ * uncompressed, has to be a tar header. A damaged compression counts as "no archive", as in BuildKit.
+ */
+async function openArchive(
+  view: SourceView,
+  node: TreeNode,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  if (node.sizeBytes === 0) return undefined;
+  const first = await firstBlock(view, node, signal);
+  if (first === undefined || !isTarHeader(first)) return undefined;
+  const { kind, stream } = await sniffCompression(open(view, node, signal), signal);
+  return decompress(stream, kind, signal);
+}
+
+async function firstBlock(view: SourceView, node: TreeNode, signal: AbortSignal): Promise<Buffer | undefined> {
+  const { kind, stream } = await sniffCompression(open(view, node, signal), signal);
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const piece of decompress(stream, kind, signal)) {
+      pieces.push(piece);
+      bytes += piece.byteLength;
+      if (bytes >= HEADER_BYTES) break;
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof BuildError && error.code === "archive/malformed") return undefined;
+    throw error;
+  }
+  return bytes < HEADER_BYTES ? undefined : Buffer.concat(pieces, bytes).subarray(0, HEADER_BYTES);
+}
+
+function open(view: SourceView, node: TreeNode, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  const { tree } = view;
+  const fd = tree.native.openat2(tree.layerFd(node.layer.layer), node.layerPath, {
+    flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
+    resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+  });
+  // The stream owns the descriptor from here on and closes it however it ends.
+  return createReadStream("", { fd, autoClose: true, signal, highWaterMark: 1 << 18 });
+}
+
+/** POSIX ustar: the checksum is the sum of the header's bytes with its own eight taken as spaces. */
+function isTarHeader(block: Buffer): boolean {
+  const written = Number.parseInt(block.toString("latin1", 148, 156).replaceAll("\0", " ").trim(), 8);
+  let unsigned = 0;
+  let signed = 0;
+  for (const [at, byte] of block.entries()) {
+    const value = at >= 148 && at < 156 ? 0x20 : byte;
+    unsigned += value;
+    signed += value < 128 ? value : value - 256;
+  }
+  // Some old writers summed signed bytes. A block of zeros, which ends an archive, has no checksum.
+  return written === unsigned || written === signed;
+}
