@@ -1,4 +1,9 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { BuildError, errnoOf, messageOf } from "../../src/core/errors.ts";
 import type { ResourceLimits } from "../ports.ts";
+import type { Controller, Hierarchy } from "./cgroup-tree.ts";
+import { findHierarchies, makeGroup, readWords, removeGroup, removeLeftovers } from "./cgroup-tree.ts";
 import type { CgroupPlacement } from "./plan.ts";
 
 /** What a cgroup counted while a step ran. */
@@ -14,15 +19,193 @@ export interface StepCgroup extends Disposable {
 }
 
 export interface CgroupOptions {
-  readonly cgroupText: string;
+  /** Of /proc/self/mountinfo. */
   readonly mountInfoText: string;
+  /** `<pid>-<anything>`, unique to this kiln. */
   readonly instance: string;
   notice(message: string): void;
 }
 
+/** One value to set: the controller it needs, and file and text in either version. */
+interface Setting {
+  readonly controller: Controller;
+  readonly v1: readonly [file: string, text: string];
+  readonly v2: readonly [file: string, text: string] | undefined;
+}
+
+/**
+ * Puts steps into cgroups of their own, when limits are asked for, and always where it costs nothing (v2, where a
+ * process is born in its group). On v1 a move makes the kernel wait for every processor, several milliseconds per step,
+ * so without limits steps stay where kiln is.
+ */
 export class Cgroups {
-  constructor(_options: CgroupOptions) {}
-  enter(_limits: ResourceLimits, _parent: string | undefined): StepCgroup | undefined {
-    return undefined;
+  readonly #options: CgroupOptions;
+  readonly #told = new Set<string>();
+  readonly #cleaned = new Set<string>();
+  readonly #broken = new Set<Hierarchy>();
+  #hierarchies: readonly Hierarchy[] | undefined;
+  #count = 0;
+
+  constructor(options: CgroupOptions) {
+    this.#options = options;
   }
+
+  /**
+   * Makes the groups of one step. `undefined` when none are needed or possible; what is asked for and not possible is
+   * said once.
+   * @throws {BuildError} `runtime/failed` for a value the kernel refuses.
+   */
+  enter(limits: ResourceLimits, parent: string | undefined): StepCgroup | undefined {
+    this.#hierarchies ??= findHierarchies(this.#options.mountInfoText);
+    const settings = settingsOf(limits);
+    const isAsked = settings.length > 0 || parent !== undefined;
+    const wanted = new Set<Controller>(settings.map(({ controller }) => controller));
+    if (isAsked) wanted.add("memory");
+    const names = [...parentNames(parent), `${this.#options.instance}-${this.#count++}`];
+
+    const groups = new Map<Hierarchy, string>();
+    for (const hierarchy of this.#hierarchies) {
+      const isFree = hierarchy.version === 2 && hierarchy.controllers.includes("memory");
+      if (!isFree && !hierarchy.controllers.some((one) => wanted.has(one))) continue;
+      const path = this.#make(hierarchy, names, isAsked);
+      if (path !== undefined) groups.set(hierarchy, path);
+    }
+    for (const setting of settings) this.#apply(setting, groups);
+    return groups.size === 0 ? undefined : stepCgroup(groups);
+  }
+
+  #make(hierarchy: Hierarchy, names: readonly string[], isAsked: boolean): string | undefined {
+    if (this.#broken.has(hierarchy)) return undefined;
+    try {
+      const kept = join(hierarchy.path, ...names.slice(0, -1));
+      if (!this.#cleaned.has(kept)) {
+        this.#cleaned.add(kept);
+        removeLeftovers(kept);
+      }
+      return makeGroup(hierarchy, names);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      this.#broken.add(hierarchy);
+      if (isAsked) {
+        this.#tell(
+          `limits on ${hierarchy.controllers.join(", ")} are not enforced: cannot make a cgroup in ${hierarchy.path} ` +
+            `(${messageOf(error)}); start kiln in a delegated group, as with "systemd-run --user --scope -p Delegate=yes kiln ..."`,
+        );
+      }
+      return undefined;
+    }
+  }
+
+  #apply(setting: Setting, groups: ReadonlyMap<Hierarchy, string>): void {
+    const place = [...groups].find(([{ controllers }]) => controllers.includes(setting.controller));
+    if (place === undefined) {
+      const isMissing =
+        this.#hierarchies?.every(({ controllers }) => !controllers.includes(setting.controller)) ?? true;
+      if (isMissing) {
+        this.#tell(
+          `limits on ${setting.controller} are not enforced: this machine has no ${setting.controller} cgroup controller`,
+        );
+      }
+      return;
+    }
+    const [{ version }, path] = place;
+    const value = version === 2 ? setting.v2 : setting.v1;
+    if (value === undefined) return;
+    const [file, text] = value;
+    try {
+      writeFileSync(join(path, file), text);
+    } catch (error) {
+      const code = errnoOf(error);
+      // Swap accounting is a kernel option of its own.
+      if (code === "ENOENT" || code === "EACCES") {
+        this.#tell(`${file} is not enforced: this kernel does not offer it`);
+        return;
+      }
+      for (const group of groups.values()) removeGroup(group);
+      throw new BuildError("runtime/failed", `Cannot set ${file} to "${text}": ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  #tell(message: string): void {
+    if (this.#told.has(message)) return;
+    this.#told.add(message);
+    this.#options.notice(message);
+  }
+}
+
+function stepCgroup(groups: ReadonlyMap<Hierarchy, string>): StepCgroup {
+  const paths = [...groups];
+  const memory = paths.find(([{ controllers }]) => controllers.includes("memory"));
+  return {
+    placement: {
+      v2: paths.find(([{ version }]) => version === 2)?.[1],
+      v1Procs: paths.filter(([{ version }]) => version === 1).map(([, path]) => join(path, "cgroup.procs")),
+    },
+    usage() {
+      if (memory === undefined) return { peakMemoryBytes: undefined, oomKilled: false };
+      const [{ version }, path] = memory;
+      const peak = Number(readWords(join(path, version === 2 ? "memory.peak" : "memory.max_usage_in_bytes"))[0]);
+      const events = readWords(join(path, version === 2 ? "memory.events" : "memory.oom_control"));
+      const kills = Number(events[events.indexOf("oom_kill") + 1] ?? 0);
+      return {
+        peakMemoryBytes: Number.isFinite(peak) ? peak : undefined,
+        oomKilled: events.includes("oom_kill") && kills > 0,
+      };
+    },
+    [Symbol.dispose]() {
+      for (const [, path] of paths) removeGroup(path);
+    },
+  };
+}
+
+/** Groups live in `kiln/` at the top of a hierarchy unless `--cgroup-parent` names another place, which is made if needed. */
+function parentNames(parent: string | undefined): string[] {
+  if (parent === undefined || parent === "") return ["kiln"];
+  const names = parent.split("/").filter((name) => name !== "" && name !== ".");
+  if (names.length === 0 || names.includes("..") || parent.includes(":")) {
+    throw new BuildError("runtime/unsupported", `Cannot use "${parent}" as the parent cgroup`, {
+      hint: "give a path below the top of the cgroup tree, such as /ci/builds; the slice:prefix:name form of systemd is not supported",
+    });
+  }
+  return names;
+}
+
+/** The kernel's default period of CPU bandwidth control. */
+const DEFAULT_PERIOD_US = 100_000;
+
+function settingsOf(limits: ResourceLimits): Setting[] {
+  const { memoryBytes, memorySwapBytes, cpuShares, cpuPeriodUs, cpuQuotaUs, cpusetCpus, cpusetMems } = limits;
+  const settings: Setting[] = [];
+  const add = (controller: Controller, v1: Setting["v1"], v2: Setting["v2"]): void => {
+    settings.push({ controller, v1, v2 });
+  };
+  if (memoryBytes !== undefined) {
+    add("memory", ["memory.limit_in_bytes", `${memoryBytes}`], ["memory.max", `${memoryBytes}`]);
+  }
+  if (memorySwapBytes !== undefined) {
+    // v1 counts memory and swap together, as the option does; v2 counts swap alone.
+    const swapAlone = memorySwapBytes < 0 ? "max" : `${Math.max(0, memorySwapBytes - (memoryBytes ?? 0))}`;
+    add("memory", ["memory.memsw.limit_in_bytes", `${memorySwapBytes}`], ["memory.swap.max", swapAlone]);
+  }
+  if (cpuShares !== undefined && cpuShares !== 0) {
+    add("cpu", ["cpu.shares", `${cpuShares}`], ["cpu.weight", `${weightOf(cpuShares)}`]);
+  }
+  if (cpuPeriodUs !== undefined || cpuQuotaUs !== undefined) {
+    const quota = cpuQuotaUs === undefined || cpuQuotaUs <= 0 ? "max" : `${cpuQuotaUs}`;
+    add(
+      "cpu",
+      ["cpu.cfs_period_us", `${cpuPeriodUs ?? DEFAULT_PERIOD_US}`],
+      ["cpu.max", `${quota} ${cpuPeriodUs ?? DEFAULT_PERIOD_US}`],
+    );
+    if (cpuQuotaUs !== undefined) add("cpu", ["cpu.cfs_quota_us", `${cpuQuotaUs}`], undefined);
+  }
+  if (cpusetCpus !== undefined) add("cpuset", ["cpuset.cpus", cpusetCpus], ["cpuset.cpus", cpusetCpus]);
+  if (cpusetMems !== undefined) add("cpuset", ["cpuset.mems", cpusetMems], ["cpuset.mems", cpusetMems]);
+  return settings;
+}
+
+/** Shares (2 to 262144, 1024 is normal) as a v2 weight (1 to 10000, 100 is normal): the linear map container engines use. */
+function weightOf(shares: number): number {
+  const clamped = Math.min(Math.max(shares, 2), 262_144);
+  return 1 + Math.floor(((clamped - 2) * 9999) / 262_142);
 }

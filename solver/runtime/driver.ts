@@ -63,7 +63,6 @@ class Driver {
       options.notice(`no system call filter exists for ${options.arch}: steps run without seccomp`);
     }
     this.#cgroups = new Cgroups({
-      cgroupText: this.#facts.cgroupText,
       mountInfoText: this.#facts.mountInfoText,
       instance: options.instance,
       notice: (message) => options.notice(message),

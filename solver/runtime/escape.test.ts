@@ -160,7 +160,8 @@ describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
       argv: ["/bin/sh", "-c", `mv /a /b; ln -s ${host} /a`],
       mounts: [{ kind: "tmpfs", target: "/a/stub", sizeBytes: undefined }],
     });
-    expect(existsSync(join(host, "stub")), JSON.stringify(result)).toBe(true);
+    expect(result.exitCode).toBe(0);
+    expect(existsSync(join(host, "stub"))).toBe(true);
   });
 
   test("nothing can be written through a read-only bind, by chmod, link or truncation either", async () => {
@@ -181,8 +182,11 @@ describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
     const { stdout } = await box.sh("grep -E 'Cap(Inh|Prm|Eff|Amb)' /proc/self/status | cut -f2 | sort -u", { user });
     expect(stdout).toBe("0000000000000000\n");
     const { upper, mount } = box.overlay();
-    await box.sh("mkdir /suid; cp /bin/busybox /suid/cat && chmod 4755 /suid/cat", { root: mount });
-    const raised = await box.sh("/suid/cat /proc/self/status | grep CapEff | cut -f2", {
+    await box.sh(
+      "mkdir /suid; cp /bin/busybox /suid/su && chmod 4755 /suid/su; echo root::0:0::/:/bin/sh > /etc/passwd",
+      { root: mount },
+    );
+    const raised = await box.sh("/suid/su -c 'grep CapEff /proc/self/status | cut -f2'", {
       user,
       root: box.overlay([upper, box.base]).mount,
     });

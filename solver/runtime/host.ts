@@ -9,8 +9,7 @@ export interface HostFacts {
   readonly heldCapabilities: bigint;
   /** Set when this process is in a user namespace, as it is for a plain user: the ids that exist in it. */
   readonly userNamespace: { readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] } | undefined;
-  /** Text of /proc/self/cgroup and of /proc/self/mountinfo, from which `Cgroups` finds the hierarchies. */
-  readonly cgroupText: string;
+  /** Text of /proc/self/mountinfo, from which `Cgroups` finds the hierarchies. */
   readonly mountInfoText: string;
 }
 
@@ -29,7 +28,6 @@ export function readHostFacts(): HostFacts {
     },
     heldCapabilities: parseBoundingSet(readText("/proc/self/status") ?? ""),
     userNamespace: parseUserNamespace(readText("/proc/self/uid_map") ?? "", readText("/proc/self/gid_map") ?? ""),
-    cgroupText: readText("/proc/self/cgroup") ?? "",
     mountInfoText: readText("/proc/self/mountinfo") ?? "",
   };
 }

@@ -58,7 +58,7 @@ export class Sandbox implements Disposable {
       scratchDirectory: join(this.directory, "scratch"),
       overlayMarks: "trusted",
       arch: process.arch,
-      instance: `test-${process.pid}`,
+      instance: `${process.pid}-test`,
       notice: (message) => this.notices.push(message),
       ...options,
     });

@@ -13,14 +13,14 @@ interface Call {
 }
 
 /** Runs a filter the way the kernel does (net/core/filter.c), over a struct seccomp_data. */
-function interpret(program: BpfBlock, call: Call): string {
+function interpret(filter: BpfBlock, call: Call): string {
   const data = new DataView(new ArrayBuffer(64));
   data.setUint32(0, call.number, true);
   data.setUint32(4, call.arch, true);
   (call.args ?? []).forEach((value, index) => data.setBigUint64(16 + 8 * index, BigInt.asUintN(64, value), true));
   let accumulator = 0;
   for (let pc = 0; ;) {
-    const instruction = program[pc++];
+    const instruction = filter[pc++];
     if (instruction === undefined) throw new Error("The program ran off its end");
     const { code, jt, jf, k } = instruction;
     if (code === BPF.load) accumulator = data.getUint32(k, true);
