@@ -1,0 +1,222 @@
+import { cleanPath } from "../../src/core/patterns/clean-path.ts";
+import { hasWildcards } from "../../src/core/patterns/go-match.ts";
+import { BuildError } from "../../src/core/errors.ts";
+import type { CopyAction } from "../../solver/graph/op.ts";
+import type { Vertex } from "../../solver/graph/vertex.ts";
+import type { AddInstruction, CopyContent, CopyInstruction } from "../instructions/instruction.ts";
+import { copyIgnoredFile } from "../lint/rules/copy-ignored-file.ts";
+import { expandWord } from "../words/expand.ts";
+import { parseMode } from "./mode.ts";
+import { parseOwner } from "./owner.ts";
+import { type RemoteSource, readRemote } from "./remote-source.ts";
+import { isClientTree } from "./sources.ts";
+import { type Shared, type StageState, absolutePath, emptyTree, expandIn, record, reportUnset } from "./stage-state.ts";
+import { type StepText, addInternal, addVertex, displayText, nextStepName, stepName } from "./step.ts";
+
+type Instruction = CopyInstruction | AddInstruction;
+
+/** The words of an instruction with their variables filled in. */
+interface Expanded {
+  readonly paths: readonly { readonly text: string; readonly remote: RemoteSource | undefined }[];
+  readonly destination: string;
+  /** Empty: not given. */
+  readonly chown: string;
+  readonly chmod: string;
+}
+
+/** COPY and ADD: all sources into one layer. @throws {BuildError} at the word that is wrong */
+export function convertCopy(state: StageState, instruction: Instruction, shared: Shared): void {
+  const from = contextOf(state, instruction, shared);
+  const words = expandWords(state, instruction, shared);
+  const createdBy = historyText(instruction, words);
+  const shown = displayText(instruction.original, state.environment, shared);
+  const name = nextStepName(state, shared, shown);
+  const text: StepText = { name, instruction: createdBy, span: instruction.span };
+  // An exact mode has to know what it changes, so BuildKit gives up independence of the layers below for it. So do we.
+  const isLinked = instruction.link && words.chmod === "";
+  const below = isLinked ? undefined : state.tree;
+  const sources = [
+    ...words.paths.map(({ text: path, remote }): Source => {
+      if (remote !== undefined)
+        return remoteSource(
+          remote,
+          instruction,
+          addInternal(shared, { op: remote.op, inputs: [] }, shown, instruction.span),
+        );
+      checkIgnored(path, from, instruction, shared);
+      return { tree: from ?? emptyTree(shared), ...pathSource(path, instruction, from) };
+    }),
+    ...instruction.contents.map((content) => contentSource(content, state, instruction, shared)),
+  ];
+  const inputs = uniqueTrees([...(below === undefined ? [] : [below]), ...sources.map(({ tree }) => tree)]);
+  const actions = sources.map(({ tree, ...source }): CopyAction => ({
+    kind: "copy",
+    input: inputs.indexOf(tree),
+    ...source,
+    destination: destinationPath(state, words.destination),
+    owner: words.chown === "" ? undefined : parseOwner(words.chown),
+    mode: words.chmod === "" ? undefined : parseMode(words.chmod, instruction.chmod?.span ?? instruction.span),
+    excludes: instruction.excludes.map((exclude) => exclude.text),
+    link: isLinked,
+    timestamp: shared.epoch,
+  }));
+  const copied = addVertex(
+    shared,
+    state,
+    { op: { kind: "file", base: below === undefined ? "scratch" : "input", actions }, inputs },
+    text,
+  );
+  const merged = {
+    op: { kind: "merge" },
+    inputs: [...(state.tree === undefined ? [] : [state.tree]), copied],
+  } as const;
+  const isMerged = isLinked && state.tree !== undefined;
+  state.tree = isMerged
+    ? addVertex(shared, state, merged, { ...text, name: stepName(state, shared, `LINK ${shown}`) }, "use")
+    : copied;
+  record(state, `${createdBy} # buildkit`, copied);
+}
+
+/** What differs from source to source. */
+type Source = Pick<CopyAction, "source" | "wildcard" | "parents" | "unpack" | "keepOwner"> & { readonly tree: Vertex };
+
+/** The tree that paths are looked up in; `undefined` is an empty one. */
+function contextOf(state: StageState, instruction: Instruction, shared: Shared): Vertex | undefined {
+  const [planned] = shared.plan.sources.get(instruction) ?? [];
+  if (planned === undefined) return shared.context;
+  const source = shared.states.get(planned);
+  if (source !== undefined) return source.tree;
+  throw new BuildError(
+    "dockerfile/unknown-stage",
+    `Cannot copy from stage ${JSON.stringify(planned.label)}: it needs to be defined before current stage ${JSON.stringify(state.planned.label)}`,
+    {
+      span: instruction.kind === "copy" ? instruction.from?.span : instruction.span,
+      hint: "move that stage above this one",
+    },
+  );
+}
+
+function expandWords(state: StageState, instruction: Instruction, shared: Shared): Expanded {
+  const paths = instruction.paths.map((word) => ({ word, text: expandIn(state, word, instruction, shared) }));
+  const destination = expandIn(state, instruction.destination, instruction, shared);
+  const chown = instruction.chown === undefined ? "" : expandIn(state, instruction.chown, instruction, shared);
+  const chmod = instruction.chmod === undefined ? "" : expandIn(state, instruction.chmod, instruction, shared);
+  const checksumWord = instruction.kind === "add" ? instruction.checksum : undefined;
+  const checksum = checksumWord === undefined ? "" : expandIn(state, checksumWord, instruction, shared);
+  const readPaths = paths.map(({ word, text }) => ({
+    text,
+    remote: readRemote(text, word.span, instruction, checksum),
+  }));
+  const isCheckable = readPaths.length === 1 && instruction.contents.length === 0;
+  if (checksum !== "" && (!isCheckable || readPaths[0]?.remote === undefined)) {
+    const why = isCheckable
+      ? "checksum requires HTTP(S) or Git sources"
+      : "checksum can't be specified for multiple sources";
+    throw new BuildError("dockerfile/copy", `Cannot check ${JSON.stringify(checksum)}: ${why}`, {
+      span: checksumWord?.span,
+    });
+  }
+  return { paths: readPaths, destination, chown, chmod };
+}
+
+/** As in `docker history`: without --from, --link, --exclude and ADD's own flags. */
+function historyText(instruction: Instruction, words: Expanded): string {
+  return [
+    instruction.kind.toUpperCase(),
+    ...(instruction.kind === "copy" && instruction.parents ? ["--parents"] : []),
+    ...(words.chown === "" ? [] : [`--chown=${words.chown}`]),
+    ...(words.chmod === "" ? [] : [`--chmod=${words.chmod}`]),
+    ...words.paths.map((path) => path.text),
+    ...instruction.contents.map((content) => `<<${content.name}`),
+    words.destination,
+  ].join(" ");
+}
+
+function pathSource(path: string, instruction: Instruction, from: Vertex | undefined): Omit<Source, "tree"> {
+  const isParents = instruction.kind === "copy" && instruction.parents;
+  // What stands before the pivot is left away below the destination; the two parts are cleaned on their own to keep it.
+  const pivot = isParents ? path.indexOf("/./") : -1;
+  const source =
+    pivot === -1
+      ? relativePath(path)
+      : `${relativePath(path.slice(0, pivot))}/./${relativePath(path.slice(pivot + 3))}`;
+  const unpack = instruction.kind === "add" && instruction.unpack !== false ? "auto" : "never";
+  return {
+    source,
+    wildcard: hasWildcards(source),
+    parents: isParents,
+    unpack,
+    keepOwner: from === undefined || !isClientTree(from),
+  };
+}
+
+function remoteSource(remote: RemoteSource, instruction: Instruction, tree: Vertex): Source {
+  const unpack =
+    instruction.kind === "add" && instruction.unpack === true && remote.op.kind === "http" ? "auto" : "never";
+  return { tree, source: remote.source, wildcard: false, parents: false, unpack, keepOwner: true };
+}
+
+/** A here-document is a file of its own in an empty tree. */
+function contentSource(content: CopyContent, state: StageState, instruction: Instruction, shared: Shared): Source {
+  let { text } = content;
+  if (content.expand) {
+    const expansion = expandWord(text, state.environment, { escape: "\\", quotes: "heredoc", span: content.bodySpan });
+    reportUnset(state, expansion.unset, instruction, shared);
+    text = expansion.text;
+  }
+  const tree = addInternal(
+    shared,
+    {
+      op: {
+        kind: "file",
+        base: "scratch",
+        actions: [
+          {
+            kind: "mkfile",
+            path: cleanPath(`/${content.name}`),
+            mode: 0o644,
+            text,
+            owner: undefined,
+            timestamp: undefined,
+          },
+        ],
+      },
+      inputs: [],
+    },
+    "preparing inline document",
+    content.span,
+  );
+  return {
+    tree,
+    source: relativePath(content.name),
+    wildcard: false,
+    parents: false,
+    unpack: "never",
+    keepOwner: true,
+  };
+}
+
+function checkIgnored(path: string, from: Vertex | undefined, instruction: Instruction, shared: Shared): void {
+  if (shared.ignored === undefined || from === undefined || from !== shared.context) return;
+  const cleaned = cleanPath(path);
+  if (!shared.ignored.matches(cleaned)) return;
+  shared.linter.report(copyIgnoredFile, instruction, instruction.kind === "copy" ? "Copy" : "Add", cleaned);
+}
+
+/** Below the tree's root, `..` stopping there; `.` is the root. */
+function relativePath(path: string): string {
+  return cleanPath(`/${path}`).slice(1) || ".";
+}
+
+/** A slash at the end, or `.`, says that a directory is meant, so it stays. */
+function destinationPath(state: StageState, destination: string): string {
+  const path = absolutePath(state, destination);
+  const isDirectory = destination === "" || /(?:^|\/)\.?$/.test(destination);
+  return isDirectory && path !== "/" ? `${path}/` : path;
+}
+
+function uniqueTrees(trees: readonly Vertex[]): Vertex[] {
+  const unique: Vertex[] = [];
+  for (const tree of trees) if (!unique.some((known) => known.digest === tree.digest)) unique.push(tree);
+  return unique;
+}

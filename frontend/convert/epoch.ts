@@ -1,0 +1,108 @@
+import { BuildError } from "../../src/core/errors.ts";
+import type { Platform } from "../../src/core/platform.ts";
+import type { Dockerfile, Stage } from "../instructions/dockerfile.ts";
+import { expandWord } from "../words/expand.ts";
+import { findContext } from "./base-image.ts";
+import type { GlobalScope } from "./global-args.ts";
+import type { ConvertOptions } from "./options.ts";
+import { readRemote } from "./remote-source.ts";
+import type { ContextSource, Resolver } from "./resolver.ts";
+
+const NAME = "SOURCE_DATE_EPOCH";
+
+/**
+ * Finds the date everything new in the image gets: a number of seconds, or the name of a source that has a date (`context`, a
+ * named context, a stage that is one remote ADD). The name is replaced by its date wherever the Dockerfile can see it.
+ * @throws {BuildError} `dockerfile/arg`
+ */
+export async function resolveEpoch(
+  dockerfile: Dockerfile,
+  at: {
+    readonly scope: GlobalScope;
+    readonly options: ConvertOptions;
+    readonly resolver: Resolver;
+    readonly target: Platform;
+  },
+  signal: AbortSignal,
+): Promise<{
+  readonly epoch: number | undefined;
+  readonly scope: GlobalScope;
+  readonly buildArgs: ReadonlyMap<string, string>;
+}> {
+  const { scope, options } = at;
+  const text = options.buildArgs.get(NAME) ?? (scope.values.get(NAME) || undefined);
+  if (text === undefined) return { epoch: undefined, scope, buildArgs: options.buildArgs };
+  let epoch: number | undefined;
+  if (/^[+-]?\d{1,15}$/.test(text)) epoch = Number(text);
+  else if (text !== "") {
+    const source = await findSource(text, dockerfile, at, signal);
+    epoch = await at.resolver.sourceDate(source, signal);
+  }
+  const values = new Map(scope.values);
+  const buildArgs = new Map(options.buildArgs);
+  for (const known of [values, buildArgs]) {
+    if (epoch === undefined) known.delete(NAME);
+    else if (known.has(NAME)) known.set(NAME, String(epoch));
+  }
+  return { epoch, scope: { ...scope, values }, buildArgs };
+}
+
+async function findSource(
+  name: string,
+  dockerfile: Dockerfile,
+  at: {
+    readonly scope: GlobalScope;
+    readonly options: ConvertOptions;
+    readonly resolver: Resolver;
+    readonly target: Platform;
+  },
+  signal: AbortSignal,
+): Promise<ContextSource> {
+  if (name === "context") return at.options.context;
+  const context = await findContext(name, at.resolver, at.target, signal);
+  if (context !== undefined) return context;
+  const stage = dockerfile.stages.find((candidate) => candidate.name === name.toLowerCase());
+  if (stage !== undefined) return stageSource(stage, dockerfile, at);
+  throw new BuildError(
+    "dockerfile/arg",
+    `Cannot use ${JSON.stringify(name)} as ${NAME}: it is neither a number nor a source`,
+    {
+      hint: 'give seconds since 1970, "context", a named context, or a stage with a single remote ADD',
+    },
+  );
+}
+
+/** A stage may do nothing but fetch the one thing whose date is wanted. */
+function stageSource(
+  stage: Stage,
+  dockerfile: Dockerfile,
+  at: { readonly scope: GlobalScope; readonly options: ConvertOptions },
+): ContextSource {
+  const bad = (why: string, span = stage.span): BuildError =>
+    new BuildError("dockerfile/arg", `Cannot take ${NAME} from stage ${JSON.stringify(stage.name)}: ${why}`, { span });
+  const values = new Map(at.scope.values);
+  values.delete(NAME);
+  const expand = (text: string): string => expandWord(text, values, { escape: dockerfile.directives.escape }).text;
+  if (expand(stage.from.base.text) !== "scratch") throw bad(`${NAME} stage must use FROM scratch`, stage.from.span);
+  let found: ContextSource | undefined;
+  for (const instruction of stage.instructions) {
+    if (instruction.kind === "arg") {
+      for (const { name, value } of instruction.declarations) {
+        const text = at.options.buildArgs.get(name) ?? (value && expand(value.text));
+        if (text !== undefined) values.set(name, text);
+      }
+      continue;
+    }
+    if (instruction.kind !== "add") {
+      throw bad(`unsupported ${instruction.kind.toUpperCase()} instruction`, instruction.span);
+    }
+    const [path] = instruction.paths;
+    const isOne = found === undefined && instruction.paths.length === 1 && instruction.contents.length === 0;
+    if (!isOne || path === undefined) throw bad("it must contain exactly one remote ADD", instruction.span);
+    const checksum = instruction.checksum === undefined ? "" : expand(instruction.checksum.text);
+    found = readRemote(expand(path.text), path.span, instruction, checksum)?.op;
+    if (found === undefined) throw bad("its source must be a single HTTP(S) or Git ADD", path.span);
+  }
+  if (found === undefined) throw bad("it must contain exactly one remote ADD");
+  return found;
+}

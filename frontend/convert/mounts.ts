@@ -1,0 +1,156 @@
+import { BuildError } from "../../src/core/errors.ts";
+import { cleanPath } from "../../src/core/patterns/clean-path.ts";
+import type { ExecMount } from "../../solver/graph/op.ts";
+import type { Vertex } from "../../solver/graph/vertex.ts";
+import type { MountFlag, RunInstruction } from "../instructions/instruction.ts";
+import { type MountSpec, parseMountFlag } from "../instructions/mount.ts";
+import { type Shared, type StageState, absolutePath, emptyTree, expandIn } from "./stage-state.ts";
+
+/** Inputs of the RUN in the making: mounts add what they show. */
+export type MountedTrees = Vertex[];
+
+interface At {
+  readonly state: StageState;
+  readonly shared: Shared;
+  readonly instruction: RunInstruction;
+  readonly trees: MountedTrees;
+}
+
+/** The `--mount`s of a RUN, in the order written. @throws {BuildError} `dockerfile/mount` at the flag */
+export function convertMounts(
+  state: StageState,
+  instruction: RunInstruction,
+  shared: Shared,
+  trees: MountedTrees,
+): ExecMount[] {
+  const at = { state, shared, instruction, trees };
+  let agents = 0;
+  return instruction.mounts.map((flag, index) => {
+    const expand = (text: string): string => expandIn(state, { text, span: flag.span }, instruction, shared);
+    const spec = parseMountFlag(flag, expand);
+    switch (spec.type) {
+      case "bind":
+        return bindMount(spec, flag, index, at);
+      case "cache":
+        return cacheMount(spec, flag, index, at);
+      case "tmpfs":
+        return { type: "tmpfs", target: targetOf(spec, flag, state), sizeBytes: spec.sizeBytes };
+      case "secret":
+        return secretMount(spec, flag, at);
+      default:
+        agents += 1;
+        return sshMount(spec, flag, agents - 1, at);
+    }
+  });
+}
+
+function bindMount(spec: MountSpec, flag: MountFlag, index: number, at: At): ExecMount {
+  return {
+    type: "bind",
+    target: targetOf(spec, flag, at.state),
+    input: inputOf(treeOf(flag, index, at), at.trees),
+    source: cleanPath(`/${spec.source ?? ""}`),
+    mode: spec.mode,
+  };
+}
+
+function cacheMount(spec: MountSpec, flag: MountFlag, index: number, at: At): ExecMount {
+  const target = targetOf(spec, flag, at.state);
+  const id = spec.id || cleanPath(spec.target ?? "");
+  if (!at.state.cacheMounts.has(id)) at.state.cacheMounts.set(id, flag.span);
+  const source = cleanPath(`/${spec.source ?? ""}`);
+  const hasOwnership = spec.permissions !== undefined || spec.uid !== undefined || spec.gid !== undefined;
+  // A seed that is a directory brings its own mode and owner. Asking for others, without naming a directory, means a new one.
+  const isSeeded = (flag.from ?? "") !== "" && (source !== "/" || !hasOwnership);
+  const isPlain = source === "/";
+  return {
+    type: "cache",
+    target,
+    id: cacheId(id, at.shared),
+    sharing: spec.sharing ?? "shared",
+    seed: isSeeded ? { input: inputOf(treeOf(flag, index, at), at.trees), source } : undefined,
+    mode: spec.mode,
+    permissions: (isPlain ? spec.permissions : undefined) ?? 0o755,
+    uid: (isPlain ? spec.uid : undefined) ?? 0,
+    gid: (isPlain ? spec.gid : undefined) ?? 0,
+  };
+}
+
+function cacheId(id: string, { options }: Shared): string {
+  const namespace = options.cacheMountNamespace ?? options.buildArgs.get("BUILDKIT_CACHE_MOUNT_NS") ?? "";
+  return namespace === "" ? id : `${namespace}/${id}`;
+}
+
+function secretMount(spec: MountSpec, flag: MountFlag, { state }: At): ExecMount {
+  const id = spec.source || spec.id || baseName(spec.target ?? "");
+  const known = state.secrets.get(id);
+  if (known === undefined) state.secrets.set(id, { required: spec.required, span: flag.span });
+  const asked = spec.target || undefined;
+  const target = asked ?? (spec.env === undefined ? `/run/secrets/${baseName(id)}` : undefined);
+  return {
+    type: "secret",
+    id,
+    target: target === undefined ? undefined : absolutePath(state, target),
+    env: spec.env,
+    required: spec.required,
+    permissions: spec.permissions ?? 0o400,
+    uid: spec.uid ?? 0,
+    gid: spec.gid ?? 0,
+  };
+}
+
+function sshMount(spec: MountSpec, flag: MountFlag, ordinal: number, { state }: At): ExecMount {
+  if (spec.source !== undefined && spec.source !== "") {
+    throw new BuildError("dockerfile/mount", "Cannot mount an ssh agent: ssh does not support source", {
+      span: flag.span,
+    });
+  }
+  const id = spec.id || "default";
+  if (!state.ssh.has(id)) state.ssh.set(id, { required: spec.required, span: flag.span });
+  return {
+    type: "ssh",
+    id,
+    target: absolutePath(state, spec.target || `/run/buildkit/ssh_agent.${ordinal}`),
+    required: spec.required,
+    permissions: spec.permissions ?? 0o600,
+    uid: spec.uid ?? 0,
+    gid: spec.gid ?? 0,
+  };
+}
+
+/** What `from` names, or the build context. */
+function treeOf(flag: MountFlag, index: number, { state, shared, instruction }: At): Vertex {
+  const planned = shared.plan.sources.get(instruction)?.[index];
+  if (planned === undefined) return shared.context ?? emptyTree(shared);
+  const source = shared.states.get(planned);
+  if (source !== undefined) return source.tree ?? emptyTree(shared);
+  const [from, to] = [JSON.stringify(flag.from ?? ""), JSON.stringify(state.planned.label)];
+  const message = `Cannot mount from stage ${from} to ${to}: stage needs to be defined before current command`;
+  throw new BuildError("dockerfile/unknown-stage", message, {
+    span: flag.span,
+    hint: "move that stage above this one",
+  });
+}
+
+function inputOf(tree: Vertex, trees: MountedTrees): number {
+  const known = trees.findIndex((other) => other.digest === tree.digest);
+  return known === -1 ? trees.push(tree) - 1 : known;
+}
+
+/** Relative to the working directory. */
+function targetOf(spec: MountSpec, flag: MountFlag, state: StageState): string {
+  const target = absolutePath(state, spec.target ?? "");
+  if (target !== "/") return target;
+  throw new BuildError(
+    "dockerfile/mount",
+    `Cannot mount over the root: invalid mount target ${JSON.stringify(target)}`,
+    {
+      span: flag.span,
+      hint: "give the directory with target=",
+    },
+  );
+}
+
+function baseName(path: string): string {
+  return path.split("/").findLast((name) => name !== "") ?? path;
+}

@@ -1,0 +1,265 @@
+import { BuildError } from "../../src/core/errors.ts";
+import { type Platform, parsePlatform } from "../../src/core/platform.ts";
+import type { Span } from "../../src/core/span.ts";
+import { didYouMean, suggest } from "../../src/core/suggest.ts";
+import { findCycle } from "../../solver/graph/order.ts";
+import type { Dockerfile, Stage } from "../instructions/dockerfile.ts";
+import type { StageInstruction, Word } from "../instructions/instruction.ts";
+import type { Linter } from "../lint/linter.ts";
+import { fromPlatformFlagConstDisallowed } from "../lint/rules/from-platform-flag-const-disallowed.ts";
+import { redundantTargetPlatform } from "../lint/rules/redundant-target-platform.ts";
+import { undefinedArgInFrom } from "../lint/rules/undefined-arg-in-from.ts";
+import { type Expansion, expandWord } from "../words/expand.ts";
+import type { GlobalScope } from "./global-args.ts";
+
+/** A stage of the file, or an image that a `--from` names: everything that is a tree to start from. */
+export interface PlannedStage {
+  /** Position among all planned stages; those of the file come first, in order. */
+  readonly index: number;
+  /** `undefined` for an image that only a `--from` names. */
+  readonly stage: Stage | undefined;
+  /** `build`, `stage-0`, or the image's name. */
+  readonly label: string;
+  /** After expansion: an image name, `scratch`, or text that led to `base`. */
+  readonly baseText: string;
+  /** The stage of the same file that this one continues. */
+  readonly base: PlannedStage | undefined;
+  /** From `--platform`. */
+  readonly platform: Platform | undefined;
+  /** Where it is asked for. */
+  readonly span: Span;
+  /** ARGs that FROM mentions. */
+  readonly usedArgs: ReadonlySet<string>;
+  /** What its instructions read from, with the place that says so. Triggers add to it. */
+  readonly needs: Map<PlannedStage, Span>;
+}
+
+/** The stages of a file and what they need of each other. */
+export class Plan {
+  readonly stages: PlannedStage[] = [];
+  /** What `--from` of an instruction means, one entry per COPY and per mount; `undefined` is the build context. */
+  readonly sources = new Map<StageInstruction, readonly (PlannedStage | undefined)[]>();
+  readonly #byName = new Map<string, PlannedStage>();
+  readonly #fileStages: number;
+
+  /** @throws {BuildError} for a FROM that cannot be read, `--from` with a bad number, stages that need each other in a circle */
+  constructor(dockerfile: Dockerfile, scope: GlobalScope, on: { readonly linter: Linter; readonly host: Platform }) {
+    this.#fileStages = dockerfile.stages.length;
+    for (const stage of dockerfile.stages) this.#add(planStage(stage, this, dockerfile, scope, on));
+    for (const planned of this.stages.slice()) {
+      for (const instruction of planned.stage?.instructions ?? []) this.connect(planned, instruction);
+    }
+    this.#refuseCircles();
+  }
+
+  /** Only stages added so far: FROM looks up, never down. The text is compared as it is, while names are lower-case. */
+  baseOf(text: string): PlannedStage | undefined {
+    return this.#byName.get(text);
+  }
+
+  /**
+   * Enters what an instruction reads from into the plan: for the file's own instructions and for triggers.
+   * Says whether it reads from another stage or image.
+   */
+  connect(user: PlannedStage, instruction: StageInstruction): boolean {
+    const words = fromWords(instruction);
+    if (words.length === 0) return false;
+    const sources = words.map((word) => (word === undefined ? undefined : this.#find(word)));
+    this.sources.set(instruction, sources);
+    for (const source of sources) if (source !== undefined) user.needs.set(source, instruction.span);
+    return sources.some((source) => source !== undefined);
+  }
+
+  /** @throws {BuildError} `dockerfile/unknown-stage` */
+  target(name: string | undefined): PlannedStage {
+    const found = name === undefined ? this.stages[this.#fileStages - 1] : this.#byName.get(name.toLowerCase());
+    if (found !== undefined) return found;
+    const names = [...this.#byName.keys()];
+    throw new BuildError(
+      "dockerfile/unknown-stage",
+      `Cannot build target stage ${JSON.stringify(name ?? "")}: no stage has that name${didYouMean(name ?? "", names)}`,
+      { hint: names.length === 0 ? 'name a stage with "FROM ... AS name"' : `the stages are: ${names.join(", ")}` },
+    );
+  }
+
+  /** What a stage needs, itself included, needed ones in no special order. */
+  reachable(from: PlannedStage): Set<PlannedStage> {
+    const found = new Set<PlannedStage>();
+    const waiting = [from];
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      if (found.has(next)) continue;
+      found.add(next);
+      if (next.base !== undefined) waiting.push(next.base);
+      waiting.push(...next.needs.keys());
+    }
+    return found;
+  }
+
+  #add(planned: PlannedStage): PlannedStage {
+    this.stages.push(planned);
+    if (planned.stage?.name !== undefined) this.#byName.set(planned.stage.name, planned);
+    return planned;
+  }
+
+  #find(word: Word): PlannedStage {
+    if (/^[+-]?\d+$/.test(word.text)) {
+      const numbered = this.stages[Number(word.text)];
+      if (numbered?.stage !== undefined) return numbered;
+      throw new BuildError("dockerfile/unknown-stage", `Cannot copy from stage ${word.text}: invalid stage index`, {
+        span: word.span,
+        hint: `stages count from 0; this file has ${this.#fileStages}`,
+      });
+    }
+    const named = this.#byName.get(word.text.toLowerCase());
+    if (named !== undefined) return named;
+    return this.#add({
+      index: this.stages.length,
+      stage: undefined,
+      label: word.text,
+      baseText: word.text,
+      base: undefined,
+      platform: undefined,
+      span: word.span,
+      usedArgs: new Set(),
+      needs: new Map(),
+    });
+  }
+
+  #refuseCircles(): void {
+    // A stage that only needs earlier ones cannot be part of a circle, and nearly all files are like that.
+    if (!this.stages.some(needsLater)) return;
+    const dependencies = new Map(
+      this.stages.map((stage) => [String(stage.index), [...stage.needs.keys()].map((need) => String(need.index))]),
+    );
+    const cycle = findCycle(dependencies)?.map((index) => this.stages[Number(index)]);
+    const [first, second] = cycle ?? [];
+    if (cycle === undefined || first === undefined) return;
+    const path = cycle.map((stage) => stage?.label ?? "").join(" -> ");
+    const span = second === undefined ? first.span : first.needs.get(second);
+    throw new BuildError(
+      "dockerfile/circular-stage",
+      `Circular dependency detected on stage: ${first.label} (${path})`,
+      {
+        span,
+        hint: "a stage can only use stages that do not need it themselves",
+      },
+    );
+  }
+}
+
+function needsLater(stage: PlannedStage): boolean {
+  return [...stage.needs.keys()].some((need) => need.stage !== undefined && need.index >= stage.index);
+}
+
+/** The `from` of a COPY, or of each mount of a RUN. `undefined` where the build context is meant or nothing is read. */
+function fromWords(instruction: StageInstruction): readonly (Word | undefined)[] {
+  if (instruction.kind === "copy") {
+    if (instruction.from === undefined) return [];
+    refuseVariables(instruction.from);
+    return [instruction.from];
+  }
+  if (instruction.kind !== "run") return [];
+  return instruction.mounts.map(({ from, text, span }) =>
+    from === undefined || from === "" || TMPFS.test(text) ? undefined : { text: from, span },
+  );
+}
+
+const TMPFS = /(?:^|,)"?type=tmpfs"?(?:,|$)/i;
+
+function refuseVariables(from: Word): void {
+  if (!from.text.includes("$")) return;
+  throw new BuildError(
+    "dockerfile/copy",
+    `Cannot copy from ${JSON.stringify(from.text)}: --from does not expand variables`,
+    {
+      span: from.span,
+      hint: 'name a stage for it above, "FROM $VARIABLE AS name" with a global ARG, and copy from that name',
+    },
+  );
+}
+
+function planStage(
+  stage: Stage,
+  plan: Plan,
+  dockerfile: Dockerfile,
+  scope: GlobalScope,
+  on: { readonly linter: Linter; readonly host: Platform },
+): PlannedStage {
+  const { from } = stage;
+  const expand = (word: Word): Expansion => {
+    const expansion = expandWord(word.text, scope.values, { escape: dockerfile.directives.escape, span: word.span });
+    for (const name of expansion.unset) {
+      if (!scope.facts.has(name)) on.linter.report(undefinedArgInFrom, from, name, suggest(name, scope.values.keys()));
+    }
+    return expansion;
+  };
+  const base = expand(from.base);
+  if (base.text === "") {
+    throw new BuildError("dockerfile/from", `Cannot build from ${JSON.stringify(from.base.text)}: the name is empty`, {
+      span: from.base.span,
+      hint: missingArgHint(base, scope),
+    });
+  }
+  const platform = from.platform === undefined ? undefined : expand(from.platform);
+  return {
+    index: stage.index,
+    stage,
+    label: stage.name ?? `stage-${stage.index}`,
+    baseText: base.text,
+    base: plan.baseOf(base.text),
+    platform: from.platform && platform && readPlatform(from.platform, platform, { stage, scope, on }),
+    span: from.span,
+    usedArgs: new Set([...base.used, ...(platform?.used ?? [])]),
+    needs: new Map(),
+  };
+}
+
+function readPlatform(
+  word: Word,
+  expansion: Expansion,
+  at: {
+    readonly stage: Stage;
+    readonly scope: GlobalScope;
+    readonly on: { readonly linter: Linter; readonly host: Platform };
+  },
+): Platform {
+  const { text, used, unset } = expansion;
+  const { stage, scope, on } = at;
+  if (text === "") {
+    throw new BuildError("dockerfile/from", `Cannot use ${JSON.stringify(word.text)} as a platform: it is empty`, {
+      span: word.span,
+      hint: missingArgHint(expansion, scope),
+    });
+  }
+  let platform: Platform;
+  try {
+    platform = parsePlatform(text, on.host);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    throw new BuildError(error.code, error.message, { span: word.span, hint: error.hint });
+  }
+  if (
+    used.size === 1 &&
+    unset.size === 0 &&
+    used.has("TARGETPLATFORM") &&
+    text === scope.values.get("TARGETPLATFORM")
+  ) {
+    on.linter.report(redundantTargetPlatform, stage.from, word.text);
+  }
+  const isConstant = used.size === 0 && unset.size === 0;
+  const { name } = stage;
+  if (isConstant && !(name?.includes(platform.os) || name?.includes(platform.architecture))) {
+    on.linter.report(fromPlatformFlagConstDisallowed, stage.from, text);
+  }
+  return platform;
+}
+
+function missingArgHint({ unset }: Expansion, scope: GlobalScope): string {
+  const [name] = unset;
+  if (name === undefined)
+    return "give the variable a value: ARG NAME=value above the first FROM, or --build-arg NAME=value";
+  const similar = suggest(name, scope.values.keys());
+  return similar === undefined
+    ? `give it a value: ARG ${name}=value above the first FROM, or --build-arg ${name}=value`
+    : `did you mean $${similar}? $${name} has no value here`;
+}

@@ -1,0 +1,107 @@
+import { isDigest } from "../../src/core/digest.ts";
+import { BuildError } from "../../src/core/errors.ts";
+import { type GitUrl, parseGitUrl } from "../../src/core/git-url.ts";
+import type { Span } from "../../src/core/span.ts";
+import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
+import type { AddInstruction, CopyInstruction } from "../instructions/instruction.ts";
+
+/** A source of ADD that is not in the context. */
+export interface RemoteSource {
+  readonly op: GitOp | HttpOp;
+  /** What is copied out of it. */
+  readonly source: string;
+}
+
+/**
+ * `undefined` for a path. `checksum` is `""` without --checksum.
+ * @throws {BuildError} `dockerfile/copy` for a URL in COPY, `source/git` for one that contradicts itself or its flags
+ */
+export function readRemote(
+  text: string,
+  span: Span,
+  instruction: CopyInstruction | AddInstruction,
+  checksum: string,
+): RemoteSource | undefined {
+  const git = readGit(text, span);
+  const isHttp = git === undefined && /^https?:\/\//.test(text);
+  if (git === undefined && !isHttp) return undefined;
+  if (instruction.kind === "copy") {
+    const what = isHttp ? "a URL" : "a git ref";
+    throw new BuildError("dockerfile/copy", `Cannot copy ${JSON.stringify(text)}: source can't be ${what} for COPY`, {
+      span,
+      hint: "ADD takes it",
+    });
+  }
+  if (git !== undefined) return { op: gitOp(git, instruction, checksum, span), source: "." };
+  const filename = filenameOf(text);
+  return { op: httpOp(text, filename, checksum, instruction.checksum?.span ?? span), source: filename };
+}
+
+function readGit(text: string, span: Span): GitUrl | undefined {
+  try {
+    return parseGitUrl(text);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    throw new BuildError(error.code, error.message, { span, hint: error.hint });
+  }
+}
+
+function gitOp(url: GitUrl, instruction: AddInstruction, checksum: string, span: Span): GitOp {
+  const bad = (why: string): BuildError =>
+    new BuildError("source/git", `Cannot add ${JSON.stringify(url.remote)}: ${why}`, { span });
+  if (
+    instruction.keepGitDir !== undefined &&
+    url.keepGitDir !== undefined &&
+    instruction.keepGitDir !== url.keepGitDir
+  ) {
+    throw bad("inconsistent keep-git-dir configuration");
+  }
+  if (checksum !== "" && url.checksum !== undefined && checksum !== url.checksum) {
+    throw bad(`checksum mismatch ${JSON.stringify(checksum)} != ${JSON.stringify(url.checksum)}`);
+  }
+  const wanted = url.checksum ?? (checksum || undefined);
+  if (wanted !== undefined && !/^(?:[0-9a-f]{7,40}|[0-9a-f]{64})$/.test(wanted)) {
+    throw bad(`invalid checksum ${wanted} for Git URL, expected hex commit hash`);
+  }
+  return {
+    kind: "git",
+    remote: url.remote,
+    ref: url.ref ?? wanted,
+    subdir: url.subdir,
+    keepGitDir: url.keepGitDir ?? instruction.keepGitDir ?? false,
+    submodules: url.submodules ?? true,
+    checksum: wanted,
+    // A context may ask for commit times; ADD does not pass the wish on.
+    mtime: "checkout",
+  };
+}
+
+function httpOp(url: string, filename: string, checksum: string, span: Span): HttpOp {
+  if (checksum !== "" && !isDigest(checksum)) {
+    throw new BuildError("dockerfile/copy", `Cannot check ${JSON.stringify(checksum)}: it is not a sha256 digest`, {
+      span,
+      hint: "write --checksum=sha256: and 64 hex digits",
+    });
+  }
+  return {
+    kind: "http",
+    url,
+    filename,
+    checksum: isDigest(checksum) ? checksum : undefined,
+    mode: 0o600,
+    uid: 0,
+    gid: 0,
+  };
+}
+
+function filenameOf(url: string): string {
+  const path = URL.canParse(url) ? new URL(url).pathname : "";
+  const last = path.split("/").findLast((name) => name !== "");
+  if (last === undefined) return "__unnamed__";
+  try {
+    return decodeURIComponent(last).replaceAll("/", "_");
+  } catch {
+    // A stray percent sign: the name is what is written.
+    return last;
+  }
+}

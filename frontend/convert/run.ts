@@ -1,0 +1,129 @@
+import type { ExecMount, ExecOp } from "../../solver/graph/op.ts";
+import { type Heredoc, type RunInstruction, heredocText } from "../instructions/instruction.ts";
+import type { Variables } from "../words/expand.ts";
+import { inShell } from "./metadata.ts";
+import { type MountedTrees, convertMounts } from "./mounts.ts";
+import { type Shared, type StageState, record } from "./stage-state.ts";
+import { addInternal, addVertex, displayText, nextStepName } from "./step.ts";
+
+/** RUN: one command in a layer of its own. */
+export function convertRun(state: StageState, instruction: RunInstruction, shared: Shared): void {
+  const trees: MountedTrees = state.tree === undefined ? [] : [state.tree];
+  const mounts = convertMounts(state, instruction, shared, trees);
+  const { argv, script, summary } = readCommand(state, instruction);
+  if (script !== undefined) mounts.push(mountScript(script, shared, trees));
+  const hidden = new Set(
+    mounts.flatMap((mount) => (mount.type === "secret" && mount.env !== undefined ? [mount.env] : [])),
+  );
+  const shown = displayText(instruction.original, hideSecrets(state.environment, hidden), shared, "commands") + summary;
+  const made = addVertex(
+    shared,
+    state,
+    { op: execOp(state, instruction, shared, { argv, mounts }), inputs: trees },
+    {
+      name: nextStepName(state, shared, shown),
+      // Without values: an ARG that changes is to be found as the difference, not to make this another step.
+      instruction: instruction.original.trim().replace(/^\S+/, "RUN") + summary,
+      span: instruction.span,
+    },
+  );
+  state.tree = made;
+  record(state, `RUN ${state.environment.argSummary()}${argv.join(" ")} # buildkit`, made);
+}
+
+function execOp(
+  state: StageState,
+  instruction: RunInstruction,
+  shared: Shared,
+  what: { readonly argv: readonly string[]; readonly mounts: readonly ExecMount[] },
+): ExecOp {
+  const { options } = shared;
+  return {
+    kind: "exec",
+    argv: what.argv,
+    env: state.environment.list(),
+    cwd: state.workdir === "" ? "/" : state.workdir,
+    user: state.config.User ?? "",
+    hostname: options.hostname ?? (options.buildArgs.get("BUILDKIT_SANDBOX_HOSTNAME") || undefined),
+    network: instruction.network === "default" ? options.network : instruction.network,
+    security: instruction.security,
+    scratchRoot: state.tree === undefined,
+    mounts: what.mounts.toSorted(parentsFirst),
+    shmSizeBytes: options.shmSizeBytes,
+    ulimits: options.ulimits,
+    extraHosts: options.extraHosts,
+    cgroupParent: options.cgroupParent,
+    platform: state.platform,
+  };
+}
+
+/** A file that is mounted to be run: what a here-document with `#!` becomes. */
+interface Script {
+  readonly name: string;
+  readonly text: string;
+  readonly heredoc: Heredoc;
+}
+
+interface ReadCommand {
+  readonly argv: readonly string[];
+  readonly script: Script | undefined;
+  /** Put behind the instruction where its text is shown: ` (first line...)`. */
+  readonly summary: string;
+}
+
+function readCommand(state: StageState, { command, heredocs }: RunInstruction): ReadCommand {
+  if (command.form === "exec") return { argv: command.argv, script: undefined, summary: "" };
+  const [first] = heredocs;
+  if (first === undefined) return { argv: inShell(state, command.text), script: undefined, summary: "" };
+  if (!ONLY_HEREDOC.test(command.text.trim())) {
+    // Several, or one as the input of a command: the shell has to know here-documents itself.
+    const text = [command.text, ...heredocs.map(({ body, name }) => body + name)].join("\n");
+    return { argv: inShell(state, text), script: undefined, summary: "" };
+  }
+  const text = heredocText(first);
+  const summary = ` (${summarize(first.body)})`;
+  if (!text.startsWith("#!")) return { argv: inShell(state, text), script: undefined, summary };
+  const script = { name: first.name, text, heredoc: first };
+  return { argv: inShell(state, `${SCRIPTS}/${first.name}`), script, summary };
+}
+
+/** One here-document word and nothing else, quoted or not. */
+const ONLY_HEREDOC = /^\d*<<-?\s*(?:"[^"]*"|'[^']*'|[^\s<"']+)$/;
+
+const SCRIPTS = "/dev/pipes";
+
+function mountScript(script: Script, shared: Shared, trees: MountedTrees): ExecMount {
+  const { name, text } = script;
+  const tree = addInternal(
+    shared,
+    {
+      op: {
+        kind: "file",
+        base: "scratch",
+        actions: [{ kind: "mkfile", path: `/${name}`, mode: 0o755, text, owner: undefined, timestamp: undefined }],
+      },
+      inputs: [],
+    },
+    "preparing inline document",
+    script.heredoc.span,
+  );
+  trees.push(tree);
+  return { type: "bind", target: SCRIPTS, input: trees.length - 1, source: "/", mode: "ro" };
+}
+
+function summarize(body: string): string {
+  const lines = body.trim().split(/\r?\n/);
+  return (lines[0] ?? "") + (lines.length > 1 ? "..." : "");
+}
+
+/** What a secret's variable holds is not known here, and what it held before must not be shown as if it were. */
+function hideSecrets(variables: Variables, hidden: ReadonlySet<string>): Variables {
+  if (hidden.size === 0) return variables;
+  return { get: (name) => (hidden.has(name) ? "****" : variables.get(name)) };
+}
+
+/** By target, so that what is mounted below another mount is not covered by it; equal targets stay in order, the last wins. */
+function parentsFirst(a: ExecMount, b: ExecMount): number {
+  const [left, right] = [a.target ?? "", b.target ?? ""];
+  return left < right ? -1 : Number(left > right);
+}

@@ -1,0 +1,64 @@
+import { unreachable } from "../../src/core/errors.ts";
+import type { Platform } from "../../src/core/platform.ts";
+import { type Vertex, vertex } from "../../solver/graph/vertex.ts";
+import type { ContextSource, ResolvedBase } from "./resolver.ts";
+
+/** The tree of a context; `undefined` is the empty one. */
+export function sourceVertex(source: ContextSource, platform: Platform): Vertex | undefined {
+  switch (source.kind) {
+    case "local":
+      return vertex({ kind: "local", name: source.name, excludes: source.excludes }, []);
+    case "image":
+      return imageVertex(source, platform);
+    case "git":
+      return vertex(source, []);
+    case "http":
+      return unpackedVertex(vertex(source, []), source.filename);
+    case "scratch":
+      return undefined;
+    default:
+      return unreachable(source);
+  }
+}
+
+/** `undefined` for an image without layers, which is as good as scratch. */
+export function imageVertex(image: ResolvedBase, platform: Platform): Vertex | undefined {
+  const { config } = image;
+  // Configs converted from the oldest manifests list no diffIDs although they have layers; their history tells.
+  const hasLayers = config.rootfs.diff_ids.length > 0 || config.history.some((entry) => entry.empty_layer !== true);
+  if (!hasLayers) return undefined;
+  return vertex({ kind: "image", ref: image.ref, manifest: image.manifest, platform }, []);
+}
+
+/** An archive from the network as a context: its files, not itself. */
+function unpackedVertex(archive: Vertex, filename: string): Vertex {
+  return vertex(
+    {
+      kind: "file",
+      base: "scratch",
+      actions: [
+        {
+          kind: "copy",
+          input: 0,
+          source: filename,
+          wildcard: false,
+          destination: "/",
+          owner: undefined,
+          mode: undefined,
+          excludes: [],
+          parents: false,
+          unpack: "auto",
+          keepOwner: true,
+          link: false,
+          timestamp: undefined,
+        },
+      ],
+    },
+    [archive],
+  );
+}
+
+/** Whether files of this tree belong to nobody in particular: those of the client, which become 0:0 in the image. */
+export function isClientTree(tree: Vertex): boolean {
+  return tree.op.kind === "local";
+}

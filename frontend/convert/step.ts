@@ -1,0 +1,119 @@
+import { BuildError } from "../../src/core/errors.ts";
+import { type Platform, formatPlatform, normalizePlatform, parsePlatform } from "../../src/core/platform.ts";
+import type { Span } from "../../src/core/span.ts";
+import type { Op } from "../../solver/graph/op.ts";
+import { type Vertex, vertex } from "../../solver/graph/vertex.ts";
+import { type Variables, expandWord } from "../words/expand.ts";
+import type { Shared, StageState } from "./stage-state.ts";
+
+/** A step as people see it. */
+export interface StepText {
+  /** `[build 2/5] RUN make`. */
+  readonly name: string;
+  /** The same instruction whatever its variables: by it a miss finds the earlier records. */
+  readonly instruction: string;
+  readonly span: Span | undefined;
+}
+
+/** Makes a vertex and says beside the graph what it is. Where two stages ask for the same work, the first one's text stays. */
+export function addVertex(
+  shared: Shared,
+  state: StageState,
+  made: { readonly op: Op; readonly inputs: readonly Vertex[] },
+  text: StepText,
+  cache: "use" | "skip" = state.cache,
+): Vertex {
+  const added = vertex(made.op, made.inputs);
+  if (!shared.meta.has(added.digest)) {
+    shared.meta.set(added.digest, {
+      ...text,
+      stage: state.planned.stage?.name ?? String(state.planned.index),
+      cache,
+      argNames: made.op.kind === "exec" ? state.environment.argNames() : [],
+    });
+  }
+  return added;
+}
+
+/** For work that no instruction asks for by itself. */
+export function addInternal(
+  shared: Shared,
+  made: { readonly op: Op; readonly inputs: readonly Vertex[] },
+  what: string,
+  span: Span,
+): Vertex {
+  const added = vertex(made.op, made.inputs);
+  if (!shared.meta.has(added.digest)) {
+    const name = `[internal] ${what}`;
+    shared.meta.set(added.digest, { name, stage: undefined, instruction: what, span, cache: "use", argNames: [] });
+  }
+  return added;
+}
+
+/** Counts a step and gives its display name: `[linux/arm64 build 2/5] ONBUILD RUN make`. */
+export function nextStepName(state: StageState, shared: Shared, text: string): string {
+  if (state.stepsTotal === 0) return text;
+  state.stepsDone += 1;
+  return stepName(state, shared, text);
+}
+
+/** The name of the step that was counted last, for a second vertex of the same step. */
+export function stepName(state: StageState, shared: Shared, text: string): string {
+  const total = String(state.stepsTotal);
+  const parts = [
+    ...(shared.options.multiPlatform ? [formatPlatform(state.platform, "version") + crossTarget(state)] : []),
+    ...(state.label === undefined ? [] : [state.label]),
+    `${String(state.stepsDone).padStart(total.length)}/${total}`,
+  ];
+  return `[${parts.join(" ")}] ${state.isTrigger ? "ONBUILD " : ""}${text}`;
+}
+
+/**
+ * An instruction's line as shown: keyword in capitals, known variables filled in. In a RUN (`commands`) quotes belong to the
+ * command and unset variables are the shell's, so both stay.
+ */
+export function displayText(
+  original: string,
+  variables: Variables,
+  shared: Shared,
+  form: "words" | "commands" = "words",
+): string {
+  const trimmed = original.trim();
+  const text = trimmed.replace(/^\S+/, (keyword) => keyword.toUpperCase());
+  try {
+    const quoting = form === "words" ? ({} as const) : ({ quotes: "heredoc", unset: "keep" } as const);
+    return expandWord(text, variables, { escape: shared.escape, ...quoting }).text;
+  } catch (error) {
+    // An open quote is no fault here: the words that count have been read on their own.
+    if (error instanceof BuildError) return text;
+    throw error;
+  }
+}
+
+/** `->arm64` when the stage's variables say that it builds for another platform than its own. */
+function crossTarget({ platform, environment }: StageState): string {
+  const target = targetOf(platform, (name) => environment.get(name));
+  if (target === undefined) return "";
+  if (target.os !== platform.os) return `->${formatPlatform(target, "version")}`;
+  if (target.architecture === platform.architecture) return "";
+  return `->${target.architecture}${target.variant === undefined ? "" : `/${target.variant}`}`;
+}
+
+function targetOf(own: Platform, get: (name: string) => string | undefined): Platform | undefined {
+  const whole = get("TARGETPLATFORM");
+  if (whole !== undefined) {
+    try {
+      return parsePlatform(whole, own);
+    } catch {
+      // Only a display name: whoever set TARGETPLATFORM to something odd gets no arrow.
+      return undefined;
+    }
+  }
+  const [os, architecture, variant] = [get("TARGETOS"), get("TARGETARCH"), get("TARGETVARIANT")];
+  if (os === undefined && architecture === undefined && variant === undefined) return undefined;
+  return normalizePlatform({
+    os: os || own.os,
+    architecture: architecture || own.architecture,
+    ...(variant ? { variant } : {}),
+  });
+}

@@ -1,0 +1,46 @@
+import type { WorkdirInstruction } from "../instructions/instruction.ts";
+import { workdirRelativePath } from "../lint/rules/workdir-relative-path.ts";
+import { parseOwner } from "./owner.ts";
+import { type Shared, type StageState, absolutePath, expandIn, record } from "./stage-state.ts";
+import { addVertex, displayText, nextStepName } from "./step.ts";
+
+/** Changes the directory, and makes it in a layer of its own, owned by the stage's user. `/` is always there. */
+export function convertWorkdir(state: StageState, instruction: WorkdirInstruction, shared: Shared): void {
+  const path = expandIn(state, instruction.path, instruction, shared);
+  if (!state.hasWorkdir && !path.startsWith("/")) shared.linter.report(workdirRelativePath, instruction, path);
+  state.hasWorkdir = true;
+  const workdir = absolutePath(state, path);
+  state.workdir = workdir;
+  const createdBy = `WORKDIR ${workdir}`;
+  if (workdir === "/") {
+    record(state, createdBy);
+    return;
+  }
+  const user = state.config.User;
+  const name = nextStepName(state, shared, displayText(instruction.original, state.environment, shared));
+  const made = addVertex(
+    shared,
+    state,
+    {
+      op: {
+        kind: "file",
+        base: state.tree === undefined ? "scratch" : "input",
+        actions: [
+          {
+            kind: "mkdir",
+            path: workdir,
+            mode: 0o755,
+            owner: user === undefined || user === "" ? undefined : parseOwner(user),
+            timestamp: shared.epoch,
+          },
+        ],
+      },
+      inputs: state.tree === undefined ? [] : [state.tree],
+    },
+    { name, instruction: createdBy, span: instruction.span },
+    // As in BuildKit, --no-cache means RUN, COPY and ADD.
+    "use",
+  );
+  state.tree = made;
+  record(state, createdBy, made);
+}

@@ -1,0 +1,87 @@
+import type { Dockerfile, Stage } from "../instructions/dockerfile.ts";
+import type { ArgInstruction, Instruction } from "../instructions/instruction.ts";
+import type { Linter } from "./linter.ts";
+import { consistentInstructionCasing } from "./rules/consistent-instruction-casing.ts";
+import { duplicateStageName } from "./rules/duplicate-stage-name.ts";
+import { fromAsCasing } from "./rules/from-as-casing.ts";
+import { invalidDefinitionDescription } from "./rules/invalid-definition-description.ts";
+import { maintainerDeprecated } from "./rules/maintainer-deprecated.ts";
+import { noEmptyContinuation } from "./rules/no-empty-continuation.ts";
+import { reservedStageName } from "./rules/reserved-stage-name.ts";
+import { stageNameCasing } from "./rules/stage-name-casing.ts";
+
+/** The checks that need nothing but the text, over all of it, whatever is built. */
+export function checkFile(dockerfile: Dockerfile, linter: Linter): void {
+  for (const { instruction } of dockerfile.emptyContinuations)
+    linter.report(noEmptyContinuation, { span: instruction });
+  for (const arg of dockerfile.globalArgs) checkArgDescription(arg, linter);
+  checkStageNames(dockerfile.stages, linter);
+  checkInstructionCasing(dockerfile.stages, linter);
+  for (const stage of dockerfile.stages) {
+    checkFrom(stage, linter);
+    for (const instruction of stage.instructions) {
+      if (instruction.kind === "maintainer") linter.report(maintainerDeprecated, instruction);
+      if (instruction.kind === "arg") checkArgDescription(instruction, linter);
+    }
+  }
+}
+
+const RESERVED_NAMES = new Set(["context", "scratch"]);
+
+function checkStageNames(stages: readonly Stage[], linter: Linter): void {
+  const seen = new Set<string>();
+  for (const { name, from } of stages) {
+    if (name === undefined) continue;
+    if (RESERVED_NAMES.has(name)) linter.report(reservedStageName, from, name);
+    if (seen.has(name)) linter.report(duplicateStageName, from, name);
+    seen.add(name);
+  }
+}
+
+function checkFrom({ from, name }: Stage, linter: Linter): void {
+  const written = from.nameWord?.text;
+  if (written !== undefined && written !== written.toLowerCase()) linter.report(stageNameCasing, from, written);
+  if (from.as !== undefined && !isSameCasing(from.as.text, from.keyword.text)) {
+    linter.report(fromAsCasing, from, from.as.text, from.keyword.text);
+  }
+  const hasComment = from.comments.some((comment) => !isCheckComment(comment.text));
+  if (name !== undefined && hasComment && from.description === undefined) {
+    linter.report(invalidDefinitionDescription, from, "FROM", name);
+  }
+}
+
+function checkArgDescription(arg: ArgInstruction, linter: Linter): void {
+  // A comment above several ARGs on one line can describe only one of them.
+  const [only, ...others] = arg.declarations;
+  const hasComment = arg.comments.some((comment) => !isCheckComment(comment.text));
+  if (only === undefined || others.length > 0 || !hasComment || only.description !== undefined) return;
+  linter.report(invalidDefinitionDescription, arg, "ARG", only.name);
+}
+
+function isCheckComment(text: string): boolean {
+  return /^check\s*=/i.test(text);
+}
+
+function checkInstructionCasing(stages: readonly Stage[], linter: Linter): void {
+  const instructions = stages.flatMap((stage): readonly Instruction[] => [stage.from, ...stage.instructions]);
+  let lower = 0;
+  let upper = 0;
+  for (const { keyword } of instructions) {
+    if (keyword.text === keyword.text.toLowerCase()) lower += 1;
+    else if (keyword.text === keyword.text.toUpperCase()) upper += 1;
+  }
+  const casing = lower > upper ? "lowercase" : "uppercase";
+  for (const instruction of instructions) {
+    const { text } = instruction.keyword;
+    const wanted = casing === "lowercase" ? text.toLowerCase() : text.toUpperCase();
+    if (text !== wanted) linter.report(consistentInstructionCasing, instruction, text, casing);
+  }
+}
+
+/** Mixed case agrees with nothing but itself written the same way. */
+function isSameCasing(as: string, from: string): boolean {
+  const isLower = from === from.toLowerCase();
+  const isUpper = from === from.toUpperCase();
+  if (isLower) return as === as.toLowerCase();
+  return isUpper ? as === as.toUpperCase() : true;
+}

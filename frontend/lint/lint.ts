@@ -1,0 +1,64 @@
+import { BuildError } from "../../src/core/errors.ts";
+import type { Json } from "../../src/core/json.ts";
+import { checksOf, convertChecked } from "../convert/convert.ts";
+import { locationJson } from "../convert/location-json.ts";
+import type { ConvertOptions } from "../convert/options.ts";
+import type { Resolver } from "../convert/resolver.ts";
+import type { Dockerfile } from "../instructions/dockerfile.ts";
+import { Linter } from "./linter.ts";
+import type { Warning } from "./warning.ts";
+
+/** What `--check` found. */
+export interface LintResult {
+  readonly warnings: readonly Warning[];
+  /** What a build would fail with. */
+  readonly error: BuildError | undefined;
+}
+
+/**
+ * Checks a file without building it. Without a target all stages are checked. What stands in the way of a build ends the
+ * checks and is a result like the others.
+ */
+export async function lintDockerfile(
+  dockerfile: Dockerfile,
+  options: ConvertOptions,
+  resolver: Resolver,
+  signal: AbortSignal,
+): Promise<LintResult> {
+  const linter = new Linter(checksOf(dockerfile, options));
+  const stages = options.target === undefined ? "all" : (options.stages ?? "target");
+  try {
+    await convertChecked(dockerfile, { options: { ...options, stages }, resolver, linter }, signal);
+  } catch (error) {
+    if (!(error instanceof BuildError) || error.code === "build/cancelled") throw error;
+    return { warnings: linter.warnings, error };
+  }
+  return { warnings: linter.warnings, error: undefined };
+}
+
+/** The answer to `--call=check,format=json`, as BuildKit's `frontend.lint` writes it. */
+export function lintJson(result: LintResult, dockerfile: Dockerfile): Json {
+  return {
+    warnings: result.warnings.map((warning) => ({
+      ruleName: warning.rule,
+      description: warning.description,
+      url: warning.url,
+      detail: warning.message,
+      location: locationJson(warning.span),
+    })),
+    sources: [
+      {
+        filename: dockerfile.source.name,
+        language: "Dockerfile",
+        data: Buffer.from(dockerfile.source.text).toString("base64"),
+      },
+    ],
+    buildError:
+      result.error === undefined
+        ? undefined
+        : {
+            message: result.error.message,
+            location: result.error.span === undefined ? undefined : locationJson(result.error.span),
+          },
+  };
+}
