@@ -63,7 +63,7 @@ export function missText(reason: MissReason): string {
     case "pruned":
       return "cache was pruned";
     case "changed":
-      return reason.changes.length === 0 ? "its result is gone" : reason.changes.map(changeText).join(", ");
+      return reason.changes.length === 0 ? "an earlier step ran again" : reason.changes.map(changeText).join(", ");
     default:
       return reason satisfies never;
   }
@@ -122,11 +122,22 @@ function changesBetween(
   const now = new Map(after.filter(isKeyed).map((part) => [part.name, part]));
   const noteOf = (parts: readonly KeyPart[]): string | undefined =>
     parts.find((part) => part.basis === "note" && part.name === "FROM")?.value;
+  const contentsOf = (name: string): { readonly before: KeyPart | undefined; readonly after: KeyPart | undefined } => {
+    const isContents = (part: KeyPart): boolean => part.basis === "content" && part.name === name;
+    return { before: before.find(isContents), after: after.find(isContents) };
+  };
   const changes: PartChange[] = [];
   for (const part of now.values()) {
     const was = old.get(part.name);
     if (was?.value === part.value) continue;
     if (part.basis === "definition") {
+      const contents = contentsOf(part.name);
+      // Another way to the same files is no reason.
+      if (contents.before !== undefined && contents.before.value === contents.after?.value) continue;
+      if (contents.before?.listing !== undefined && contents.after?.listing !== undefined) {
+        changes.push(filesChange(part.name, contents.before.listing, contents.after.listing, on.readListing));
+        continue;
+      }
       const ref = part.name === "parent" ? noteOf(after) : undefined;
       changes.push(
         ref === undefined
@@ -134,8 +145,7 @@ function changesBetween(
           : { kind: "base", ref, was: noteOf(before) },
       );
     } else if (part.listing !== undefined && was?.listing !== undefined) {
-      const files = changedFiles(on.readListing(was.listing), on.readListing(part.listing));
-      changes.push({ kind: "files", name: part.name, files: files.slice(0, SHOWN_FILES), total: files.length });
+      changes.push(filesChange(part.name, was.listing, part.listing, on.readListing));
     } else {
       changes.push({ kind: "value", name: part.name, from: was?.value, to: part.value });
     }
@@ -149,14 +159,16 @@ function changesBetween(
   return changes;
 }
 
+function filesChange(name: string, before: Digest, after: Digest, read: ReadListing): PartChange {
+  const files = changedFiles(read(before), read(after));
+  return { kind: "files", name, files: files.slice(0, SHOWN_FILES), total: files.length };
+}
+
 function variablesOf(parts: readonly KeyPart[]): string {
   return parts.flatMap((part) => (/^(?:ENV|ARG) /.test(part.name) ? [part.name.slice(4)] : [])).join("\n");
 }
 
-/**
- * Files that differ between two listings. A line is tab-separated: path, type, mode in octal, uid, gid, size, and the
- * content's digest or a link's target; the path is JSON-quoted when it holds a tab or a line feed.
- */
+/** Files that differ between two listings, whose lines are those of `listFiles` in sources/local/listing.ts. */
 export function changedFiles(before: string | undefined, after: string | undefined): FileChange[] {
   if (before === undefined || after === undefined) return [];
   const old = parseListing(before);
@@ -184,10 +196,15 @@ function parseListing(text: string): Map<string, readonly string[]> {
 function fieldChanges(was: readonly string[], now: readonly string[]): string[] {
   const [oldType, oldMode, oldUid, oldGid, oldSize, ...oldRest] = was;
   const [type, mode, uid, gid, size, ...rest] = now;
-  if (oldType !== type) return [`${oldType ?? "nothing"} -> ${type ?? "nothing"}`];
+  if (oldType !== type) return [`${typeName(oldType)} -> ${typeName(type)}`];
   const what: string[] = [];
-  if (oldSize !== size || oldRest.join("\t") !== rest.join("\t")) what.push(type === "symlink" ? "target" : "content");
+  if (oldSize !== size || oldRest.join("\t") !== rest.join("\t")) what.push(type === "l" ? "target" : "content");
   if (oldMode !== mode) what.push(`mode ${oldMode} -> ${mode}`);
   if (oldUid !== uid || oldGid !== gid) what.push(`owner ${oldUid}:${oldGid} -> ${uid}:${gid}`);
   return what;
+}
+
+function typeName(letter: string | undefined): string {
+  const names: Readonly<Record<string, string>> = { f: "file", d: "directory", l: "symlink", p: "fifo" };
+  return names[letter ?? ""] ?? "device";
 }

@@ -1,0 +1,275 @@
+import { readFileSync, utimesSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { SolveOptions, SolveResult, SolverDeps } from "./deps.ts";
+import type { Vertex } from "./graph/vertex.ts";
+import { solve } from "./solve.ts";
+import { Workbench } from "./testing/workbench.ts";
+
+const never = new AbortController().signal;
+
+async function build(
+  bench: Workbench,
+  target: Vertex | readonly Vertex[],
+  over: {
+    readonly deps?: Partial<SolverDeps>;
+    readonly options?: Partial<SolveOptions>;
+    readonly signal?: AbortSignal;
+  } = {},
+): Promise<SolveResult> {
+  bench.events = [];
+  bench.ran.length = 0;
+  bench.hashed.length = 0;
+  bench.materialized.length = 0;
+  using deps = bench.deps(over.deps);
+  const targets = "op" in target ? [target] : target;
+  return await solve(bench.graph(...targets), deps, bench.options(over.options), over.signal ?? never);
+}
+
+/** A compiler whose output is the first line of its source. */
+function compiler(bench: Workbench): void {
+  bench.commands.set("make", (tree) => tree.write("out/app", tree.read("src/a.c")?.split("\n")[0] ?? "nothing"));
+  bench.commands.set("test", (tree) => tree.write("tested", `tested ${tree.read("out/app")}`));
+}
+
+function layersOf(result: SolveResult): readonly string[] {
+  return (result.targets[0]?.layers ?? []).map((layer) => layer.snapshot);
+}
+
+test("an unchanged build runs, hashes, mounts and materialises nothing", async () => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.file("src/a.c", "one");
+  const target = bench.run(bench.run(bench.copy(bench.image("one"), "src", "/src"), "make"), "test");
+  const first = await build(bench, target);
+  expect(bench.ran).toEqual(["make", "test"]);
+  const second = await build(bench, target);
+  expect(bench.ran).toEqual([]);
+  expect(bench.hashed).toEqual([]);
+  expect(bench.materialized).toEqual([]);
+  expect(layersOf(second)).toEqual(layersOf(first));
+  expect(second.outcomes.get(target.digest)?.how).toBe("cached");
+  expect(bench.events.map((event) => event.kind)).toEqual(["step-cached", "step-cached", "step-cached", "step-cached"]);
+});
+
+test("layers name the vertices that made them", async () => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.file("src/a.c", "one");
+  const base = bench.image("one");
+  const copied = bench.copy(base, "src", "/src");
+  const made = bench.run(copied, "make");
+  const linked = bench.copy(undefined, "src/a.c", "/extra/");
+  const target = bench.run(bench.merge(made, linked), "test");
+  const owners = [base, copied, made, linked, target].map((vertex) => vertex.digest);
+  const first = await build(bench, target);
+  expect(first.targets[0]?.layers.map((layer) => layer.vertex)).toEqual(owners);
+  const cached = await build(bench, target);
+  expect(cached.targets[0]?.layers.map((layer) => layer.vertex)).toEqual(owners);
+});
+
+test("a changed file runs what depends on it, and says which file", async () => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.file("src/a.c", "one");
+  bench.file("src/b.c", "other");
+  const target = (): Vertex => bench.run(bench.copy(bench.image("one"), "src", "/src"), "make");
+  await build(bench, target());
+  expect(bench.reasons()).toEqual(["COPY src /src: never built here", "RUN make: never built here"]);
+  bench.file("src/a.c", "two");
+  await build(bench, target());
+  expect(bench.ran).toEqual(["make"]);
+  expect(bench.reasons()).toEqual(["COPY src /src: a.c (content)", "RUN make: after COPY src /src"]);
+});
+
+test("times of files do not count", async () => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.file("src/a.c", "one");
+  const target = bench.run(bench.copy(bench.image("one"), "src", "/src"), "make");
+  await build(bench, target);
+  utimesSync(join(bench.context, "src/a.c"), 1000, 1000);
+  await build(bench, target);
+  expect(bench.ran).toEqual([]);
+});
+
+test("a command that ends where it ended before stops the change, in a chain of commands", async () => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.file("src/a.c", "one\n// comment");
+  const compiled = bench.run(bench.image("one"), "make", {
+    mounts: [{ type: "bind", target: "/src", input: 1, source: "src", mode: "ro" }],
+    inputs: [bench.local()],
+  });
+  const chain = bench.run(compiled, "test");
+  const first = await build(bench, chain);
+  expect(bench.ran).toEqual(["make", "test"]);
+  bench.file("src/a.c", "one\n// another comment");
+  const second = await build(bench, chain);
+  expect(bench.ran).toEqual(["make"]);
+  expect(layersOf(second)).toEqual(layersOf(first));
+  expect(second.outcomes.get(chain.digest)?.how).toBe("cutoff");
+  expect(bench.reasons()).toEqual(["RUN make: a.c (content)"]);
+  // The alias makes the next build a plain hit.
+  const third = await build(bench, chain);
+  expect(bench.ran).toEqual([]);
+  expect(third.outcomes.get(chain.digest)?.how).toBe("cached");
+});
+
+test("a re-run stage with equal files stops the change at COPY --from", async () => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.file("src/a.c", "one\n// comment");
+  const target = (): Vertex => {
+    const built = bench.run(bench.copy(bench.image("one"), "src", "/src", { stage: "build" }), "make", {
+      stage: "build",
+    });
+    return bench.run(bench.copy(bench.image("two"), "/out", "/app", { from: built }), "use");
+  };
+  bench.commands.set("use", (tree) => tree.write("used", tree.read("app/app") ?? ""));
+  const first = await build(bench, target());
+  bench.file("src/a.c", "one\n// other");
+  const second = await build(bench, target());
+  expect(bench.ran).toEqual(["make"]);
+  expect(layersOf(second)).toEqual(layersOf(first));
+  bench.file("src/a.c", "three");
+  await build(bench, target());
+  expect(bench.ran).toEqual(["make", "use"]);
+  expect(bench.reasons()).toContain("COPY /out /app: app (content)");
+});
+
+test("a build argument that changes nothing is named, and the chain behind it stays", async () => {
+  await using bench = new Workbench();
+  bench.commands.set("install", (tree) => tree.write("lib", "always the same"));
+  bench.commands.set("after", (tree) => tree.write("after", "x"));
+  const target = (sha: string): Vertex =>
+    bench.run(bench.run(bench.image("one"), "install", { env: [`GIT_SHA=${sha}`], argNames: ["GIT_SHA"] }), "after");
+  await build(bench, target("1"));
+  await build(bench, target("2"));
+  expect(bench.ran).toEqual(["install"]);
+  expect(bench.reasons()).toEqual(["RUN install: ARG GIT_SHA changed"]);
+});
+
+test("a moved base image is the reason", async () => {
+  await using bench = new Workbench();
+  bench.commands.set("x", (tree) => tree.write("x", "x"));
+  await build(bench, bench.run(bench.image("one", "node:22"), "x"));
+  await build(bench, bench.run(bench.image("two", "node:22"), "x"));
+  expect(bench.reasons()).toEqual(["RUN x: FROM node:22: digest moved"]);
+});
+
+test("another name for the same manifest is the same image", async () => {
+  await using bench = new Workbench();
+  bench.commands.set("x", (tree) => tree.write("x", "x"));
+  await build(bench, bench.run(bench.image("one", "node:22"), "x"));
+  await build(bench, bench.run(bench.image("one", "mirror/node:22"), "x"));
+  expect(bench.ran).toEqual([]);
+});
+
+test("--no-cache runs, says so, records, and shares nothing", async () => {
+  await using bench = new Workbench();
+  bench.commands.set("x", (tree) => tree.write("x", "x"));
+  const first = await build(bench, bench.run(bench.image("one"), "x"));
+  await using again = new Workbench(bench.directory);
+  again.commands.set("x", (tree) => tree.write("x", "x"));
+  const skipped = await build(again, again.run(again.image("one"), "x", { cache: "skip" }));
+  expect(again.reasons()).toEqual(["RUN x: --no-cache"]);
+  expect(layersOf(skipped)).not.toEqual(layersOf(first));
+  const later = await build(bench, bench.run(bench.image("one"), "x"));
+  expect(bench.ran).toEqual([]);
+  expect(layersOf(later)).toEqual(layersOf(skipped));
+});
+
+test("equal steps of two stages run once", async () => {
+  await using bench = new Workbench();
+  bench.commands.set("x", (tree) => tree.write("x", "x"));
+  bench.commands.set("y", (tree) => tree.write("y", "y"));
+  bench.commands.set("z", (tree) => tree.write("z", "z"));
+  const shared = bench.run(bench.image("one"), "x");
+  await build(bench, [bench.run(shared, "y"), bench.run(shared, "z")]);
+  expect(bench.ran.toSorted()).toEqual(["x", "y", "z"]);
+});
+
+test("no more steps run at one time than jobs, and independent ones do run together", async () => {
+  await using bench = new Workbench();
+  let running = 0;
+  let most = 0;
+  const targets = Array.from({ length: 6 }, (_, i) => {
+    bench.commands.set(`job ${i}`, async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      running -= 1;
+    });
+    return bench.run(bench.image("one"), `job ${i}`);
+  });
+  await build(bench, targets, { options: { jobs: 3 } });
+  expect(most).toBe(3);
+});
+
+test("a failed command tells its status, its last lines and where its log is", async () => {
+  await using bench = new Workbench();
+  bench.commands.set("bad", (tree) => {
+    for (let i = 1; i <= 30; i += 1) tree.print(`line ${i}\n`);
+    return 3;
+  });
+  const failing = build(bench, bench.run(bench.image("one"), "bad"));
+  const error = (await failing.catch((failure: unknown) => failure)) as Error & {
+    detail: string;
+    hint: string;
+    code: string;
+  };
+  expect(error.code).toBe("solver/exec-failed");
+  expect(error.message).toBe(
+    'Cannot run "RUN bad": process "/bin/sh -c bad" did not complete successfully: exit code: 3',
+  );
+  expect(error.detail.split("\n")).toHaveLength(20);
+  expect(error.detail).toMatch(/^line 11\n[^]*line 30$/);
+  const path = /the whole log is (.*)$/.exec(error.hint)?.[1] ?? "";
+  expect(readFileSync(path, "utf8")).toContain("line 1\n");
+  expect(bench.events.at(-1)).toMatchObject({ kind: "step-failed" });
+});
+
+test("a failure stops its siblings, and is the error told", async () => {
+  await using bench = new Workbench();
+  const started = Promise.withResolvers<void>();
+  bench.commands.set("slow", (tree) => {
+    started.resolve();
+    return new Promise((_, reject) => tree.signal.addEventListener("abort", () => reject(tree.signal.reason)));
+  });
+  bench.commands.set("bad", async () => {
+    await started.promise;
+    return 1;
+  });
+  const targets = [bench.run(bench.image("one"), "slow"), bench.run(bench.image("one"), "bad")];
+  await expect(build(bench, targets)).rejects.toThrow("exit code: 1");
+  expect(bench.events.map((event) => event.kind).filter((kind) => /failed|cancelled/.test(kind))).toEqual([
+    "step-failed",
+    "step-cancelled",
+  ]);
+});
+
+test("--expect-cached refuses the first step that would run, with the reason", async () => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.file("src/a.c", "one");
+  const target = (): Vertex => bench.run(bench.copy(bench.image("one"), "src", "/src"), "make");
+  await build(bench, target());
+  await build(bench, target(), { options: { expectCached: "all" } });
+  bench.file("src/a.c", "two");
+  const refused = build(bench, target(), { options: { expectCached: "all" } });
+  await expect(refused).rejects.toThrow("Cannot take COPY src /src from the cache: a.c (content)");
+  expect(bench.ran).toEqual([]);
+});
+
+test("every layer that a step makes is told once it is recorded", async () => {
+  await using bench = new Workbench();
+  bench.commands.set("x", (tree) => tree.write("x", "x"));
+  const committed: string[] = [];
+  const onCommitted = (id: string): void => {
+    expect(bench.store.snapshots.get(id as never)?.state).toBe("present");
+    committed.push(id);
+  };
+  const result = await build(bench, bench.run(bench.image("one"), "x"), { options: { onCommitted } });
+  expect(committed).toEqual(layersOf(result).slice(1));
+});
