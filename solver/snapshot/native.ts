@@ -1,0 +1,275 @@
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  AT_FDCWD,
+  O_DIRECTORY,
+  O_PATH,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+} from "../../src/native/constants.ts";
+import { SystemError } from "../../src/native/errno.ts";
+import type { Native } from "../../src/native/native.ts";
+import type { SnapshotId } from "../../src/store/model.ts";
+import { MergedTree } from "../ops/tree/merged-tree.ts";
+import { isOverlayMark, type Marks, makeWhiteout } from "../ops/tree/overlay-marks.ts";
+import { scanDirectory, type TreeNode } from "../ops/tree/tree-node.ts";
+import type { ActiveSnapshot, Snapshotter, Stack } from "../ports.ts";
+import { overlaySnapshotter, type SnapshotterOptions } from "./overlay.ts";
+import { deleteTree, removeTree } from "./remove-tree.ts";
+
+export interface NativeSnapshotterOptions extends SnapshotterOptions {
+  readonly native: Native;
+}
+
+/**
+ * For machines where overlayfs cannot be mounted. Snapshots are kept in the same form as the overlay snapshotter's, so
+ * that packing, file operations and the store know no difference; but to run a command, the whole tree is copied first
+ * (sharing bytes where the file system can), and what the command changed is found afterwards by comparing. That costs
+ * time and space in proportion to the tree, for every RUN.
+ */
+export function nativeSnapshotter(options: NativeSnapshotterOptions): Snapshotter {
+  const { directory, marks, newId, native } = options;
+  const plain = overlaySnapshotter(options);
+
+  const materialize = async (stack: Stack, signal: AbortSignal): Promise<{ home: string; root: string }> => {
+    // Lets the other one check that all layers are there.
+    await using layers = await plain.view(stack, signal);
+    const home = join(directory, `active-${newId()}`);
+    const root = join(home, "root");
+    await mkdir(home, { recursive: true, mode: 0o700 });
+    await mkdir(root, { mode: 0o755 });
+    try {
+      await copyMerged(native, { directories: layers.directories, marks, to: root }, signal);
+    } catch (error) {
+      await deleteTree(home);
+      throw error;
+    }
+    return { home, root };
+  };
+
+  return {
+    kind: "native",
+    marks,
+    pathOf: (id) => plain.pathOf(id),
+    remove: (id) => plain.remove(id),
+    usage: (id, signal) => plain.usage(id, signal),
+    receive: (id, signal) => plain.receive(id, signal),
+
+    async prepare(stack, signal) {
+      signal.throwIfAborted();
+      const { home, root } = await materialize(stack, signal);
+      return activeCopy({ home, root, before: stateOf(native, root), options });
+    },
+
+    async view(stack, signal) {
+      signal.throwIfAborted();
+      const { home, root } = await materialize(stack, signal);
+      return {
+        directories: [root],
+        mount: { kind: "directory", path: root, mode: "ro" },
+        async [Symbol.asyncDispose]() {
+          await removeTree(home, newId);
+        },
+      };
+    },
+  };
+}
+
+function activeCopy(at: {
+  readonly home: string;
+  readonly root: string;
+  readonly before: ReadonlyMap<string, string>;
+  readonly options: NativeSnapshotterOptions;
+}): ActiveSnapshot {
+  const { home, root, before, options } = at;
+  const { newId, directory } = options;
+  let open = true;
+  return {
+    directories: [root],
+    mount: { kind: "directory", path: root, mode: "rw" },
+    async commit(signal) {
+      signal.throwIfAborted();
+      if (!open) throw new Error("A snapshot was committed twice, or after it was disposed");
+      open = false;
+      const difference = join(home, "difference");
+      await mkdir(difference);
+      moveChanges(options, { root, difference, before });
+      const id = newId() as SnapshotId;
+      await rename(difference, join(directory, id));
+      await deleteTree(home);
+      return id;
+    },
+    async [Symbol.asyncDispose]() {
+      if (!open) return;
+      open = false;
+      await removeTree(home, newId);
+    },
+  };
+}
+
+/** Copies a merged tree into an empty directory. Files are never linked: a command may write into the copy. */
+async function copyMerged(
+  native: Native,
+  at: { readonly directories: readonly string[]; readonly marks: Marks; readonly to: string },
+  signal: AbortSignal,
+): Promise<void> {
+  using tree = new MergedTree({ native, directories: at.directories, marks: at.marks });
+  const root = await scanDirectory(tree, tree.root, { nowNs: () => 0n, prune: {}, depth: "all" }, signal);
+  const toFd = native.openPath(at.to, O_PATH | O_DIRECTORY);
+  try {
+    const files: { readonly node: TreeNode; readonly path: string }[] = [];
+    const directories: { readonly node: TreeNode; readonly path: string }[] = [];
+    const links = new Map<string, string>();
+    const linked: { readonly path: string; readonly first: string }[] = [];
+    const visit = (node: TreeNode, prefix: string): void => {
+      for (const child of node.children) {
+        const path = prefix + child.name;
+        const type = child.mode & S_IFMT;
+        const first = child.nlink > 1 && type !== S_IFDIR ? links.get(child.inode) : undefined;
+        if (first !== undefined) linked.push({ path, first });
+        else if (type === S_IFDIR) {
+          native.mkdirat(toFd, path, 0o700);
+          directories.push({ node: child, path });
+          visit(child, `${path}/`);
+        } else if (type === S_IFREG) files.push({ node: child, path });
+        else if (type === S_IFLNK) native.symlinkat(child.linkTarget, toFd, path);
+        else if (type !== S_IFSOCK) native.mknodat(toFd, path, type | 0o600, child.device);
+        if (first === undefined && child.nlink > 1 && type !== S_IFDIR) links.set(child.inode, path);
+        if (type !== S_IFDIR && type !== S_IFREG && type !== S_IFSOCK && first === undefined) {
+          copyMetadata(tree, child, toFd, path);
+        }
+      }
+    };
+    visit(root, "");
+    for (const [layer, batch] of Map.groupBy(files, ({ node }) => node.layer.layer)) {
+      signal.throwIfAborted();
+      const results = await native.copyFiles(tree.layerFd(layer), toFd, {
+        from: batch.map(({ node }) => node.layerPath),
+        to: batch.map(({ path }) => path),
+        modes: Uint32Array.from(batch, ({ node }) => node.mode & 0o7777),
+        uids: Uint32Array.from(batch, ({ node }) => node.uid),
+        gids: Uint32Array.from(batch, ({ node }) => node.gid),
+        mtimesNs: BigInt64Array.from(batch, ({ node }) => node.mtimeNs),
+      });
+      for (const [index, { node, path }] of batch.entries()) {
+        const result = results[index] ?? 0;
+        if (result < 0) throw new SystemError(result, "copy", node.layerPath, path);
+        if (node.hasXattrs) copyXattrs(tree, node, toFd, path);
+      }
+    }
+    for (const { path, first } of linked) native.linkat(toFd, first, toFd, path);
+    for (const { node, path } of directories.toReversed()) copyMetadata(tree, node, toFd, path);
+    copyMetadata(tree, root, toFd, ".");
+  } finally {
+    native.close(toFd);
+  }
+}
+
+function copyMetadata(tree: MergedTree, node: TreeNode, toFd: number, path: string): void {
+  const { native } = tree;
+  native.fchownat(toFd, path, node.uid, node.gid);
+  if (node.type !== S_IFLNK) native.fchmodat(toFd, path, node.mode & 0o7777);
+  if (node.hasXattrs) copyXattrs(tree, node, toFd, path);
+  native.utimensat(toFd, path, node.mtimeNs);
+}
+
+function copyXattrs(tree: MergedTree, node: TreeNode, toFd: number, path: string): void {
+  const fromFd = tree.layerFd(node.layer.layer);
+  const from = node.layerPath === "" ? "." : node.layerPath;
+  for (const key of tree.native.listXattrs(fromFd, from)) {
+    const value = isOverlayMark(key) ? undefined : tree.native.getXattr(fromFd, from, key);
+    if (value !== undefined) tree.native.setXattr(toFd, path, key, value);
+  }
+}
+
+/** Of each path, what changes when the file does: the inode and its change time, which nobody can set. */
+function stateOf(native: Native, root: string): ReadonlyMap<string, string> {
+  const scan = scanOf(native, root);
+  const { columns, count } = scan;
+  const states = new Map<string, string>();
+  for (let row = 1; row < count; row += 1) {
+    const isDirectory = ((columns.mode[row] ?? 0) & S_IFMT) === S_IFDIR;
+    // A directory's times change with what is in it, and its inode's number may come back when it is made again. Whether it
+    // changed itself is told by mode and owner; what was in it is compared file by file.
+    states.set(
+      scan.path(row),
+      isDirectory
+        ? `d ${columns.mode[row]} ${columns.uid[row]} ${columns.gid[row]}`
+        : `f ${columns.ino[row]} ${columns.ctimeNs[row]}`,
+    );
+  }
+  return states;
+}
+
+/**
+ * Moves what has changed since `before` out of the tree, with the directories it is in, and marks what is gone: the same
+ * difference that overlayfs would have left in an upper directory. The rest of the tree is of no use afterwards.
+ */
+function moveChanges(
+  options: NativeSnapshotterOptions,
+  at: { readonly root: string; readonly difference: string; readonly before: ReadonlyMap<string, string> },
+): void {
+  const { native, marks } = options;
+  const after = stateOf(native, at.root);
+  const rootFd = native.openPath(at.root, O_PATH | O_DIRECTORY);
+  const diffFd = native.openPath(at.difference, O_PATH | O_DIRECTORY);
+  try {
+    const times = new Map<string, bigint>();
+    const ensure = (path: string): void => {
+      if (path === "" || times.has(path)) return;
+      ensure(parentOf(path));
+      const status = native.statat(rootFd, path);
+      native.mkdirat(diffFd, path, 0o700);
+      native.fchownat(diffFd, path, status.uid, status.gid);
+      native.fchmodat(diffFd, path, status.mode & 0o7777);
+      for (const key of native.listXattrs(rootFd, path)) {
+        const value = native.getXattr(rootFd, path, key);
+        if (value !== undefined) native.setXattr(diffFd, path, key, value);
+      }
+      times.set(path, status.mtimeNs);
+    };
+    const rootStatus = native.statat(rootFd, "");
+    for (const [path, state] of after) {
+      if (state.startsWith("d") && at.before.get(path) !== state) ensure(path);
+    }
+    for (const [path, state] of after) {
+      if (state.startsWith("d") || at.before.get(path) === state) continue;
+      ensure(parentOf(path));
+      // Times of parents are read before the move changes them: `ensure` has done so.
+      native.renameat(rootFd, path, diffFd, path);
+    }
+    for (const path of at.before.keys()) {
+      if (after.has(path) || !stillThere(after, parentOf(path))) continue;
+      ensure(parentOf(path));
+      makeWhiteout(native, diffFd, path, marks);
+    }
+    for (const [path, mtimeNs] of [...times].toReversed()) native.utimensat(diffFd, path, mtimeNs);
+    native.fchownat(AT_FDCWD, at.difference, rootStatus.uid, rootStatus.gid);
+    native.fchmodat(AT_FDCWD, at.difference, rootStatus.mode & 0o7777);
+  } finally {
+    native.close(rootFd);
+    native.close(diffFd);
+  }
+}
+
+/** A whiteout goes into the topmost directory that is left; one below a whiteout, or into a file, means nothing. */
+function stillThere(after: ReadonlyMap<string, string>, parent: string): boolean {
+  return parent === "" || after.get(parent)?.startsWith("d") === true;
+}
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash === -1 ? "" : path.slice(0, slash);
+}
+
+function scanOf(native: Native, root: string): ReturnType<Native["scanTreeSync"]> {
+  const fd = native.openPath(root, O_PATH | O_DIRECTORY);
+  try {
+    return native.scanTreeSync(fd);
+  } finally {
+    native.close(fd);
+  }
+}
