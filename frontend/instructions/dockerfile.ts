@@ -44,4 +44,6 @@ export interface EmptyContinuation {
   readonly instruction: Span;
   /** The blank lines, in order. */
   readonly lines: readonly Span[];
+  /** The last line of the file that was read for the instruction; counts from 1. Where the check reports it. */
+  readonly endLine: number;
 }

@@ -56,6 +56,31 @@ export function expandToWords(word: string, variables: Variables, options: Expan
   return { words, used: expander.used, unset: expander.missing };
 }
 
+/** A word and where it begins in the text. */
+export interface RawWord {
+  readonly text: string;
+  readonly start: number;
+}
+
+/**
+ * The words of a shell command line as they are written, quotes and escapes in place: what heredocs are looked for in.
+ * None when the text has an open quote or brace.
+ */
+export function rawWords(text: string): readonly RawWord[] {
+  const expander = new Expander(text, NO_VARIABLES, { escape: "\\", unset: "keep" }, "raw");
+  const words: string[] = [];
+  const starts: number[] = [];
+  try {
+    expander.run(words, starts);
+  } catch (error) {
+    if (error instanceof BuildError && error.code === "dockerfile/expansion") return [];
+    throw error;
+  }
+  return words.map((word, index) => ({ text: word, start: starts[index] ?? 0 }));
+}
+
+const NO_VARIABLES: Variables = { get: () => undefined };
+
 const NONE: ReadonlySet<string> = new Set();
 
 // Nobody nests this deep; it keeps a hostile file from exhausting the stack.
@@ -81,23 +106,27 @@ class Expander {
   readonly #hasQuotes: boolean;
   readonly #keepsUnset: boolean;
   readonly #span: Span | undefined;
+  /** Quotes and escapes stay in the result. */
+  readonly #isRaw: boolean;
   readonly used = new Set<string>();
   readonly missing = new Set<string>();
   #at = 0;
   #depth = 0;
 
-  constructor(source: string, variables: Variables, options: ExpandOptions) {
+  constructor(source: string, variables: Variables, options: ExpandOptions, marks: "raw" | "removed" = "removed") {
     this.#source = source;
     this.#variables = variables;
     this.#escape = options.escape;
     this.#hasQuotes = options.quotes !== "heredoc";
     this.#keepsUnset = options.unset === "keep";
     this.#span = options.span;
+    this.#isRaw = marks === "raw";
   }
 
-  /** Into one text, and into `words` when given. */
-  run(words?: string[]): string {
-    return this.#text(undefined, "drop", words === undefined ? undefined : new WordList(words));
+  /** Into one text, and into `words` when given; `starts` are the offsets of those. */
+  run(words?: string[], starts?: number[]): string {
+    const list = words === undefined ? undefined : new WordList(words, starts ?? []);
+    return this.#text(undefined, this.#isRaw ? "keep" : "drop", list);
   }
 
   /**
@@ -121,27 +150,29 @@ class Expander {
         continue;
       }
       const run = source.slice(runStart, this.#at);
-      words?.addSplit(run);
+      const pieceStart = this.#at;
+      words?.addSplit(run, runStart);
       let piece: string;
       if (char === "$") {
         piece = this.#dollar();
-        words?.addSplit(piece);
+        words?.addSplit(piece, pieceStart);
       } else if (isQuote) {
         piece = char === "'" ? this.#singleQuoted() : this.#doubleQuoted(escapes);
-        words?.add(piece);
+        if (this.#isRaw) piece = char + piece + char;
+        words?.add(piece, pieceStart);
       } else {
         this.#at += 1;
         const length = this.#at < source.length ? characterLength(source, this.#at) : 0;
         piece = (escapes === "keep" ? char : "") + source.slice(this.#at, this.#at + length);
         this.#at += length;
-        words?.add(piece);
+        words?.add(piece, pieceStart);
       }
       result = this.#bounded(result + run + piece);
       runStart = this.#at;
     }
     if (stop !== undefined) throw new EndOfWord(`unexpected end of statement while looking for matching ${stop}`);
     const rest = source.slice(runStart);
-    words?.addSplit(rest);
+    words?.addSplit(rest, runStart);
     words?.finish();
     return result + rest;
   }
@@ -350,29 +381,36 @@ class EndOfWord extends Error {}
 /** Collects words; only white space given to `addSplit` separates them. Empty words do not count. */
 class WordList {
   readonly #words: string[];
+  readonly #starts: number[];
   #current = "";
+  #start = 0;
 
-  constructor(words: string[]) {
+  constructor(words: string[], starts: number[]) {
     this.#words = words;
+    this.#starts = starts;
   }
 
-  add(text: string): void {
+  add(text: string, at: number): void {
+    if (this.#current === "") this.#start = at;
     this.#current += text;
   }
 
-  addSplit(text: string): void {
+  addSplit(text: string, at: number): void {
     let start = 0;
-    for (let at = 0; at < text.length; at += 1) {
-      if (!isSpace(text.charCodeAt(at))) continue;
-      this.#current += text.slice(start, at);
+    for (let i = 0; i < text.length; i += 1) {
+      if (!isSpace(text.charCodeAt(i))) continue;
+      this.add(text.slice(start, i), at + start);
       this.finish();
-      start = at + 1;
+      start = i + 1;
     }
-    this.#current += text.slice(start);
+    this.add(text.slice(start), at + start);
   }
 
   finish(): void {
-    if (this.#current !== "") this.#words.push(this.#current);
+    if (this.#current !== "") {
+      this.#words.push(this.#current);
+      this.#starts.push(this.#start);
+    }
     this.#current = "";
   }
 }

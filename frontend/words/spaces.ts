@@ -1,7 +1,6 @@
 /** The characters of Go's unicode.IsSpace, for use inside a regular expression's brackets. JavaScript's `\s` has others. */
 const SPACE = "\\t-\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
-const LEADING = new RegExp(`^[${SPACE}]+`, "u");
 const ONE = new RegExp(`^[${SPACE}]$`, "u");
 
 /** Whether a UTF-16 code unit is white space. All white space lies in the basic plane. */
@@ -10,10 +9,10 @@ export function isSpace(unit: number): boolean {
   return unit >= 0x85 && ONE.test(String.fromCharCode(unit));
 }
 
-/** The offset of the first character at or after `from` that is not white space. */
-export function skipSpaces(text: string, from: number): number {
+/** The offset of the first character from `from` and before `to` that is not white space; `to` without any. */
+export function skipSpaces(text: string, from: number, to: number = text.length): number {
   let at = from;
-  while (at < text.length && isSpace(text.charCodeAt(at))) at += 1;
+  while (at < to && isSpace(text.charCodeAt(at))) at += 1;
   return at;
 }
 
@@ -28,9 +27,4 @@ export function trimEndOffset(text: string, from: number, to: number): number {
 export function trimSpace(text: string): string {
   const start = skipSpaces(text, 0);
   return text.slice(start, trimEndOffset(text, start, text.length));
-}
-
-/** The text with white space at its beginning removed. */
-export function trimLeft(text: string): string {
-  return text.replace(LEADING, "");
 }

@@ -10,13 +10,13 @@ export interface Stretch {
 /**
  * The words of an ENV, LABEL or ARG line: white space separates, unless it is quoted or escaped. Quotes and escapes are
  * kept, because they are taken off when the word is expanded. An escape within single quotes is an ordinary character.
- * An open quote reaches to the end: expansion reports it.
+ * Offsets count from the beginning of `text`, of which only `[from, to)` is read. An open quote reaches to the end: expansion reports it.
  */
-export function splitWords(text: string, escape: Escape): readonly Stretch[] {
+export function splitWords(text: string, escape: Escape, from = 0, to: number = text.length): readonly Stretch[] {
   const words: Stretch[] = [];
   let start = -1;
   let quote = "";
-  for (let at = 0; at < text.length; at += 1) {
+  for (let at = from; at < to; at += 1) {
     const char = text[at] ?? "";
     if (quote === "" && isSpace(text.charCodeAt(at))) {
       if (start !== -1) words.push({ start, end: at });
@@ -28,6 +28,6 @@ export function splitWords(text: string, escape: Escape): readonly Stretch[] {
     else if (quote === "") quote = char === '"' || char === "'" ? char : "";
     else if (char === quote) quote = "";
   }
-  if (start !== -1) words.push({ start, end: text.length });
+  if (start !== -1) words.push({ start, end: to });
   return words;
 }

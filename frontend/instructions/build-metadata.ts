@@ -1,0 +1,116 @@
+import { BuildError } from "../../src/core/errors.ts";
+import type { Body, CommandNode, DeclarationNode, Lexeme } from "../syntax/ast.ts";
+import { trimSpace } from "../words/spaces.ts";
+import { toCommand } from "./build-run.ts";
+import { toWord, type InstructionContext } from "./context.ts";
+import { describeAll } from "./description.ts";
+import { FLAGS, readFlagTable } from "./flag-table.ts";
+import type {
+  ArgInstruction,
+  CmdInstruction,
+  EntrypointInstruction,
+  EnvInstruction,
+  ExposeInstruction,
+  LabelInstruction,
+  MaintainerInstruction,
+  OnbuildInstruction,
+  ShellInstruction,
+  StopsignalInstruction,
+  UserInstruction,
+  VolumeInstruction,
+  WorkdirInstruction,
+} from "./instruction.ts";
+
+export function buildProcess(
+  context: InstructionContext,
+  keyword: string,
+  command: CommandNode,
+): CmdInstruction | EntrypointInstruction {
+  readFlagTable(context, FLAGS.none);
+  const kind = keyword === "CMD" ? "cmd" : "entrypoint";
+  return { kind, ...context.text, command: toCommand(context, command) };
+}
+
+export function buildList(
+  context: InstructionContext,
+  keyword: string,
+  lexemes: readonly Lexeme[],
+): ExposeInstruction | ShellInstruction | VolumeInstruction {
+  readFlagTable(context, FLAGS.none);
+  if (keyword === "SHELL") return { kind: "shell", ...context.text, argv: lexemes.map((lexeme) => lexeme.text) };
+  const words = lexemes.map((lexeme) => toWord(context.line, lexeme));
+  if (keyword === "EXPOSE") {
+    // Before expansion, as Docker's frontend does: the order shows in the history.
+    const ports = words.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
+    return { kind: "expose", ...context.text, ports };
+  }
+  const paths = words.map((word) => ({ ...word, text: trimSpace(word.text) }));
+  const empty = paths.find((path) => path.text === "");
+  if (empty !== undefined) {
+    throw new BuildError("dockerfile/syntax", "VOLUME specified can not be an empty string", {
+      span: empty.span,
+      hint: "write VOLUME <path>...",
+    });
+  }
+  return { kind: "volume", ...context.text, paths };
+}
+
+export function buildPairs(
+  context: InstructionContext,
+  keyword: string,
+  body: Extract<Body, { shape: "pairs" }>,
+): EnvInstruction | LabelInstruction {
+  readFlagTable(context, FLAGS.none);
+  const { line } = context;
+  const pairs = body.pairs.map(({ name, value }) => ({
+    key: toWord(line, name),
+    value: toWord(line, value),
+    span: line.span(name.start, value.end),
+  }));
+  return { kind: keyword === "ENV" ? "env" : "label", ...context.text, pairs, form: body.form };
+}
+
+/** Flags of ARG are not looked at, by Docker's frontend neither. */
+export function buildDeclarations(
+  context: InstructionContext,
+  declarations: readonly DeclarationNode[],
+): ArgInstruction {
+  const { line, text } = context;
+  const descriptions = describeAll(text.comments);
+  return {
+    kind: "arg",
+    ...text,
+    declarations: declarations.map(({ name, value }) => ({
+      name: name.text,
+      value: value && toWord(line, value),
+      span: line.span(name.start, (value ?? name).end),
+      description: descriptions.get(name.text),
+    })),
+  };
+}
+
+export function buildStatement(
+  context: InstructionContext,
+  keyword: string,
+  text: Lexeme,
+): MaintainerInstruction | StopsignalInstruction | UserInstruction | WorkdirInstruction {
+  readFlagTable(context, FLAGS.none);
+  const word = toWord(context.line, text);
+  switch (keyword) {
+    case "WORKDIR":
+      return { kind: "workdir", ...context.text, path: word };
+    case "USER":
+      return { kind: "user", ...context.text, user: word };
+    case "STOPSIGNAL":
+      return { kind: "stopsignal", ...context.text, signal: word };
+    default:
+      return { kind: "maintainer", ...context.text, name: word };
+  }
+}
+
+export function buildOnbuild(context: InstructionContext, keyword: Lexeme): OnbuildInstruction {
+  readFlagTable(context, FLAGS.none);
+  let trigger = context.line.text.replace(/^\s*ONBUILD\s*/i, "");
+  for (const { body, name } of context.heredocs) trigger += `\n${body}${name}`;
+  return { kind: "onbuild", ...context.text, trigger, triggerKeyword: toWord(context.line, keyword) };
+}

@@ -1,0 +1,27 @@
+import type { Comment } from "./instruction.ts";
+
+/** What a comment above says of `name`: the first one that begins with it. */
+export function describe(comments: readonly Comment[], name: string): string | undefined {
+  for (const { text } of comments) if (text.startsWith(`${name} `)) return text.slice(name.length + 1);
+  return undefined;
+}
+
+/** Descriptions by name, for instructions that declare many. */
+export function describeAll(comments: readonly Comment[]): ReadonlyMap<string, string> {
+  const descriptions = new Map<string, string>();
+  for (const { text } of comments) {
+    const blank = text.indexOf(" ");
+    const name = text.slice(0, Math.max(0, blank));
+    if (blank > 0 && !descriptions.has(name)) descriptions.set(name, text.slice(blank + 1));
+  }
+  return descriptions;
+}
+
+/** The value of a `check=` comment, which configures the checks for the instruction below it. */
+export function checkOf(comments: readonly Comment[]): string | undefined {
+  for (const { text } of comments) {
+    const value = /^check\s*=\s*(\S.*)$/i.exec(text)?.[1];
+    if (value !== undefined) return value;
+  }
+  return undefined;
+}

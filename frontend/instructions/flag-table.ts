@@ -1,0 +1,116 @@
+import { BuildError } from "../../src/core/errors.ts";
+import { didYouMean } from "../../src/core/suggest.ts";
+import type { FlagLexeme } from "../syntax/ast.ts";
+import { toWord, type InstructionContext } from "./context.ts";
+import type { Word } from "./instruction.ts";
+
+/** `list`: may be repeated. `boolean`: `--link`, `--link=true`, `--link=false`. */
+type FlagType = "boolean" | "text" | "list";
+
+type FlagTable = Readonly<Record<string, FlagType>>;
+
+/** The flags each instruction takes. HEALTHCHECK NONE and ARG take all, and look at none. */
+export const FLAGS = {
+  add: {
+    chown: "text",
+    chmod: "text",
+    link: "boolean",
+    "keep-git-dir": "boolean",
+    checksum: "text",
+    unpack: "boolean",
+    exclude: "list",
+  },
+  copy: { chown: "text", chmod: "text", from: "text", link: "boolean", parents: "boolean", exclude: "list" },
+  from: { platform: "text" },
+  healthcheck: { interval: "text", timeout: "text", "start-period": "text", "start-interval": "text", retries: "text" },
+  none: {},
+  run: { mount: "list", network: "text", security: "text" },
+} as const satisfies Record<string, FlagTable>;
+
+type NamesOf<T extends FlagTable, Type extends FlagType> = {
+  [Name in keyof T]: T[Name] extends Type ? Name : never;
+}[keyof T] &
+  string;
+
+/** The flags of one instruction, checked against its table. */
+export class FlagValues<T extends FlagTable> {
+  readonly #context: InstructionContext;
+  readonly #used: ReadonlyMap<string, readonly FlagLexeme[]>;
+
+  constructor(context: InstructionContext, used: ReadonlyMap<string, readonly FlagLexeme[]>) {
+    this.#context = context;
+    this.#used = used;
+  }
+
+  /** The value as written; `undefined` without the flag. */
+  text(name: NamesOf<T, "text">): Word | undefined {
+    return this.#words(name)[0];
+  }
+
+  list(name: NamesOf<T, "list">): readonly Word[] {
+    return this.#words(name);
+  }
+
+  /** The flags themselves, for spans that include the name. */
+  flags(name: NamesOf<T, "list" | "text">): readonly FlagLexeme[] {
+    return this.#used.get(name) ?? [];
+  }
+
+  boolean(name: NamesOf<T, "boolean">): boolean | undefined {
+    const flag = this.#used.get(name)?.[0];
+    return flag && flag.value?.text.toLowerCase() !== "false";
+  }
+
+  #words(name: string): readonly Word[] {
+    const words: Word[] = [];
+    for (const { value } of this.#used.get(name) ?? [])
+      if (value !== undefined) words.push(toWord(this.#context.line, value));
+    return words;
+  }
+}
+
+/** @throws {BuildError} `dockerfile/unknown-flag`, or `dockerfile/syntax` for a repeated flag or a bad value */
+export function readFlagTable<T extends FlagTable>(context: InstructionContext, table: T): FlagValues<T> {
+  const { flags } = context.node;
+  if (flags.length === 0) return new FlagValues(context, NO_FLAGS);
+  const used = new Map<string, FlagLexeme[]>();
+  for (const flag of flags) {
+    checkFlag(context, table, flag, used.has(flag.name));
+    const before = used.get(flag.name);
+    if (before === undefined) used.set(flag.name, [flag]);
+    else before.push(flag);
+  }
+  return new FlagValues(context, used);
+}
+
+const NO_FLAGS: ReadonlyMap<string, readonly FlagLexeme[]> = new Map();
+
+function checkFlag(context: InstructionContext, table: FlagTable, flag: FlagLexeme, isRepeated: boolean): void {
+  const { name, value } = flag;
+  const span = context.line.span(flag.start, flag.end);
+  const type = Object.hasOwn(table, name) ? table[name] : undefined;
+  if (type === undefined) {
+    const names = Object.keys(table);
+    throw new BuildError("dockerfile/unknown-flag", `unknown flag: --${name}${didYouMean(name, names)}`, {
+      span,
+      hint: unknownFlagHint(context.node.keyword.text.toUpperCase(), names),
+    });
+  }
+  const fail = (message: string, hint: string): never => {
+    throw new BuildError("dockerfile/syntax", message, { span, hint });
+  };
+  if (isRepeated && type !== "list") fail(`duplicate flag specified: --${name}`, "keep one of the two");
+  if (type !== "boolean") {
+    if (value === undefined) fail(`missing a value on flag: --${name}`, `write --${name}=<value>, without blanks`);
+    return;
+  }
+  if (value?.text === "") fail(`missing a value on flag: --${name}`, `write --${name} or --${name}=false`);
+  const written = value?.text ?? "true";
+  if (!/^(?:true|false)$/i.test(written))
+    fail(`expecting boolean value for flag --${name}, not: ${written}`, `write --${name}=true or --${name}=false`);
+}
+
+function unknownFlagHint(keyword: string, names: readonly string[]): string {
+  if (names.length === 0) return `${keyword} has no flags; write -- before an argument that begins with dashes`;
+  return `${keyword} knows ${names.map((name) => `--${name}`).join(", ")}; write -- before an argument that begins with dashes`;
+}

@@ -1,0 +1,198 @@
+import { BuildError } from "../src/core/errors.ts";
+import type { SourceText } from "../src/core/span.ts";
+import { buildInstruction } from "./instructions/build-instruction.ts";
+import { toWord } from "./instructions/context.ts";
+import { checkOf } from "./instructions/description.ts";
+import type { Dockerfile, EmptyContinuation, Escape, Stage } from "./instructions/dockerfile.ts";
+import type {
+  ArgInstruction,
+  Flag,
+  FromInstruction,
+  Heredoc,
+  Instruction,
+  InstructionText,
+  StageInstruction,
+} from "./instructions/instruction.ts";
+import { readDirectives, textStart } from "./syntax/directives.ts";
+import { readHeredocs } from "./syntax/heredoc.ts";
+import { parseLine } from "./syntax/instruction-parser.ts";
+import { LineReader } from "./syntax/line-reader.ts";
+import { type LogicalLine, OffsetSpan } from "./syntax/logical-line.ts";
+
+/**
+ * Reads a whole Dockerfile.
+ *
+ * @throws {BuildError} for the first syntax error of the file; `more` holds the others, in the order of the file
+ */
+export function parseDockerfile(source: SourceText): Dockerfile {
+  const errors = new ErrorList();
+  const { directives, endOffset } = readDirectives(source, errors.add);
+  const reader = new LineReader(source, endOffset, directives.escape, errors.add);
+  const file = new DockerfileBuilder(source, errors);
+  for (const { instruction, line } of readInstructions(reader, directives.escape, errors)) file.add(instruction, line);
+  errors.throwIfAny();
+  return { source, directives, ...file.finish() };
+}
+
+/**
+ * Reads one instruction that an image carries for its children (ONBUILD). `source` holds nothing else; its name is shown
+ * in errors. The escape character is always a backslash.
+ *
+ * @throws {BuildError} `dockerfile/...`
+ */
+export function parseOnbuildTrigger(source: SourceText): StageInstruction {
+  const errors = new ErrorList();
+  const reader = new LineReader(source, textStart(source.text), "\\", errors.add);
+  const [first, second] = [...readInstructions(reader, "\\", errors)];
+  errors.throwIfAny();
+  if (first === undefined || second !== undefined) {
+    throw new BuildError("dockerfile/instruction", "onbuild trigger should be a single expression", {
+      span: source.span(0, source.text.length),
+    });
+  }
+  const { instruction } = first;
+  if (instruction.kind === "from" || instruction.kind === "onbuild" || instruction.kind === "maintainer") {
+    const keyword = instruction.kind.toUpperCase();
+    throw new BuildError("dockerfile/instruction", `${keyword} isn't allowed as an ONBUILD trigger`, {
+      span: instruction.span,
+    });
+  }
+  return instruction;
+}
+
+interface ReadInstruction {
+  readonly instruction: Instruction;
+  readonly line: LogicalLine;
+}
+
+/** Instructions with errors are reported and left out. */
+function* readInstructions(reader: LineReader, escape: Escape, errors: ErrorList): Generator<ReadInstruction> {
+  for (let line = reader.next(); line !== undefined; line = reader.next()) {
+    const instruction = errors.catch(() => readInstruction(line, reader, escape));
+    if (instruction !== undefined) yield { instruction, line };
+  }
+}
+
+function readInstruction(line: LogicalLine, reader: LineReader, escape: Escape): Instruction {
+  const parsed = parseLine(line, escape);
+  // Also below an instruction with errors: the lines of a body are no instructions.
+  const { heredocs, end } = parsed.canHaveHeredocs ? readHeredocs(line, reader) : noHeredocs(line);
+  if (parsed.error !== undefined) throw parsed.error;
+  const { node } = parsed;
+  const text: InstructionText = {
+    span: line.spanTo(end),
+    keyword: toWord(line, node.keyword),
+    flags: node.flags.map((flag): Flag => ({
+      name: flag.name,
+      value: flag.value?.text,
+      span: line.span(flag.start, flag.end),
+    })),
+    original: line.text,
+    comments: line.comments,
+    check: checkOf(line.comments),
+  };
+  return buildInstruction({ node, line, heredocs, text });
+}
+
+function noHeredocs(line: LogicalLine): { readonly heredocs: readonly Heredoc[]; readonly end: number } {
+  return { heredocs: [], end: line.endOffset };
+}
+
+/** Puts instructions into stages. */
+class DockerfileBuilder {
+  readonly #source: SourceText;
+  readonly #errors: ErrorList;
+  readonly #globalArgs: ArgInstruction[] = [];
+  readonly #stages: { from: FromInstruction; instructions: StageInstruction[] }[] = [];
+  readonly #emptyContinuations: EmptyContinuation[] = [];
+  #sawInstruction = false;
+
+  constructor(source: SourceText, errors: ErrorList) {
+    this.#source = source;
+    this.#errors = errors;
+  }
+
+  add(instruction: Instruction, line: LogicalLine): void {
+    this.#sawInstruction = true;
+    if (line.blankLines.length > 0)
+      this.#emptyContinuations.push({ instruction: instruction.span, lines: line.blankLines, endLine: line.endLine });
+    if (instruction.kind === "from") {
+      this.#stages.push({ from: instruction, instructions: [] });
+      return;
+    }
+    const stage = this.#stages.at(-1);
+    if (stage !== undefined) stage.instructions.push(instruction);
+    else if (instruction.kind === "arg") this.#globalArgs.push(instruction);
+    else this.#errors.addStageless(instruction);
+  }
+
+  finish(): Omit<Dockerfile, "source" | "directives"> {
+    if (this.#stages.length === 0) throw this.#noStages();
+    return {
+      globalArgs: this.#globalArgs,
+      stages: this.#stages.map(({ from, instructions }, index): Stage => {
+        const end = (instructions.at(-1) ?? from).span.end.offset;
+        const span = new OffsetSpan(this.#source, from.span.start.offset, end);
+        return { index, name: from.name, from, instructions, span };
+      }),
+      emptyContinuations: this.#emptyContinuations,
+    };
+  }
+
+  #noStages(): BuildError {
+    const { text } = this.#source;
+    const hint = "begin with FROM <image>, or FROM scratch";
+    if (text.length === 0) return new BuildError("dockerfile/empty", "the Dockerfile cannot be empty", { hint });
+    const message = this.#sawInstruction ? "dockerfile contains no stages to build" : "file with no instructions";
+    return new BuildError("dockerfile/empty", message, { span: this.#source.span(text.length, text.length), hint });
+  }
+}
+
+// Each is shown with its lines: more would only push the first ones off the screen.
+const MAX_ERRORS = 100;
+
+/** All that is wrong with a file. */
+class ErrorList {
+  readonly #errors: BuildError[] = [];
+  #count = 0;
+  #hasFrom = true;
+
+  readonly add = (error: BuildError): void => {
+    this.#count += 1;
+    if (this.#errors.length < MAX_ERRORS) this.#errors.push(error);
+  };
+
+  /** One is enough: all instructions above the first FROM suffer from the same. */
+  addStageless(instruction: Instruction): void {
+    if (!this.#hasFrom) return;
+    this.#hasFrom = false;
+    this.add(
+      new BuildError("dockerfile/from", "no build stage in current context", {
+        span: instruction.span,
+        hint: "only ARG may stand before the first FROM",
+      }),
+    );
+  }
+
+  catch<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof BuildError)) throw error;
+      this.add(error);
+      return undefined;
+    }
+  }
+
+  throwIfAny(): void {
+    const [first, ...rest] = this.#errors.toSorted((a, b) => offsetOf(a) - offsetOf(b));
+    if (first === undefined) return;
+    const hidden = this.#count - this.#errors.length;
+    if (hidden > 0) rest.push(new BuildError("dockerfile/syntax", `${String(hidden)} more errors are not shown`));
+    throw new BuildError(first.code, first.message, { span: first.span, hint: first.hint, more: rest });
+  }
+}
+
+function offsetOf(error: BuildError): number {
+  return error.span?.start.offset ?? 0;
+}

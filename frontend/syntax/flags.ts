@@ -1,0 +1,47 @@
+import { isSpace, skipSpaces } from "../words/spaces.ts";
+import type { FlagLexeme } from "./ast.ts";
+
+/**
+ * The `--name=value` words at the beginning of `text[from, to)`. Quotes and backslashes (whatever the escape directive
+ * says) are taken out, and white space inside them is kept. A lone `--` ends the flags, as does any word without dashes.
+ */
+export function readFlags(
+  text: string,
+  from: number,
+  to: number,
+): { readonly flags: FlagLexeme[]; readonly end: number } {
+  const flags: FlagLexeme[] = [];
+  let at = skipSpaces(text, from, to);
+  while (text.startsWith("--", at) && at + 2 <= to) {
+    const flag = readFlag(text, at, to);
+    at = skipSpaces(text, flag.end, to);
+    if (flag.text === "--") break;
+    flags.push(flag);
+  }
+  return { flags, end: at };
+}
+
+function readFlag(text: string, start: number, to: number): FlagLexeme {
+  let word = "";
+  let quote = "";
+  let valueStart: number | undefined;
+  let runStart = start;
+  let at = start;
+  for (; at < to; at += 1) {
+    const char = text[at] ?? "";
+    if (quote === "" && isSpace(text.charCodeAt(at))) break;
+    if (char === "=" && valueStart === undefined) valueStart = at + 1;
+    const isQuote = quote === "" ? char === "'" || char === '"' : char === quote;
+    if (!isQuote && char !== "\\") continue;
+    word += text.slice(runStart, at);
+    if (isQuote) quote = quote === "" ? char : "";
+    else at += 1; // the next character is itself, whatever it is
+    runStart = isQuote ? at + 1 : at;
+  }
+  const end = Math.min(at, to);
+  word += text.slice(Math.min(runStart, end), end);
+  const equals = word.indexOf("=");
+  const name = word.slice(2, equals === -1 ? undefined : equals);
+  const value = equals === -1 ? undefined : { text: word.slice(equals + 1), start: valueStart ?? end, end };
+  return { text: word, start, end, name, value };
+}

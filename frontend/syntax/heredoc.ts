@@ -1,0 +1,53 @@
+import { BuildError } from "../../src/core/errors.ts";
+import type { Heredoc } from "../instructions/instruction.ts";
+import { expandToWords, rawWords, type Variables } from "../words/expand.ts";
+import type { LineReader } from "./line-reader.ts";
+import { OffsetSpan, type LogicalLine } from "./logical-line.ts";
+
+export interface HeredocWord {
+  readonly name: string;
+  readonly expand: boolean;
+  readonly chomp: boolean;
+  readonly fileDescriptor: number;
+}
+
+const HEREDOC = /^(\d*)<<(-?)([^<]*)$/;
+
+/** Reads one word as `<<NAME`, `<<-NAME`, `3<<"NAME"`; `undefined` when it is something else. */
+export function parseHeredocWord(word: string): HeredocWord | undefined {
+  if (!word.includes("<<")) return undefined;
+  const match = HEREDOC.exec(word);
+  const rest = match?.[3] ?? "";
+  if (match === null || rest === "") return undefined;
+  const { words } = expandToWords(rest, NO_VARIABLES, { escape: "\\", unset: "keep" });
+  const [name] = words;
+  if (name === undefined || words.length !== 1) return undefined;
+  // Only quotes turn expansion off, an escape does not.
+  const expand = !/["']/.test(rest.replaceAll(/\\[^]/g, ""));
+  return { name, expand, chomp: match[2] === "-", fileDescriptor: Number(match[1] ?? "") };
+}
+
+/** What stands in the lines below `line`, which are consumed. Bodies come in the order of their words. */
+export function readHeredocs(line: LogicalLine, reader: LineReader): { heredocs: readonly Heredoc[]; end: number } {
+  const heredocs: Heredoc[] = [];
+  let end = line.endOffset;
+  if (!line.text.includes("<<")) return { heredocs, end };
+  for (const { text, start } of rawWords(line.text)) {
+    const word = parseHeredocWord(text);
+    if (word === undefined) continue;
+    const span = line.span(start, Math.min(start + text.length, line.text.length));
+    const body = reader.heredocBody(word.name, word.chomp ? "chomp" : "keep");
+    if (body === undefined) {
+      throw new BuildError("dockerfile/heredoc", "unterminated heredoc", {
+        span,
+        hint: `end it with a line that is only ${word.name}`,
+      });
+    }
+    const bodySpan = new OffsetSpan(line.source, body.start, body.end);
+    heredocs.push({ ...word, body: body.text, span, bodySpan });
+    end = body.terminatorEnd;
+  }
+  return { heredocs, end };
+}
+
+const NO_VARIABLES: Variables = { get: () => undefined };

@@ -1,0 +1,69 @@
+import { BuildError } from "../../src/core/errors.ts";
+import type { Escape } from "../instructions/dockerfile.ts";
+import type { InstructionNode } from "./ast.ts";
+import { type Explanation, explainRefusal, unknownInstruction } from "./explain.ts";
+import { InstructionGrammar } from "./grammar.ts";
+import { lexInstruction, type LexedLine } from "./lexer.ts";
+import type { LogicalLine } from "./logical-line.ts";
+import * as T from "./tokens.ts";
+
+export type ParsedLine = {
+  /** The lines below belong to this instruction if it has `<<` words. */
+  readonly canHaveHeredocs: boolean;
+} & (
+  | { readonly node: InstructionNode; readonly error: undefined }
+  | { readonly node: undefined; readonly error: BuildError }
+);
+
+/** Reads one logical line. */
+export function parseLine(line: LogicalLine, escape: Escape): ParsedLine {
+  const lexed = lexInstruction(line.text, escape);
+  const trigger = lexed.tokens.find((token) => token.tokenType === T.Trigger);
+  const inner = trigger && lexInstruction(line.text, escape, trigger.lexeme.start, lexed.argumentsEnd);
+  const canHaveHeredocs = takesHeredocs(inner ?? lexed);
+  const result = parseTokens(lexed);
+  const refusal = "message" in result ? result : innerRefusal(inner);
+  if (refusal !== undefined) {
+    const { code, message, hint, start, end } = refusal;
+    const error = new BuildError(code, message, { span: line.span(start, end), hint });
+    return { canHaveHeredocs, node: undefined, error };
+  }
+  if ("message" in result) throw new Error("A refusal is an error");
+  return { canHaveHeredocs, node: result, error: undefined };
+}
+
+/** Builds the grammar now, for a start-up snapshot to contain it. */
+export function prepareParser(): void {
+  theGrammar();
+}
+
+// Building the grammar costs milliseconds, parsing microseconds, so it is built once, and only when a file is read. It
+// keeps nothing between instructions.
+let grammar: InstructionGrammar | undefined;
+
+function theGrammar(): InstructionGrammar {
+  grammar ??= new InstructionGrammar("trust");
+  return grammar;
+}
+
+function parseTokens(line: LexedLine): InstructionNode | Explanation {
+  if (line.type === undefined) return unknownInstruction(line);
+  const parser = theGrammar();
+  parser.input = line.tokens;
+  const node = parser.instruction();
+  const [error] = parser.errors;
+  return error === undefined ? node : explainRefusal(line, error.token);
+}
+
+/** Below ONBUILD, only what cannot be told apart into words is an error now: the rest waits until the trigger runs. */
+function innerRefusal(inner: LexedLine | undefined): Explanation | undefined {
+  if (inner?.type === undefined) return undefined;
+  const result = parseTokens(inner);
+  return "message" in result && result.kind === "form" ? result : undefined;
+}
+
+function takesHeredocs(line: LexedLine): boolean {
+  const { type, tokens } = line;
+  if (type !== T.Run && type !== T.Copy && type !== T.Add) return false;
+  return !tokens.some((token) => token.tokenType === T.JsonOpen || token.tokenType === T.JsonMixed);
+}

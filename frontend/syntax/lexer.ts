@@ -1,0 +1,186 @@
+import type { TokenType } from "chevrotain";
+import type { Escape } from "../instructions/dockerfile.ts";
+import { isSpace, skipSpaces, trimEndOffset } from "../words/spaces.ts";
+import { splitWords } from "../words/split.ts";
+import type { FlagLexeme, Lexeme } from "./ast.ts";
+import { readFlags } from "./flags.ts";
+import { readJsonArray } from "./json-array.ts";
+import * as T from "./tokens.ts";
+
+export interface LexedLine {
+  readonly keyword: Lexeme;
+  /** `undefined` when there is no such instruction; there are then no tokens. */
+  readonly type: TokenType | undefined;
+  readonly flags: readonly FlagLexeme[];
+  /** Keyword, flags, arguments. */
+  readonly tokens: T.LineToken[];
+  /** Where the arguments are, blanks around them not counted. */
+  readonly argumentsStart: number;
+  readonly argumentsEnd: number;
+}
+
+/** Splits `text[from, to)`, which is one instruction, into tokens, in the way its keyword asks for. */
+export function lexInstruction(text: string, escape: Escape, from = 0, to: number = text.length): LexedLine {
+  const start = skipSpaces(text, from, to);
+  const end = trimEndOffset(text, start, to);
+  const keywordEnd = blankOffset(text, start, end);
+  const keyword = lexeme(text, start, keywordEnd);
+  const { flags, end: argumentsStart } = readFlags(text, keywordEnd, end);
+  const type = T.KEYWORDS.get(keyword.text.toUpperCase());
+  const tokens: T.LineToken[] = [];
+  if (type !== undefined) {
+    tokens.push(new T.LineToken(type, keyword));
+    for (const flag of flags) tokens.push(new T.LineToken(T.Flag, flag, flag));
+    lexArguments(type, new ArgumentLexer(text, argumentsStart, end, escape, tokens));
+  }
+  return { keyword, type, flags, tokens, argumentsStart, argumentsEnd: end };
+}
+
+function lexArguments(type: TokenType, lexer: ArgumentLexer): void {
+  switch (type) {
+    case T.From:
+      return lexer.from();
+    case T.Add:
+    case T.Copy:
+    case T.Volume:
+      return lexer.jsonOr("words");
+    case T.Run:
+    case T.Cmd:
+    case T.Entrypoint:
+    case T.Shell:
+      return lexer.jsonOr("text");
+    case T.Env:
+    case T.Label:
+      return lexer.pairs();
+    case T.Arg:
+      return lexer.declarations();
+    case T.Expose:
+      return lexer.words();
+    case T.Healthcheck:
+      return lexer.healthcheck();
+    case T.Onbuild:
+      return lexer.onbuild();
+    default:
+      return lexer.text();
+  }
+}
+
+class ArgumentLexer {
+  readonly #text: string;
+  #start: number;
+  readonly #end: number;
+  readonly #escape: Escape;
+  readonly #tokens: T.LineToken[];
+
+  constructor(text: string, start: number, end: number, escape: Escape, tokens: T.LineToken[]) {
+    this.#text = text;
+    this.#start = start;
+    this.#end = end;
+    this.#escape = escape;
+    this.#tokens = tokens;
+  }
+
+  text(): void {
+    if (this.#start < this.#end) this.#push(T.Text, this.#start, this.#end);
+  }
+
+  words(): void {
+    for (let at = this.#start; at < this.#end;) {
+      const wordEnd = blankOffset(this.#text, at, this.#end);
+      this.#push(T.Word, at, wordEnd);
+      at = skipBlanks(this.#text, wordEnd, this.#end);
+    }
+  }
+
+  from(): void {
+    const first = this.#tokens.length;
+    this.words();
+    const as = this.#tokens[first + 1];
+    if (as?.image.toLowerCase() === "as") this.#tokens[first + 1] = new T.LineToken(T.As, as.lexeme);
+  }
+
+  jsonOr(otherwise: "words" | "text"): void {
+    const array = readJsonArray(this.#text, this.#start, this.#end);
+    if (array.kind === "none") return otherwise === "words" ? this.words() : this.text();
+    if (array.kind === "mixed") return this.#push(T.JsonMixed, this.#start, this.#end);
+    this.#push(T.JsonOpen, this.#start, this.#start + 1);
+    for (const string of array.strings) this.#tokens.push(new T.LineToken(T.JsonString, string));
+    return this.#push(T.JsonClose, this.#end - 1, this.#end);
+  }
+
+  /** ENV and LABEL: the first word decides between `name=value ...` and `name rest of the line`. */
+  pairs(): void {
+    const words = splitWords(this.#text, this.#escape, this.#start, this.#end);
+    const [first] = words;
+    if (first === undefined) return;
+    if (this.#equalsOffset(first.start, first.end) !== undefined) {
+      for (const word of words) this.#pair(word.start, word.end);
+      return;
+    }
+    const nameEnd = blankOffset(this.#text, this.#start, this.#end);
+    this.#push(T.Name, this.#start, nameEnd);
+    const valueStart = skipBlanks(this.#text, nameEnd, this.#end);
+    if (nameEnd < this.#end) this.#push(T.LegacyValue, valueStart, this.#end);
+  }
+
+  declarations(): void {
+    for (const word of splitWords(this.#text, this.#escape, this.#start, this.#end)) this.#pair(word.start, word.end);
+  }
+
+  healthcheck(): void {
+    let typeEnd = this.#start;
+    while (typeEnd < this.#end && !isSpace(this.#text.charCodeAt(typeEnd))) typeEnd += 1;
+    if (typeEnd === this.#start) return;
+    const type = this.#text.slice(this.#start, typeEnd).toUpperCase();
+    this.#push(type === "NONE" ? T.None : type === "CMD" ? T.Test : T.Word, this.#start, typeEnd);
+    this.#start = skipSpaces(this.#text, typeEnd, this.#end);
+    this.jsonOr("text");
+  }
+
+  onbuild(): void {
+    if (this.#start === this.#end) return;
+    const keywordEnd = blankOffset(this.#text, this.#start, this.#end);
+    const keyword = this.#text.slice(this.#start, keywordEnd).toUpperCase();
+    const isForbidden = keyword === "ONBUILD" || keyword === "FROM" || keyword === "MAINTAINER";
+    this.#push(isForbidden ? T.ForbiddenTrigger : T.Trigger, this.#start, keywordEnd);
+    this.#push(T.Text, this.#start, this.#end);
+  }
+
+  #pair(start: number, end: number): void {
+    const equals = this.#equalsOffset(start, end) ?? end;
+    if (equals > start) this.#push(T.Name, start, equals);
+    if (equals === end) return;
+    this.#push(T.Equals, equals, equals + 1);
+    this.#push(T.Value, equals + 1, end);
+  }
+
+  #equalsOffset(start: number, end: number): number | undefined {
+    for (let at = start; at < end; at += 1) if (this.#text[at] === "=") return at;
+    return undefined;
+  }
+
+  #push(type: TokenType, start: number, end: number): void {
+    this.#tokens.push(new T.LineToken(type, lexeme(this.#text, start, end)));
+  }
+}
+
+function lexeme(text: string, start: number, end: number): Lexeme {
+  return { text: text.slice(start, end), start, end };
+}
+
+/** Words of a plain list are separated by these only; other white space of Unicode belongs to the word. */
+function isBlank(unit: number): boolean {
+  return unit === 0x20 || unit === 0x09 || (unit >= 0x0b && unit <= 0x0d);
+}
+
+function blankOffset(text: string, start: number, end: number): number {
+  let at = start;
+  while (at < end && !isBlank(text.charCodeAt(at))) at += 1;
+  return at;
+}
+
+function skipBlanks(text: string, start: number, end: number): number {
+  let at = start;
+  while (at < end && isBlank(text.charCodeAt(at))) at += 1;
+  return at;
+}
