@@ -23,6 +23,8 @@ export interface BuildEnvironment {
   readonly temporaryDirectory: string;
   /** The machine's own. */
   readonly platform: Platform;
+  /** Node's name of it, `x64`. */
+  readonly arch: string;
   readonly processors: number;
   readonly uid: number;
   readonly gid: number;

@@ -1,0 +1,206 @@
+import { availableDestinations, exporterFor } from "./outputs.ts";
+import type { Digest } from "../core/digest.ts";
+import type { Descriptor } from "../core/oci.ts";
+import { formatReference, parseReference } from "../core/reference.ts";
+import { DEFAULT_IMAGE_OPTIONS, type OutputSpec } from "../export/output-spec.ts";
+import type { Exported, Result } from "../export/exporter.ts";
+import { proxyEnvironment } from "../../frontend/convert/platform-args.ts";
+import type { Warning } from "../../frontend/lint/warning.ts";
+import type { Graph } from "../../solver/graph/graph.ts";
+import { solve } from "../../solver/solve.ts";
+import { LocalSource } from "../../solver/sources/local/local-source.ts";
+import { createHttpSource } from "../../solver/sources/http/http-source.ts";
+import type { ProgressSink } from "../core/progress.ts";
+import type { SolveResult } from "../../solver/deps.ts";
+import { Engine } from "./engine.ts";
+import type { BuildEnvironment } from "./environment.ts";
+import { LayerPacker } from "./layer-packer.ts";
+import type { BuildOptions } from "./options.ts";
+import { type PreparedBuild, prepareBuild, step } from "./prepare.ts";
+import { resultImage } from "./result-images.ts";
+import { Scratch } from "./scratch.ts";
+import { checkSecrets } from "./secrets.ts";
+
+/** What a build made. */
+export interface BuildResult {
+  /** Digest of the first image's configuration: what docker calls the image id. Absent when only files were written. */
+  readonly imageId: Digest | undefined;
+  /** The manifest, or for several platforms the index. */
+  readonly manifest: Descriptor | undefined;
+  /** Full references the result was given. */
+  readonly names: readonly string[];
+  /** Findings of the build checks, in order of place. */
+  readonly warnings: readonly Warning[];
+  readonly steps: { readonly total: number; readonly cached: number };
+}
+
+/**
+ * Builds an image. The whole of kiln as one function; the command line adds flags and a display.
+ * @throws {BuildError} whose `code` says what went wrong; the store is then as it was, but for the steps that succeeded.
+ */
+export async function build(
+  options: BuildOptions,
+  environment: BuildEnvironment,
+  signal: AbortSignal,
+): Promise<BuildResult> {
+  const progress: ProgressSink = options.progress ?? (() => {});
+  await using engine = new Engine(environment, { progress, insecureRegistries: insecureRegistries(options) });
+  return await buildWith(engine, options, signal);
+}
+
+/** Like `build`, with an engine that the caller has open and keeps. */
+export async function buildWith(engine: Engine, options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
+  const progress: ProgressSink = options.progress ?? (() => {});
+  const names = (options.tags ?? []).map((tag) => formatReference(parseReference(tag)));
+  const outputs = options.outputs ?? [DEFAULT_OUTPUT];
+  availableDestinations(outputs, engine.environment);
+  await checkSecrets(options.secrets ?? [], engine.environment);
+  await using scratch = new Scratch(engine.scratchPath());
+  const prepared = await prepareBuild(engine, options, { scratch, progress, stages: "target" }, signal);
+  const { result, solved } = await makeResult(engine, options, prepared, { names, progress }, signal);
+  const exported: Exported[] = [];
+  for (const output of outputs) {
+    const exporter = exporterFor(output, engine);
+    if (exporter === undefined) continue;
+    exported.push(
+      await step(progress, engine.environment, exporter.description, () =>
+        exporter.export(
+          result,
+          { stepId: exporter.description, sink: progress, nowMs: () => engine.environment.nowMs() },
+          signal,
+        ),
+      ),
+    );
+  }
+  const outcomes = [...solved.outcomes.values()];
+  return {
+    imageId: exported.find((one) => one.configDigest !== undefined)?.configDigest,
+    manifest: exported.find((one) => one.manifest !== undefined)?.manifest,
+    names: [...new Set(exported.flatMap((one) => one.names))],
+    warnings: prepared.conversions[0]?.warnings ?? [],
+    steps: { total: outcomes.length, cached: outcomes.filter((outcome) => outcome.how !== "ran").length },
+  };
+}
+
+const DEFAULT_OUTPUT: OutputSpec = {
+  kind: "image",
+  image: DEFAULT_IMAGE_OPTIONS,
+  store: true,
+  push: false,
+  insecure: false,
+};
+
+/** Solves the graphs of all platforms together and packs layers while steps still run. */
+async function makeResult(
+  engine: Engine,
+  options: BuildOptions,
+  prepared: PreparedBuild,
+  at: { readonly names: readonly string[]; readonly progress: ProgressSink },
+  signal: AbortSignal,
+): Promise<{ readonly result: Result; readonly solved: SolveResult }> {
+  const { environment, native, store, snapshotter } = engine;
+  const { conversions } = prepared;
+  using locals = openLocals(engine, prepared);
+  const stop = new AbortController();
+  const packer = new LayerPacker(
+    { store, snapshotter, measure: (pack, s) => engine.packPool.measure(pack, s) },
+    AbortSignal.any([signal, stop.signal]),
+  );
+  try {
+    const solved = await solve(
+      graphOf(prepared),
+      {
+        store,
+        native,
+        snapshotter,
+        runtime: engine.runtime,
+        images: engine.images,
+        locals: locals.sources,
+        http: createHttpSource({ store, fetch, secrets: prepared.secrets }),
+        git: prepared.git,
+        digests: packer,
+        secrets: prepared.secrets,
+        ssh: prepared.ssh,
+        clock: environment,
+        progress: at.progress,
+      },
+      {
+        jobs: options.jobs ?? environment.processors,
+        exec: {
+          proxyEnv: proxyEnvironment(prepared.buildArgs),
+          hostAddresses: new Map((options.extraHosts ?? []).map(({ name, address }) => [name, address])),
+          limits: options.limits ?? {},
+          entitlements: new Set(options.allow ?? []),
+          network: options.network ?? "default",
+        },
+        ...(options.expectCached === undefined
+          ? {}
+          : { expectCached: options.expectCached === "all" ? "all" : new Set(options.expectCached) }),
+        onCommitted: (snapshot) => packer.start(snapshot),
+      },
+      signal,
+    );
+    locals.save();
+    const targets = [...solved.targets];
+    const images = [];
+    for (const conversion of conversions) {
+      // A conversion without a target is an empty file system and has no entry among the solved ones.
+      const layers = conversion.target === undefined ? [] : (targets.shift()?.layers ?? []);
+      const ids = layers.map((layer) => layer.snapshot);
+      images.push(await resultImage(conversion, ids, { store, packer }, signal));
+    }
+    return { result: { images, multiPlatform: conversions.length > 1, names: at.names }, solved };
+  } catch (error) {
+    stop.abort(error);
+    throw error;
+  } finally {
+    await packer.settle();
+  }
+}
+
+function graphOf({ conversions }: PreparedBuild): Graph {
+  const [first, ...others] = conversions;
+  const targets = conversions.flatMap((conversion) => conversion.target ?? []);
+  if (first !== undefined && others.length === 0) return { targets, meta: first.meta };
+  return { targets, meta: new Map(conversions.toReversed().flatMap((conversion) => [...conversion.meta])) };
+}
+
+/** The local contexts that are read, with their indexes of file digests. */
+function openLocals(
+  engine: Engine,
+  prepared: PreparedBuild,
+): { readonly sources: ReadonlyMap<string, LocalSource>; save(): void } & Disposable {
+  const { store, native, environment } = engine;
+  const sources = new Map(
+    [...prepared.directories].map(([name, directory]) => [
+      name,
+      new LocalSource({
+        native,
+        directory,
+        index: {
+          load: () => store.facts.loadStatIndex(directory),
+          save: (bytes) => store.facts.saveStatIndex(directory, bytes),
+        },
+        nowNs: () => BigInt(environment.nowMs()) * 1_000_000n,
+      }),
+    ]),
+  );
+  return {
+    sources,
+    save: () => {
+      for (const source of sources.values()) source.save();
+    },
+    [Symbol.dispose]: () => {
+      for (const source of sources.values()) source[Symbol.dispose]();
+    },
+  };
+}
+
+function insecureRegistries(options: BuildOptions): string[] {
+  const names = (options.outputs ?? []).flatMap((output) =>
+    output.kind === "image" && output.insecure
+      ? [...(options.tags ?? []), ...output.image.names].map((name) => parseReference(name).registry)
+      : [],
+  );
+  return [...new Set(names)];
+}

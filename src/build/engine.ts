@@ -1,0 +1,113 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { ProgressSink } from "../core/progress.ts";
+import { type Native, loadNative } from "../native/native.ts";
+import type { RegistryClient } from "../registry/registry.ts";
+import { openStore } from "../store/open-store.ts";
+import type { Store } from "../store/store.ts";
+import { PackPool } from "../tar/pack-pool.ts";
+import { createRuntime } from "../../solver/runtime/driver.ts";
+import { overlaySnapshotter } from "../../solver/snapshot/overlay.ts";
+import { createImageSource } from "../../solver/sources/image/image-source.ts";
+import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
+import type { BuildEnvironment } from "./environment.ts";
+import { layerTools } from "./layer-tools.ts";
+import type { LayerTools } from "../export/layers.ts";
+import { registryOptions } from "./registry-options.ts";
+
+/**
+ * The parts that every command works with, wired for one environment. Opening one opens the store and nothing else;
+ * what a command does not use is never made. Dispose it when the command is done.
+ */
+export class Engine implements AsyncDisposable {
+  readonly environment: BuildEnvironment;
+  readonly native: Native;
+  readonly store: Store;
+  readonly snapshotter: Snapshotter;
+  readonly images: ImageSource;
+  readonly runtime: Runtime;
+  readonly tools: LayerTools;
+  readonly packPool: PackPool;
+  readonly #progress: ProgressSink;
+  readonly #insecure: Set<string>;
+  #client: Promise<RegistryClient> | undefined;
+
+  constructor(environment: BuildEnvironment, options: EngineOptions) {
+    this.environment = environment;
+    this.#progress = options.progress;
+    this.#insecure = new Set(options.insecureRegistries);
+    this.native = loadNative(environment.addonPath);
+    this.store = openStore(environment.root, { native: this.native, clock: environment });
+    this.snapshotter = overlaySnapshotter({
+      directory: this.store.layout.snapshots,
+      marks: environment.uid === 0 ? "trusted" : "user",
+      newId,
+    });
+    this.images = createImageSource({
+      store: this.store,
+      native: this.native,
+      snapshotter: this.snapshotter,
+      registry: () => this.registry(),
+      progress: options.progress,
+      clock: environment,
+    });
+    this.runtime = createRuntime({
+      runtimePath: environment.runtimePath,
+      scratchDirectory: join(environment.root, "runtime"),
+      overlayMarks: this.snapshotter.marks,
+      arch: environment.arch,
+      instance: `${environment.pid}-${newId()}`,
+      notice: (message) => this.#progress({ kind: "notice", level: "warning", message, hint: undefined }),
+    });
+    this.packPool = new PackPool({
+      native: this.native,
+      nativePath: environment.addonPath,
+      workerScript: environment.packWorkerPath,
+      maxWorkers: environment.processors,
+    });
+    this.tools = layerTools({
+      native: this.native,
+      snapshotter: this.snapshotter,
+      images: this.images,
+      registry: () => this.registry(),
+      processors: environment.processors,
+    });
+  }
+
+  /** The HTTP client is the heaviest part: it is loaded when a registry is first needed. */
+  registry(): Promise<RegistryClient> {
+    this.#client ??= this.#openRegistry();
+    return this.#client;
+  }
+
+  /** For a folder of one build's own, on the file system of the snapshots. Not made here. */
+  scratchPath(): string {
+    return join(this.environment.root, "scratch", `${this.environment.pid}-${newId()}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.packPool[Symbol.asyncDispose]();
+    if (this.#client !== undefined) {
+      // A client that could not be made has nothing to close.
+      const client = await this.#client.catch(() => undefined);
+      await client?.[Symbol.asyncDispose]();
+    }
+    await this.store[Symbol.asyncDispose]();
+  }
+
+  async #openRegistry(): Promise<RegistryClient> {
+    const { createRegistryClient } = await import("../registry/client.ts");
+    return createRegistryClient(registryOptions(this.environment, this.#insecure));
+  }
+}
+
+export interface EngineOptions {
+  readonly progress: ProgressSink;
+  /** Registries reached by plain HTTP or unverified TLS. */
+  readonly insecureRegistries?: readonly string[];
+}
+
+/** Ten letters and digits, 50 bits: short, because overlay options list many of them. */
+function newId(): string {
+  return Array.from(randomBytes(10), (byte) => "0123456789abcdefghjkmnpqrstvwxyz"[byte & 31]).join("");
+}

@@ -1,0 +1,35 @@
+import { Readable } from "node:stream";
+import type { LayerTools } from "../export/layers.ts";
+import type { Native } from "../native/native.ts";
+import { type RegistryClient, parseRepository } from "../registry/registry.ts";
+import { compress } from "../tar/compress.ts";
+import { decompress } from "../tar/compression.ts";
+import { packLayer } from "../tar/pack.ts";
+import type { ImageSource, Snapshotter } from "../../solver/ports.ts";
+
+/** What exporters need to read layers, from the parts of an engine. */
+export function layerTools(on: {
+  readonly native: Native;
+  readonly snapshotter: Snapshotter;
+  readonly images: ImageSource;
+  readonly registry: () => Promise<RegistryClient>;
+  readonly processors: number;
+}): LayerTools {
+  return {
+    pack(layer, signal) {
+      const clamp = layer.latestMtime === undefined ? {} : { clampMtimeSeconds: layer.latestMtime };
+      const directory = on.snapshotter.pathOf(layer.snapshot);
+      return readable(packLayer(on.native, { directory, marks: on.snapshotter.marks, ...clamp }, signal));
+    },
+    materialize: (snapshots, signal) => on.images.materialize(snapshots, signal),
+    fetch: async (repository, blob, signal) =>
+      (await on.registry()).fetchBlob(parseRepository(repository), blob, signal),
+    compress: (bytes, { kind, level }, signal) =>
+      readable(compress(bytes, { kind, parallel: on.processors, ...(level === undefined ? {} : { level }) }, signal)),
+    decompress: (bytes, kind, signal) => readable(decompress(bytes, kind, signal)),
+  };
+}
+
+function readable(chunks: AsyncIterable<Uint8Array>): Readable {
+  return Readable.from(chunks, { objectMode: false });
+}

@@ -1,0 +1,130 @@
+import { createWriteStream, rename as renameThen, rm as rmThen, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { Writable } from "node:stream";
+import { BuildError } from "../core/errors.ts";
+import { parseReference, formatReference } from "../core/reference.ts";
+import type { Exporter, OpenDestination } from "../export/exporter.ts";
+import { layoutExporter } from "../export/layout-exporter.ts";
+import type { ImageOptions, OutputSpec } from "../export/output-spec.ts";
+import { registryExporter } from "../export/registry-exporter.ts";
+import { storeExporter } from "../export/store-exporter.ts";
+import { localExporter, tarExporter } from "../export/tree-exporters.ts";
+import type { Engine } from "./engine.ts";
+import type { BuildEnvironment } from "./environment.ts";
+import { treeTools } from "./flatten.ts";
+
+/** The sink of one output; `undefined` for one that writes nothing. */
+export function exporterFor(output: OutputSpec, engine: Engine): Exporter | undefined {
+  const on = { store: engine.store, tools: engine.tools };
+  const at = (path: string): string => resolve(engine.environment.workingDirectory, path);
+  switch (output.kind) {
+    case "image": {
+      const image = withFullNames(output.image);
+      const sinks = [
+        ...(output.store ? [storeExporter(image, on)] : []),
+        ...(output.push ? [registryExporter(image, { ...on, client: () => engine.registry() })] : []),
+      ];
+      return inTurn(sinks);
+    }
+    case "oci":
+    case "docker": {
+      const image = withFullNames(output.image);
+      if (output.form === "directory") {
+        return layoutExporter(output.kind, { form: "directory", path: at(output.destination) }, image, on);
+      }
+      const open = destination(output.destination, engine.environment);
+      return layoutExporter(output.kind, { form: "tar", open }, image, on);
+    }
+    case "local":
+      return localExporter(at(output.destination), output, treeTools(engine));
+    case "tar":
+      return tarExporter(destination(output.destination, engine.environment), output, treeTools(engine));
+    case "cacheonly":
+      return undefined;
+    default:
+      return output satisfies never;
+  }
+}
+
+/**
+ * Says before the build what its end would fail on.
+ * @throws {BuildError} `export/failed`, `cli/usage`
+ */
+export function availableDestinations(outputs: readonly OutputSpec[], environment: BuildEnvironment): void {
+  const toStdout = outputs.filter((output) => "destination" in output && output.destination === "-");
+  if (toStdout.length > 1) {
+    throw new BuildError("cli/usage", "Cannot write two outputs to standard output", {
+      hint: "give one of them dest=FILE",
+    });
+  }
+  for (const output of outputs) {
+    if (!("destination" in output) || output.destination === "-") continue;
+    const path = resolve(environment.workingDirectory, output.destination);
+    const isFile = output.kind === "tar" || (output.kind !== "local" && output.form === "tar");
+    const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory();
+    if (isFile && isDirectory === true) {
+      throw new BuildError(
+        "export/failed",
+        `Cannot write to ${JSON.stringify(output.destination)}: it is a directory`,
+        {
+          hint: "dest is the file to write; tar=false writes a directory",
+        },
+      );
+    }
+    if (!isFile && isDirectory === false) {
+      throw new BuildError("export/failed", `Cannot write into ${JSON.stringify(output.destination)}: it is a file`);
+    }
+  }
+}
+
+/** Several sinks of one output, one after the other; the result is the last one's. */
+function inTurn(sinks: readonly Exporter[]): Exporter | undefined {
+  const [first, ...others] = sinks;
+  if (first === undefined || others.length === 0) return first;
+  return {
+    description: first.description,
+    async export(result, progress, signal) {
+      let exported = await first.export(result, progress, signal);
+      for (const sink of others) exported = await sink.export(result, progress, signal);
+      return exported;
+    },
+  };
+}
+
+function withFullNames(image: ImageOptions): ImageOptions {
+  return { ...image, names: image.names.map((name) => formatReference(parseReference(name))) };
+}
+
+/** A file that gets its name when it is complete; `-` is standard output. */
+export function destination(path: string, environment: BuildEnvironment): OpenDestination {
+  if (path === "-") return async () => withoutEnd(environment.stdout());
+  const target = resolve(environment.workingDirectory, path);
+  return async () => {
+    await mkdir(dirname(target), { recursive: true });
+    // A pipe or a device cannot be replaced by a file.
+    const status = statSync(target, { throwIfNoEntry: false });
+    if (status !== undefined && !status.isFile()) return createWriteStream(target);
+    return fileOnFinish(target, join(dirname(target), `.kiln-${environment.pid}-${environment.nowMs()}.partial`));
+  };
+}
+
+/** The pieces go to `partial`; it is renamed when all are there and removed when they do not come. */
+function fileOnFinish(target: string, partial: string): Writable {
+  const file = createWriteStream(partial);
+  return new Writable({
+    write: (chunk, encoding, done) => void file.write(chunk, encoding, done),
+    final: (done) => void file.end(() => renameThen(partial, target, done)),
+    destroy: (error, done) => {
+      file.destroy();
+      rmThen(partial, { force: true }, () => done(error));
+    },
+  });
+}
+
+/** Standard output is not ours to end. */
+function withoutEnd(stream: Writable): Writable {
+  return new Writable({
+    write: (chunk, encoding, done) => void stream.write(chunk, encoding, done),
+  });
+}

@@ -1,0 +1,173 @@
+import { BuildError } from "../core/errors.ts";
+import { mapLimit } from "../core/limits.ts";
+import { type Platform, formatPlatform, parsePlatform } from "../core/platform.ts";
+import type { ProgressSink } from "../core/progress.ts";
+import { convertDockerfile } from "../../frontend/convert/convert.ts";
+import type { Conversion } from "../../frontend/convert/conversion.ts";
+import type { Dockerfile } from "../../frontend/instructions/dockerfile.ts";
+import { parseIgnoreFile } from "../../frontend/ignore/ignore-file.ts";
+import { parseDockerfile } from "../../frontend/parse.ts";
+import { createGitSource } from "../../solver/sources/git/git-source.ts";
+import type { GitOp } from "../../solver/graph/op.ts";
+import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.ts";
+import { type LoadedContext, loadContext } from "./context.ts";
+import type { Engine } from "./engine.ts";
+import { loadLayoutImage } from "./load-layout.ts";
+import type { BuildOptions } from "./options.ts";
+import { BuildResolver } from "./resolver.ts";
+import type { Scratch } from "./scratch.ts";
+import { secretSource, sshSource } from "./secrets.ts";
+
+/** A build up to the point where work begins: everything read, nothing made. */
+export interface PreparedBuild {
+  readonly context: LoadedContext;
+  readonly dockerfile: Dockerfile;
+  /** One per platform, in the order asked for. */
+  readonly conversions: readonly Conversion[];
+  /** Host directories of the local contexts that are read, by name. */
+  readonly directories: ReadonlyMap<string, string>;
+  readonly buildArgs: ReadonlyMap<string, string>;
+  readonly git: RemoteSource<GitOp>;
+  readonly secrets: SecretSource;
+  readonly ssh: SshSource;
+}
+
+/** Reads the context and the Dockerfile and turns it into a graph per platform. */
+export async function prepareBuild(
+  engine: Engine,
+  options: BuildOptions,
+  at: { readonly scratch: Scratch; readonly progress: ProgressSink; readonly stages: "target" | "all" },
+  signal: AbortSignal,
+): Promise<PreparedBuild> {
+  const { environment } = engine;
+  const buildArgs = withSourceDate(options.buildArgs ?? {}, environment.env["SOURCE_DATE_EPOCH"]);
+  const secrets = secretSource(options.secrets ?? [], environment);
+  const ssh = sshSource(options.ssh ?? []);
+  const git = createGitSource({
+    program: { env: gitEnvironment(environment.env), protocols: ["https", "http", "ssh", "git"] },
+    scratchDirectory: at.scratch.root,
+    secrets,
+    ssh,
+  });
+  const context = await step(at.progress, environment, "[internal] load build definition from Dockerfile", () =>
+    loadContext(
+      options,
+      {
+        environment,
+        native: engine.native,
+        git,
+        fetch,
+        keepGitDir: isTrue(buildArgs.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")),
+        scratchDirectory: () => at.scratch.directory(),
+      },
+      signal,
+    ),
+  );
+  const dockerfile = parseDockerfile(context.dockerfile);
+  const excludes =
+    context.ignoreFile === undefined ? [] : parseIgnoreFile(context.ignoreFile).patterns.map(({ text }) => text);
+  const resolver = new BuildResolver({
+    environment,
+    images: engine.images,
+    mode: options.pull === true ? "pull" : "default",
+    contexts: options.contexts ?? {},
+    progress: at.progress,
+    loadLayout: (path, platform, s) => loadLayoutImage(engine, path, platform, s),
+  });
+  const platforms = wantedPlatforms(options.platforms ?? [], environment.platform);
+  const conversions = await mapLimit(platforms, 4, signal, (targetPlatform, inner) =>
+    convertDockerfile(
+      dockerfile,
+      {
+        target: options.target,
+        buildArgs,
+        buildPlatform: environment.platform,
+        targetPlatform,
+        multiPlatform: platforms.length > 1,
+        labels: new Map(Object.entries(options.labels ?? {})),
+        noCache: noCacheOf(options.noCache),
+        network: options.network ?? "default",
+        ulimits: options.ulimits ?? [],
+        shmSizeBytes: options.shmSizeBytes,
+        extraHosts: (options.extraHosts ?? []).map(({ name }) => name),
+        hostname: undefined,
+        cgroupParent: options.cgroupParent,
+        cacheMountNamespace: undefined,
+        context: { kind: "local", name: "context", excludes },
+        stages: at.stages,
+      },
+      resolver,
+      inner,
+    ),
+  );
+  const directories = new Map([["context", context.directory], ...resolver.localDirectories]);
+  return { context, dockerfile, conversions, directories, buildArgs, git, secrets, ssh };
+}
+
+/** Internal work as a line of the display. */
+export async function step<T>(
+  progress: ProgressSink,
+  clock: { nowMs(): number },
+  name: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const id = name;
+  progress({ kind: "step-started", id, name, atMs: clock.nowMs() });
+  try {
+    const result = await work();
+    progress({ kind: "step-done", id, atMs: clock.nowMs() });
+    return result;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    progress({ kind: "step-failed", id, message, atMs: clock.nowMs() });
+    throw error;
+  }
+}
+
+/** `undefined` alone: nothing was asked for, so the build platform, or what the base image is made for. */
+function wantedPlatforms(texts: readonly string[], host: Platform): (Platform | undefined)[] {
+  if (texts.length === 0) return [undefined];
+  const wanted = new Map<string, Platform>();
+  for (const text of texts) {
+    const platform = text === "local" ? host : parsePlatform(text, host);
+    wanted.set(formatPlatform(platform), platform);
+  }
+  return [...wanted.values()];
+}
+
+function noCacheOf(noCache: BuildOptions["noCache"]): "none" | "all" | readonly string[] {
+  if (noCache === true) return "all";
+  return noCache === undefined || noCache === false || noCache.length === 0 ? "none" : noCache;
+}
+
+/** The variable of the client's environment counts as a build argument, as with docker. */
+function withSourceDate(
+  given: Readonly<Record<string, string>>,
+  fromEnvironment: string | undefined,
+): Map<string, string> {
+  const buildArgs = new Map(Object.entries(given));
+  if (fromEnvironment !== undefined && fromEnvironment !== "" && !buildArgs.has("SOURCE_DATE_EPOCH")) {
+    if (!/^\d+$/.test(fromEnvironment)) {
+      throw new BuildError("dockerfile/arg", `invalid SOURCE_DATE_EPOCH: ${fromEnvironment}`, {
+        hint: "the environment variable is seconds since 1970",
+      });
+    }
+    buildArgs.set("SOURCE_DATE_EPOCH", fromEnvironment);
+  }
+  return buildArgs;
+}
+
+/** What git and ssh need to find themselves and their keys. */
+function gitEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const names = ["PATH", "HOME", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
+function isTrue(text: string | undefined): boolean {
+  return text !== undefined && /^(1|t|true)$/i.test(text);
+}

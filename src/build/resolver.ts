@@ -1,0 +1,122 @@
+import { readFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { BuildError, errnoOf } from "../core/errors.ts";
+import { parseGitUrl } from "../core/git-url.ts";
+import type { Platform } from "../core/platform.ts";
+import { formatReference, parseReference } from "../core/reference.ts";
+import { SourceText } from "../core/span.ts";
+import type { ProgressSink } from "../core/progress.ts";
+import { parseIgnoreFile } from "../../frontend/ignore/ignore-file.ts";
+import type { ContextSource, ResolvedBase, Resolver } from "../../frontend/convert/resolver.ts";
+import type { ImageSource } from "../../solver/ports.ts";
+import type { BuildEnvironment } from "./environment.ts";
+
+export interface ResolverDeps {
+  readonly environment: BuildEnvironment;
+  readonly images: ImageSource;
+  readonly mode: "default" | "pull";
+  /** `--build-context`, values as typed. */
+  readonly contexts: Readonly<Record<string, string>>;
+  readonly progress: ProgressSink;
+  /** Puts an image of an OCI layout directory into the store. */
+  readonly loadLayout: (path: string, platform: Platform, signal: AbortSignal) => Promise<ResolvedBase>;
+}
+
+/** What the frontend may ask, answered from the store, registries and the file system. */
+export class BuildResolver implements Resolver {
+  readonly #on: ResolverDeps;
+  readonly #images = new Map<string, Promise<ResolvedBase>>();
+  /** Directories of local contexts by name, as they are asked for. */
+  readonly localDirectories = new Map<string, string>();
+
+  constructor(on: ResolverDeps) {
+    this.#on = on;
+  }
+
+  async image(ref: string, at: { readonly platform: Platform }, signal: AbortSignal): Promise<ResolvedBase> {
+    const key = JSON.stringify([ref, at.platform]);
+    let found = this.#images.get(key);
+    if (found === undefined) {
+      found = this.#resolve(ref, at.platform, signal);
+      this.#images.set(key, found);
+    }
+    return found;
+  }
+
+  async namedContext(
+    name: string,
+    at: { readonly platform: Platform },
+    signal: AbortSignal,
+  ): Promise<ContextSource | undefined> {
+    const value = Object.hasOwn(this.#on.contexts, name) ? this.#on.contexts[name] : undefined;
+    if (value === undefined) return undefined;
+    const [, scheme, rest = ""] = /^([a-z][a-z0-9-]*):\/\/(.*)$/.exec(value) ?? [];
+    if (scheme === "docker-image") {
+      if (rest === "scratch") return { kind: "scratch" };
+      const ref = formatReference(parseReference(rest));
+      return { kind: "image", ...(await this.image(ref, at, signal)) };
+    }
+    if (scheme === "oci-layout") return { kind: "image", ...(await this.#on.loadLayout(rest, at.platform, signal)) };
+    const git = parseGitUrl(value);
+    if (git !== undefined) {
+      return {
+        kind: "git",
+        remote: git.remote,
+        ref: git.ref,
+        subdir: git.subdir,
+        keepGitDir: git.keepGitDir ?? false,
+        submodules: git.submodules ?? true,
+        checksum: git.checksum,
+        mtime: git.mtime ?? "checkout",
+      };
+    }
+    if (scheme === "http" || scheme === "https") {
+      const filename = basename(new URL(value).pathname) || "context";
+      return { kind: "http", url: value, filename, checksum: undefined, mode: 0o600, uid: 0, gid: 0 };
+    }
+    if (scheme !== undefined) {
+      throw new BuildError("context/unsupported", `unsupported context source ${scheme} for ${name}`, {
+        hint: "use a directory, docker-image://, oci-layout://, a git repository or an http(s) URL",
+      });
+    }
+    return this.#localContext(name, value);
+  }
+
+  /** Local directories have no date of their own. */
+  async sourceDate(): Promise<number | undefined> {
+    return undefined;
+  }
+
+  async #resolve(ref: string, platform: Platform, signal: AbortSignal): Promise<ResolvedBase> {
+    const { images, mode, progress, environment } = this.#on;
+    const id = `metadata:${ref}`;
+    const name = `[internal] load metadata for ${ref}`;
+    progress({ kind: "step-started", id, name, atMs: environment.nowMs() });
+    try {
+      const found = await images.resolve(ref, { platform, mode }, signal);
+      progress({ kind: "step-done", id, atMs: environment.nowMs() });
+      return found;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      progress({ kind: "step-failed", id, message, atMs: environment.nowMs() });
+      throw error;
+    }
+  }
+
+  async #localContext(name: string, value: string): Promise<ContextSource> {
+    const directory = resolve(this.#on.environment.workingDirectory, value);
+    this.localDirectories.set(name, directory);
+    return { kind: "local", name, excludes: await ignorePatterns(join(directory, ".dockerignore")) };
+  }
+}
+
+/** The patterns of an ignore file; none when there is no file. */
+async function ignorePatterns(path: string): Promise<readonly string[]> {
+  try {
+    const source = new SourceText(path, await readFile(path, "utf8"));
+    return parseIgnoreFile(source).patterns.map((pattern) => pattern.text);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return [];
+    throw error;
+  }
+}

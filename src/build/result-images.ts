@@ -1,0 +1,59 @@
+import { mapLimit } from "../core/limits.ts";
+import type { HistoryEntry, ImageConfig } from "../core/oci.ts";
+import { completeHistory, clampTimes, formatTime } from "../export/history.ts";
+import type { ResultImage, ResultLayer } from "../export/exporter.ts";
+import type { SnapshotId } from "../store/model.ts";
+import type { Store } from "../store/store.ts";
+import type { Conversion, HistoryDraft } from "../../frontend/convert/conversion.ts";
+import type { LayerPacker } from "./layer-packer.ts";
+
+/**
+ * The image of one platform, from what the frontend said and the solver made. Layers that come from the base image take
+ * their diffIDs from its configuration, so they need not be here at all; the others are packed, if they are not yet.
+ */
+export async function resultImage(
+  conversion: Conversion,
+  snapshots: readonly SnapshotId[],
+  on: { readonly store: Store; readonly packer: LayerPacker },
+  signal: AbortSignal,
+): Promise<ResultImage> {
+  const baseDiffIds = conversion.base?.config.rootfs.diff_ids ?? [];
+  const layers = await mapLimit(snapshots, 8, signal, async (snapshot, inner, index): Promise<ResultLayer> => {
+    const diffId = baseDiffIds[index];
+    if (diffId !== undefined) {
+      return { diffId, snapshot, origin: "base", tarSizeBytes: on.store.snapshots.get(snapshot)?.tarSizeBytes };
+    }
+    return { ...(await on.packer.layer(snapshot, inner)), snapshot, origin: "built" };
+  });
+  const facts = snapshots.map((id) => {
+    // A step's result keeps the time it was made, so an image does not change when nothing changed.
+    const createdAtMs = on.store.snapshots.get(id)?.createdAtMs ?? 0;
+    return { created: formatTime(createdAtMs), description: "layer" };
+  });
+  const history = completeHistory(conversion.history.map(draftEntry), facts);
+  const created = history.findLast((entry) => entry.created !== undefined)?.created;
+  const config: ImageConfig = {
+    ...conversion.image,
+    ...(created === undefined ? {} : { created }),
+    rootfs: { type: "layers", diff_ids: layers.map((layer) => layer.diffId) },
+    history,
+  };
+  const baseHistoryCount = conversion.history.filter((draft) => draft.kind === "base").length;
+  const epoch = conversion.sourceDateEpoch;
+  return {
+    platform: conversion.platform,
+    config: epoch === undefined ? config : clampTimes(config, baseHistoryCount, epoch),
+    layers,
+    baseHistoryCount,
+    sourceDateEpoch: epoch,
+  };
+}
+
+function draftEntry(draft: HistoryDraft): HistoryEntry {
+  if (draft.kind === "base") return draft.entry;
+  return {
+    created_by: draft.createdBy,
+    comment: draft.comment,
+    ...(draft.emptyLayer ? { empty_layer: true } : {}),
+  };
+}

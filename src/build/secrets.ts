@@ -1,0 +1,56 @@
+import { readFile, stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import { BuildError, errnoOf } from "../core/errors.ts";
+import type { SecretSource, SshSource } from "../../solver/ports.ts";
+import type { BuildEnvironment } from "./environment.ts";
+import type { SecretSpec, SshSpec } from "./options.ts";
+
+/** BuildKit's limit. */
+const MAX_SECRET_BYTES = 500 * 1024;
+
+/** Secrets by id. A value is read when a step asks for it and never kept. */
+export function secretSource(specs: readonly SecretSpec[], environment: BuildEnvironment): SecretSource {
+  const byId = new Map(specs.map((spec) => [spec.id, spec]));
+  return {
+    async get(id) {
+      const spec = byId.get(id);
+      if (spec === undefined) return undefined;
+      if (spec.from === "env") {
+        const value = environment.env[spec.variable];
+        return value === undefined ? undefined : Buffer.from(value);
+      }
+      return readSecret(id, resolve(environment.workingDirectory, spec.path));
+    },
+  };
+}
+
+/** Says at the start of a build what would fail in the middle of it. */
+export async function checkSecrets(specs: readonly SecretSpec[], environment: BuildEnvironment): Promise<void> {
+  for (const spec of specs) {
+    if (spec.from === "file") await sizeOfSecret(spec.id, resolve(environment.workingDirectory, spec.path));
+  }
+}
+
+async function readSecret(id: string, path: string): Promise<Uint8Array> {
+  await sizeOfSecret(id, path);
+  return readFile(path);
+}
+
+async function sizeOfSecret(id: string, path: string): Promise<void> {
+  const bad = (why: string, cause?: unknown): BuildError =>
+    new BuildError("secret/unreadable", `Cannot read secret ${JSON.stringify(id)} from ${path}: ${why}`, { cause });
+  try {
+    const status = await stat(path);
+    if (status.isDirectory()) throw bad("it is a directory");
+    if (status.size > MAX_SECRET_BYTES) throw bad("secrets are at most 500 KiB");
+  } catch (error) {
+    if (error instanceof BuildError) throw error;
+    throw bad(errnoOf(error) === "ENOENT" ? "there is no such file" : (errnoOf(error) ?? "it failed"), error);
+  }
+}
+
+/** Agent sockets by id. */
+export function sshSource(specs: readonly SshSpec[]): SshSource {
+  const byId = new Map(specs.map((spec) => [spec.id, spec.socket]));
+  return { socket: async (id) => byId.get(id) };
+}

@@ -1,0 +1,66 @@
+import {
+  type AnnotationOption,
+  DEFAULT_IMAGE_OPTIONS,
+  type OutputSpec,
+  annotationTarget,
+  parseOutput,
+} from "../../export/output-spec.ts";
+import { keyValues, malformed } from "./csv.ts";
+
+/** What the output flags say together. */
+export interface OutputFlags {
+  readonly outputs: readonly string[];
+  readonly load: boolean;
+  readonly push: boolean;
+  readonly annotations: readonly string[];
+}
+
+/**
+ * The outputs of a build. Nothing asked for keeps the image in the local store; `--load` asks for just that, and
+ * `--push` turns an image output into a push.
+ */
+export function outputSpecs(flags: OutputFlags): OutputSpec[] {
+  const annotations = flags.annotations.flatMap(annotationOptions);
+  const specs = flags.outputs.map(outputSpec);
+  const image = specs.find((spec) => spec.kind === "image");
+  const add = (push: boolean): void => {
+    specs.push({ kind: "image", image: DEFAULT_IMAGE_OPTIONS, store: !push, push, insecure: false });
+  };
+  if (flags.load) add(false);
+  if (flags.push && image === undefined) add(true);
+  if (specs.length === 0) add(false);
+  return specs.map((spec) => {
+    if (!("image" in spec)) return spec;
+    const withAnnotations = { ...spec.image, annotations: [...spec.image.annotations, ...annotations] };
+    if (spec.kind === "image")
+      return { ...spec, image: withAnnotations, push: spec.push || (flags.push && spec === image) };
+    return { ...spec, image: withAnnotations };
+  });
+}
+
+/** `type=oci,dest=out.tar`; a bare path is a directory for the files, `-` a tar of them on standard output. */
+function outputSpec(text: string): OutputSpec {
+  if (!text.includes("=")) {
+    const isTar = text === "-";
+    return parseOutput(
+      new Map([
+        ["type", isTar ? "tar" : "local"],
+        ["dest", text],
+      ]),
+    );
+  }
+  return parseOutput(keyValues(text, "output"));
+}
+
+/** `[type[platform][,type...]:]key=value`. */
+function annotationOptions(text: string): AnnotationOption[] {
+  const equals = text.indexOf("=");
+  if (equals === -1) throw malformed("annotation", text, "it is not key=value");
+  const value = text.slice(equals + 1);
+  const [, targets, key = text.slice(0, equals)] =
+    /^([a-z-]+(?:\[[^\]]*\])?(?:,[a-z-]+(?:\[[^\]]*\])?)*):(.+)$/.exec(text.slice(0, equals)) ?? [];
+  return (targets ?? "manifest").split(",").map((one) => {
+    const [, target = "", platform] = /^([a-z-]+)(?:\[(.*)\])?$/.exec(one) ?? [];
+    return { target: annotationTarget(target), platform, key, value };
+  });
+}

@@ -1,0 +1,123 @@
+import { isIP } from "node:net";
+import type { SecretSpec, SshSpec } from "../../build/options.ts";
+import { keyValues, malformed, splitCsv } from "./csv.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** `K=V` pairs in order; a bare `K` takes its value from the environment, and is left out when unset there. */
+export function buildArgs(flags: readonly string[], env: Environment): Record<string, string> {
+  return pairs(flags, (name) => env[name]);
+}
+
+/** `k=v` pairs; a bare `k` has the empty value. */
+export function labels(flags: readonly string[]): Record<string, string> {
+  return pairs(flags, () => "");
+}
+
+function pairs(flags: readonly string[], absent: (name: string) => string | undefined): Record<string, string> {
+  // A null prototype: `--label __proto__=x` is a label like any other.
+  const values: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (const flag of flags) {
+    const equals = flag.indexOf("=");
+    const name = equals === -1 ? flag : flag.slice(0, equals);
+    const value = equals === -1 ? absent(name) : flag.slice(equals + 1);
+    if (value !== undefined) values[name] = value;
+  }
+  return values;
+}
+
+/** `name=path|url`. */
+export function buildContexts(flags: readonly string[]): Record<string, string> {
+  const contexts: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (const flag of flags) {
+    const equals = flag.indexOf("=");
+    if (equals <= 0) throw malformed("build-context", flag, "it is not name=value", 'write "name=path"');
+    contexts[flag.slice(0, equals)] = flag.slice(equals + 1);
+  }
+  return contexts;
+}
+
+/** `id=…[,src=file|,env=VAR][,type=file|env]`; a bare id is an environment variable of that name, else a file. */
+export function secrets(flags: readonly string[], env: Environment): SecretSpec[] {
+  return flags.map((flag) => {
+    const values = keyValues(flag, "secret", "id");
+    const type = values.get("type");
+    for (const key of values.keys()) {
+      if (!["type", "id", "src", "source", "env"].includes(key)) throw malformed("secret", flag, `unknown key ${key}`);
+    }
+    if (type !== undefined && type !== "file" && type !== "env") {
+      throw malformed("secret", flag, `type is "file" or "env", not ${JSON.stringify(type)}`);
+    }
+    let path = values.get("src") ?? values.get("source");
+    let variable = values.get("env");
+    // `type=env,src=NAME` names a variable by the file's key.
+    if (type === "env" && variable === undefined) [variable, path] = [path, undefined];
+    const id = values.get("id") ?? variable ?? path;
+    if (id === undefined || id === "")
+      throw malformed("secret", flag, "it has no id", 'write "id=token,src=token.txt"');
+    if (variable !== undefined) return { id, from: "env", variable };
+    if (path !== undefined) return { id, from: "file", path };
+    if (type !== "file" && env[id] !== undefined) return { id, from: "env", variable: id };
+    return { id, from: "file", path: id };
+  });
+}
+
+/** `default` or `id[=socket]`; without a socket, that of SSH_AUTH_SOCK. */
+export function sshAgents(flags: readonly string[], env: Environment): SshSpec[] {
+  return flags.map((flag) => {
+    const equals = flag.indexOf("=");
+    const id = equals === -1 ? flag : flag.slice(0, equals);
+    const socket = equals === -1 ? env["SSH_AUTH_SOCK"] : flag.slice(equals + 1);
+    if (socket === undefined || socket === "") {
+      throw malformed("ssh", flag, "SSH_AUTH_SOCK is not set", "start an agent: eval $(ssh-agent); ssh-add");
+    }
+    return { id: id === "" ? "default" : id, socket };
+  });
+}
+
+/** `host:ip`, `host=ip`, `host=[v6]`. The text `host-gateway` stands for this machine as steps see it. */
+export function extraHosts(flags: readonly string[]): { readonly name: string; readonly address: string }[] {
+  return flags.map((flag) => {
+    const [, name, text] = /^([^=:]+)[=:](.+)$/.exec(flag) ?? [];
+    if (name === undefined || text === undefined) {
+      throw malformed("add-host", flag, "it is not host:ip", 'write "db:10.0.0.5"');
+    }
+    const address = text === "host-gateway" ? "127.0.0.1" : text.replace(/^\[(.*)\]$/, "$1");
+    if (isIP(address) === 0) throw malformed("add-host", flag, `failed to parse IP ${JSON.stringify(address)}`);
+    return { name: name.toLowerCase(), address };
+  });
+}
+
+const ULIMITS =
+  "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" ");
+
+/** `name=soft[:hard]`; -1 is unlimited. */
+export function ulimits(
+  flags: readonly string[],
+): { readonly name: string; readonly soft: number; readonly hard: number }[] {
+  return flags.map((flag) => {
+    const [, name = "", softText = "", hardText] = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(flag) ?? [];
+    if (!ULIMITS.includes(name)) {
+      throw malformed("ulimit", flag, "it is not name=soft[:hard]", `names: ${ULIMITS.join(", ")}`);
+    }
+    const soft = Number(softText);
+    const hard = hardText === undefined ? soft : Number(hardText);
+    if (hard !== -1 && (soft > hard || soft === -1)) {
+      throw malformed("ulimit", flag, "ulimit soft limit must be less than or equal to hard limit");
+    }
+    return { name, soft, hard };
+  });
+}
+
+/** Bytes from `64m`, `1.5g`, `512`: docker's powers of 1024. */
+export function memorySize(text: string, flag: string): number {
+  const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text.trim()) ?? [];
+  if (amount === undefined) throw malformed(flag, text, "it is not a size", 'write it like "64m" or "2g"');
+  // indexOf gives 0 for bytes, because of the leading space.
+  return Math.floor(Number(amount) * 1024 ** " kmgtp".indexOf(unit.toLowerCase() || " "));
+}
+
+/** All values of a flag that is repeatable and takes comma lists. */
+export function commaList(flags: readonly string[], flag: string): string[] {
+  return flags.flatMap((text) => splitCsv(text, flag)).filter((value) => value !== "");
+}

@@ -1,0 +1,32 @@
+import type { Readable, Writable } from "node:stream";
+
+/** Everything the command line takes from its process. `main` is given one; tests give it another. */
+export interface Host {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly workingDirectory: string;
+  /** Folder with kiln.node, kiln-runtime and the worker scripts. */
+  readonly partsDirectory: string;
+  /** False when running from sources: worker scripts are then `.ts` files. */
+  readonly bundled: boolean;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  readonly homeDirectory: string;
+  readonly temporaryDirectory: string;
+  /** Node's words for the machine. */
+  readonly platform: string;
+  readonly arch: string;
+  readonly processors: number;
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Terminal;
+  readonly stderr: Terminal;
+  nowMs(): number;
+  /** Calls `stop` at SIGINT and SIGTERM; a second signal ends the process at once. */
+  onInterrupt(stop: (signal: NodeJS.Signals) => void): Disposable;
+}
+
+export type Terminal = Writable & {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  readonly rows?: number;
+};

@@ -1,0 +1,47 @@
+import { availableParallelism, homedir, tmpdir } from "node:os";
+import type { Host } from "./host.ts";
+
+/** The real process. Called once per run, never at load time: a startup snapshot must not remember any of it. */
+export function nodeHost(parts: { readonly directory: string; readonly bundled: boolean }): Host {
+  return {
+    env: process.env,
+    workingDirectory: process.cwd(),
+    partsDirectory: parts.directory,
+    bundled: parts.bundled,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    pid: process.pid,
+    homeDirectory: process.env["HOME"] ?? homedir(),
+    temporaryDirectory: tmpdir(),
+    platform: process.platform,
+    arch: process.arch,
+    processors: availableParallelism(),
+    // Getters: opening standard input has effects of its own, and most commands never read it.
+    get stdin() {
+      return process.stdin;
+    },
+    get stdout() {
+      return process.stdout;
+    },
+    get stderr() {
+      return process.stderr;
+    },
+    nowMs: () => Date.now(),
+    onInterrupt(stop) {
+      let stopped = false;
+      const handle = (signal: NodeJS.Signals): void => {
+        if (stopped) process.exit(signal === "SIGINT" ? 130 : 143);
+        stopped = true;
+        stop(signal);
+      };
+      process.on("SIGINT", handle);
+      process.on("SIGTERM", handle);
+      return {
+        [Symbol.dispose]: () => {
+          process.off("SIGINT", handle);
+          process.off("SIGTERM", handle);
+        },
+      };
+    },
+  };
+}

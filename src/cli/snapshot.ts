@@ -1,0 +1,18 @@
+import { join } from "node:path";
+import { startupSnapshot } from "node:v8";
+import { main } from "./main.ts";
+import { nodeHost } from "./node-host.ts";
+
+/*
+ * The bundle's entry. While the startup snapshot is built this file only names the function to start with; everything
+ * above it (all modules, evaluated) is what the snapshot saves. Run as a plain script, the bundle starts at once.
+ */
+const start = async (): Promise<void> => {
+  const home = process.env["KILN_HOME"];
+  const directory = home === undefined ? join(process.argv[1] ?? ".", "..") : join(home, "build");
+  // With --snapshot-blob there is no script among the arguments, so they begin one place earlier.
+  process.exitCode = await main(process.argv.slice(home === undefined ? 2 : 1), nodeHost({ directory, bundled: true }));
+};
+
+if (startupSnapshot.isBuildingSnapshot()) startupSnapshot.setDeserializeMainFunction(() => void start());
+else void start();
