@@ -194,11 +194,13 @@ test("no more steps run at one time than jobs, and independent ones do run toget
   await using bench = new Workbench();
   let running = 0;
   let most = 0;
+  const together = Promise.withResolvers<void>();
   const targets = Array.from({ length: 6 }, (_, i) => {
     bench.commands.set(`job ${i}`, async () => {
       running += 1;
       most = Math.max(most, running);
-      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+      if (running === 3) together.resolve();
+      await together.promise;
       running -= 1;
     });
     return bench.run(bench.image("one"), `job ${i}`);

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { Digest } from "../../src/core/digest.ts";
 import type { KeyPart } from "../../src/store/model.ts";
 import type { CopyAction, ExecOp, FileOp } from "../graph/op.ts";
-import { contentKey, definitionKey, OwnParts, sameWork } from "./key.ts";
+import { contentKey, definitionKey, definitionText, ownParts, OwnTexts, sameWork } from "./key.ts";
 
 const RUN: ExecOp = {
   kind: "exec",
@@ -35,12 +35,11 @@ const RUN: ExecOp = {
   platform: { os: "linux", architecture: "amd64" },
 };
 
-const keyOf = (op: ExecOp | FileOp, argNames: readonly string[] = []): Digest =>
-  definitionKey(new OwnParts().of(op, argNames));
+const keyOf = (op: ExecOp | FileOp, argNames: readonly string[] = []): Digest => definitionKey(ownParts(op, argNames));
 
 // Whoever changes one of these throws away every user's cache. Then FORMAT is raised too, and it should hurt.
 test("the key of one fixed command", () => {
-  const parts: KeyPart[] = [...new OwnParts().of(RUN, ["TOKEN"]), { name: "parent", value: "p", basis: "definition" }];
+  const parts: KeyPart[] = [...ownParts(RUN, ["TOKEN"]), { name: "parent", value: "p", basis: "definition" }];
   expect(parts).toMatchInlineSnapshot(`
     [
       {
@@ -145,8 +144,14 @@ test("of where a copy's source is, only the last name is in its key", () => {
   expect(keyOf(copy("a/x"))).not.toBe(keyOf(copy("a/y")));
 });
 
+test("the text of an op is that of its parts", () => {
+  const texts = new OwnTexts();
+  const ops = [RUN, { ...RUN, env: ["A=1"] }, { ...RUN, cwd: "/" }, { kind: "merge" } as const];
+  for (const op of [...ops, ...ops]) expect(texts.of(op)).toBe(definitionText(ownParts(op, ["TOKEN"])));
+});
+
 test("values that may be secrets are kept as digests, long ones too", () => {
-  const parts = new OwnParts().of({ ...RUN, env: ["NPM_TOKEN=hunter2", `LONG=${"x".repeat(500)}`, "A=1"] }, []);
+  const parts = ownParts({ ...RUN, env: ["NPM_TOKEN=hunter2", `LONG=${"x".repeat(500)}`, "A=1"] }, []);
   const value = (name: string): string | undefined => parts.find((part) => part.name === name)?.value;
   expect(value("ENV NPM_TOKEN")).toMatch(/^sha256:/);
   expect(value("ENV LONG")).toMatch(/^sha256:/);
@@ -166,7 +171,7 @@ test("no two lists of parts share a key, whatever stands in names and values", (
 });
 
 test("the same work on other inputs is the same work", () => {
-  const own = new OwnParts().of(RUN, []);
+  const own = ownParts(RUN, []);
   expect(sameWork([...own, { name: "parent", value: "1", basis: "definition" }], own)).toBe(true);
   expect(sameWork([...own, { name: "files", value: "1" }], own)).toBe(false);
 });

@@ -18,9 +18,18 @@ const DELICATE = /token|secret|passw|credential|auth|private|api_?key/i;
  * Pure, and blind to time, host paths, environment and job count: two machines with the same inputs must agree.
  */
 export function definitionKey(parts: readonly KeyPart[]): Digest {
-  let text = FORMAT;
+  return keyOfText(definitionText(parts));
+}
+
+/** What a definition key is the digest of, without the format: texts of consecutive parts may be joined. */
+export function definitionText(parts: readonly KeyPart[]): string {
+  let text = "";
   for (const part of parts) if (part.basis === undefined || part.basis === "definition") text += partText(part);
-  return digestOf(text);
+  return text;
+}
+
+export function keyOfText(text: string): Digest {
+  return digestOf(FORMAT + text);
 }
 
 /**
@@ -61,50 +70,57 @@ export function shownValue(value: string): string {
 }
 
 /**
- * Makes the parts that come from ops alone; inputs add theirs behind. Remembers the parts of environments, because a
- * stage hands one array to all its commands.
+ * The parts that come from an op alone; inputs add theirs behind. `argNames`: variables that come from ARG, shown so, but
+ * of no weight in the key.
  */
-export class OwnParts {
-  readonly #environments = new WeakMap<readonly string[], Map<readonly string[], readonly KeyPart[]>>();
+export function ownParts(op: Op, argNames: readonly string[]): readonly KeyPart[] {
+  if (op.kind !== "exec") return otherParts(op);
+  const fromArg = new Set(argNames);
+  return [...execParts(op), ...op.env.map((variable) => environmentPart(variable, fromArg))];
+}
 
-  /** `argNames`: variables that come from ARG. Shown so, but of no weight in the key. */
-  of(op: Op, argNames: readonly string[]): readonly KeyPart[] {
-    switch (op.kind) {
-      case "image":
-        return [
-          { name: "kind", value: "image" },
-          { name: "manifest", value: op.manifest },
-          { name: "platform", value: formatPlatform(op.platform, "version") },
-          { name: "FROM", value: op.ref, basis: "note" },
-        ];
-      case "exec":
-        return [...execParts(op), ...this.#environment(op.env, argNames)];
-      case "file":
-        return [
-          { name: "kind", value: `file on ${op.base}` },
-          ...op.actions.map((action, index) => actionPart(action, index)),
-        ];
-      case "local":
-      case "git":
-      case "http":
-      case "merge":
-      case "diff":
-        return [{ name: "kind", value: op.kind }];
-      default:
-        return unreachable(op);
+/**
+ * `definitionText(ownParts(op))`, made without the parts: most steps of a build hit, and then nobody asks for them.
+ * Remembers the text of environments, because a stage hands one array to all its commands.
+ */
+export class OwnTexts {
+  readonly #environments = new WeakMap<readonly string[], string>();
+
+  of(op: Op): string {
+    if (op.kind !== "exec") return definitionText(otherParts(op));
+    let environment = this.#environments.get(op.env);
+    if (environment === undefined) {
+      environment = definitionText(op.env.map((variable) => environmentPart(variable, NO_NAMES)));
+      this.#environments.set(op.env, environment);
     }
+    return definitionText(execParts(op)) + environment;
   }
+}
 
-  #environment(env: readonly string[], argNames: readonly string[]): readonly KeyPart[] {
-    let byNames = this.#environments.get(env);
-    if (byNames === undefined)
-      this.#environments.set(env, (byNames = new Map<readonly string[], readonly KeyPart[]>()));
-    let parts = byNames.get(argNames);
-    if (parts === undefined) {
-      const fromArg = new Set(argNames);
-      byNames.set(argNames, (parts = env.map((variable) => environmentPart(variable, fromArg))));
-    }
-    return parts;
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+function otherParts(op: Exclude<Op, ExecOp>): readonly KeyPart[] {
+  switch (op.kind) {
+    case "image":
+      return [
+        { name: "kind", value: "image" },
+        { name: "manifest", value: op.manifest },
+        { name: "platform", value: formatPlatform(op.platform, "version") },
+        { name: "FROM", value: op.ref, basis: "note" },
+      ];
+    case "file":
+      return [
+        { name: "kind", value: `file on ${op.base}` },
+        ...op.actions.map((action, index) => actionPart(action, index)),
+      ];
+    case "local":
+    case "git":
+    case "http":
+    case "merge":
+    case "diff":
+      return [{ name: "kind", value: op.kind }];
+    default:
+      return unreachable(op);
   }
 }
 

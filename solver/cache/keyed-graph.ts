@@ -9,23 +9,48 @@ import { inputsFirst } from "../graph/order.ts";
 import type { Vertex, VertexMeta } from "../graph/vertex.ts";
 import type { FoundSource, RemoteSource } from "../ports.ts";
 import type { Selection } from "../sources/local/select.ts";
-import { definitionKey, OwnParts, shownValue } from "./key.ts";
+import { definitionText, keyOfText, ownParts, OwnTexts, shownValue } from "./key.ts";
 import { type InputUse, usesOf } from "./uses.ts";
 
 /** A vertex with its key: all that is known of it before anything runs. */
-export interface KeyedVertex {
+export class KeyedVertex {
   readonly vertex: Vertex;
   readonly meta: VertexMeta;
   readonly definitionKey: Digest;
-  /** Without `content` parts and without listings, which cost too much to make for steps that hit. */
-  readonly parts: readonly KeyPart[];
   readonly uses: readonly InputUse[];
   /** What is used of local directories, by the name of the part. */
   readonly selected: ReadonlyMap<string, Selection>;
   /** Only for `http` and `git`. */
   readonly found: FoundSource | undefined;
+  readonly #inputParts: readonly KeyPart[];
+  #parts: readonly KeyPart[] | undefined;
+
+  constructor(
+    vertex: Vertex,
+    meta: VertexMeta,
+    definitionKey: Digest,
+    more: Pick<KeyedVertex, "uses" | "selected" | "found"> & { readonly parts: readonly KeyPart[] },
+  ) {
+    this.vertex = vertex;
+    this.meta = meta;
+    this.definitionKey = definitionKey;
+    this.uses = more.uses;
+    this.selected = more.selected;
+    this.found = more.found;
+    this.#inputParts = more.parts;
+  }
+
+  /** Without `content` parts and without listings, which cost too much to make for steps that hit. */
+  get parts(): readonly KeyPart[] {
+    return (this.#parts ??= [...ownParts(this.vertex.op, this.meta.argNames), ...this.#inputParts]);
+  }
+
   /** What makes two steps "the same one" for explaining a miss. */
-  readonly site: string;
+  get site(): string {
+    const { op } = this.vertex;
+    const platform = op.kind === "exec" ? `${formatPlatform(op.platform)} ` : "";
+    return `${platform}${this.meta.stage ?? "-"} ${this.meta.instruction}`;
+  }
 }
 
 export interface KeyingDeps {
@@ -49,14 +74,14 @@ export async function keyGraph(
 ): Promise<ReadonlyMap<Digest, KeyedVertex>> {
   const order = inputsFirst(graph.targets);
   const outside = await readOutside(order, graph, on, signal);
-  const ownParts = new OwnParts();
+  const texts = new OwnTexts();
   const keyed = new Map<Digest, KeyedVertex>();
   for (const vertex of order) {
     const meta = metaOf(graph, vertex);
     const known = outside.get(vertex.digest);
     const uses = usesOf(vertex.op, vertex.inputs.length);
     const selected = known?.selected ?? new Map<string, Selection>();
-    const parts = [...ownParts.of(vertex.op, meta.argNames), ...(known?.found?.parts ?? [])];
+    const parts: KeyPart[] = [...(known?.found?.parts ?? [])];
     for (const use of uses) {
       const input = vertex.inputs[use.input];
       const selection = selected.get(use.part);
@@ -71,17 +96,8 @@ export async function keyGraph(
         parts.push({ name: "FROM", value: input.op.ref, basis: "note" });
       }
     }
-    const platform = vertex.op.kind === "exec" ? `${formatPlatform(vertex.op.platform)} ` : "";
-    keyed.set(vertex.digest, {
-      vertex,
-      meta,
-      definitionKey: definitionKey(parts),
-      parts,
-      uses,
-      selected,
-      found: known?.found,
-      site: `${platform}${meta.stage ?? "-"} ${meta.instruction}`,
-    });
+    const key = keyOfText(texts.of(vertex.op) + definitionText(parts));
+    keyed.set(vertex.digest, new KeyedVertex(vertex, meta, key, { parts, uses, selected, found: known?.found }));
   }
   return keyed;
 }

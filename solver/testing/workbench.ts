@@ -178,7 +178,7 @@ export class Workbench implements AsyncDisposable {
       native: this.native,
       directory: this.context,
       index: { load: () => undefined, save: () => undefined },
-      nowNs: () => BigInt(this.#nowMs) * 1_000_000n,
+      nowNs: () => BigInt(Date.now()) * 1_000_000n,
     });
     return {
       store: this.store,
