@@ -324,7 +324,8 @@ receive_plan (void)
   if (size == 0 || size > MAX_PLAN)
     die ("the plan has an impossible length: %s bytes", digits);
 
-  char *plan = allocate (size, 1);
+  static char *plan; /* all strings of the plan point into it, for as long as the process lives */
+  plan = allocate (size, 1);
   for (size_t at = 0; at < size;)
     {
       ssize_t n = receive (plan + at, size - at);
