@@ -4,6 +4,7 @@ import { errnoOf } from "../core/errors.ts";
 import { openBlobs } from "./blobs.ts";
 import { openCacheMounts } from "./cache-mounts.ts";
 import { Database } from "./database.ts";
+import type { ScanCalls } from "./disk.ts";
 import { openFacts } from "./facts.ts";
 import { guarded } from "./failure.ts";
 import type { LockCalls } from "./file-lock.ts";
@@ -18,8 +19,8 @@ import type { Store, StoreLayout } from "./store.ts";
 import { Touches } from "./touches.ts";
 
 export interface StoreOptions {
-  /** The native addon, or its part that locks files. */
-  readonly native: LockCalls;
+  /** The native addon, or its part that locks, measures and removes files. */
+  readonly native: LockCalls & ScanCalls;
   readonly clock: { nowMs(): number };
 }
 
@@ -27,7 +28,7 @@ export interface StoreOptions {
 export interface OpenStore extends Store {
   readonly database: Database;
   readonly holds: Holds;
-  readonly native: LockCalls;
+  readonly native: LockCalls & ScanCalls;
   readonly nowMs: () => number;
 }
 

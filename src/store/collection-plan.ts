@@ -1,0 +1,267 @@
+import type { Digest } from "../core/digest.ts";
+import type { Hold } from "./holds.ts";
+import { type Inventory, type InventoryRecord, namedImages } from "./inventory.ts";
+
+/** Something that can be given up to free space, with what it would cost to have it again. */
+export type Victim =
+  /** Records of one result, with the layer that nothing else needs. */
+  | {
+      readonly kind: "step";
+      readonly records: readonly InventoryRecord[];
+      readonly snapshot: string | undefined;
+      readonly bytes: number;
+    }
+  /** Files of a pulled layer: its row stays, and a registry has the bytes. */
+  | { readonly kind: "layer"; readonly snapshot: string; readonly bytes: number }
+  /** A compressed form of a layer. */
+  | { readonly kind: "blob"; readonly digest: Digest; readonly bytes: number }
+  /** An image or index without a name. */
+  | { readonly kind: "image"; readonly digest: Digest; readonly snapshots: readonly string[]; readonly bytes: number }
+  | { readonly kind: "cache-mount"; readonly name: string; readonly bytes: number };
+
+export type VictimKind = Victim["kind"];
+
+export interface CollectionOptions {
+  /** Victims are taken, least valuable first, until the store has at most so many bytes. 0: all that may go goes. */
+  readonly keepBytes: number;
+  /** Also what named images can do without: their steps' records, and files that can be fetched again. */
+  readonly all: boolean;
+  /** Only what was last used before. Milliseconds since the epoch. */
+  readonly usedBeforeMs: number | undefined;
+  /** Only these kinds. */
+  readonly kinds: ReadonlySet<VictimKind> | undefined;
+}
+
+export interface CacheMountUse {
+  readonly name: string;
+  readonly lastUsedMs: number;
+}
+
+/** What the plan needs to know besides the rows. */
+export interface CollectionState {
+  readonly inventory: Inventory;
+  readonly held: ReadonlySet<Hold>;
+  /** Bytes on disk of snapshots and cache mounts by name, of blobs by digest. Unknown ones are too new to judge. */
+  readonly sizes: ReadonlyMap<string, number>;
+  readonly cacheMounts: readonly CacheMountUse[];
+  /** Bytes of the whole store. */
+  readonly totalBytes: number;
+  readonly nowMs: number;
+}
+
+// What it takes to have things again, where nothing was recorded. Bytes per second.
+const FETCH_RATE = 20e6;
+const COMPRESS_RATE = 40e6;
+/** A cache mount saves downloads and compilations of every build to come, and nobody recorded how many. */
+const CACHE_MOUNT_SECONDS = 120;
+const DAY_MS = 24 * 3600 * 1000;
+
+/**
+ * Chooses what to give up, in order. Pure. A step's layer is free once no later step and no image stands on it, so steps
+ * go from the leaves down; each time the cheapest of all candidates is taken: seconds to have it again per byte freed,
+ * halved by each day it was not used.
+ */
+export function planCollection(state: CollectionState, options: CollectionOptions): readonly Victim[] {
+  const planner = new Planner(state, options);
+  const chosen: Victim[] = [];
+  let total = state.totalBytes;
+  const candidates = new Heap(planner.first());
+  while (total > options.keepBytes || options.keepBytes === 0) {
+    const cheapest = candidates.take();
+    if (cheapest === undefined) break;
+    chosen.push(cheapest.victim);
+    total -= cheapest.victim.bytes;
+    for (const next of planner.freedBy(cheapest.victim)) candidates.add(next);
+  }
+  return chosen;
+}
+
+interface Candidate {
+  readonly victim: Victim;
+  readonly value: number;
+}
+
+/** Candidates by value: the lowest comes out first. A binary heap in an array. */
+class Heap {
+  readonly #items: Candidate[] = [];
+
+  constructor(items: Iterable<Candidate>) {
+    for (const item of items) this.add(item);
+  }
+
+  add(item: Candidate): void {
+    let at = this.#items.push(item) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (this.#value(parent) <= item.value) break;
+      this.#swap(at, parent);
+      at = parent;
+    }
+  }
+
+  take(): Candidate | undefined {
+    const first = this.#items[0];
+    const last = this.#items.pop();
+    if (first === undefined || last === undefined || this.#items.length === 0) return first;
+    this.#items[0] = last;
+    for (let at = 0; ;) {
+      const left = 2 * at + 1;
+      const child = this.#value(left + 1) < this.#value(left) ? left + 1 : left;
+      if (this.#value(child) >= last.value) return first;
+      this.#swap(at, child);
+      at = child;
+    }
+  }
+
+  #value(at: number): number {
+    return this.#items[at]?.value ?? Infinity;
+  }
+
+  #swap(a: number, b: number): void {
+    const [left, right] = [this.#items[a], this.#items[b]];
+    if (left === undefined || right === undefined) return;
+    [this.#items[a], this.#items[b]] = [right, left];
+  }
+}
+
+class Planner {
+  readonly #state: CollectionState;
+  readonly #options: CollectionOptions;
+  /** How many records and images stand on a snapshot. */
+  readonly #users = new Map<string, number>();
+  /** Records by the layer they made, which is the topmost of their result. */
+  readonly #byTop = new Map<string, InventoryRecord[]>();
+  /** By layers, of the records and images that stand on them. */
+  readonly #lastUsed = new Map<string, number>();
+  /** How many images stand on a snapshot. */
+  readonly #images = new Map<string, number>();
+  /** Layers that images with a name need; their records go only with `all`. */
+  readonly #inNamed = new Set<string>();
+
+  constructor(state: CollectionState, options: CollectionOptions) {
+    this.#state = state;
+    this.#options = options;
+    const named = namedImages(state.inventory);
+    for (const image of state.inventory.images) {
+      if (image.kind !== "image") continue;
+      for (const id of new Set(image.members)) {
+        this.#count(id, 1);
+        this.#images.set(id, (this.#images.get(id) ?? 0) + 1);
+        this.#use(id, image.lastUsedMs);
+        if (named.has(image.digest)) this.#inNamed.add(id);
+      }
+    }
+    for (const record of state.inventory.records) {
+      for (const id of new Set(record.layers)) {
+        this.#count(id, 1);
+        this.#use(id, record.lastUsedMs);
+      }
+      const top = record.layers.at(-1) ?? "";
+      this.#byTop.set(top, [...(this.#byTop.get(top) ?? []), record]);
+    }
+  }
+
+  /** What may go at once. */
+  first(): readonly Candidate[] {
+    const { inventory, cacheMounts } = this.#state;
+    const found = [...this.#byTop.keys()].flatMap((top) => this.#step(top));
+    for (const { name, lastUsedMs } of cacheMounts) {
+      const bytes = this.#size(name);
+      if (bytes === undefined) continue;
+      found.push(...this.#candidate({ kind: "cache-mount", name, bytes }, CACHE_MOUNT_SECONDS, lastUsedMs));
+    }
+    for (const [digest, blob] of inventory.localBlobs) {
+      const bytes = this.#size(digest);
+      if (bytes === undefined || this.#isHeld(`blob:${digest}`)) continue;
+      found.push(...this.#candidate({ kind: "blob", digest, bytes }, bytes / COMPRESS_RATE, blob.addedMs));
+    }
+    found.push(...this.#unnamedImages(), ...this.#pulledLayers());
+    return found;
+  }
+
+  /** What may go now that `victim` goes. */
+  freedBy(victim: Victim): readonly Candidate[] {
+    const released: string[] = [];
+    if (victim.kind === "step") for (const record of victim.records) released.push(...new Set(record.layers));
+    if (victim.kind === "image") released.push(...victim.snapshots);
+    for (const id of released) {
+      this.#count(id, -1);
+      if (victim.kind === "image") this.#images.set(id, (this.#images.get(id) ?? 1) - 1);
+    }
+    const own = victim.kind === "step" ? victim.snapshot : undefined;
+    return [...new Set(released)].filter((id) => id !== own).flatMap((id) => this.#step(id));
+  }
+
+  /** The records that made a layer, when nothing but them stands on it. */
+  #step(top: string): Candidate[] {
+    const records = this.#byTop.get(top) ?? [];
+    const users = this.#users.get(top) ?? 0;
+    if (records.length === 0 || records.some(({ id }) => this.#isHeld(`record:${id}`))) return [];
+    if (!this.#options.all && this.#inNamed.has(top)) return [];
+    const isOnlyTheirs = users === records.length && !this.#isHeld(`snapshot:${top}`);
+    // A layer an image needs stays; with `all` the records may go without it. Later steps always need it: their turn first.
+    if (!isOnlyTheirs && top !== "" && !(this.#options.all && users === records.length + (this.#images.get(top) ?? 0)))
+      return [];
+    const bytes = isOnlyTheirs ? this.#size(top) : 0;
+    if (bytes === undefined) return [];
+    const seconds = Math.max(...records.map(({ wallMs }) => wallMs)) / 1000;
+    const lastUsedMs = Math.max(...records.map((record) => record.lastUsedMs));
+    return this.#candidate(
+      { kind: "step", records, snapshot: isOnlyTheirs ? top : undefined, bytes },
+      seconds,
+      lastUsedMs,
+    );
+  }
+
+  #unnamedImages(): Candidate[] {
+    const named = namedImages(this.#state.inventory);
+    return this.#state.inventory.images.flatMap((image) => {
+      if (named.has(image.digest) || this.#isHeld(`image:${image.digest}`)) return [];
+      const snapshots = image.kind === "image" ? [...new Set(image.members)] : [];
+      const files = [image.digest, image.config ?? "", ...snapshots.filter((id) => this.#users.get(id) === 1)];
+      const bytes = files.reduce((sum, name) => sum + (this.#size(name) ?? 0), 0);
+      return this.#candidate({ kind: "image", digest: image.digest, snapshots, bytes }, 1, image.lastUsedMs);
+    });
+  }
+
+  /** Files of layers that came from a registry. Under a limit they compete with everything else; else only `all` takes them. */
+  #pulledLayers(): Candidate[] {
+    if (!this.#options.all && this.#options.keepBytes === 0) return [];
+    return [...this.#state.inventory.snapshots.values()].flatMap((snapshot) => {
+      const bytes = this.#size(snapshot.id);
+      const canReturn = snapshot.diffId !== undefined && this.#state.inventory.fetchable.has(snapshot.diffId);
+      if (snapshot.state === "absent" || bytes === undefined || !canReturn) return [];
+      if (this.#byTop.has(snapshot.id) || this.#isHeld(`snapshot:${snapshot.id}`)) return [];
+      return this.#candidate(
+        { kind: "layer", snapshot: snapshot.id, bytes },
+        bytes / FETCH_RATE,
+        this.#lastUsed.get(snapshot.id) ?? snapshot.lastUsedMs,
+      );
+    });
+  }
+
+  #candidate(victim: Victim, seconds: number, lastUsedMs: number): Candidate[] {
+    const { usedBeforeMs, kinds } = this.#options;
+    if (kinds !== undefined && !kinds.has(victim.kind)) return [];
+    if (usedBeforeMs !== undefined && lastUsedMs >= usedBeforeMs) return [];
+    const idleDays = Math.max(0, this.#state.nowMs - lastUsedMs) / DAY_MS;
+    // A page more, so that what frees nothing is not worth infinitely much.
+    return [{ victim, value: (seconds + 0.001) / (victim.bytes + 4096) / 2 ** Math.min(idleDays, 500) }];
+  }
+
+  #use(id: string, lastUsedMs: number): void {
+    this.#lastUsed.set(id, Math.max(this.#lastUsed.get(id) ?? 0, lastUsedMs));
+  }
+
+  #count(id: string, by: 1 | -1): void {
+    this.#users.set(id, (this.#users.get(id) ?? 0) + by);
+  }
+
+  #size(name: string): number | undefined {
+    return name === "" ? 0 : this.#state.sizes.get(name);
+  }
+
+  #isHeld(hold: Hold): boolean {
+    return this.#state.held.has(hold);
+  }
+}

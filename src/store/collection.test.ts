@@ -1,0 +1,318 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { startScript } from "../../test/support/script.ts";
+import { type Digest, digestOf } from "../core/digest.ts";
+import { MEDIA_TYPES } from "../core/oci.ts";
+import { locateNative } from "../native/locate.ts";
+import { fsck } from "./fsck.ts";
+import type { CacheRecord, SnapshotId } from "./model.ts";
+import { openStore, type OpenStore } from "./open-store.ts";
+import { prune, type PruneOptions, type PruneResult } from "./prune.ts";
+import { usage } from "./usage.ts";
+
+const signal = new AbortController().signal;
+const DAY_MS = 24 * 3600 * 1000;
+let root: string;
+let now: number;
+let store: OpenStore;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "kiln-store-"));
+  now = 1_700_000_000_000;
+  store = openHere();
+});
+
+afterEach(async () => {
+  await store[Symbol.asyncDispose]();
+  rmSync(root, { recursive: true, force: true });
+});
+
+function openHere(): OpenStore {
+  return openStore(root, { native: locateNative(), clock: { nowMs: () => now } });
+}
+
+/** What the store handed out is held until it is closed; collection by another process begins here. */
+async function reopen(): Promise<void> {
+  await store[Symbol.asyncDispose]();
+  store = openHere();
+}
+
+async function collect(options: PruneOptions = {}): Promise<PruneResult> {
+  await reopen();
+  return prune(store, options, signal);
+}
+
+function snapshot(name: string, kilobytes: number): SnapshotId {
+  const directory = join(store.layout.snapshots, name);
+  mkdirSync(directory);
+  writeFileSync(join(directory, "file"), Buffer.alloc(kilobytes * 1024, name));
+  return name as SnapshotId;
+}
+
+/** A step that made a layer of some kilobytes on top of others, in some seconds. */
+function step(name: string, on: readonly string[], kilobytes: number, seconds: number): CacheRecord {
+  const made = snapshot(name, kilobytes);
+  const listing = store.blobs.put(`listing of ${name}`).digest;
+  return store.records.insert(
+    {
+      id: `record-${name}`,
+      definitionKey: digestOf(name),
+      contentKey: undefined,
+      site: name,
+      name: `RUN ${name}`,
+      parts: [{ name: "files", value: listing, listing }],
+      layers: [...(on as SnapshotId[]), made],
+      wallMs: seconds * 1000,
+      cpuMs: 1,
+      peakMemoryBytes: undefined,
+      logFile: undefined,
+      producer: "local",
+    },
+    { snapshots: [{ id: made, state: "present" }] },
+  );
+}
+
+function image(name: string | undefined, layers: readonly string[]): Digest {
+  const diffIds = layers.map((layer) => digestOf(layer));
+  const config = JSON.stringify({
+    architecture: "amd64",
+    os: "linux",
+    config: {},
+    rootfs: { type: "layers", diff_ids: diffIds },
+  });
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    config: { mediaType: MEDIA_TYPES.ociConfig, digest: digestOf(config), size: config.length },
+    layers: diffIds.map((digest) => ({ mediaType: MEDIA_TYPES.ociLayer, digest, size: 1 })),
+  });
+  return store.images.put({
+    manifest,
+    config,
+    mediaType: MEDIA_TYPES.ociManifest,
+    layers: layers as SnapshotId[],
+    names: name === undefined ? [] : [name],
+  }).manifestDigest;
+}
+
+/** A layer that a registry has, with its files here. */
+function pulled(name: string, kilobytes: number): SnapshotId {
+  const id = snapshot(name, kilobytes);
+  const diffId = digestOf(name);
+  store.snapshots.insert([{ id, state: "present", diffId }]);
+  const descriptor = { mediaType: MEDIA_TYPES.ociLayerGzip, digest: digestOf(`gzip ${name}`), size: 10 };
+  store.snapshots.addLayerBlob({ diffId, descriptor, repository: "docker.io/library/base" });
+  return id;
+}
+
+function layersHere(): readonly string[] {
+  return readdirSync(store.layout.snapshots);
+}
+
+describe("collection", () => {
+  test("takes steps from the leaves down and keeps what a named image needs", async () => {
+    step("a", [], 10, 1);
+    step("b", ["a"], 10, 1);
+    step("c", ["a", "b"], 10, 1);
+    step("other", ["a"], 10, 1);
+    image("docker.io/library/app:latest", ["a", "b"]);
+    const { victims } = await collect();
+    expect(layersHere()).toEqual(["a", "b"]);
+    const taken = victims.map((victim) => (victim.kind === "step" ? victim.snapshot : victim.kind));
+    expect(new Set(taken)).toEqual(new Set(["c", "other"]));
+    expect(store.records.get("record-b")?.layers).toEqual(["a", "b"]);
+    expect(store.records.findByDefinitionKey(digestOf("c"))).toBeUndefined();
+    expect(store.records.wasPruned(digestOf("c"))).toBe(true);
+    expect(store.records.wasPruned(digestOf("b"))).toBe(false);
+    expect((await fsck(store, { repair: false }, signal)).problems).toEqual([]);
+  });
+
+  test("under a limit gives up what is cheapest to have again for the space it takes", async () => {
+    step("slow", [], 100, 60);
+    step("quick", [], 100, 1);
+    step("small", [], 4, 1);
+    await reopen();
+    const { totalBytes } = await usage(store, signal);
+    const { victims, freedBytes } = await collect({ keepBytes: totalBytes - 50 * 1024 });
+    expect(victims.map((victim) => victim.kind === "step" && victim.snapshot)).toEqual(["quick"]);
+    expect(freedBytes).toBeGreaterThan(100 * 1024);
+    expect(layersHere()).toEqual(["slow", "small"]);
+  });
+
+  test("values what was not used for long less and less", async () => {
+    step("slow but old", [], 100, 60);
+    now += 30 * DAY_MS;
+    step("quick", [], 100, 1);
+    await reopen();
+    const { totalBytes } = await usage(store, signal);
+    await collect({ keepBytes: totalBytes - 50 * 1024 });
+    expect(layersHere()).toEqual(["quick"]);
+  });
+
+  test("can be limited to what was last used long ago, and to kinds", async () => {
+    step("old", [], 4, 1);
+    now += 2 * DAY_MS;
+    step("new", [], 4, 1);
+    const claim = await store.cacheMounts.claim("apt", "shared", signal);
+    claim.seeded();
+    claim[Symbol.dispose]();
+    await collect({ kinds: new Set(["cache-mount"]) });
+    expect(layersHere()).toEqual(["new", "old"]);
+    expect(store.cacheMounts.list()).toEqual([]);
+    await collect({ usedBeforeMs: now - DAY_MS });
+    expect(layersHere()).toEqual(["new"]);
+  });
+
+  test("says what would go without touching it", async () => {
+    step("a", [], 10, 1);
+    await reopen();
+    const dry = await prune(store, { dryRun: true }, signal);
+    expect(dry.victims).toHaveLength(1);
+    expect(dry.freedBytes).toBeGreaterThan(10 * 1024);
+    expect(layersHere()).toEqual(["a"]);
+    const wet = await collect();
+    expect(wet.victims).toEqual(dry.victims);
+    expect(wet.freedBytes).toBeGreaterThanOrEqual(dry.freedBytes);
+  });
+
+  test("lets go of a pulled layer's files where the registry has them, and keeps the row", async () => {
+    const id = pulled("base", 100);
+    image("docker.io/library/base:latest", [id]);
+    await collect();
+    expect(layersHere()).toEqual(["base"]);
+    await collect({ all: true });
+    expect(layersHere()).toEqual([]);
+    expect(store.snapshots.get(id)?.state).toBe("absent");
+    expect(store.images.find("base")).toMatchObject({ kind: "image" });
+  });
+
+  test("removes images without a name, their layers and their documents", async () => {
+    const id = pulled("base", 10);
+    const digest = image(undefined, [id]);
+    await collect();
+    expect(store.images.get(digest)).toBeUndefined();
+    expect(store.snapshots.get(id)).toBeUndefined();
+    expect(layersHere()).toEqual([]);
+    expect(readdirSync(store.layout.blobs)).toEqual([]);
+  });
+
+  test("removes what a killed process left, and its own leavings", async () => {
+    mkdirSync(join(store.layout.snapshots, "active-1", "upper"), { recursive: true });
+    writeFileSync(join(store.layout.blobs, "new-1"), "half");
+    writeFileSync(join(store.layout.logs, "old.log"), "text");
+    writeFileSync(join(store.layout.running, "dead"), "0\nsnapshot:x\n");
+    store.blobs.put("nobody's");
+    const { garbageBytes } = await collect();
+    expect(garbageBytes).toBeGreaterThan(0);
+    expect([layersHere(), readdirSync(store.layout.blobs), readdirSync(store.layout.logs)]).toEqual([[], [], []]);
+    expect(readdirSync(join(root, "trash"))).toEqual([]);
+    expect(readdirSync(store.layout.running)).toHaveLength(2);
+  });
+
+  test("leaves alone what a running process was handed, is making, or has mounted", async () => {
+    step("used", [], 10, 1);
+    step("unused", [], 10, 1);
+    await reopen();
+    await using other = startScript(`
+      import { openStore } from "SRC/store/open-store.ts";
+      import { digestOf } from "SRC/core/digest.ts";
+      import { loadNative } from "SRC/native/native.ts";
+      import { mkdirSync } from "node:fs";
+      const store = openStore(${JSON.stringify(root)}, { native: loadNative("SRC/../build/kiln.node"), clock: { nowMs: () => ${now} } });
+      store.records.findByDefinitionKey(digestOf("used"));
+      mkdirSync(store.layout.snapshots + "/active-1");
+      store.blobs.put("being made");
+      (await store.cacheMounts.claim("apt", "locked", new AbortController().signal)).seeded();
+      process.stdout.write("working\\n");
+      await new Promise((resolve) => process.stdin.once("data", resolve));
+    `);
+    await other.line();
+    await collect({ all: true });
+    expect(layersHere()).toEqual(["active-1", "used"]);
+    expect(store.records.findByDefinitionKey(digestOf("used"))).toBeDefined();
+    expect(store.blobs.has(digestOf("being made"))).toBe(true);
+    expect(store.cacheMounts.list()).toHaveLength(1);
+    other.kill();
+    await other.ended();
+    await collect({ all: true });
+    expect(layersHere()).toEqual([]);
+    expect(store.cacheMounts.list()).toEqual([]);
+    expect(store.blobs.has(digestOf("being made"))).toBe(false);
+  });
+});
+
+describe("usage", () => {
+  test("is what du says, and each byte belongs to one item", async () => {
+    step("a", [], 100, 1);
+    step("b", ["a"], 50, 1);
+    image("docker.io/library/app:latest", ["a", "b", pulled("base", 30)]);
+    const claim = await store.cacheMounts.claim("apt", "shared", signal);
+    writeFileSync(join(claim.directory, "file"), Buffer.alloc(20_000));
+    claim[Symbol.dispose]();
+    const measured = await usage(store, signal);
+    const du = Number(execFileSync("du", ["-s", "--block-size=1", root], { encoding: "utf8" }).split("\t")[0]);
+    expect(Math.abs(measured.totalBytes - du) / du).toBeLessThan(0.02);
+    const sum = measured.items.reduce((total, item) => total + item.bytes, measured.otherBytes);
+    expect(sum).toBe(measured.totalBytes);
+    expect(measured.items.map(({ kind, description }) => `${kind} ${description}`)).toEqual([
+      "step RUN a",
+      "step RUN b",
+      "image docker.io/library/app:latest",
+      "cache-mount apt",
+    ]);
+  });
+
+  test("counts a file that two layers share once", async () => {
+    step("a", [], 100, 1);
+    mkdirSync(join(store.layout.snapshots, "b"));
+    execFileSync("ln", [join(store.layout.snapshots, "a", "file"), join(store.layout.snapshots, "b", "file")]);
+    store.snapshots.insert([{ id: "b" as SnapshotId, state: "present" }]);
+    const { items } = await usage(store, signal);
+    expect(items.find(({ id }) => id === "b")?.bytes).toBeLessThan(100 * 1024);
+  });
+});
+
+describe("fsck", () => {
+  test("finds a damaged blob and removes it with the image that needs it", async () => {
+    const digest = image("docker.io/library/app:latest", [pulled("base", 1)]);
+    writeFileSync(store.blobs.pathOf(digest), "damaged");
+    const found = await fsck(store, { repair: true }, signal);
+    expect(found.problems.map(({ kind }) => kind)).toEqual(["blob-damaged", "image-broken", "ref-broken"]);
+    expect(existsSync(store.blobs.pathOf(digest))).toBe(false);
+    expect((await fsck(store, { repair: false }, signal)).problems).toEqual([]);
+  });
+
+  test("finds lost files: layers a registry has become absent, records of others go", async () => {
+    const base = pulled("base", 1);
+    step("a", [base], 1, 1);
+    step("b", [base, "a"], 1, 1);
+    image("docker.io/library/base:latest", [base]);
+    for (const name of ["base", "a"]) rmSync(join(store.layout.snapshots, name), { recursive: true });
+    const kinds = (await fsck(store, { repair: false }, signal)).problems.map(
+      ({ kind, repaired }) => `${kind} ${repaired}`,
+    );
+    expect(kinds.toSorted()).toEqual([
+      "record-broken false",
+      "record-broken false",
+      "snapshot-missing false",
+      "snapshot-missing false",
+    ]);
+    await fsck(store, { repair: true }, signal);
+    expect((await fsck(store, { repair: false }, signal)).problems).toEqual([]);
+    expect(store.snapshots.get(base)?.state).toBe("absent");
+    expect(store.images.find("base")).toMatchObject({ kind: "image" });
+    expect([...store.records.list()]).toEqual([]);
+  });
+
+  test("reads layers again where it is told how", async () => {
+    const base = pulled("base", 1);
+    image("docker.io/library/base:latest", [base]);
+    const diffIdOf = async (): Promise<Digest> => digestOf("something else");
+    const { problems } = await fsck(store, { repair: true, diffIdOf }, signal);
+    expect(problems.map(({ kind }) => kind)).toEqual(["snapshot-damaged"]);
+    expect(store.snapshots.get(base)?.state).toBe("absent");
+  });
+});

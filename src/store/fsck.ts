@@ -1,0 +1,172 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { type Digest, hexOf, isDigest } from "../core/digest.ts";
+import { BuildError } from "../core/errors.ts";
+import { entriesOf } from "./disk.ts";
+import { type Inventory, readInventory } from "./inventory.ts";
+import { blobName } from "./measure.ts";
+import type { SnapshotId } from "./model.ts";
+import type { OpenStore } from "./open-store.ts";
+import { findGarbage } from "./prune.ts";
+
+export interface FsckOptions {
+  /** Removes what is damaged and whatever needs it: the next build or pull makes it again. Never loses a good image. */
+  readonly repair: boolean;
+  /**
+   * Makes the tar of a present layer again and returns its digest, to be compared with the recorded diffID. Without it
+   * snapshots are only looked for, not read.
+   */
+  readonly diffIdOf?: (snapshot: SnapshotId, directory: string, signal: AbortSignal) => Promise<Digest>;
+}
+
+export interface FsckProblem {
+  readonly kind:
+    | "database"
+    | "blob-damaged"
+    | "snapshot-missing"
+    | "snapshot-damaged"
+    | "record-broken"
+    | "image-broken"
+    | "ref-broken";
+  /** Digest, id or name of what is wrong. */
+  readonly id: string;
+  readonly message: string;
+  readonly repaired: boolean;
+}
+
+export interface FsckResult {
+  readonly problems: readonly FsckProblem[];
+  /** Files nothing names: no problem, and removed by collection. */
+  readonly garbage: number;
+  readonly checkedBlobs: number;
+  readonly checkedSnapshots: number;
+}
+
+/** Compares what the database says with what is on disk, and bytes with their digests. */
+export async function fsck(store: OpenStore, options: FsckOptions, signal: AbortSignal): Promise<FsckResult> {
+  const found: Omit<FsckProblem, "repaired">[] = store.database
+    .problems()
+    .map((message) => ({ kind: "database", id: "kiln.db", message }));
+  const blobs = entriesOf(store.layout.blobs)
+    .map(({ name }) => blobName(name))
+    .filter(isDigest);
+  for (const digest of blobs) {
+    if (await isWhole(store, digest, signal)) continue;
+    found.push({ kind: "blob-damaged", id: digest, message: `Blob "${digest}" does not have its digest` });
+    if (options.repair) await store.blobs.remove(digest);
+  }
+  const inventory = readInventory(store.database);
+  const present = [...inventory.snapshots.values()].filter(({ state }) => state === "present");
+  for (const { id, diffId } of present) {
+    const directory = join(store.layout.snapshots, id);
+    if (!existsSync(directory)) {
+      found.push({ kind: "snapshot-missing", id, message: `The files of snapshot "${id}" are gone` });
+    } else if (diffId !== undefined && options.diffIdOf !== undefined) {
+      const actual = await options.diffIdOf(id as SnapshotId, directory, signal);
+      if (actual === diffId) continue;
+      found.push({
+        kind: "snapshot-damaged",
+        id,
+        message: `The files of snapshot "${id}" were changed: their digest is "${actual}"`,
+      });
+      if (options.repair) await rm(directory, { recursive: true, force: true });
+    }
+  }
+  const lost = new Set(found.filter(({ kind }) => kind.startsWith("snapshot-")).map(({ id }) => id));
+  const damaged = new Set(found.filter(({ kind }) => kind === "blob-damaged").map(({ id }) => id));
+  const broken = brokenRows(inventory, { lost, damaged, has: (digest) => existsSync(store.blobs.pathOf(digest)) });
+  if (options.repair) store.database.transaction(() => repair(store, inventory, lost, broken));
+  const garbage = store.holds.collect(
+    (running) => findGarbage(store, { before: inventory, after: inventory }, running).length,
+  );
+  return {
+    problems: [...found, ...broken].map((problem) => ({
+      ...problem,
+      repaired: options.repair && problem.kind !== "database",
+    })),
+    garbage,
+    checkedBlobs: blobs.length,
+    checkedSnapshots: present.length,
+  };
+}
+
+/** Rows that lead to something that is not there, and rows that lead to those. */
+function brokenRows(
+  inventory: Inventory,
+  files: { readonly lost: ReadonlySet<string>; readonly damaged: ReadonlySet<string>; has(digest: Digest): boolean },
+): Omit<FsckProblem, "repaired">[] {
+  const { lost, damaged } = files;
+  const canReturn = (id: string): boolean => {
+    const diffId = inventory.snapshots.get(id)?.diffId;
+    return diffId !== undefined && inventory.fetchable.has(diffId);
+  };
+  const isUsable = (id: string): boolean => inventory.snapshots.has(id) && (!lost.has(id) || canReturn(id));
+  const isThere = (digest: Digest): boolean => !damaged.has(digest) && files.has(digest);
+  const problems: Omit<FsckProblem, "repaired">[] = [];
+  for (const { id, name, layers } of inventory.records) {
+    const missing = layers.find((layer) => !isUsable(layer));
+    if (missing !== undefined)
+      problems.push({ kind: "record-broken", id, message: `The record of "${name}" needs snapshot "${missing}"` });
+  }
+  const gone = new Set<string>();
+  for (const image of inventory.images) {
+    const documents = image.config === undefined ? [image.digest] : [image.digest, image.config];
+    const missing =
+      documents.find((digest) => !isThere(digest)) ??
+      (image.kind === "image" ? image.members.find((layer) => !isUsable(layer)) : undefined);
+    if (missing === undefined) continue;
+    gone.add(image.digest);
+    problems.push({ kind: "image-broken", id: image.digest, message: `Image "${image.digest}" needs "${missing}"` });
+  }
+  const known = new Set(inventory.images.map(({ digest }) => digest));
+  for (const [name, digest] of inventory.refs) {
+    if (known.has(digest) && !gone.has(digest)) continue;
+    problems.push({
+      kind: "ref-broken",
+      id: name,
+      message: `"${name}" names image "${digest}", which is not there or not whole`,
+    });
+  }
+  return problems;
+}
+
+function repair(
+  store: OpenStore,
+  inventory: Inventory,
+  lost: ReadonlySet<string>,
+  broken: readonly Omit<FsckProblem, "repaired">[],
+): void {
+  const { database } = store;
+  for (const { kind, id } of broken) {
+    if (kind === "record-broken") database.run("DELETE FROM records WHERE id = ?", id);
+    if (kind === "image-broken") database.run("DELETE FROM images WHERE digest = ?", id);
+    if (kind === "ref-broken") database.run("DELETE FROM refs WHERE name = ?", id);
+  }
+  for (const id of lost) {
+    const diffId = inventory.snapshots.get(id)?.diffId;
+    const canReturn = diffId !== undefined && inventory.fetchable.has(diffId);
+    // What a registry has comes back by itself when a step needs it.
+    if (canReturn) database.run("UPDATE snapshots SET state = 'absent', disk_bytes = NULL WHERE id = ?", id);
+    else database.run("DELETE FROM snapshots WHERE id = ?", id);
+  }
+  for (const digest of inventory.localBlobs.keys()) {
+    if (!existsSync(store.blobs.pathOf(digest))) {
+      database.run("DELETE FROM layer_blobs WHERE digest = ? AND repository = ''", digest);
+    }
+  }
+}
+
+async function isWhole(store: OpenStore, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  const hash = createHash("sha256");
+  try {
+    await pipeline(store.blobs.open(digest), hash, { signal });
+  } catch (error) {
+    // Collected meanwhile by another process.
+    if (error instanceof BuildError && error.code === "store/corrupt") return true;
+    throw error;
+  }
+  return hash.digest("hex") === hexOf(digest);
+}

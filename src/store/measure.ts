@@ -1,0 +1,39 @@
+import { digestFromHex } from "../core/digest.ts";
+import { DiskMeter, entriesOf } from "./disk.ts";
+import type { OpenStore } from "./open-store.ts";
+
+/** Bytes on disk of every file and directory of a store, as `du` counts them. */
+export interface MeasuredFiles {
+  /** Of snapshots by id, cache mounts by directory name, blobs by digest, logs by file name. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Everything below the root: the above, the database, what is being made and what is being removed. */
+  readonly totalBytes: number;
+}
+
+/** A file that several snapshots share is counted for the first of them. */
+export async function measureFiles(store: OpenStore, signal: AbortSignal): Promise<MeasuredFiles> {
+  const { layout, root } = store;
+  const meter = new DiskMeter(store.native);
+  const sizes = new Map<string, number>();
+  let totalBytes = 0;
+  const add = (name: string, bytes: number): void => {
+    sizes.set(name, bytes);
+    totalBytes += bytes;
+  };
+  for (const { name, path } of entriesOf(layout.snapshots)) add(name, await meter.bytesOf(path, signal));
+  for (const { name, path } of entriesOf(layout.cacheMounts)) add(name, await meter.bytesOf(path, signal));
+  for (const { name, diskBytes } of entriesOf(layout.blobs)) add(blobName(name), diskBytes);
+  for (const { name, diskBytes } of entriesOf(layout.logs)) add(name, diskBytes);
+  const listed = new Set([layout.snapshots, layout.cacheMounts, layout.logs]);
+  for (const { path, name, diskBytes } of entriesOf(root)) {
+    // The listed directories' own blocks; everything else with what is in it, but not the blobs a second time.
+    const isListed = listed.has(path) || name === "blobs";
+    totalBytes += isListed ? diskBytes : await meter.bytesOf(path, signal);
+  }
+  return { sizes, totalBytes };
+}
+
+/** A blob's digest from its file name, or the plain name of a file that is none. */
+export function blobName(fileName: string): string {
+  return /^[0-9a-f]{64}$/.test(fileName) ? digestFromHex(fileName) : fileName;
+}
