@@ -108,6 +108,16 @@ read_names (int fd, arena *block, const char ***sorted, size_t *count)
   return 0;
 }
 
+/* 64 bits of nanoseconds end in 2262. File systems go on until 2446 or longer; such times are cut off, not wrapped around. */
+static int64_t
+to_ns (const struct statx_timestamp *time)
+{
+  int64_t ns;
+  if (__builtin_mul_overflow (time->tv_sec, 1000000000, &ns) || __builtin_add_overflow (ns, time->tv_nsec, &ns))
+    return time->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+  return ns;
+}
+
 static entry *
 add_entry (scan_job *scan, int dirfd, const char *name, const char *shown, int32_t parent)
 {
@@ -134,8 +144,8 @@ add_entry (scan_job *scan, int dirfd, const char *name, const char *shown, int32
     }
   entry *added = &scan->entries[scan->count++];
   *added = (entry){
-    .mtime_ns = (int64_t) status.stx_mtime.tv_sec * 1000000000 + status.stx_mtime.tv_nsec,
-    .ctime_ns = (int64_t) status.stx_ctime.tv_sec * 1000000000 + status.stx_ctime.tv_nsec,
+    .mtime_ns = to_ns (&status.stx_mtime),
+    .ctime_ns = to_ns (&status.stx_ctime),
     .ino = status.stx_ino,
     .size = (double) status.stx_size,
     .dev = (double) makedev (status.stx_dev_major, status.stx_dev_minor),

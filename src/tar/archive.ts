@@ -67,6 +67,8 @@ async function add(
     error === null || error === undefined ? resolve() : reject(error),
   );
   finished.catch(() => undefined);
+  // Without a listener the sink's own error event would end the process.
+  sink.on("error", reject);
   const pieces = entry.content instanceof Uint8Array ? [entry.content] : entry.content;
   for await (const piece of pieces) {
     signal.throwIfAborted();

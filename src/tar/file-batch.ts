@@ -43,7 +43,7 @@ export class FileBatch {
     this.#modes[index] = entry.mode;
     this.#uids[index] = owner.uid;
     this.#gids[index] = owner.gid;
-    this.#mtimesNs[index] = entry.mtimeNs;
+    this.#mtimesNs[index] = representable(entry.mtimeNs);
     this.#paths.push(path);
     this.#entries.push(entry);
     this.#pathSet.add(path);
@@ -108,4 +108,10 @@ export class FileBatch {
       mtimesNs: this.#mtimesNs.subarray(from),
     };
   }
+}
+
+/** Nanoseconds in 64 bits end in 2262; a later or very early time becomes the last or first one, as file systems do too. */
+export function representable(ns: bigint): bigint {
+  const limit = 2n ** 63n - 1n;
+  return ns > limit ? limit : ns < -limit ? -limit : ns;
 }

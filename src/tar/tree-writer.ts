@@ -18,7 +18,7 @@ import {
 import { describeErrno, SystemError } from "../native/errno.ts";
 import type { FileStatus, Native } from "../native/native.ts";
 import { NO_XATTRS, type TarEntry } from "./entry.ts";
-import { FileBatch } from "./file-batch.ts";
+import { FileBatch, representable } from "./file-batch.ts";
 import { malformed } from "./header-read.ts";
 import { type Marks, OPAQUE_NAME, OWNER_XATTR, WHITEOUT_PREFIX } from "./layer-entries.ts";
 import { memberPath, splitParent } from "./unpack-path.ts";
@@ -137,7 +137,7 @@ export class TreeWriter implements AsyncDisposable {
       if (uid !== this.#own.uid || gid !== this.#own.gid) fchownSync(large.fd, uid, gid);
       this.#native.fchmodat(large.fd, "", large.entry.mode);
       this.#setAttributes(large.fd, "", large.entry);
-      this.#native.utimensat(large.fd, "", large.entry.mtimeNs);
+      this.#native.utimensat(large.fd, "", representable(large.entry.mtimeNs));
     } finally {
       this.#native.close(large.fd);
     }
@@ -472,7 +472,7 @@ export class TreeWriter implements AsyncDisposable {
     if (uid !== this.#own.uid || gid !== this.#own.gid) this.#native.fchownat(fd, name, uid, gid);
     if (entry.type !== "symlink") this.#native.fchmodat(fd, name, entry.mode);
     this.#setAttributes(fd, name, entry);
-    this.#native.utimensat(fd, name, entry.mtimeNs);
+    this.#native.utimensat(fd, name, representable(entry.mtimeNs));
   }
 
   #setAttributes(fd: number, name: string, entry: TarEntry): void {

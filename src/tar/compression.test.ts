@@ -1,0 +1,101 @@
+import { spawnSync } from "node:child_process";
+import { digestOf } from "../core/digest.ts";
+import { expect, test } from "vitest";
+import { compress } from "./compress.ts";
+import {
+  type CompressionKind,
+  decompress,
+  detectCompression,
+  layerCompression,
+  sniffCompression,
+} from "./compression.ts";
+
+const signal = new AbortController().signal;
+// Text that repeats, and noise that does not: three gzip blocks and a bit.
+const INPUT = Buffer.alloc(3_300_000, "kiln builds images. ");
+for (let at = 0; at < 500_000; at += 1) INPUT[at] = (Math.imul(at, 2_654_435_761) >>> 13) & 255;
+
+async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array, void> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+async function bytesOf(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+test.each([
+  { kind: "gzip", program: ["gzip", "-dc"] },
+  { kind: "zstd", program: ["zstd", "-dc"] },
+] as const)("$kind is the same on any number of cores and readable by its own program", async ({ kind, program }) => {
+  const one = await bytesOf(compress(inPieces(INPUT, 7_000), { kind, parallel: 1 }, signal));
+  const four = await bytesOf(compress(inPieces(INPUT, 999_999), { kind, parallel: 4 }, signal));
+  expect(digestOf(one)).toBe(digestOf(four));
+  expect(detectCompression(one)).toBe(kind);
+  expect((await bytesOf(decompress(inPieces(one, 10_000), kind, signal))).equals(INPUT)).toBe(true);
+  const [command = "", ...args] = program;
+  const theirs = spawnSync(command, args, { input: one, maxBuffer: 1 << 26 });
+  if (theirs.error !== undefined) console.warn(`${command} is not installed: its reading of ours is not tested`);
+  else expect(theirs.stdout.equals(INPUT)).toBe(true);
+});
+
+test.each(["gzip", "zstd"] as const)("%s of nothing is nothing again", async (kind) => {
+  const empty = await bytesOf(compress(inPieces(Buffer.alloc(0), 1), { kind, parallel: 2 }, signal));
+  expect(await bytesOf(decompress(inPieces(empty, 5), kind, signal))).toEqual(Buffer.alloc(0));
+});
+
+test("a gzip header says nothing of when and where it was made", async () => {
+  const bytes = await bytesOf(compress(inPieces(INPUT, 100_000), { kind: "gzip", level: 1, parallel: 2 }, signal));
+  expect(bytes.subarray(0, 10)).toEqual(Buffer.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255));
+});
+
+test.each(["bzip2", "xz"] as const)("%s is read through its program", async (kind) => {
+  const made = spawnSync(kind, ["-c"], { input: INPUT, maxBuffer: 1 << 26 });
+  if (made.error !== undefined) {
+    console.warn(`${kind} is not installed: reading it is not tested`);
+    return;
+  }
+  expect(detectCompression(made.stdout)).toBe(kind);
+  expect((await bytesOf(decompress(inPieces(made.stdout, 4_096), kind, signal))).equals(INPUT)).toBe(true);
+  const broken = bytesOf(decompress(inPieces(made.stdout.subarray(0, 100), 50), kind, signal));
+  await expect(broken).rejects.toMatchObject({ code: "archive/malformed" });
+  expect(() => layerCompression(kind)).toThrow(/only gzip and zstd/);
+});
+
+test.each(["gzip", "zstd"] as const)("%s that is damaged or cut off is an error", async (kind) => {
+  const good = await bytesOf(compress(inPieces(INPUT, 1 << 20), { kind, parallel: 2 }, signal));
+  const cut = bytesOf(decompress(inPieces(good.subarray(0, good.length - 20), 65_536), kind, signal));
+  await expect(cut).rejects.toMatchObject({ code: "archive/malformed" });
+  const damaged = Buffer.from(good);
+  damaged.fill(0x55, 10_000, 10_100);
+  await expect(bytesOf(decompress(inPieces(damaged, 65_536), kind, signal))).rejects.toMatchObject({
+    code: "archive/malformed",
+  });
+});
+
+test("a failure of the source is thrown as it is", async () => {
+  async function* broken(): AsyncGenerator<Uint8Array, void> {
+    yield Buffer.of(0x1f, 0x8b, 8);
+    throw new Error("connection lost");
+  }
+  for (const kind of ["gzip", "zstd", "bzip2", "none"] satisfies CompressionKind[]) {
+    await expect(bytesOf(decompress(broken(), kind, signal))).rejects.toThrow("connection lost");
+  }
+});
+
+test("sniffing gives the whole stream back", async () => {
+  const { kind, stream } = await sniffCompression(inPieces(Buffer.of(0x1f, 0x8b, 1, 2, 3, 4, 5, 6), 1), signal);
+  expect(kind).toBe("gzip");
+  expect([...(await bytesOf(stream))]).toEqual([0x1f, 0x8b, 1, 2, 3, 4, 5, 6]);
+  expect((await sniffCompression(inPieces(Buffer.of(1), 1), signal)).kind).toBe("none");
+});
+
+test("an aborted compression stops", async () => {
+  const stop = new AbortController();
+  stop.abort(new Error("enough"));
+  await expect(bytesOf(compress(inPieces(INPUT, 1000), { kind: "gzip", parallel: 1 }, stop.signal))).rejects.toThrow(
+    "enough",
+  );
+  await expect(bytesOf(decompress(inPieces(INPUT, 1000), "gzip", stop.signal))).rejects.toThrow("enough");
+});

@@ -1,0 +1,136 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { decodeName } from "../native/names.ts";
+import { BLOCK, type EntryType, NO_XATTRS, paddingOf, type TarEntry } from "./entry.ts";
+import { encodeHeader } from "./header-write.ts";
+import { type TarEvent, TarReader } from "./read.ts";
+
+const PLAIN: TarEntry = {
+  path: "etc/passwd",
+  type: "file",
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtimeNs: 1_700_000_000_000_000_000n,
+  linkName: "",
+  deviceMajor: 0,
+  deviceMinor: 0,
+  xattrs: NO_XATTRS,
+};
+
+function events(bytes: Buffer, chunkBytes = bytes.length): TarEvent[] {
+  const reader = new TarReader();
+  const found: TarEvent[] = [];
+  for (let at = 0; at < bytes.length; at += Math.max(1, chunkBytes)) {
+    found.push(...reader.push(bytes.subarray(at, at + Math.max(1, chunkBytes))));
+  }
+  reader.finish();
+  return found;
+}
+
+function entriesOf(found: readonly TarEvent[]): TarEntry[] {
+  return found.flatMap((event) => (event.kind === "entry" ? [event.entry] : []));
+}
+
+const nameByte = fc.integer({ min: 1, max: 255 }).filter((byte) => byte !== 0x2f);
+const name = fc
+  .uint8Array({ minLength: 1, maxLength: 60 })
+  .map((bytes) => decodeName(bytes.map((byte) => (byte === 0 || byte === 0x2f ? 0x61 : byte))));
+const path = fc.array(name, { minLength: 1, maxLength: 8 }).map((names) => names.join("/"));
+const types: readonly EntryType[] = ["file", "link", "symlink", "char", "block", "directory", "fifo"];
+const anyEntry: fc.Arbitrary<TarEntry> = fc
+  .record({
+    path,
+    type: fc.constantFrom(...types),
+    mode: fc.integer({ min: 0, max: 0o7777 }),
+    uid: fc.integer({ min: 0, max: 0xfffffffe }),
+    gid: fc.integer({ min: 0, max: 0xfffffffe }),
+    size: fc.integer({ min: 0, max: 2000 }),
+    mtimeNs: fc.bigInt({ min: -(10n ** 20n), max: 10n ** 21n }),
+    linkName: path,
+    deviceMajor: fc.integer({ min: 0, max: 4095 }),
+    deviceMinor: fc.integer({ min: 0, max: 1048575 }),
+    xattrs: fc.dictionary(fc.stringMatching(/^(user|security)\.[a-z]{1,20}$/), fc.uint8Array({ maxLength: 700 })),
+  })
+  .map((entry) => ({
+    ...entry,
+    size: entry.type === "file" ? entry.size : 0,
+    linkName: entry.type === "link" || entry.type === "symlink" ? entry.linkName : "",
+    deviceMajor: entry.type === "char" || entry.type === "block" ? entry.deviceMajor : 0,
+    deviceMinor: entry.type === "char" || entry.type === "block" ? entry.deviceMinor : 0,
+    xattrs: new Map(Object.entries(entry.xattrs).map(([key, value]) => [key, Buffer.from(value)])),
+  }));
+
+test("every entry comes back as it was written, however the bytes arrive", () => {
+  fc.assert(
+    fc.property(
+      fc.array(anyEntry, { maxLength: 5 }),
+      fc.integer({ min: 1, max: 3000 }),
+      nameByte,
+      (entries, chunk, fill) => {
+        const parts = entries.flatMap((entry) => [
+          encodeHeader(entry),
+          Buffer.alloc(entry.size, fill),
+          Buffer.alloc(paddingOf(entry.size)),
+        ]);
+        const found = events(Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]), chunk);
+        expect(entriesOf(found)).toEqual(entries);
+        const content = found.flatMap((event) => (event.kind === "data" ? [...event.bytes] : []));
+        expect(content.length).toBe(entries.reduce((sum, entry) => sum + entry.size, 0));
+        expect(content.every((byte) => byte === fill)).toBe(true);
+      },
+    ),
+  );
+});
+
+test.each([
+  { name: "a plain file", change: {}, blocks: 1 },
+  { name: "a directory of 99 letters", change: { type: "directory", path: "d".repeat(99) }, blocks: 1 },
+  { name: "a long path with a place to split", change: { path: `${"d".repeat(120)}/${"f".repeat(90)}` }, blocks: 1 },
+  { name: "a long path without one", change: { path: "f".repeat(101) }, blocks: 3 },
+  { name: "a long link", change: { type: "symlink", linkName: "t".repeat(101) }, blocks: 3 },
+  { name: "an accent", change: { path: "caf\u00e9" }, blocks: 3 },
+  { name: "the largest octal id", change: { uid: 0o7777777 }, blocks: 1 },
+  { name: "a larger id", change: { uid: 0o10000000 }, blocks: 3 },
+  { name: "8 GiB", change: { size: 8 * 2 ** 30 }, blocks: 3 },
+  { name: "one byte less", change: { size: 8 * 2 ** 30 - 1 }, blocks: 1 },
+  { name: "1969", change: { mtimeNs: -1_000_000_000n }, blocks: 3 },
+  { name: "2100", change: { mtimeNs: 4_102_444_800_000_000_000n }, blocks: 1 },
+  {
+    name: "a capability",
+    change: { xattrs: new Map([["security.capability", Buffer.from([1, 0, 0, 2, 255])]]) },
+    blocks: 3,
+  },
+] satisfies { name: string; change: Partial<TarEntry>; blocks: number }[])(
+  "$name takes $blocks blocks",
+  ({ change, blocks }) => {
+    const entry: TarEntry = { ...PLAIN, ...change };
+    const header = encodeHeader(entry);
+    expect(header.length).toBe(blocks * BLOCK);
+    const reader = new TarReader();
+    expect(entriesOf([...reader.push(header)])).toEqual([entry]);
+  },
+);
+
+test("the extended header is named and written as Go's archive/tar does", () => {
+  const header = encodeHeader({
+    ...PLAIN,
+    path: "usr/bin/ping",
+    xattrs: new Map([["security.capability", Buffer.from("ab")]]),
+  });
+  expect(header.toString("latin1", 0, 30).replaceAll("\0", "")).toBe("usr/bin/PaxHeaders.0/ping");
+  expect(header.toString("latin1", 512, 550).replaceAll("\0", "")).toBe("39 SCHILY.xattr.security.capability=ab");
+  expect(header.toString("latin1", 100, 108)).toBe("0000000\0");
+  expect(header.toString("latin1", 136, 148)).toBe("00000000000\0");
+});
+
+test.each([
+  { name: "a wrong checksum", spoil: (block: Buffer) => block.write("x", 0, "latin1") },
+  { name: "a number with a letter", spoil: (block: Buffer) => block.write("zz", 124, "latin1") },
+  { name: "an end in the middle", spoil: () => 0, length: 700 },
+])("refuses $name", ({ spoil, length }) => {
+  const bytes = Buffer.concat([encodeHeader({ ...PLAIN, size: 600 }), Buffer.alloc(1024)]);
+  spoil(bytes);
+  expect(() => events(bytes.subarray(0, length ?? bytes.length))).toThrow(/Cannot read the archive/);
+});
