@@ -1,0 +1,207 @@
+import { execFileSync } from "node:child_process";
+import { lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { expect, test } from "vitest";
+import { digestOf } from "../../../src/core/digest.ts";
+import { MEDIA_TYPES } from "../../../src/core/oci.ts";
+import { createRegistryClient } from "../../../src/registry/client.ts";
+import { startTestRegistry, type TestRegistry } from "../../../test/support/registry.ts";
+import type { ImageSource } from "../../ports.ts";
+import { Workbench } from "../../testing/workbench.ts";
+import { createImageSource } from "./image-source.ts";
+
+const never = new AbortController().signal;
+const AMD64 = { os: "linux", architecture: "amd64" };
+const ARM64 = { os: "linux", architecture: "arm64" };
+const needsRoot = process.getuid?.() === 0 ? undefined : "unpacking with owners needs root";
+
+function sourceOf(bench: Workbench): ImageSource {
+  return createImageSource({
+    store: bench.store,
+    native: bench.native,
+    snapshotter: bench.snapshotter,
+    registry: async () =>
+      createRegistryClient({
+        credentials: { get: async () => undefined },
+        userAgent: "kiln-test",
+        clock: { nowMs: () => 0 },
+        timer: { wait: async () => undefined },
+      }),
+    progress: (event) => bench.events.push(event),
+    clock: { nowMs: () => 0 },
+  });
+}
+
+/** A tar of files, made by GNU tar so that ours is not tested against itself. */
+function tarOf(bench: Workbench, name: string, files: Readonly<Record<string, string>>): Buffer {
+  const directory = join(bench.directory, `tar-${name}`);
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(join(directory, path, ".."), { recursive: true });
+    writeFileSync(join(directory, path), text);
+  }
+  return execFileSync("tar", ["-C", directory, "--sort=name", "-cf", "-", ...Object.keys(files)], {
+    maxBuffer: 1 << 26,
+  });
+}
+
+interface Layer {
+  readonly tar: Buffer;
+  readonly blob: Buffer;
+  readonly mediaType: string;
+}
+
+function addImage(
+  registry: TestRegistry,
+  tag: string,
+  layers: readonly Layer[],
+  over: { readonly architecture?: string; readonly diffIds?: readonly string[] } = {},
+): string {
+  const config = registry.addBlob(
+    JSON.stringify({
+      os: "linux",
+      architecture: over.architecture ?? "amd64",
+      config: { Env: ["A=1"], StrangeMember: 1 },
+      rootfs: { type: "layers", diff_ids: over.diffIds ?? layers.map(({ tar }) => digestOf(tar)) },
+    }),
+  );
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    config: { mediaType: MEDIA_TYPES.ociConfig, ...config },
+    layers: layers.map(({ blob, mediaType }) => ({ mediaType, ...registry.addBlob(blob) })),
+  };
+  return registry.addManifest("team/app", tag, MEDIA_TYPES.ociManifest, JSON.stringify(manifest));
+}
+
+function twoLayers(bench: Workbench): Layer[] {
+  const lower = tarOf(bench, "lower", { "etc/os": "lower", "etc/gone": "x" });
+  const upper = tarOf(bench, "upper", { "etc/os": "upper", "etc/.wh.gone": "" });
+  return [
+    { tar: lower, blob: gzipSync(lower), mediaType: MEDIA_TYPES.ociLayerGzip },
+    { tar: upper, blob: zstdCompressSync(upper), mediaType: MEDIA_TYPES.ociLayerZstd },
+  ];
+}
+
+test.skipIf(needsRoot)("resolving fetches documents only; materialising unpacks all layers", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  const layers = twoLayers(bench);
+  const manifest = addImage(registry, "latest", layers);
+  const images = sourceOf(bench);
+  const name = `${registry.host}/team/app`;
+  const image = await images.resolve(name, { platform: AMD64, mode: "default" }, never);
+  expect(image).toMatchObject({ ref: `${name}:latest`, manifest, config: { config: { Env: ["A=1"] } } });
+  const blobs = registry.requests.filter(({ path }) => path.includes("/blobs/"));
+  expect(blobs).toHaveLength(1);
+  const stack = await images.stack(image, never);
+  expect(stack).toEqual(layers.map(({ tar }) => `layer-${digestOf(tar).slice(7)}`));
+  await images.materialize(stack, never, "step");
+  const [lower = "", upper = ""] = stack.map((id) => bench.snapshotter.pathOf(id));
+  expect(readFileSync(join(lower, "etc/os"), "utf8")).toBe("lower");
+  expect(readFileSync(join(upper, "etc/os"), "utf8")).toBe("upper");
+  expect(lstatSync(join(upper, "etc/gone")).isCharacterDevice()).toBe(true);
+  expect(bench.events.filter((event) => event.kind === "status" && event.done)).toHaveLength(2);
+});
+
+test.skipIf(needsRoot)("what is known is not asked for again, and --pull asks", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  addImage(registry, "latest", twoLayers(bench));
+  const images = sourceOf(bench);
+  const name = `${registry.host}/team/app`;
+  const first = await images.resolve(name, { platform: AMD64, mode: "default" }, never);
+  await images.materialize(await images.stack(first, never), never);
+  registry.clearLog();
+  const again = await images.resolve(name, { platform: AMD64, mode: "default" }, never);
+  await images.materialize(await images.stack(again, never), never);
+  expect(registry.requests).toEqual([]);
+  const moved = addImage(registry, "latest", twoLayers(bench).slice(0, 1));
+  const local = await images.resolve(name, { platform: AMD64, mode: "local" }, never);
+  expect(local.manifest).toBe(first.manifest);
+  const pulled = await images.resolve(name, { platform: AMD64, mode: "pull" }, never);
+  expect(pulled.manifest).toBe(moved);
+});
+
+test("an index gives the platform's image, each fetched when wanted", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  const members = ["amd64", "arm64"].map((architecture) => ({
+    architecture,
+    digest: addImage(registry, architecture, twoLayers(bench), { architecture }),
+  }));
+  const index = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociIndex,
+    manifests: members.map(({ architecture, digest }) => ({
+      mediaType: MEDIA_TYPES.ociManifest,
+      digest,
+      size: registry.manifests.get(`team/app@${digest}`)?.bytes.length ?? 0,
+      platform: { os: "linux", architecture },
+    })),
+  };
+  registry.addManifest("team/app", "multi", MEDIA_TYPES.ociIndex, JSON.stringify(index));
+  const images = sourceOf(bench);
+  const name = `${registry.host}/team/app:multi`;
+  const amd = await images.resolve(name, { platform: AMD64, mode: "default" }, never);
+  const arm = await images.resolve(name, { platform: ARM64, mode: "default" }, never);
+  expect([amd.manifest, arm.manifest]).toEqual(members.map(({ digest }) => digest));
+  const other = images.resolve(name, { platform: { os: "linux", architecture: "s390x" }, mode: "default" }, never);
+  await expect(other).rejects.toMatchObject({ code: "image/platform" });
+});
+
+test.skipIf(needsRoot)("concurrent calls share the work", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  addImage(registry, "latest", twoLayers(bench));
+  const images = sourceOf(bench);
+  const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
+  const stack = await images.stack(image, never);
+  registry.clearLog();
+  const calls = [stack, stack.toReversed(), stack.slice(1)].map((part) => images.materialize(part, never));
+  await Promise.all(calls);
+  expect(registry.requests.filter(({ path }) => path.includes("/blobs/"))).toHaveLength(2);
+});
+
+test.skipIf(needsRoot)("a layer whose tar is not the one of the configuration leaves nothing", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  const layers = twoLayers(bench);
+  const wrong = digestOf("something else");
+  addImage(registry, "latest", layers, { diffIds: [digestOf(layers[0]?.tar ?? ""), wrong] });
+  const images = sourceOf(bench);
+  const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
+  const stack = await images.stack(image, never);
+  await expect(images.materialize(stack, never)).rejects.toMatchObject({ code: "digest/mismatch" });
+  expect(bench.store.snapshots.getMany(stack).map((row) => row.state)).toEqual(["absent", "absent"]);
+});
+
+test.skipIf(needsRoot)("directories that a layer only implies keep what the layer below says of them", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  const directory = join(bench.directory, "tree");
+  mkdirSync(join(directory, "home/me"), { recursive: true });
+  writeFileSync(join(directory, "home/me/file"), "x");
+  const tar = (...args: string[]): Buffer =>
+    execFileSync("tar", ["-C", directory, "--owner=7", "--mode=0700", "-cf", "-", ...args]);
+  const tars = [tar("--no-recursion", "home", "home/me"), tar("home/me/file")];
+  addImage(
+    registry,
+    "latest",
+    tars.map((layer) => ({ tar: layer, blob: layer, mediaType: MEDIA_TYPES.ociLayer })),
+  );
+  const images = sourceOf(bench);
+  const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
+  const stack = await images.stack(image, never);
+  await images.materialize(stack, never);
+  const status = lstatSync(join(bench.snapshotter.pathOf(stack[1] ?? ("" as never)), "home/me"));
+  expect({ uid: status.uid, mode: status.mode & 0o7777 }).toEqual({ uid: 7, mode: 0o700 });
+});
+
+test("an artifact that is no image is refused", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  addImage(registry, "latest", twoLayers(bench), { diffIds: [] });
+  const resolving = sourceOf(bench).resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
+  await expect(resolving).rejects.toMatchObject({ code: "image/config" });
+});
