@@ -1,4 +1,5 @@
 import { BuildError } from "../../../src/core/errors.ts";
+import { mapLimit } from "../../../src/core/limits.ts";
 import { SystemError } from "../../../src/native/errno.ts";
 import type { MergedTree } from "../tree/merged-tree.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
@@ -6,8 +7,11 @@ import { isOverlayMark } from "../tree/overlay-marks.ts";
 import type { Destination, NewMetadata } from "./destination.ts";
 import { shown } from "./destination.ts";
 
-/** Files copied by one call to the addon. */
-const BATCH_FILES = 4096;
+/** Files held back before they are copied. */
+const BATCH_FILES = 8192;
+/** Files copied by one call to the addon, and calls at a time: making files in different directories scales with processors. */
+const CALL_FILES = 512;
+const LANES = 2;
 
 interface Pending {
   readonly from: TreeNode;
@@ -46,11 +50,12 @@ export class FileBatch {
     const pending = this.#pending;
     this.#pending = [];
     this.#names = new Set();
-    const byLayer = Map.groupBy(pending, ({ from }) => from.layer.layer);
-    for (const [layer, files] of byLayer) {
-      signal.throwIfAborted();
-      await this.#copy(layer, files);
+    const calls: { readonly layer: number; readonly files: readonly Pending[] }[] = [];
+    for (const [layer, files] of Map.groupBy(pending, ({ from }) => from.layer.layer)) {
+      for (let at = 0; at < files.length; at += CALL_FILES)
+        calls.push({ layer, files: files.slice(at, at + CALL_FILES) });
     }
+    await mapLimit(calls, LANES, signal, ({ layer, files }) => this.#copy(layer, files));
   }
 
   async #copy(layer: number, files: readonly Pending[]): Promise<void> {

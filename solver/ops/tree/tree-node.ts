@@ -132,6 +132,8 @@ export async function scanDirectory(
   return merge.directory("", directory.path, rows, directory.match);
 }
 
+const NOTHING: readonly TreeNode[] = [];
+
 /** A row of one layer's scan. */
 interface Row {
   readonly layer: LayerScan;
@@ -158,12 +160,40 @@ class Merge {
   directory(name: string, path: string, rows: readonly Row[], match: DirectoryMatch | undefined): TreeNode {
     const [top] = rows;
     if (top === undefined) throw new Error("A directory without parts");
+    if (rows.length === 1) return this.#alone(name, path, top, match);
     const children: TreeNode[] = [];
-    for (const [child, found] of rows.length === 1 ? single(top) : this.#names(rows)) {
+    for (const [child, found] of this.#names(rows)) {
       const node = this.#node(child, path === "" ? child : `${path}/${child}`, found, match);
       if (node !== undefined) children.push(node);
     }
     return new TreeNode(name, top.layer, top.index, children);
+  }
+
+  /** A directory with one part, as all of a context are: the common case, so it makes nothing but nodes. */
+  #alone(name: string, path: string, row: Row, above: DirectoryMatch | undefined): TreeNode {
+    const { layer, links, index } = row;
+    const { mode } = layer.scan.columns;
+    const excludes = above === undefined ? undefined : this.#excludes;
+    const children: TreeNode[] = [];
+    for (let child = links.first[index] ?? 0; child !== 0; child = links.next[child] ?? 0) {
+      const childName = layer.scan.name(child);
+      const isDirectoryRow = isDirectory(mode[child] ?? 0);
+      if (this.#marks !== undefined && !isDirectoryRow) {
+        if (this.#isWhiteout({ layer, links, index: child }, this.#marks)) continue;
+      }
+      // Paths are wanted by patterns only.
+      const childPath = excludes === undefined ? "" : path === "" ? childName : `${path}/${childName}`;
+      if (!isDirectoryRow) {
+        if (excludes !== undefined && above !== undefined && excludes.matchesBelow(childPath, above)) continue;
+        children.push(new TreeNode(childName, layer, child, NOTHING));
+        continue;
+      }
+      const match = above === undefined ? undefined : excludes?.enter(childPath, above);
+      if (match?.excluded === true && excludes?.mayContainIncluded(childPath) !== true) continue;
+      const node = this.#alone(childName, childPath, { layer, links, index: child }, match);
+      if (match?.excluded !== true || node.children.length > 0 || this.#depth === "one") children.push(node);
+    }
+    return new TreeNode(name, layer, index, children);
   }
 
   /** The rows of each name in the directory, topmost first, names in byte order. */
@@ -188,7 +218,7 @@ class Merge {
       if (this.#excludes !== undefined && above !== undefined && this.#excludes.matchesBelow(path, above)) {
         return undefined;
       }
-      return new TreeNode(name, top.layer, top.index, []);
+      return new TreeNode(name, top.layer, top.index, NOTHING);
     }
     if (this.#excludes === undefined || above === undefined) return this.directory(name, path, visible, undefined);
     const match = this.#excludes.enter(path, above);

@@ -81,10 +81,15 @@ function fileLine(view: SourceView, path: string, node: TreeNode, sizeBytes: num
   const uid = isRoot ? 0 : node.uid;
   const gid = isRoot ? 0 : node.gid;
   const letter = LETTERS.get(node.type) ?? "?";
-  // A symlink's mode is always 0777, whatever a file system says.
-  const mode = node.type === S_IFLNK ? 0o777 : node.mode & 0o7777;
   const xattrs = node.hasXattrs ? xattrDigest(view, node) : "";
-  return `${escapePath(path)}\t${letter}\t${mode.toString(8).padStart(4, "0")}\t${uid}\t${gid}\t${sizeBytes}\t${subject}${xattrs}\n`;
+  return `${escapePath(path)}\t${letter}\t${modeText(node)}\t${uid}\t${gid}\t${sizeBytes}\t${subject}${xattrs}\n`;
+}
+
+/** A symlink's mode is always 0777, whatever a file system says. */
+function modeText(node: TreeNode): string {
+  const { mode } = node;
+  if (mode === 0o100644) return "0644";
+  return (node.type === S_IFLNK ? 0o777 : mode & 0o7777).toString(8).padStart(4, "0");
 }
 
 function subjectOf(node: TreeNode): string {

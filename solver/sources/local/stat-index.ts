@@ -5,6 +5,9 @@ const STAMP_WORDS = 10;
 const DIGEST_BYTES = 32;
 const MAGIC = 0x4b53_4931; // "KSI1"
 const HEADER_WORDS = 4;
+/** How the paths are written. */
+const UTF8 = 0;
+const UTF16 = 1;
 
 /**
  * Timestamps come from a clock that ticks at most every 10 ms (HZ=100): a file that changes right after it was read may get
@@ -32,9 +35,13 @@ export interface StatIndexStorage {
  */
 export class StatIndex {
   readonly #storage: StatIndexStorage;
-  readonly #rows = new Map<string, number>();
+  /** Paths of the loaded rows, in their order, which is that of a scan. */
+  #loadedPaths: readonly string[] = [];
+  /** Made when a path is asked for out of that order; an unchanged context never is. */
+  #rows: Map<string, number> | undefined;
+  #cursor = 0;
   #stamps = new Int32Array(0);
-  #digests = new Uint8Array(0);
+  #digests = Buffer.alloc(0);
   #count = 0;
   #loaded = false;
   #dirty = false;
@@ -46,15 +53,15 @@ export class StatIndex {
   /** The digest of a file's content, as 64 hex digits, or `undefined` when it has to be read. */
   get(path: string, layer: LayerScan, row: number): string | undefined {
     this.#load();
-    const known = this.#rows.get(path);
+    const known = this.#find(path);
     if (known === undefined) return undefined;
-    const stamp = stampColumns(layer);
-    const at = known * STAMP_WORDS;
-    for (let word = 0; word < STAMP_WORDS; word += 1) {
-      if (this.#stamps[at + word] !== stamp(row, word)) return undefined;
+    const stamps = this.#stamps;
+    let at = known * STAMP_WORDS;
+    for (const column of stampColumns(layer)) {
+      if (stamps[at] !== column[row * 2] || stamps[at + 1] !== column[row * 2 + 1]) return undefined;
+      at += 2;
     }
-    const digest = this.#digests.subarray(known * DIGEST_BYTES, (known + 1) * DIGEST_BYTES);
-    return Buffer.from(digest.buffer, digest.byteOffset, DIGEST_BYTES).toString("hex");
+    return this.#digests.toString("hex", known * DIGEST_BYTES, (known + 1) * DIGEST_BYTES);
   }
 
   /** Notes a digest, unless the file was too young when it was scanned, at `scannedAtNs`, to be sure of it. */
@@ -62,21 +69,15 @@ export class StatIndex {
     const { mtimeNs, ctimeNs } = layer.scan.columns;
     if (isRacy(mtimeNs[row] ?? 0n, ctimeNs[row] ?? 0n, scannedAtNs)) return;
     this.#load();
-    const at = this.#rows.get(path) ?? this.#append(path);
-    const stamp = stampColumns(layer);
-    for (let word = 0; word < STAMP_WORDS; word += 1) this.#stamps[at * STAMP_WORDS + word] = stamp(row, word);
-    this.#digests.set(Buffer.from(digestHex, "hex"), at * DIGEST_BYTES);
-    this.#dirty = true;
-  }
-
-  /** Drops files that are no longer below a directory that was seen whole. */
-  keepOnly(directory: string, exists: (path: string) => boolean): void {
-    this.#load();
-    for (const path of this.#rows.keys()) {
-      if (!(directory === "" || path.startsWith(`${directory}/`)) || exists(path)) continue;
-      this.#rows.delete(path);
-      this.#dirty = true;
+    const at = this.#map().get(path) ?? this.#append(path);
+    let word = at * STAMP_WORDS;
+    for (const column of stampColumns(layer)) {
+      this.#stamps[word] = column[row * 2] ?? 0;
+      this.#stamps[word + 1] = column[row * 2 + 1] ?? 0;
+      word += 2;
     }
+    this.#digests.write(digestHex, at * DIGEST_BYTES, "hex");
+    this.#dirty = true;
   }
 
   /** Hands the index to its storage if anything in it has changed. */
@@ -86,32 +87,49 @@ export class StatIndex {
     this.#storage.save(this.#pack());
   }
 
+  #find(path: string): number | undefined {
+    const next = this.#cursor;
+    if (this.#rows === undefined && this.#loadedPaths[next] === path) {
+      this.#cursor += 1;
+      return next;
+    }
+    return this.#map().get(path);
+  }
+
+  #map(): Map<string, number> {
+    this.#rows ??= new Map(this.#loadedPaths.map((path, row) => [path, row]));
+    return this.#rows;
+  }
+
   #append(path: string): number {
     const row = this.#count;
     if ((row + 1) * STAMP_WORDS > this.#stamps.length) {
       const room = Math.max(1024, row * 2);
       const stamps = new Int32Array(room * STAMP_WORDS);
       stamps.set(this.#stamps);
-      const digests = new Uint8Array(room * DIGEST_BYTES);
+      const digests = Buffer.alloc(room * DIGEST_BYTES);
       digests.set(this.#digests);
       this.#stamps = stamps;
       this.#digests = digests;
     }
     this.#count += 1;
-    this.#rows.set(path, row);
+    this.#map().set(path, row);
     return row;
   }
 
-  /** Header, stamps, digests, paths as UTF-16 with NULs between: what survives any file name and loads without parsing. */
+  /** Header, stamps, digests, paths with NULs between; as UTF-16 when there are names that UTF-8 cannot hold. */
   #pack(): Uint8Array {
-    const paths = Buffer.from([...this.#rows.keys()].join("\0"), "utf16le");
-    const count = this.#rows.size;
+    const rows = this.#map();
+    const text = [...rows.keys()].join("\0");
+    const encoding = text.isWellFormed() ? UTF8 : UTF16;
+    const paths = Buffer.from(text, encoding === UTF8 ? "utf8" : "utf16le");
+    const count = rows.size;
     const bytes = Buffer.alloc(HEADER_WORDS * 4 + count * (STAMP_WORDS * 4 + DIGEST_BYTES) + paths.length);
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, HEADER_WORDS + count * STAMP_WORDS);
-    words.set([MAGIC, count, paths.length, 0]);
+    words.set([MAGIC, count, paths.length, encoding]);
     let at = 0;
     const digestsAt = words.byteLength;
-    for (const row of this.#rows.values()) {
+    for (const row of rows.values()) {
       words.set(this.#stamps.subarray(row * STAMP_WORDS, (row + 1) * STAMP_WORDS), HEADER_WORDS + at * STAMP_WORDS);
       bytes.set(this.#digests.subarray(row * DIGEST_BYTES, (row + 1) * DIGEST_BYTES), digestsAt + at * DIGEST_BYTES);
       at += 1;
@@ -133,13 +151,13 @@ export class StatIndex {
     const digestsAt = (HEADER_WORDS + count * STAMP_WORDS) * 4;
     const pathsAt = digestsAt + count * DIGEST_BYTES;
     if (view.getInt32(0, true) !== MAGIC || count < 0 || pathsAt + pathBytes !== bytes.length) return;
-    const paths = count === 0 ? [] : bytes.toString("utf16le", pathsAt).split("\0");
+    const encoding = view.getInt32(12, true) === UTF8 ? "utf8" : "utf16le";
+    const paths = count === 0 ? [] : bytes.toString(encoding, pathsAt).split("\0");
     if (paths.length !== count) return;
-    const stampBytes = bytes.subarray(HEADER_WORDS * 4, digestsAt);
-    this.#stamps = new Int32Array(new Uint8Array(stampBytes).buffer);
-    this.#digests = new Uint8Array(bytes.subarray(digestsAt, pathsAt));
+    this.#stamps = new Int32Array(new Uint8Array(bytes.subarray(HEADER_WORDS * 4, digestsAt)).buffer);
+    this.#digests = bytes.subarray(digestsAt, pathsAt);
     this.#count = count;
-    for (const [row, path] of paths.entries()) this.#rows.set(path, row);
+    this.#loadedPaths = paths;
   }
 }
 
@@ -150,19 +168,16 @@ export function isRacy(mtimeNs: bigint, ctimeNs: bigint, scannedAtNs: bigint): b
   return latest >= scannedAtNs - (isCoarse ? COARSE_TICK_NS : TICK_NS);
 }
 
-type StampColumns = (row: number, word: number) => number;
+const views = new WeakMap<LayerScan, readonly Int32Array[]>();
 
-const views = new WeakMap<LayerScan, StampColumns>();
-
-/** The stamp of a row as 32-bit numbers, straight from the scan's columns: comparing bigints would make millions of them. */
-function stampColumns(layer: LayerScan): StampColumns {
+/** What a stamp is made of as pairs of 32-bit numbers, straight from the scan: comparing bigints would make millions of them. */
+function stampColumns(layer: LayerScan): readonly Int32Array[] {
   const known = views.get(layer);
   if (known !== undefined) return known;
   const { dev, ino, size, mtimeNs, ctimeNs } = layer.scan.columns;
-  const columns = [dev, ino, size, mtimeNs, ctimeNs].map(
+  const made = [dev, ino, size, mtimeNs, ctimeNs].map(
     (column) => new Int32Array(column.buffer, column.byteOffset, column.length * 2),
   );
-  const made: StampColumns = (row, word) => columns[word >> 1]?.[row * 2 + (word & 1)] ?? 0;
   views.set(layer, made);
   return made;
 }
