@@ -7,14 +7,31 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
  */
 export function canonicalJson(value: Json): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
-  if (isList(value)) return `[${value.map(canonicalJson).join(",")}]`;
-  const members: string[] = [];
-  // toSorted() without a comparator goes by UTF-16 code unit. localeCompare would go by the machine's locale.
-  for (const key of Object.keys(value).toSorted()) {
-    const member = value[key];
-    if (member !== undefined) members.push(`${JSON.stringify(key)}:${canonicalJson(member)}`);
+  if (isList(value)) {
+    // Environments and arguments: long, many, and the same text either way.
+    if (value.every(isText)) return JSON.stringify(value);
+    let items = "";
+    for (const item of value) items += `${items === "" ? "" : ","}${canonicalJson(item)}`;
+    return `[${items}]`;
   }
-  return `{${members.join(",")}}`;
+  let members = "";
+  // sort() without a comparator goes by UTF-16 code unit. localeCompare would go by the machine's locale.
+  // oxlint-disable-next-line unicorn/no-array-sort -- the array is our own, and a vertex is made of many small objects
+  for (const key of Object.keys(value).sort()) {
+    const member = value[key];
+    if (member === undefined) continue;
+    members += `${members === "" ? "" : ","}${quotedKey(key)}:${canonicalJson(member)}`;
+  }
+  return `{${members}}`;
+}
+
+/** Nearly all keys are names of ours, which need no escapes. */
+function quotedKey(key: string): string {
+  return /^\w+$/.test(key) ? `"${key}"` : JSON.stringify(key);
+}
+
+function isText(value: Json): value is string {
+  return typeof value === "string";
 }
 
 /** `undefined` when the text is not JSON, so that callers can say in their own words what they were reading. */
