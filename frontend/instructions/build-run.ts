@@ -12,8 +12,7 @@ const SECURITIES = ["sandbox", "insecure"] as const;
 export function buildRun(context: InstructionContext, command: CommandNode): RunInstruction {
   const flags = readFlagTable(context, FLAGS.run);
   const mounts = flags.flags("mount").map((flag): MountFlag => {
-    const mount = { text: flag.value?.text ?? "", span: context.line.span(flag.start, flag.end) };
-    return { ...mount, from: mountSource(mount) };
+    return { ...flag, from: mountSource(flag) };
   });
   return {
     kind: "run",

@@ -1,4 +1,3 @@
-import type { Span } from "../../src/core/span.ts";
 import type { InstructionNode, Lexeme } from "../syntax/ast.ts";
 import type { LogicalLine } from "../syntax/logical-line.ts";
 import type { Heredoc, InstructionText, Word } from "./instruction.ts";
@@ -14,9 +13,4 @@ export interface InstructionContext {
 
 export function toWord(line: LogicalLine, lexeme: Lexeme): Word {
   return { text: lexeme.text, span: line.span(lexeme.start, lexeme.end) };
-}
-
-/** Of the arguments of an instruction, or of its keyword when there are none. */
-export function spanOf(line: LogicalLine, lexeme: Pick<Lexeme, "start" | "end">): Span {
-  return line.span(lexeme.start, lexeme.end);
 }

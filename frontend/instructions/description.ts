@@ -8,6 +8,7 @@ export function describe(comments: readonly Comment[], name: string): string | u
 
 /** Descriptions by name, for instructions that declare many. */
 export function describeAll(comments: readonly Comment[]): ReadonlyMap<string, string> {
+  if (comments.length === 0) return NONE;
   const descriptions = new Map<string, string>();
   for (const { text } of comments) {
     const blank = text.indexOf(" ");
@@ -16,6 +17,8 @@ export function describeAll(comments: readonly Comment[]): ReadonlyMap<string, s
   }
   return descriptions;
 }
+
+const NONE: ReadonlyMap<string, string> = new Map();
 
 /** The value of a `check=` comment, which configures the checks for the instruction below it. */
 export function checkOf(comments: readonly Comment[]): string | undefined {

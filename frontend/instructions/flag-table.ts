@@ -1,4 +1,5 @@
 import { BuildError } from "../../src/core/errors.ts";
+import type { Span } from "../../src/core/span.ts";
 import { didYouMean } from "../../src/core/suggest.ts";
 import type { FlagLexeme } from "../syntax/ast.ts";
 import { toWord, type InstructionContext } from "./context.ts";
@@ -34,56 +35,58 @@ type NamesOf<T extends FlagTable, Type extends FlagType> = {
 
 /** The flags of one instruction, checked against its table. */
 export class FlagValues<T extends FlagTable> {
-  readonly #context: InstructionContext;
-  readonly #used: ReadonlyMap<string, readonly FlagLexeme[]>;
+  readonly #used: ReadonlyMap<string, readonly UsedFlag[]>;
 
-  constructor(context: InstructionContext, used: ReadonlyMap<string, readonly FlagLexeme[]>) {
-    this.#context = context;
+  constructor(used: ReadonlyMap<string, readonly UsedFlag[]>) {
     this.#used = used;
   }
 
   /** The value as written; `undefined` without the flag. */
   text(name: NamesOf<T, "text">): Word | undefined {
-    return this.#words(name)[0];
+    return this.#used.get(name)?.[0]?.value;
   }
 
+  /** In the order written. */
   list(name: NamesOf<T, "list">): readonly Word[] {
-    return this.#words(name);
+    return (this.#used.get(name) ?? NOTHING).map((flag) => flag.value);
   }
 
-  /** The flags themselves, for spans that include the name. */
-  flags(name: NamesOf<T, "list" | "text">): readonly FlagLexeme[] {
-    return this.#used.get(name) ?? [];
+  /** As {@link list}, with spans that include the name. */
+  flags(name: NamesOf<T, "list">): readonly Word[] {
+    return (this.#used.get(name) ?? NOTHING).map((flag) => ({ text: flag.value.text, span: flag.span }));
   }
 
   boolean(name: NamesOf<T, "boolean">): boolean | undefined {
     const flag = this.#used.get(name)?.[0];
-    return flag && flag.value?.text.toLowerCase() !== "false";
-  }
-
-  #words(name: string): readonly Word[] {
-    const words: Word[] = [];
-    for (const { value } of this.#used.get(name) ?? [])
-      if (value !== undefined) words.push(toWord(this.#context.line, value));
-    return words;
+    return flag && flag.value.text.toLowerCase() !== "false";
   }
 }
+
+interface UsedFlag {
+  /** Empty for a boolean flag without a value. */
+  readonly value: Word;
+  /** Of the whole flag. */
+  readonly span: Span;
+}
+
+const NOTHING: readonly UsedFlag[] = [];
+const NO_FLAGS: ReadonlyMap<string, readonly UsedFlag[]> = new Map();
 
 /** @throws {BuildError} `dockerfile/unknown-flag`, or `dockerfile/syntax` for a repeated flag or a bad value */
 export function readFlagTable<T extends FlagTable>(context: InstructionContext, table: T): FlagValues<T> {
-  const { flags } = context.node;
-  if (flags.length === 0) return new FlagValues(context, NO_FLAGS);
-  const used = new Map<string, FlagLexeme[]>();
-  for (const flag of flags) {
+  const { line, node } = context;
+  if (node.flags.length === 0) return new FlagValues(NO_FLAGS);
+  const used = new Map<string, UsedFlag[]>();
+  for (const flag of node.flags) {
     checkFlag(context, table, flag, used.has(flag.name));
+    const span = line.span(flag.start, flag.end);
+    const entry = { span, value: flag.value === undefined ? { text: "", span } : toWord(line, flag.value) };
     const before = used.get(flag.name);
-    if (before === undefined) used.set(flag.name, [flag]);
-    else before.push(flag);
+    if (before === undefined) used.set(flag.name, [entry]);
+    else before.push(entry);
   }
-  return new FlagValues(context, used);
+  return new FlagValues(used);
 }
-
-const NO_FLAGS: ReadonlyMap<string, readonly FlagLexeme[]> = new Map();
 
 function checkFlag(context: InstructionContext, table: FlagTable, flag: FlagLexeme, isRepeated: boolean): void {
   const { name, value } = flag;

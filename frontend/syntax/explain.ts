@@ -36,14 +36,14 @@ export function explainRefusal(line: LexedLine, found: IToken): Explanation {
   const { type, tokens, keyword } = line;
   const name = type?.name ?? keyword.text;
   const whole = { code: "dockerfile/syntax", start: keyword.start, end: line.argumentsEnd, kind: "arity" } as const;
-  const at = found instanceof T.LineToken ? { start: found.lexeme.start, end: found.lexeme.end } : {};
+  const at = found instanceof T.LineToken ? { start: found.start, end: found.end } : {};
   const isEmpty = line.argumentsStart >= line.argumentsEnd;
   const usage = `write ${USAGE[name] ?? name}`;
 
   const mixed = tokens.find((token) => token.tokenType === T.JsonMixed);
   if (mixed !== undefined) {
     const message = "when using JSON array syntax, arrays must be comprised of strings only";
-    const { start, end } = mixed.lexeme;
+    const { start, end } = mixed;
     return { ...whole, message, start, end, kind: "form", hint: "put every element in double quotes" };
   }
   switch (type) {
@@ -69,8 +69,8 @@ export function explainRefusal(line: LexedLine, found: IToken): Explanation {
       return {
         ...whole,
         kind: "form",
-        start: word.token.lexeme.start,
-        end: word.token.lexeme.end,
+        start: word.token.start,
+        end: word.token.end,
         message: `Syntax error - can't find = in ${JSON.stringify(shorten(word.token.image))}. Must be of the form: name=value`,
         hint: 'quote a value that contains blanks: name="one two"',
       };

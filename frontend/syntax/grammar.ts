@@ -23,8 +23,7 @@ export class InstructionGrammar extends EmbeddedActionsParser {
   });
 
   /** `FROM image [AS name]` */
-  readonly from = this.RULE("from", (): InstructionNode => {
-    const keyword = lexemeOf(this.CONSUME(T.From));
+  readonly from = this.RULE("from", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
     const base = lexemeOf(this.CONSUME(T.Word));
     let as: Lexeme | undefined;
@@ -33,15 +32,14 @@ export class InstructionGrammar extends EmbeddedActionsParser {
       as = lexemeOf(this.CONSUME(T.As));
       name = lexemeOf(this.CONSUME2(T.Word));
     });
-    return { keyword, flags, body: { shape: "from", base, as, name } };
+    return { flags, body: { shape: "from", base, as, name } };
   });
 
   /** `COPY SRC... DEST` or `COPY ["SRC", ..., "DEST"]`: two words at least. */
-  readonly copying = this.RULE("copying", (): InstructionNode => {
-    const keyword = lexemeOf(this.OR([{ ALT: () => this.CONSUME(T.Copy) }, { ALT: () => this.CONSUME(T.Add) }]));
+  readonly copying = this.RULE("copying", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
     const words: Lexeme[] = [];
-    this.OR2([
+    this.OR([
       {
         ALT: () => {
           words.push(lexemeOf(this.CONSUME(T.Word)));
@@ -57,14 +55,13 @@ export class InstructionGrammar extends EmbeddedActionsParser {
         },
       },
     ]);
-    return { keyword, flags, body: { shape: "list", words } };
+    return { flags, body: { shape: "list", words } };
   });
 
   /** `EXPOSE 80 443`, `VOLUME /a /b`, `VOLUME ["/a"]`: one word at least. */
-  readonly listing = this.RULE("listing", (): InstructionNode => {
-    const keyword = lexemeOf(this.OR([{ ALT: () => this.CONSUME(T.Expose) }, { ALT: () => this.CONSUME(T.Volume) }]));
+  readonly listing = this.RULE("listing", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
-    const words = this.OR2([
+    const words = this.OR([
       {
         ALT: () => {
           const list: Lexeme[] = [];
@@ -74,14 +71,13 @@ export class InstructionGrammar extends EmbeddedActionsParser {
       },
       { ALT: () => this.SUBRULE(this.jsonStrings) },
     ]);
-    return { keyword, flags, body: { shape: "list", words } };
+    return { flags, body: { shape: "list", words } };
   });
 
   /** `SHELL ["program", "argument"]` */
-  readonly shell = this.RULE("shell", (): InstructionNode => {
-    const keyword = lexemeOf(this.CONSUME(T.Shell));
+  readonly shell = this.RULE("shell", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
-    return { keyword, flags, body: { shape: "list", words: this.SUBRULE(this.jsonStrings) } };
+    return { flags, body: { shape: "list", words: this.SUBRULE(this.jsonStrings) } };
   });
 
   readonly jsonStrings = this.RULE("jsonStrings", (): Lexeme[] => {
@@ -93,20 +89,13 @@ export class InstructionGrammar extends EmbeddedActionsParser {
   });
 
   /** `RUN ["program", "argument"]`, `RUN a line for the shell`, or nothing. */
-  readonly running = this.RULE("running", (): InstructionNode => {
-    const keyword = lexemeOf(
-      this.OR([
-        { ALT: () => this.CONSUME(T.Run) },
-        { ALT: () => this.CONSUME(T.Cmd) },
-        { ALT: () => this.CONSUME(T.Entrypoint) },
-      ]),
-    );
+  readonly running = this.RULE("running", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
     let command: CommandNode = { form: "shell", text: undefined };
     this.OPTION(() => {
       command = this.SUBRULE(this.command);
     });
-    return { keyword, flags, body: { shape: "command", command } };
+    return { flags, body: { shape: "command", command } };
   });
 
   readonly command = this.RULE("command", (): CommandNode =>
@@ -125,11 +114,10 @@ export class InstructionGrammar extends EmbeddedActionsParser {
   );
 
   /** `ENV name=value ...`, or one `ENV name rest of the line`. */
-  readonly assigning = this.RULE("assigning", (): InstructionNode => {
-    const keyword = lexemeOf(this.OR([{ ALT: () => this.CONSUME(T.Env) }, { ALT: () => this.CONSUME(T.Label) }]));
+  readonly assigning = this.RULE("assigning", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
     const name = lexemeOf(this.CONSUME(T.Name));
-    const body = this.OR2([
+    const body = this.OR([
       {
         ALT: (): Body => {
           const pairs: PairNode[] = [];
@@ -146,7 +134,7 @@ export class InstructionGrammar extends EmbeddedActionsParser {
         },
       },
     ]);
-    return { keyword, flags, body };
+    return { flags, body };
   });
 
   readonly pair = this.RULE("pair", (): PairNode => {
@@ -156,8 +144,7 @@ export class InstructionGrammar extends EmbeddedActionsParser {
   });
 
   /** `ARG name other=default` */
-  readonly arg = this.RULE("arg", (): InstructionNode => {
-    const keyword = lexemeOf(this.CONSUME(T.Arg));
+  readonly arg = this.RULE("arg", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
     const declarations: DeclarationNode[] = [];
     this.AT_LEAST_ONE(() => {
@@ -169,26 +156,17 @@ export class InstructionGrammar extends EmbeddedActionsParser {
       });
       declarations.push({ name, value });
     });
-    return { keyword, flags, body: { shape: "declarations", declarations } };
+    return { flags, body: { shape: "declarations", declarations } };
   });
 
   /** `WORKDIR`, `USER`, `STOPSIGNAL`, `MAINTAINER`: the rest of the line, whatever it is. */
-  readonly stating = this.RULE("stating", (): InstructionNode => {
-    const keyword = lexemeOf(
-      this.OR([
-        { ALT: () => this.CONSUME(T.Workdir) },
-        { ALT: () => this.CONSUME(T.User) },
-        { ALT: () => this.CONSUME(T.Stopsignal) },
-        { ALT: () => this.CONSUME(T.Maintainer) },
-      ]),
-    );
+  readonly stating = this.RULE("stating", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
-    return { keyword, flags, body: { shape: "text", text: lexemeOf(this.CONSUME(T.Text)) } };
+    return { flags, body: { shape: "text", text: lexemeOf(this.CONSUME(T.Text)) } };
   });
 
   /** `HEALTHCHECK NONE` or `HEALTHCHECK CMD command` */
-  readonly healthcheck = this.RULE("healthcheck", (): InstructionNode => {
-    const keyword = lexemeOf(this.CONSUME(T.Healthcheck));
+  readonly healthcheck = this.RULE("healthcheck", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
     const command = this.OR([
       {
@@ -209,42 +187,147 @@ export class InstructionGrammar extends EmbeddedActionsParser {
         },
       },
     ]);
-    return { keyword, flags, body: { shape: "healthcheck", command } };
+    return { flags, body: { shape: "healthcheck", command } };
   });
 
   /** `ONBUILD instruction`, which is read again when it is run. */
-  readonly onbuild = this.RULE("onbuild", (): InstructionNode => {
-    const keyword = lexemeOf(this.CONSUME(T.Onbuild));
+  readonly onbuild = this.RULE("onbuild", (): Arguments => {
     const flags = this.SUBRULE(this.flags);
     const trigger = lexemeOf(this.CONSUME(T.Trigger));
-    return { keyword, flags, body: { shape: "onbuild", keyword: trigger, text: lexemeOf(this.CONSUME(T.Text)) } };
+    return { flags, body: { shape: "onbuild", keyword: trigger, text: lexemeOf(this.CONSUME(T.Text)) } };
   });
 
-  readonly instruction = this.RULE("instruction", (): InstructionNode =>
-    this.OR([
-      { ALT: () => this.SUBRULE(this.running) },
-      { ALT: () => this.SUBRULE(this.copying) },
-      { ALT: () => this.SUBRULE(this.assigning) },
-      { ALT: () => this.SUBRULE(this.arg) },
-      { ALT: () => this.SUBRULE(this.from) },
-      { ALT: () => this.SUBRULE(this.stating) },
-      { ALT: () => this.SUBRULE(this.listing) },
-      { ALT: () => this.SUBRULE(this.healthcheck) },
-      { ALT: () => this.SUBRULE(this.shell) },
-      { ALT: () => this.SUBRULE(this.onbuild) },
-    ]),
-  );
+  // Made once: the list would otherwise be made anew for every instruction.
+  readonly #keywords = [
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Run);
+        return this.SUBRULE(this.running);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Copy);
+        return this.SUBRULE(this.copying);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Env);
+        return this.SUBRULE(this.assigning);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Arg);
+        return this.SUBRULE(this.arg);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.From);
+        return this.SUBRULE(this.from);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Workdir);
+        return this.SUBRULE(this.stating);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Label);
+        return this.SUBRULE2(this.assigning);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Cmd);
+        return this.SUBRULE2(this.running);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Entrypoint);
+        return this.SUBRULE3(this.running);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Add);
+        return this.SUBRULE2(this.copying);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.User);
+        return this.SUBRULE2(this.stating);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Stopsignal);
+        return this.SUBRULE3(this.stating);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Maintainer);
+        return this.SUBRULE4(this.stating);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Expose);
+        return this.SUBRULE(this.listing);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Volume);
+        return this.SUBRULE2(this.listing);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Healthcheck);
+        return this.SUBRULE(this.healthcheck);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Shell);
+        return this.SUBRULE(this.shell);
+      },
+    },
+    {
+      ALT: (): Arguments => {
+        this.CONSUME(T.Onbuild);
+        return this.SUBRULE(this.onbuild);
+      },
+    },
+  ];
+
+  readonly instruction = this.RULE("instruction", (): InstructionNode => {
+    const keyword = lexemeOf(this.LA(1));
+    const { flags, body } = this.OR(this.#keywords);
+    return { keyword, flags, body };
+  });
 }
+
+/** What follows a keyword. */
+type Arguments = Omit<InstructionNode, "keyword">;
 
 /** What chevrotain's dry run over the rules sees, which has no real tokens. */
 const NOTHING: FlagLexeme = { text: "", start: 0, end: 0, name: "", value: undefined };
 
 function lexemeOf(token: IToken): Lexeme {
-  return token instanceof T.LineToken ? token.lexeme : NOTHING;
+  return token instanceof T.LineToken ? token : NOTHING;
 }
 
 function flagOf(token: IToken): FlagLexeme {
-  return token instanceof T.LineToken && token.flag !== undefined ? token.flag : NOTHING;
+  return token instanceof T.FlagToken ? token : NOTHING;
 }
 
 // Messages are ours, and making chevrotain's takes a hundred times longer than parsing the line.

@@ -19,7 +19,7 @@ export type ParsedLine = {
 export function parseLine(line: LogicalLine, escape: Escape): ParsedLine {
   const lexed = lexInstruction(line.text, escape);
   const trigger = lexed.tokens.find((token) => token.tokenType === T.Trigger);
-  const inner = trigger && lexInstruction(line.text, escape, trigger.lexeme.start, lexed.argumentsEnd);
+  const inner = trigger && lexInstruction(line.text, escape, trigger.start, lexed.argumentsEnd);
   const canHaveHeredocs = takesHeredocs(inner ?? lexed);
   const result = parseTokens(lexed);
   const refusal = "message" in result ? result : innerRefusal(inner);

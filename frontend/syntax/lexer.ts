@@ -24,13 +24,13 @@ export function lexInstruction(text: string, escape: Escape, from = 0, to: numbe
   const start = skipSpaces(text, from, to);
   const end = trimEndOffset(text, start, to);
   const keywordEnd = blankOffset(text, start, end);
-  const keyword = lexeme(text, start, keywordEnd);
+  const keyword = { text: text.slice(start, keywordEnd), start, end: keywordEnd };
   const { flags, end: argumentsStart } = readFlags(text, keywordEnd, end);
   const type = T.KEYWORDS.get(keyword.text.toUpperCase());
   const tokens: T.LineToken[] = [];
   if (type !== undefined) {
-    tokens.push(new T.LineToken(type, keyword));
-    for (const flag of flags) tokens.push(new T.LineToken(T.Flag, flag, flag));
+    tokens.push(new T.LineToken(type, keyword.text, start, keywordEnd));
+    for (const flag of flags) tokens.push(new T.FlagToken(flag));
     lexArguments(type, new ArgumentLexer(text, argumentsStart, end, escape, tokens));
   }
   return { keyword, type, flags, tokens, argumentsStart, argumentsEnd: end };
@@ -96,7 +96,7 @@ class ArgumentLexer {
     const first = this.#tokens.length;
     this.words();
     const as = this.#tokens[first + 1];
-    if (as?.image.toLowerCase() === "as") this.#tokens[first + 1] = new T.LineToken(T.As, as.lexeme);
+    if (as?.text.toLowerCase() === "as") this.#tokens[first + 1] = new T.LineToken(T.As, as.text, as.start, as.end);
   }
 
   jsonOr(otherwise: "words" | "text"): void {
@@ -104,7 +104,8 @@ class ArgumentLexer {
     if (array.kind === "none") return otherwise === "words" ? this.words() : this.text();
     if (array.kind === "mixed") return this.#push(T.JsonMixed, this.#start, this.#end);
     this.#push(T.JsonOpen, this.#start, this.#start + 1);
-    for (const string of array.strings) this.#tokens.push(new T.LineToken(T.JsonString, string));
+    for (const string of array.strings)
+      this.#tokens.push(new T.LineToken(T.JsonString, string.text, string.start, string.end));
     return this.#push(T.JsonClose, this.#end - 1, this.#end);
   }
 
@@ -160,12 +161,8 @@ class ArgumentLexer {
   }
 
   #push(type: TokenType, start: number, end: number): void {
-    this.#tokens.push(new T.LineToken(type, lexeme(this.#text, start, end)));
+    this.#tokens.push(new T.LineToken(type, this.#text.slice(start, end), start, end));
   }
-}
-
-function lexeme(text: string, start: number, end: number): Lexeme {
-  return { text: text.slice(start, end), start, end };
 }
 
 /** Words of a plain list are separated by these only; other white space of Unicode belongs to the word. */

@@ -16,7 +16,7 @@ export class LineReader {
   readonly #onError: (error: BuildError) => void;
   #at: number;
   #lineNumber: number;
-  #comments: Comment[] = [];
+  #comments: Comment[] | undefined;
 
   constructor(source: SourceText, from: number, escape: Escape, onError: (error: BuildError) => void) {
     this.#source = source;
@@ -42,16 +42,16 @@ export class LineReader {
   }
 
   #logicalLine(start: number, end: number): LogicalLine {
-    const pieces = new Pieces(this.#text);
-    const blankLines: Span[] = [];
     const continued = this.#continuation(start, end);
-    pieces.add(start, continued ?? end);
+    const pieces = new Pieces(this.#text, start, continued ?? end);
+    let blankLines: Span[] | undefined;
     let isContinued = continued !== undefined;
     while (isContinued) {
       const line = this.#nextLine();
       if (line === undefined) break;
       const first = skipSpaces(this.#text, line.start, line.end);
       if (first >= line.end) {
+        blankLines ??= [];
         blankLines.push(new OffsetSpan(this.#source, line.start, line.end));
       } else if (this.#text[first] !== "#") {
         const before = this.#continuation(line.start, line.end);
@@ -60,8 +60,9 @@ export class LineReader {
       }
     }
     const comments = this.#comments;
-    this.#comments = [];
-    return new LogicalLine(this.#source, pieces, { comments, blankLines, endLine: this.#lineNumber });
+    this.#comments = undefined;
+    const around = { comments: comments ?? NONE, blankLines: blankLines ?? NONE, endLine: this.#lineNumber };
+    return new LogicalLine(this.#source, pieces, around);
   }
 
   /**
@@ -121,13 +122,16 @@ export class LineReader {
   #remember(start: number, end: number): void {
     const textFrom = skipSpaces(this.#text, start + 1, end);
     const textEnd = trimEndOffset(this.#text, textFrom, end);
-    if (textFrom >= textEnd) this.#comments = [];
+    if (textFrom >= textEnd) this.#comments = undefined;
     else {
       const text = this.#text.slice(textFrom, textEnd);
+      this.#comments ??= [];
       this.#comments.push({ text, span: new OffsetSpan(this.#source, start, end) });
     }
   }
 }
+
+const NONE: readonly never[] = [];
 
 /** `text` with line ends; offsets into the file. */
 export interface HeredocBody {

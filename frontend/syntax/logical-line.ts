@@ -54,46 +54,56 @@ interface Around {
 /** The stretches of the file that make up a logical line. */
 export class Pieces {
   readonly #source: string;
-  /** Where each stretch starts in the logical line, and in the file. Two arrays of numbers: there may be 100,000s. */
-  readonly #textStarts: number[] = [];
-  readonly #sourceStarts: number[] = [];
-  #length = 0;
-  end = 0;
+  readonly #start: number;
+  /** The end of the last stretch. */
+  end: number;
+  #length: number;
+  /**
+   * Where the second and later stretches start in the logical line, and in the file. Two arrays of numbers: there may be
+   * 100,000s; and most lines have none.
+   */
+  #more: { readonly textStarts: number[]; readonly sourceStarts: number[] } | undefined;
 
-  constructor(source: string) {
+  constructor(source: string, start: number, end: number) {
     this.#source = source;
+    this.#start = start;
+    this.end = end;
+    this.#length = end - start;
+    this.#more = undefined;
   }
 
   add(start: number, end: number): void {
-    this.#textStarts.push(this.#length);
-    this.#sourceStarts.push(start);
+    this.#more ??= { textStarts: [], sourceStarts: [] };
+    this.#more.textStarts.push(this.#length);
+    this.#more.sourceStarts.push(start);
     this.#length += end - start;
     this.end = end;
   }
 
   text(): string {
-    const starts = this.#sourceStarts;
     // The usual line shares the file's memory.
-    if (starts.length === 1) return this.#source.slice(starts[0], this.end);
-    const texts: string[] = [];
-    for (let i = 0; i < starts.length; i += 1) {
-      const start = starts[i] ?? 0;
-      const length = (this.#textStarts[i + 1] ?? this.#length) - (this.#textStarts[i] ?? 0);
+    if (this.#more === undefined) return this.#source.slice(this.#start, this.end);
+    const { textStarts, sourceStarts } = this.#more;
+    const texts = [this.#source.slice(this.#start, this.#start + (textStarts[0] ?? 0))];
+    for (let i = 0; i < sourceStarts.length; i += 1) {
+      const start = sourceStarts[i] ?? 0;
+      const length = (textStarts[i + 1] ?? this.#length) - (textStarts[i] ?? 0);
       texts.push(this.#source.slice(start, start + length));
     }
     return texts.join("");
   }
 
   toSource(offset: number): number {
-    const starts = this.#textStarts;
-    let low = 0;
-    let high = starts.length - 1;
+    if (this.#more === undefined) return this.#start + offset;
+    const { textStarts, sourceStarts } = this.#more;
+    let low = -1;
+    let high = textStarts.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if ((starts[middle] ?? 0) <= offset) low = middle;
+      if ((textStarts[middle] ?? 0) <= offset) low = middle;
       else high = middle - 1;
     }
-    return (this.#sourceStarts[low] ?? 0) + offset - (starts[low] ?? 0);
+    return low === -1 ? this.#start + offset : (sourceStarts[low] ?? 0) + offset - (textStarts[low] ?? 0);
   }
 }
 

@@ -1,4 +1,4 @@
-import { createToken, EOF, type IToken, type TokenType } from "chevrotain";
+import { createToken, type IToken, type TokenType } from "chevrotain";
 import type { FlagLexeme, Lexeme } from "./ast.ts";
 
 /** The words of the language. They are matched by our own lexer, because what a word is depends on the instruction. */
@@ -69,22 +69,42 @@ export const VOCABULARY: TokenType[] = [
 ];
 
 /** A token of a logical line. It has no line numbers: spans are made from offsets when they are wanted. */
-export class LineToken implements IToken {
-  readonly image: string;
-  readonly startOffset: number;
-  readonly endOffset: number;
+export class LineToken implements IToken, Lexeme {
   readonly tokenTypeIdx: number;
   readonly tokenType: TokenType;
-  readonly lexeme: Lexeme;
-  readonly flag: FlagLexeme | undefined;
+  readonly text: string;
+  readonly start: number;
+  readonly end: number;
 
-  constructor(tokenType: TokenType, lexeme: Lexeme, flag?: FlagLexeme) {
-    this.image = lexeme.text;
-    this.startOffset = lexeme.start;
-    this.endOffset = lexeme.end - 1;
-    this.tokenTypeIdx = tokenType.tokenTypeIdx ?? EOF.tokenTypeIdx ?? 0;
-    this.tokenType = tokenType;
-    this.lexeme = lexeme;
-    this.flag = flag;
+  constructor(type: TokenType, text: string, start: number, end: number) {
+    this.tokenTypeIdx = type.tokenTypeIdx ?? 0;
+    this.tokenType = type;
+    this.text = text;
+    this.start = start;
+    this.end = end;
+  }
+
+  get image(): string {
+    return this.text;
+  }
+
+  get startOffset(): number {
+    return this.start;
+  }
+
+  get endOffset(): number {
+    return this.end - 1;
+  }
+}
+
+/** A {@link Flag} taken apart. */
+export class FlagToken extends LineToken implements FlagLexeme {
+  readonly name: string;
+  readonly value: Lexeme | undefined;
+
+  constructor(flag: FlagLexeme) {
+    super(Flag, flag.text, flag.start, flag.end);
+    this.name = flag.name;
+    this.value = flag.value;
   }
 }
