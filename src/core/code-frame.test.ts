@@ -1,0 +1,90 @@
+import { expect, test } from "vitest";
+import { renderError } from "./code-frame.ts";
+import { BuildError } from "./errors.ts";
+import { SourceText } from "./span.ts";
+
+const source = new SourceText("Dockerfile", "FROM scratch\nCOPY app.js\n\tRUN a \\\n  && b \\\n\n  && c\n");
+
+function at(start: string, end: string): ReturnType<SourceText["span"]> {
+  return source.span(source.text.indexOf(start), source.text.indexOf(end) + end.length);
+}
+
+test("points at one line", () => {
+  const error = new BuildError("dockerfile/syntax", "COPY needs a destination", {
+    span: at("COPY", "app.js"),
+    hint: "write COPY <source>... <destination>",
+  });
+  expect(renderError(error)).toMatchInlineSnapshot(`
+    "error[dockerfile/syntax]: COPY needs a destination
+      --> Dockerfile:2:1
+      2 | COPY app.js
+        | ^^^^^^^^^^^
+      hint: write COPY <source>... <destination>"
+  `);
+});
+
+test("keeps a tab before the mark", () => {
+  expect(renderError(new BuildError("dockerfile/syntax", "no", { span: at("RUN a", "RUN a"), hint: "h" }))).toContain(
+    "    | \t^^^^^\n",
+  );
+});
+
+test("marks every line of a span of several lines, and not the blank ones", () => {
+  const rendered = renderError(new BuildError("dockerfile/syntax", "no", { span: at("RUN", "&& c") }));
+  expect(rendered).toMatchInlineSnapshot(`
+    "error[dockerfile/syntax]: no
+      --> Dockerfile:3:2
+      3 | 	RUN a \\
+        | 	^^^^^^^
+      4 |   && b \\
+        |   ^^^^^^
+      5 |
+      6 |   && c
+        |   ^^^^"
+  `);
+});
+
+test("shows the first and last lines of a long span", () => {
+  const long = new SourceText("D", Array.from({ length: 20 }, (_, index) => `line ${String(index + 1)}`).join("\n"));
+  const error = new BuildError("dockerfile/syntax", "no", { span: long.span(0, long.text.length) });
+  expect(
+    renderError(error)
+      .split("\n")
+      .filter((line) => !line.includes("^")),
+  ).toEqual([
+    "error[dockerfile/syntax]: no",
+    "  --> D:1:1",
+    "    1 | line 1",
+    "    2 | line 2",
+    "    3 | line 3",
+    "  ... |",
+    "   18 | line 18",
+    "   19 | line 19",
+    "   20 | line 20",
+  ]);
+});
+
+test("marks an empty span with one character", () => {
+  const end = source.text.length;
+  expect(renderError(new BuildError("dockerfile/empty", "no", { span: source.span(end, end) }))).toContain("^");
+});
+
+test("cuts a line of 64 KiB around the mark", () => {
+  const long = new SourceText("D", `${"x".repeat(50_000)}HERE${"y".repeat(10_000)}`);
+  const rendered = renderError(new BuildError("dockerfile/syntax", "no", { span: long.span(50_000, 50_004) }));
+  expect(rendered.length).toBeLessThan(500);
+  const [, , text = "", mark = ""] = rendered.split("\n");
+  expect(text.slice(mark.indexOf("^"), mark.indexOf("^") + 4)).toBe("HERE");
+});
+
+test("prints no control characters of the file", () => {
+  const evil = new SourceText("D", "RUN \u001b[31mred\r");
+  expect(renderError(new BuildError("dockerfile/syntax", "no", { span: evil.span(0, 12) }))).not.toContain("\u001b");
+});
+
+test("prints the other errors of the pass below", () => {
+  const more = [new BuildError("dockerfile/from", "second")];
+  expect(renderError(new BuildError("dockerfile/syntax", "first", { detail: "a log\n", more }))).toBe(
+    "error[dockerfile/syntax]: first\n  a log\n\nerror[dockerfile/from]: second",
+  );
+});

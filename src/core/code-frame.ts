@@ -1,0 +1,101 @@
+import type { BuildError } from "./errors.ts";
+import type { Span } from "./span.ts";
+
+/** Wraps pieces of text in what makes them stand out: terminal colours, or nothing. */
+export interface FrameStyle {
+  /** `error[code]:` and the marks below source lines. */
+  error(text: string): string;
+  /** The message. */
+  bold(text: string): string;
+  /** Line numbers and rules. */
+  dim(text: string): string;
+  /** `hint:`. */
+  hint(text: string): string;
+}
+
+export interface FrameOptions {
+  /** Plain text when left out. */
+  readonly style?: FrameStyle | undefined;
+}
+
+const same = (text: string): string => text;
+const PLAIN: FrameStyle = { error: same, bold: same, dim: same, hint: same };
+
+/**
+ * An error as people read it, without a line end at the end:
+ *
+ *     error[dockerfile/syntax]: COPY needs a destination
+ *       --> Dockerfile:3:1
+ *       3 | COPY app.js
+ *         | ^^^^^^^^^^^
+ *       hint: write COPY <source>... <destination>
+ *
+ * Then come its detail and, after a blank line each, the other errors of the same pass.
+ */
+export function renderError(error: BuildError, options: FrameOptions = {}): string {
+  const style = options.style ?? PLAIN;
+  const lines = [`${style.error(`error[${error.code}]:`)} ${style.bold(error.message)}`];
+  if (error.span !== undefined) lines.push(renderSpan(error.span, options));
+  if (error.detail !== undefined && error.detail !== "")
+    lines.push(error.detail.replace(/\n$/, "").replaceAll(/^(?=.)/gm, "  "));
+  if (error.hint !== undefined) lines.push(`  ${style.hint("hint:")} ${error.hint}`);
+  return [lines.join("\n"), ...error.more.map((other) => renderError(other, options))].join("\n\n");
+}
+
+/** Lines shown at each end of a span that is too long to be shown whole. */
+const EDGE_LINES = 3;
+
+/** Columns of one source line that are shown. A line may be 64 KiB long. */
+const MAX_WIDTH = 160;
+
+/** Where it is, and the lines themselves with the span underlined. Many lines are shown by their first and last. */
+export function renderSpan(span: Span, options: FrameOptions = {}): string {
+  const style = options.style ?? PLAIN;
+  const { source, start, end } = span;
+  const lines = [`  ${style.dim("-->")} ${source.name}:${String(start.line)}:${String(start.column)}`];
+  // A span that ends at the very beginning of a line has nothing of that line.
+  const lastLine = end.line > start.line && end.column === 1 ? end.line - 1 : end.line;
+  const isLong = lastLine - start.line >= 2 * EDGE_LINES;
+  const width = Math.max(String(lastLine).length, isLong ? 3 : 1);
+  const gutter = (label: string): string => style.dim(`  ${label.padStart(width)} |`);
+  for (let number = start.line; number <= lastLine; number += 1) {
+    if (isLong && number === start.line + EDGE_LINES) {
+      lines.push(gutter("..."));
+      number = lastLine - EDGE_LINES + 1;
+    }
+    const text = source.line(number);
+    const from = number === start.line ? start.column - 1 : leadingBlanks(text);
+    const to = number === lastLine && lastLine === end.line ? end.column - 1 : text.length;
+    const shown = cut(text, from, Math.max(from, Math.min(to, text.length)));
+    lines.push(`${gutter(String(number))} ${shown.text}`.trimEnd());
+    if (shown.text !== "" || number === start.line)
+      lines.push(`${gutter("")} ${shown.indent}${style.error("^".repeat(Math.max(1, shown.width)))}`);
+  }
+  return lines.join("\n");
+}
+
+/** The part of a line around the columns `from` to `to`, safe to print. */
+function cut(
+  line: string,
+  from: number,
+  to: number,
+): { readonly text: string; readonly indent: string; readonly width: number } {
+  const start = from < MAX_WIDTH / 2 ? 0 : from - 20;
+  const end = Math.min(line.length, start + MAX_WIDTH);
+  const before = start > 0 ? "..." : "";
+  const after = end < line.length ? "..." : "";
+  const visible = line.slice(start, end);
+  // Tabs are kept in the indent, so that the mark stands right whatever a tab is.
+  const indent = " ".repeat(before.length) + printable(line.slice(start, from)).replaceAll(/[^\t]/gu, " ");
+  const marked = Array.from(line.slice(from, Math.min(to, end))).length;
+  return { text: before + printable(visible) + after, indent, width: marked };
+}
+
+/** Control characters could move the cursor or change colours. */
+function printable(text: string): string {
+  return text.replaceAll(/(?!\t)\p{Cc}/gu, "\ufffd");
+}
+
+function leadingBlanks(text: string): number {
+  return text.length - text.trimStart().length;
+}
