@@ -69,7 +69,7 @@ class Copier {
     this.#view = view;
     this.#destination = destination;
     this.#settings = settings;
-    this.#batch = new FileBatch(view.tree, destination);
+    this.#batch = new FileBatch(view.tree, destination, view.owners === "root" ? "mutable" : "immutable");
   }
 
   /** The directory a path means, symlinks followed, made with its parents where missing. */

@@ -1,6 +1,7 @@
 import { BuildError } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
 import { SystemError } from "../../../src/native/errno.ts";
+import { printableName } from "../../../src/native/names.ts";
 import type { MergedTree } from "../tree/merged-tree.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
 import { isOverlayMark } from "../tree/overlay-marks.ts";
@@ -27,10 +28,13 @@ interface Pending {
 export class FileBatch {
   readonly #source: MergedTree;
   readonly #destination: Destination;
+  readonly #mutable: boolean;
   #pending: Pending[] = [];
   #names = new Set<string>();
 
-  constructor(source: MergedTree, destination: Destination) {
+  /** `mutable`: files of the client, which may change at any time; not those of a snapshot. */
+  constructor(source: MergedTree, destination: Destination, mutability: "mutable" | "immutable") {
+    this.#mutable = mutability === "mutable";
     this.#source = source;
     this.#destination = destination;
   }
@@ -73,6 +77,24 @@ export class FileBatch {
       const result = results[at] ?? 0;
       if (result < 0) throw copyFailed(to, new SystemError(result, "copy", from.layerPath, to));
       if (from.hasXattrs) copyXattrs(this.#source, from, this.#destination, to);
+    }
+    if (this.#mutable) this.#assertUnchanged(sourceFd, files);
+  }
+
+  /**
+   * The step's key names what the client's files held when they were read for it. Had one changed since, the copy would be
+   * kept under the wrong name and be taken for the old content ever after.
+   */
+  #assertUnchanged(sourceFd: number, files: readonly Pending[]): void {
+    for (const { from } of files) {
+      const { ctimeNs, size } = from.layer.scan.columns;
+      const now = this.#destination.native.tryStatat(sourceFd, from.layerPath);
+      if (now !== undefined && now.ctimeNs === ctimeNs[from.index] && now.size === size[from.index]) continue;
+      throw new BuildError(
+        "solver/copy-failed",
+        `Cannot copy ${JSON.stringify(printableName(from.layerPath))}: it has just been changed by something else`,
+        { hint: "build again once the files are at rest, or exclude in .dockerignore what a running program writes" },
+      );
     }
   }
 }

@@ -1,0 +1,225 @@
+import { chmodSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { digestOf } from "../../../src/core/digest.ts";
+import { AT_FDCWD } from "../../../src/native/constants.ts";
+import { runFileOp } from "../../ops/file/run-file-op.ts";
+import { stackView } from "../../ops/file/stack-view.ts";
+import { copyAction, FileBench, SKIP_UNLESS_ROOT } from "../../ops/file/testing.ts";
+import { escapePath, unescapePath } from "./listing.ts";
+import { LocalSource, prunable } from "./local-source.ts";
+import { SourceNotFound } from "./not-found.ts";
+import { select, type Selection } from "./select.ts";
+import type { Selector } from "./selector.ts";
+
+const signal = new AbortController().signal;
+const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
+
+function copyOf(source: string, changes: Partial<Extract<Selector, { kind: "copy" }>> = {}): Selector {
+  return { kind: "copy", source, wildcard: true, excludes: [], parents: false, ...changes };
+}
+
+async function choose(bench: FileBench, selector: Selector, excludes: readonly string[] = []): Promise<Selection> {
+  const { native, context: directory } = bench;
+  using source = new LocalSource({ native, directory, index: { load: () => undefined, save: () => {} }, nowNs });
+  return await select(source.view(excludes), selector, signal);
+}
+
+function paths(selection: Selection): string[] {
+  return selection.listing
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => line.split("\t")[0] ?? "");
+}
+
+describe.skipIf(SKIP_UNLESS_ROOT !== false)("a selection", () => {
+  test("lists each file with all that counts, and is named by the list", async () => {
+    using bench = new FileBench();
+    bench.plantContext(["f d/a 640 5:6 =text", "l d/l a", "d d/s 700", "c d/n 1:3", "p d/p"]);
+    const selection = await choose(bench, copyOf("d"));
+    expect(selection.listing.split("\n")).toEqual([
+      "./\td",
+      `a\tf\t0640\t0\t0\t4\t${digestOf("text")}`,
+      "l\tl\t0777\t0\t0\t0\ta",
+      "n\tc\t0600\t0\t0\t0\t1:3",
+      "p\tp\t0644\t0\t0\t0\t-",
+      "s\td\t0700\t0\t0\t0\t-",
+      "",
+    ]);
+    expect(selection.digest).toBe(digestOf(selection.listing));
+  });
+
+  test("of one tree has this digest: a change throws away every user's cache", async () => {
+    using bench = new FileBench();
+    bench.plantContext(["f a =1", "f d/b 755 =2", "l d/l ../a"]);
+    const { digest } = await choose(bench, copyOf(""));
+    expect(digest).toBe("sha256:ded20855a3a9a672fb70be2b90db4b471cb6649ebd57df5649d6bf19a218026f");
+  });
+
+  test.each<{
+    readonly name: string;
+    readonly change: (context: string, bench: FileBench) => void;
+    readonly counts: boolean;
+  }>([
+    { name: "another mtime", change: (at) => utimesSync(join(at, "d/a"), 1, 1), counts: false },
+    {
+      name: "another owner on the client",
+      change: (at, b) => b.native.fchownat(AT_FDCWD, join(at, "d/a"), 9, 9),
+      counts: false,
+    },
+    {
+      name: "another name of the source's directory",
+      change: (at, b) => b.native.renameat(AT_FDCWD, join(at, "d"), AT_FDCWD, join(at, "e")),
+      counts: false,
+    },
+    { name: "the source directory's own mode", change: (at) => chmodSync(join(at, "d"), 0o700), counts: false },
+    { name: "a file outside of the selection", change: (at) => writeFileSync(join(at, "other"), "x"), counts: false },
+    { name: "content", change: (at) => writeFileSync(join(at, "d/a"), "2"), counts: true },
+    { name: "a mode", change: (at) => chmodSync(join(at, "d/a"), 0o755), counts: true },
+    { name: "a new file", change: (at) => writeFileSync(join(at, "d/new"), ""), counts: true },
+    {
+      name: "a file's name",
+      change: (at, b) => b.native.renameat(AT_FDCWD, join(at, "d/a"), AT_FDCWD, join(at, "d/b")),
+      counts: true,
+    },
+    {
+      name: "an extended attribute",
+      change: (at, b) => b.native.setXattr(AT_FDCWD, join(at, "d/a"), "user.x", Buffer.from("1")),
+      counts: true,
+    },
+    { name: "a directory inside", change: (at) => chmodSync(join(at, "d/s"), 0o700), counts: true },
+  ])("$name counts: $counts", async ({ change, counts }) => {
+    using bench = new FileBench();
+    bench.plantContext(["f d/a =1", "d d/s"]);
+    const before = await choose(bench, copyOf("d*"));
+    change(bench.context, bench);
+    const after = await choose(bench, copyOf("[de]"));
+    expect(after.digest !== before.digest).toBe(counts);
+  });
+
+  test("an empty directory is not the same as nothing", async () => {
+    using bench = new FileBench();
+    bench.plantContext(["d d"]);
+    expect((await choose(bench, copyOf("d*"))).digest).not.toBe((await choose(bench, copyOf("x*"))).digest);
+  });
+
+  test("a path selector counts the directory itself, for bind mounts", async () => {
+    using bench = new FileBench();
+    bench.plantContext(["f d/a"]);
+    const before = await choose(bench, { kind: "path", source: "d" });
+    chmodSync(join(bench.context, "d"), 0o700);
+    expect((await choose(bench, { kind: "path", source: "d" })).digest).not.toBe(before.digest);
+  });
+
+  test.each([
+    {
+      name: "a directory by name",
+      excludes: ["node_modules"],
+      leaves: ["a", "src", "src/b", "src/node_modules", "src/node_modules/y"],
+    },
+    { name: "a name anywhere", excludes: ["**/node_modules"], leaves: ["a", "src", "src/b"] },
+    { name: "all but one", excludes: ["*", "!src/b"], leaves: ["src", "src/b"] },
+    {
+      name: "a file taken back below an excluded directory",
+      excludes: ["node_modules", "!node_modules/x"],
+      leaves: ["a", "node_modules", "node_modules/x", "src", "src/b", "src/node_modules", "src/node_modules/y"],
+    },
+    { name: "taken back and excluded again", excludes: ["*", "!src", "src/node_modules"], leaves: ["src", "src/b"] },
+    { name: "everything", excludes: ["**"], leaves: [] },
+  ])("an ignore file excludes $name", async ({ excludes, leaves }) => {
+    using bench = new FileBench();
+    bench.plantContext(["f a", "f node_modules/x", "f src/b", "f src/node_modules/y"]);
+    expect(paths(await choose(bench, copyOf(""), excludes)).slice(1)).toEqual(leaves);
+  });
+
+  test.each([
+    { patterns: ["a", "b/c", "**/d", "e/**"], prunePaths: ["a", "b/c", "e"], pruneNames: ["d"] },
+    { patterns: ["a", "!a/b", "c"], prunePaths: ["c"], pruneNames: [] },
+    { patterns: ["*.o", "a?", "..", "/", "**"], prunePaths: [], pruneNames: [] },
+    { patterns: ["a", "!b"], prunePaths: [], pruneNames: [] },
+  ])("what $patterns lets a scan pass over", ({ patterns, prunePaths, pruneNames }) => {
+    expect(prunable(patterns)).toEqual({ prunePaths, pruneNames });
+  });
+
+  test("a missing source names what is close, or the pattern that excludes it", async () => {
+    using bench = new FileBench();
+    bench.plantContext(["f package.json", "f dist/app.js", "f src/main.ts"]);
+    const failure = async (source: string, excludes: readonly string[]): Promise<SourceNotFound> => {
+      try {
+        await choose(bench, copyOf(source), excludes);
+      } catch (error) {
+        if (error instanceof SourceNotFound) return error;
+        throw error;
+      }
+      throw new Error("It was found");
+    };
+    const typo = await failure("packge.json", []);
+    expect(typo.message).toBe(`Cannot copy "packge.json" from ${bench.context}: it does not exist`);
+    expect(typo.hint).toBe('there is "package.json"');
+    const ignored = await failure("dist/app.js", ["*.log", "dist"]);
+    expect(ignored.missing).toEqual({ path: "dist/app.js", excludedBy: 1, similar: expect.any(Array) as unknown });
+    expect(ignored.message).toMatch(/the ignore file excludes it/);
+    expect((await failure("src/mian.ts", [])).missing.similar).toEqual(["src/main.ts"]);
+  });
+
+  test("a context that is not there is named", async () => {
+    using bench = new FileBench();
+    const directory = join(bench.root, "nowhere");
+    using source = new LocalSource({
+      native: bench.native,
+      directory,
+      index: { load: () => undefined, save: () => {} },
+      nowNs,
+    });
+    expect(() => source.view([])).toThrow(`Cannot read the build context ${directory}: there is no such directory`);
+  });
+
+  test("equal trees of different layers have equal selections", async () => {
+    using bench = new FileBench();
+    bench.layer(["f d/a =1", "f d/gone", "f d/b =old"]).layer(["w d/gone", "f d/b =2"]).layer(["f d/a =1", "f d/b =2"]);
+    const [low = "", high = "", flat = ""] = bench.layers;
+    const { native } = bench;
+    using stacked = stackView({ native, directories: [high, low], marks: "trusted", name: "one" });
+    using single = stackView({ native, directories: [flat], marks: "trusted", name: "two" });
+    const selections = await Promise.all([stacked, single].map((view) => select(view, copyOf("d"), signal)));
+    expect(selections[0]?.digest).toBe(selections[1]?.digest);
+  });
+
+  test("a file that changes between its key and its copy fails the copy", async () => {
+    using bench = new FileBench();
+    bench.plantContext(["f a =1"]);
+    const { native, context: directory, upper } = bench;
+    using source = new LocalSource({ native, directory, index: { load: () => undefined, save: () => {} }, nowNs });
+    const view = source.view([]);
+    const { matches } = await select(view, copyOf("a"), signal);
+    writeFileSync(join(directory, "a"), "2");
+    const copied = runFileOp(
+      { kind: "file", base: "input", actions: [copyAction("a", "/x")] },
+      { directories: [upper], marks: "trusted", source: () => view, selected: () => matches },
+      { native },
+      signal,
+    );
+    await expect(copied).rejects.toThrow('Cannot copy "a": it has just been changed by something else');
+  });
+
+  test("large and small files are read alike", async () => {
+    using bench = new FileBench();
+    const large = Buffer.alloc(9 << 20, "large");
+    const medium = Buffer.alloc(200_000, "m");
+    writeFileSync(join(bench.context, "large"), large);
+    for (let at = 0; at < 60; at += 1) writeFileSync(join(bench.context, `medium${at}`), medium);
+    const { listing } = await choose(bench, copyOf(""));
+    expect(listing).toContain(digestOf(large));
+    expect(listing.split(digestOf(medium)).length).toBe(61);
+  });
+});
+
+test.each([
+  { path: "plain/ünï ✓", text: "plain/ünï ✓" },
+  { path: "tab\tnew\nline\\", text: "tab\\u0009new\\u000aline\\u005c" },
+  { path: "stray \udcff byte", text: "stray \\udcff byte" },
+  { path: "𝄞 clef", text: "𝄞 clef" },
+])("a path in a listing is written as $text", ({ path, text }) => {
+  expect(escapePath(path)).toBe(text);
+  expect(unescapePath(text)).toBe(path);
+});
