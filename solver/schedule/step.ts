@@ -52,6 +52,7 @@ export async function settleStep(
     return await step.run(signal);
   }
   const equal = await deps.earlierResults.equalRun(parts, step, work.earlier, signal);
+  if (equal?.definitionKey === definitionKey) return step.taken(equal, "cached", undefined);
   if (equal !== undefined) {
     const miss = step.explain(parts);
     store.records.addAlias(equal.id, definitionKey);

@@ -1,4 +1,14 @@
-import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { randomUUID } from "node:crypto";
@@ -85,6 +95,23 @@ export class Workbench implements AsyncDisposable {
     }
     const op: ImageOp = { kind: "image", ref, manifest, platform: PLATFORM };
     return this.#add(op, [], { instruction: `FROM ${ref}` });
+  }
+
+  /** An image with a busybox shell in it, for tests with a real runtime. */
+  busybox(): Vertex {
+    const made = this.image("busybox");
+    const [id] = this.#images.get(digestOf("busybox")) ?? [];
+    const root = this.snapshotter.pathOf(id ?? ("" as SnapshotId));
+    if (existsSync(join(root, "bin"))) return made;
+    mkdirSync(join(root, "bin"));
+    mkdirSync(join(root, "etc"));
+    copyFileSync("/bin/busybox", join(root, "bin/busybox"));
+    for (const name of ["sh", "cat", "ls", "id", "stat", "mkdir", "env", "hostname"]) {
+      symlinkSync("busybox", join(root, "bin", name));
+    }
+    writeFileSync(join(root, "etc/passwd"), "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n");
+    writeFileSync(join(root, "etc/group"), "root:x:0:\nextra:x:50:app\n");
+    return made;
   }
 
   local(excludes: readonly string[] = []): Vertex {

@@ -111,7 +111,7 @@ test.skipIf(missing)("each form of a ref names its commit", async () => {
   ];
   for (const [ref, commit] of cases) {
     const { parts } = await repository.source().find(repository.op({ ref }), never);
-    expect(parts.find((part) => part.name === "commit")?.value, ref).toBe(commit);
+    expect([ref, parts.find((part) => part.name === "commit")?.value]).toEqual([ref, commit]);
   }
 });
 
@@ -136,7 +136,7 @@ test.skipIf(missing)("a folder of it, and never one outside", async () => {
   using repository = new Repository();
   expect(readdirSync(await repository.checkOut({ subdir: "sub" }))).toEqual(["inner"]);
   for (const subdir of ["out", "../scratch", "file", "nowhere"]) {
-    await expect(repository.checkOut({ subdir }), subdir).rejects.toMatchObject({ code: "source/git" });
+    await expect(repository.checkOut({ subdir })).rejects.toMatchObject({ code: "source/git" });
   }
 });
 
