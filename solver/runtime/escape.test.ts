@@ -206,4 +206,17 @@ describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
     expect(stdout).toContain("Seccomp:\t2");
     expect(stdout).not.toMatch(/FADT|acpi_/i);
   });
+
+  test("in a user namespace of its own a step works as before, but its root is nobody to the host", async () => {
+    using own = new Sandbox({
+      userNamespace: { uidMap: "0 0 4294967295", gidMap: "0 0 4294967295", setgroups: "allow" },
+    });
+    const { upper, mount } = own.overlay();
+    const { stdout, exitCode } = await own.sh(
+      "id -u; echo x > /tmp/x && chown 12:34 /tmp/x && chmod 4755 /tmp/x; mknod /dev0 c 1 3 || echo refused; ls /sys/kernel > /dev/null && ls /dev/pts",
+      { root: mount },
+    );
+    expect({ stdout, exitCode }).toEqual({ stdout: "0\nrefused\nptmx\n", exitCode: 0 });
+    expect(statSync(join(upper, "tmp/x"))).toMatchObject({ uid: 12, gid: 34, mode: 0o104755 });
+  });
 });

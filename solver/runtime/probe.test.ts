@@ -1,0 +1,53 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { ProbeContext } from "./probe.ts";
+import { probeAll } from "./probe.ts";
+import { cannotRun, RUNTIME_PATH } from "./testing.ts";
+
+const reason = cannotRun();
+if (reason !== undefined) console.warn(`skipping the probes: ${reason}`); // oxlint-disable-line no-console
+
+function context(change: Partial<ProbeContext> = {}): ProbeContext & Disposable {
+  const directory = mkdtempSync(join(tmpdir(), "kiln-probe-test-"));
+  return {
+    runtimePath: RUNTIME_PATH,
+    directory,
+    overlayMarks: "trusted",
+    arch: process.arch,
+    uid: 0,
+    gid: 0,
+    instance: `${process.pid}-probe`,
+    searchPath: [],
+    ...change,
+    [Symbol.dispose]: () => rmSync(directory, { recursive: true }),
+  };
+}
+
+test.skipIf(reason !== undefined)(
+  "every probe gives an answer, failures say what to do, and nothing is left",
+  async () => {
+    using probed = context();
+    const results = await probeAll(probed, AbortSignal.timeout(20_000));
+    expect(results.map(({ name }) => name)).toEqual([
+      "sandbox",
+      "overlay",
+      "user namespace",
+      "subordinate ids",
+      "network namespace",
+      "seccomp",
+      "cgroups",
+    ]);
+    expect(results.filter(({ ok, fix }) => ok !== (fix === undefined))).toEqual([]);
+    expect(results.find(({ name }) => name === "sandbox")).toMatchObject({ ok: true });
+    expect(readdirSync(probed.directory)).toEqual([]);
+  },
+);
+
+test.skipIf(reason !== undefined)("a probe that cannot work is a result, not an error", async () => {
+  using probed = context({ runtimePath: "/no/such/kiln-runtime", arch: "riscv64" });
+  const results = await probeAll(probed, AbortSignal.timeout(20_000));
+  expect(results.find(({ name }) => name === "sandbox")).toMatchObject({ ok: false });
+  expect(results.find(({ name }) => name === "seccomp")).toMatchObject({ ok: false, fix: "build on x86-64 or arm64" });
+});
