@@ -56,7 +56,7 @@ export async function buildWith(engine: Engine, options: BuildOptions, signal: A
   availableDestinations(outputs, engine.environment);
   await checkSecrets(options.secrets ?? [], engine.environment);
   await using scratch = new Scratch(engine.scratchPath());
-  const prepared = await prepareBuild(engine, options, { scratch, progress, stages: "target" }, signal);
+  const prepared = await prepareBuild(engine, options, { scratch, progress }, signal);
   const { result, solved } = await makeResult(engine, options, prepared, { names, progress }, signal);
   const exported: Exported[] = [];
   for (const output of outputs) {

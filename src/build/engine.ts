@@ -3,8 +3,7 @@ import { join } from "node:path";
 import type { ProgressSink } from "../core/progress.ts";
 import { type Native, loadNative } from "../native/native.ts";
 import type { RegistryClient } from "../registry/registry.ts";
-import { openStore } from "../store/open-store.ts";
-import type { Store } from "../store/store.ts";
+import { type OpenStore, openStore } from "../store/open-store.ts";
 import { PackPool } from "../tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
 import { overlaySnapshotter } from "../../solver/snapshot/overlay.ts";
@@ -22,7 +21,7 @@ import { registryOptions } from "./registry-options.ts";
 export class Engine implements AsyncDisposable {
   readonly environment: BuildEnvironment;
   readonly native: Native;
-  readonly store: Store;
+  readonly store: OpenStore;
   readonly snapshotter: Snapshotter;
   readonly images: ImageSource;
   readonly runtime: Runtime;

@@ -7,7 +7,7 @@ import type { FileOp } from "../../solver/graph/op.ts";
 import type { Engine } from "./engine.ts";
 
 /** `COPY --from=<image> / /` onto nothing: the merged tree, mostly as hard links into the snapshots. */
-const COPY_ALL: FileOp = {
+export const COPY_ALL: FileOp = {
   kind: "file",
   base: "scratch",
   actions: [

@@ -3,6 +3,7 @@ import { mapLimit } from "../core/limits.ts";
 import { type Platform, formatPlatform, parsePlatform } from "../core/platform.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import { convertDockerfile } from "../../frontend/convert/convert.ts";
+import type { ConvertOptions } from "../../frontend/convert/options.ts";
 import type { Conversion } from "../../frontend/convert/conversion.ts";
 import type { Dockerfile } from "../../frontend/instructions/dockerfile.ts";
 import { parseIgnoreFile } from "../../frontend/ignore/ignore-file.ts";
@@ -32,13 +33,35 @@ export interface PreparedBuild {
   readonly ssh: SshSource;
 }
 
+/** A Dockerfile that has been read, and what converting it takes. */
+export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "directories"> {
+  readonly resolver: BuildResolver;
+  /** One per platform. */
+  readonly convertOptions: readonly ConvertOptions[];
+}
+
 /** Reads the context and the Dockerfile and turns it into a graph per platform. */
 export async function prepareBuild(
   engine: Engine,
   options: BuildOptions,
-  at: { readonly scratch: Scratch; readonly progress: ProgressSink; readonly stages: "target" | "all" },
+  at: { readonly scratch: Scratch; readonly progress: ProgressSink },
   signal: AbortSignal,
 ): Promise<PreparedBuild> {
+  const { resolver, convertOptions, ...read } = await readBuild(engine, options, at, signal);
+  const conversions = await mapLimit(convertOptions, 4, signal, (one, inner) =>
+    convertDockerfile(read.dockerfile, one, resolver, inner),
+  );
+  const directories = new Map([["context", read.context.directory], ...resolver.localDirectories]);
+  return { ...read, conversions, directories };
+}
+
+/** Reads the context and the Dockerfile. */
+export async function readBuild(
+  engine: Engine,
+  options: BuildOptions,
+  at: { readonly scratch: Scratch; readonly progress: ProgressSink },
+  signal: AbortSignal,
+): Promise<ReadBuild> {
   const { environment } = engine;
   const buildArgs = withSourceDate(options.buildArgs ?? {}, environment.env["SOURCE_DATE_EPOCH"]);
   const secrets = secretSource(options.secrets ?? [], environment);
@@ -75,33 +98,24 @@ export async function prepareBuild(
     loadLayout: (path, platform, s) => loadLayoutImage(engine, path, platform, s),
   });
   const platforms = wantedPlatforms(options.platforms ?? [], environment.platform);
-  const conversions = await mapLimit(platforms, 4, signal, (targetPlatform, inner) =>
-    convertDockerfile(
-      dockerfile,
-      {
-        target: options.target,
-        buildArgs,
-        buildPlatform: environment.platform,
-        targetPlatform,
-        multiPlatform: platforms.length > 1,
-        labels: new Map(Object.entries(options.labels ?? {})),
-        noCache: noCacheOf(options.noCache),
-        network: options.network ?? "default",
-        ulimits: options.ulimits ?? [],
-        shmSizeBytes: options.shmSizeBytes,
-        extraHosts: (options.extraHosts ?? []).map(({ name }) => name),
-        hostname: undefined,
-        cgroupParent: options.cgroupParent,
-        cacheMountNamespace: undefined,
-        context: { kind: "local", name: "context", excludes },
-        stages: at.stages,
-      },
-      resolver,
-      inner,
-    ),
-  );
-  const directories = new Map([["context", context.directory], ...resolver.localDirectories]);
-  return { context, dockerfile, conversions, directories, buildArgs, git, secrets, ssh };
+  const convertOptions = platforms.map((targetPlatform): ConvertOptions => ({
+    target: options.target,
+    buildArgs,
+    buildPlatform: environment.platform,
+    targetPlatform,
+    multiPlatform: platforms.length > 1,
+    labels: new Map(Object.entries(options.labels ?? {})),
+    noCache: noCacheOf(options.noCache),
+    network: options.network ?? "default",
+    ulimits: options.ulimits ?? [],
+    shmSizeBytes: options.shmSizeBytes,
+    extraHosts: (options.extraHosts ?? []).map(({ name }) => name),
+    hostname: undefined,
+    cgroupParent: options.cgroupParent,
+    cacheMountNamespace: undefined,
+    context: { kind: "local", name: "context", excludes },
+  }));
+  return { context, dockerfile, resolver, convertOptions, buildArgs, git, secrets, ssh };
 }
 
 /** Internal work as a line of the display. */

@@ -1,0 +1,71 @@
+import { BuildError } from "../core/errors.ts";
+import { type Platform, normalizePlatform } from "../core/platform.ts";
+import type { ProgressSink } from "../core/progress.ts";
+import type { Exported, Result, ResultImage, ResultLayer } from "../export/exporter.ts";
+import type { OutputSpec } from "../export/output-spec.ts";
+import type { StoredImage } from "../store/model.ts";
+import type { Store } from "../store/store.ts";
+import { formatReference, parseReference } from "../core/reference.ts";
+import type { Engine } from "./engine.ts";
+import { availableDestinations, exporterFor } from "./outputs.ts";
+import { step } from "./prepare.ts";
+
+/** Sends an image of the store, or all platforms of an index, to an output. */
+export async function exportStored(
+  engine: Engine,
+  what: { readonly image: string; readonly output: OutputSpec; readonly progress: ProgressSink },
+  signal: AbortSignal,
+): Promise<Exported | undefined> {
+  const { environment, store } = engine;
+  availableDestinations([what.output], environment);
+  const result = storedResult(store, what.image);
+  const exporter = exporterFor(what.output, engine);
+  if (exporter === undefined) return undefined;
+  return step(what.progress, environment, exporter.description, () =>
+    exporter.export(
+      result,
+      { stepId: exporter.description, sink: what.progress, nowMs: () => environment.nowMs() },
+      signal,
+    ),
+  );
+}
+
+function storedResult(store: Store, text: string): Result {
+  const found = store.images.find(text);
+  const names = found.name === undefined ? [] : [formatReference(parseReference(found.name))];
+  if (found.kind === "image") return { images: [resultOf(store, found.image)], multiPlatform: false, names };
+  const images = found.index.manifests.flatMap((entry) => store.images.get(entry.digest) ?? []);
+  if (images.length === 0) {
+    throw new BuildError(
+      "image/not-found",
+      `Cannot use ${JSON.stringify(text)}: none of its platforms is in the store`,
+    );
+  }
+  return { images: images.map((image) => resultOf(store, image)), multiPlatform: true, names };
+}
+
+/** An image as if it had just been built. Layers whose manifest names another blob than their tar came from somewhere. */
+function resultOf(store: Store, image: StoredImage): ResultImage {
+  const { config } = image;
+  const layers = image.layers.flatMap((snapshot, index): ResultLayer[] => {
+    const diffId = config.rootfs.diff_ids[index];
+    if (diffId === undefined) return [];
+    const origin = image.manifest.layers[index]?.digest === diffId ? "built" : "base";
+    return [{ diffId, snapshot, origin, tarSizeBytes: store.snapshots.get(snapshot)?.tarSizeBytes }];
+  });
+  return {
+    platform: platformOf(image),
+    config,
+    layers,
+    baseHistoryCount: config.history.length,
+    sourceDateEpoch: undefined,
+  };
+}
+
+function platformOf({ config }: StoredImage): Platform {
+  return normalizePlatform({
+    os: config.os,
+    architecture: config.architecture,
+    ...(config.variant === undefined ? {} : { variant: config.variant }),
+  });
+}

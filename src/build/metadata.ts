@@ -1,0 +1,28 @@
+import type { Json } from "../core/json.ts";
+import { familiarReference, parseReference } from "../core/reference.ts";
+import type { BuildResult } from "./build.ts";
+
+/** What `--metadata-file` holds, under buildx's names. */
+export function metadataOf(result: BuildResult, withWarnings: boolean): { readonly [key: string]: Json } {
+  const { imageId, manifest, names, warnings } = result;
+  return {
+    ...(withWarnings && warnings.length > 0
+      ? {
+          "buildx.build.warnings": warnings.map((warning) => ({
+            vertex: warning.rule,
+            short: warning.message,
+            detail: warning.description,
+            ...(warning.url === undefined ? {} : { url: warning.url }),
+            range: { start: warning.span.start.line, end: warning.span.end.line },
+          })),
+        }
+      : {}),
+    ...(imageId === undefined ? {} : { "containerimage.config.digest": imageId }),
+    ...(manifest === undefined
+      ? {}
+      : { "containerimage.descriptor": { ...manifest }, "containerimage.digest": manifest.digest }),
+    ...(names.length === 0
+      ? {}
+      : { "image.name": names.map((name) => familiarReference(parseReference(name))).join(",") }),
+  };
+}

@@ -1,0 +1,209 @@
+import type { Command } from "commander";
+import type { BuildOptions } from "../../build/options.ts";
+import { BuildError } from "../../core/errors.ts";
+import { type Cli, command } from "../command.ts";
+import type { Call } from "../call.ts";
+import type { CommandContext } from "../context.ts";
+import { outputSpecs } from "../flags/outputs.ts";
+import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
+import { sshAgents, ulimits } from "../flags/values.ts";
+import { resourceLimits } from "../flags/resources.ts";
+import { openProgress, progressMode } from "../progress-output.ts";
+
+/** The flags as commander reads them. Lists are there even when empty. */
+interface Flags {
+  readonly file?: string;
+  readonly tag: readonly string[];
+  readonly target?: string;
+  readonly platform: readonly string[];
+  readonly buildArg: readonly string[];
+  readonly buildContext: readonly string[];
+  readonly label: readonly string[];
+  readonly annotation: readonly string[];
+  readonly output: readonly string[];
+  readonly load?: boolean;
+  readonly push?: boolean;
+  readonly cache: boolean;
+  readonly noCacheFilter: readonly string[];
+  readonly pull?: boolean;
+  readonly secret: readonly string[];
+  readonly ssh: readonly string[];
+  readonly network?: string;
+  readonly allow: readonly string[];
+  readonly addHost: readonly string[];
+  readonly ulimit: readonly string[];
+  readonly shmSize?: string;
+  readonly cgroupParent?: string;
+  readonly resource: readonly string[];
+  readonly jobs?: string;
+  readonly expectCached?: string | true;
+  readonly progress?: string;
+  readonly quiet?: boolean;
+  readonly iidfile?: string;
+  readonly metadataFile?: string;
+  readonly call?: string;
+  readonly check?: boolean;
+  readonly [legacy: string]: unknown;
+}
+
+/** `kiln build`: every flag of `docker buildx build` that needs no daemon. */
+export function buildCommand(program: Command, cli: Cli): void {
+  const build = command(program, cli, "build [path|url|-]", (context, args, options) =>
+    run(context, args, options as unknown as Flags),
+  ).description("build an image from a Dockerfile");
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  const list = (flags: string, text: string): Command => build.option(flags, text, each, []);
+  build.option("-f, --file <path>", "the Dockerfile: path, URL or - for standard input");
+  list("-t, --tag <name>", "a name for the image, repeatable");
+  build.option("--target <stage>", "the stage to build");
+  list("--platform <os/arch>", "platforms to build for, repeatable or separated by commas");
+  list("--build-arg <name=value>", "a value for ARG; a bare name is taken from the environment");
+  list("--build-context <name=source>", "directory, docker-image://, oci-layout://, git or http(s) URL under a name");
+  list("--label <name=value>", "a label for the image");
+  list("--annotation <name=value>", "an annotation for the manifest, or [type:]name=value");
+  list("-o, --output <attributes>", "where the result goes: type=image|registry|oci|docker|local|tar, dest=...");
+  build.option("--load", "keep the image in the local store (the default without --output)");
+  build.option("--push", "push the image to its registry");
+  build.option("--no-cache", "run every step again");
+  list("--no-cache-filter <stages>", "run the steps of these stages again");
+  build.option("--pull", "ask registries whether base images have changed");
+  list("--secret <attributes>", "id=NAME[,src=FILE|,env=VARIABLE]");
+  list("--ssh <agent>", "default or id=SOCKET");
+  build.option("--network <mode>", "network of RUN: default, none or host");
+  list("--allow <entitlement>", "network.host or security.insecure");
+  list("--add-host <host:ip>", "a line for /etc/hosts of RUN");
+  list("--ulimit <name=soft:hard>", "a limit for RUN");
+  build.option("--shm-size <bytes>", "size of /dev/shm of RUN");
+  build.option("--cgroup-parent <path>", "parent cgroup of RUN");
+  list("--resource <name=value>", "memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems");
+  build.option("--jobs <count>", "steps at one time (default: processors)");
+  build.option("--expect-cached [stages]", "fail when a step is not in the cache");
+  build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
+  build.option("-q, --quiet", "print only the image id");
+  build.option("--iidfile <path>", "write the image id to a file");
+  build.option("--metadata-file <path>", "write what was built to a file, as JSON");
+  build.option("--call <method>", "build, check, outline or targets; also ,format=json");
+  build.option("--check", "report findings of the build checks instead of building");
+  declareLegacy(build);
+}
+
+async function run(context: CommandContext, args: readonly string[], flags: Flags): Promise<number | void> {
+  const [source] = args;
+  if (source === undefined) {
+    throw new BuildError("cli/usage", 'please specify build context (e.g. "." for the current directory)', {
+      hint: "kiln build [-t NAME] PATH",
+    });
+  }
+  if (args.length > 1) {
+    throw new BuildError("cli/usage", `Cannot build: one context is expected, and ${args.length} were given`, {
+      hint: `quote arguments with spaces; what is ${JSON.stringify(args[1])}?`,
+    });
+  }
+  warnOfLegacy(context, flags);
+  const options = buildOptions(context, source, flags);
+  const call = callOf(flags);
+  if (call.method !== "build") {
+    const { runCall } = await import("../call.ts");
+    return runCall(context, options, { ...call, method: call.method });
+  }
+  const mode = progressMode(flags.progress, flags.quiet === true, context.host);
+  const display = openProgress(mode, context.host);
+  const { build } = await import("../../build/build.ts");
+  const { reportResult } = await import("../build-report.ts");
+  try {
+    const result = await build({ ...options, progress: display.sink }, context.environment, context.signal);
+    display.finish("success");
+    reportResult(context, result, { mode, iidfile: flags.iidfile, metadataFile: flags.metadataFile });
+  } catch (error) {
+    display.finish("failure");
+    throw error;
+  }
+}
+
+function buildOptions(context: CommandContext, source: string, flags: Flags): BuildOptions {
+  const { env } = context.host;
+  return {
+    context: source,
+    dockerfile: flags.file,
+    tags: flags.tag,
+    target: flags.target,
+    platforms: commaList(flags.platform, "platform"),
+    buildArgs: buildArgs(flags.buildArg, env),
+    contexts: buildContexts(flags.buildContext),
+    labels: labels(flags.label),
+    outputs: outputSpecs({
+      outputs: flags.output,
+      annotations: flags.annotation,
+      load: flags.load === true,
+      push: flags.push === true,
+    }),
+    noCache: flags.cache ? commaList(flags.noCacheFilter, "no-cache-filter") : true,
+    pull: flags.pull === true,
+    secrets: secrets(flags.secret, env),
+    ssh: sshAgents(flags.ssh, env),
+    network: oneOf("network", flags.network ?? "default", ["default", "none", "host"]),
+    allow: commaList(flags.allow, "allow").map((name) => oneOf("allow", name, ["network.host", "security.insecure"])),
+    extraHosts: extraHosts(flags.addHost),
+    ulimits: ulimits(flags.ulimit),
+    shmSizeBytes: flags.shmSize === undefined ? undefined : memorySize(flags.shmSize, "shm-size"),
+    cgroupParent: flags.cgroupParent,
+    limits: resourceLimits(flags.resource, flags),
+    jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
+    expectCached:
+      flags.expectCached === undefined || flags.expectCached === true
+        ? flags.expectCached && "all"
+        : commaList([flags.expectCached], "expect-cached"),
+  };
+}
+
+function callOf(flags: Flags): Call {
+  const text = flags.check === true ? "check" : (flags.call ?? (flags["print"] as string | undefined) ?? "build");
+  const [name = "", ...rest] = text.split(",");
+  const method = oneOf("call", name === "lint" ? "check" : name, ["build", "check", "outline", "targets"]);
+  return {
+    method,
+    format: rest.includes("format=json") ? "json" : "text",
+    ignoreStatus: rest.includes("ignorestatus=true"),
+  };
+}
+
+function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value);
+  if (found !== undefined) return found;
+  throw new BuildError("cli/usage", `Cannot use --${flag} ${JSON.stringify(value)}`, {
+    hint: `it is one of ${allowed.join(", ")}`,
+  });
+}
+
+function jobsOf(text: string): number {
+  if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
+  throw new BuildError("cli/usage", `Cannot use --jobs ${JSON.stringify(text)}: it is a number from 1`);
+}
+
+/** Flags of the classic builder: some still mean something, the others are accepted so that old scripts run. */
+const LEGACY_VALUES = ["memory-swap", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems"];
+const IGNORED: Readonly<Record<string, string | undefined>> = {
+  isolation: "there is one way to isolate steps on Linux",
+  "security-opt": "see --allow and `kiln doctor`",
+  squash:
+    "experimental flag squash is removed with BuildKit; build the stages you want to merge into one, or use COPY --from",
+};
+
+function declareLegacy(build: Command): void {
+  const hide = (flags: string): void => {
+    build.addOption(build.createOption(flags).hideHelp());
+  };
+  hide("-m, --memory <bytes>");
+  hide("-c, --cpu-shares <count>");
+  for (const name of LEGACY_VALUES) hide(`--${name} <value>`);
+  for (const name of ["compress", "rm", "force-rm", "squash"]) hide(`--${name}`);
+  for (const name of ["isolation", "security-opt"]) hide(`--${name} <value>`);
+  hide("--print <method>");
+}
+
+function warnOfLegacy(context: CommandContext, flags: Flags): void {
+  for (const [name, why] of Object.entries(IGNORED)) {
+    const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+    if (flags[key] !== undefined) context.warn(`WARNING: --${name} is ignored: ${why ?? ""}`);
+  }
+}

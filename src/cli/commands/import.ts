@@ -1,0 +1,41 @@
+import type { Command } from "commander";
+import { parsePlatform } from "../../core/platform.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+
+/** `kiln import`: a base image from a root file system. */
+export function importCommand(program: Command, cli: Cli): void {
+  command(program, cli, "import <source> [name...]", run)
+    .description("make an image from a directory or tar with a root file system")
+    .option(
+      "-c, --change <instruction>",
+      "a Dockerfile instruction to apply: CMD, ENV, USER, ...",
+      (value: string, before: readonly string[]): readonly string[] => [...before, value],
+      [],
+    )
+    .option("-m, --message <text>", "comment for the history")
+    .option("--platform <os/arch>", "what the files are for (default: this machine)");
+}
+
+async function run(
+  context: CommandContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const [source = "", ...tags] = args;
+  const { importImage } = await import("../../build/import-image.ts");
+  const { platform: host } = context.environment;
+  await using engine = context.openEngine();
+  const image = await importImage(
+    engine,
+    {
+      source,
+      tags,
+      changes: options["change"] as readonly string[],
+      message: typeof options["message"] === "string" ? options["message"] : `Imported from ${source}`,
+      platform: typeof options["platform"] === "string" ? parsePlatform(options["platform"], host) : host,
+    },
+    context.signal,
+  );
+  context.print(image.configDigest);
+}

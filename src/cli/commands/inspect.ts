@@ -1,0 +1,62 @@
+import type { Command } from "commander";
+import { serializeImageConfig } from "../../core/image-config.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { findImage } from "../find-image.ts";
+import { familiarReference, parseReference } from "../../core/reference.ts";
+
+/** `kiln inspect`: everything known of images, as JSON. */
+export function inspectCommand(program: Command, cli: Cli): void {
+  command(program, cli, "inspect <image...>", run)
+    .description("show an image's configuration and layers as JSON")
+    .option("--raw", "the manifest's own bytes")
+    .option("--config", "the configuration's own bytes")
+    .option("--platform <os/arch>", "which of several platforms");
+}
+
+async function run(
+  context: CommandContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  await using engine = context.openEngine();
+  const { store } = engine;
+  const shown = args.map((name) => {
+    const image = findImage(context, store, name, options["platform"]);
+    const { config } = image;
+    return {
+      image,
+      summary: {
+        Id: image.configDigest,
+        RepoTags: store.refs.namesOf(image.manifestDigest).map((tag) => familiarReference(parseReference(tag))),
+        ManifestDigest: image.manifestDigest,
+        Created: config.created,
+        Author: config.author,
+        Architecture: config.architecture,
+        Variant: config.variant,
+        Os: config.os,
+        Config: config.config,
+        RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
+        Layers: image.manifest.layers,
+        Snapshots: image.layers.map((id) => ({ Id: id, State: store.snapshots.get(id)?.state })),
+      },
+    };
+  });
+  for (const { image } of shown) {
+    if (options["raw"] === true) {
+      context.host.stdout.write(store.blobs.readBytes(image.manifestDigest, 4 << 20) ?? "");
+      return;
+    }
+    if (options["config"] === true) {
+      context.host.stdout.write(serializeImageConfig(image.config));
+      return;
+    }
+  }
+  context.print(
+    JSON.stringify(
+      shown.map(({ summary }) => summary),
+      undefined,
+      2,
+    ),
+  );
+}

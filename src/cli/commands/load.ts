@@ -1,0 +1,27 @@
+import type { Command } from "commander";
+import { familiarReference, parseReference } from "../../core/reference.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+
+/** `kiln load`: images of an archive or an OCI layout directory into the local store. */
+export function loadCommand(program: Command, cli: Cli): void {
+  command(program, cli, "load", run)
+    .description("read images from an archive")
+    .option("-i, --input <path>", "archive or OCI layout directory (default: standard input)", "-")
+    .option("-q, --quiet", "print nothing");
+}
+
+async function run(
+  context: CommandContext,
+  _args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const { loadImages } = await import("../../build/load-images.ts");
+  await using engine = context.openEngine();
+  const loaded = await loadImages(engine, String(options["input"]), context.signal);
+  if (options["quiet"] === true) return;
+  for (const image of loaded) {
+    if (image.names.length === 0) context.print(`Loaded image ID: ${image.configDigest ?? image.digest}`);
+    for (const name of image.names) context.print(`Loaded image: ${familiarReference(parseReference(name))}`);
+  }
+}

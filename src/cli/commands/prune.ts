@@ -1,0 +1,104 @@
+import type { Command } from "commander";
+import { BuildError } from "../../core/errors.ts";
+import { formatBytes } from "../../progress/step-book.ts";
+import type { Victim, VictimKind } from "../../store/collection-plan.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { keyValues } from "../flags/csv.ts";
+import { memorySize } from "../flags/values.ts";
+
+const KINDS: readonly VictimKind[] = ["step", "layer", "blob", "image", "cache-mount"];
+
+/** `kiln prune`: frees space, least valuable first. Safe while builds run. */
+export function pruneCommand(program: Command, cli: Cli): void {
+  command(program, cli, "prune", run)
+    .description("free space in the store, least valuable first")
+    .option("-a, --all", "also the cache of images that have a name")
+    .option("-f, --force", "accepted for docker's sake: nothing is asked")
+    .option("--keep-storage <bytes>", "stop when the store is no larger than this")
+    .option(
+      "--filter <name=value>",
+      "until=24h, unused-for=24h, type=step|layer|blob|image|cache-mount",
+      (value: string, before: readonly string[]): readonly string[] => [...before, value],
+      [],
+    )
+    .option("--dry-run", "say what would go");
+}
+
+async function run(
+  context: CommandContext,
+  _args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const { prune } = await import("../../store/prune.ts");
+  await using engine = context.openEngine();
+  const { keepStorage } = options;
+  const isDryRun = options["dryRun"] === true;
+  const result = await prune(
+    engine.store,
+    {
+      keepBytes: typeof keepStorage === "string" ? memorySize(keepStorage, "keep-storage") : 0,
+      all: options["all"] === true,
+      dryRun: isDryRun,
+      ...filters(options["filter"] as readonly string[], context.host.nowMs()),
+    },
+    context.signal,
+  );
+  for (const victim of result.victims) context.print(`${victim.kind}\t${formatBytes(victim.bytes)}\t${nameOf(victim)}`);
+  context.print(`Total${isDryRun ? " that would be" : ""} reclaimed: ${formatBytes(result.freedBytes)}`);
+}
+
+function nameOf(victim: Victim): string {
+  switch (victim.kind) {
+    case "step":
+      return victim.records[0]?.id ?? "";
+    case "layer":
+      return victim.snapshot;
+    case "blob":
+    case "image":
+      return victim.digest;
+    case "cache-mount":
+      return victim.name;
+    default:
+      return victim satisfies never;
+  }
+}
+
+function filters(
+  texts: readonly string[],
+  nowMs: number,
+): { readonly usedBeforeMs?: number; readonly kinds?: ReadonlySet<VictimKind> } {
+  const kinds = new Set<VictimKind>();
+  let usedBeforeMs: number | undefined;
+  for (const text of texts) {
+    for (const [key, value] of keyValues(text, "filter")) {
+      if (key === "until" || key === "unused-for") usedBeforeMs = nowMs - durationMs(value);
+      else if (key === "type") kinds.add(kindOf(value));
+      else throw new BuildError("cli/usage", `Cannot filter by ${JSON.stringify(key)}`, { hint: "use until or type" });
+    }
+  }
+  return { ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }), ...(kinds.size === 0 ? {} : { kinds }) };
+}
+
+function kindOf(text: string): VictimKind {
+  const names: Readonly<Record<string, VictimKind>> = { regular: "step", "exec.cachemount": "cache-mount" };
+  const kind = names[text] ?? KINDS.find((one) => one === text);
+  if (kind !== undefined) return kind;
+  throw new BuildError("cli/usage", `Cannot filter by type ${JSON.stringify(text)}`, {
+    hint: `types: ${KINDS.join(", ")}`,
+  });
+}
+
+/** `24h`, `7d`, `1h30m`. */
+function durationMs(text: string): number {
+  const units: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3, w: 604_800e3 };
+  if (!/^(\d+[smhdw])+$/.test(text)) {
+    throw new BuildError("cli/usage", `Cannot read duration ${JSON.stringify(text)}`, {
+      hint: 'write it like "24h" or "7d"',
+    });
+  }
+  return [...text.matchAll(/(\d+)([smhdw])/g)].reduce(
+    (sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ""] ?? 0),
+    0,
+  );
+}

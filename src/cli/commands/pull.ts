@@ -1,0 +1,43 @@
+import type { Command } from "commander";
+import { parsePlatform } from "../../core/platform.ts";
+import { formatReference, parseReference } from "../../core/reference.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { openProgress, progressMode } from "../progress-output.ts";
+
+/** `kiln pull`: an image with all its files. A build pulls what it needs by itself. */
+export function pullCommand(program: Command, cli: Cli): void {
+  command(program, cli, "pull <image>", run)
+    .description("fetch an image from its registry")
+    .option("--platform <os/arch>", "which of several platforms")
+    .option("--insecure", "plain HTTP or an unverified certificate is fine")
+    .option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none")
+    .option("-q, --quiet", "print only the digest");
+}
+
+async function run(
+  context: CommandContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const reference = parseReference(args[0] ?? "");
+  const ref = formatReference(reference);
+  const host = context.environment.platform;
+  const platform = typeof options["platform"] === "string" ? parsePlatform(options["platform"], host) : host;
+  const flag = typeof options["progress"] === "string" ? options["progress"] : undefined;
+  const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host);
+  await using engine = context.openEngine({
+    progress: display.sink,
+    insecureRegistries: options["insecure"] === true ? [reference.registry] : [],
+  });
+  try {
+    const image = await engine.images.resolve(ref, { platform, mode: "pull" }, context.signal);
+    const stack = await engine.images.stack(image, context.signal);
+    await engine.images.materialize(stack, context.signal);
+    display.finish("success");
+    context.print(image.manifest);
+  } catch (error) {
+    display.finish("failure");
+    throw error;
+  }
+}

@@ -1,0 +1,64 @@
+import type { Command } from "commander";
+import { DEFAULT_IMAGE_OPTIONS, parseOutput } from "../../export/output-spec.ts";
+import { formatReference, parseReference } from "../../core/reference.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { openProgress, progressMode } from "../progress-output.ts";
+
+/** `kiln push`: an image of the local store to the registry its name says. */
+export function pushCommand(program: Command, cli: Cli): void {
+  command(program, cli, "push <image>", run)
+    .description("send an image to its registry")
+    .option("--compression <kind>", "gzip, zstd or uncompressed, for layers built here", "gzip")
+    .option("--compression-level <level>", "how hard to compress")
+    .option("--force-compression", "also layers of base images")
+    .option("--insecure", "plain HTTP or an unverified certificate is fine")
+    .option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none")
+    .option("-q, --quiet", "print only the digest");
+}
+
+async function run(
+  context: CommandContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const reference = parseReference(args[0] ?? "");
+  const flag = typeof options["progress"] === "string" ? options["progress"] : undefined;
+  const level = options["compressionLevel"];
+  // The same reading of the values as an output of a build, and the same errors.
+  const spec = parseOutput(
+    new Map([
+      ["type", "registry"],
+      ["compression", String(options["compression"])],
+      ...(typeof level === "string" ? [["compression-level", level] as const] : []),
+      ["force-compression", String(options["forceCompression"] === true)],
+    ]),
+  );
+  const image = spec.kind === "image" ? spec.image : DEFAULT_IMAGE_OPTIONS;
+  const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host);
+  await using engine = context.openEngine({
+    progress: display.sink,
+    insecureRegistries: options["insecure"] === true ? [reference.registry] : [],
+  });
+  const { exportStored } = await import("../../build/export-stored.ts");
+  try {
+    const name = formatReference(reference);
+    const output = {
+      kind: "image",
+      image: { ...image, names: [name] },
+      store: false,
+      push: true,
+      insecure: false,
+    } as const;
+    const exported = await exportStored(
+      engine,
+      { image: args[0] ?? "", output, progress: display.sink },
+      context.signal,
+    );
+    display.finish("success");
+    if (exported?.manifest !== undefined) context.print(exported.manifest.digest);
+  } catch (error) {
+    display.finish("failure");
+    throw error;
+  }
+}

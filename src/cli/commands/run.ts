@@ -1,0 +1,90 @@
+import type { Command } from "commander";
+import { resolve } from "node:path";
+import { BuildError } from "../../core/errors.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { findImage } from "../find-image.ts";
+
+/** `kiln run`: tries an image out. What it writes is gone when it ends; its exit status is ours. */
+export function runCommand(program: Command, cli: Cli): void {
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  command(program, cli, "run <image> [command...]", run)
+    .description("run a command in an image, on a throw-away layer")
+    .passThroughOptions()
+    .option("-e, --env <name=value>", "an environment variable; a bare name is passed on", each, [])
+    .option("-v, --volume <path:target[:ro]>", "a directory or file of this machine", each, [])
+    .option("-w, --workdir <path>", "where to run")
+    .option("-u, --user <user[:group]>", "who runs it")
+    .option("--entrypoint <program>", "instead of the image's own; empty for none")
+    .option("--network <mode>", "default, none or host")
+    .option("--hostname <name>", "the container's name of itself")
+    .option("--platform <os/arch>", "which of several platforms")
+    .option("-i, --interactive", "accepted: standard input is always passed on")
+    .option("-t, --tty", "accepted: a terminal is always passed on")
+    .option("--rm", "accepted: nothing is ever kept");
+}
+
+async function run(
+  context: CommandContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> {
+  const [name = "", ...words] = args;
+  const { runImage } = await import("../../build/run-image.ts");
+  const text = (key: string): string | undefined => {
+    const value = options[key];
+    return typeof value === "string" ? value : undefined;
+  };
+  const { entrypoint } = options;
+  await using engine = context.openEngine({
+    progress: (event) => {
+      if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${event.message}`);
+    },
+  });
+  const image = findImage(context, engine.store, name, options["platform"]);
+  const result = await runImage(
+    engine,
+    {
+      image,
+      command: words,
+      entrypoint: typeof entrypoint === "string" ? (entrypoint === "" ? [] : [entrypoint]) : undefined,
+      env: environment(options["env"] as readonly string[], context.host.env),
+      workingDirectory: text("workdir"),
+      user: text("user"),
+      network: networkOf(text("network")),
+      hostname: text("hostname"),
+      mounts: (options["volume"] as readonly string[]).map((volume) => mountOf(volume, context)),
+    },
+    context.signal,
+  );
+  return result.exitCode;
+}
+
+function environment(flags: readonly string[], env: Readonly<Record<string, string | undefined>>): string[] {
+  return flags.flatMap((flag) => {
+    if (flag.includes("=")) return [flag];
+    const value = env[flag];
+    return value === undefined ? [] : [`${flag}=${value}`];
+  });
+}
+
+function mountOf(
+  volume: string,
+  context: CommandContext,
+): { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" } {
+  const [hostPath = "", target, mode = "rw", ...rest] = volume.split(":");
+  if (target === undefined || !target.startsWith("/") || rest.length > 0 || (mode !== "ro" && mode !== "rw")) {
+    throw new BuildError("cli/usage", `Cannot read --volume ${JSON.stringify(volume)}`, {
+      hint: 'write it like "./data:/data" or "./data:/data:ro"',
+    });
+  }
+  return { hostPath: resolve(context.host.workingDirectory, hostPath), target, mode };
+}
+
+function networkOf(text: string | undefined): "default" | "none" | "host" {
+  if (text === undefined || text === "default" || text === "bridge") return "default";
+  if (text === "none" || text === "host") return text;
+  throw new BuildError("cli/usage", `Cannot use --network ${JSON.stringify(text)}`, {
+    hint: "use default, none or host",
+  });
+}

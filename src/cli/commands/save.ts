@@ -1,0 +1,36 @@
+import type { Command } from "commander";
+import { DEFAULT_IMAGE_OPTIONS } from "../../export/output-spec.ts";
+import { BuildError } from "../../core/errors.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+
+/** `kiln save`: an image as an archive that `docker load` and `kiln load` read. */
+export function saveCommand(program: Command, cli: Cli): void {
+  command(program, cli, "save <image>", run)
+    .description("write an image to an archive")
+    .option("-o, --output <file>", "where to write (default: standard output)", "-")
+    .option("--format <format>", "docker, or oci for an OCI layout only", "docker");
+}
+
+async function run(
+  context: CommandContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const { format, output: destination } = options;
+  if (format !== "docker" && format !== "oci") {
+    throw new BuildError("cli/usage", `Cannot save as ${JSON.stringify(format)}`, { hint: "formats: docker, oci" });
+  }
+  if (destination === "-" && context.host.stdout.isTTY === true) {
+    throw new BuildError("cli/usage", "Cannot write an archive to a terminal", { hint: "add -o FILE" });
+  }
+  const { exportStored } = await import("../../build/export-stored.ts");
+  await using engine = context.openEngine();
+  const output = {
+    kind: format,
+    image: { ...DEFAULT_IMAGE_OPTIONS, compression: "uncompressed" },
+    destination: String(destination),
+    form: "tar",
+  } as const;
+  await exportStored(engine, { image: args[0] ?? "", output, progress: () => {} }, context.signal);
+}

@@ -1,0 +1,20 @@
+import type { Command } from "commander";
+import { formatReference, parseReference } from "../../core/reference.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+
+/** `kiln tag`: one more name for an image. */
+export function tagCommand(program: Command, cli: Cli): void {
+  command(program, cli, "tag <image> <name>", run).description("give an image another name");
+}
+
+async function run(context: CommandContext, args: readonly string[]): Promise<void> {
+  const [source = "", name = ""] = args;
+  const target = formatReference(parseReference(name));
+  await using engine = context.openEngine();
+  const { store } = engine;
+  const found = store.images.find(source);
+  const digest = found.kind === "image" ? found.image.manifestDigest : found.digest;
+  const { mediaType } = found.kind === "image" ? found.image.manifest : found.index;
+  store.refs.set(target, { mediaType, digest, size: store.blobs.sizeOf(digest) ?? 0 });
+}

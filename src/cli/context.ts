@@ -1,0 +1,30 @@
+import { Engine } from "../build/engine.ts";
+import type { BuildEnvironment } from "../build/environment.ts";
+import type { ProgressSink } from "../core/progress.ts";
+import { environmentOf } from "./environment.ts";
+import type { Host } from "./host.ts";
+
+/** What every command is run with. */
+export interface CommandContext {
+  readonly host: Host;
+  readonly environment: BuildEnvironment;
+  /** Aborted by the first SIGINT or SIGTERM. */
+  readonly signal: AbortSignal;
+  /** One line to standard output. */
+  print(line: string): void;
+  /** One line to standard error. */
+  warn(line: string): void;
+  openEngine(options?: { readonly progress?: ProgressSink; readonly insecureRegistries?: readonly string[] }): Engine;
+}
+
+export function commandContext(host: Host, root: string | undefined, signal: AbortSignal): CommandContext {
+  const environment = environmentOf(host, root);
+  return {
+    host,
+    environment,
+    signal,
+    print: (line) => void host.stdout.write(`${line}\n`),
+    warn: (line) => void host.stderr.write(`${line}\n`),
+    openEngine: (options = {}) => new Engine(environment, { progress: () => {}, ...options }),
+  };
+}

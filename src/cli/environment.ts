@@ -1,0 +1,37 @@
+import { join } from "node:path";
+import type { BuildEnvironment } from "../build/environment.ts";
+import { platformOfNode } from "../core/platform.ts";
+import type { Host } from "./host.ts";
+
+/** What the command line gives the rest of the program. `root` is the value of --root. */
+export function environmentOf(host: Host, root: string | undefined): BuildEnvironment {
+  const parts = (name: string): string => join(host.partsDirectory, name);
+  const worker = (name: string): string =>
+    host.bundled ? parts(`${name}.cjs`) : join(host.partsDirectory, "..", "src", "tar", `${name}.ts`);
+  return {
+    root: root ?? host.env["KILN_ROOT"] ?? defaultRoot(host),
+    addonPath: parts("kiln.node"),
+    runtimePath: parts("kiln-runtime"),
+    packWorkerPath: worker("pack-worker"),
+    compressWorkerPath: worker("compress-worker"),
+    env: host.env,
+    workingDirectory: host.workingDirectory,
+    homeDirectory: host.homeDirectory,
+    temporaryDirectory: host.temporaryDirectory,
+    platform: platformOfNode(host.platform, host.arch),
+    arch: host.arch,
+    processors: host.processors,
+    uid: host.uid,
+    gid: host.gid,
+    pid: host.pid,
+    nowMs: () => host.nowMs(),
+    stdin: () => host.stdin,
+    stdout: () => host.stdout,
+  };
+}
+
+function defaultRoot(host: Host): string {
+  if (host.uid === 0) return "/var/lib/kiln";
+  const data = host.env["XDG_DATA_HOME"];
+  return join(data === undefined || data === "" ? join(host.homeDirectory, ".local", "share") : data, "kiln");
+}

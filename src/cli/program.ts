@@ -1,0 +1,54 @@
+import { Command } from "commander";
+import type { Cli } from "./command.ts";
+import { buildCommand } from "./commands/build.ts";
+import { duCommand } from "./commands/du.ts";
+import { fsckCommand } from "./commands/fsck.ts";
+import { historyCommand } from "./commands/history.ts";
+import { imagesCommand } from "./commands/images.ts";
+import { importCommand } from "./commands/import.ts";
+import { inspectCommand } from "./commands/inspect.ts";
+import { loadCommand } from "./commands/load.ts";
+import { pruneCommand } from "./commands/prune.ts";
+import { pullCommand } from "./commands/pull.ts";
+import { pushCommand } from "./commands/push.ts";
+import { rmiCommand } from "./commands/rmi.ts";
+import { runCommand } from "./commands/run.ts";
+import { saveCommand } from "./commands/save.ts";
+import { tagCommand } from "./commands/tag.ts";
+
+const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> = {
+  build: buildCommand,
+  pull: pullCommand,
+  push: pushCommand,
+  images: imagesCommand,
+  inspect: inspectCommand,
+  history: historyCommand,
+  tag: tagCommand,
+  rmi: rmiCommand,
+  save: saveCommand,
+  load: loadCommand,
+  import: importCommand,
+  run: runCommand,
+  du: duCommand,
+  prune: pruneCommand,
+  fsck: fsckCommand,
+};
+
+/** The command line's grammar. Only the command that is meant is declared: the others cost time and are not read. */
+export function createProgram(cli: Cli, argv: readonly string[]): Command {
+  const program = new Command("kiln")
+    .description("Builds container images: one process, no daemon")
+    .option("--root <directory>", "where images, cache and logs are kept (KILN_ROOT)")
+    .version("kiln 0.1.0", "-v, --version")
+    .configureOutput({
+      writeOut: (text) => void cli.host.stdout.write(text),
+      writeErr: (text) => void cli.host.stderr.write(text),
+    })
+    .showSuggestionAfterError()
+    .exitOverride()
+    .enablePositionalOptions();
+  const meant = argv.find((word) => Object.hasOwn(COMMANDS, word));
+  const wanted = meant === undefined || argv.includes("help") ? Object.values(COMMANDS) : [COMMANDS[meant]];
+  for (const declare of wanted) declare?.(program, cli);
+  return program;
+}

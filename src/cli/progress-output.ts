@@ -1,0 +1,42 @@
+import { BuildError } from "../core/errors.ts";
+import { type ProgressDisplay, type ProgressMode, createProgress } from "../progress/progress.ts";
+import type { Host } from "./host.ts";
+import { useColors } from "./print-error.ts";
+
+const MODES = ["auto", "tty", "plain", "quiet", "rawjson", "none"] as const;
+
+/** @throws {BuildError} `cli/usage` for an unknown mode, and for a mode together with --quiet. */
+export function progressMode(flag: string | undefined, quiet: boolean, host: Host): ProgressMode {
+  const text = flag ?? (quiet ? "quiet" : (host.env["BUILDKIT_PROGRESS"] ?? "auto"));
+  const mode = MODES.find((one) => one === text);
+  if (mode === undefined) {
+    throw new BuildError("cli/usage", `Cannot use --progress ${JSON.stringify(text)}`, {
+      hint: `it is one of ${MODES.join(", ")}`,
+    });
+  }
+  if (quiet && mode !== "quiet" && mode !== "auto") {
+    throw new BuildError("cli/usage", `progress=${mode} and quiet cannot be used together`);
+  }
+  if (quiet) return "quiet";
+  if (mode === "auto") return host.stderr.isTTY === true ? "tty" : "plain";
+  return mode;
+}
+
+/** A display on standard error. */
+export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
+  return createProgress(mode, {
+    write: (text) => void host.stderr.write(text),
+    size: () => ({ columns: host.stderr.columns ?? 80, rows: host.stderr.rows ?? 24 }),
+    colors: useColors(host),
+    logLines: logLines(host.env["BUILDKIT_TTY_LOG_LINES"]),
+    nowMs: () => host.nowMs(),
+    every: (milliseconds, tick) => {
+      const timer = setInterval(tick, milliseconds).unref();
+      return { [Symbol.dispose]: () => clearInterval(timer) };
+    },
+  });
+}
+
+function logLines(text: string | undefined): number {
+  return text !== undefined && /^\d{1,3}$/.test(text) ? Number(text) : 6;
+}
