@@ -122,6 +122,18 @@ describe("the stat index", () => {
     expect(first.listing).toContain("\\udcffA\t");
   });
 
+  test("files long gone are forgotten in time", async () => {
+    for (let at = 0; at < 1010; at += 1) writeFileSync(join(directory, `gone${at}`), "");
+    await build();
+    const full = saved?.byteLength ?? 0;
+    for (let at = 0; at < 1010; at += 1) rmSync(join(directory, `gone${at}`));
+    writeFileSync(join(directory, "a"), "A");
+    await build();
+    expect(saved?.byteLength).toBeLessThan(full / 10);
+    await build();
+    expect(reads).toEqual([]);
+  });
+
   test("nothing is saved when nothing was learnt", async () => {
     await build();
     saved = undefined;

@@ -3,6 +3,8 @@ import type { LayerScan } from "../../ops/tree/tree-node.ts";
 /** Numbers of 32 bits per stamp: device, inode, size, mtime and ctime, 64 bits each. */
 const STAMP_WORDS = 10;
 const DIGEST_BYTES = 32;
+/** Rows of other files that are kept without asking: a build may look at a part of its context only. */
+const SPARE_ROWS = 1000;
 const MAGIC = 0x4b53_4931; // "KSI1"
 const HEADER_WORDS = 4;
 /** How the paths are written. */
@@ -40,6 +42,8 @@ export class StatIndex {
   /** Made when a path is asked for out of that order; an unchanged context never is. */
   #rows: Map<string, number> | undefined;
   #cursor = 0;
+  /** Rows that this build has asked for or set: 1 each. */
+  #used = new Uint8Array(0);
   #stamps = new Int32Array(0);
   #digests = Buffer.alloc(0);
   #count = 0;
@@ -61,6 +65,7 @@ export class StatIndex {
       if (stamps[at] !== column[row * 2] || stamps[at + 1] !== column[row * 2 + 1]) return undefined;
       at += 2;
     }
+    this.#used[known] = 1;
     return this.#digests.toString("hex", known * DIGEST_BYTES, (known + 1) * DIGEST_BYTES);
   }
 
@@ -77,6 +82,7 @@ export class StatIndex {
       word += 2;
     }
     this.#digests.write(digestHex, at * DIGEST_BYTES, "hex");
+    this.#used[at] = 1;
     this.#dirty = true;
   }
 
@@ -85,6 +91,14 @@ export class StatIndex {
     if (!this.#dirty) return;
     this.#dirty = false;
     this.#storage.save(this.#pack());
+  }
+
+  /** All rows, or only those of this build once the others, of files long gone, outnumber them. */
+  #kept(): ReadonlyMap<string, number> {
+    const rows = this.#map();
+    const used = this.#used.reduce((count, flag) => count + flag, 0);
+    if (rows.size <= 2 * used + SPARE_ROWS) return rows;
+    return new Map([...rows].filter(([, row]) => this.#used[row] === 1));
   }
 
   #find(path: string): number | undefined {
@@ -109,8 +123,11 @@ export class StatIndex {
       stamps.set(this.#stamps);
       const digests = Buffer.alloc(room * DIGEST_BYTES);
       digests.set(this.#digests);
+      const used = new Uint8Array(room);
+      used.set(this.#used);
       this.#stamps = stamps;
       this.#digests = digests;
+      this.#used = used;
     }
     this.#count += 1;
     this.#map().set(path, row);
@@ -119,7 +136,7 @@ export class StatIndex {
 
   /** Header, stamps, digests, paths with NULs between; as UTF-16 when there are names that UTF-8 cannot hold. */
   #pack(): Uint8Array {
-    const rows = this.#map();
+    const rows = this.#kept();
     const text = [...rows.keys()].join("\0");
     const encoding = text.isWellFormed() ? UTF8 : UTF16;
     const paths = Buffer.from(text, encoding === UTF8 ? "utf8" : "utf16le");
@@ -156,6 +173,7 @@ export class StatIndex {
     if (paths.length !== count) return;
     this.#stamps = new Int32Array(new Uint8Array(bytes.subarray(HEADER_WORDS * 4, digestsAt)).buffer);
     this.#digests = bytes.subarray(digestsAt, pathsAt);
+    this.#used = new Uint8Array(count);
     this.#count = count;
     this.#loadedPaths = paths;
   }
