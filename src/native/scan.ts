@@ -41,7 +41,9 @@ export class TreeScan {
 
   constructor(columns: ScanColumns) {
     this.columns = columns;
-    if (isAscii(columns.names)) this.#text = columns.names.toString("latin1");
+    // Columns that crossed to another thread arrive as plain arrays, whose toString knows no encodings.
+    const { buffer, byteOffset, byteLength } = columns.names;
+    if (isAscii(columns.names)) this.#text = Buffer.from(buffer, byteOffset, byteLength).toString("latin1");
   }
 
   get count(): number {
