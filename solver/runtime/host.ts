@@ -9,6 +9,8 @@ export interface HostFacts {
   readonly heldCapabilities: bigint;
   /** Set when this process is in a user namespace, as it is for a plain user: the ids that exist in it. */
   readonly userNamespace: { readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] } | undefined;
+  /** `deny` in a user namespace that a plain user made without helpers: supplementary groups then stay as they are. */
+  readonly setgroups: "allow" | "deny";
   /** Text of /proc/self/mountinfo, from which `Cgroups` finds the hierarchies. */
   readonly mountInfoText: string;
 }
@@ -28,6 +30,7 @@ export function readHostFacts(): HostFacts {
     },
     heldCapabilities: parseBoundingSet(readText("/proc/self/status") ?? ""),
     userNamespace: parseUserNamespace(readText("/proc/self/uid_map") ?? "", readText("/proc/self/gid_map") ?? ""),
+    setgroups: readText("/proc/self/setgroups")?.trim() === "deny" ? "deny" : "allow",
     mountInfoText: readText("/proc/self/mountinfo") ?? "",
   };
 }

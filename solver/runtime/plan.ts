@@ -204,7 +204,7 @@ function writeProcess(plan: PlanWriter, request: RunRequest, context: PlanContex
   const hex = (mask: bigint): string => mask.toString(16);
   const sets = capabilitySets(request.security, { uid: user.uid, held: context.facts.heldCapabilities });
   plan.add("identity", user.uid, user.gid, user.supplementary.length, ...user.supplementary);
-  if (context.userNamespace?.setgroups === "deny") plan.add("keep-groups");
+  if (context.userNamespace?.setgroups === "deny" || context.facts.setgroups === "deny") plan.add("keep-groups");
   plan.add(
     "capabilities",
     hex(sets.bounding),
