@@ -41,7 +41,7 @@ export interface CacheMountUse {
 export interface CollectionState {
   readonly inventory: Inventory;
   readonly held: ReadonlySet<Hold>;
-  /** Bytes on disk of snapshots and cache mounts by name, of blobs by digest. Unknown ones are too new to judge. */
+  /** Bytes on disk of snapshots and cache mounts by name, of blobs by digest. Without files: nothing. */
   readonly sizes: ReadonlyMap<string, number>;
   readonly cacheMounts: readonly CacheMountUse[];
   /** Bytes of the whole store. */
@@ -133,6 +133,8 @@ class Planner {
   readonly #byTop = new Map<string, InventoryRecord[]>();
   /** By layers, of the records and images that stand on them. */
   readonly #lastUsed = new Map<string, number>();
+  /** DiffIDs of layers whose files are here. */
+  readonly #unpacked = new Set<Digest>();
   /** How many images stand on a snapshot. */
   readonly #images = new Map<string, number>();
   /** Layers that images with a name need; their records go only with `all`. */
@@ -141,6 +143,9 @@ class Planner {
   constructor(state: CollectionState, options: CollectionOptions) {
     this.#state = state;
     this.#options = options;
+    for (const { state: files, diffId } of state.inventory.snapshots.values()) {
+      if (files === "present" && diffId !== undefined) this.#unpacked.add(diffId);
+    }
     const named = namedImages(state.inventory);
     for (const image of state.inventory.images) {
       if (image.kind !== "image") continue;
@@ -167,16 +172,20 @@ class Planner {
     const found = [...this.#byTop.keys()].flatMap((top) => this.#step(top));
     for (const { name, lastUsedMs } of cacheMounts) {
       const bytes = this.#size(name);
-      if (bytes === undefined) continue;
       found.push(...this.#candidate({ kind: "cache-mount", name, bytes }, CACHE_MOUNT_SECONDS, lastUsedMs));
     }
     for (const [digest, blob] of inventory.localBlobs) {
       const bytes = this.#size(digest);
-      if (bytes === undefined || this.#isHeld(`blob:${digest}`)) continue;
+      if (this.#isHeld(`blob:${digest}`) || !this.#isSpare(blob.diffId)) continue;
       found.push(...this.#candidate({ kind: "blob", digest, bytes }, bytes / COMPRESS_RATE, blob.addedMs));
     }
     found.push(...this.#unnamedImages(), ...this.#pulledLayers());
     return found;
+  }
+
+  /** Whether a layer can be had without its compressed form: from its files, or from a registry. */
+  #isSpare(diffId: Digest): boolean {
+    return this.#state.inventory.fetchable.has(diffId) || this.#unpacked.has(diffId);
   }
 
   /** What may go now that `victim` goes. */
@@ -203,7 +212,6 @@ class Planner {
     if (!isOnlyTheirs && top !== "" && !(this.#options.all && users === records.length + (this.#images.get(top) ?? 0)))
       return [];
     const bytes = isOnlyTheirs ? this.#size(top) : 0;
-    if (bytes === undefined) return [];
     const seconds = Math.max(...records.map(({ wallMs }) => wallMs)) / 1000;
     const lastUsedMs = Math.max(...records.map((record) => record.lastUsedMs));
     return this.#candidate(
@@ -219,7 +227,7 @@ class Planner {
       if (named.has(image.digest) || this.#isHeld(`image:${image.digest}`)) return [];
       const snapshots = image.kind === "image" ? [...new Set(image.members)] : [];
       const files = [image.digest, image.config ?? "", ...snapshots.filter((id) => this.#users.get(id) === 1)];
-      const bytes = files.reduce((sum, name) => sum + (this.#size(name) ?? 0), 0);
+      const bytes = files.reduce((sum, name) => sum + this.#size(name), 0);
       return this.#candidate({ kind: "image", digest: image.digest, snapshots, bytes }, 1, image.lastUsedMs);
     });
   }
@@ -230,7 +238,7 @@ class Planner {
     return [...this.#state.inventory.snapshots.values()].flatMap((snapshot) => {
       const bytes = this.#size(snapshot.id);
       const canReturn = snapshot.diffId !== undefined && this.#state.inventory.fetchable.has(snapshot.diffId);
-      if (snapshot.state === "absent" || bytes === undefined || !canReturn) return [];
+      if (snapshot.state === "absent" || !canReturn) return [];
       if (this.#byTop.has(snapshot.id) || this.#isHeld(`snapshot:${snapshot.id}`)) return [];
       return this.#candidate(
         { kind: "layer", snapshot: snapshot.id, bytes },
@@ -257,8 +265,8 @@ class Planner {
     this.#users.set(id, (this.#users.get(id) ?? 0) + by);
   }
 
-  #size(name: string): number | undefined {
-    return name === "" ? 0 : this.#state.sizes.get(name);
+  #size(name: string): number {
+    return this.#state.sizes.get(name) ?? 0;
   }
 
   #isHeld(hold: Hold): boolean {

@@ -189,6 +189,21 @@ describe("collection", () => {
     expect(store.images.find("base")).toMatchObject({ kind: "image" });
   });
 
+  test("keeps a compressed layer that is all there is of it", async () => {
+    const diffId = digestOf("loaded");
+    const blob = store.blobs.put("the layer as it came");
+    store.snapshots.insert([{ id: "loaded" as SnapshotId, state: "absent", diffId }]);
+    const descriptor = { mediaType: MEDIA_TYPES.ociLayerGzip, ...blob };
+    store.snapshots.addLayerBlob({ diffId, descriptor, repository: undefined });
+    image("docker.io/library/loaded:latest", ["loaded"]);
+    await collect({ all: true });
+    expect(store.blobs.has(blob.digest)).toBe(true);
+    store.snapshots.addLayerBlob({ diffId, descriptor, repository: "docker.io/library/loaded" });
+    await collect({ all: true });
+    expect(store.blobs.has(blob.digest)).toBe(false);
+    expect((await fsck(store, { repair: false }, signal)).problems).toEqual([]);
+  });
+
   test("removes images without a name, their layers and their documents", async () => {
     const id = pulled("base", 10);
     const digest = image(undefined, [id]);

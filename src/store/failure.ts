@@ -7,7 +7,7 @@ import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 export function storeFailure(doing: string, error: unknown): unknown {
   if (error instanceof BuildError) return error;
   const errno = errnoOf(error);
-  if (errno === "ENOSPC" || errno === "EDQUOT" || sqliteCode(error) === SQLITE_FULL) {
+  if (errno === "ENOSPC" || errno === "EDQUOT" || isFull(error)) {
     return new BuildError("store/full", `Cannot ${doing}: no space left on the disk that holds the store`, {
       hint: 'free space with "kiln prune", or keep the store on another disk with --root',
       cause: error,
@@ -55,7 +55,18 @@ const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
 const SQLITE_NOTADB = 26;
 
+// Extended codes of SQLITE_IOERR: the file of shared memory beside the database could not be made as large as it must be.
+const SQLITE_IOERR_SHMSIZE = 4874;
+
+function isFull(error: unknown): boolean {
+  return sqliteCode(error) === SQLITE_FULL || extendedCode(error) === SQLITE_IOERR_SHMSIZE;
+}
+
 function sqliteCode(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return undefined;
-  return error.errcode & 0xff;
+  const code = extendedCode(error);
+  return code === undefined ? undefined : code & 0xff;
+}
+
+function extendedCode(error: unknown): number | undefined {
+  return error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode : undefined;
 }

@@ -99,12 +99,9 @@ function brokenRows(
   files: { readonly lost: ReadonlySet<string>; readonly damaged: ReadonlySet<string>; has(digest: Digest): boolean },
 ): Omit<FsckProblem, "repaired">[] {
   const { lost, damaged } = files;
-  const canReturn = (id: string): boolean => {
-    const diffId = inventory.snapshots.get(id)?.diffId;
-    return diffId !== undefined && inventory.fetchable.has(diffId);
-  };
-  const isUsable = (id: string): boolean => inventory.snapshots.has(id) && (!lost.has(id) || canReturn(id));
   const isThere = (digest: Digest): boolean => !damaged.has(digest) && files.has(digest);
+  const canReturn = (id: string): boolean => canBeMadeAgain(inventory, id, isThere);
+  const isUsable = (id: string): boolean => inventory.snapshots.has(id) && (!lost.has(id) || canReturn(id));
   const problems: Omit<FsckProblem, "repaired">[] = [];
   for (const { id, name, layers } of inventory.records) {
     const missing = layers.find((layer) => !isUsable(layer));
@@ -133,6 +130,14 @@ function brokenRows(
   return problems;
 }
 
+/** Whether a layer's files can be unpacked again from a blob, here or in a registry. */
+function canBeMadeAgain(inventory: Inventory, id: string, isThere: (digest: Digest) => boolean): boolean {
+  const diffId = inventory.snapshots.get(id)?.diffId;
+  if (diffId === undefined) return false;
+  if (inventory.fetchable.has(diffId)) return true;
+  return [...inventory.localBlobs].some(([digest, blob]) => blob.diffId === diffId && isThere(digest));
+}
+
 function repair(
   store: OpenStore,
   inventory: Inventory,
@@ -146,10 +151,10 @@ function repair(
     if (kind === "ref-broken") database.run("DELETE FROM refs WHERE name = ?", id);
   }
   for (const id of lost) {
-    const diffId = inventory.snapshots.get(id)?.diffId;
-    const canReturn = diffId !== undefined && inventory.fetchable.has(diffId);
-    // What a registry has comes back by itself when a step needs it.
-    if (canReturn) database.run("UPDATE snapshots SET state = 'absent', disk_bytes = NULL WHERE id = ?", id);
+    const isThere = (digest: Digest): boolean => existsSync(store.blobs.pathOf(digest));
+    // What a registry or a blob has comes back by itself when a step needs it.
+    if (canBeMadeAgain(inventory, id, isThere))
+      database.run("UPDATE snapshots SET state = 'absent', disk_bytes = NULL WHERE id = ?", id);
     else database.run("DELETE FROM snapshots WHERE id = ?", id);
   }
   for (const digest of inventory.localBlobs.keys()) {

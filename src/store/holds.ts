@@ -2,6 +2,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, readdirSync, r
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { errnoOf } from "../core/errors.ts";
+import { guarded } from "./failure.ts";
 import type { LockCalls } from "./file-lock.ts";
 
 /** What a running process relies on: `snapshot:<id>`, `blob:<digest>`, `image:<digest>`, `record:<id>`. */
@@ -86,9 +87,17 @@ export class Holds implements Disposable {
     const path = join(this.#directory, randomUUID());
     // Under the shared lock: a collector that meets a file without a lock takes it for a dead process's and removes it.
     this.#calls.lockSync(lock, "shared");
-    const own = openSync(path, "ax", 0o600);
-    this.#calls.lockSync(own, "exclusive");
-    writeSync(own, `${fstatSync(own).mtimeMs}\n`);
+    let own: number | undefined;
+    try {
+      own = openSync(path, "ax", 0o600);
+      this.#calls.lockSync(own, "exclusive");
+      writeSync(own, `${fstatSync(own).mtimeMs}\n`);
+    } catch (error) {
+      rmSync(path, { force: true });
+      if (own !== undefined) closeSync(own);
+      closeSync(lock);
+      throw error;
+    }
     this.#calls.unlock(lock);
     this.#files = { lock, own, path };
     return this.#files;
@@ -101,7 +110,7 @@ export class Holds implements Disposable {
       this.#held.add(hold);
       lines += `${hold}\n`;
     }
-    if (lines !== "") writeSync(own, lines);
+    if (lines !== "") guarded("note what this build uses", () => writeSync(own, lines));
   }
 
   /** Reads what living processes wrote and removes the files of dead ones. Called with the exclusive lock. */

@@ -14,6 +14,7 @@ import { openLeases } from "./leases.ts";
 import { openLogs } from "./logs.ts";
 import { openRecords } from "./records.ts";
 import { openRefs } from "./refs.ts";
+import { makeReserve, withReserve } from "./reserve.ts";
 import { openSnapshots } from "./snapshots.ts";
 import type { Store, StoreLayout } from "./store.ts";
 import { Touches } from "./touches.ts";
@@ -40,10 +41,12 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
   const layout = layoutOf(resolve(root));
   const nowMs = (): number => options.clock.nowMs();
   makeDirectories(layout);
-  const database = Database.open(layout.database, (work) => alone(layout.leases, options.native, work));
+  const database = withReserve(layout.root, () =>
+    Database.open(layout.database, (work) => alone(layout.leases, options.native, work)),
+  );
   const holds = new Holds(layout.running, options.native);
   try {
-    holds.register();
+    withReserve(layout.root, () => guarded(`use the store "${layout.root}"`, () => holds.register()));
   } catch (error) {
     database[Symbol.dispose]();
     throw error;
@@ -122,6 +125,7 @@ function makeDirectories(layout: StoreLayout): void {
     for (const path of [root, blobs, snapshots, cacheMounts, logs, leases, running]) {
       mkdirSync(path, { recursive: true, mode: 0o700 });
     }
+    makeReserve(root);
   });
 }
 

@@ -9,6 +9,7 @@ import { tryFileLock } from "./file-lock.ts";
 import type { Hold, Running } from "./holds.ts";
 import { type Inventory, namedBlobs, readInventory } from "./inventory.ts";
 import { blobName, measureFiles } from "./measure.ts";
+import { makeReserve, releaseReserve } from "./reserve.ts";
 import type { OpenStore } from "./open-store.ts";
 
 export interface PruneOptions extends Partial<CollectionOptions> {
@@ -41,6 +42,7 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
   const { sizes, totalBytes } = await measureFiles(store, signal);
   const plan = { keepBytes: 0, all: false, usedBeforeMs: undefined, kinds: undefined, ...options };
   const trash = join(store.root, "trash");
+  if (options.dryRun !== true) releaseReserve(store.root);
   const result = store.holds.collect((running): PruneResult => {
     const before = readInventory(store.database);
     const cacheMounts = store.cacheMounts.list().map(({ directory, lastUsedMs }) => ({
@@ -75,6 +77,7 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
   for (const { path } of entriesOf(store.layout.leases))
     tryFileLock(store.native, path, "exclusive")?.[Symbol.dispose]();
   store.database.compact();
+  makeReserve(store.root);
   return result;
 }
 
