@@ -29,6 +29,13 @@ has_xattrat (void)
   return answer == 1;
 }
 
+/* With an empty name these calls act on the descriptor itself and refuse one opened with O_PATH, which ours are. */
+static int
+takes_xattrat (const char *name)
+{
+  return name[0] != '\0' && has_xattrat ();
+}
+
 enum { AT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH };
 
 static int
@@ -46,7 +53,7 @@ proc_path (char *out, size_t size, int dirfd, const char *name)
 ssize_t
 xattr_list (int dirfd, const char *name, char *out, size_t size)
 {
-  if (has_xattrat ())
+  if (takes_xattrat (name))
     return (ssize_t) syscall (LISTXATTRAT, dirfd, name, AT_FLAGS, out, size);
   char path[MAX_PATH + 64];
   if (proc_path (path, sizeof path, dirfd, name) < 0)
@@ -82,7 +89,7 @@ js_getxattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
   span out = bytes_argument (&args, 3);
-  if (has_xattrat ())
+  if (takes_xattrat (name.bytes))
     {
       struct xattr_value value = { .value = (uint64_t) (uintptr_t) out.bytes, .size = (uint32_t) out.length };
       return outcome (env, syscall (GETXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes, &value, sizeof value));
@@ -98,7 +105,7 @@ js_setxattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
   span data = bytes_argument (&args, 3);
-  if (has_xattrat ())
+  if (takes_xattrat (name.bytes))
     {
       struct xattr_value value = { .value = (uint64_t) (uintptr_t) data.bytes, .size = (uint32_t) data.length };
       return outcome (env, syscall (SETXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes, &value, sizeof value));
@@ -113,7 +120,7 @@ static napi_value
 js_removexattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
-  if (has_xattrat ())
+  if (takes_xattrat (name.bytes))
     return outcome (env, syscall (REMOVEXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes));
   if (proc_path (path, sizeof path, dirfd, name.bytes) < 0)
     return outcome (env, -1);
