@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import type { Command, Option } from "commander";
 import type { BuildOptions } from "../../build/options.ts";
 import { BuildError } from "../../core/errors.ts";
 import { type Cli, command } from "../command.ts";
@@ -65,7 +65,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--load", "keep the image in the local store (the default without --output)");
   build.option("--push", "push the image to its registry");
   build.option("--no-cache", "run every step again");
-  list("--no-cache-filter <stages>", "run the steps of these stages again");
+  build.addOption(noCacheFilter(build));
   build.option("--pull", "ask registries whether base images have changed");
   list("--secret <attributes>", "id=NAME[,src=FILE|,env=VARIABLE]");
   list("--ssh <agent>", "default or id=SOCKET");
@@ -85,6 +85,17 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--call <method>", "build, check, outline or targets; also ,format=json");
   build.option("--check", "report findings of the build checks instead of building");
   declareLegacy(build);
+}
+
+/** commander would take the `--no-` for the negation of a flag `--cache-filter`. */
+function noCacheFilter(build: Command): Option {
+  const option = build
+    .createOption("--no-cache-filter <stages>", "run the steps of these stages again")
+    .argParser((value: string, before: readonly string[]): readonly string[] => [...before, value])
+    .default([]);
+  option.negate = false;
+  option.attributeName = () => "noCacheFilter";
+  return option;
 }
 
 async function run(context: CommandContext, args: readonly string[], flags: Flags): Promise<number | void> {
