@@ -154,9 +154,7 @@ function needsLater(stage: PlannedStage): boolean {
 /** The `from` of a COPY, or of each mount of a RUN. `undefined` where the build context is meant or nothing is read. */
 function fromWords(instruction: StageInstruction): readonly (Word | undefined)[] {
   if (instruction.kind === "copy") {
-    if (instruction.from === undefined) return [];
-    refuseVariables(instruction.from);
-    return [instruction.from];
+    return instruction.from === undefined ? [] : [instruction.from];
   }
   if (instruction.kind !== "run") return [];
   return instruction.mounts.map(({ from, text, span }) =>
@@ -165,18 +163,6 @@ function fromWords(instruction: StageInstruction): readonly (Word | undefined)[]
 }
 
 const TMPFS = /(?:^|,)"?type=tmpfs"?(?:,|$)/i;
-
-function refuseVariables(from: Word): void {
-  if (!from.text.includes("$")) return;
-  throw new BuildError(
-    "dockerfile/copy",
-    `Cannot copy from ${JSON.stringify(from.text)}: --from does not expand variables`,
-    {
-      span: from.span,
-      hint: 'name a stage for it above, "FROM $VARIABLE AS name" with a global ARG, and copy from that name',
-    },
-  );
-}
 
 function planStage(
   stage: Stage,
