@@ -110,6 +110,7 @@ napi_value job_start (napi_env env, job *self, bool is_async);
 /* --- Calls that glibc has no name for yet. --- */
 
 int open_beneath (int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
+int change_mode (int dirfd, const char *path, mode_t mode);
 ssize_t xattr_list (int dirfd, const char *name, char *out, size_t size);
 
 /* --- The tables, one per file. --- */

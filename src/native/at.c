@@ -127,29 +127,36 @@ js_fchownat (napi_env env, napi_callback_info info)
                                  uint_argument (&args, 3), AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
 }
 
-/* chmod of what `path` is, or EOPNOTSUPP for a symlink, whose mode means nothing. Before Linux 6.6 (fchmodat2) there is no
- * such call, and a name that was checked may be a symlink a moment later, so the file is held by descriptor. */
+/* chmod of what `path` is (the descriptor itself when empty), or EOPNOTSUPP for a symlink, whose mode means nothing. Before
+ * Linux 6.6 (fchmodat2) there is no such call, and a name that was checked may be a symlink a moment later, so the file is
+ * held by descriptor meanwhile. */
+int
+change_mode (int dirfd, const char *path, mode_t mode)
+{
+  long done = syscall (452 /* fchmodat2 */, dirfd, path, mode, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+  if (done == 0 || (errno != ENOSYS && errno != EPERM))
+    return (int) done;
+  int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
+  cleanup_fd int fd = path[0] == '\0' ? fcntl (dirfd, F_DUPFD_CLOEXEC, 0) : openat (dirfd, path, flags);
+  struct stat status;
+  if (fd < 0 || fstat (fd, &status) < 0)
+    return -1;
+  if (S_ISLNK (status.st_mode))
+    {
+      errno = EOPNOTSUPP;
+      return -1;
+    }
+  char self[64];
+  snprintf (self, sizeof self, "/proc/self/fd/%d", fd);
+  return chmod (self, mode);
+}
+
 static napi_value
 js_fchmodat (napi_env env, napi_callback_info info)
 {
   arguments args = read_arguments (env, info);
   TAKE_PATH (1, path);
-  int dirfd = int_argument (&args, 0);
-  mode_t mode = uint_argument (&args, 2);
-  long done = syscall (452 /* fchmodat2 */, dirfd, path.bytes, mode, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
-  if (done == 0 || (errno != ENOSYS && errno != EPERM))
-    return outcome (env, done);
-
-  int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-  cleanup_fd int fd = path.bytes[0] == '\0' ? fcntl (dirfd, F_DUPFD_CLOEXEC, 0) : openat (dirfd, path.bytes, flags);
-  struct stat status;
-  if (fd < 0 || fstat (fd, &status) < 0)
-    return outcome (env, -1);
-  if (S_ISLNK (status.st_mode))
-    return number (env, -EOPNOTSUPP);
-  char self[64];
-  snprintf (self, sizeof self, "/proc/self/fd/%d", fd);
-  return outcome (env, chmod (self, mode));
+  return outcome (env, change_mode (int_argument (&args, 0), path.bytes, uint_argument (&args, 2)));
 }
 
 static struct timespec

@@ -70,7 +70,7 @@ remove_entry (int dirfd, const char *name, int known_type)
     {
       /* A directory of our own that its mode closes even to us, as overlayfs leaves its work directory. */
       cleanup_fd int held = openat (dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-      if (held < 0 || syscall (452 /* fchmodat2 */, held, "", 0700, AT_EMPTY_PATH) < 0)
+      if (held < 0 || change_mode (held, "", 0700) < 0)
         return -1;
       fd = openat (dirfd, name, flags);
     }

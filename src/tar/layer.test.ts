@@ -503,6 +503,26 @@ describe("unpacking", () => {
     await expect(unpacked).rejects.toMatchObject({ code: "archive/unsupported" });
   });
 
+  test.skipIf(!isRoot)("says so when the disk is full", async () => {
+    const to = fresh("to");
+    if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", to]).status !== 0) {
+      console.warn("tmpfs cannot be mounted here: a full disk is not tested");
+      return;
+    }
+    try {
+      for (const size of [100_000, 300_000]) {
+        const unpacked = unpackArchive(
+          tarOf([{ path: "f", content: "x".repeat(size) }]),
+          { native, directory: to },
+          signal,
+        );
+        await expect(unpacked).rejects.toMatchObject({ code: "store/full" });
+      }
+    } finally {
+      spawnSync("umount", [to]);
+    }
+  });
+
   test("stops when aborted", async () => {
     const stop = new AbortController();
     async function* endless(): AsyncGenerator<Buffer, void> {

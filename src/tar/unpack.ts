@@ -1,7 +1,6 @@
 import { write } from "node:fs";
-import type { Digest } from "../core/digest.ts";
-import { Digester } from "../core/digest.ts";
-import { BuildError } from "../core/errors.ts";
+import { type Digest, Digester } from "../core/digest.ts";
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import type { Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
 import type { Marks } from "./layer-entries.ts";
@@ -60,6 +59,23 @@ export async function unpackArchive(
 }
 
 async function unpack(
+  stream: AsyncIterable<Uint8Array>,
+  options: UnpackOptions,
+  marks: Marks | undefined,
+  signal: AbortSignal,
+): Promise<UnpackResult> {
+  try {
+    return await unpackAll(stream, options, marks, signal);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
+    throw new BuildError("store/full", `Cannot unpack into "${options.directory}": ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function unpackAll(
   stream: AsyncIterable<Uint8Array>,
   options: UnpackOptions,
   marks: Marks | undefined,
