@@ -249,6 +249,23 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("ADD of an archive", () => {
     ]);
   });
 
+  test("a directory of the archive replaces a symlink, but one it only implies follows it below the destination", async () => {
+    using bench = new FileBench();
+    bench.layer(["d real", "l lnk /real", "l n/lnk /real"]);
+    archive(bench, "own.tar", ["f lnk/f"]);
+    expect(await bench.run([copyAction("own.tar", "/", unpack)])).toEqual(["o lnk 755 0:0", "f lnk/f 644 0:0 =lnk/f"]);
+    using other = new FileBench();
+    other.layer(["d real", "l n/lnk /real"]);
+    other.plantContext(["f src/lnk/f"]);
+    spawnSync("tar", ["-C", join(other.context, "src"), "-cf", join(other.context, "implied.tar"), "lnk/f"]);
+    const chown = { ...unpack, owner: { user: "7", group: undefined } };
+    expect(await other.run([copyAction("implied.tar", "/n", chown)])).toEqual([
+      "d n 755 0:0",
+      "d n/real 755 0:0",
+      "f n/real/f 644 7:7 =src/lnk/f",
+    ]);
+  });
+
   test("--chown counts for all entries", async () => {
     using bench = new FileBench();
     archive(bench, "a.tar", ["f d/a 600 5:6"]);

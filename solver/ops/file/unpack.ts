@@ -7,12 +7,14 @@ import {
   O_RDONLY,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
+  S_IFLNK,
+  S_IFMT,
   S_IFREG,
 } from "../../../src/native/constants.ts";
 import { decompress, sniffCompression } from "../../../src/tar/compression.ts";
 import { unpackArchive } from "../../../src/tar/unpack.ts";
 import type { Match } from "../../sources/local/select.ts";
-import { type Directory, MergedTree } from "../tree/merged-tree.ts";
+import { type Directory, type Entry, MergedTree } from "../tree/merged-tree.ts";
 import type { SourceView } from "../tree/source-view.ts";
 import { scanDirectory, type TreeNode } from "../tree/tree-node.ts";
 import type { CopySettings } from "./copy.ts";
@@ -65,8 +67,8 @@ export async function unpackMatch(
     );
     using staged = new MergedTree({ native, directories: [to.staging], marks: undefined });
     const root = await scanDirectory(staged, staged.root, { nowNs: () => 0n, prune: {}, depth: "all" }, signal);
-    const mover = new Mover(to.destination, staged, new Set(impliedDirectories), settings);
-    mover.move(root, mover.target(to.path));
+    const mover = new Mover(to, staged, new Set(impliedDirectories), settings);
+    mover.move(root);
   } finally {
     await native.removeTree(AT_FDCWD, to.staging);
   }
@@ -80,14 +82,19 @@ class Mover {
   readonly #implied: ReadonlySet<string>;
   readonly #settings: CopySettings;
 
-  constructor(destination: Destination, staged: MergedTree, implied: ReadonlySet<string>, settings: CopySettings) {
+  /** Where the archive goes. */
+  readonly #root: Directory;
+
+  constructor(to: UnpackTarget, staged: MergedTree, implied: ReadonlySet<string>, settings: CopySettings) {
+    const { destination } = to;
     this.#destination = destination;
     this.#staged = staged;
     this.#implied = implied;
     this.#settings = settings;
+    this.#root = this.#target(to.path);
   }
 
-  target(path: string): Directory {
+  #target(path: string): Directory {
     const { parent, entry, missing } = this.#destination.tree.resolve(path, "follow");
     if (missing.length > 0) {
       const { owner, mtimeNs } = this.#settings;
@@ -104,7 +111,7 @@ class Mover {
   }
 
   /** Moves what a staged directory holds into a directory of the destination. */
-  move(from: TreeNode, into: Directory): void {
+  move(from: TreeNode, into: Directory = this.#root): void {
     for (const node of from.children) {
       if (node.isDirectory) this.move(node, this.#directory(node, into));
       else this.#file(node, into);
@@ -115,20 +122,32 @@ class Mover {
     const { tree } = this.#destination;
     const existing = tree.child(into, node.name);
     const metadata = { mode: node.mode & 0o7777, uid: node.uid, gid: node.gid, mtimeNs: node.mtimeNs };
-    if (this.#implied.has(node.layerPath)) {
-      // Only a way to what is in it: a symlink to a directory serves as well.
-      const found = existing === undefined ? undefined : tree.directoryAt(join(into, node.name));
-      if (found !== undefined) return found;
-      if (existing !== undefined) this.#destination.remove(into, existing);
-      return this.#destination.makeDirectory(into, node.name, { ...metadata, mtimeNs: this.#settings.mtimeNs });
-    }
+    if (this.#implied.has(node.layerPath)) return this.#impliedDirectory(node.name, into, existing);
     if (existing?.directory !== undefined) {
       this.#destination.changeDirectory(existing.directory, metadata);
       return existing.directory;
     }
     if (existing !== undefined) this.#destination.remove(into, existing);
-    const made = this.#destination.makeDirectory(into, node.name, metadata);
-    return made;
+    return this.#destination.makeDirectory(into, node.name, metadata);
+  }
+
+  /**
+   * Only a way to what is in it: a symlink serves as well. BuildKit unpacks with the destination as root, so that is where
+   * absolute links lead and what `..` does not leave; what they name is made when it is missing.
+   */
+  #impliedDirectory(name: string, into: Directory, existing: Entry | undefined): Directory {
+    const { tree } = this.#destination;
+    const metadata = { mode: 0o755, uid: 0, gid: 0, mtimeNs: this.#settings.mtimeNs };
+    if (existing?.directory !== undefined) return existing.directory;
+    if (existing !== undefined && (existing.status.mode & S_IFMT) === S_IFLNK) {
+      const path = join(into, name).slice(this.#root.path === "" ? 0 : this.#root.path.length + 1);
+      const found = tree.resolve(path, "follow", this.#root);
+      if (found.missing.length > 0) return this.#destination.makeParents(found.parent, found.missing, metadata);
+      if (found.entry === undefined) return found.parent;
+      if (found.entry.directory !== undefined) return found.entry.directory;
+    }
+    if (existing !== undefined) this.#destination.remove(into, existing);
+    return this.#destination.makeDirectory(into, name, metadata);
   }
 
   /** A rename keeps everything: content, links between files, times, attributes. */

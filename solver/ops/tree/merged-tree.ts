@@ -156,12 +156,13 @@ export class MergedTree implements Disposable {
   }
 
   /**
-   * Follows a path from the root, `..` clamped there. Symlinks on the way are always followed; a final one by choice.
+   * Follows a path from a directory that stands for `/`: `..` is clamped there and absolute symlinks start there. Symlinks
+   * on the way are always followed; a final one by choice.
    * @throws {BuildError} `solver/copy-failed` on a loop of symlinks, or where a file stands in the way
    */
-  resolve(path: string, final: "follow" | "keep"): Resolution {
+  resolve(path: string, final: "follow" | "keep", root: Directory = this.root): Resolution {
     const names = path.split("/").toReversed();
-    let at: Directory = this.root;
+    let at: Directory = root;
     let missing: string[] = [];
     let links = 0;
     let last: Entry | undefined;
@@ -170,7 +171,7 @@ export class MergedTree implements Disposable {
       if (name === "..") {
         if (missing.length > 0) missing.pop();
         // ".." of a file is nothing the kernel allows, but BuildKit resolves it by its text: the file's own directory.
-        else if (last === undefined) at = at.parent ?? at;
+        else if (last === undefined && at !== root) at = at.parent ?? at;
         last = undefined;
         continue;
       }
@@ -195,7 +196,7 @@ export class MergedTree implements Disposable {
           throw new BuildError("solver/copy-failed", `Cannot follow ${JSON.stringify(path)}: too many symlinks`);
         }
         const target = this.readLink(at, entry);
-        if (target.startsWith("/")) at = this.root;
+        if (target.startsWith("/")) at = root;
         names.push(...target.split("/").toReversed());
         continue;
       }
@@ -203,7 +204,7 @@ export class MergedTree implements Disposable {
     }
     if (missing.length > 0) return { parent: at, entry: undefined, missing };
     if (last !== undefined) return { parent: at, entry: last, missing };
-    if (at.parent === undefined) return { parent: at, entry: undefined, missing };
+    if (at === root || at.parent === undefined) return { parent: at, entry: undefined, missing };
     const name = at.path.slice(at.path.lastIndexOf("/") + 1);
     const entry = { name, status: at.status, layer: at.parts[0]?.layer ?? 0, directory: at };
     return { parent: at.parent, entry, missing };
