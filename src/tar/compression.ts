@@ -7,8 +7,8 @@ import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 /** What a stream is compressed with, by its first bytes. `none` may be a tar or anything else. */
 export type CompressionKind = "none" | "gzip" | "zstd" | "bzip2" | "xz";
 
-/** How many bytes `detectCompression` wants to see; fewer are fine when there are no more. */
-export const DETECT_BYTES = 6;
+/** How many bytes `detectCompression` looks at; fewer are fine when there are no more. */
+const DETECT_BYTES = 6;
 
 const MAGIC: readonly (readonly [CompressionKind, readonly number[]])[] = [
   ["gzip", [0x1f, 0x8b]],

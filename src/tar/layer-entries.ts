@@ -26,7 +26,7 @@ export interface LayerEntryOptions {
 
 /**
  * One member of the layer's tar. `index` is the entry of the scan whose bytes are the content; `undefined` for whiteouts
- * and links, which have none. All attributes that count as content are in `xattrs` of the scan's own file, see `kept`.
+ * and links, which have none.
  */
 export interface LayerEntry {
   readonly entry: TarEntry;

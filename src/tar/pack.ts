@@ -56,11 +56,7 @@ const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
  * The layer's tar in chunks of about a mebibyte, each valid until the next one is asked for. Synchronous: in the main thread
  * use `packLayer`. Same directory, same bytes, on every machine.
  */
-export function* packChunks(
-  native: Native,
-  options: PackOptions,
-  content?: ContentDigester,
-): Generator<Buffer, number> {
+function* packChunks(native: Native, options: PackOptions, content?: ContentDigester): Generator<Buffer, number> {
   const dirfd = native.openPath(options.directory, O_PATH | O_DIRECTORY);
   try {
     const scan = options.scan === undefined ? native.scanTreeSync(dirfd, PACK_SCAN) : new TreeScan(options.scan);
