@@ -44,7 +44,7 @@ export function nativeSnapshotter(options: NativeSnapshotterOptions): Snapshotte
     try {
       await copyMerged(native, { directories: layers.directories, marks, to: root }, signal);
     } catch (error) {
-      await deleteTree(home);
+      await deleteTree(home, options.native);
       throw error;
     }
     return { home, root };
@@ -71,7 +71,7 @@ export function nativeSnapshotter(options: NativeSnapshotterOptions): Snapshotte
         directories: [root],
         mount: { kind: "directory", path: root, mode: "ro" },
         async [Symbol.asyncDispose]() {
-          await removeTree(home, newId);
+          await removeTree(home, newId, options.native);
         },
       };
     },
@@ -99,13 +99,13 @@ function activeCopy(at: {
       moveChanges(options, { root, difference, before });
       const id = newId() as SnapshotId;
       await rename(difference, join(directory, id));
-      await deleteTree(home);
+      await deleteTree(home, options.native);
       return id;
     },
     async [Symbol.asyncDispose]() {
       if (!open) return;
       open = false;
-      await removeTree(home, newId);
+      await removeTree(home, newId, options.native);
     },
   };
 }

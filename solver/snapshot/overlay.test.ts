@@ -2,10 +2,12 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { locateNative } from "../../src/native/locate.ts";
 import { overlaySnapshotter } from "./overlay.ts";
 import { snapshotterContract } from "./snapshot.contract.ts";
 
 snapshotterContract("overlay", overlaySnapshotter, "trusted");
+snapshotterContract("overlay with the addon", (o) => overlaySnapshotter({ ...o, native: locateNative() }), "trusted");
 
 test("an active snapshot on layers asks for an overlay, topmost lower first", async () => {
   const directory = await mkdtemp(join(tmpdir(), "kiln-snapshot-"));

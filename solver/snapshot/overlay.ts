@@ -1,9 +1,10 @@
 import { chmod, chown, mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { BuildError, errnoOf } from "../../src/core/errors.ts";
+import type { Native } from "../../src/native/native.ts";
 import type { SnapshotId } from "../../src/store/model.ts";
 import type { ActiveSnapshot, Snapshotter, Stack, TreeMount } from "../ports.ts";
-import { diskUsage } from "./disk-usage.ts";
+import { diskUsage, scannedUsage } from "./disk-usage.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 
 export interface SnapshotterOptions {
@@ -16,6 +17,8 @@ export interface SnapshotterOptions {
    * because with the old mount API the names of all lower directories share one page.
    */
   readonly newId: () => string;
+  /** Makes removing and measuring snapshots several times faster. */
+  readonly native?: Native;
 }
 
 /**
@@ -24,7 +27,7 @@ export interface SnapshotterOptions {
  * mounts inside its own namespace, and file operations read the directories one over the other by themselves.
  */
 export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
-  const { directory, marks, newId } = options;
+  const { directory, marks, newId, native } = options;
   const pathOf = (id: SnapshotId): string => join(directory, id);
 
   /** Topmost first, as overlayfs takes them. */
@@ -49,7 +52,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       await mkdir(home, { mode: 0o700 });
       await Promise.all([mkdir(upper, { mode: 0o755 }), mkdir(work, { mode: 0o755 })]);
       await copyRootMetadata(lowers[0], upper);
-      return activeOverlay({ home, upper, work, lowers, commitTo: directory, newId });
+      return activeOverlay({ home, upper, work, lowers, commitTo: directory, newId, native });
     },
 
     async view(stack, signal) {
@@ -80,19 +83,19 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
         directory: incoming,
         async commit() {
           open = false;
-          await renameOnce(incoming, pathOf(id), newId);
+          await renameOnce(incoming, pathOf(id), newId, native);
         },
         async [Symbol.asyncDispose]() {
           if (!open) return;
           open = false;
-          await removeTree(incoming, newId);
+          await removeTree(incoming, newId, native);
         },
       };
     },
 
-    remove: (id) => removeTree(pathOf(id), newId),
+    remove: (id) => removeTree(pathOf(id), newId, native),
 
-    usage: (id, signal) => diskUsage(pathOf(id), signal),
+    usage: (id, signal) => (native === undefined ? diskUsage(pathOf(id), signal) : scannedUsage(native, pathOf(id))),
   };
 }
 
@@ -103,6 +106,7 @@ function activeOverlay(at: {
   readonly lowers: readonly string[];
   readonly commitTo: string;
   readonly newId: () => string;
+  readonly native: Native | undefined;
 }): ActiveSnapshot {
   const { home, upper, work, lowers } = at;
   let open = true;
@@ -117,13 +121,13 @@ function activeOverlay(at: {
       open = false;
       const id = at.newId() as SnapshotId;
       await rename(upper, join(at.commitTo, id));
-      await deleteTree(home);
+      await deleteTree(home, at.native);
       return id;
     },
     async [Symbol.asyncDispose]() {
       if (!open) return;
       open = false;
-      await removeTree(home, at.newId);
+      await removeTree(home, at.newId, at.native);
     },
   };
 }
@@ -151,12 +155,12 @@ async function assertPresent(path: string): Promise<void> {
 }
 
 /** Two processes may unpack one layer at the same time; the names come from the content, so the first one wins. */
-async function renameOnce(from: string, to: string, newId: () => string): Promise<void> {
+async function renameOnce(from: string, to: string, newId: () => string, native?: Native): Promise<void> {
   try {
     await rename(from, to);
   } catch (error) {
     const code = errnoOf(error);
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
-    await removeTree(from, newId);
+    await removeTree(from, newId, native);
   }
 }

@@ -1,5 +1,7 @@
 import { chmod, lstat, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { AT_FDCWD } from "../../src/native/constants.ts";
+import type { Native } from "../../src/native/native.ts";
 import { errnoOf } from "../../src/core/errors.ts";
 
 /**
@@ -7,7 +9,7 @@ import { errnoOf } from "../../src/core/errors.ts";
  * `removed-…`, so that a reader sees all of the tree or none of it, and a killed process leaves a name that says
  * "garbage". A missing directory is fine: another process may have been faster.
  */
-export async function removeTree(directory: string, newId: () => string): Promise<void> {
+export async function removeTree(directory: string, newId: () => string, native?: Native): Promise<void> {
   const doomed = join(dirname(directory), `removed-${newId()}`);
   try {
     await rename(directory, doomed);
@@ -15,11 +17,15 @@ export async function removeTree(directory: string, newId: () => string): Promis
     if (errnoOf(error) === "ENOENT") return;
     throw error;
   }
-  await deleteTree(doomed);
+  await deleteTree(doomed, native);
 }
 
-/** Deletes a tree in place; `removeTree` without the move, for what nobody else can see. */
-export async function deleteTree(directory: string): Promise<void> {
+/** Deletes a tree in place; `removeTree` without the move, for what nobody else can see. Much faster with the addon. */
+export async function deleteTree(directory: string, native?: Native): Promise<void> {
+  if (native !== undefined) {
+    await native.removeTree(AT_FDCWD, directory);
+    return;
+  }
   try {
     await rm(directory, { recursive: true, force: true });
   } catch (error) {

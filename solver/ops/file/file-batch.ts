@@ -120,7 +120,7 @@ export function copyXattrs(source: MergedTree, from: TreeNode, destination: Dest
 
 const REFUSED: ReadonlySet<string> = new Set(["ENOTSUP", "EOPNOTSUPP", "EPERM", "ENOSPC", "E2BIG"]);
 
-export function copyFailed(to: string, cause: SystemError): BuildError {
+function copyFailed(to: string, cause: SystemError): BuildError {
   if (cause.code === "ENOENT") {
     return new BuildError("solver/copy-failed", `Cannot copy to ${shown(to)}: the source has just been deleted`, {
       hint: "something changes the files while they are copied; exclude it in .dockerignore or build again",

@@ -19,7 +19,7 @@ export const SKIP_UNLESS_ROOT = process.getuid?.() === 0 ? false : "needs root: 
  * Makes files from lines: `d path [mode] [uid:gid]`, `f path [mode] [uid:gid] [=text]`, `l path target`, `h path existing`,
  * `p path`, `c path major:minor`, `w path` (whiteout), `o path` (opaque directory). Missing parents are made.
  */
-export function plant(native: Native, root: string, lines: readonly string[]): void {
+function plant(native: Native, root: string, lines: readonly string[]): void {
   for (const line of lines) {
     const [type = "", path = "", ...rest] = line.split(" ");
     const at = join(root, path);

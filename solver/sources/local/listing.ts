@@ -100,7 +100,7 @@ function subjectOf(node: TreeNode): string {
 }
 
 /** The extended attributes that travel with a file: not the host's own labels and access lists, but file capabilities. */
-export function isCarriedXattr(name: string): boolean {
+function isCarriedXattr(name: string): boolean {
   if (name === "security.capability") return true;
   return !name.startsWith("security.") && !name.startsWith("system.") && !isOverlayMark(name);
 }
