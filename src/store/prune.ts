@@ -61,6 +61,10 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
     );
     const after = store.database.transaction(() => {
       for (const victim of victims) deleteRows(store, victim);
+      store.database.run(
+        "DELETE FROM pruned_keys WHERE key IN (SELECT key FROM pruned_keys ORDER BY pruned_ms DESC LIMIT -1 OFFSET ?)",
+        MAX_PRUNED_KEYS,
+      );
       store.database.run("DELETE FROM facts WHERE updated_ms < ?", store.nowMs() - (plan.all ? 0 : FACT_LIFE_MS));
       deleteUnusedSnapshots(store, running);
       return readInventory(store.database);
@@ -123,10 +127,6 @@ function deleteRecord(store: OpenStore, id: string): void {
     id,
   );
   database.run("DELETE FROM records WHERE id = ?", id);
-  database.run(
-    "DELETE FROM pruned_keys WHERE key IN (SELECT key FROM pruned_keys ORDER BY pruned_ms DESC LIMIT -1 OFFSET ?)",
-    MAX_PRUNED_KEYS,
-  );
 }
 
 /** Whoever has it mounted holds the lock. Whoever comes now waits for us, and finds it gone. */
