@@ -12,6 +12,9 @@
 int
 main (int argc, char **argv)
 {
+  if (argc > 2 && strcmp (argv[1], "enter") == 0)
+    enter_user_namespace (argv + 2);
+
   /* A plain user who calls this program gets nothing that was not his before: it is never setuid. */
   if (argc != 2 || (strcmp (argv[1], "run") != 0 && strcmp (argv[1], "run-sealed") != 0))
     {

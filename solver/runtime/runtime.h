@@ -137,6 +137,9 @@ struct plan *read_plan (void);
 /* seal.c */
 void seal_own_binary (void);
 
+/* enter.c */
+void enter_user_namespace (char **argv) __attribute__ ((noreturn));
+
 /* overlay.c */
 void open_tree_mounts (struct plan *plan);
 

@@ -1,0 +1,165 @@
+/* `kiln-runtime enter PROGRAM [ARGUMENT...]`: runs the program as root of a new user namespace, for plain users. With
+ * subordinate ids (/etc/subuid and the setuid helpers newuidmap and newgidmap) all ids of an image exist in it; without
+ * them only one. It happens before kiln's Node starts, because a process with threads cannot enter one. Root, and whoever
+ * is in such a namespace already, is left where he is. */
+#include "runtime.h"
+
+#include "kernel.h"
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { LINE = 512, ID_TEXT = 16 };
+
+struct range
+{
+  char first[ID_TEXT], count[ID_TEXT];
+};
+
+/* There is no driver yet to report to: this half of the program talks to a person. */
+static void __attribute__ ((format (printf, 1, 2), noreturn))
+fail (const char *format, ...)
+{
+  int error = errno;
+  va_list arguments;
+  va_start (arguments, format);
+  (void) fputs ("kiln: ", stderr);
+  (void) vfprintf (stderr, format, arguments);
+  (void) fprintf (stderr, ": %s\n", strerror (error));
+  va_end (arguments);
+  _exit (STATUS_FAILED);
+}
+
+/* The login name of `uid` by /etc/passwd alone: a static program cannot ask the name services. */
+static bool
+find_name (uid_t uid, char name[LINE])
+{
+  FILE *file = fopen ("/etc/passwd", "re");
+  char line[LINE];
+  bool found = false;
+  if (file == NULL)
+    return false;
+  while (!found && fgets (line, sizeof line, file) != NULL)
+    {
+      unsigned int id;
+      if (sscanf (line, "%511[^:]:%*[^:]:%u:", name, &id) == 2 && id == uid)
+        found = true;
+    }
+  (void) fclose (file);
+  return found;
+}
+
+/* The first range that /etc/subuid or /etc/subgid grants, by name or by number. */
+static bool
+find_range (const char *path, uid_t uid, const char *name, struct range *range)
+{
+  FILE *file = fopen (path, "re");
+  char line[LINE], owner[LINE], number[ID_TEXT];
+  bool found = false;
+  if (file == NULL)
+    return false;
+  (void) snprintf (number, sizeof number, "%u", uid);
+  while (!found && fgets (line, sizeof line, file) != NULL)
+    if (sscanf (line, "%511[^:]:%15[0-9]:%15[0-9]", owner, range->first, range->count) == 3)
+      found = strcmp (owner, number) == 0 || strcmp (owner, name) == 0;
+  (void) fclose (file);
+  return found;
+}
+
+static bool
+run_helper (const char *helper, pid_t target, unsigned int own, const struct range *range)
+{
+  char pid[ID_TEXT], id[ID_TEXT];
+  int status;
+  (void) snprintf (pid, sizeof pid, "%d", (int) target);
+  (void) snprintf (id, sizeof id, "%u", own);
+  pid_t child = fork ();
+  if (child == 0)
+    {
+      (void) execlp (helper, helper, pid, "0", id, "1", "1", range->first, range->count, (char *) NULL);
+      _exit (STATUS_NOT_FOUND);
+    }
+  return child > 0 && waitpid (child, &status, 0) == child && WIFEXITED (status) && WEXITSTATUS (status) == 0;
+}
+
+/* Exit statuses of the process that maps from outside. */
+enum { MAPPED = 0, NOT_MAPPED = 1, HALF_MAPPED = 2 };
+
+/* Runs in the old namespace, where the helpers have their privilege. */
+static int
+map_from_outside (pid_t target, uid_t uid, gid_t gid)
+{
+  char name[LINE] = "";
+  struct range uids, gids;
+  (void) find_name (uid, name);
+  if (!find_range ("/etc/subuid", uid, name, &uids) || !find_range ("/etc/subgid", uid, name, &gids))
+    return NOT_MAPPED;
+  if (!run_helper ("newuidmap", target, uid, &uids))
+    return NOT_MAPPED;
+  return run_helper ("newgidmap", target, gid, &gids) ? MAPPED : HALF_MAPPED;
+}
+
+static void
+write_own (const char *path, const char *text)
+{
+  cleanup_fd int fd = open (path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write (fd, text, strlen (text)) < 0)
+    fail ("cannot write %s", path);
+}
+
+/* One id needs no helper, but giving up setgroups (Linux 3.19). */
+static void
+map_single_id (uid_t uid, gid_t gid)
+{
+  char map[LINE];
+  write_own ("/proc/self/setgroups", "deny");
+  (void) snprintf (map, sizeof map, "0 %u 1", uid);
+  write_own ("/proc/self/uid_map", map);
+  (void) snprintf (map, sizeof map, "0 %u 1", gid);
+  write_own ("/proc/self/gid_map", map);
+}
+
+void
+enter_user_namespace (char **argv)
+{
+  uid_t uid = geteuid ();
+  gid_t gid = getegid ();
+  if (uid != 0)
+    {
+      int gate[2], status;
+      pid_t self = getpid ();
+      if (pipe2 (gate, O_CLOEXEC) < 0)
+        fail ("cannot make a pipe");
+      pid_t mapper = fork ();
+      if (mapper < 0)
+        fail ("cannot start a process");
+      if (mapper == 0)
+        {
+          char byte;
+          (void) close (gate[1]);
+          if (read (gate[0], &byte, 1) != 1)
+            _exit (NOT_MAPPED);
+          _exit (map_from_outside (self, uid, gid));
+        }
+
+      if (unshare (CLONE_NEWUSER | CLONE_NEWNS) < 0)
+        fail ("cannot make a user namespace; \"kiln doctor\" says how to allow it");
+      (void) write_all (gate[1], "", 1);
+      if (waitpid (mapper, &status, 0) != mapper || !WIFEXITED (status) || WEXITSTATUS (status) == HALF_MAPPED)
+        fail ("newgidmap failed after newuidmap had succeeded; check /etc/subgid");
+      if (WEXITSTATUS (status) == NOT_MAPPED)
+        map_single_id (uid, gid);
+      (void) close (gate[0]);
+      (void) close (gate[1]);
+      if (setresgid (0, 0, 0) < 0 || setresuid (0, 0, 0) < 0)
+        fail ("cannot become root of the new user namespace");
+      if (sys_mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        fail ("cannot make the mounts private");
+    }
+  (void) execvp (argv[0], argv);
+  fail ("cannot run %s", argv[0]);
+}
