@@ -44,7 +44,7 @@ describe.skipIf(skip !== undefined)("build", () => {
   }
 
   /** The files that a Dockerfile leaves behind. */
-  async function files(options: BuildOptions): Promise<string> {
+  async function outputOf(options: BuildOptions): Promise<string> {
     const destination = join(home, `out-${(contexts += 1)}`);
     const local = parseOutput(new Map(Object.entries({ type: "local", dest: destination })));
     await run({ ...options, outputs: [local] });
@@ -94,7 +94,7 @@ describe.skipIf(skip !== undefined)("build", () => {
       ['CMD ["cat" "/out"]', true],
     ]);
     expect(config?.rootfs.diff_ids).toHaveLength(5);
-    const out = await files({ context: directory });
+    const out = await outputOf({ context: directory });
     expect(await readFile(join(out, "copied"), "utf8")).toBe("hello\n");
     expect((await stat(join(out, "out"))).mode & 0o7777).toBe(0o4755);
     expect(await readlink(join(out, "bin/sh"))).toBe("busybox");
@@ -165,7 +165,7 @@ describe.skipIf(skip !== undefined)("build", () => {
       Dockerfile: "FROM busybox\nRUN --mount=type=secret,id=token grep -q s3cret /run/secrets/token && echo ok > /ok\n",
       ".dockerignore": "token\n",
     });
-    const out = await files({
+    const out = await outputOf({
       context: directory,
       secrets: [{ id: "token", from: "file", path: join(directory, "token") }],
     });

@@ -18,6 +18,7 @@ import { LayerPacker } from "./layer-packer.ts";
 import type { BuildOptions } from "./options.ts";
 import { type PreparedBuild, prepareBuild, step } from "./prepare.ts";
 import { resultImage } from "./result-images.ts";
+import { withIgnoreRule } from "./ignore-rule.ts";
 import { Scratch } from "./scratch.ts";
 import { checkSecrets } from "./secrets.ts";
 
@@ -152,7 +153,7 @@ async function makeResult(
     return { result: { images, multiPlatform: conversions.length > 1, names: at.names }, solved };
   } catch (error) {
     stop.abort(error);
-    throw error;
+    throw withIgnoreRule(error, prepared.ignored);
   } finally {
     await packer.settle();
   }

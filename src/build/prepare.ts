@@ -6,7 +6,7 @@ import { convertDockerfile } from "../../frontend/convert/convert.ts";
 import type { ConvertOptions } from "../../frontend/convert/options.ts";
 import type { Conversion } from "../../frontend/convert/conversion.ts";
 import type { Dockerfile } from "../../frontend/instructions/dockerfile.ts";
-import { parseIgnoreFile } from "../../frontend/ignore/ignore-file.ts";
+import { type IgnorePattern, parseIgnoreFile } from "../../frontend/ignore/ignore-file.ts";
 import { parseDockerfile } from "../../frontend/parse.ts";
 import { createGitSource } from "../../solver/sources/git/git-source.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
@@ -23,6 +23,8 @@ import { secretSource, sshSource } from "./secrets.ts";
 export interface PreparedBuild {
   readonly context: LoadedContext;
   readonly dockerfile: Dockerfile;
+  /** The lines of the ignore file that counts. */
+  readonly ignored: readonly IgnorePattern[];
   /** One per platform, in the order asked for. */
   readonly conversions: readonly Conversion[];
   /** Host directories of the local contexts that are read, by name. */
@@ -87,8 +89,8 @@ export async function readBuild(
     ),
   );
   const dockerfile = parseDockerfile(context.dockerfile);
-  const excludes =
-    context.ignoreFile === undefined ? [] : parseIgnoreFile(context.ignoreFile).patterns.map(({ text }) => text);
+  const ignored = context.ignoreFile === undefined ? [] : parseIgnoreFile(context.ignoreFile).patterns;
+  const excludes = ignored.map(({ text }) => text);
   const resolver = new BuildResolver({
     environment,
     images: engine.images,
@@ -115,7 +117,7 @@ export async function readBuild(
     cacheMountNamespace: undefined,
     context: { kind: "local", name: "context", excludes },
   }));
-  return { context, dockerfile, resolver, convertOptions, buildArgs, git, secrets, ssh };
+  return { context, dockerfile, ignored, resolver, convertOptions, buildArgs, git, secrets, ssh };
 }
 
 /** Internal work as a line of the display. */

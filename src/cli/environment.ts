@@ -6,14 +6,13 @@ import type { Host } from "./host.ts";
 /** What the command line gives the rest of the program. `root` is the value of --root. */
 export function environmentOf(host: Host, root: string | undefined): BuildEnvironment {
   const parts = (name: string): string => join(host.partsDirectory, name);
-  const worker = (name: string): string =>
-    host.bundled ? parts(`${name}.cjs`) : join(host.partsDirectory, "..", "src", "tar", `${name}.ts`);
   return {
     root: root ?? host.env["KILN_ROOT"] ?? defaultRoot(host),
     addonPath: parts("kiln.node"),
     runtimePath: parts("kiln-runtime"),
-    packWorkerPath: worker("pack-worker"),
-    compressWorkerPath: worker("compress-worker"),
+    packWorkerPath: host.bundled
+      ? parts("pack-worker.cjs")
+      : join(host.partsDirectory, "..", "src", "tar", "pack-worker.ts"),
     env: host.env,
     workingDirectory: host.workingDirectory,
     homeDirectory: host.homeDirectory,

@@ -27,7 +27,6 @@ export function testEnvironment(
     addonPath: join(ROOT, "build/kiln.node"),
     runtimePath: join(ROOT, "build/kiln-runtime"),
     packWorkerPath: join(ROOT, "src/tar/pack-worker.ts"),
-    compressWorkerPath: join(ROOT, "src/tar/compress-worker.ts"),
     env: {},
     workingDirectory: root,
     homeDirectory: root,
