@@ -67,7 +67,7 @@ interface ReadInstruction {
 
 /** Instructions with errors are reported and left out. */
 function* readInstructions(reader: LineReader, escape: Escape, errors: ErrorList): Generator<ReadInstruction> {
-  for (let line = reader.next(); line !== undefined; line = reader.next()) {
+  for (let line = reader.next(); line !== undefined && !errors.isFull; line = reader.next()) {
     const instruction = errors.catch(() => readInstruction(line, reader, escape));
     if (instruction !== undefined) yield { instruction, line };
   }
@@ -148,19 +148,21 @@ class DockerfileBuilder {
   }
 }
 
-// Each is shown with its lines: more would only push the first ones off the screen.
+// Each is shown with its lines: more would only push the first ones off the screen. Then the rest is not even read.
 const MAX_ERRORS = 100;
 
 /** All that is wrong with a file. */
 class ErrorList {
   readonly #errors: BuildError[] = [];
-  #count = 0;
   #hasFrom = true;
 
   readonly add = (error: BuildError): void => {
-    this.#count += 1;
-    if (this.#errors.length < MAX_ERRORS) this.#errors.push(error);
+    if (!this.isFull) this.#errors.push(error);
   };
+
+  get isFull(): boolean {
+    return this.#errors.length >= MAX_ERRORS;
+  }
 
   /** One is enough: all instructions above the first FROM suffer from the same. */
   addStageless(instruction: Instruction): void {
@@ -187,8 +189,8 @@ class ErrorList {
   throwIfAny(): void {
     const [first, ...rest] = this.#errors.toSorted((a, b) => offsetOf(a) - offsetOf(b));
     if (first === undefined) return;
-    const hidden = this.#count - this.#errors.length;
-    if (hidden > 0) rest.push(new BuildError("dockerfile/syntax", `${String(hidden)} more errors are not shown`));
+    if (this.isFull)
+      rest.push(new BuildError("dockerfile/syntax", "too many errors: the rest of the file was not read"));
     throw new BuildError(first.code, first.message, { span: first.span, hint: first.hint, more: rest });
   }
 }

@@ -214,13 +214,15 @@ function outcome(word: string): "text" | "error" {
 }
 
 const shellText = fc.string({
-  unit: fc.constantFrom(..."ab$\\{}:-+?#%/*'\"`! \n", "\u00e9", "\u{1f600}"),
+  unit: fc.constantFrom(..."ab$\\{}:-+?#%/*'\"`! \n".split(""), "\u00e9", "\u{1f600}"),
   maxLength: 60,
 });
 
 test("no text makes the expander crash", () => {
   fc.assert(
-    fc.property(shellText, (word) => ["text", "error"].includes(outcome(word))),
+    fc.property(shellText, (word) => {
+      expect(["text", "error"]).toContain(outcome(word));
+    }),
     { numRuns: 5000 },
   );
 });
