@@ -1,4 +1,4 @@
-// Bundles the command line into one CommonJS file (the startup snapshot takes only that) and the worker scripts into one each.
+// Bundles the command line into one CommonJS file (the startup snapshot takes only that) and the worker script into another.
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "rolldown";
@@ -7,7 +7,6 @@ const root = join(import.meta.dirname, "..");
 const entries = {
   kiln: "src/cli/snapshot.ts",
   "pack-worker": "src/tar/pack-worker.ts",
-  "compress-worker": "src/tar/compress-worker.ts",
 };
 
 for (const [name, input] of Object.entries(entries)) {

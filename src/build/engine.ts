@@ -62,6 +62,7 @@ export class Engine implements AsyncDisposable {
       native: this.native,
       nativePath: environment.addonPath,
       workerScript: environment.packWorkerPath,
+      execPath: process.execPath,
       maxWorkers: environment.processors,
     });
     this.tools = layerTools({

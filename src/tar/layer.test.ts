@@ -223,7 +223,7 @@ describe("packing", () => {
 });
 
 describe("the pool", () => {
-  test("measures large layers in a thread, small ones here, with equal results", async () => {
+  test("measures large layers in a process of its own, small ones here, with equal results", async () => {
     const from = fresh("from");
     for (let index = 0; index < 300; index += 1) writeFileSync(join(from, `f${index}`), `${index}`);
     writeFileSync(join(from, "large"), Buffer.alloc(300_000, 7));
@@ -231,6 +231,7 @@ describe("the pool", () => {
       native,
       nativePath: join(import.meta.dirname, "../../build/kiln.node"),
       workerScript: join(import.meta.dirname, "pack-worker.ts"),
+      execPath: process.execPath,
       maxWorkers: 2,
     });
     const options = { directory: from, marks: "trusted" } as const;
