@@ -263,7 +263,6 @@ EXPOSE
     `2:17 invalid name for build stage: "1", name can't start with a number or contain symbols`,
     '3:1 unknown instruction: RNU (did you mean "RUN"?)',
     '4:6 unknown flag: --form (did you mean "from"?)',
-    "7:1 no build stage in current context",
     `12:5 Syntax error - can't find = in "c". Must be of the form: name=value`,
     "13:1 EXPOSE requires at least one argument",
   ]);

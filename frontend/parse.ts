@@ -154,7 +154,8 @@ const MAX_ERRORS = 100;
 /** All that is wrong with a file. */
 class ErrorList {
   readonly #errors: BuildError[] = [];
-  #hasFrom = true;
+  #isStageMissing = false;
+  #hasLostInstruction = false;
 
   readonly add = (error: BuildError): void => {
     if (!this.isFull) this.#errors.push(error);
@@ -166,8 +167,9 @@ class ErrorList {
 
   /** One is enough: all instructions above the first FROM suffer from the same. */
   addStageless(instruction: Instruction): void {
-    if (!this.#hasFrom) return;
-    this.#hasFrom = false;
+    // An instruction that was left out may have been the FROM.
+    if (this.#isStageMissing || this.#hasLostInstruction) return;
+    this.#isStageMissing = true;
     this.add(
       new BuildError("dockerfile/from", "no build stage in current context", {
         span: instruction.span,
@@ -182,6 +184,7 @@ class ErrorList {
     } catch (error) {
       if (!(error instanceof BuildError)) throw error;
       this.add(error);
+      this.#hasLostInstruction = true;
       return undefined;
     }
   }
