@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { startupSnapshot } from "node:v8";
 import { main } from "./main.ts";
 import { nodeHost } from "./node-host.ts";
@@ -9,7 +9,8 @@ import { nodeHost } from "./node-host.ts";
  */
 const start = async (): Promise<void> => {
   const home = process.env["KILN_HOME"];
-  const directory = home === undefined ? join(process.argv[1] ?? ".", "..") : join(home, "build");
+  // The launcher saves itself the forks of an absolute path; what runs in other directories needs one.
+  const directory = home === undefined ? join(process.argv[1] ?? ".", "..") : resolve(home, "build");
   // With --snapshot-blob there is no script among the arguments, so they begin one place earlier.
   process.exitCode = await main(process.argv.slice(home === undefined ? 2 : 1), nodeHost({ directory, bundled: true }));
 };
