@@ -1,0 +1,122 @@
+import { Readable } from "node:stream";
+import { BuildError } from "../core/errors.ts";
+import { mapLimit } from "../core/limits.ts";
+import { familiarReference, parseReference } from "../core/reference.ts";
+import { type RegistryClient, type Repository, formatRepository, parseRepository } from "../registry/registry.ts";
+import type { Store } from "../store/store.ts";
+import { type Assembled, type AssembledImage, assemble } from "./assemble.ts";
+import type { Document } from "./documents.ts";
+import type { ExportProgress, Exporter } from "./exporter.ts";
+import type { LayerContent, LayerTools } from "./layers.ts";
+import type { ImageOptions } from "./output-spec.ts";
+import { reportBytes, reportSubtask } from "./report.ts";
+
+/** Uploads at one time, over all layers of a push. */
+const UPLOADS = 4;
+
+/** A registry: layers in parallel, then the config, manifests, and the index last, so that no name points at nothing. */
+export function registryExporter(
+  options: ImageOptions,
+  on: {
+    readonly store: Store;
+    readonly tools: LayerTools;
+    /** Made on first use: a build that pushes nothing loads no HTTP client. */
+    readonly client: () => Promise<RegistryClient>;
+  },
+): Exporter {
+  return {
+    description: "pushing to registry",
+    async export(result, progress, signal) {
+      const names = options.names.length > 0 ? options.names : result.names;
+      if (names.length === 0) {
+        throw new BuildError("export/failed", "tag is needed when pushing to registry", {
+          hint: "add -t REGISTRY/NAME:TAG",
+        });
+      }
+      const assembled = await assemble(result, options, on, signal);
+      const client = await on.client();
+      // Repositories of one registry share what the first of them received, by cross-repository mounts.
+      for (const name of names) await push(name, assembled, { client, store: on.store }, progress, signal);
+      const [first] = assembled.images;
+      return {
+        manifest: assembled.root,
+        ...(first === undefined ? {} : { configDigest: first.config.descriptor.digest }),
+        names,
+      };
+    },
+  };
+}
+
+/** Pushes everything a name needs, and the name last. */
+async function push(
+  name: string,
+  assembled: Assembled,
+  on: { readonly client: RegistryClient; readonly store: Store },
+  progress: ExportProgress,
+  signal: AbortSignal,
+): Promise<void> {
+  const reference = parseReference(name);
+  const uploads = new Map<string, LayerContent | Document>();
+  for (const image of assembled.images) {
+    for (const blob of [...image.layers, image.config]) uploads.set(blob.descriptor.digest, blob);
+  }
+  await mapLimit(uploads.values(), UPLOADS, signal, (blob, inner) => pushBlob(reference, blob, on, progress, inner));
+  const pushManifest = async (document: Document, tag: string): Promise<void> => {
+    const { mediaType } = document.descriptor;
+    await on.client.pushManifest(reference, { reference: tag, mediaType, bytes: document.bytes }, signal);
+  };
+  const tag = reference.tag ?? "latest";
+  if (assembled.index === undefined) {
+    const [image] = assembled.images as [AssembledImage];
+    await pushManifest(image.manifest, tag);
+  } else {
+    await mapLimit(assembled.images, UPLOADS, signal, ({ manifest }) =>
+      pushManifest(manifest, manifest.descriptor.digest),
+    );
+    await pushManifest(assembled.index, tag);
+  }
+  reportSubtask(progress, `pushing manifest for ${familiarReference(reference)}@${assembled.root.digest}`);
+}
+
+async function pushBlob(
+  to: Repository,
+  blob: LayerContent | Document,
+  on: { readonly client: RegistryClient; readonly store: Store },
+  progress: ExportProgress,
+  signal: AbortSignal,
+): Promise<void> {
+  const { digest, size } = blob.descriptor;
+  if (await on.client.blobExists(to, digest, signal)) return;
+  if ("repository" in blob && (await mounted(to, blob, on, signal))) return;
+  const item = `pushing layer ${digest}`;
+  const outcome = await on.client.pushBlob(
+    to,
+    {
+      descriptor: { digest, size },
+      open: (inner) => ("bytes" in blob ? Readable.from([blob.bytes]) : blob.open(inner)),
+      onProgress: (sent) => reportBytes(progress, { item, current: sent, total: size, done: false }),
+    },
+    signal,
+  );
+  if (outcome === "uploaded") reportBytes(progress, { item, current: size, total: size, done: true });
+  // The next repository on this registry can have it from here.
+  if ("diffId" in blob) {
+    const { diffId, descriptor } = blob;
+    on.store.snapshots.addLayerBlob({ diffId, descriptor, repository: formatRepository(to) });
+  }
+}
+
+/** Another repository of the same registry that has the blob saves sending it. */
+async function mounted(
+  to: Repository,
+  blob: LayerContent,
+  on: { readonly client: RegistryClient; readonly store: Store },
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (const from of on.store.snapshots.repositoriesOf(blob.descriptor.digest)) {
+    const { registry, repository } = parseRepository(from);
+    if (registry !== to.registry || repository === to.repository) continue;
+    if (await on.client.mountBlob(to, blob.descriptor.digest, repository, signal)) return true;
+  }
+  return false;
+}
