@@ -167,6 +167,7 @@ function placed(
 /** The same error with the instruction's place, where it has none. */
 export function withSpan(error: unknown, meta: VertexMeta): unknown {
   if (!(error instanceof BuildError) || error.span !== undefined || meta.span === undefined) return error;
-  const { hint, cause, detail, more } = error;
-  return new BuildError(error.code, error.message, { span: meta.span, hint, cause, detail, more });
+  const { hint, detail, more } = error;
+  // The original stays reachable: it may be of a class that knows more.
+  return new BuildError(error.code, error.message, { span: meta.span, hint, cause: error, detail, more });
 }
