@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { Cli } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { duCommand } from "./commands/du.ts";
 import { fsckCommand } from "./commands/fsck.ts";
 import { historyCommand } from "./commands/history.ts";
@@ -32,6 +33,7 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   du: duCommand,
   prune: pruneCommand,
   fsck: fsckCommand,
+  doctor: doctorCommand,
 };
 
 /** The command line's grammar. Only the command that is meant is declared: the others cost time and are not read. */
