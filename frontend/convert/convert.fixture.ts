@@ -96,7 +96,7 @@ export function resolverOf(world: World): Resolver & { readonly asked: string[] 
   };
 }
 
-export function convert(
+export async function convert(
   text: string,
   options: Partial<ConvertOptions> = {},
   resolver: Resolver = resolverOf({}),

@@ -89,6 +89,8 @@ export async function convertChecked(
   }
   const state = shared.states.get(wanted);
   if (state === undefined) throw new Error(`The target stage ${wanted.label} was not converted`);
+  const usedContexts = localContexts(shared);
+  if (usedContexts.length > 0) nameContext(shared);
   return {
     target: state.tree,
     meta: shared.meta,
@@ -98,7 +100,7 @@ export async function convertChecked(
     platform: state.platform,
     targetStage: state.label,
     stageNames: dockerfile.stages.map((stage) => stage.name ?? `stage-${stage.index}`),
-    usedContexts: localContexts(shared),
+    usedContexts,
     sourceDateEpoch: epoch,
     warnings: linter.warnings,
     outline: outlineOf(wanted, shared),
@@ -239,6 +241,13 @@ function nameStart(state: StageState, start: Start, shared: Shared): void {
     cache: "use",
     argNames: [],
   });
+}
+
+function nameContext({ context, meta }: Shared): void {
+  if (context === undefined) return;
+  const what = "load build context";
+  const text = { name: `[internal] ${what}`, instruction: what, stage: undefined, span: undefined };
+  meta.set(context.digest, { ...text, cache: "use", argNames: [] });
 }
 
 function isUncached({ stage }: PlannedStage, { noCache }: ConvertOptions): boolean {

@@ -128,6 +128,7 @@ test("--link copies into an empty tree that is laid on top", async () => {
   expect([...conversion.meta.values()].map((step) => step.name).slice(1)).toEqual([
     "[2/2] COPY --link a /b",
     "[2/2] LINK COPY --link a /b",
+    "[internal] load build context",
   ]);
 });
 

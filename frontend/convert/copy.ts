@@ -38,11 +38,7 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
   const sources = [
     ...words.paths.map(({ text: path, remote }): Source => {
       if (remote !== undefined)
-        return remoteSource(
-          remote,
-          instruction,
-          addInternal(shared, { op: remote.op, inputs: [] }, shown, instruction.span),
-        );
+        return remoteSource(remote, instruction, addVertex(shared, state, { op: remote.op, inputs: [] }, text, "use"));
       checkIgnored(path, from, instruction, shared);
       return { tree: from ?? emptyTree(shared), ...pathSource(path, instruction, from) };
     }),

@@ -204,6 +204,7 @@ test("triggers of a base image run first, are named as such, and are used up", a
     "[2/5] ONBUILD RUN got 1",
     "[3/5] ONBUILD COPY . /app",
     "[4/5] RUN own",
+    "[internal] load build context",
   ]);
 });
 

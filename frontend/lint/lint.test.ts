@@ -245,7 +245,7 @@ test("a stage that is not built is checked as text only", async () => {
   ]);
 });
 
-function lint(text: string): ReturnType<typeof lintDockerfile> {
+async function lint(text: string): ReturnType<typeof lintDockerfile> {
   const dockerfile = parseDockerfile(new SourceText("Dockerfile", text));
   const options: ConvertOptions = {
     target: undefined,
