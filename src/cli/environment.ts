@@ -30,7 +30,8 @@ export function environmentOf(host: Host, root: string | undefined): BuildEnviro
 }
 
 function defaultRoot(host: Host): string {
-  if (host.uid === 0) return "/var/lib/kiln";
+  // The launcher puts plain users into a user namespace, where they are root but own no more than before.
+  if (host.uid === 0 && host.env["KILN_ROOTLESS"] === undefined) return "/var/lib/kiln";
   const data = host.env["XDG_DATA_HOME"];
   return join(data === undefined || data === "" ? join(host.homeDirectory, ".local", "share") : data, "kiln");
 }

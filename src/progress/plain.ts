@@ -103,7 +103,8 @@ function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
       const lines = (entry.partial[event.stream] + event.data).split("\n");
       entry.partial[event.stream] = lines.pop() ?? "";
       entry.partialAtMs = event.atMs;
-      for (const line of lines) entry.lines.push(`${prefix} ${secondsInto(step, event.atMs)} ${line.replace(/\r$/, "")}`);
+      for (const line of lines)
+        entry.lines.push(`${prefix} ${secondsInto(step, event.atMs)} ${line.replace(/\r$/, "")}`);
       break;
     }
     case "status":

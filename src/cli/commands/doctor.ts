@@ -1,14 +1,19 @@
 import { mkdirSync } from "node:fs";
 import type { Command } from "commander";
+import type { ProbeResult } from "../../../solver/runtime/probe.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { table } from "../table.ts";
 
 /** `kiln doctor`: what this machine can do for builds, and how to make it do what it cannot. */
 export function doctorCommand(program: Command, cli: Cli): void {
   command(program, cli, "doctor", run)
-    .description("check what this machine can do for builds")
-    .option("--format <format>", "json: one object");
+    .description("try everything that builds need of this machine")
+    .option("--json", "one object: how steps are isolated, and every check");
 }
+
+/** Without these there is no RUN; the others are missed only by steps that ask for them. */
+const ESSENTIAL = ["sandbox"];
 
 async function run(
   context: CommandContext,
@@ -16,29 +21,44 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const { probeAll } = await import("../../../solver/runtime/probe.ts");
+  const { isolationOf, readUserNamespace } = await import("../../../solver/runtime/host.ts");
   const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
   mkdirSync(root, { recursive: true, mode: 0o700 });
-  const results = await probeAll(
+  const namespace = readUserNamespace();
+  const checks = await probeAll(
     {
       runtimePath,
       directory: root,
-      overlayMarks: uid === 0 ? "trusted" : "user",
+      overlayMarks: uid === 0 && namespace === undefined ? "trusted" : "user",
       arch,
       uid,
       gid,
+      user: env["KILN_ROOTLESS"] ?? `${uid}`,
       instance: `${pid}-doctor`,
       searchPath: (env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
     },
     context.signal,
   );
-  if (options["format"] === "json") context.print(JSON.stringify(results, undefined, 2));
-  else {
-    for (const { name, ok, detail, fix } of results) {
-      context.print(`${ok ? "ok  " : "FAIL"}  ${name}: ${detail}`);
-      if (!ok && fix !== undefined) context.print(`      ${fix}`);
-    }
+  const isolation = isolationOf(uid, namespace);
+  const isUsable = checks.every(({ name, ok }) => ok || !ESSENTIAL.includes(name));
+  if (options["json"] === true) context.print(JSON.stringify({ isUsable, isolation, root, checks }, undefined, 2));
+  else
+    printReport(context, checks, `${isUsable ? ISOLATION[isolation] : "RUN does not work here"}; the store is ${root}`);
+  return isUsable ? 0 : 1;
+}
+
+const ISOLATION = {
+  root: "RUN works: namespaces made by root",
+  "subordinate-ids": "RUN works: a user namespace in which all users of an image exist",
+  "single-id": "RUN works for commands that stay root: a user namespace with a single id",
+  none: "kiln is not root and in no user namespace",
+} as const;
+
+function printReport(context: CommandContext, checks: readonly ProbeResult[], verdict: string): void {
+  const rows = checks.map(({ name, ok, detail }) => [name, ok ? "ok" : "missing", detail]);
+  for (const line of table(["CHECK", "RESULT", "SEEN"], rows)) context.print(line);
+  for (const { name, fix } of checks) {
+    if (fix !== undefined) context.print(`\n${name}: ${fix}`);
   }
-  // The others are conveniences; without a sandbox and a file system there is no RUN.
-  const isBroken = results.some(({ name, ok }) => !ok && (name === "sandbox" || name === "overlay"));
-  return isBroken ? 1 : 0;
+  context.print(`\n${verdict}`);
 }

@@ -1,0 +1,121 @@
+import { spawnSync } from "node:child_process";
+import { mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeFiles } from "../../test/support/busybox.ts";
+import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
+import { startTestRegistry } from "../../test/support/registry.ts";
+import { build } from "../build/build.ts";
+import { Engine } from "../build/engine.ts";
+import { loadImages } from "../build/load-images.ts";
+import { digestOf } from "../core/digest.ts";
+import { parseOutput } from "./output-spec.ts";
+
+const hasSkopeo = spawnSync("skopeo", ["--version"]).status === 0;
+if (cannotRun !== undefined) console.warn(`skipped: exporters: ${cannotRun}`);
+
+describe.skipIf(cannotRun !== undefined)("exporters", () => {
+  let home = "";
+  const signal = new AbortController().signal;
+
+  beforeAll(async () => {
+    home = await mkdtemp(join(tmpdir(), "kiln-export-"));
+    await mkdir(join(home, "context/dir"), { recursive: true });
+    await writeFiles(join(home, "context"), {
+      a: "a".repeat(10_000),
+      "dir/b": "b",
+      Dockerfile: 'FROM scratch\nCOPY a /a\nCOPY dir /dir\nLABEL html="<b>"\n',
+    });
+  });
+  afterAll(() => rm(home, { recursive: true, force: true }));
+
+  const store = (): string => join(home, "store");
+  const run = (attributes: Readonly<Record<string, string>>, tags: readonly string[] = ["app:1"]) =>
+    build(
+      { context: join(home, "context"), tags, outputs: [parseOutput(new Map(Object.entries(attributes)))] },
+      testEnvironment(store()),
+      signal,
+    );
+
+  test("an OCI directory has every blob under its digest and keeps the images that were there", async () => {
+    const dest = join(home, "layout");
+    const first = await run({ type: "oci", tar: "false", dest, name: "docker.io/library/one:1" });
+    await run({ type: "oci", tar: "false", dest, name: "docker.io/library/two:2", compression: "zstd" });
+    await run({ type: "oci", tar: "false", dest, name: "docker.io/library/one:1" });
+    const index: unknown = JSON.parse(await readFile(join(dest, "index.json"), "utf8"));
+    expect(index).toMatchObject({
+      manifests: [
+        { annotations: { "org.opencontainers.image.ref.name": "2" } },
+        { annotations: { "org.opencontainers.image.ref.name": "1" }, digest: first.manifest?.digest },
+      ],
+    });
+    const blobs = await readdir(join(dest, "blobs/sha256"));
+    // Two manifests, one config, two layers in two forms.
+    expect(blobs).toHaveLength(7);
+  });
+
+  test.each([
+    { name: "docker archive", type: "docker" },
+    { name: "OCI archive", type: "oci" },
+  ])("a $name is loaded into another store as the same image", async ({ type }) => {
+    const dest = join(home, `${type}.tar`);
+    const built = await run({ type, dest });
+    const environment = testEnvironment(join(home, `${type}-store`));
+    await using engine = new Engine(environment, { progress: () => {} });
+    const [loaded] = await loadImages(engine, dest, signal);
+    expect(loaded).toMatchObject({ names: ["docker.io/library/app:1"], configDigest: built.imageId });
+    const found = engine.store.images.find("app:1");
+    const stack = found.kind === "image" ? found.image.layers : [];
+    await engine.images.materialize(stack, signal);
+    const [first] = stack;
+    expect(first === undefined ? undefined : await readFile(join(engine.snapshotter.pathOf(first), "a"), "utf8")).toBe(
+      "a".repeat(10_000),
+    );
+  });
+
+  test.skipIf(!hasSkopeo)("skopeo reads the docker archive", async () => {
+    const dest = join(home, "skopeo.tar");
+    const built = await run({ type: "docker", dest });
+    const shown = spawnSync("skopeo", ["inspect", "--config", "--raw", `docker-archive:${dest}`], { encoding: "utf8" });
+    expect(shown.stderr).toBe("");
+    expect(digestOf(shown.stdout)).toBe(built.imageId);
+  });
+
+  test("a push sends each blob once, and a second one none", async () => {
+    await using registry = await startTestRegistry();
+    const name = `${registry.host}/team/app:1`;
+    const pushed = await run({ type: "registry", name }, []);
+    expect(registry.manifests.get("team/app:1")?.bytes.toString()).toContain('"schemaVersion": 2');
+    expect([...registry.blobs.keys()]).toContain(pushed.imageId);
+    expect(registry.blobs.size).toBe(3);
+    registry.clearLog();
+    await run({ type: "registry", name }, []);
+    expect(registry.requests.filter(({ method }) => method === "POST" || method === "PATCH")).toEqual([]);
+  });
+
+  test("docker refuses several platforms", async () => {
+    const options = {
+      context: join(home, "context"),
+      platforms: ["linux/amd64", "linux/arm64"],
+      outputs: [
+        parseOutput(
+          new Map([
+            ["type", "docker"],
+            ["dest", join(home, "x.tar")],
+          ]),
+        ),
+      ],
+    };
+    await expect(build(options, testEnvironment(store()), signal)).rejects.toMatchObject({
+      code: "export/unsupported",
+    });
+  });
+
+  test("tar holds the merged files with their owners", async () => {
+    const dest = join(home, "files.tar");
+    await run({ type: "tar", dest });
+    const listed = spawnSync("tar", ["-tf", dest], { encoding: "utf8" }).stdout.trim().split("\n");
+    expect(listed).toEqual(["a", "dir/", "dir/b"]);
+  });
+});

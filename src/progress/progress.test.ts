@@ -1,0 +1,150 @@
+import { expect, test } from "vitest";
+import type { ProgressEvent } from "../core/progress.ts";
+import { type ProgressMode, createProgress } from "./progress.ts";
+import { formatBytes } from "./step-book.ts";
+
+const T = 1_700_000_000_000;
+
+/** What a display writes for some events, and at their time. */
+function shown(mode: ProgressMode, events: readonly ProgressEvent[], size = { columns: 60, rows: 24 }): string {
+  let text = "";
+  let now = T;
+  let tick = (): void => {};
+  const display = createProgress(mode, {
+    write: (piece) => {
+      text += piece;
+    },
+    size: () => size,
+    colors: false,
+    logLines: 2,
+    nowMs: () => now,
+    every: (_, draw) => {
+      tick = draw;
+      return { [Symbol.dispose]: () => {} };
+    },
+  });
+  for (const event of events) {
+    if ("atMs" in event) now = event.atMs;
+    display.sink(event);
+  }
+  tick();
+  display.finish("success");
+  return text;
+}
+
+const STEP: readonly ProgressEvent[] = [
+  { kind: "step-miss", id: "a", name: "[1/2] RUN make", reason: "RUN make: never built here" },
+  { kind: "step-started", id: "a", name: "[1/2] RUN make", atMs: T },
+  { kind: "log", id: "a", stream: "stdout", data: "one\ntw", atMs: T + 312 },
+  { kind: "log", id: "a", stream: "stdout", data: "o\nend", atMs: T + 400 },
+  { kind: "step-done", id: "a", atMs: T + 500 },
+  { kind: "step-cached", id: "b", name: "[2/2] COPY a b", atMs: T + 510 },
+];
+
+test("plain: a step has its name, the reason it runs, its output with times, and how it ended", () => {
+  expect(shown("plain", STEP)).toMatchInlineSnapshot(`
+    "#1 [1/2] RUN make
+    #1 why: RUN make: never built here
+    #1 0.312 one
+    #1 0.400 two
+    #1 0.400 end
+    #1 DONE 0.5s
+
+    #2 [2/2] COPY a b
+    #2 CACHED
+
+    "
+  `);
+});
+
+test("plain: lines of one step stay together while it talks, and an interrupted step says so", () => {
+  const events: ProgressEvent[] = [
+    { kind: "step-started", id: "a", name: "RUN a", atMs: T },
+    { kind: "step-started", id: "b", name: "RUN b", atMs: T },
+    { kind: "log", id: "a", stream: "stdout", data: "a1\n", atMs: T + 10 },
+    { kind: "log", id: "b", stream: "stdout", data: "b1\n", atMs: T + 20 },
+    { kind: "log", id: "a", stream: "stdout", data: "a2\n", atMs: T + 30 },
+    { kind: "step-failed", id: "b", message: "exit code: 1", atMs: T + 40 },
+    { kind: "step-cancelled", id: "a", atMs: T + 50 },
+  ];
+  expect(shown("plain", events)).toMatchInlineSnapshot(`
+    "#1 RUN a
+    #1 0.010 a1
+    #1 0.030 a2
+    #1 ...
+
+    #2 RUN b
+    #2 0.020 b1
+    #2 ERROR: exit code: 1
+
+    #1 RUN a
+    #1 CANCELED
+
+    "
+  `);
+});
+
+test("rawjson: one event per line, as it came", () => {
+  const lines = shown("rawjson", STEP).trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(STEP);
+});
+
+test("quiet shows nothing", () => {
+  expect(shown("quiet", STEP)).toBe("");
+});
+
+test("tty: the last frame has every step and its time at the right edge", () => {
+  const frames = shown("tty", STEP).split("\u001b[?25l");
+  const frame = frames.at(-1) ?? "";
+  const last = frame.slice(frame.indexOf("[+]")).replace("\u001b[?25h", "");
+  expect(last).toMatchInlineSnapshot(`
+    "[+] Building 0.5s (2/2) FINISHED
+     => [1/2] RUN make                                      0.5s
+     => => why: RUN make: never built here
+     => CACHED [2/2] COPY a b                               0.0s
+    "
+  `);
+});
+
+test("tty: a running step shows its last lines, and no row is wider than the window", () => {
+  const long = "x".repeat(200);
+  const running: ProgressEvent[] = [
+    { kind: "step-started", id: "a", name: `RUN ${long}`, atMs: T },
+    {
+      kind: "log",
+      id: "a",
+      stream: "stdout",
+      data: `1\n2\n\u001b[31m${long}\u001b[0m\nprogress 1\rprogress 2`,
+      atMs: T,
+    },
+  ];
+  const frame = shown("tty", running, { columns: 40, rows: 24 }).split("\u001b[?25h")[0] ?? "";
+  const rows = frame.replace("\u001b[?25l", "").trimEnd().split("\n");
+  expect(rows.at(-1)).toBe(" => => # progress 2");
+  expect(Math.max(...rows.map((row) => row.length))).toBeLessThanOrEqual(40);
+  expect(rows).toHaveLength(4);
+});
+
+test("tty: a picture taller than the window keeps what is running", () => {
+  const events: ProgressEvent[] = Array.from({ length: 50 }, (_, index) => ({
+    kind: "step-cached",
+    id: String(index),
+    name: `step ${index}`,
+    atMs: T,
+  }));
+  events.push({ kind: "step-started", id: "run", name: "RUN last", atMs: T });
+  const frame = shown("tty", events, { columns: 40, rows: 10 }).split("\u001b[?25h")[0] ?? "";
+  const rows = frame.trimEnd().split("\n");
+  expect(rows.length).toBeLessThanOrEqual(8);
+  expect(rows.at(-1)).toContain("RUN last");
+});
+
+test.each([
+  { bytes: 0, text: "0B" },
+  { bytes: 999, text: "999B" },
+  { bytes: 1053, text: "1.05kB" },
+  { bytes: 3_200_000, text: "3.2MB" },
+  { bytes: 62_700_000_000, text: "62.7GB" },
+])("$bytes bytes are shown as $text", ({ bytes, text }) => {
+  expect(formatBytes(bytes)).toBe(text);
+});
