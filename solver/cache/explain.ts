@@ -11,7 +11,7 @@ export type MissReason =
   /** Against the nearest earlier record of the same stage and instruction. */
   | { readonly kind: "changed"; readonly changes: readonly PartChange[] };
 
-export type PartChange =
+type PartChange =
   | {
       readonly kind: "value";
       readonly name: string;

@@ -6,7 +6,7 @@ import { unreachable } from "../../src/core/errors.ts";
 import type { ExecMount, ExecOp, FileAction, Op } from "../graph/op.ts";
 
 /** Raise when the meaning of a stored result changes, so that old results are never matched. */
-export const FORMAT = "kiln step 1";
+const FORMAT = "kiln step 1";
 
 /** Values up to this many UTF-16 code units stand in a part as they are; longer ones as their digest. */
 const SHOWN_LENGTH = 200;
@@ -159,7 +159,7 @@ function execParts(op: ExecOp): KeyPart[] {
 }
 
 /** Where a mount is seen, which is how people know it. */
-export function mountName(mount: ExecMount): string {
+function mountName(mount: ExecMount): string {
   return mount.target ?? (mount.type === "secret" ? `secret ${mount.id}` : mount.type);
 }
 
