@@ -1,138 +1,107 @@
 /**
- * Builds contexts with kiln and with `docker buildx build` and prints every difference in the image configuration,
- * its history and the flattened files. Exit status 1 when anything differs.
+ * Builds contexts with kiln and with `docker buildx build` and prints every difference: in success or failure, in the
+ * image configuration with its history, in the flattened files and their contents, and in the answers to
+ * `--call=check`, `outline` and `targets`. Exit status 1 when anything differs.
  *
- *     npm run differential [-- NAME...]
+ *     npm run differential [-- NAME...]            all, or those whose name contains a word
+ *     npm run differential -- --errors [NAME...]   also what both say where both fail
+ *     KILN_BENCH_REGISTRY=localhost:5000           a registry with busybox:latest that both reach over HTTP
+ *     KILN_BENCH_DOCKER                            docker's command, when it is not `docker` on PATH
  *
- * Contexts: the folders of testdata/differential. A file `args` in a folder holds more build flags, one a line; a file
- * `fails` says that both builders must refuse it. KILN_BENCH_REGISTRY and KILN_BENCH_DOCKER as in compare.ts.
+ * Contexts: the folders of testdata/differential, each built from a copy. In a folder, `args` holds build flags, one a
+ * line, with `.` (the context) added when no line is a positional `-` or URL; `fails` says that both builders must refuse
+ * it; `setup.sh` runs in the copy first and makes what git cannot hold. `{server}` in `args` and the build argument
+ * SERVER are a loopback server over the copy; a line `<FILE` gives the file as standard input.
  */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Builder, type Where, buildkit, emptied, kiln, listing, run } from "./differential/builders.ts";
+import { callLines, configLines, differences, fileLines } from "./differential/compare.ts";
+import { serve } from "./differential/served.ts";
 
 const home = join(import.meta.dirname, "..");
 const contexts = join(home, "testdata/differential");
 const registry = process.env["KILN_BENCH_REGISTRY"] ?? "localhost:5000";
-const docker = process.env["KILN_BENCH_DOCKER"] ?? "docker";
+const words = process.argv.slice(2);
+const showErrors = words.includes("--errors");
+const wanted = words.filter((word) => word !== "--errors");
 const work = mkdtempSync(join(tmpdir(), "kiln-differential-"));
+const mine = kiln(home, join(work, "store"));
+const theirs = buildkit(process.env["KILN_BENCH_DOCKER"] ?? "docker");
 
-type Built = {
-  readonly ok: boolean;
-  readonly output: string;
-  readonly config: unknown;
-  readonly files: readonly string[];
-};
+type Verdict = { readonly kind: "same" | "different" | "skipped"; readonly lines: readonly string[] };
 
-function run(command: readonly string[], cwd: string): { readonly ok: boolean; readonly output: string } {
-  const [program = "", ...args] = command;
-  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: "utf8", maxBuffer: 1 << 28 });
-  return { ok: status === 0, output: `${stdout}${stderr}${error?.message ?? ""}` };
-}
-
-/** One builder's result: the configuration out of the OCI layout, and the files as `tar -tv` lists them. */
-function built(name: string, directory: string, command: (oci: string, tar: string) => readonly string[]): Built {
-  const out = join(work, name);
-  rmSync(out, { recursive: true, force: true });
-  mkdirSync(out, { recursive: true });
-  const oci = join(out, "oci.tar");
-  const tar = join(out, "files.tar");
-  const result = run(command(oci, tar), directory);
-  if (!result.ok) return { ...result, config: undefined, files: [] };
-  const layout = join(out, "layout");
-  mkdirSync(layout);
-  run(["tar", "-xf", oci, "-C", layout], out);
-  const read = (path: string): unknown => JSON.parse(readFileSync(join(layout, path), "utf8")) as unknown;
-  const blob = (digest: unknown): unknown => read(`blobs/${String(digest).replace(":", "/")}`);
-  const index = read("index.json") as { manifests: { digest: string }[] };
-  const manifest = blob(index.manifests[0]?.digest) as { config: { digest: string } };
-  const listing = run(
-    ["tar", "-tvf", tar, "--numeric-owner", "--full-time", "--quoting-style=escape"],
-    out,
-  ).output.split("\n");
-  return {
-    ...result,
-    config: withoutTimes(blob(manifest.config.digest)),
-    files: listing.map(withoutBuildTimes).toSorted(),
-  };
-}
-
-/** Layer digests and dates differ from build to build with every builder; their number and places must not. */
-function withoutTimes(config: unknown): unknown {
-  return JSON.parse(JSON.stringify(config), (key, value: unknown) => {
-    if (key === "created") return "<time>";
-    if (key === "diff_ids") return Array.isArray(value) ? value.length : value;
-    return value;
-  });
-}
-
-/** Whatever was made during the build carries the build's own date: only older dates are compared. */
-function withoutBuildTimes(line: string): string {
-  return line.replace(/ (\d{4})-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? /, (whole, year: string) =>
-    Number(year) >= new Date().getFullYear() ? " <recent> " : whole,
+async function compare(name: string): Promise<Verdict> {
+  const context = join(emptied(join(work, "copy")), name);
+  cpSync(join(contexts, name), context, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+  if (existsSync(join(context, "setup.sh"))) {
+    const setup = await run(["sh", "-eu", "setup.sh"], context);
+    if (!setup.ok) return { kind: "different", lines: [`  setup.sh failed: ${setup.output}`] };
+  }
+  await using server = await serve(context);
+  const flags = flagsOf(context, server.url);
+  const [ours, other] = await Promise.all([built(mine, context, flags), built(theirs, context, flags)]);
+  // The frontend inside the engine is older than what kiln follows: it has nothing to say about newer words.
+  const unknown = /unknown flag: --(?:parents|exclude|unpack)|the --\w+ option requires the labs channel/.exec(
+    other.output,
   );
+  if (unknown !== null && ours.ok) return { kind: "skipped", lines: [`  this buildkit says: ${unknown[0]}`] };
+  const mustFail = existsSync(join(context, "fails"));
+  if (ours.ok !== other.ok || ours.ok === mustFail) {
+    const tail = (answer: typeof ours): string => (answer.ok ? "succeeded" : `failed:\n${answer.output.slice(-2000)}`);
+    return { kind: "different", lines: [`  kiln ${tail(ours)}`, `  buildkit ${tail(other)}`] };
+  }
+  const found = [
+    ...differences("config", ours.config, other.config),
+    ...differences("file", ours.files, other.files),
+    ...(await callDifferences(context, flags)),
+  ];
+  const errors = showErrors && mustFail ? [`--- kiln\n${ours.output}\n--- buildkit\n${other.output}`] : [];
+  return { kind: found.length === 0 ? "same" : "different", lines: [...found, ...errors] };
 }
 
-function differences(mine: Built, theirs: Built): string[] {
-  const lines = (value: unknown): string[] => JSON.stringify(value, undefined, 1).split("\n");
-  const compare = (what: string, left: readonly string[], right: readonly string[]): string[] => {
-    const [inLeft, inRight] = [new Set(left), new Set(right)];
-    return [
-      ...left.filter((line) => !inRight.has(line)).map((line) => `  ${what} only kiln:     ${line.trim()}`),
-      ...right.filter((line) => !inLeft.has(line)).map((line) => `  ${what} only buildkit: ${line.trim()}`),
-    ];
-  };
-  return [...compare("config", lines(mine.config), lines(theirs.config)), ...compare("file", mine.files, theirs.files)];
+function flagsOf(context: string, server: string): string[] {
+  const given = existsSync(join(context, "args")) ? readFileSync(join(context, "args"), "utf8").split("\n") : [];
+  const flags = given.filter(Boolean).map((flag) => flag.replaceAll("{server}", server));
+  const hasContext = flags.some((flag) => flag === "-" || flag === "context" || /^https?:/.test(flag));
+  const usual = ["--build-arg", `BASE=${registry}/busybox:latest`, "--build-arg", `SERVER=${server}`];
+  return [...usual, ...flags, ...(hasContext ? [] : ["."])];
 }
 
-const wanted = process.argv.slice(2);
-let different = 0;
-let same = 0;
+async function built(
+  builder: Builder,
+  context: string,
+  flags: readonly string[],
+): Promise<{ readonly ok: boolean; readonly output: string; readonly config: string[]; readonly files: string[] }> {
+  const out = emptied(join(work, builder.name));
+  const where: Where = { out, files: join(out, "files.tar") };
+  const answer = await builder.build(context, flags, where);
+  if (!answer.ok) return { ...answer, config: [], files: [] };
+  return { ...answer, config: configLines(answer.config), files: fileLines(await listing(where.files)) };
+}
+
+async function callDifferences(context: string, flags: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const method of ["check", "outline", "targets"]) {
+    const [ours, other] = await Promise.all([mine.call(context, method, flags), theirs.call(context, method, flags)]);
+    // Where there is no answer, there must be none of ours either.
+    if (ours.stdout.trim() === "" && other.stdout.trim() === "") continue;
+    found.push(...differences(`--call=${method}`, callLines(ours.stdout), callLines(other.stdout)));
+  }
+  return found;
+}
+
+const counts = { same: 0, different: 0, skipped: 0 };
 try {
   for (const name of readdirSync(contexts).toSorted()) {
     if (wanted.length > 0 && !wanted.some((word) => name.includes(word))) continue;
-    const directory = join(contexts, name);
-    const context = existsSync(join(directory, "context")) ? join(directory, "context") : directory;
-    const flags = existsSync(join(directory, "args"))
-      ? readFileSync(join(directory, "args"), "utf8").split("\n").filter(Boolean)
-      : [];
-    const base = ["--build-arg", `BASE=${registry}/busybox:latest`, ...flags];
-    const mine = built("kiln", context, (oci, tar) => [
-      ...[join(home, "bin/kiln"), "--root", join(work, "store"), "build", "--progress", "plain", "--no-cache", ...base],
-      ...["-o", `type=oci,dest=${oci}`, "-o", `type=tar,dest=${tar}`, "."],
-    ]);
-    const theirs = built("buildkit", context, (oci, tar) => [
-      ...[
-        docker,
-        "buildx",
-        "build",
-        "--progress",
-        "plain",
-        "--network",
-        "host",
-        "--provenance=false",
-        "--no-cache",
-        ...base,
-      ],
-      ...["-o", `type=oci,dest=${oci}`, "-o", `type=tar,dest=${tar}`, "."],
-    ]);
-    const mustFail = existsSync(join(directory, "fails"));
-    const found =
-      mine.ok !== theirs.ok || mine.ok === mustFail
-        ? [
-            `  kiln ${mine.ok ? "succeeded" : `failed:\n${mine.output.slice(-2000)}`}`,
-            `  buildkit ${theirs.ok ? "succeeded" : `failed:\n${theirs.output.slice(-2000)}`}`,
-          ]
-        : differences(mine, theirs);
-    if (found.length === 0) same += 1;
-    else different += 1;
-    console.log(
-      `${found.length === 0 ? "same     " : "DIFFERENT"} ${name}${found.length === 0 ? "" : `\n${found.join("\n")}`}`,
-    );
+    const { kind, lines } = await compare(name);
+    counts[kind] += 1;
+    console.log([`${kind.padEnd(9)} ${name}`, ...lines].join("\n"));
   }
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
-console.log(`${same} the same, ${different} different`);
-process.exitCode = different === 0 ? 0 : 1;
+console.log(`${counts.same} the same, ${counts.different} different, ${counts.skipped} skipped`);
+process.exitCode = counts.different === 0 ? 0 : 1;
