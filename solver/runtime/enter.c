@@ -1,7 +1,8 @@
 /* `kiln-runtime enter PROGRAM [ARGUMENT...]`: runs the program as root of a new user namespace, for plain users. With
  * subordinate ids (/etc/subuid and the setuid helpers newuidmap and newgidmap) all ids of an image exist in it; without
  * them only one. It happens before kiln's Node starts, because a process with threads cannot enter one. Root, and whoever
- * is in such a namespace already, is left where he is. */
+ * is in such a namespace already, is left where he is. So is a user who may not make one: most commands work without,
+ * RUN says what is missing, and `kiln doctor` says how to get it. */
 #include "runtime.h"
 
 #include "kernel.h"
@@ -123,43 +124,50 @@ map_single_id (uid_t uid, gid_t gid)
   write_own ("/proc/self/gid_map", map);
 }
 
+/* False when the kernel or its policy does not let this user have a namespace. */
+static bool
+become_root_of_namespace (uid_t uid, gid_t gid)
+{
+  int gate[2], status;
+  pid_t self = getpid ();
+  if (pipe2 (gate, O_CLOEXEC) < 0)
+    fail ("cannot make a pipe");
+  pid_t mapper = fork ();
+  if (mapper < 0)
+    fail ("cannot start a process");
+  if (mapper == 0)
+    {
+      char byte;
+      (void) close (gate[1]);
+      if (read (gate[0], &byte, 1) != 1)
+        _exit (NOT_MAPPED);
+      _exit (map_from_outside (self, uid, gid));
+    }
+  (void) close (gate[0]);
+
+  bool made = unshare (CLONE_NEWUSER | CLONE_NEWNS) == 0;
+  if (made)
+    (void) write_all (gate[1], "", 1);
+  (void) close (gate[1]);
+  if (waitpid (mapper, &status, 0) != mapper || !WIFEXITED (status) || WEXITSTATUS (status) == HALF_MAPPED)
+    fail ("newgidmap failed after newuidmap had succeeded; check /etc/subgid");
+  if (!made)
+    return false;
+  if (WEXITSTATUS (status) == NOT_MAPPED)
+    map_single_id (uid, gid);
+  if (setresgid (0, 0, 0) < 0 || setresuid (0, 0, 0) < 0)
+    fail ("cannot become root of the new user namespace");
+  if (sys_mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    fail ("cannot make the mounts private");
+  return true;
+}
+
 void
 enter_user_namespace (char **argv)
 {
   uid_t uid = geteuid ();
-  gid_t gid = getegid ();
   if (uid != 0)
-    {
-      int gate[2], status;
-      pid_t self = getpid ();
-      if (pipe2 (gate, O_CLOEXEC) < 0)
-        fail ("cannot make a pipe");
-      pid_t mapper = fork ();
-      if (mapper < 0)
-        fail ("cannot start a process");
-      if (mapper == 0)
-        {
-          char byte;
-          (void) close (gate[1]);
-          if (read (gate[0], &byte, 1) != 1)
-            _exit (NOT_MAPPED);
-          _exit (map_from_outside (self, uid, gid));
-        }
-
-      if (unshare (CLONE_NEWUSER | CLONE_NEWNS) < 0)
-        fail ("cannot make a user namespace; \"kiln doctor\" says how to allow it");
-      (void) write_all (gate[1], "", 1);
-      if (waitpid (mapper, &status, 0) != mapper || !WIFEXITED (status) || WEXITSTATUS (status) == HALF_MAPPED)
-        fail ("newgidmap failed after newuidmap had succeeded; check /etc/subgid");
-      if (WEXITSTATUS (status) == NOT_MAPPED)
-        map_single_id (uid, gid);
-      (void) close (gate[0]);
-      (void) close (gate[1]);
-      if (setresgid (0, 0, 0) < 0 || setresuid (0, 0, 0) < 0)
-        fail ("cannot become root of the new user namespace");
-      if (sys_mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        fail ("cannot make the mounts private");
-    }
+    (void) become_root_of_namespace (uid, getegid ());
   (void) execvp (argv[0], argv);
   fail ("cannot run %s", argv[0]);
 }

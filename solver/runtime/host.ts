@@ -21,6 +21,11 @@ export interface IdRange {
   readonly count: number;
 }
 
+/** Set when this process is in a user namespace: the ids that exist in it. One small read. */
+export function readUserNamespace(): HostFacts["userNamespace"] {
+  return parseUserNamespace(readText("/proc/self/uid_map") ?? "", readText("/proc/self/gid_map") ?? "");
+}
+
 /** Reads a handful of small files of /proc and /etc; well under a millisecond, so synchronously. */
 export function readHostFacts(): HostFacts {
   return {
@@ -29,10 +34,18 @@ export function readHostFacts(): HostFacts {
       systemdResolvConf: readText("/run/systemd/resolve/resolv.conf"),
     },
     heldCapabilities: parseBoundingSet(readText("/proc/self/status") ?? ""),
-    userNamespace: parseUserNamespace(readText("/proc/self/uid_map") ?? "", readText("/proc/self/gid_map") ?? ""),
+    userNamespace: readUserNamespace(),
     setgroups: readText("/proc/self/setgroups")?.trim() === "deny" ? "deny" : "allow",
     mountInfoText: readText("/proc/self/mountinfo") ?? "",
   };
+}
+
+/** How far the steps of this process can be kept from the machine, and which users can exist in them. */
+export type Isolation = "root" | "subordinate-ids" | "single-id" | "none";
+
+export function isolationOf(uid: number, namespace: HostFacts["userNamespace"]): Isolation {
+  if (namespace === undefined) return uid === 0 ? "root" : "none";
+  return namespace.uids.some(({ count }) => count > 1) ? "subordinate-ids" : "single-id";
 }
 
 /** Every id there is: the one map of the initial user namespace. */

@@ -18,6 +18,7 @@ function context(change: Partial<ProbeContext> = {}): ProbeContext & Disposable 
     arch: process.arch,
     uid: 0,
     gid: 0,
+    user: "root",
     instance: `${process.pid}-probe`,
     searchPath: [],
     ...change,

@@ -27,6 +27,8 @@ export interface ProbeContext {
   readonly arch: string;
   readonly uid: number;
   readonly gid: number;
+  /** Name or number of the user outside of any user namespace, for the lines of advice. */
+  readonly user: string;
   readonly instance: string;
   /** Directories of PATH, where newuidmap is looked for. */
   readonly searchPath: readonly string[];
@@ -121,18 +123,30 @@ export async function probeSubordinateIds(context: ProbeContext, signal: AbortSi
       fix: "apt-get install uidmap (shadow-utils elsewhere)",
     };
   }
-  const lacking = ["/etc/subuid", "/etc/subgid"].filter(
-    (path) => !existsSync(path) || readFileSync(path, "utf8").trim() === "",
-  );
+  const lacking = ["/etc/subuid", "/etc/subgid"].filter((path) => !grantsIds(path, context.user));
   if (lacking.length > 0) {
     return {
       name,
       ok: false,
-      detail: `${lacking.join(" and ")} grants nobody any ids`,
-      fix: `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${context.uid}`,
+      detail: `${lacking.join(" and ")} grant${lacking.length === 1 ? "s" : ""} ${context.user} no ids`,
+      fix: `as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${context.user}`,
     };
   }
-  return { name, ok: true, detail: "newuidmap and /etc/subuid are there", fix: undefined };
+  return {
+    name,
+    ok: false,
+    detail: "ids are granted, and newuidmap could not map them",
+    fix: 'newuidmap must be setuid root or have file capabilities: as root, chmod u+s "$(command -v newuidmap)" "$(command -v newgidmap)"',
+  };
+}
+
+function grantsIds(path: string, user: string): boolean {
+  return (
+    existsSync(path) &&
+    readFileSync(path, "utf8")
+      .split("\n")
+      .some((line) => line.startsWith(`${user}:`))
+  );
 }
 
 /** A network namespace with nothing but loopback, as for --network=none. */

@@ -6,6 +6,7 @@ import type { RegistryClient } from "../registry/registry.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
 import { PackPool } from "../tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
+import { readUserNamespace } from "../../solver/runtime/host.ts";
 import { overlaySnapshotter } from "../../solver/snapshot/overlay.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
 import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
@@ -39,7 +40,8 @@ export class Engine implements AsyncDisposable {
     this.store = openStore(environment.root, { native: this.native, clock: environment });
     this.snapshotter = overlaySnapshotter({
       directory: this.store.layout.snapshots,
-      marks: environment.uid === 0 ? "trusted" : "user",
+      // trusted.* attributes are for those who are privileged over the whole machine.
+      marks: environment.uid === 0 && readUserNamespace() === undefined ? "trusted" : "user",
       newId,
     });
     this.images = createImageSource({

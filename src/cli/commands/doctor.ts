@@ -33,7 +33,7 @@ async function run(
       arch,
       uid,
       gid,
-      user: env["KILN_ROOTLESS"] ?? `${uid}`,
+      user: env["USER"] ?? env["KILN_ROOTLESS"] ?? `${uid}`,
       instance: `${pid}-doctor`,
       searchPath: (env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
     },
