@@ -21,10 +21,10 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
       return process.stdin;
     },
     get stdout() {
-      return process.stdout;
+      return forgiving(process.stdout);
     },
     get stderr() {
-      return process.stderr;
+      return forgiving(process.stderr);
     },
     nowMs: () => Date.now(),
     onInterrupt(stop) {
@@ -44,4 +44,14 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
       };
     },
   };
+}
+
+/** A reader that has gone away (`kiln images | head -1`) is no error of ours. */
+function forgiving<T extends NodeJS.WriteStream>(stream: T): T {
+  if (stream.listenerCount("error") === 0) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    });
+  }
+  return stream;
 }

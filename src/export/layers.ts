@@ -71,8 +71,9 @@ export async function layerTar(
 ): Promise<Readable> {
   if (on.store.blobs.has(layer.diffId)) return on.store.blobs.open(layer.diffId);
   const row = on.store.snapshots.get(layer.snapshot);
-  if (row?.state !== "present") {
-    // A compressed copy gives the tar without unpacking it into files first.
+  if (row?.state !== "present" || isReceived(layer.snapshot)) {
+    // A compressed copy gives the tar without unpacking it into files first, and a tar of somebody else's making comes
+    // out byte for byte only of its own blob.
     const packed = on.store.snapshots.layerBlobs(layer.diffId)[0];
     const kind = packed === undefined ? undefined : compressionOfMediaType(packed.descriptor.mediaType);
     if (packed !== undefined && kind !== undefined) {
@@ -166,6 +167,11 @@ async function measure(
   let size = 0;
   for await (const chunk of await layerTar(layer, on, signal)) size += (chunk as Buffer).byteLength;
   return size;
+}
+
+/** Whether a snapshot's files came out of a tar, whose exact bytes its files do not tell. */
+export function isReceived(snapshot: SnapshotId): boolean {
+  return snapshot.startsWith("layer-");
 }
 
 /** Fails at the end of the stream when the bytes were not those of the digest. */
