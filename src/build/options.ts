@@ -1,4 +1,3 @@
-import type { Readable } from "node:stream";
 import type { ProgressSink } from "../core/progress.ts";
 import type { OutputSpec } from "../export/output-spec.ts";
 
@@ -60,6 +59,3 @@ export interface BuildLimits {
   readonly cpusetCpus?: string;
   readonly cpusetMems?: string;
 }
-
-/** Standard input, for contexts and Dockerfiles given as `-`. */
-export type OpenStdin = () => Readable;
