@@ -1,0 +1,110 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PROJECT, busyboxRoot, debianTar, has, missing, temporary } from "./harness.ts";
+import { cannotBePlain, kilnAsPlainUser } from "./plain-user.ts";
+
+const why = missing("busybox", "mmdebstrap") ?? cannotBePlain("subordinate");
+if (why !== undefined) console.warn(`the tests of a plain user with subordinate ids are skipped: ${why}`);
+
+describe.skipIf(why !== undefined)("a plain user with subordinate ids", { timeout: 600_000 }, () => {
+  const folder = temporary();
+  const store = join(folder.path, "home/.local/share/kiln");
+  const kiln = (...args: string[]) => kilnAsPlainUser(folder.path, "subordinate", args);
+  const must = (...args: string[]) => {
+    const outcome = kiln(...args);
+    if (outcome.status !== 0) throw new Error(`kiln ${args.join(" ")}: ${outcome.stderr}\n${outcome.stdout}`);
+    return outcome;
+  };
+  /** A context that others may read. */
+  const context = (files: Readonly<Record<string, string>>): string => {
+    const directory = mkdtempSync(join(folder.path, "context-"));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
+    spawnSync("chmod", ["-R", "a+rX", directory]);
+    return directory;
+  };
+
+  beforeAll(() => {
+    const tar = join(folder.path, "busybox.tar");
+    spawnSync("tar", ["-cf", tar, "-C", busyboxRoot(folder.path), "."]);
+    must("import", tar, "base");
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  test("kiln doctor finds everything that RUN needs, and the store is the user's own", () => {
+    const report: unknown = JSON.parse(must("doctor", "--json").stdout);
+    expect(report).toMatchObject({ isUsable: true, isolation: "subordinate-ids", root: store });
+  });
+
+  test("layers carry the owners the Dockerfile asked for, device nodes excepted", () => {
+    const directory = context({
+      f: "hi\n",
+      Dockerfile: [
+        "FROM base",
+        "RUN mkdir /data && chown 33:44 /data && touch /data/www && chown 1234:65534 /data/www && chmod 4755 /data/www",
+        "COPY --chown=12:13 f /data/f",
+        "USER 1000:1001",
+        "RUN id -u > /tmp/who && cat /proc/1/comm",
+        "USER 0",
+        "RUN rm -r /root && mkdir /root && touch /root/new && test -c /dev/null && ! mknod /n c 1 3 2>/dev/null",
+      ].join("\n"),
+    });
+    must("build", "-t", "owners", directory);
+    const archive = join(folder.path, "home/owners.tar");
+    must("save", "-o", archive, "owners");
+    const unpacked = mkdtempSync(join(folder.path, "archive-"));
+    spawnSync("tar", ["-xf", archive, "-C", unpacked]);
+    const read = (path: string): { manifests: { digest: string }[]; layers: { digest: string }[] } =>
+      JSON.parse(readFileSync(join(unpacked, path), "utf8"));
+    const blob = (digest: string | undefined): string => `blobs/${digest?.replace(":", "/") ?? ""}`;
+    const { layers } = read(blob(read("index.json").manifests[0]?.digest));
+    const entries = layers.slice(1).flatMap(({ digest }) =>
+      spawnSync("tar", ["--numeric-owner", "-tvf", join(unpacked, blob(digest))], { encoding: "utf8" })
+        .stdout.trim()
+        .split("\n")
+        .map((line) => line.split(/\s+/))
+        .map(([mode, owner, , , , name]) => `${mode} ${owner} ${name}`),
+    );
+    expect(entries).toEqual(
+      expect.arrayContaining([
+        "drwxr-xr-x 33/44 data/",
+        "-rwsr-xr-x 1234/65534 data/www",
+        "-rw-r--r-- 12/13 data/f",
+        "-rw-r--r-- 1000/1001 tmp/who",
+        "drwxr-xr-x 0/0 root/",
+        "-rw-r--r-- 0/0 root/new",
+      ]),
+    );
+  });
+
+  test("a limit that cannot be set is said once, and the step runs", () => {
+    const directory = context({ Dockerfile: "FROM base\nRUN echo 1 > /a\nRUN echo 2 > /b\n" });
+    const { stderr } = must("build", "--progress", "plain", "--resource", "memory=64m", directory);
+    const said = stderr.split("\n").filter((line) => line.includes("limits on memory are not enforced"));
+    expect(said.length).toBeLessThanOrEqual(1);
+  });
+
+  test("no network, secrets, caches and the root of the step without rights over the machine", () => {
+    const directory = context({
+      secret: "hush",
+      Dockerfile: [
+        "FROM base",
+        "RUN --network=none --mount=type=cache,target=/c --mount=type=secret,id=s,uid=5,mode=0400 \\",
+        '  test "$(cat /run/secrets/s)" = hush && test "$(stat -c %u /run/secrets/s)" = 5 && touch /c/x && ! ip link add d type dummy',
+        "RUN --mount=type=cache,target=/c test -e /c/x && ! echo 1 > /proc/sys/kernel/hostname",
+      ].join("\n"),
+    });
+    must("build", "--secret", `id=s,src=${join(directory, "secret")}`, directory);
+  });
+
+  test.skipIf(!has("mmdebstrap"))("the C program of the main tests, gcc from Debian included", () => {
+    const tar = join(folder.path, "debian.tar");
+    cpSync(debianTar(), tar);
+    must("import", tar, "debian");
+    const source = join(folder.path, "c-program");
+    cpSync(join(PROJECT, "testdata/e2e/c-program"), source, { recursive: true });
+    must("build", "--build-arg", "BASE=debian", "-t", "hello", source);
+    expect(must("run", "hello").stdout).toBe("Hello, world, from uid 65534\n");
+  });
+});
