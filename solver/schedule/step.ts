@@ -2,6 +2,7 @@ import type { Digest } from "../../src/core/digest.ts";
 import { digestOf, hexOf } from "../../src/core/digest.ts";
 import { BuildError, messageOf } from "../../src/core/errors.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
+import type { Lease } from "../../src/store/store.ts";
 import { explainMiss, type MissReason, missText } from "../cache/explain.ts";
 import { contentKey } from "../cache/key.ts";
 import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
@@ -59,7 +60,7 @@ export async function settleStep(
     return step.taken(equal, "cutoff", miss);
   }
   // Equal work runs once over all processes: the second one waits here, and then finds the first one's record.
-  using _lease = await store.leases.acquire(`step ${definitionKey}`, signal);
+  using _lease = await step.lease(signal);
   const made = store.records.findByDefinitionKey(definitionKey);
   if (made !== undefined) return step.taken(made, "cached", undefined);
   using _slot = await deps.slots.acquire(work.priority, signal);
@@ -93,6 +94,18 @@ class Step implements SettledInputs, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#files[Symbol.asyncDispose]();
+  }
+
+  /** The right to run the step. Whoever has to wait for another build's run is told so. */
+  async lease(signal: AbortSignal): Promise<Lease> {
+    const { on } = this.#deps;
+    const { meta, definitionKey } = this.#keyed;
+    const key = `step ${definitionKey}`;
+    const free = on.store.leases.tryAcquire(key);
+    if (free !== undefined) return free;
+    const message = `Waiting for another build that is running "${meta.instruction}"`;
+    on.progress({ kind: "notice", level: "info", message, hint: undefined });
+    return on.store.leases.acquire(key, signal);
   }
 
   async contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart> {
