@@ -3,7 +3,7 @@ import { digestIn, jsonIn, numberOf, optionalDigest, optionalNumber, optionalTex
 import type { Database, Row } from "./database.ts";
 import type { Hold, Holds } from "./holds.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "./model.ts";
-import { insertSnapshots } from "./snapshots.ts";
+import { insertLayerBlobs, insertSnapshots } from "./snapshots.ts";
 import type { Records } from "./store.ts";
 import type { Touches } from "./touches.ts";
 
@@ -58,18 +58,25 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
     list() {
       return database.all("SELECT * FROM records ORDER BY seq DESC").map(recordOf);
     },
-    insert(record, { snapshots, aliases = [] }) {
+    insert(record, { snapshots, aliases = [], layerBlobs = [] }) {
       const createdAtMs = nowMs();
       const inserted: CacheRecord = { ...record, createdAtMs, lastUsedMs: createdAtMs };
       // Before the rows: once they are visible, a collector may look at them.
       holds.add(holdsOf(inserted));
       database.transaction(() => {
         insertSnapshots(database, snapshots, createdAtMs);
+        insertLayerBlobs(database, layerBlobs, createdAtMs);
         insertRecord(database, inserted);
         for (const key of [record.definitionKey, ...aliases]) addKey(database, record.id, key);
       });
       touches.saw(record.id, createdAtMs);
       return inserted;
+    },
+    forgetLayer(snapshot) {
+      return database.run(
+        "DELETE FROM records WHERE EXISTS (SELECT 1 FROM json_each(layers) WHERE value = ?)",
+        snapshot,
+      );
     },
     addAlias(recordId, definitionKey) {
       database.transaction(() => addKey(database, recordId, definitionKey));
@@ -87,7 +94,8 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
 function insertRecord(database: Database, record: CacheRecord): void {
   database.run(
     `INSERT INTO records (id, definition_key, content_key, site, name, parts, layers, wall_ms, cpu_ms, peak_memory,
-       log_file, producer, created_ms, last_used_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       log_file, producer, created_ms, last_used_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (id) DO NOTHING`,
     record.id,
     record.definitionKey,
     record.contentKey ?? null,

@@ -77,10 +77,10 @@ export function openSnapshots(database: Database, holds: Holds, nowMs: () => num
  * files that are there stay there, and what is known stays known.
  */
 export function insertSnapshots(database: Database, snapshots: readonly NewSnapshot[], nowMs: number): void {
-  for (const { id, state, diffId, tarSizeBytes, contentDigest, diskBytes } of snapshots) {
+  for (const { id, state, diffId, tarSizeBytes, contentDigest, diskBytes, createdAtMs } of snapshots) {
     database.run(
       `INSERT INTO snapshots (id, state, diff_id, tar_size, content_digest, disk_bytes, created_ms, last_used_ms)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?8, ?7)
        ON CONFLICT (id) DO UPDATE SET
          state = CASE WHEN excluded.state = 'present' THEN 'present' ELSE state END,
          diff_id = coalesce(diff_id, excluded.diff_id), tar_size = coalesce(tar_size, excluded.tar_size),
@@ -93,6 +93,7 @@ export function insertSnapshots(database: Database, snapshots: readonly NewSnaps
       contentDigest ?? null,
       diskBytes ?? null,
       nowMs,
+      createdAtMs ?? nowMs,
     );
   }
 }

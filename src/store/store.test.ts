@@ -205,11 +205,33 @@ describe("records", () => {
   });
 
   test("that fail to go in leave no snapshot rows", () => {
-    store.records.insert(record("a"), { snapshots: [] });
-    const again = (): unknown =>
-      store.records.insert(record("a"), { snapshots: [{ id: id("half"), state: "present" }] });
-    expect(again).toThrow("UNIQUE");
+    // SQLite keeps NaN as NULL.
+    const insert = (): unknown =>
+      store.records.insert(record("a", { wallMs: Number.NaN }), { snapshots: [{ id: id("half"), state: "present" }] });
+    expect(insert).toThrow("NOT NULL");
     expect(store.snapshots.get(id("half"))).toBeUndefined();
+  });
+
+  test("taken from elsewhere twice stay as they were, with the time and place of their layers", () => {
+    const diffId = digestOf("layer");
+    const descriptor = { mediaType: MEDIA_TYPES.ociLayerGzip, digest: digestOf("packed"), size: 6 };
+    const at = {
+      snapshots: [{ id: id("made-by-r"), state: "absent", diffId, createdAtMs: 1000 }],
+      layerBlobs: [{ diffId, descriptor, repository: "example.com/cache" }],
+    } as const;
+    store.records.insert(record("r", { producer: "first" }), at);
+    store.records.insert(record("r", { producer: "second" }), at);
+    expect(store.records.get("r")?.producer).toBe("first");
+    expect(store.snapshots.get(id("made-by-r"))).toMatchObject({ state: "absent", createdAtMs: 1000 });
+    expect(store.snapshots.layerBlobs(diffId)).toEqual([{ diffId, descriptor, repository: "example.com/cache" }]);
+  });
+
+  test("are forgotten with a layer that cannot be had, and so are their keys", () => {
+    store.records.insert(record("a"), { snapshots: [] });
+    store.records.insert(record("b"), { snapshots: [] });
+    expect(store.records.forgetLayer(id("made-by-a"))).toBe(1);
+    expect(store.records.findByDefinitionKey(digestOf("definition of a"))).toBeUndefined();
+    expect(store.records.findByDefinitionKey(digestOf("definition of b"))?.id).toBe("b");
   });
 
   test("remember a use only when the last one is old", () => {

@@ -152,8 +152,9 @@ export interface ImageSummary {
   readonly lastUsedMs: number;
 }
 
+/** `createdAtMs`: when it was made elsewhere; now, when absent. */
 export type NewSnapshot = Pick<SnapshotRow, "id" | "state"> &
-  Partial<Pick<SnapshotRow, "diffId" | "tarSizeBytes" | "contentDigest" | "diskBytes">>;
+  Partial<Pick<SnapshotRow, "diffId" | "tarSizeBytes" | "contentDigest" | "diskBytes" | "createdAtMs">>;
 
 /** Rows of snapshots. The directories are the snapshotter's: made before the row says `present`, removed after. */
 export interface Snapshots {
@@ -194,12 +195,20 @@ export interface Records {
   list(): Iterable<CacheRecord>;
   /**
    * The record, the rows of the snapshots it made and further definition keys that lead to it, in ONE transaction. The
-   * snapshots' directories and the listings' blobs are complete before this is called.
+   * snapshots' directories and the listings' blobs are complete before this is called. A record that is there already
+   * (two processes took it from one remote cache) stays as it is.
+   * @param at `layerBlobs`: where layers that are absent can be had.
    */
   insert(
     record: NewRecord,
-    at: { readonly snapshots: readonly NewSnapshot[]; readonly aliases?: readonly Digest[] },
+    at: {
+      readonly snapshots: readonly NewSnapshot[];
+      readonly aliases?: readonly Digest[];
+      readonly layerBlobs?: readonly LayerBlob[];
+    },
   ): CacheRecord;
+  /** Forgets the records whose result has this layer, because it cannot be had. Returns how many. */
+  forgetLayer(snapshot: SnapshotId): number;
   /** Another definition key for a record, for early cutoff. */
   addAlias(recordId: string, definitionKey: Digest): void;
   /** Notes a use; written by `flush`. */
