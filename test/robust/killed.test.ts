@@ -1,0 +1,89 @@
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { kiln, missing, mustKiln, temporary } from "../e2e/harness.ts";
+import { importBusybox, startKiln, writeContext } from "./kiln-process.ts";
+
+const why = missing("busybox");
+if (why !== undefined) console.warn(`tests of killed builds are skipped: ${why}`);
+
+/** Moments at which a build is killed: 25, or as many as the variable says. */
+const MOMENTS = Number(process.env["KILN_TEST_KILLS"] ?? 25);
+
+describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 + MOMENTS * 10_000 }, () => {
+  const folder = temporary();
+  const store = join(folder.path, "store");
+  const context = join(folder.path, "context");
+
+  beforeAll(() => importBusybox(store, folder.path));
+  afterAll(() => folder[Symbol.dispose]());
+
+  /** All kinds of work: a copy, commands, a seeded cache mount, a file from another stage, an archive. */
+  function change(round: number): void {
+    writeContext(context, {
+      Dockerfile: [
+        "FROM scratch AS seed",
+        "COPY files/ /files/",
+        "FROM busybox AS work",
+        "COPY files/ /files/",
+        'RUN for n in 1 2 3 4 5 6 7 8 9; do cat /files/* > "/made-$n"; done',
+        "RUN --mount=type=cache,target=/cache,from=seed,source=/files ls /cache > /from-cache",
+        "RUN cat /files/round > /twice && cat /files/round >> /twice",
+        "FROM busybox",
+        "COPY --from=work /made-1 /made-9 /twice /out/",
+        "RUN cat /out/* > /all",
+        "",
+      ].join("\n"),
+      "files/round": `round ${round}\n`,
+      ...Object.fromEntries(
+        Array.from({ length: 30 }, (_, n) => [`files/${n}`, `file ${n} of ${round}\n`.repeat(500)]),
+      ),
+    });
+  }
+
+  /** Milliseconds that a whole build takes now. */
+  function duration(): number {
+    change(-1);
+    const startMs = performance.now();
+    mustKiln(store, ["build", "-q", "-t", "app", context]);
+    return performance.now() - startMs;
+  }
+
+  test(`at ${MOMENTS} moments leaves a store that the next build and fsck find whole`, async () => {
+    const wholeMs = duration();
+    for (let round = 0; round < MOMENTS; round += 1) {
+      change(round);
+      const build = startKiln(store, ["build", "-q", "-t", "app", context]);
+      // Spread over the whole build and a little past its end. The waiting is the test's point, not a wait for something.
+      await pause(((round + 0.5) / MOMENTS) * wholeMs * 1.1);
+      build.child.kill("SIGKILL");
+      await build.ended;
+
+      const checked = kiln(store, ["fsck"]);
+      expect(checked, `fsck after round ${round}`).toMatchObject({
+        status: 0,
+        stdout: expect.stringContaining(" 0 problems"),
+      });
+      const next = kiln(store, ["build", "--progress", "plain", "-t", "app", context]);
+      expect(next.stderr, `the build after round ${round}`).not.toMatch(/ERROR|error\[/);
+      expect(next.status).toBe(0);
+      const { stdout } = mustKiln(store, [
+        "run",
+        "app",
+        "sh",
+        "-c",
+        "cat /out/twice; wc -c < /out/made-1; cmp /out/made-1 /out/made-9",
+      ]);
+      const line = `round ${round}\n`;
+      const bytes =
+        line.length +
+        Array.from({ length: 30 }, (_, n) => `file ${n} of ${round}\n`.length * 500).reduce((a, b) => a + b, 0);
+      expect(stdout).toBe(`${line}${line}${bytes}\n`);
+    }
+    // What the killed ones left behind is garbage, and goes.
+    mustKiln(store, ["prune", "--all"]);
+    const after = kiln(store, ["fsck"]);
+    expect(after.stdout).toContain("0 problems, 0 files that nothing names");
+    expect(mustKiln(store, ["run", "app", "cat", "/out/twice"]).stdout).toContain(`round ${MOMENTS - 1}`);
+  });
+});
