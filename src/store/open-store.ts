@@ -95,6 +95,8 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
       flush();
       holds[Symbol.dispose]();
       database[Symbol.dispose]();
+      // Whoever opened a full disk took some of it, and has just given back more.
+      makeReserve(layout.root);
     },
   };
 }
