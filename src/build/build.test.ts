@@ -7,7 +7,7 @@ import { importBusybox, noBusybox, writeFiles } from "../../test/support/busybox
 import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
 import { BuildError } from "../core/errors.ts";
 import type { ProgressEvent } from "../core/progress.ts";
-import { parseOutput } from "../export/output-spec.ts";
+import { parseOutput } from "../export/parse-output.ts";
 import { type BuildResult, build } from "./build.ts";
 import { Engine } from "./engine.ts";
 import type { BuildOptions } from "./options.ts";

@@ -10,7 +10,7 @@ import { build } from "../build/build.ts";
 import { Engine } from "../build/engine.ts";
 import { loadImages } from "../build/load-images.ts";
 import { digestOf } from "../core/digest.ts";
-import { parseOutput } from "./output-spec.ts";
+import { parseOutput } from "./parse-output.ts";
 
 const hasSkopeo = spawnSync("skopeo", ["--version"]).status === 0;
 if (cannotRun !== undefined) console.warn(`skipped: exporters: ${cannotRun}`);

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { DEFAULT_IMAGE_OPTIONS, parseOutput } from "../../export/output-spec.ts";
+import { DEFAULT_IMAGE_OPTIONS } from "../../export/output-spec.ts";
+import { parseOutput } from "../../export/parse-output.ts";
 import { formatReference, parseReference } from "../../core/reference.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";

@@ -1,10 +1,5 @@
-import {
-  type AnnotationOption,
-  DEFAULT_IMAGE_OPTIONS,
-  type OutputSpec,
-  annotationTarget,
-  parseOutput,
-} from "../../export/output-spec.ts";
+import { type AnnotationOption, DEFAULT_IMAGE_OPTIONS, type OutputSpec } from "../../export/output-spec.ts";
+import { annotationTarget, parseOutput } from "../../export/parse-output.ts";
 import { keyValues, malformed } from "./csv.ts";
 
 /** What the output flags say together. */
