@@ -21,13 +21,23 @@ export type TreeMount =
 /** A layer being written on top of a stack. Disposing it before `commit` deletes it; afterwards disposing does nothing. */
 export interface ActiveSnapshot extends AsyncDisposable {
   /**
-   * Host directories that make up the tree, topmost first; the first one is where writes go. Overlay: the upper
-   * directory, then the lowers, with whiteouts and opaque marks between them. Copying snapshotters: one full tree.
+   * Host directories that make up the tree, topmost first, with whiteouts and opaque marks between them; file operations
+   * write into the first one.
    */
   readonly directories: readonly string[];
-  readonly mount: TreeMount;
+  /**
+   * How a command sees the tree and writes to it. Where overlayfs cannot be mounted this copies the whole tree, from which
+   * `commit` then takes what changed: write either through the mount or into `directories`, not both.
+   */
+  mount(signal: AbortSignal): Promise<TreeMount>;
   /** Makes the files permanent under a new id and returns it. Writes no row: that is one transaction with the record. */
   commit(signal: AbortSignal): Promise<SnapshotId>;
+}
+
+/** As `ActiveSnapshot`, without writing. */
+export interface TreeView extends AsyncDisposable {
+  readonly directories: readonly string[];
+  mount(signal: AbortSignal): Promise<TreeMount>;
 }
 
 /**
@@ -39,10 +49,7 @@ export interface Snapshotter {
   readonly marks: "trusted" | "user";
   prepare(stack: Stack, signal: AbortSignal): Promise<ActiveSnapshot>;
   /** A read-only look at a tree. Disposing releases whatever it took to make it (nothing, for overlay). */
-  view(
-    stack: Stack,
-    signal: AbortSignal,
-  ): Promise<{ readonly directories: readonly string[]; readonly mount: TreeMount } & AsyncDisposable>;
+  view(stack: Stack, signal: AbortSignal): Promise<TreeView>;
   /** Directory that holds the snapshot's own difference in overlay form; what layers are packed from. */
   pathOf(id: SnapshotId): string;
   /** An empty directory that becomes the snapshot `id` on `commit`: for layers that arrive as tars. */

@@ -181,7 +181,10 @@ const HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
     pattern: /mapped in this user namespace/,
     hint: "give the user more subordinate ids in /etc/subuid and /etc/subgid",
   },
-  { pattern: /overlay/, hint: '"kiln doctor" tries overlayfs; "--snapshotter=native" works without it' },
+  {
+    pattern: /overlay/,
+    hint: '"kiln doctor" tries overlayfs; KILN_SNAPSHOTTER=native in the environment does without it, by copying',
+  },
 ];
 
 /** Character and block devices directly in /dev and in the two folders that hold nodes programs ask for. */

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statfsSync } from "node:fs";
 import { errnoOf } from "../../src/core/errors.ts";
 import type { HostResolver } from "./resolv-conf.ts";
 
@@ -46,6 +46,18 @@ export type Isolation = "root" | "subordinate-ids" | "single-id" | "none";
 export function isolationOf(uid: number, namespace: HostFacts["userNamespace"]): Isolation {
   if (namespace === undefined) return uid === 0 ? "root" : "none";
   return namespace.uids.some(({ count }) => count > 1) ? "subordinate-ids" : "single-id";
+}
+
+/** `OVERLAYFS_SUPER_MAGIC` of linux/magic.h. */
+const OVERLAYFS = 0x79_4c_76_30;
+
+/**
+ * Where the marks of a store's snapshots live. trusted.* attributes are for those who are privileged over the whole
+ * machine, and on a store that is itself on an overlay (a container's root) overlayfs keeps them to itself.
+ */
+export function overlayMarksFor(uid: number, directory: string): "trusted" | "user" {
+  if (uid !== 0 || readUserNamespace() !== undefined) return "user";
+  return statfsSync(directory).type === OVERLAYFS ? "user" : "trusted";
 }
 
 /** Every id there is: the one map of the initial user namespace. */

@@ -203,7 +203,9 @@ function writeProcess(plan: PlanWriter, request: RunRequest, context: PlanContex
   const { user } = request;
   const hex = (mask: bigint): string => mask.toString(16);
   const sets = capabilitySets(request.security, { uid: user.uid, held: context.facts.heldCapabilities });
-  plan.add("identity", user.uid, user.gid, user.supplementary.length, ...user.supplementary);
+  // Container engines list the primary group among the supplementary ones, and `id` shows it.
+  const groups = [...new Set([user.gid, ...user.supplementary])];
+  plan.add("identity", user.uid, user.gid, groups.length, ...groups);
   if (context.userNamespace?.setgroups === "deny" || context.facts.setgroups === "deny") plan.add("keep-groups");
   plan.add(
     "capabilities",

@@ -10,6 +10,29 @@ import { snapshotterContract } from "./snapshot.contract.ts";
 
 snapshotterContract("native", (options) => nativeSnapshotter({ ...options, native: locateNative() }), "trusted");
 
+test("nothing is copied where overlayfs turns out to work", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "kiln-native-"));
+  try {
+    let count = 0;
+    const snapshots = nativeSnapshotter({
+      directory,
+      marks: "trusted",
+      newId: () => `n${(count += 1)}`,
+      native: locateNative(),
+      isNeeded: async () => false,
+    });
+    const { signal } = new AbortController();
+    await using first = await snapshots.prepare([], signal);
+    const below = await first.commit(signal);
+    await using second = await snapshots.prepare([below], signal);
+    expect(await second.mount(signal)).toMatchObject({ kind: "overlay" });
+    await using view = await snapshots.view([below], signal);
+    expect(await view.mount(signal)).toMatchObject({ kind: "overlay-ro" });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
 test.skipIf(SKIP_UNLESS_ROOT !== false).each([
   { name: "a new file", does: "echo new > d/new", makes: ["d d 700 3:4", "f d/new 644 0:0 =new\n"] },
   { name: "a changed file", does: "echo more >> d/a", makes: ["d d 700 3:4", "f d/a 644 0:0 =a\nmore\n"] },
@@ -45,7 +68,8 @@ test.skipIf(SKIP_UNLESS_ROOT !== false).each([
     sh(first.directories[0] ?? "", "mkdir d && echo a > d/a && ln -s a d/l && chmod 700 d && chown 3:4 d");
     const below = await first.commit(signal);
     await using second = await snapshots.prepare([below], signal);
-    sh(second.directories[0] ?? "", does);
+    const mount = await second.mount(signal);
+    sh(mount.kind === "directory" ? mount.path : "not a copy", does);
     const id = await second.commit(signal);
     expect(listing(native, snapshots.pathOf(id))).toEqual(makes);
   } finally {

@@ -16,82 +16,99 @@ import type { SnapshotId } from "../../src/store/model.ts";
 import { MergedTree } from "../ops/tree/merged-tree.ts";
 import { isOverlayMark, type Marks, makeWhiteout } from "../ops/tree/overlay-marks.ts";
 import { scanDirectory, type TreeNode } from "../ops/tree/tree-node.ts";
-import type { ActiveSnapshot, Snapshotter, Stack } from "../ports.ts";
+import type { Snapshotter, TreeMount } from "../ports.ts";
 import { overlaySnapshotter, type SnapshotterOptions } from "./overlay.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 
 export interface NativeSnapshotterOptions extends SnapshotterOptions {
   readonly native: Native;
+  /** Asked when a command is to see a tree of several layers: false leaves it to overlayfs. Absent is always. */
+  isNeeded?(signal: AbortSignal): Promise<boolean>;
 }
 
 /**
- * For machines where overlayfs cannot be mounted. Snapshots are kept in the same form as the overlay snapshotter's, so
- * that packing, file operations and the store know no difference; but to run a command, the whole tree is copied first
- * (sharing bytes where the file system can), and what the command changed is found afterwards by comparing. That costs
- * time and space in proportion to the tree, for every RUN.
+ * For machines where overlayfs cannot be mounted. Snapshots and file operations are the overlay snapshotter's, so that
+ * packing and the store know no difference; but for a command the whole tree is copied first (sharing bytes where the
+ * file system can), and what the command changed is found afterwards by comparing. That costs time and space in
+ * proportion to the tree, for every RUN.
  */
 export function nativeSnapshotter(options: NativeSnapshotterOptions): Snapshotter {
-  const { directory, marks, newId, native } = options;
   const plain = overlaySnapshotter(options);
-
-  const materialize = async (stack: Stack, signal: AbortSignal): Promise<{ home: string; root: string }> => {
-    // Lets the other one check that all layers are there.
-    await using layers = await plain.view(stack, signal);
-    const home = join(directory, `active-${newId()}`);
-    const root = join(home, "root");
-    await mkdir(home, { recursive: true, mode: 0o700 });
-    await mkdir(root, { mode: 0o755 });
-    try {
-      await copyMerged(native, { directories: layers.directories, marks, to: root }, signal);
-    } catch (error) {
-      await deleteTree(home, options.native);
-      throw error;
-    }
-    return { home, root };
-  };
+  const isNeeded = async (mount: TreeMount, signal: AbortSignal): Promise<boolean> =>
+    mount.kind !== "directory" && ((await options.isNeeded?.(signal)) ?? true);
 
   return {
+    ...plain,
     kind: "native",
-    marks,
-    pathOf: (id) => plain.pathOf(id),
-    remove: (id) => plain.remove(id),
-    usage: (id, signal) => plain.usage(id, signal),
-    receive: (id, signal) => plain.receive(id, signal),
 
     async prepare(stack, signal) {
-      signal.throwIfAborted();
-      const { home, root } = await materialize(stack, signal);
-      return activeCopy({ home, root, before: stateOf(native, root), options });
+      const layers = await plain.prepare(stack, signal);
+      let copy: ActiveCopy | undefined;
+      return {
+        directories: layers.directories,
+        async mount(inner) {
+          const mount = await layers.mount(inner);
+          if (!(await isNeeded(mount, inner))) return mount;
+          copy ??= await copyForCommand(layers.directories, options, inner);
+          return { kind: "directory", path: copy.root, mode: "rw" };
+        },
+        commit: (inner) => (copy === undefined ? layers.commit(inner) : copy.commit(inner)),
+        async [Symbol.asyncDispose]() {
+          await copy?.[Symbol.asyncDispose]();
+          await layers[Symbol.asyncDispose]();
+        },
+      };
     },
 
     async view(stack, signal) {
-      signal.throwIfAborted();
-      const { home, root } = await materialize(stack, signal);
+      const layers = await plain.view(stack, signal);
+      let copy: ActiveCopy | undefined;
       return {
-        directories: [root],
-        mount: { kind: "directory", path: root, mode: "ro" },
+        directories: layers.directories,
+        async mount(inner) {
+          const mount = await layers.mount(inner);
+          if (!(await isNeeded(mount, inner))) return mount;
+          copy ??= await copyForCommand(layers.directories, options, inner);
+          return { kind: "directory", path: copy.root, mode: "ro" };
+        },
         async [Symbol.asyncDispose]() {
-          await removeTree(home, newId, options.native);
+          await copy?.[Symbol.asyncDispose]();
+          await layers[Symbol.asyncDispose]();
         },
       };
     },
   };
 }
 
-function activeCopy(at: {
-  readonly home: string;
+/** A whole tree in one directory, for a command to write into. */
+interface ActiveCopy extends AsyncDisposable {
   readonly root: string;
-  readonly before: ReadonlyMap<string, string>;
-  readonly options: NativeSnapshotterOptions;
-}): ActiveSnapshot {
-  const { home, root, before, options } = at;
-  const { newId, directory } = options;
+  /** Keeps the difference under a new id. */
+  commit(signal: AbortSignal): Promise<SnapshotId>;
+}
+
+async function copyForCommand(
+  directories: readonly string[],
+  options: NativeSnapshotterOptions,
+  signal: AbortSignal,
+): Promise<ActiveCopy> {
+  const { directory, marks, newId, native } = options;
+  const home = join(directory, `active-${newId()}`);
+  const root = join(home, "root");
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  await mkdir(root, { mode: 0o755 });
+  try {
+    await copyMerged(native, { directories, marks, to: root }, signal);
+  } catch (error) {
+    await deleteTree(home, native);
+    throw error;
+  }
+  const before = stateOf(native, root);
   let open = true;
   return {
-    directories: [root],
-    mount: { kind: "directory", path: root, mode: "rw" },
-    async commit(signal) {
-      signal.throwIfAborted();
+    root,
+    async commit(inner) {
+      inner.throwIfAborted();
       if (!open) throw new Error("A snapshot was committed twice, or after it was disposed");
       open = false;
       const difference = join(home, "difference");
@@ -99,13 +116,13 @@ function activeCopy(at: {
       moveChanges(options, { root, difference, before });
       const id = newId() as SnapshotId;
       await rename(difference, join(directory, id));
-      await deleteTree(home, options.native);
+      await deleteTree(home, native);
       return id;
     },
     async [Symbol.asyncDispose]() {
       if (!open) return;
       open = false;
-      await removeTree(home, newId, options.native);
+      await removeTree(home, newId, native);
     },
   };
 }

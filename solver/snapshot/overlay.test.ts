@@ -16,19 +16,26 @@ test("an active snapshot on layers asks for an overlay, topmost lower first", as
     const snapshots = overlaySnapshotter({ directory, marks: "trusted", newId: () => `s${(count += 1)}` });
     const { signal } = new AbortController();
     await using first = await snapshots.prepare([], signal);
-    expect(first.mount).toEqual({ kind: "directory", path: join(directory, "active-s1/upper"), mode: "rw" });
+    expect(await first.mount(signal)).toEqual({
+      kind: "directory",
+      path: join(directory, "active-s1/upper"),
+      mode: "rw",
+    });
     const low = await first.commit(signal);
     await using second = await snapshots.prepare([low], signal);
     const high = await second.commit(signal);
     await using third = await snapshots.prepare([low, high], signal);
-    expect(third.mount).toEqual({
+    expect(await third.mount(signal)).toEqual({
       kind: "overlay",
       upper: join(directory, "active-s5/upper"),
       work: join(directory, "active-s5/work"),
       lowers: [join(directory, high), join(directory, low)],
     });
     await using view = await snapshots.view([low], signal);
-    expect(view.mount).toEqual({ kind: "overlay-ro", lowers: [join(directory, low), join(directory, "empty")] });
+    expect(await view.mount(signal)).toEqual({
+      kind: "overlay-ro",
+      lowers: [join(directory, low), join(directory, "empty")],
+    });
     expect(await readdir(join(directory, "empty"))).toEqual([]);
   } finally {
     await rm(directory, { recursive: true, force: true });

@@ -68,7 +68,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       };
       return {
         directories: lowers.length === 0 ? [empty] : lowers,
-        mount: lowers.length === 0 ? { kind: "directory", path: empty, mode: "ro" } : mount,
+        mount: async () => (lowers.length === 0 ? { kind: "directory", path: empty, mode: "ro" } : mount),
         async [Symbol.asyncDispose]() {},
       };
     },
@@ -113,7 +113,7 @@ function activeOverlay(at: {
   return {
     directories: [upper, ...lowers],
     // Overlayfs needs a lower directory. Without one the upper alone is the whole tree, and nothing can be whited out.
-    mount:
+    mount: async () =>
       lowers.length === 0 ? { kind: "directory", path: upper, mode: "rw" } : { kind: "overlay", upper, work, lowers },
     async commit(signal) {
       signal.throwIfAborted();

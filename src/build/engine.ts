@@ -6,8 +6,9 @@ import type { RegistryClient } from "../registry/registry.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
 import { PackPool } from "../tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
-import { readUserNamespace } from "../../solver/runtime/host.ts";
-import { overlaySnapshotter } from "../../solver/snapshot/overlay.ts";
+import { overlayMarksFor } from "../../solver/runtime/host.ts";
+import { overlaySupport } from "../../solver/runtime/overlay-support.ts";
+import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
 import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
@@ -38,11 +39,28 @@ export class Engine implements AsyncDisposable {
     this.#insecure = new Set(options.insecureRegistries);
     this.native = loadNative(environment.addonPath);
     this.store = openStore(environment.root, { native: this.native, clock: environment });
-    this.snapshotter = overlaySnapshotter({
+    const marks = overlayMarksFor(environment.uid, environment.root);
+    const runtimeOptions = {
+      runtimePath: environment.runtimePath,
+      overlayMarks: marks,
+      arch: environment.arch,
+      instance: `${environment.pid}-${newId()}`,
+      notice: (message: string) => this.#progress({ kind: "notice", level: "warning", message, hint: undefined }),
+    } as const;
+    const overlayWorks = overlaySupport({
+      ...runtimeOptions,
+      directory: join(environment.root, "runtime"),
+      uid: environment.uid,
+      gid: environment.gid,
+      user: `${environment.uid}`,
+      searchPath: [],
+    });
+    this.snapshotter = nativeSnapshotter({
       directory: this.store.layout.snapshots,
-      // trusted.* attributes are for those who are privileged over the whole machine.
-      marks: environment.uid === 0 && readUserNamespace() === undefined ? "trusted" : "user",
+      marks,
       newId,
+      native: this.native,
+      isNeeded: async (signal) => environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
     });
     this.images = createImageSource({
       store: this.store,
@@ -52,14 +70,7 @@ export class Engine implements AsyncDisposable {
       progress: options.progress,
       clock: environment,
     });
-    this.runtime = createRuntime({
-      runtimePath: environment.runtimePath,
-      scratchDirectory: join(environment.root, "runtime"),
-      overlayMarks: this.snapshotter.marks,
-      arch: environment.arch,
-      instance: `${environment.pid}-${newId()}`,
-      notice: (message) => this.#progress({ kind: "notice", level: "warning", message, hint: undefined }),
-    });
+    this.runtime = createRuntime({ ...runtimeOptions, scratchDirectory: join(environment.root, "runtime") });
     this.packPool = new PackPool({
       native: this.native,
       nativePath: environment.addonPath,

@@ -44,7 +44,7 @@ export async function runImage(engine: Engine, options: RunImageOptions, signal:
   const env = [...(config.Env ?? []), ...options.env];
   return await runtime.run(
     {
-      root: active.mount,
+      root: await active.mount(signal),
       mounts: options.mounts.map((mount): RunMount => ({ kind: "bind", ...mount })),
       argv,
       env: lastWins(env),

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { BuildEnvironment } from "../build/environment.ts";
 import { platformOfNode } from "../core/platform.ts";
 import type { Host } from "./host.ts";
@@ -7,7 +7,7 @@ import type { Host } from "./host.ts";
 export function environmentOf(host: Host, root: string | undefined): BuildEnvironment {
   const parts = (name: string): string => join(host.partsDirectory, name);
   return {
-    root: root ?? host.env["KILN_ROOT"] ?? defaultRoot(host),
+    root: resolve(host.workingDirectory, root ?? host.env["KILN_ROOT"] ?? defaultRoot(host)),
     addonPath: parts("kiln.node"),
     runtimePath: parts("kiln-runtime"),
     packWorkerPath: host.bundled

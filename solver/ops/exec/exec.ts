@@ -45,7 +45,7 @@ export async function runExec(
   await using mounts = await openMounts(op, at.inputs, on, signal);
   return await on.runtime.run(
     {
-      root: active.mount,
+      root: await active.mount(signal),
       mounts: mounts.mounts,
       argv: op.argv,
       env: execEnvironment(op, settings.proxyEnv, mounts.secretEnv),

@@ -103,13 +103,13 @@ async function openBind(
       { directories: copy.directories, inputs: [input.tree] },
       signal,
     );
-    return { kind: "tree", tree: copy.mount, source: COPIED, target, mode };
+    return { kind: "tree", tree: await copy.mount(signal), source: COPIED, target, mode };
   }
   const tree =
     mode === "rw"
       ? open.use(await on.snapshotter.prepare(input.tree.stack, signal))
       : open.use(await on.snapshotter.view(input.tree.stack, signal));
-  return { kind: "tree", tree: tree.mount, source: mount.source, target, mode };
+  return { kind: "tree", tree: await tree.mount(signal), source: mount.source, target, mode };
 }
 
 /**

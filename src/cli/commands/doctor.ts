@@ -21,7 +21,7 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const { probeAll } = await import("../../../solver/runtime/probe.ts");
-  const { isolationOf, readUserNamespace } = await import("../../../solver/runtime/host.ts");
+  const { isolationOf, overlayMarksFor, readUserNamespace } = await import("../../../solver/runtime/host.ts");
   const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const namespace = readUserNamespace();
@@ -29,7 +29,7 @@ async function run(
     {
       runtimePath,
       directory: root,
-      overlayMarks: uid === 0 && namespace === undefined ? "trusted" : "user",
+      overlayMarks: overlayMarksFor(uid, root),
       arch,
       uid,
       gid,
