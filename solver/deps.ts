@@ -3,6 +3,7 @@ import type { ProgressSink } from "../src/core/progress.ts";
 import type { Native } from "../src/native/native.ts";
 import type { SnapshotId } from "../src/store/model.ts";
 import type { Store } from "../src/store/store.ts";
+import type { RemoteResults } from "./cache/remote/remote-results.ts";
 import type { MissReason } from "./cache/explain.ts";
 import type { GitOp, HttpOp } from "./graph/op.ts";
 import type {
@@ -34,6 +35,8 @@ export interface SolverDeps {
   readonly ssh: SshSource;
   readonly clock: Clock;
   readonly progress: ProgressSink;
+  /** Results of other machines, for steps that the store does not know. */
+  readonly remote?: RemoteResults;
 }
 
 /** How this build wants its graph solved: what must not be part of any key. */

@@ -1,4 +1,5 @@
 import type { Digest } from "../src/core/digest.ts";
+import type { SnapshotId } from "../src/store/model.ts";
 import { keyGraph, type KeyedVertex } from "./cache/keyed-graph.ts";
 import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
 import type { Graph } from "./graph/graph.ts";
@@ -9,6 +10,8 @@ import { attributeLayers, derivedLayers } from "./schedule/layers.ts";
 import { Materializer } from "./schedule/materializer.ts";
 import { type Planned, planByNeed } from "./schedule/plan.ts";
 import { runInOrder } from "./schedule/run-in-order.ts";
+import { LookUp } from "./schedule/look-up.ts";
+import { lostLayer } from "./schedule/lost-layer.ts";
 import { Slots } from "./schedule/slots.ts";
 import { settleStep, type StepDeps } from "./schedule/step.ts";
 
@@ -36,7 +39,33 @@ export async function solve(
     },
     signal,
   );
-  const planned = planByNeed(graph.targets, keyed, on.store.records);
+  const refused = new Set<SnapshotId>();
+  for (;;) {
+    try {
+      return await solveKeyed(graph, keyed, on, options, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      const lost = lostLayer(error);
+      if (lost === undefined || refused.has(lost.layer)) throw error;
+      // A result of another machine that cannot be had is no reason to fail: without it, the step runs here.
+      refused.add(lost.layer);
+      on.remote?.refuse(lost.layer);
+      on.store.records.forgetLayer(lost.layer);
+      const message = `A cached layer is left out, and its step runs again: ${lost.message}`;
+      on.progress({ kind: "notice", level: "warning", message, hint: lost.hint });
+    }
+  }
+}
+
+async function solveKeyed(
+  graph: Graph,
+  keyed: ReadonlyMap<Digest, KeyedVertex>,
+  on: SolverDeps,
+  options: SolveOptions,
+  signal: AbortSignal,
+): Promise<SolveResult> {
+  const lookUp = new LookUp(on.store.records, on.remote, keyed);
+  const planned = await planByNeed(graph.targets, keyed, { lookUp, records: on.store.records }, signal);
   const outcomes = new Map<Digest, VertexOutcome>();
   const results = new Map<Digest, Stack>();
   takeHits(graph, keyed, planned, on, { outcomes, results });

@@ -55,6 +55,29 @@ export class EarlierResults {
   }
 
   /**
+   * The `content` parts of all uses, reading inputs that are here where nobody has. `undefined` when something would
+   * have to be fetched for that.
+   */
+  async contentParts(inputs: SettledInputs, signal: AbortSignal): Promise<readonly KeyPart[] | undefined> {
+    const some: KeyPart[] = [];
+    const whole: KeyPart[] = [];
+    for (const use of inputs.uses) {
+      const stack = inputs.stacks[use.input];
+      if (stack === undefined) continue;
+      if (isWhole(use)) {
+        const value = await this.contents.ofStack(stack, signal);
+        if (value === undefined) return undefined;
+        whole.push({ name: use.part, value, basis: "content" });
+      } else {
+        if (this.#store.snapshots.getMany(stack).some((row) => row.state !== "present")) return undefined;
+        some.push(await inputs.contentPart(use, signal));
+      }
+    }
+    // In the order in which a record has them, which the key depends on.
+    return [...some, ...whole];
+  }
+
+  /**
    * An earlier layer of the same stage and instruction with the same contents as the one just made, which is then
    * better: layers above and images that have it stay shared.
    * @param stack the step's parent. A layer of it is no candidate: no layer may be twice in a stack.

@@ -4,6 +4,7 @@ import type { Records } from "../../src/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { Vertex } from "../graph/vertex.ts";
 import { isRecorded } from "./layers.ts";
+import type { LookUp } from "./look-up.ts";
 import type { Work } from "./run-in-order.ts";
 
 /** What has to be settled for a vertex whose result is needed. `derived`: its layers follow from its inputs'. */
@@ -28,11 +29,12 @@ const UNKNOWN_MS: Readonly<Record<string, number>> = { exec: 5000, git: 2000, ht
  * Descends from the targets by need: a hit stops the descent, a miss needs its inputs. One look-up for each depth that
  * misses, none below a hit.
  */
-export function planByNeed(
+export async function planByNeed(
   targets: readonly Vertex[],
   keyed: ReadonlyMap<Digest, KeyedVertex>,
-  records: Pick<Records, "findByDefinitionKeys" | "latestBySite">,
-): ReadonlyMap<string, Planned> {
+  on: { readonly lookUp: LookUp; readonly records: Pick<Records, "latestBySite"> },
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Planned>> {
   const planned = new Map<string, Planned>();
   let frontier: readonly Vertex[] = targets;
   while (frontier.length > 0) {
@@ -44,18 +46,18 @@ export function planByNeed(
         wanted.set(vertex.digest, key);
     }
     const keys = [...wanted.values()].filter(({ vertex, meta }) => isRecorded(vertex) && meta.cache === "use");
-    const found = keys.length === 0 ? undefined : records.findByDefinitionKeys(keys.map((key) => key.definitionKey));
+    const found = await on.lookUp.find(keys, signal);
     const next: Vertex[] = [];
     for (const [id, key] of wanted) {
       const { vertex, meta } = key;
       const needs = vertex.inputs.map((input) => input.digest);
-      const record = meta.cache === "use" ? found?.get(key.definitionKey) : undefined;
+      const record = meta.cache === "use" ? found.get(key.definitionKey) : undefined;
       if (record !== undefined) {
         planned.set(id, { id, needs: [], keyed: key, kind: "hit", record });
         continue;
       }
       if (isRecorded(vertex)) {
-        const earlier = records.latestBySite(key.site, EARLIER_RECORDS);
+        const earlier = on.records.latestBySite(key.site, EARLIER_RECORDS);
         planned.set(id, { id, needs, keyed: key, kind: "miss", earlier, priority: 0 });
       } else {
         planned.set(id, { id, needs, keyed: key, kind: "derived" });

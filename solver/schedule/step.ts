@@ -59,6 +59,12 @@ export async function settleStep(
     store.records.addAlias(equal.id, definitionKey);
     return step.taken(equal, "cutoff", miss);
   }
+  const elsewhere = await step.foundElsewhere(signal);
+  if (elsewhere !== undefined) {
+    const miss = step.explain(parts);
+    store.records.addAlias(elsewhere.id, definitionKey);
+    return step.taken(elsewhere, "cutoff", miss);
+  }
   // Equal work runs once over all processes: the second one waits here, and then finds the first one's record.
   using _lease = await step.lease(signal);
   const made = store.records.findByDefinitionKey(definitionKey);
@@ -111,6 +117,15 @@ class Step implements SettledInputs, AsyncDisposable {
   async contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart> {
     const selected = await this.#select(use, signal);
     return { name: use.part, value: selected.digest, basis: "content" };
+  }
+
+  /** What another machine made of inputs with the same contents. */
+  async foundElsewhere(signal: AbortSignal): Promise<CacheRecord | undefined> {
+    const { remote } = this.#deps.on;
+    if (remote === undefined) return undefined;
+    const contents = await this.#deps.earlierResults.contentParts(this, signal);
+    const key = contents === undefined ? undefined : contentKey([...this.#keyed.parts, ...contents]);
+    return key === undefined ? undefined : remote.findByContentKey(key, signal);
   }
 
   /** The result of a record instead of a run. */

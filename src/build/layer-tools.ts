@@ -1,10 +1,11 @@
 import { Readable } from "node:stream";
 import type { LayerTools } from "../export/layers.ts";
 import type { Native } from "../native/native.ts";
-import { type RegistryClient, parseRepository } from "../registry/registry.ts";
+import type { RegistryClient } from "../registry/registry.ts";
 import { compress } from "../tar/compress.ts";
 import { decompress } from "../tar/compression.ts";
 import { packLayer } from "../tar/pack.ts";
+import { openBlobAt } from "../../solver/cache/remote/open-blob.ts";
 import type { ImageSource, Snapshotter } from "../../solver/ports.ts";
 
 /** What exporters need to read layers, from the parts of an engine. */
@@ -23,7 +24,7 @@ export function layerTools(on: {
     },
     materialize: (snapshots, signal) => on.images.materialize(snapshots, signal),
     fetch: async (repository, blob, signal) =>
-      (await on.registry()).fetchBlob(parseRepository(repository), blob, signal),
+      openBlobAt(repository, blob, { offsetBytes: 0, check: "digest" }, on, signal),
     compress: (bytes, { kind, level }, signal) =>
       readable(compress(bytes, { kind, parallel: on.processors, ...(level === undefined ? {} : { level }) }, signal)),
     decompress: (bytes, kind, signal) => readable(decompress(bytes, kind, signal)),

@@ -57,8 +57,10 @@ export async function layerContent(
   }
   const compression = form.compression ?? "gzip";
   if (compression === "uncompressed") return plainContent(layer, form.family, on, signal);
-  const known =
-    form.level === undefined ? blobs.find((blob) => fits(blob, compression) && isHere(blob, on)) : undefined;
+  // Files that are elsewhere only need not come here to be made into the blob that is there.
+  const isElsewhere = isReceived(layer.snapshot) && on.store.snapshots.get(layer.snapshot)?.state !== "present";
+  const isAtHand = (blob: LayerBlob): boolean => isHere(blob, on) || (isElsewhere && blob.repository !== undefined);
+  const known = form.level === undefined ? blobs.find((blob) => fits(blob, compression) && isAtHand(blob)) : undefined;
   if (known !== undefined) return blobContent(known, on);
   return blobContent(await compressLayer(layer, compression, form, on, signal), on);
 }
@@ -171,7 +173,7 @@ async function measure(
 
 /** Whether a snapshot's files came out of a tar, whose exact bytes its files do not tell. */
 export function isReceived(snapshot: SnapshotId): boolean {
-  return snapshot.startsWith("layer-");
+  return snapshot.startsWith("layer-") || snapshot.startsWith("built-");
 }
 
 /** Fails at the end of the stream when the bytes were not those of the digest. */

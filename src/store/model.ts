@@ -5,7 +5,8 @@ declare const brand: unique symbol;
 
 /**
  * Names one snapshot and its directory under `snapshots/`: letters, digits and `-` only. Random for a tree built here,
- * `layer-<diffID hex>` for a layer of an image, so that images that share a layer share the directory.
+ * `layer-<diffID hex>` for a layer of an image, so that images that share a layer share the directory; `built-<diffID hex>`
+ * for what a step made on another machine.
  */
 export type SnapshotId = string & { readonly [brand]: "snapshot" };
 

@@ -3,12 +3,13 @@ import { BuildError } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
 import type { ProgressSink } from "../../../src/core/progress.ts";
 import type { Native } from "../../../src/native/native.ts";
-import { parseRepository, type RegistryClient } from "../../../src/registry/registry.ts";
+import type { RegistryClient } from "../../../src/registry/registry.ts";
 import type { LayerBlob, SnapshotId, SnapshotRow } from "../../../src/store/model.ts";
 import type { Store } from "../../../src/store/store.ts";
 import { decompress, sniffCompression } from "../../../src/tar/compression.ts";
 import { unpackLayer } from "../../../src/tar/unpack.ts";
 import type { Clock, Snapshotter, Stack } from "../../ports.ts";
+import { openBlobAt } from "../../cache/remote/open-blob.ts";
 import { lendParents } from "./lend-parents.ts";
 
 export interface MaterializeDeps {
@@ -47,10 +48,15 @@ export async function materializeLayers(
   const absent = absentOf(stack, on.store);
   await using received = new AsyncDisposableStack();
   const unpacked = await mapLimit(absent, CONCURRENT_LAYERS, signal, async (row, s) => {
-    const blob = await fetchBlob(row, step, on, s);
-    const target = received.use(await on.snapshotter.receive(row.id, s));
-    const { impliedDirectories } = await unpack(row, blob, target.directory, on, s);
-    return { id: row.id, target, impliedDirectories };
+    try {
+      const blob = await fetchBlob(row, step, on, s);
+      const target = received.use(await on.snapshotter.receive(row.id, s));
+      const { impliedDirectories } = await unpack(row, blob, target.directory, on, s);
+      return { id: row.id, target, impliedDirectories };
+    } catch (error) {
+      s.throwIfAborted();
+      throw error instanceof BuildError ? new LostLayerError(row.id, error) : error;
+    }
   });
   const byId = new Map(unpacked.map((layer) => [layer.id, layer]));
   const directoryOf = (id: SnapshotId): string => byId.get(id)?.target.directory ?? on.snapshotter.pathOf(id);
@@ -64,6 +70,16 @@ export async function materializeLayers(
   for (const { id, target } of unpacked) {
     await target.commit();
     on.store.snapshots.markPresent(id);
+  }
+}
+
+/** A layer could not be fetched, or is not what its digests say. The error behind it, and which layer it is about. */
+export class LostLayerError extends BuildError {
+  readonly layer: SnapshotId;
+
+  constructor(layer: SnapshotId, error: BuildError) {
+    super(error.code, error.message, { hint: error.hint, cause: error });
+    this.layer = layer;
   }
 }
 
@@ -109,12 +125,11 @@ async function download(
   on: MaterializeDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  const registry = await on.registry();
   const report = reporter(descriptor, step, on);
   await on.store.blobs.download(
     descriptor,
     async (offsetBytes, s) => {
-      const stream = await registry.openBlob(parseRepository(repository), descriptor, offsetBytes, s);
+      const stream = await openBlobAt(repository, descriptor, { offsetBytes, check: "none" }, on, s);
       let current = offsetBytes;
       stream.on("data", (chunk: Buffer) => report((current += chunk.length), false));
       // Listening must not set the stream flowing before the store reads it.

@@ -30,7 +30,7 @@ async function run(
             // Files that came out of somebody else's tar do not tell its bytes; there is nothing to compare.
             diffIdOf: async (snapshot, directory, signal) =>
               isReceived(snapshot)
-                ? digestFromHex(snapshot.slice("layer-".length))
+                ? digestFromHex(snapshot.slice(snapshot.indexOf("-") + 1))
                 : (await packPool.measure({ directory, marks: snapshotter.marks }, signal)).diffId,
           }),
     },

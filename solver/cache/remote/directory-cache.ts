@@ -1,0 +1,169 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { PassThrough, type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { type Digest, DigestStream, hexOf } from "../../../src/core/digest.ts";
+import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import { isRecord, parseJson } from "../../../src/core/json.ts";
+import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
+
+/** Largest entry that is read: as large as a manifest in a registry may be. */
+const MAX_ENTRY_BYTES = 4 << 20;
+
+/**
+ * A cache in a directory, perhaps on a network file system that several machines write at one time:
+ *
+ *     kiln-cache               says that this is one
+ *     entries/<name>.json
+ *     blobs/sha256/<hex>
+ *
+ * Everything is written under a temporary name and renamed; nothing is locked, changed or removed.
+ */
+export class DirectoryCache implements CacheSink {
+  readonly location: string;
+  readonly repository: string;
+  readonly #directory: string;
+  readonly #newId: () => string;
+
+  /** @param directory absolute. `newId` names temporary files: it must not give one name twice, on any machine. */
+  constructor(directory: string, newId: () => string) {
+    this.#directory = directory;
+    this.#newId = newId;
+    this.location = directory;
+    this.repository = directory;
+  }
+
+  async exists(): Promise<boolean> {
+    return isThere(join(this.#directory, MARKER));
+  }
+
+  async read(name: EntryName): Promise<CacheEntry | undefined> {
+    try {
+      const path = this.#entryPath(name);
+      if ((await stat(path)).size > MAX_ENTRY_BYTES) return undefined;
+      const json = parseJson(await readFile(path, "utf8"));
+      if (!isRecord(json) || typeof json["entry"] !== "string") return undefined;
+      const { entry: text, signature } = json;
+      return { text, signature: typeof signature === "string" ? signature : undefined };
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  async openBlob(blob: CacheBlob, signal: AbortSignal): Promise<Readable> {
+    return openDirectoryBlob(this.#directory, blob, { offsetBytes: 0, check: "digest" }, signal);
+  }
+
+  async prepare(): Promise<void> {
+    await mkdir(join(this.#directory, "entries"), { recursive: true });
+    await mkdir(join(this.#directory, "blobs/sha256"), { recursive: true });
+    if (!(await this.exists())) await this.#write(join(this.#directory, MARKER), "kiln cache 1\n");
+  }
+
+  async hasBlob(digest: Digest): Promise<boolean> {
+    return isThere(blobPath(this.#directory, digest));
+  }
+
+  async putBlob(blob: CacheBlob, content: Parameters<CacheSink["putBlob"]>[1], signal: AbortSignal): Promise<void> {
+    const path = blobPath(this.#directory, blob.digest);
+    if (await isThere(path)) return;
+    const partial = this.#partial(path);
+    try {
+      const digesting = new DigestStream();
+      await pipeline(await content.open(signal), digesting, createWriteStream(partial), { signal });
+      checkBlob(blob, digesting, this.#directory);
+      await rename(partial, path);
+    } finally {
+      await rm(partial, { force: true });
+    }
+  }
+
+  async hasEntry(name: EntryName): Promise<boolean> {
+    return isThere(this.#entryPath(name));
+  }
+
+  async putEntry(name: EntryName, entry: CacheEntry): Promise<void> {
+    const { text, signature } = entry;
+    await this.#write(this.#entryPath(name), JSON.stringify({ entry: text, signature }));
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    const partial = this.#partial(path);
+    try {
+      await writeFile(partial, text, { flag: "wx" });
+      await rename(partial, path);
+    } finally {
+      await rm(partial, { force: true });
+    }
+  }
+
+  #partial(path: string): string {
+    return join(dirname(path), `.${this.#newId()}.partial`);
+  }
+
+  #entryPath(name: EntryName): string {
+    return join(this.#directory, "entries", `${name}.json`);
+  }
+}
+
+const MARKER = "kiln-cache";
+
+/**
+ * A blob of a cache in a directory.
+ * @throws {BuildError} `cache/import-failed` when it is not there.
+ */
+export async function openDirectoryBlob(
+  directory: string,
+  blob: CacheBlob,
+  from: { readonly offsetBytes: number; readonly check: "digest" | "none" },
+  signal: AbortSignal,
+): Promise<Readable> {
+  const path = blobPath(directory, blob.digest);
+  if (!(await isThere(path))) {
+    throw new BuildError(
+      "cache/import-failed",
+      `Cannot read blob "${blob.digest}": ${JSON.stringify(directory)} has it not`,
+    );
+  }
+  const file = createReadStream(path, { start: from.offsetBytes, highWaterMark: 1 << 20 });
+  if (from.check === "none") return file;
+  const digesting = new DigestStream();
+  const out = new PassThrough({
+    flush(done) {
+      try {
+        checkBlob(blob, digesting, directory);
+        done();
+      } catch (error) {
+        done(error instanceof Error ? error : undefined);
+      }
+    },
+  });
+  // The reader sees an error on `out`, which pipeline destroys with it.
+  pipeline(file, digesting, out, { signal }).catch(() => {});
+  return out;
+}
+
+function checkBlob(blob: CacheBlob, read: DigestStream, directory: string): void {
+  const { digest, sizeBytes } = read.result();
+  if (digest === blob.digest && sizeBytes === blob.size) return;
+  throw new BuildError(
+    "digest/mismatch",
+    `Cannot use blob "${blob.digest}" of ${JSON.stringify(directory)}: its bytes are others`,
+  );
+}
+
+function blobPath(directory: string, digest: Digest): string {
+  return join(directory, "blobs/sha256", hexOf(digest));
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}

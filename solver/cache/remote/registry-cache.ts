@@ -1,0 +1,127 @@
+import { type Digest, digestOf } from "../../../src/core/digest.ts";
+import { BuildError } from "../../../src/core/errors.ts";
+import { MEDIA_TYPES, type Manifest } from "../../../src/core/oci.ts";
+import { Readable } from "node:stream";
+import { familiarReference, type ImageRef } from "../../../src/core/reference.ts";
+import { formatRepository, parseRepository, type RegistryClient } from "../../../src/registry/registry.ts";
+import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
+
+const ENTRY_TYPE = "application/vnd.kiln.cache.entry.v1";
+const MARKER_TYPE = "application/vnd.kiln.cache.v1";
+const ENTRY_KEY = "kiln.cache.entry";
+const SIGNATURE_KEY = "kiln.cache.signature";
+/** The config of every manifest here: registries want one, and it says nothing. OCI image-spec 1.1, "empty descriptor". */
+const EMPTY = Buffer.from("{}");
+const EMPTY_BLOB: CacheBlob = { mediaType: MEDIA_TYPES.ociEmpty, digest: digestOf(EMPTY), size: EMPTY.length };
+
+/**
+ * A cache in a registry's repository: an entry is a manifest under its name as tag, with the document in an annotation,
+ * so that a look-up is one request. The manifest lists the blobs, which keeps the registry from collecting them.
+ */
+export class RegistryCache implements CacheSink {
+  readonly location: string;
+  readonly repository: string;
+  readonly #ref: ImageRef;
+  readonly #client: () => Promise<RegistryClient>;
+
+  constructor(ref: ImageRef, client: () => Promise<RegistryClient>) {
+    this.#ref = ref;
+    this.#client = client;
+    this.location = familiarReference(ref);
+    this.repository = formatRepository(ref);
+  }
+
+  async exists(signal: AbortSignal): Promise<boolean> {
+    const manifest = await this.#manifest(this.#ref.tag ?? "latest", signal);
+    return manifest?.artifactType === MARKER_TYPE;
+  }
+
+  async read(name: EntryName, signal: AbortSignal): Promise<CacheEntry | undefined> {
+    const annotations = (await this.#manifest(name, signal))?.annotations;
+    const text: unknown = annotations?.[ENTRY_KEY];
+    const signature: unknown = annotations?.[SIGNATURE_KEY];
+    if (typeof text !== "string") return undefined;
+    return { text, signature: typeof signature === "string" ? signature : undefined };
+  }
+
+  async openBlob(blob: CacheBlob, signal: AbortSignal): Promise<Readable> {
+    return (await this.#client()).fetchBlob(this.#ref, blob, signal);
+  }
+
+  async prepare(signal: AbortSignal): Promise<void> {
+    const client = await this.#client();
+    await client.pushBlob(this.#ref, { descriptor: EMPTY_BLOB, open: () => Readable.from([EMPTY]) }, signal);
+    if (!(await this.exists(signal))) await this.#put(this.#ref.tag ?? "latest", MARKER_TYPE, {}, [], signal);
+  }
+
+  async hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    return (await this.#client()).blobExists(this.#ref, digest, signal);
+  }
+
+  async putBlob(blob: CacheBlob, content: Parameters<CacheSink["putBlob"]>[1], signal: AbortSignal): Promise<void> {
+    const client = await this.#client();
+    if (content.from !== undefined) {
+      const from = parseRepository(content.from);
+      const isSibling = from.registry === this.#ref.registry && from.repository !== this.#ref.repository;
+      if (isSibling && (await client.mountBlob(this.#ref, blob.digest, from.repository, signal))) return;
+    }
+    await client.pushBlob(this.#ref, { descriptor: blob, open: (s) => content.open(s) }, signal);
+  }
+
+  async hasEntry(name: EntryName, signal: AbortSignal): Promise<boolean> {
+    try {
+      await (await this.#client()).describe(this.#tagged(name), signal);
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
+    }
+  }
+
+  async putEntry(name: EntryName, entry: CacheEntry, blobs: readonly CacheBlob[], signal: AbortSignal): Promise<void> {
+    const annotations = {
+      [ENTRY_KEY]: entry.text,
+      ...(entry.signature === undefined ? {} : { [SIGNATURE_KEY]: entry.signature }),
+    };
+    await this.#put(name, ENTRY_TYPE, annotations, blobs, signal);
+  }
+
+  async #put(
+    tag: string,
+    artifactType: string,
+    annotations: Readonly<Record<string, string>>,
+    blobs: readonly CacheBlob[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const manifest: Manifest = {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociManifest,
+      artifactType,
+      config: EMPTY_BLOB,
+      // A manifest without layers is refused by some registries; the specification says to list the empty blob then.
+      layers: blobs.length === 0 ? [EMPTY_BLOB] : blobs,
+      annotations,
+    };
+    const bytes = Buffer.from(JSON.stringify(manifest));
+    const client = await this.#client();
+    await client.pushManifest(this.#ref, { reference: tag, mediaType: manifest.mediaType, bytes }, signal);
+  }
+
+  async #manifest(tag: string, signal: AbortSignal): Promise<Manifest | undefined> {
+    try {
+      const { document } = await (await this.#client()).resolve(this.#tagged(tag), signal);
+      return document.kind === "manifest" ? document.manifest : undefined;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #tagged(tag: string): ImageRef {
+    return { registry: this.#ref.registry, repository: this.#ref.repository, tag, digest: undefined };
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof BuildError && error.code === "registry/not-found";
+}

@@ -1,0 +1,187 @@
+import type { KeyObject } from "node:crypto";
+import { type Digest, digestOf, hexOf } from "../../../src/core/digest.ts";
+import { BuildError, messageOf } from "../../../src/core/errors.ts";
+import { mapLimit } from "../../../src/core/limits.ts";
+import type { ProgressSink } from "../../../src/core/progress.ts";
+import type { CacheRecord, LayerBlob, SnapshotId } from "../../../src/store/model.ts";
+import type { NewSnapshot, Store } from "../../../src/store/store.ts";
+import type { CacheEntry, CacheSource, EntryName } from "./backend.ts";
+import { decodeRecord, type DocumentLayer, type RecordDocument } from "./record-document.ts";
+import { isSignedBy } from "./signature.ts";
+import { noteSigned } from "./trust.ts";
+
+export interface RemoteDeps {
+  readonly store: Pick<Store, "records" | "snapshots" | "facts">;
+  readonly progress: ProgressSink;
+  /** When given, entries that none of them has signed do not exist. */
+  readonly trusted: readonly KeyObject[] | undefined;
+}
+
+/** Look-ups at one time: they are small and mostly wait. */
+const CONCURRENT_LOOKUPS = 16;
+
+/**
+ * The results in remote caches. What is found becomes a record of the store, whose layers are absent until somebody
+ * needs their files. Nothing here fails a build: a cache that cannot be read is a warning, and then it is left alone.
+ */
+export class RemoteResults {
+  readonly #on: RemoteDeps;
+  readonly #sources: readonly Reader[];
+  /** Layers that could not be had, so that no record brings them back. */
+  readonly #refused = new Set<SnapshotId>();
+
+  /** @param sources in order of preference. */
+  constructor(sources: readonly CacheSource[], on: RemoteDeps) {
+    this.#on = on;
+    this.#sources = sources.map((source) => new Reader(source, on));
+  }
+
+  /** Keys that no cache has are left out. */
+  async findByDefinitionKeys(keys: readonly Digest[], signal: AbortSignal): Promise<ReadonlyMap<Digest, CacheRecord>> {
+    const found = new Map<Digest, CacheRecord>();
+    await mapLimit(keys, CONCURRENT_LOOKUPS, signal, async (key, inner) => {
+      const record = await this.#find(`d-${hexOf(key)}`, ({ definitionKey }) => definitionKey === key, inner);
+      if (record !== undefined) found.set(key, record);
+    });
+    return found;
+  }
+
+  async findByContentKey(key: Digest, signal: AbortSignal): Promise<CacheRecord | undefined> {
+    return this.#find(`c-${hexOf(key)}`, ({ contentKey }) => contentKey === key, signal);
+  }
+
+  /** The text of an entry that is as trusted as records have to be, and where it was found. */
+  async readEntry(
+    name: EntryName,
+    signal: AbortSignal,
+  ): Promise<{ readonly text: string; readonly source: CacheSource } | undefined> {
+    for (const reader of this.#sources) {
+      const entry = await reader.read(name, signal);
+      if (entry !== undefined) return { text: entry.text, source: reader.source };
+    }
+    return undefined;
+  }
+
+  /** A layer of a record could not be fetched, or was not what it should be: such records are passed over from now on. */
+  refuse(layer: SnapshotId): void {
+    this.#refused.add(layer);
+  }
+
+  async #find(
+    name: EntryName,
+    isAsked: (document: RecordDocument) => boolean,
+    signal: AbortSignal,
+  ): Promise<CacheRecord | undefined> {
+    for (const reader of this.#sources) {
+      const entry = await reader.read(name, signal);
+      if (entry === undefined) continue;
+      try {
+        const document = decodeRecord(entry.text);
+        if (!isAsked(document))
+          throw new BuildError("cache/import-failed", `Cannot use entry ${name}: it has another key`);
+        const record = this.#take(document, reader.source);
+        if (record !== undefined) return record;
+      } catch (error) {
+        if (!(error instanceof BuildError)) throw error;
+        reader.warn(error);
+      }
+    }
+    return undefined;
+  }
+
+  /** Makes a record of the store. `undefined` when not all of its layers can be had. */
+  #take(document: RecordDocument, source: CacheSource): CacheRecord | undefined {
+    const { records } = this.#on.store;
+    const snapshots: NewSnapshot[] = [];
+    const layerBlobs: LayerBlob[] = [];
+    for (const layer of document.layers) {
+      const snapshot = this.#layer(layer);
+      if (snapshot === undefined || this.#refused.has(snapshot.id)) return undefined;
+      snapshots.push(snapshot);
+      const { diffId, blob } = layer;
+      if (blob !== undefined) layerBlobs.push({ diffId, descriptor: blob, repository: source.repository });
+    }
+    const layers = snapshots.map(({ id }) => id);
+    const { definitionKey, contentKey, site, name, parts, wallMs, cpuMs, peakMemoryBytes, producer } = document;
+    const id = hexOf(digestOf(`${definitionKey} ${layers.join(" ")}`)).slice(0, 32);
+    const from = `${source.location}, made by ${producer}`;
+    const result = { layers, wallMs, cpuMs, peakMemoryBytes, logFile: undefined, producer: from };
+    // Before the record: one that is there and was not signed might be taken for good.
+    if (this.#on.trusted !== undefined) noteSigned(id, this.#on.trusted, this.#on.store);
+    return records.insert({ id, definitionKey, contentKey, site, name, parts, ...result }, { snapshots, layerBlobs });
+  }
+
+  #layer({ diffId, contentDigest, tarSizeBytes, createdAtMs, blob }: DocumentLayer): NewSnapshot | undefined {
+    const { snapshots } = this.#on.store;
+    const isBuilt = contentDigest !== undefined;
+    const id = `${isBuilt ? "built" : "layer"}-${hexOf(diffId)}` as SnapshotId;
+    const here = snapshots.byDiffId(diffId);
+    // Files that are here are better than files that have to be fetched, whoever made them.
+    const best = here.find((row) => row.state === "present") ?? here.find((row) => row.id === id);
+    if (best !== undefined) return { id: best.id, state: best.state, ...(isBuilt ? { contentDigest } : {}) };
+    if (blob === undefined) return undefined;
+    return {
+      id,
+      state: "absent",
+      diffId,
+      createdAtMs,
+      ...(contentDigest === undefined ? {} : { contentDigest }),
+      ...(tarSizeBytes === undefined ? {} : { tarSizeBytes }),
+    };
+  }
+}
+
+/** One cache as long as it works. */
+class Reader {
+  readonly source: CacheSource;
+  readonly #on: RemoteDeps;
+  #exists: Promise<boolean> | undefined;
+  #isOff = false;
+  #hasWarned = false;
+
+  constructor(source: CacheSource, on: RemoteDeps) {
+    this.source = source;
+    this.#on = on;
+  }
+
+  async read(name: EntryName, signal: AbortSignal): Promise<CacheEntry | undefined> {
+    if (this.#isOff) return undefined;
+    try {
+      this.#exists ??= this.source.exists(signal);
+      if (!(await this.#exists)) {
+        this.#sayEmpty();
+        return undefined;
+      }
+      const entry = await this.source.read(name, signal);
+      if (entry === undefined || this.#on.trusted === undefined) return entry;
+      if (isSignedBy(name, entry, this.#on.trusted)) return entry;
+      this.warn(new BuildError("cache/import-failed", "an entry is not signed by a trusted key"));
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      // It would fail, or be waited for, at each of the other steps as well.
+      this.#isOff = true;
+      this.warn(error);
+      return undefined;
+    }
+  }
+
+  /** Once: the next entries are likely to have the same fault. */
+  warn(error: unknown): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.#on.progress({
+      kind: "notice",
+      level: "warning",
+      message: `Cannot use the cache ${JSON.stringify(this.source.location)}: ${messageOf(error)}`,
+      hint: error instanceof BuildError ? error.hint : undefined,
+    });
+  }
+
+  #sayEmpty(): void {
+    if (this.#isOff) return;
+    this.#isOff = true;
+    const message = `There is no cache at ${JSON.stringify(this.source.location)} yet`;
+    this.#on.progress({ kind: "notice", level: "info", message, hint: undefined });
+  }
+}

@@ -1,0 +1,46 @@
+import { createHash, type KeyObject } from "node:crypto";
+import type { CacheRecord } from "../../../src/store/model.ts";
+import type { Records, Store } from "../../../src/store/store.ts";
+
+const KIND = "signed-record";
+
+/** Notes that a record's entry has been checked against these keys. */
+export function noteSigned(recordId: string, keys: readonly KeyObject[], store: Pick<Store, "facts">): void {
+  store.facts.set(KIND, recordId, { value: Buffer.from(fingerprint(keys)) });
+}
+
+/**
+ * The records of a store of which only those count that were made here or have been found signed by these very keys: what
+ * an earlier build took on less trust does not exist for this one.
+ */
+export function trustedRecords(store: Pick<Store, "records" | "facts">, keys: readonly KeyObject[]): Records {
+  const { records } = store;
+  const wanted = fingerprint(keys);
+  const counts = (record: CacheRecord): boolean => {
+    if (record.producer === "local") return true;
+    const fact = store.facts.get(KIND, record.id);
+    return fact !== undefined && Buffer.from(fact.value).toString() === wanted;
+  };
+  const trusted = (record: CacheRecord | undefined): CacheRecord | undefined =>
+    record !== undefined && counts(record) ? record : undefined;
+  return {
+    findByDefinitionKeys: (wantedKeys) =>
+      new Map([...records.findByDefinitionKeys(wantedKeys)].filter(([, record]) => counts(record))),
+    findByDefinitionKey: (key) => trusted(records.findByDefinitionKey(key)),
+    findByContentKey: (key) => trusted(records.findByContentKey(key)),
+    get: (id) => trusted(records.get(id)),
+    latestBySite: (site, count) => records.latestBySite(site, count).filter(counts),
+    list: () => [...records.list()].filter(counts),
+    insert: (record, at) => records.insert(record, at),
+    forgetLayer: (snapshot) => records.forgetLayer(snapshot),
+    addAlias: (recordId, key) => records.addAlias(recordId, key),
+    touch: (ids) => records.touch(ids),
+    wasPruned: (key) => records.wasPruned(key),
+  };
+}
+
+/** The same for one set of keys in any order. */
+function fingerprint(keys: readonly KeyObject[]): string {
+  const all = keys.map((key) => key.export({ type: "spki", format: "der" }).toString("hex"));
+  return createHash("sha256").update(all.toSorted().join("\n")).digest("hex");
+}
