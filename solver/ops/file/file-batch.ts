@@ -127,6 +127,11 @@ function copyFailed(to: string, cause: SystemError): BuildError {
       cause,
     });
   }
-  const hint = cause.code === "ENOSPC" ? "free some space with `kiln prune`, or move the store with --root" : undefined;
-  return new BuildError("solver/copy-failed", `Cannot copy to ${shown(to)}: ${cause.message}`, { hint, cause });
+  if (cause.code === "ENOSPC" || cause.code === "EDQUOT") {
+    return new BuildError("store/full", `Cannot copy to ${shown(to)}: no space left on the disk that holds the store`, {
+      hint: 'free space with "kiln prune", or keep the store on another disk with --root',
+      cause,
+    });
+  }
+  return new BuildError("solver/copy-failed", `Cannot copy to ${shown(to)}: ${cause.message}`, { cause });
 }
