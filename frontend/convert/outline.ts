@@ -9,13 +9,15 @@ export function outlineJson(outline: Outline, dockerfile: Dockerfile): Json {
   return {
     name: outline.name,
     description: outline.description,
-    args: outline.args.map(({ name, description, value, span }) => ({
-      name,
-      description,
-      // Go leaves empty texts out.
-      value: value === "" ? undefined : value,
-      location: locationJson(span),
-    })),
+    args: optional(
+      outline.args.map(({ name, description, value, span }) => ({
+        name,
+        description,
+        // Go leaves empty texts out.
+        value: value === "" ? undefined : value,
+        location: locationJson(span),
+      })),
+    ),
     secrets: optional(outline.secrets.map(required)),
     ssh: optional(outline.ssh.map(required)),
     cache: optional(outline.cacheMounts.map(({ id, span }) => ({ ID: id, location: locationJson(span) }))),

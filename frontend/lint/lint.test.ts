@@ -276,7 +276,7 @@ test("--check looks at all stages, and an error does not hide what was found bef
 test("the result as JSON", async () => {
   const text = "FROM scratch\nMAINTAINER x\n";
   const dockerfile = parseDockerfile(new SourceText("Dockerfile", text));
-  expect(JSON.parse(JSON.stringify(lintJson(await lint(text), dockerfile)))).toEqual({
+  expect(JSON.parse(JSON.stringify(lintJson(await lint(text), dockerfile.source)))).toEqual({
     warnings: [
       {
         ruleName: "MaintainerDeprecated",

@@ -1,5 +1,6 @@
 import { BuildError } from "../../src/core/errors.ts";
 import type { Json } from "../../src/core/json.ts";
+import type { SourceText } from "../../src/core/span.ts";
 import { checksOf, convertChecked } from "../convert/convert.ts";
 import { locationJson } from "../convert/location-json.ts";
 import type { ConvertOptions } from "../convert/options.ts";
@@ -37,20 +38,22 @@ export async function lintDockerfile(
 }
 
 /** The answer to `--call=check,format=json`, as BuildKit's `frontend.lint` writes it. */
-export function lintJson(result: LintResult, dockerfile: Dockerfile): Json {
+export function lintJson(result: LintResult, source: SourceText): Json {
+  const warnings = result.warnings.map((warning) => ({
+    ruleName: warning.rule,
+    description: warning.description,
+    url: warning.url,
+    detail: warning.message,
+    location: locationJson(warning.span),
+  }));
   return {
-    warnings: result.warnings.map((warning) => ({
-      ruleName: warning.rule,
-      description: warning.description,
-      url: warning.url,
-      detail: warning.message,
-      location: locationJson(warning.span),
-    })),
+    // An empty list of Go's.
+    warnings: warnings.length === 0 ? null : warnings,
     sources: [
       {
-        filename: dockerfile.source.name,
+        filename: source.name,
         language: "Dockerfile",
-        data: Buffer.from(dockerfile.source.text).toString("base64"),
+        data: Buffer.from(source.text).toString("base64"),
       },
     ],
     buildError:

@@ -5,6 +5,8 @@ import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
 import type { ExecOp } from "../graph/op.ts";
 import { runExec } from "../ops/exec/exec.ts";
+import { type FailedStep, keepFailedStep } from "../ops/exec/failed-step.ts";
+import { leaveMountPoints, MOUNT_POINTS } from "../ops/exec/mount-points.ts";
 import type { MountInput } from "../ops/exec/mounts.ts";
 import type { ActiveSnapshot, RunResult, Stack } from "../ports.ts";
 import type { Selection } from "../sources/local/select.ts";
@@ -83,11 +85,17 @@ async function runCommand(
     const key = input === undefined ? undefined : deps.keyed.get(input.digest)?.definitionKey;
     return tree === undefined || key === undefined ? undefined : { tree, key };
   });
+  const missing = at.files.missing(active.directories, MOUNT_POINTS);
   await using log = on.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
   const output = new OutputLog(keyed.vertex.digest, { log, progress: on.progress, clock: on.clock });
   const result = await runExec(
     op,
-    { active, inputs, settings: options.exec, output },
+    {
+      active,
+      inputs,
+      settings: options.exec,
+      stdio: { kind: "pipes", onOutput: (stream, chunk) => output.write(stream, chunk) },
+    },
     {
       runtime: on.runtime,
       files: at.files,
@@ -101,8 +109,10 @@ async function runCommand(
   output.end();
   if (result.exitCode !== 0) {
     await log.close();
-    throw failure(op, keyed, result, { tail: output.tail(), path: log.sizeBytes > 0 ? log.path : undefined });
+    const kept = await keep({ op, keyed, active, inputs, parent: at.parent, exitCode: result.exitCode }, deps, signal);
+    throw failure(op, keyed, result, { tail: output.tail(), path: log.sizeBytes > 0 ? log.path : undefined, kept });
   }
+  leaveMountPoints(topOf(active), missing);
   return {
     cpuMs: result.cpuMs,
     peakMemoryBytes: result.peakMemoryBytes,
@@ -110,11 +120,45 @@ async function runCommand(
   };
 }
 
+/** The tree of a failed command becomes a layer like any other, but belongs to no record. */
+async function keep(
+  failed: {
+    readonly op: ExecOp;
+    readonly keyed: KeyedVertex;
+    readonly active: ActiveSnapshot;
+    readonly inputs: readonly (MountInput | undefined)[];
+    readonly parent: Stack;
+    readonly exitCode: number;
+  },
+  deps: ExecuteDeps,
+  signal: AbortSignal,
+): Promise<SnapshotId> {
+  const { on, options } = deps;
+  const { op, keyed } = failed;
+  const id = await failed.active.commit(signal);
+  const { limits, network, hostAddresses } = options.exec;
+  const step: FailedStep = {
+    id,
+    name: keyed.meta.name,
+    op,
+    parent: failed.parent,
+    inputs: failed.inputs.map((input) => input ?? null),
+    directories: Object.fromEntries([...on.locals].map(([name, { directory }]) => [name, directory])),
+    network,
+    limits,
+    hostAddresses: Object.fromEntries(hostAddresses),
+    exitCode: failed.exitCode,
+    failedAtMs: on.clock.nowMs(),
+  };
+  await keepFailedStep(step, on.store, on.snapshotter);
+  return id;
+}
+
 function failure(
   op: ExecOp,
   keyed: KeyedVertex,
   result: RunResult,
-  log: { readonly tail: string; readonly path: string | undefined },
+  left: { readonly tail: string; readonly path: string | undefined; readonly kept: SnapshotId },
 ): BuildError {
   const end = result.oomKilled ? "cannot allocate memory" : `exit code: ${result.exitCode}`;
   return new BuildError(
@@ -123,10 +167,12 @@ function failure(
     `Cannot run "${keyed.meta.instruction}": process "${op.argv.join(" ")}" did not complete successfully: ${end}`,
     {
       span: keyed.meta.span,
-      detail: log.tail === "" ? undefined : log.tail,
-      hint: result.oomKilled
-        ? "the step ran out of memory; raise --memory or let it do less at one time"
-        : log.path && `the whole log is ${log.path}`,
+      detail: left.tail === "" ? undefined : left.tail,
+      hint: [
+        ...(result.oomKilled ? ["the step ran out of memory: raise --memory or let it do less at one time"] : []),
+        `"kiln shell ${left.kept}" opens a shell where it failed`,
+        ...(left.path === undefined ? [] : [`the whole log is ${left.path}`]),
+      ].join("; "),
     },
   );
 }

@@ -86,6 +86,13 @@ export class FileWork implements AsyncDisposable {
     return tree.readFile(path, MAX_TEXT_BYTES)?.toString();
   }
 
+  /** Those of the absolute paths at which a tree has nothing, not even a symlink. */
+  missing(directories: readonly string[], paths: readonly string[]): string[] {
+    const { native, snapshotter } = this.#on;
+    using tree = new MergedTree({ native, directories, marks: snapshotter.marks });
+    return paths.filter((path) => tree.resolve(path, "keep").missing.length > 0);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#open.disposeAsync();
   }

@@ -1,4 +1,4 @@
-import type { BuildError } from "../core/errors.ts";
+import { BuildError } from "../core/errors.ts";
 import type { Json } from "../core/json.ts";
 import { convertDockerfile } from "../../frontend/convert/convert.ts";
 import { outlineJson, outlineText } from "../../frontend/convert/outline.ts";
@@ -7,7 +7,7 @@ import { lintDockerfile, lintJson } from "../../frontend/lint/lint.ts";
 import type { Warning } from "../../frontend/lint/warning.ts";
 import type { Engine } from "./engine.ts";
 import type { BuildOptions } from "./options.ts";
-import { readBuild } from "./prepare.ts";
+import { type ReadBuild, readBuild } from "./prepare.ts";
 import { Scratch } from "./scratch.ts";
 
 /** The answer to a question about a Dockerfile, in both forms. */
@@ -29,13 +29,22 @@ export async function callDockerfile(
 ): Promise<CallResult> {
   await using scratch = new Scratch(engine.scratchPath());
   const progress = options.progress ?? (() => {});
-  const { dockerfile, convertOptions, resolver } = await readBuild(engine, options, { scratch, progress }, signal);
+  let read: ReadBuild;
+  try {
+    read = await readBuild(engine, options, { scratch, progress }, signal);
+  } catch (error) {
+    if (method !== "check" || !(error instanceof BuildError) || error.span === undefined) throw error;
+    // A file that cannot be read is what the checks have found.
+    const found = { warnings: [], error };
+    return { json: lintJson(found, error.span.source), text: undefined, ...found };
+  }
+  const { dockerfile, convertOptions, resolver } = read;
   const [first] = convertOptions;
   if (first === undefined) throw new Error("no platform to convert for");
   switch (method) {
     case "check": {
       const found = await lintDockerfile(dockerfile, first, resolver, signal);
-      return { json: lintJson(found, dockerfile), text: undefined, ...found };
+      return { json: lintJson(found, dockerfile.source), text: undefined, ...found };
     }
     case "outline": {
       const { outline } = await convertDockerfile(dockerfile, first, resolver, signal);

@@ -1,8 +1,11 @@
-/** The candidate a typing mistake most likely meant, or `undefined` when none is close (a third of the letters wrong). */
+/** More wrong letters are another word. BuildKit's number, whose build checks suggest too. */
+const MAX_DISTANCE = 2;
+
+/** The candidate a typing mistake most likely meant, or `undefined` when none is close or the word too short to tell. */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   const wanted = word.toLowerCase();
   let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
+  let bestDistance = Math.min(MAX_DISTANCE, wanted.length - 1) + 1;
   for (const candidate of candidates) {
     if (Math.abs(candidate.length - wanted.length) >= bestDistance) continue;
     const distance = editDistance(wanted, candidate.toLowerCase());

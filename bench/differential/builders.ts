@@ -1,0 +1,118 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+/** One builder and how it is asked. Paths in `where` are the builder's own and absolute. */
+export interface Builder {
+  readonly name: string;
+  /** Builds into an image whose configuration `config` reads afterwards, and into a tar of the files. */
+  build(context: string, flags: readonly string[], where: Where): Promise<Answer>;
+  /** `--call=METHOD,format=json`. */
+  call(context: string, method: string, flags: readonly string[]): Promise<Answer>;
+}
+
+export interface Where {
+  /** An empty folder. */
+  readonly out: string;
+  /** The tar that holds the files of the result. */
+  readonly files: string;
+}
+
+export interface Answer {
+  readonly ok: boolean;
+  /** Standard output and standard error. */
+  readonly output: string;
+  readonly stdout: string;
+  /** The image configuration, after a build that succeeded. */
+  readonly config?: unknown;
+}
+
+/** kiln of this checkout, with a store of its own. */
+export function kiln(home: string, store: string): Builder {
+  const program = [join(home, "bin/kiln"), "--root", store, "build"];
+  return {
+    name: "kiln",
+    async build(context, flags, { out, files }) {
+      const oci = join(out, "image");
+      const outputs = ["-o", `type=oci,tar=false,dest=${oci}`, "-o", `type=tar,dest=${files}`];
+      const answer = await run([...program, "--progress", "plain", "--no-cache", ...flags, ...outputs], context);
+      if (!answer.ok) return answer;
+      const { manifests } = readJson(join(oci, "index.json")) as { manifests: { digest: string }[] };
+      const blob = (digest = ""): unknown => readJson(join(oci, "blobs", digest.replace(":", "/")));
+      const { config } = blob(manifests[0]?.digest) as { config: { digest: string } };
+      return { ...answer, config: blob(config.digest) };
+    },
+    call: (context, method, flags) => run([...program, `--call=${method},format=json`, ...flags], context),
+  };
+}
+
+/** Docker's engine, which holds BuildKit. Without containerd's image store it writes no archives: `docker save` does. */
+export function buildkit(docker: string): Builder {
+  const image = `kiln-differential:${process.pid}`;
+  const program = [docker, "buildx", "build", "--network", "host"];
+  return {
+    name: "buildkit",
+    async build(context, flags, { out, files }) {
+      const outputs = ["-t", image, "-o", "type=docker", "-o", `type=tar,dest=${files}`];
+      const all = [...program, "--progress", "plain", "--provenance=false", "--no-cache", ...flags, ...outputs];
+      const answer = await run(all, context);
+      if (!answer.ok) return answer;
+      const saved = join(out, "image.tar");
+      await run([docker, "save", "-o", saved, image], out);
+      await run([docker, "image", "rm", "-f", image], out);
+      mkdirSync(join(out, "image"));
+      await run(["tar", "-xf", saved, "-C", join(out, "image")], out);
+      const [manifest] = readJson(join(out, "image/manifest.json")) as { Config: string }[];
+      return { ...answer, config: readJson(join(out, "image", manifest?.Config ?? "")) };
+    },
+    call: (context, method, flags) => run([...program, `--call=${method},format=json`, ...flags], context),
+  };
+}
+
+/** Every file of a tar, as one line: what `tar -tv` says, and the digest of what is in it. */
+export async function listing(tar: string): Promise<string[]> {
+  const options = ["--numeric-owner", "--full-time", "--quoting-style=escape"];
+  const seen = await run(["tar", "-tvf", tar, ...options], ".");
+  const digest = 'printf "%s %s\\n" "$(sha256sum | cut -c1-16)" "$TAR_FILENAME"';
+  const contents = await run(["tar", "-xf", tar, `--to-command=${digest}`], ".");
+  if (!seen.ok || !contents.ok) throw new Error(`Cannot list ${tar}: ${seen.output}${contents.output}`);
+  return [...seen.stdout.split("\n"), ...contents.stdout.split("\n")].filter(Boolean);
+}
+
+/** A command to its end. A first word `<FILE` among the flags' end would be standard input: see `withInput`. */
+export async function run(command: readonly string[], cwd: string): Promise<Answer> {
+  const { words, input } = withInput(command);
+  const [program = "", ...args] = words;
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd, stdio: ["pipe", "pipe", "pipe"] });
+    const stdout: Buffer[] = [];
+    const all: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => void (stdout.push(chunk), all.push(chunk)));
+    child.stderr.on("data", (chunk: Buffer) => all.push(chunk));
+    child.on("error", (error) => resolve({ ok: false, output: error.message, stdout: "" }));
+    child.stdin.on("error", () => {}); // A builder that refuses its flags does not read its input.
+    child.stdin.end(input === undefined ? "" : readFileSync(join(cwd, input)));
+    child.on("close", (status) =>
+      resolve({ ok: status === 0, output: Buffer.concat(all).toString(), stdout: Buffer.concat(stdout).toString() }),
+    );
+  });
+}
+
+/** A word `<FILE` stands for the file on standard input, as in a shell. */
+function withInput(command: readonly string[]): { readonly words: string[]; readonly input: string | undefined } {
+  return {
+    words: command.filter((word) => !word.startsWith("<")),
+    input: command.find((word) => word.startsWith("<"))?.slice(1),
+  };
+}
+
+/** Makes the folder empty. */
+export function emptied(folder: string): string {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, "utf8")) as unknown;
+}

@@ -1,0 +1,86 @@
+/** Lines that only one side has. */
+export function differences(what: string, mine: readonly string[], theirs: readonly string[]): string[] {
+  const [left, right] = [counted(mine), counted(theirs)];
+  return [
+    ...left.filter((line) => !right.includes(line)).map((line) => `  ${what} only kiln:     ${line.trim()}`),
+    ...right.filter((line) => !left.includes(line)).map((line) => `  ${what} only buildkit: ${line.trim()}`),
+  ];
+}
+
+/** The second of two equal lines is another line. */
+function counted(lines: readonly string[]): string[] {
+  const seen = new Map<string, number>();
+  return lines.map((line) => {
+    const count = (seen.get(line) ?? 0) + 1;
+    seen.set(line, count);
+    return count === 1 ? line : `${line} (${count})`;
+  });
+}
+
+const BEYOND_OCI = ["container_config", "docker_version", "parent", "container"];
+
+/** Layer digests and dates differ from build to build with every builder; their number and places must not. */
+export function configLines(config: unknown): string[] {
+  return jsonLines(config, (key, value) => {
+    // Docker's own store drops what the base image's configuration has beyond the specification: BuildKit keeps it.
+    if (BEYOND_OCI.includes(key)) return undefined;
+    if (key === "comment" && value !== "buildkit.dockerfile.v0") return undefined;
+    // Newer versions of BuildKit print the fields with Go's `%+v`, which kiln does; older ones with `%q`, unreadably.
+    if (key === "created_by" && String(value).startsWith("HEALTHCHECK ")) return "HEALTHCHECK";
+    if (key === "created") return isRecent(String(value).slice(0, 4)) ? "<recent>" : value;
+    if (key === "diff_ids") return Array.isArray(value) ? value.length : value;
+    return value;
+  });
+}
+
+/**
+ * Whatever was made during the build carries the build's own date: only older dates are compared. kiln dates the mount
+ * points that a first RUN leaves behind in 1970, so that its layers are the same every time.
+ */
+export function fileLines(listing: readonly string[]): string[] {
+  return listing
+    .map((line) =>
+      line.replace(/ (\d{4})-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? /, (whole, year: string) =>
+        isRecent(year) || /^d.* (dev|proc|sys)\/$/.test(line) ? " <recent> " : whole,
+      ),
+    )
+    .toSorted();
+}
+
+function isRecent(year: string): boolean {
+  return Number(year) >= new Date().getFullYear();
+}
+
+/** The answer to `--call`, one line per member. */
+export function callLines(answer: string): string[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(answer);
+  } catch {
+    return answer.split("\n");
+  }
+  return jsonLines(value, (key, member) => {
+    // How the Dockerfile was sent to the engine; what kiln has no counterpart of.
+    if (key === "definition") return undefined;
+    // Long explanations are worded by each builder; rule, message and place are compared.
+    if (key === "description" || key === "url") return undefined;
+    // kiln lists the cache mounts too.
+    if (key === "cache") return undefined;
+    // "Did you mean" after a name of one sign would be a guess: any other such name is as near.
+    if (key === "detail") return String(member).replace(/('\$.') \(did you mean .*/, "$1");
+    // The message of an error that a build would end with: texts of ours are meant to be better.
+    if (key === "buildError" && typeof member === "object") return "<error>";
+    return member;
+  });
+}
+
+/** Pretty JSON with the members in one order. */
+function jsonLines(value: unknown, replace: (key: string, value: unknown) => unknown): string[] {
+  const plain: unknown = JSON.parse(JSON.stringify(value, (key, member: unknown) => sorted(replace(key, member))));
+  return JSON.stringify(plain, undefined, 1).split("\n");
+}
+
+function sorted(value: unknown): unknown {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([left], [right]) => (left < right ? -1 : 1)));
+}
