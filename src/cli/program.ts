@@ -15,6 +15,7 @@ import { pushCommand } from "./commands/push.ts";
 import { rmiCommand } from "./commands/rmi.ts";
 import { runCommand } from "./commands/run.ts";
 import { saveCommand } from "./commands/save.ts";
+import { shellCommand } from "./commands/shell.ts";
 import { tagCommand } from "./commands/tag.ts";
 
 const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> = {
@@ -30,6 +31,7 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   load: loadCommand,
   import: importCommand,
   run: runCommand,
+  shell: shellCommand,
   du: duCommand,
   prune: pruneCommand,
   fsck: fsckCommand,

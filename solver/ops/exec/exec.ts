@@ -1,7 +1,7 @@
 import { BuildError } from "../../../src/core/errors.ts";
 import type { ExecSettings } from "../../deps.ts";
 import type { ExecOp } from "../../graph/op.ts";
-import type { ActiveSnapshot, RunResult, Runtime } from "../../ports.ts";
+import type { ActiveSnapshot, RunRequest, RunResult, Runtime } from "../../ports.ts";
 import { resolveUser } from "../../runtime/user.ts";
 import type { FileWork } from "../../schedule/file-work.ts";
 import { execEnvironment } from "./environment.ts";
@@ -10,11 +10,6 @@ import { type MountDeps, openMounts, type MountInput } from "./mounts.ts";
 export interface ExecDeps extends MountDeps {
   readonly runtime: Runtime;
   readonly files: FileWork;
-}
-
-/** What a command said last, for when it fails. */
-export interface ExecOutput {
-  write(stream: "stdout" | "stderr", chunk: Uint8Array): void;
 }
 
 /**
@@ -28,12 +23,12 @@ export async function runExec(
     readonly active: ActiveSnapshot;
     readonly inputs: readonly (MountInput | undefined)[];
     readonly settings: ExecSettings;
-    readonly output: ExecOutput;
+    readonly stdio: RunRequest["stdio"];
   },
   on: ExecDeps,
   signal: AbortSignal,
 ): Promise<RunResult> {
-  const { active, settings, output } = at;
+  const { active, settings, stdio } = at;
   const network = op.network === "default" ? settings.network : op.network;
   if (network === "host") requireEntitlement("network.host", settings);
   if (op.security === "insecure") requireEntitlement("security.insecure", settings);
@@ -62,7 +57,7 @@ export async function runExec(
       ulimits: op.ulimits,
       limits: settings.limits,
       cgroupParent: op.cgroupParent,
-      stdio: { kind: "pipes", onOutput: (stream, chunk) => output.write(stream, chunk) },
+      stdio,
     },
     signal,
   );

@@ -8,6 +8,7 @@ import { outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
 import { sshAgents, ulimits } from "../flags/values.ts";
 import { resourceLimits } from "../flags/resources.ts";
+import { printError } from "../print-error.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
 /** The flags as commander reads them. Lists are there even when empty. */
@@ -36,6 +37,7 @@ interface Flags {
   readonly cgroupParent?: string;
   readonly resource: readonly string[];
   readonly jobs?: string;
+  readonly onError?: string;
   readonly expectCached?: string | true;
   readonly progress?: string;
   readonly quiet?: boolean;
@@ -77,6 +79,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--cgroup-parent <path>", "parent cgroup of RUN");
   list("--resource <name=value>", "memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems");
   build.option("--jobs <count>", "steps at one time (default: processors)");
+  build.option("--on-error <action>", "keep: the failed step's files (the default); shell: also open a shell in them");
   build.option("--expect-cached [stages]", "fail when a step is not in the cache");
   build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
   build.option("-q, --quiet", "print only the image id");
@@ -117,6 +120,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
     const { runCall } = await import("../call.ts");
     return runCall(context, options, { ...call, method: call.method });
   }
+  const onError = oneOf("on-error", flags.onError ?? "keep", ["keep", "shell"]);
   const mode = progressMode(flags.progress, flags.quiet === true, context.host);
   const display = openProgress(mode, context.host);
   const { build } = await import("../../build/build.ts");
@@ -127,6 +131,12 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
     reportResult(context, result, { mode, iidfile: flags.iidfile, metadataFile: flags.metadataFile });
   } catch (error) {
     display.finish("failure");
+    if (onError === "shell" && error instanceof BuildError && error.code === "solver/exec-failed") {
+      printError(error, context.host);
+      const { openShell } = await import("./shell.ts");
+      await openShell(context, { id: undefined, words: [], secret: flags.secret, ssh: flags.ssh });
+      return 1;
+    }
     throw error;
   }
 }

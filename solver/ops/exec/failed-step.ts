@@ -1,0 +1,59 @@
+import type { Store } from "../../../src/store/store.ts";
+import type { SnapshotId } from "../../../src/store/model.ts";
+import type { ExecOp } from "../../graph/op.ts";
+import type { ResourceLimits, Snapshotter, Stack } from "../../ports.ts";
+import type { InputTree } from "../../schedule/file-work.ts";
+
+/**
+ * A command that failed, as plain data: everything it takes to stand where it stood. Values of secrets and proxy settings are
+ * not in it.
+ */
+export type FailedStep = {
+  /** Names the step for people; also the layer with what the command had written. */
+  readonly id: SnapshotId;
+  /** As displayed, `[build 2/5] RUN make`. */
+  readonly name: string;
+  readonly op: ExecOp;
+  /** The tree it ran on, lowest layer first, without its own layer. */
+  readonly parent: Stack;
+  /** By index of the vertex's inputs; `null` for those that its mounts do not use. */
+  readonly inputs: readonly ({ readonly tree: InputTree; readonly key: string } | null)[];
+  /** Host directories of local inputs, by name. */
+  readonly directories: Readonly<Record<string, string>>;
+  readonly network: "default" | "none" | "host";
+  readonly limits: ResourceLimits;
+  /** Addresses of the `extraHosts` names. */
+  readonly hostAddresses: Readonly<Record<string, string>>;
+  readonly exitCode: number;
+  readonly failedAtMs: number;
+};
+
+/** How many failed steps are kept. Their trees hold only what the command itself wrote. */
+const KEPT = 3;
+const KIND = "failed-steps";
+
+/** The steps that are kept, newest first. Garbage collection may have taken their files. */
+export function failedSteps(store: Store): readonly FailedStep[] {
+  const fact = store.facts.get(KIND, "");
+  // Written below, by this version: facts do not outlive a change of the store's format.
+  return fact === undefined ? [] : (JSON.parse(Buffer.from(fact.value).toString()) as FailedStep[]);
+}
+
+/**
+ * Keeps a step and lets go of the oldest. Its snapshot has no row: to `kiln prune` it is garbage. Of two processes that do
+ * this at the same time one is forgotten, and its files are then garbage at once.
+ */
+export async function keepFailedStep(step: FailedStep, store: Store, snapshotter: Snapshotter): Promise<void> {
+  const all = [step, ...failedSteps(store)];
+  store.facts.set(KIND, "", { value: Buffer.from(JSON.stringify(all.slice(0, KEPT))) });
+  for (const old of all.slice(KEPT)) {
+    using lease = store.leases.tryAcquire(leaseOf(old.id));
+    // Somebody has a shell in it: garbage collection will find it later.
+    if (lease !== undefined) await snapshotter.remove(old.id);
+  }
+}
+
+/** What is held while somebody looks at a failed step's files. */
+export function leaseOf(id: SnapshotId): string {
+  return `failed step ${id}`;
+}

@@ -1,0 +1,62 @@
+import type { Command } from "commander";
+import type { BuildEnvironment } from "../../build/environment.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { secrets, sshAgents } from "../flags/values.ts";
+
+/** `kiln shell`: stands where a step failed. Its exit status is ours. */
+export function shellCommand(program: Command, cli: Cli): void {
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  command(program, cli, "shell [step] [command...]", (context, args, options) => {
+    const [id, ...words] = args;
+    return openShell(context, {
+      id,
+      words,
+      secret: options["secret"] as readonly string[],
+      ssh: options["ssh"] as readonly string[],
+    });
+  })
+    .description("open a shell where a build failed: the last time, or at the step with this id")
+    .passThroughOptions()
+    .option("--secret <attributes>", "a secret of the build: they are not kept", each, [])
+    .option("--ssh <agent>", "an agent of the build", each, []);
+}
+
+/** Opens the shell and says where it is. */
+export async function openShell(
+  context: CommandContext,
+  asked: {
+    readonly id: string | undefined;
+    readonly words: readonly string[];
+    readonly secret: readonly string[];
+    readonly ssh: readonly string[];
+  },
+): Promise<number> {
+  const { findFailedStep, runShell } = await import("../../build/shell.ts");
+  await using engine = context.openEngine({
+    progress: (event) => {
+      if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${event.message}`);
+    },
+  });
+  const step = findFailedStep(engine, asked.id);
+  const [, , script] = step.op.argv;
+  context.warn(`kiln: in ${step.name}, which ended with ${step.exitCode}; changes are thrown away`);
+  if (script !== undefined && !step.name.includes(script)) context.warn(`kiln: it ran ${step.op.argv.join(" ")}`);
+  const result = await runShell(
+    engine,
+    {
+      step,
+      command: asked.words.length > 0 ? asked.words : ["/bin/sh"],
+      secrets: secrets(asked.secret, context.host.env),
+      ssh: sshAgents(asked.ssh, context.host.env),
+      env: terminal(context.environment),
+    },
+    context.signal,
+  );
+  return result.exitCode;
+}
+
+function terminal(environment: BuildEnvironment): string[] {
+  const { TERM } = environment.env;
+  return TERM === undefined ? [] : [`TERM=${TERM}`];
+}
