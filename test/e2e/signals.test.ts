@@ -1,0 +1,71 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PROJECT, busyboxRoot, missing, mustKiln, temporary } from "./harness.ts";
+
+const why = missing("busybox");
+if (why !== undefined) console.warn(`the tests of signals are skipped: ${why}`);
+
+/** Two steps at once that would sleep for ever, one of them deaf to what can be ignored, with children of their own. */
+const DOCKERFILE = `FROM base AS one
+RUN trap '' INT TERM; sleep 98765 & echo up >&2; wait; wait; wait
+FROM base AS two
+RUN setsid sleep 98765 & setsid sleep 98765; echo up
+FROM base
+COPY --from=one / /1
+COPY --from=two / /2
+`;
+
+/** Processes of the steps on this machine, zombies excepted. */
+function sleepers(): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("sleep\u000098765");
+    } catch {
+      return false; // it has just ended
+    }
+  });
+}
+
+describe.skipIf(why !== undefined)("a build that is stopped", { timeout: 60_000 }, () => {
+  const folder = temporary();
+  const store = join(folder.path, "store");
+  const context = join(folder.path, "context");
+
+  beforeAll(() => {
+    mustKiln(store, ["import", busyboxRoot(folder.path), "base"]);
+    mkdirSync(context);
+    writeFileSync(join(context, "Dockerfile"), DOCKERFILE);
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  async function until(isTrue: () => boolean): Promise<void> {
+    // The processes are not ours to wait for: look again until they are there, or gone.
+    for (let attempt = 0; attempt < 400 && !isTrue(); attempt += 1) await pause(25);
+    expect(isTrue()).toBe(true);
+  }
+
+  test.each(["SIGINT", "SIGTERM", "SIGKILL"] as const)("%s ends every process of every step", async (name) => {
+    const child = spawn(join(PROJECT, "bin/kiln"), ["--root", store, "build", "--progress", "plain", context], {
+      stdio: "ignore",
+    });
+    const ended = once(child, "exit");
+    await until(() => sleepers().length >= 3);
+    child.kill(name);
+    const [status] = (await ended) as [number | null];
+    // kiln itself waits for the steps; when it is killed the kernel ends them, and nobody waits.
+    if (name === "SIGKILL") await until(() => sleepers().length === 0);
+    expect({ status, left: sleepers() }).toEqual({ status: name === "SIGKILL" ? null : 1, left: [] });
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(folder.path);
+    const unfinished = readdirSync(join(store, "snapshots")).filter((entry) => entry.startsWith("active-"));
+    if (name !== "SIGKILL") expect(unfinished).toEqual([]);
+  });
+
+  test("what a killed build left is removed by the next prune", () => {
+    mustKiln(store, ["prune", "--force"]);
+    expect(readdirSync(join(store, "snapshots")).filter((entry) => entry.startsWith("active-"))).toEqual([]);
+  });
+});
