@@ -48,6 +48,8 @@ export interface SolveOptions {
    * Steps that must not run: `all`, or those of the named stages. The first one that would is an error with the reason.
    */
   readonly expectCached?: "all" | ReadonlySet<string>;
+  /** Told why a result was not found under its key, before the step runs. Must not throw. */
+  readonly onMiss?: (vertex: Digest, miss: MissReason) => void;
   /**
    * Told of every layer that a step has just made, so that packing starts beside the next steps. Must not throw; work
    * it starts is its own to wait for.

@@ -137,7 +137,14 @@ class Step implements SettledInputs, AsyncDisposable {
     return { layers: record.layers, outcome: { how, definitionKey, miss } };
   }
 
+  /** Why the step was not found, told to whoever wants to know. */
   explain(parts: readonly KeyPart[]): MissReason {
+    const miss = this.#reason(parts);
+    this.#deps.options.onMiss?.(this.#keyed.vertex.digest, miss);
+    return miss;
+  }
+
+  #reason(parts: readonly KeyPart[]): MissReason {
     const { meta, vertex, uses, definitionKey } = this.#keyed;
     const { on, keyed } = this.#deps;
     if (meta.cache === "skip") return { kind: "no-cache" };

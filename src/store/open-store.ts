@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { errnoOf } from "../core/errors.ts";
 import { openBlobs } from "./blobs.ts";
+import { openBuilds } from "./builds.ts";
 import { openCacheMounts } from "./cache-mounts.ts";
 import { Database } from "./database.ts";
 import type { ScanCalls } from "./disk.ts";
@@ -78,6 +79,7 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
     snapshots: openSnapshots(database, holds, nowMs),
     records: openRecords(database, holds, recordTouches, nowMs),
     facts: openFacts(database, holds, nowMs),
+    builds: openBuilds(database, nowMs),
     leases: openLeases(layout.leases, options.native),
     cacheMounts: openCacheMounts({
       directory: layout.cacheMounts,

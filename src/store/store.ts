@@ -20,6 +20,7 @@ export interface Store extends AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly records: Records;
   readonly facts: Facts;
+  readonly builds: Builds;
   readonly leases: Leases;
   readonly cacheMounts: CacheMounts;
   readonly logs: Logs;
@@ -232,6 +233,14 @@ export interface Fact {
   /** Blobs that the value speaks of: kept as long as the fact. */
   readonly blobs: readonly Digest[];
   readonly updatedAtMs: number;
+}
+
+/** What was told of the last builds on this store, for `kiln why`. Best effort: nothing depends on it. */
+export interface Builds {
+  /** `report` is what `JSON.stringify` takes. Never throws. */
+  add(id: string, report: object): void;
+  /** Newest first, read one by one; whoever reads checks their shape. */
+  list(): Iterable<unknown>;
 }
 
 /** The right to do one piece of work, over all processes on this store. Disposing gives it back; so does dying. */
