@@ -9,16 +9,13 @@ for tool in cc make; do
   command -v "$tool" >/dev/null || { echo "kiln: building needs $tool: install it (Debian: apt-get install gcc make libc6-dev)" >&2; exit 1; }
 done
 
-node=node_modules/.bin/node
-[ -x "$node" ] || { echo "kiln: no pinned Node for this machine in node_modules: run npm ci without --omit=optional" >&2; exit 1; }
-
 make -s -C solver/runtime OUT=../../build
 make -s -C src/native OUT=../../build
 
-newest=$(find src frontend solver scripts package-lock.json -newer build/kiln.blob \( -name '*.ts' -o -name '*.mjs' -o -name package-lock.json \) ! -name '*.test.ts' -print -quit 2>/dev/null || echo all)
+newest=$(find src frontend solver scripts package-lock.json -newer build/kiln.blob \( -name '*.ts' -o -name '*.[cm]js' -o -name package-lock.json \) ! -name '*.test.ts' -print -quit 2>/dev/null || echo all)
 if [ ! -e build/kiln.blob ] || [ -n "$newest" ]; then
-  "$node" scripts/bundle.mjs
+  sh scripts/pinned.sh node scripts/bundle.mjs
   # Node says that some built-in modules are "not fully verified" in snapshots; the tests run on the snapshot, which verifies them.
-  "$node" --no-warnings --snapshot-blob build/kiln.blob.new --build-snapshot build/kiln.cjs
+  sh scripts/pinned.sh node --no-warnings --snapshot-blob build/kiln.blob.new --build-snapshot scripts/snapshot.cjs
   mv build/kiln.blob.new build/kiln.blob
 fi

@@ -1,23 +1,45 @@
-// Bundles the command line into one CommonJS file (the startup snapshot takes only that) and the worker script into another.
-import { rm } from "node:fs/promises";
+// Bundles the command line into one CommonJS file, which the startup snapshot is made of, and beside it the parts that
+// few runs need.
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
-const entries = {
-  kiln: "src/cli/snapshot.ts",
-  "pack-worker": "src/tar/pack-worker.ts",
-};
+const output = (name) => join(root, "build", `${name}.cjs`);
 
-for (const [name, input] of Object.entries(entries)) {
-  const file = join(root, "build", `${name}.cjs`);
-  await rm(file, { force: true });
+/**
+ * The HTTP client is half of all the code there is, and every start reads the whole snapshot: it is a file of its own,
+ * loaded when a registry is needed. A deserialised snapshot's own require() knows only built-in modules.
+ */
+const undiciFromItsFile = inPlaceOf(
+  "undici",
+  `const { resolve } = require("node:path");
+   const directory = process.env.KILN_HOME === undefined ? __dirname : resolve(process.env.KILN_HOME, "build");
+   module.exports = require("node:module").createRequire(directory + "/kiln.cjs")("./undici.cjs");`,
+);
+
+/** What src/registry/transport.ts takes of undici: its index would load fetch, WebSocket and caches too. */
+const partOfUndici = inPlaceOf(
+  "undici",
+  `Object.assign(require("undici/lib/dispatcher/dispatcher.js").prototype, require("undici/lib/api"));
+   exports.Agent = require("undici/lib/dispatcher/agent.js");
+   exports.EnvHttpProxyAgent = require("undici/lib/dispatcher/env-http-proxy-agent.js");`,
+);
+
+await bundle("kiln", join(root, "src/cli/snapshot.ts"), [undiciFromItsFile]);
+await bundle("undici", "undici", [partOfUndici]);
+await bundle("pack-worker", join(root, "src/tar/pack-worker.ts"), []);
+await toAscii(output("kiln"));
+
+async function bundle(name, input, plugins) {
+  await rm(output(name), { force: true });
   await build({
-    input: join(root, input),
+    input,
+    plugins,
     platform: "node",
     logLevel: "warn",
     output: {
-      file,
+      file: output(name),
       format: "cjs",
       codeSplitting: false,
       // import() needs a loader that a deserialised snapshot does not have; require() of built-in modules works there.
@@ -25,4 +47,22 @@ for (const [name, input] of Object.entries(entries)) {
       minify: { compress: true, mangle: false, codegen: true },
     },
   });
+}
+
+function inPlaceOf(name, code) {
+  // In the root, so that what the code requires is found in its node_modules.
+  const id = join(root, `${name}.virtual.cjs`);
+  return {
+    name: `in-place-of-${name}`,
+    resolveId: (source) => (source === name ? id : undefined),
+    load: (found) => (found === id ? code : undefined),
+  };
+}
+
+/** One character above U+00FF, and V8 keeps the whole source, and so the snapshot, with two bytes for each. */
+async function toAscii(file) {
+  const text = await readFile(file, "utf8");
+  const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  // eslint-disable-next-line no-control-regex
+  await writeFile(file, text.replaceAll(/[^\x00-\x7f]/g, escaped));
 }
