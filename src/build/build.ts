@@ -1,8 +1,9 @@
-import { availableDestinations, exporterFor } from "./outputs.ts";
+import { exporterFor } from "./outputs.ts";
+import { checkOutputs } from "./check-outputs.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Descriptor } from "../core/oci.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
-import { DEFAULT_IMAGE_OPTIONS, type OutputSpec } from "../export/output-spec.ts";
+import { STORE_OUTPUT } from "../export/output-spec.ts";
 import type { Exported, Result } from "../export/exporter.ts";
 import { proxyEnvironment } from "../../frontend/convert/platform-args.ts";
 import type { Warning } from "../../frontend/lint/warning.ts";
@@ -53,8 +54,8 @@ export async function build(
 export async function buildWith(engine: Engine, options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
   const progress: ProgressSink = options.progress ?? (() => {});
   const names = (options.tags ?? []).map((tag) => formatReference(parseReference(tag)));
-  const outputs = options.outputs ?? [DEFAULT_OUTPUT];
-  availableDestinations(outputs, engine.environment);
+  const outputs = options.outputs ?? [STORE_OUTPUT];
+  checkOutputs(outputs, options, engine.environment);
   await checkSecrets(options.secrets ?? [], engine.environment);
   await using scratch = new Scratch(engine.scratchPath());
   const prepared = await prepareBuild(engine, options, { scratch, progress }, signal);
@@ -82,14 +83,6 @@ export async function buildWith(engine: Engine, options: BuildOptions, signal: A
     steps: { total: outcomes.length, cached: outcomes.filter((outcome) => outcome.how !== "ran").length },
   };
 }
-
-const DEFAULT_OUTPUT: OutputSpec = {
-  kind: "image",
-  image: DEFAULT_IMAGE_OPTIONS,
-  store: true,
-  push: false,
-  insecure: false,
-};
 
 /** Solves the graphs of all platforms together and packs layers while steps still run. */
 async function makeResult(
@@ -131,7 +124,7 @@ async function makeResult(
           proxyEnv: proxyEnvironment(prepared.buildArgs),
           hostAddresses: new Map((options.extraHosts ?? []).map(({ name, address }) => [name, address])),
           limits: options.limits ?? {},
-          entitlements: new Set(options.allow ?? []),
+          entitlements: new Set(options.allow?.filter((name) => name !== "buildx.local.delete")),
           network: options.network ?? "default",
         },
         ...(options.expectCached === undefined

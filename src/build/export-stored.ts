@@ -7,7 +7,8 @@ import type { StoredImage } from "../store/model.ts";
 import type { Store } from "../store/store.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
 import type { Engine } from "./engine.ts";
-import { availableDestinations, exporterFor } from "./outputs.ts";
+import { checkOutputs } from "./check-outputs.ts";
+import { exporterFor } from "./outputs.ts";
 import { step } from "./prepare.ts";
 
 /** Sends an image of the store, or all platforms of an index, to an output. */
@@ -17,7 +18,7 @@ export async function exportStored(
   signal: AbortSignal,
 ): Promise<Exported | undefined> {
   const { environment, store } = engine;
-  availableDestinations([what.output], environment);
+  checkOutputs([what.output], {}, environment);
   const result = storedResult(store, what.image);
   const exporter = exporterFor(what.output, engine);
   if (exporter === undefined) return undefined;

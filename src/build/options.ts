@@ -25,7 +25,8 @@ export interface BuildOptions {
   readonly network?: "default" | "none" | "host";
   readonly secrets?: readonly SecretSpec[];
   readonly ssh?: readonly SshSpec[];
-  readonly allow?: readonly ("network.host" | "security.insecure")[];
+  /** `buildx.local.delete`: a local output with mode=delete may remove files outside the working directory. */
+  readonly allow?: readonly ("network.host" | "security.insecure" | "buildx.local.delete")[];
   readonly extraHosts?: readonly { readonly name: string; readonly address: string }[];
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes?: number | undefined;

@@ -2,7 +2,6 @@ import { createWriteStream, rename as renameThen, rm as rmThen, statSync } from 
 import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Writable } from "node:stream";
-import { BuildError } from "../core/errors.ts";
 import { parseReference, formatReference } from "../core/reference.ts";
 import type { Exporter, OpenDestination } from "../export/exporter.ts";
 import { layoutExporter } from "../export/layout-exporter.ts";
@@ -20,10 +19,10 @@ export function exporterFor(output: OutputSpec, engine: Engine): Exporter | unde
   const at = (path: string): string => resolve(engine.environment.workingDirectory, path);
   switch (output.kind) {
     case "image": {
-      const image = withFullNames(output.image);
+      const full = { ...output, image: withFullNames(output.image) };
       const sinks = [
-        ...(output.store ? [storeExporter(image, on)] : []),
-        ...(output.push ? [registryExporter(image, { ...on, client: () => engine.registry() })] : []),
+        ...(output.store ? [storeExporter(full, on)] : []),
+        ...(output.push ? [registryExporter(full, { ...on, client: () => engine.registry() })] : []),
       ];
       return inTurn(sinks);
     }
@@ -44,37 +43,6 @@ export function exporterFor(output: OutputSpec, engine: Engine): Exporter | unde
       return undefined;
     default:
       return output satisfies never;
-  }
-}
-
-/**
- * Says before the build what its end would fail on.
- * @throws {BuildError} `export/failed`, `cli/usage`
- */
-export function availableDestinations(outputs: readonly OutputSpec[], environment: BuildEnvironment): void {
-  const toStdout = outputs.filter((output) => "destination" in output && output.destination === "-");
-  if (toStdout.length > 1) {
-    throw new BuildError("cli/usage", "Cannot write two outputs to standard output", {
-      hint: "give one of them dest=FILE",
-    });
-  }
-  for (const output of outputs) {
-    if (!("destination" in output) || output.destination === "-") continue;
-    const path = resolve(environment.workingDirectory, output.destination);
-    const isFile = output.kind === "tar" || (output.kind !== "local" && output.form === "tar");
-    const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory();
-    if (isFile && isDirectory === true) {
-      throw new BuildError(
-        "export/failed",
-        `Cannot write to ${JSON.stringify(output.destination)}: it is a directory`,
-        {
-          hint: "dest is the file to write; tar=false writes a directory",
-        },
-      );
-    }
-    if (!isFile && isDirectory === false) {
-      throw new BuildError("export/failed", `Cannot write into ${JSON.stringify(output.destination)}: it is a file`);
-    }
   }
 }
 

@@ -94,6 +94,33 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     expect(registry.requests.filter(({ method }) => method === "POST" || method === "PATCH")).toEqual([]);
   });
 
+  test("a push by digest leaves the registry's tags alone", async () => {
+    await using registry = await startTestRegistry();
+    const name = `${registry.host}/team/app`;
+    const pushed = await run(
+      { type: "image", name, push: "true", "push-by-digest": "true", "name-canonical": "true" },
+      [],
+    );
+    expect([...registry.manifests.keys()]).toEqual([`team/app@${pushed.manifest?.digest}`]);
+    await using engine = new Engine(testEnvironment(store()), { progress: () => {} });
+    expect(engine.store.images.find(`${name}@${pushed.manifest?.digest}`).name).toBe(
+      `${name}@${pushed.manifest?.digest}`,
+    );
+    expect(() => engine.store.images.find(name)).toThrow("Cannot find image");
+  });
+
+  test.each([
+    { name: "always", only: "false", tags: ["app:1"], dangles: true },
+    { name: "not when it has a name", only: "true", tags: ["app:1"], dangles: false },
+    { name: "when it has no name", only: "true", tags: [], dangles: true },
+  ])("an image dangles under a prefix: $name", async ({ only, tags, dangles }) => {
+    const built = await run(
+      { type: "image", "dangling-name-prefix": "none/kept", "danging-name-empty-only": only },
+      tags,
+    );
+    expect(built.names.includes(`docker.io/none/kept@${built.manifest?.digest}`)).toBe(dangles);
+  });
+
   test("docker refuses several platforms", async () => {
     const options = {
       context: join(home, "context"),

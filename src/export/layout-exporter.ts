@@ -14,7 +14,7 @@ import { type ArchiveEntry, writeArchive } from "../tar/archive.ts";
 import { type Assembled, assemble } from "./assemble.ts";
 import type { Exporter, OpenDestination, ReadableBlob } from "./exporter.ts";
 import type { LayerTools } from "./layers.ts";
-import type { ImageOptions } from "./output-spec.ts";
+import { type ImageOptions, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
 
 const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
@@ -46,7 +46,7 @@ export function layoutExporter(
           },
         );
       }
-      const names = options.names.length > 0 ? options.names : result.names;
+      const names = namesOf(options, result);
       const assembled = await assemble(result, options, on, signal);
       const blobs = blobsOf(assembled);
       for (const { config, manifest } of assembled.images) {

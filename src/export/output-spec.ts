@@ -25,17 +25,33 @@ export interface AnnotationOption {
   readonly value: string;
 }
 
+/** The local store (what `kiln images` lists), a registry, or both. */
+export interface ImageOutput {
+  readonly kind: "image";
+  readonly image: ImageOptions;
+  readonly store: boolean;
+  readonly push: boolean;
+  /** Plain HTTP or unverified TLS is fine. */
+  readonly insecure: boolean;
+  /** The registry gets manifests under their digests and no tag. */
+  readonly pushByDigest: boolean;
+  /** Base layers that are only known by their descriptors so far are fetched and unpacked. */
+  readonly unpack: boolean;
+  readonly digestNames: DigestNames;
+}
+
+/** Names in the local store that end in the image's own digest, besides those the build was given. */
+export interface DigestNames {
+  /** Every name also as `name@digest`. */
+  readonly canonical: boolean;
+  /** `prefix@digest`. */
+  readonly danglingPrefix: string | undefined;
+  readonly dangling: "always" | "without-names";
+}
+
 /** Where a result goes. One build may have several; they share the layers. */
 export type OutputSpec =
-  /** The local store (what `kiln images` lists), a registry, or both. */
-  | {
-      readonly kind: "image";
-      readonly image: ImageOptions;
-      readonly store: boolean;
-      readonly push: boolean;
-      /** Plain HTTP or unverified TLS is fine. */
-      readonly insecure: boolean;
-    }
+  | ImageOutput
   | {
       readonly kind: "oci" | "docker";
       readonly image: ImageOptions;
@@ -69,4 +85,21 @@ export const DEFAULT_IMAGE_OPTIONS: ImageOptions = {
   rewriteTimestamp: false,
   sourceDateEpoch: undefined,
   annotations: [],
+};
+
+/** Full names an output goes by: its own, or those of the build. */
+export function namesOf(image: ImageOptions, result: { readonly names: readonly string[] }): readonly string[] {
+  return image.names.length > 0 ? image.names : result.names;
+}
+
+/** The local store and nothing else: what a build without outputs does. */
+export const STORE_OUTPUT: ImageOutput = {
+  kind: "image",
+  image: DEFAULT_IMAGE_OPTIONS,
+  store: true,
+  push: false,
+  insecure: false,
+  pushByDigest: false,
+  unpack: false,
+  digestNames: { canonical: false, danglingPrefix: undefined, dangling: "always" },
 };

@@ -1,9 +1,13 @@
 import { BuildError } from "../core/errors.ts";
 import type { Compression } from "../core/oci.ts";
-import type { AnnotationOption, ImageOptions, OutputSpec } from "./output-spec.ts";
+import { suggest } from "../core/suggest.ts";
+import type { AnnotationOption, ImageOptions, ImageOutput, OutputSpec } from "./output-spec.ts";
 
 const ANNOTATION = /^annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)$/;
 const LEVELS: Readonly<Record<Compression, number>> = { uncompressed: 0, gzip: 9, zstd: 22 };
+/** Everything about attestations, which kiln does not write, and what BuildKit itself has stopped reading. */
+const ATTESTATION_KEYS = ["attestation-inline", "attestation-prefix", "oci-artifact"];
+const OBSOLETE_KEYS = ["buildinfo", "buildinfo-attrs"];
 const IMAGE_KEYS = [
   "name",
   "compression",
@@ -12,10 +16,12 @@ const IMAGE_KEYS = [
   "oci-mediatypes",
   "rewrite-timestamp",
   "source-date-epoch",
-  "attestation-inline",
-  "buildinfo",
-  "buildinfo-attrs",
+  ...ATTESTATION_KEYS,
+  ...OBSOLETE_KEYS,
 ];
+/** BuildKit reads the misspelt key; the right one is what people write. */
+const DANGLING_ONLY_KEYS = ["danging-name-empty-only", "dangling-name-empty-only"];
+const TREE_KEYS = ["dest", "platform-split", "attestation-prefix", "source-date-epoch"];
 
 /**
  * Reads the attributes of one `--output`: BuildKit's names and defaults.
@@ -27,40 +33,34 @@ export function parseOutput(attributes: ReadonlyMap<string, string>): OutputSpec
     case undefined:
       throw usage("type is required", 'write "type=local,dest=out", or only a path');
     case "image":
-    case "registry": {
-      const push = type === "registry" || booleanOf(attributes, "push", false);
-      const insecure = booleanOf(attributes, "registry.insecure", false);
-      refuseOthers(type, attributes, [
-        ...IMAGE_KEYS,
-        ...["push", "registry.insecure", "store", "unpack", "dangling-name-prefix", "name-canonical", "push-by-digest"],
-        "prefer-nondist-layers",
-      ]);
-      if (booleanOf(attributes, "push-by-digest", false)) {
-        throw new BuildError("export/unsupported", 'Cannot push with "push-by-digest=true": every push needs a name');
-      }
-      const store = booleanOf(attributes, "store", type === "image");
-      return { kind: "image", image: imageOptions(type, attributes), store, push, insecure };
-    }
+    case "registry":
+      return imageOutput(type, attributes);
     case "oci":
     case "docker": {
-      refuseOthers(type, attributes, [...IMAGE_KEYS, "dest", "tar", "context"]);
+      refuseOthers(type, attributes, [...IMAGE_KEYS, "dest", "tar", ...(type === "docker" ? ["context"] : [])]);
+      if (attributes.has("context")) {
+        throw new BuildError("export/unsupported", "Cannot load into a docker context: kiln does not talk to engines", {
+          hint: "write an archive and load it: kiln build -o type=docker ... | docker --context NAME load",
+        });
+      }
       const form = booleanOf(attributes, "tar", true) ? "tar" : "directory";
       const destination = attributes.get("dest") ?? (form === "tar" ? "-" : undefined);
       if (destination === undefined) throw usage(`dest is required for type=${type},tar=false`);
-      return { kind: type, image: imageOptions(type, attributes), destination, form };
+      return { kind: type, image: imageOptions(attributes), destination, form };
     }
     case "local": {
       const destination = attributes.get("dest");
-      refuseOthers(type, attributes, ["dest", "platform-split", "mode", "attestation-prefix", "source-date-epoch"]);
+      refuseOthers(type, attributes, [...TREE_KEYS, "mode"]);
       if (destination === undefined) throw usage("dest is required for type=local");
       const mode = attributes.get("mode") ?? "copy";
       if (mode !== "copy" && mode !== "delete") throw usage(`mode is "copy" or "delete", not ${JSON.stringify(mode)}`);
       return { kind: "local", destination, mode, ...treeOptions(attributes) };
     }
     case "tar":
-      refuseOthers(type, attributes, ["dest", "platform-split", "attestation-prefix", "source-date-epoch"]);
+      refuseOthers(type, attributes, TREE_KEYS);
       return { kind: "tar", destination: attributes.get("dest") ?? "-", ...treeOptions(attributes) };
     case "cacheonly":
+      refuseOthers(type, attributes, []);
       return { kind: "cacheonly" };
     default:
       throw new BuildError("export/unsupported", `Cannot write output type ${JSON.stringify(type)}`, {
@@ -69,7 +69,47 @@ export function parseOutput(attributes: ReadonlyMap<string, string>): OutputSpec
   }
 }
 
-function imageOptions(type: string, attributes: ReadonlyMap<string, string>): ImageOptions {
+/** What was asked for in one `--output` and changes nothing: one sentence each. */
+export function withoutEffect(attributes: ReadonlyMap<string, string>): string[] {
+  return [...attributes].flatMap(([key, value]) => {
+    if (OBSOLETE_KEYS.includes(key)) return [`output attribute ${key} is ignored: BuildKit no longer has it either`];
+    const isOff = value === "" || /^(0|f|false)$/i.test(value);
+    return ATTESTATION_KEYS.includes(key) && !isOff
+      ? [`output attribute ${key} is ignored: kiln writes no attestations`]
+      : [];
+  });
+}
+
+function imageOutput(type: "image" | "registry", attributes: ReadonlyMap<string, string>): ImageOutput {
+  refuseOthers(type, attributes, [
+    ...IMAGE_KEYS,
+    ...["push", "push-by-digest", "registry.insecure", "store", "unpack", "prefer-nondist-layers"],
+    ...["name-canonical", "dangling-name-prefix", ...DANGLING_ONLY_KEYS],
+  ]);
+  if (booleanOf(attributes, "prefer-nondist-layers", false)) {
+    throw new BuildError("export/unsupported", 'Cannot use "prefer-nondist-layers=true"', {
+      hint: "leave it out: layers of base images keep the type they came with",
+    });
+  }
+  const prefix = attributes.get("dangling-name-prefix");
+  const onlyWithoutNames = DANGLING_ONLY_KEYS.some((key) => booleanOf(attributes, key, false));
+  return {
+    kind: "image",
+    image: imageOptions(attributes),
+    store: booleanOf(attributes, "store", type === "image"),
+    push: type === "registry" || booleanOf(attributes, "push", false),
+    insecure: booleanOf(attributes, "registry.insecure", false),
+    pushByDigest: booleanOf(attributes, "push-by-digest", false),
+    unpack: booleanOf(attributes, "unpack", false),
+    digestNames: {
+      canonical: booleanOf(attributes, "name-canonical", false),
+      danglingPrefix: prefix === "" ? undefined : prefix,
+      dangling: onlyWithoutNames ? "without-names" : "always",
+    },
+  };
+}
+
+function imageOptions(attributes: ReadonlyMap<string, string>): ImageOptions {
   const mediaTypes = booleanOf(attributes, "oci-mediatypes", true) ? "oci" : "docker";
   const compression = compressionOf(attributes);
   const level = integerOf(attributes, "compression-level");
@@ -90,7 +130,7 @@ function imageOptions(type: string, attributes: ReadonlyMap<string, string>): Im
     compression,
     compressionLevel: level,
     forceCompression: booleanOf(attributes, "force-compression", false),
-    mediaTypes: type === "docker" && !attributes.has("oci-mediatypes") ? "oci" : mediaTypes,
+    mediaTypes,
     rewriteTimestamp: booleanOf(attributes, "rewrite-timestamp", false),
     sourceDateEpoch: integerOf(attributes, "source-date-epoch"),
     annotations,
@@ -151,7 +191,11 @@ function integerOf(attributes: ReadonlyMap<string, string>, key: string): number
 function refuseOthers(type: string, attributes: ReadonlyMap<string, string>, known: readonly string[]): void {
   for (const key of attributes.keys()) {
     if (key === "type" || key.startsWith("annotation") || known.includes(key)) continue;
-    throw usage(`type=${type} has no attribute ${JSON.stringify(key)}`, `it knows ${known.join(", ")}`);
+    const near = suggest(key, known);
+    throw usage(
+      `type=${type} has no attribute ${JSON.stringify(key)}`,
+      near === undefined ? `it knows ${known.length === 0 ? "none" : known.join(", ")}` : `did you mean ${near}?`,
+    );
   }
 }
 

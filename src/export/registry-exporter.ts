@@ -1,14 +1,13 @@
 import { Readable } from "node:stream";
-import { BuildError } from "../core/errors.ts";
 import { mapLimit } from "../core/limits.ts";
-import { familiarReference, parseReference } from "../core/reference.ts";
+import { type ImageRef, familiarReference, parseReference } from "../core/reference.ts";
 import { type RegistryClient, type Repository, formatRepository, parseRepository } from "../registry/registry.ts";
 import type { Store } from "../store/store.ts";
 import { type Assembled, type AssembledImage, assemble } from "./assemble.ts";
 import type { Document } from "./documents.ts";
 import type { ExportProgress, Exporter } from "./exporter.ts";
 import type { LayerContent, LayerTools } from "./layers.ts";
-import type { ImageOptions } from "./output-spec.ts";
+import { type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportBytes, reportSubtask } from "./report.ts";
 
 /** Uploads at one time, over all layers of a push. */
@@ -16,7 +15,7 @@ const UPLOADS = 4;
 
 /** A registry: layers in parallel, then the config, manifests, and the index last, so that no name points at nothing. */
 export function registryExporter(
-  options: ImageOptions,
+  { image: options, pushByDigest }: ImageOutput,
   on: {
     readonly store: Store;
     readonly tools: LayerTools;
@@ -27,16 +26,15 @@ export function registryExporter(
   return {
     description: "pushing to registry",
     async export(result, progress, signal) {
-      const names = options.names.length > 0 ? options.names : result.names;
-      if (names.length === 0) {
-        throw new BuildError("export/failed", "tag is needed when pushing to registry", {
-          hint: "add -t REGISTRY/NAME:TAG",
-        });
-      }
+      const names = namesOf(options, result);
       const assembled = await assemble(result, options, on, signal);
       const client = await on.client();
       // Repositories of one registry share what the first of them received, by cross-repository mounts.
-      for (const name of names) await push(name, assembled, { client, store: on.store }, progress, signal);
+      for (const name of names) {
+        const reference = parseReference(name);
+        const root = pushByDigest ? assembled.root.digest : (reference.tag ?? "latest");
+        await push({ reference, root }, assembled, { client, store: on.store }, progress, signal);
+      }
       const [first] = assembled.images;
       return {
         manifest: assembled.root,
@@ -47,15 +45,14 @@ export function registryExporter(
   };
 }
 
-/** Pushes everything a name needs, and the name last. */
+/** Pushes everything a name needs, and last what the name points to, under the tag or digest `root`. */
 async function push(
-  name: string,
+  { reference, root }: { readonly reference: ImageRef; readonly root: string },
   assembled: Assembled,
   on: { readonly client: RegistryClient; readonly store: Store },
   progress: ExportProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const reference = parseReference(name);
   const uploads = new Map<string, LayerContent | Document>();
   for (const image of assembled.images) {
     for (const blob of [...image.layers, image.config]) uploads.set(blob.descriptor.digest, blob);
@@ -65,15 +62,14 @@ async function push(
     const { mediaType } = document.descriptor;
     await on.client.pushManifest(reference, { reference: tag, mediaType, bytes: document.bytes }, signal);
   };
-  const tag = reference.tag ?? "latest";
   if (assembled.index === undefined) {
     const [image] = assembled.images as [AssembledImage];
-    await pushManifest(image.manifest, tag);
+    await pushManifest(image.manifest, root);
   } else {
     await mapLimit(assembled.images, UPLOADS, signal, ({ manifest }) =>
       pushManifest(manifest, manifest.descriptor.digest),
     );
-    await pushManifest(assembled.index, tag);
+    await pushManifest(assembled.index, root);
   }
   reportSubtask(progress, `pushing manifest for ${familiarReference(reference)}@${assembled.root.digest}`);
 }

@@ -1,9 +1,10 @@
-import { digestOf } from "../core/digest.ts";
+import { type Digest, digestOf } from "../core/digest.ts";
 import { serializeImageConfig } from "../core/image-config.ts";
+import { formatReference, parseReference } from "../core/reference.ts";
 import { assemble } from "./assemble.ts";
 import type { Exported, Exporter, Result } from "./exporter.ts";
 import type { LayerTools } from "./layers.ts";
-import type { ImageOptions } from "./output-spec.ts";
+import { type DigestNames, type ImageOptions, type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
 import type { Store } from "../store/store.ts";
 
@@ -13,17 +14,28 @@ import type { Store } from "../store/store.ts";
  * nothing is written at all.
  */
 export function storeExporter(
-  options: ImageOptions,
+  { image: options, push, pushByDigest, unpack, digestNames }: ImageOutput,
   on: { readonly store: Store; readonly tools: LayerTools },
 ): Exporter {
-  const form: ImageOptions = { ...options, compression: options.compression ?? "uncompressed" };
+  // A name that holds a digest must hold that of what is pushed.
+  const plain = push && digestNames.canonical ? undefined : "uncompressed";
+  const form: ImageOptions = { ...options, compression: options.compression ?? plain };
   return {
     description: "exporting to image",
     async export(result, progress, signal) {
-      const names = options.names.length > 0 ? options.names : result.names;
-      const before = options.annotations.length === 0 ? unchanged(result, names, on.store) : undefined;
+      // What is pushed without a tag must not look here as if it had one.
+      const given = pushByDigest ? [] : namesOf(options, result);
+      const hasOnlyGiven = !digestNames.canonical && digestNames.danglingPrefix === undefined;
+      if (unpack)
+        for (const image of result.images)
+          await on.tools.materialize(
+            image.layers.map((layer) => layer.snapshot),
+            signal,
+          );
+      const before = options.annotations.length === 0 && hasOnlyGiven ? unchanged(result, given, on.store) : undefined;
       if (before !== undefined) return before;
       const assembled = await assemble(result, form, on, signal);
+      const names = [...given, ...withDigest(digestNames, namesOf(options, result), assembled.root.digest)];
       const [first] = assembled.images;
       for (const one of assembled.images) {
         on.store.images.put({
@@ -44,6 +56,17 @@ export function storeExporter(
       };
     },
   };
+}
+
+function withDigest(
+  { canonical, danglingPrefix, dangling }: DigestNames,
+  names: readonly string[],
+  digest: Digest,
+): string[] {
+  const isDangling = danglingPrefix !== undefined && (dangling === "always" || names.length === 0);
+  return [...(canonical ? names : []), ...(isDangling ? [danglingPrefix] : [])].map((name) =>
+    formatReference({ ...parseReference(name), tag: undefined, digest }),
+  );
 }
 
 function unchanged(result: Result, names: readonly string[], store: Store): Exported | undefined {

@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { DEFAULT_IMAGE_OPTIONS } from "../../export/output-spec.ts";
 import { parseOutput } from "../../export/parse-output.ts";
 import { formatReference, parseReference } from "../../core/reference.ts";
 import { type Cli, command } from "../command.ts";
@@ -27,15 +26,15 @@ async function run(
   const flag = typeof options["progress"] === "string" ? options["progress"] : undefined;
   const level = options["compressionLevel"];
   // The same reading of the values as an output of a build, and the same errors.
-  const spec = parseOutput(
+  const output = parseOutput(
     new Map([
       ["type", "registry"],
+      ["name", formatReference(reference)],
       ["compression", String(options["compression"])],
       ...(typeof level === "string" ? [["compression-level", level] as const] : []),
       ["force-compression", String(options["forceCompression"] === true)],
     ]),
   );
-  const image = spec.kind === "image" ? spec.image : DEFAULT_IMAGE_OPTIONS;
   const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host);
   await using engine = context.openEngine({
     progress: display.sink,
@@ -43,14 +42,6 @@ async function run(
   });
   const { exportStored } = await import("../../build/export-stored.ts");
   try {
-    const name = formatReference(reference);
-    const output = {
-      kind: "image",
-      image: { ...image, names: [name] },
-      store: false,
-      push: true,
-      insecure: false,
-    } as const;
     const exported = await exportStored(
       engine,
       { image: args[0] ?? "", output, progress: display.sink },

@@ -21,9 +21,6 @@ async function run(
   if (format !== "docker" && format !== "oci") {
     throw new BuildError("cli/usage", `Cannot save as ${JSON.stringify(format)}`, { hint: "formats: docker, oci" });
   }
-  if (destination === "-" && context.host.stdout.isTTY === true) {
-    throw new BuildError("cli/usage", "Cannot write an archive to a terminal", { hint: "add -o FILE" });
-  }
   const { exportStored } = await import("../../build/export-stored.ts");
   await using engine = context.openEngine();
   const output = {

@@ -1,4 +1,4 @@
-import { type AnnotationOption, DEFAULT_IMAGE_OPTIONS, type OutputSpec } from "../../export/output-spec.ts";
+import { type AnnotationOption, type OutputSpec, STORE_OUTPUT } from "../../export/output-spec.ts";
 import { annotationTarget, parseOutput } from "../../export/parse-output.ts";
 import { keyValues, malformed } from "./csv.ts";
 
@@ -19,7 +19,7 @@ export function outputSpecs(flags: OutputFlags): OutputSpec[] {
   const specs = flags.outputs.map(outputSpec);
   const image = specs.find((spec) => spec.kind === "image");
   const add = (push: boolean): void => {
-    specs.push({ kind: "image", image: DEFAULT_IMAGE_OPTIONS, store: !push, push, insecure: false });
+    specs.push({ ...STORE_OUTPUT, store: !push, push });
   };
   if (flags.load) add(false);
   if (flags.push && image === undefined) add(true);

@@ -1,0 +1,103 @@
+import { existsSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import { BuildError } from "../core/errors.ts";
+import { parseReference } from "../core/reference.ts";
+import type { OutputSpec } from "../export/output-spec.ts";
+import type { BuildEnvironment } from "./environment.ts";
+import type { BuildOptions } from "./options.ts";
+
+/**
+ * Says before the build what its end would fail on, or should not do unasked.
+ * @throws {BuildError} `export/failed`, `cli/usage`, `reference/malformed`
+ */
+export function checkOutputs(
+  outputs: readonly OutputSpec[],
+  options: Pick<BuildOptions, "tags" | "allow">,
+  environment: BuildEnvironment,
+): void {
+  const tags = options.tags ?? [];
+  for (const tag of tags) checkTag(tag);
+  checkStandardOutput(outputs, environment);
+  for (const output of outputs) {
+    if (output.kind === "image") {
+      if (output.push) checkPush(output.pushByDigest, output.image.names.length > 0 ? output.image.names : tags);
+    } else if (output.kind !== "cacheonly" && output.destination !== "-") {
+      const isFile = output.kind === "tar" || (output.kind !== "local" && output.form === "tar");
+      checkDestination(output.destination, isFile, environment);
+      const mayDelete = options.allow?.includes("buildx.local.delete") === true;
+      if (output.kind === "local" && output.mode === "delete" && !mayDelete) {
+        checkDeletion(output.destination, environment);
+      }
+    }
+  }
+}
+
+function checkTag(tag: string): void {
+  if (parseReference(tag).digest === undefined) return;
+  throw new BuildError("reference/malformed", `Cannot tag the result ${JSON.stringify(tag)}: it has a digest`, {
+    hint: "a digest follows from what is built; give a name with a tag",
+  });
+}
+
+function checkPush(byDigest: boolean, names: readonly string[]): void {
+  if (names.length === 0) {
+    throw new BuildError("export/failed", "tag is needed when pushing to registry", {
+      hint: "add -t REGISTRY/NAME:TAG",
+    });
+  }
+  // A reference without a tag gets `:latest`, so the text itself tells whether it had one.
+  const tagged = byDigest ? names.find((name) => /:[^/]*$/.test(name)) : undefined;
+  if (tagged === undefined) return;
+  throw new BuildError("cli/usage", `can't push tagged ref ${JSON.stringify(tagged)} by digest`, {
+    hint: `leave the tag out: ${tagged.replace(/:[^/]*$/, "")}`,
+  });
+}
+
+function checkStandardOutput(outputs: readonly OutputSpec[], environment: BuildEnvironment): void {
+  const toStdout = outputs.filter((output) => "destination" in output && output.destination === "-");
+  if (toStdout.length > 1) {
+    throw new BuildError("cli/usage", "Cannot write two outputs to standard output", {
+      hint: "give one of them dest=FILE",
+    });
+  }
+  if (toStdout.length === 0) return;
+  const stream = environment.stdout();
+  if (!("isTTY" in stream) || stream.isTTY !== true) return;
+  throw new BuildError("cli/usage", "Cannot write an archive to a terminal", {
+    hint: "give dest=FILE, or redirect standard output: > FILE, | docker load",
+  });
+}
+
+function checkDestination(destination: string, isFile: boolean, environment: BuildEnvironment): void {
+  const path = resolve(environment.workingDirectory, destination);
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  if (isFile && isDirectory === true) {
+    throw new BuildError("export/failed", `Cannot write to ${JSON.stringify(destination)}: it is a directory`, {
+      hint: "dest is the file to write; tar=false writes a directory",
+    });
+  }
+  if (!isFile && isDirectory === false) {
+    throw new BuildError("export/failed", `Cannot write into ${JSON.stringify(destination)}: it is a file`);
+  }
+}
+
+/** Removing is fine in a folder below the working directory; elsewhere it may be somebody's home. buildx's rule. */
+function checkDeletion(destination: string, environment: BuildEnvironment): void {
+  const working = realpathSync(environment.workingDirectory);
+  const path = realPath(resolve(working, destination));
+  const way = relative(working, path);
+  const isBelow = way !== "" && way !== ".." && !way.startsWith("../");
+  if (isBelow || !existsSync(path)) return;
+  const place = way === "" ? "the working directory" : "outside the working directory";
+  throw new BuildError(
+    "cli/usage",
+    `Cannot write into ${JSON.stringify(destination)} with mode=delete: it is ${place}, and everything in it that is not part of the result would be removed`,
+    { hint: "if that is what you want, add --allow buildx.local.delete" },
+  );
+}
+
+/** Like realpath, for a path whose end need not exist. */
+function realPath(path: string): string {
+  if (existsSync(path) || path === "/") return path === "/" ? path : realpathSync(path);
+  return join(realPath(dirname(path)), basename(path));
+}
