@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { startupSnapshot } from "node:v8";
+import { prepareParser } from "../../frontend/syntax/instruction-parser.ts";
 import { main } from "./main.ts";
 import { nodeHost } from "./node-host.ts";
 
@@ -15,5 +16,9 @@ const start = async (): Promise<void> => {
   process.exitCode = await main(process.argv.slice(home === undefined ? 2 : 1), nodeHost({ directory, bundled: true }));
 };
 
-if (startupSnapshot.isBuildingSnapshot()) startupSnapshot.setDeserializeMainFunction(() => void start());
-else void start();
+if (startupSnapshot.isBuildingSnapshot()) {
+  prepareParser();
+  startupSnapshot.setDeserializeMainFunction(() => void start());
+} else {
+  void start();
+}
