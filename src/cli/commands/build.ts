@@ -4,7 +4,8 @@ import { BuildError } from "../../core/errors.ts";
 import { type Cli, command } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
-import { outputSpecs } from "../flags/outputs.ts";
+import { type AcceptedFlags, declareAccepted, ignoredFlags } from "../flags/accepted.ts";
+import { outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
 import { sshAgents, ulimits } from "../flags/values.ts";
 import { resourceLimits } from "../flags/resources.ts";
@@ -12,7 +13,7 @@ import { printError } from "../print-error.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
 /** The flags as commander reads them. Lists are there even when empty. */
-interface Flags {
+interface Flags extends AcceptedFlags {
   readonly file?: string;
   readonly tag: readonly string[];
   readonly target?: string;
@@ -45,7 +46,6 @@ interface Flags {
   readonly metadataFile?: string;
   readonly call?: string;
   readonly check?: boolean;
-  readonly [legacy: string]: unknown;
 }
 
 /** `kiln build`: every flag of `docker buildx build` that needs no daemon. */
@@ -72,7 +72,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   list("--secret <attributes>", "id=NAME[,src=FILE|,env=VARIABLE]");
   list("--ssh <agent>", "default or id=SOCKET");
   build.option("--network <mode>", "network of RUN: default, none or host");
-  list("--allow <entitlement>", "network.host or security.insecure");
+  list("--allow <entitlement>", "network.host, security.insecure or buildx.local.delete");
   list("--add-host <host:ip>", "a line for /etc/hosts of RUN");
   list("--ulimit <name=soft:hard>", "a limit for RUN");
   build.option("--shm-size <bytes>", "size of /dev/shm of RUN");
@@ -87,7 +87,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--metadata-file <path>", "write what was built to a file, as JSON");
   build.option("--call <method>", "build, check, outline or targets; also ,format=json");
   build.option("--check", "report findings of the build checks instead of building");
-  declareLegacy(build);
+  declareAccepted(build);
 }
 
 /** commander would take the `--no-` for the negation of a flag `--cache-filter`. */
@@ -113,7 +113,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
       hint: `quote arguments with spaces; what is ${JSON.stringify(args[1])}?`,
     });
   }
-  warnOfLegacy(context, flags);
+  for (const notice of [...ignoredFlags(flags), ...outputNotices(flags.output)]) context.warn(`WARNING: ${notice}`);
   const options = buildOptions(context, source, flags);
   const call = callOf(flags);
   if (call.method !== "build") {
@@ -163,7 +163,9 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     secrets: secrets(flags.secret, env),
     ssh: sshAgents(flags.ssh, env),
     network: oneOf("network", flags.network ?? "default", ["default", "none", "host"]),
-    allow: commaList(flags.allow, "allow").map((name) => oneOf("allow", name, ["network.host", "security.insecure"])),
+    allow: commaList(flags.allow, "allow").map((name) =>
+      oneOf("allow", name, ["network.host", "security.insecure", "buildx.local.delete"]),
+    ),
     extraHosts: extraHosts(flags.addHost),
     ulimits: ulimits(flags.ulimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : memorySize(flags.shmSize, "shm-size"),
@@ -178,7 +180,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
 }
 
 function callOf(flags: Flags): Call {
-  const text = flags.check === true ? "check" : (flags.call ?? (flags["print"] as string | undefined) ?? "build");
+  const text = flags.check === true ? "check" : (flags.call ?? flags.print ?? "build");
   const [name = "", ...rest] = text.split(",");
   const method = oneOf("call", name === "lint" ? "check" : name, ["build", "check", "outline", "targets"]);
   return {
@@ -199,32 +201,4 @@ function oneOf<T extends string>(flag: string, value: string, allowed: readonly 
 function jobsOf(text: string): number {
   if (/^[1-9]\d{0,3}$/.test(text)) return Number(text);
   throw new BuildError("cli/usage", `Cannot use --jobs ${JSON.stringify(text)}: it is a number from 1`);
-}
-
-/** Flags of the classic builder: some still mean something, the others are accepted so that old scripts run. */
-const LEGACY_VALUES = ["memory-swap", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems"];
-const IGNORED: Readonly<Record<string, string | undefined>> = {
-  isolation: "there is one way to isolate steps on Linux",
-  "security-opt": "see --allow and `kiln doctor`",
-  squash:
-    "experimental flag squash is removed with BuildKit; build the stages you want to merge into one, or use COPY --from",
-};
-
-function declareLegacy(build: Command): void {
-  const hide = (flags: string): void => {
-    build.addOption(build.createOption(flags).hideHelp());
-  };
-  hide("-m, --memory <bytes>");
-  hide("-c, --cpu-shares <count>");
-  for (const name of LEGACY_VALUES) hide(`--${name} <value>`);
-  for (const name of ["compress", "rm", "force-rm", "squash"]) hide(`--${name}`);
-  for (const name of ["isolation", "security-opt"]) hide(`--${name} <value>`);
-  hide("--print <method>");
-}
-
-function warnOfLegacy(context: CommandContext, flags: Flags): void {
-  for (const [name, why] of Object.entries(IGNORED)) {
-    const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
-    if (flags[key] !== undefined) context.warn(`WARNING: --${name} is ignored: ${why ?? ""}`);
-  }
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { BuildError } from "../../core/errors.ts";
+import { ignoredFlags } from "./accepted.ts";
 import { keyValues, splitCsv } from "./csv.ts";
-import { outputSpecs } from "./outputs.ts";
+import { outputNotices, outputSpecs } from "./outputs.ts";
 import { resourceLimits } from "./resources.ts";
 import { buildArgs, buildContexts, extraHosts, labels, memorySize, secrets, sshAgents, ulimits } from "./values.ts";
 
@@ -145,4 +146,52 @@ test("keys of key=value lists do not depend on case", () => {
       ["src", "b"],
     ]),
   );
+});
+
+const NO_SBOM = "the image gets no sbom attestation: kiln makes none";
+const NO_PROVENANCE = "the image gets no provenance attestation: kiln makes none";
+
+test.each([
+  { name: "--provenance=false", flags: { provenance: "false" }, says: [] },
+  { name: "--provenance=mode=disabled", flags: { provenance: "mode=disabled" }, says: [] },
+  { name: "--sbom disabled=true", flags: { sbom: "disabled=true" }, says: [] },
+  { name: "--attest turned off", flags: { attest: ["type=sbom,disabled=true"] }, says: [] },
+  { name: "--sbom", flags: { sbom: "true" }, says: [NO_SBOM] },
+  { name: "--provenance=mode=max", flags: { provenance: "mode=max" }, says: [NO_PROVENANCE] },
+  {
+    name: "both, once",
+    flags: { attest: ["type=provenance", "type=sbom,generator=x"], provenance: "true" },
+    says: ["the image gets no provenance and no sbom attestation: kiln makes none"],
+  },
+  { name: "--policy disabled=true", flags: { policy: ["disabled=true"] }, says: [] },
+  { name: "--builder", flags: { builder: "x" }, says: ["--builder is ignored: kiln builds by itself"] },
+])("$name: what is ignored is said", ({ flags, says }) => {
+  expect(ignoredFlags(flags)).toEqual(says);
+});
+
+test.each([
+  { name: "an unknown attestation", flags: { attest: ["type=x"] }, says: 'unknown attestation type "x"' },
+  { name: "a policy", flags: { policy: ["filename=a.rego"] }, says: "no Rego policies" },
+])("$name is refused", ({ flags, says }) => {
+  expect(() => ignoredFlags(flags)).toThrow(says);
+});
+
+test.each([
+  { output: "type=image,attestation-inline=false,oci-artifact=false", says: [] },
+  {
+    output: "type=local,dest=o,attestation-prefix=x",
+    says: [expect.stringContaining("attestation-prefix is ignored")],
+  },
+  { output: "type=image,buildinfo=true", says: [expect.stringContaining("buildinfo is ignored")] },
+])("--output $output", ({ output, says }) => {
+  expect(outputNotices([output])).toEqual(says);
+});
+
+test.each([
+  { output: "type=docker,context=x", says: "docker context" },
+  { output: "type=image,prefer-nondist-layers=true", says: "prefer-nondist-layers" },
+  { output: "type=local,dst=x", says: 'no attribute "dst"' },
+  { output: "type=cacheonly,dest=x", says: "no attribute" },
+])("--output $output is refused", ({ output, says }) => {
+  expect(() => outputSpecs({ ...NOTHING, outputs: [output] })).toThrow(says);
 });

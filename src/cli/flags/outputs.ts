@@ -1,5 +1,5 @@
 import { type AnnotationOption, type OutputSpec, STORE_OUTPUT } from "../../export/output-spec.ts";
-import { annotationTarget, parseOutput } from "../../export/parse-output.ts";
+import { annotationTarget, parseOutput, withoutEffect } from "../../export/parse-output.ts";
 import { keyValues, malformed } from "./csv.ts";
 
 /** What the output flags say together. */
@@ -16,7 +16,7 @@ export interface OutputFlags {
  */
 export function outputSpecs(flags: OutputFlags): OutputSpec[] {
   const annotations = flags.annotations.flatMap(annotationOptions);
-  const specs = flags.outputs.map(outputSpec);
+  const specs = flags.outputs.map((text) => parseOutput(outputAttributes(text)));
   const image = specs.find((spec) => spec.kind === "image");
   const add = (push: boolean): void => {
     specs.push({ ...STORE_OUTPUT, store: !push, push });
@@ -33,18 +33,18 @@ export function outputSpecs(flags: OutputFlags): OutputSpec[] {
   });
 }
 
+/** What the outputs ask for without any effect, one sentence each. */
+export function outputNotices(outputs: readonly string[]): string[] {
+  return outputs.flatMap((text) => withoutEffect(outputAttributes(text)));
+}
+
 /** `type=oci,dest=out.tar`; a bare path is a directory for the files, `-` a tar of them on standard output. */
-function outputSpec(text: string): OutputSpec {
-  if (!text.includes("=")) {
-    const isTar = text === "-";
-    return parseOutput(
-      new Map([
-        ["type", isTar ? "tar" : "local"],
-        ["dest", text],
-      ]),
-    );
-  }
-  return parseOutput(keyValues(text, "output"));
+function outputAttributes(text: string): Map<string, string> {
+  if (text.includes("=")) return keyValues(text, "output");
+  return new Map([
+    ["type", text === "-" ? "tar" : "local"],
+    ["dest", text],
+  ]);
 }
 
 /** `[type[platform][,type...]:]key=value`. */

@@ -1,0 +1,101 @@
+import type { Command } from "commander";
+import { BuildError } from "../../core/errors.ts";
+import { keyValues, malformed } from "./csv.ts";
+
+/** Flags of the classic builder that still mean something: see `resourceLimits`. */
+const RESOURCE_FLAGS = ["memory-swap", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems"];
+
+/** What the classic builder and buildx have and kiln has not. Accepted, so that scripts run, and said to be ignored. */
+const IGNORED: Readonly<Record<string, string>> = {
+  builder: "kiln builds by itself",
+  isolation: "there is one way to isolate steps on Linux",
+  "security-opt": "see --allow and `kiln doctor`",
+  squash:
+    "experimental flag squash is removed with BuildKit; build the stages you want to merge into one, or use COPY --from",
+};
+
+/** The flags as commander reads them. */
+export interface AcceptedFlags {
+  readonly attest?: readonly string[];
+  readonly provenance?: string;
+  readonly sbom?: string;
+  readonly policy?: readonly string[];
+  /** The old name of --call. */
+  readonly print?: string;
+  readonly [name: string]: unknown;
+}
+
+/** Declares flags that other builders have, hidden from the help: kiln accepts them, as far as it can do so honestly. */
+export function declareAccepted(build: Command): void {
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  const hide = (flags: string): void => {
+    build.addOption(build.createOption(flags).hideHelp());
+  };
+  const hideList = (flags: string): void => {
+    build.addOption(build.createOption(flags).argParser(each).default([]).hideHelp());
+  };
+  hide("-m, --memory <bytes>");
+  hide("-c, --cpu-shares <count>");
+  for (const name of RESOURCE_FLAGS) hide(`--${name} <value>`);
+  // No step leaves a container to remove, and nothing is sent to a daemon that could be compressed.
+  for (const name of ["compress", "rm", "force-rm"]) hide(`--${name}`);
+  hide("--squash");
+  for (const name of ["builder", "isolation", "security-opt"]) hide(`--${name} <value>`);
+  hide("--print <method>");
+  hideList("--attest <attributes>");
+  hide("--provenance <attributes>");
+  hide("--sbom <attributes>");
+  hideList("--policy <attributes>");
+}
+
+/**
+ * What is ignored, one sentence each. Attestations come on top of an image, so a build without them is still the build
+ * that was asked for; a policy decides what may be built, so a build without it is not.
+ * @throws {BuildError} `cli/usage`
+ */
+export function ignoredFlags(flags: AcceptedFlags): string[] {
+  for (const policy of flags.policy ?? []) refusePolicy(policy);
+  const ignored = Object.entries(IGNORED).flatMap(([name, why]) => {
+    const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+    return flags[key] === undefined ? [] : [`--${name} is ignored: ${why}`];
+  });
+  const wanted = [
+    ...(flags.attest ?? []).flatMap((text) => attestation(text, "attest", keyValues(text, "attest"))),
+    ...(["provenance", "sbom"] as const).flatMap((type) => {
+      const text = flags[type];
+      return text === undefined ? [] : attestation(text, type, shorthand(text, type));
+    }),
+  ];
+  const types = [...new Set(wanted)].toSorted();
+  if (types.length === 0) return ignored;
+  return [...ignored, `the image gets no ${types.join(" and no ")} attestation: kiln makes none`];
+}
+
+/** The type, unless the flag turns it off. */
+function attestation(text: string, flag: string, values: ReadonlyMap<string, string>): string[] {
+  const type = values.get("type");
+  if (type !== "sbom" && type !== "provenance") {
+    throw malformed(
+      flag,
+      text,
+      type === undefined ? "it has no type" : `unknown attestation type ${JSON.stringify(type)}`,
+      "types: sbom, provenance",
+    );
+  }
+  const isOff = /^(1|t|true)$/i.test(values.get("disabled") ?? "") || values.get("mode") === "disabled";
+  return isOff ? [] : [type];
+}
+
+/** `--sbom` and `--provenance` take a boolean or attributes. */
+function shorthand(text: string, type: string): Map<string, string> {
+  if (/^(1|t|true)$/i.test(text)) return new Map([["type", type]]);
+  const isOff = /^(0|f|false)$/i.test(text);
+  return new Map([...(isOff ? new Map([["disabled", "true"]]) : keyValues(text, type)), ["type", type]]);
+}
+
+function refusePolicy(text: string): void {
+  if (/^(1|t|true)$/i.test(keyValues(text, "policy").get("disabled") ?? "")) return;
+  throw new BuildError("cli/usage", `Cannot apply --policy ${JSON.stringify(text)}: kiln evaluates no Rego policies`, {
+    hint: "check the Dockerfile with a tool of your own, or leave the flag out",
+  });
+}
