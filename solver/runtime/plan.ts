@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import { BuildError, unreachable } from "../../src/core/errors.ts";
 import type { RunMount, RunRequest, TreeMount } from "../ports.ts";
@@ -75,6 +75,7 @@ export function writePlan(request: RunRequest, context: PlanContext): Uint8Array
     sysfs: inUserNamespace && !ownNetwork ? "bind" : "mount",
     cgroup: context.cgroup?.v2 === undefined ? "none" : "v2",
     ttyGroup: facts.userNamespace === undefined || facts.userNamespace.gids.some((ids) => contains(ids, 5)),
+    hasKernelCore: existsSync("/proc/kcore"),
     extraDevices: sandboxed ? [] : context.hostDevices(),
   });
   writeNameFiles(plan, request, facts);

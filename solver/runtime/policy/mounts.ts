@@ -17,6 +17,8 @@ export interface SystemMountChoices {
   readonly cgroup: "v2" | "none";
   /** Whether gid 5 (tty) exists in the user namespace, for terminals to belong to. */
   readonly ttyGroup: boolean;
+  /** Whether this kernel has /proc/kcore, which /dev/core then leads to (and which is hidden). */
+  readonly hasKernelCore: boolean;
   /** Further nodes of the host's /dev, names relative to it; an insecure step gets all of them. */
   readonly extraDevices: readonly string[];
 }
@@ -49,6 +51,7 @@ export function writeSystemMounts(plan: PlanWriter, choices: SystemMountChoices)
   for (const name of DEVICES) plan.add("bind", `/dev/${name}`, `/dev/${name}`, noSuid | noExec, "");
   for (const name of choices.extraDevices) plan.add("bind", `/dev/${name}`, `/dev/${name}`, noSuid | noExec, "o");
   for (const [link, text] of DEVICE_LINKS) plan.add("symlink", text, link);
+  if (choices.hasKernelCore) plan.add("symlink", "/proc/kcore", "/dev/core");
 
   const sysAttributes = noSuid | noDev | noExec | frozen;
   if (choices.sysfs === "mount") filesystem("sysfs", "/sys", "", sysAttributes);

@@ -26,5 +26,4 @@ export const DEVICE_LINKS = [
   ["/dev/stdout", "/proc/self/fd/1"],
   ["/dev/stderr", "/proc/self/fd/2"],
   ["/dev/ptmx", "pts/ptmx"],
-  ["/dev/core", "/proc/kcore"],
 ] as const;
