@@ -11,7 +11,7 @@ export type MissReason =
   /** Against the nearest earlier record of the same stage and instruction. */
   | { readonly kind: "changed"; readonly changes: readonly PartChange[] };
 
-type PartChange =
+export type PartChange =
   | {
       readonly kind: "value";
       readonly name: string;
@@ -86,13 +86,18 @@ function changeText(change: PartChange): string {
     }
     case "base":
       return change.was === change.ref
-        ? `FROM ${change.ref}: digest moved`
-        : `FROM ${change.was ?? "another step"} -> ${change.ref}`;
+        ? `FROM ${asTyped(change.ref)}: digest moved`
+        : `FROM ${change.was === undefined ? "another step" : asTyped(change.was)} -> ${asTyped(change.ref)}`;
     case "input":
       return `after ${change.step}`;
     default:
       return change satisfies never;
   }
+}
+
+/** A reference without what people leave out. */
+function asTyped(ref: string): string {
+  return ref.replace(/^docker\.io\/(?:library\/)?/, "").replace(/:latest$/, "");
 }
 
 function nearestOf<T extends { readonly parts: readonly KeyPart[] }>(

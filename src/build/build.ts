@@ -21,6 +21,7 @@ import { type PreparedBuild, prepareBuild, step } from "./prepare.ts";
 import { resultImage } from "./result-images.ts";
 import { withIgnoreRule } from "./ignore-rule.ts";
 import { Scratch } from "./scratch.ts";
+import { type BuildReporter, reported } from "./report.ts";
 import { checkSecrets } from "./secrets.ts";
 
 /** What a build made. */
@@ -51,7 +52,27 @@ export async function build(
 }
 
 /** Like `build`, with an engine that the caller has open and keeps. */
-export async function buildWith(engine: Engine, options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
+export function buildWith(engine: Engine, options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
+  const startedAtMs = engine.environment.nowMs();
+  return reported(
+    {
+      id: `${startedAtMs.toString(36)}-${engine.environment.pid}`,
+      startedAtMs,
+      context: options.context,
+      target: options.target,
+      tags: options.tags ?? [],
+    },
+    { store: engine.store, onReport: options.onReport },
+    (reporter) => buildAndExport(engine, options, reporter, signal),
+  );
+}
+
+async function buildAndExport(
+  engine: Engine,
+  options: BuildOptions,
+  reporter: BuildReporter,
+  signal: AbortSignal,
+): Promise<BuildResult> {
   const progress: ProgressSink = options.progress ?? (() => {});
   const names = (options.tags ?? []).map((tag) => formatReference(parseReference(tag)));
   const outputs = options.outputs ?? [STORE_OUTPUT];
@@ -59,7 +80,7 @@ export async function buildWith(engine: Engine, options: BuildOptions, signal: A
   await checkSecrets(options.secrets ?? [], engine.environment);
   await using scratch = new Scratch(engine.scratchPath());
   const prepared = await prepareBuild(engine, options, { scratch, progress }, signal);
-  const { result, solved } = await makeResult(engine, options, prepared, { names, progress }, signal);
+  const { result, solved } = await makeResult(engine, options, prepared, { names, progress, reporter }, signal);
   const exported: Exported[] = [];
   for (const output of outputs) {
     const exporter = exporterFor(output, engine);
@@ -89,7 +110,7 @@ async function makeResult(
   engine: Engine,
   options: BuildOptions,
   prepared: PreparedBuild,
-  at: { readonly names: readonly string[]; readonly progress: ProgressSink },
+  at: { readonly names: readonly string[]; readonly progress: ProgressSink; readonly reporter: BuildReporter },
   signal: AbortSignal,
 ): Promise<{ readonly result: Result; readonly solved: SolveResult }> {
   const { environment, native, store, snapshotter } = engine;
@@ -100,9 +121,11 @@ async function makeResult(
     { store, snapshotter, measure: (pack, s) => engine.packPool.measure(pack, s) },
     AbortSignal.any([signal, stop.signal]),
   );
+  const graph = graphOf(prepared);
+  at.reporter.solving(graph);
   try {
     const solved = await solve(
-      graphOf(prepared),
+      graph,
       {
         store,
         native,
@@ -131,9 +154,11 @@ async function makeResult(
           ? {}
           : { expectCached: options.expectCached === "all" ? "all" : new Set(options.expectCached) }),
         onCommitted: (snapshot) => packer.start(snapshot),
+        onMiss: (vertex, miss) => at.reporter.missed(vertex, miss),
       },
       signal,
     );
+    at.reporter.solved(solved.outcomes);
     locals.save();
     const targets = [...solved.targets];
     const images = [];

@@ -1,5 +1,6 @@
 import type { ProgressSink } from "../core/progress.ts";
 import type { OutputSpec } from "../export/output-spec.ts";
+import type { BuildReport } from "./report.ts";
 
 /** What to build and what to do with it. Texts are as a user would type them; `build` parses and checks them. */
 export interface BuildOptions {
@@ -37,6 +38,8 @@ export interface BuildOptions {
   /** `all`, or stages whose steps must all come from the cache. */
   readonly expectCached?: "all" | readonly string[] | undefined;
   readonly progress?: ProgressSink;
+  /** Told what became of every step, also when the build fails. Must not throw. */
+  readonly onReport?: ((report: BuildReport) => void) | undefined;
 }
 
 /** Where a secret's bytes come from; read when a step asks for them. */

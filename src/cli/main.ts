@@ -2,7 +2,7 @@ import { CommanderError } from "commander";
 import { BuildError } from "../core/errors.ts";
 import { commandContext } from "./context.ts";
 import type { Host } from "./host.ts";
-import { createProgram } from "./program.ts";
+import { createProgram, wordsFor } from "./program.ts";
 import { printError } from "./print-error.ts";
 
 /**
@@ -26,7 +26,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     argv,
   );
   try {
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(wordsFor(argv), { from: "user" });
     return status;
   } catch (error) {
     // commander has printed its message; --help and --version end this way too.

@@ -17,6 +17,7 @@ import { runCommand } from "./commands/run.ts";
 import { saveCommand } from "./commands/save.ts";
 import { shellCommand } from "./commands/shell.ts";
 import { tagCommand } from "./commands/tag.ts";
+import { whyCommand } from "./commands/why.ts";
 
 const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> = {
   build: buildCommand,
@@ -31,12 +32,22 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   load: loadCommand,
   import: importCommand,
   run: runCommand,
+  why: whyCommand,
   shell: shellCommand,
   du: duCommand,
   prune: pruneCommand,
   fsck: fsckCommand,
   doctor: doctorCommand,
 };
+
+/** Flags of `kiln build` whose value, if any, is joined by "=": the word after a bare one is the context. */
+const JOINED_FLAGS: ReadonlySet<string> = new Set(["--expect-cached", "--explain"]);
+
+/** The words as commander is to read them: a bare flag of those gets an empty value. */
+export function wordsFor(argv: readonly string[]): readonly string[] {
+  if (argv.find((word) => Object.hasOwn(COMMANDS, word)) !== "build") return argv;
+  return argv.map((word) => (JOINED_FLAGS.has(word) ? `${word}=` : word));
+}
 
 /** The command line's grammar. Only the command that is meant is declared: the others cost time and are not read. */
 export function createProgram(cli: Cli, argv: readonly string[]): Command {

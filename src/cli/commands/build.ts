@@ -1,5 +1,6 @@
 import type { Command, Option } from "commander";
 import type { BuildOptions } from "../../build/options.ts";
+import type { BuildReport } from "../../build/report.ts";
 import { BuildError } from "../../core/errors.ts";
 import { type Cli, command } from "../command.ts";
 import type { Call } from "../call.ts";
@@ -10,6 +11,7 @@ import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, se
 import { sshAgents, ulimits } from "../flags/values.ts";
 import { resourceLimits } from "../flags/resources.ts";
 import { printError } from "../print-error.ts";
+import { printExplanation } from "../explanation.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
 /** The flags as commander reads them. Lists are there even when empty. */
@@ -39,7 +41,8 @@ interface Flags extends AcceptedFlags {
   readonly resource: readonly string[];
   readonly jobs?: string;
   readonly onError?: string;
-  readonly expectCached?: string | true;
+  readonly expectCached?: string;
+  readonly explain?: string;
   readonly progress?: string;
   readonly quiet?: boolean;
   readonly iidfile?: string;
@@ -81,6 +84,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--jobs <count>", "steps at one time (default: processors)");
   build.option("--on-error <action>", "keep: the failed step's files (the default); shell: also open a shell in them");
   build.option("--expect-cached [stages]", "fail when a step is not in the cache");
+  build.option("--explain [format]", "say at the end why steps ran: text, or json for tools (on standard output)");
   build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
   build.option("-q, --quiet", "print only the image id");
   build.option("--iidfile <path>", "write the image id to a file");
@@ -123,10 +127,16 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
   const onError = oneOf("on-error", flags.onError ?? "keep", ["keep", "shell"]);
   const mode = progressMode(flags.progress, flags.quiet === true, context.host);
   const display = openProgress(mode, context.host);
+  const explain =
+    flags.explain === undefined
+      ? undefined
+      : oneOf("explain", flags.explain === "" ? "text" : flags.explain, ["text", "json"]);
+  let report: BuildReport | undefined;
+  const onReport = (made: BuildReport): void => void (report = made);
   const { build } = await import("../../build/build.ts");
   const { reportResult } = await import("../build-report.ts");
   try {
-    const result = await build({ ...options, progress: display.sink }, context.environment, context.signal);
+    const result = await build({ ...options, progress: display.sink, onReport }, context.environment, context.signal);
     display.finish("success");
     reportResult(context, result, { mode, iidfile: flags.iidfile, metadataFile: flags.metadataFile });
   } catch (error) {
@@ -138,6 +148,8 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
       return 1;
     }
     throw error;
+  } finally {
+    if (report !== undefined && explain !== undefined) printExplanation(context, report, explain);
   }
 }
 
@@ -172,11 +184,14 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     cgroupParent: flags.cgroupParent,
     limits: resourceLimits(flags.resource, flags),
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
-    expectCached:
-      flags.expectCached === undefined || flags.expectCached === true
-        ? flags.expectCached && "all"
-        : commaList([flags.expectCached], "expect-cached"),
+    expectCached: expectedOf(flags.expectCached),
   };
+}
+
+/** `undefined`: nothing is expected. */
+function expectedOf(stages: string | undefined): BuildOptions["expectCached"] {
+  if (stages === undefined) return undefined;
+  return stages === "" ? "all" : commaList([stages], "expect-cached");
 }
 
 function callOf(flags: Flags): Call {

@@ -1,0 +1,74 @@
+import type { Command } from "commander";
+import { type BuildReport, parseReport, type ReportedStep } from "../../build/report.ts";
+import { BuildError } from "../../core/errors.ts";
+import { formatReference, parseReference } from "../../core/reference.ts";
+import type { Store } from "../../store/store.ts";
+import { type Cli, command } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { explainBuild, explainChanges, explainStep } from "../explanation.ts";
+
+/** `kiln why`: why the steps of the last build, or of another, ran. */
+export function whyCommand(program: Command, cli: Cli): void {
+  command(program, cli, "why [step]", run)
+    .description("say why steps of the last build ran: all, or those whose number, stage or text is given")
+    .option("--build <name>", "the last build with this tag, or the build with this id")
+    .option("--json", "one object: the build and its steps, with the parts that differ");
+}
+
+async function run(
+  context: CommandContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  await using engine = context.openEngine();
+  const report = findBuild(engine.store, options["build"]);
+  const [wanted] = args;
+  const steps = wanted === undefined ? report.steps : stepsNamed(report, wanted);
+  if (options["json"] === true) {
+    context.print(JSON.stringify({ ...report, steps }));
+  } else if (wanted === undefined) {
+    for (const line of explainBuild(report, context.host.nowMs())) context.print(line);
+  } else {
+    for (const step of steps) for (const line of [explainStep(step), ...explainChanges(step)]) context.print(line);
+  }
+}
+
+function findBuild(store: Pick<Store, "builds">, name: unknown): BuildReport {
+  for (const kept of store.builds.list()) {
+    const report = parseReport(kept);
+    if (report !== undefined && (typeof name !== "string" || isNamed(report, name))) return report;
+  }
+  throw typeof name === "string"
+    ? new BuildError("cli/usage", `Cannot find a build named ${JSON.stringify(name)}`, {
+        hint: "give a tag it was built with, or the id that `kiln why --json` shows; the last 50 builds are known",
+      })
+    : new BuildError("cli/usage", "Cannot explain a build: this store knows of none", {
+        hint: "run `kiln build` first, with the same --root",
+      });
+}
+
+function isNamed(report: BuildReport, name: string): boolean {
+  if (report.id === name || report.tags.includes(name)) return true;
+  const full = (text: string): string => formatReference(parseReference(text));
+  return /^[a-z0-9]/.test(name) && report.tags.some((tag) => full(tag) === full(name));
+}
+
+/** By number (`3`, `3/5`), by stage, or by a piece of the text. */
+function stepsNamed(report: BuildReport, wanted: string): readonly ReportedStep[] {
+  const text = wanted.toLowerCase();
+  const fits = /^\d+(?:\/\d+)?$/.test(wanted)
+    ? (step: ReportedStep): boolean => numberOf(step.name, wanted.includes("/")) === wanted
+    : (step: ReportedStep): boolean =>
+        step.stage?.toLowerCase() === text || step.instruction.toLowerCase().includes(text);
+  const found = report.steps.filter(fits);
+  if (found.length > 0) return found;
+  throw new BuildError("cli/usage", `Cannot find a step ${JSON.stringify(wanted)} in the build of ${report.context}`, {
+    hint: "give its number, its stage or a piece of its text; `kiln why --json` lists all steps",
+  });
+}
+
+/** `3` or `3/5` of `[build 3/5] RUN make`. */
+function numberOf(name: string, withTotal: boolean): string | undefined {
+  const [, number = "", total = ""] = /^\[(?:[^\]]* )?(\d+)\/(\d+)\]/.exec(name) ?? [];
+  return withTotal ? `${number}/${total}` : number;
+}

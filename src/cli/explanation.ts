@@ -1,0 +1,63 @@
+import type { BuildReport, ReportedStep } from "../build/report.ts";
+import type { PartChange } from "../../solver/cache/explain.ts";
+import type { CommandContext } from "./context.ts";
+import { ago } from "./table.ts";
+
+/** What `--explain` asks for. JSON is for tools, so it has standard output to itself. */
+export function printExplanation(context: CommandContext, report: BuildReport, format: "text" | "json"): void {
+  if (format === "json") context.print(JSON.stringify(report));
+  else for (const line of explainBuild(report, context.host.nowMs())) context.warn(line);
+}
+
+/** A build and why its steps ran, for people: a head line, then one line for each step that was not simply cached. */
+export function explainBuild(report: BuildReport, nowMs: number): readonly string[] {
+  const head = `${title(report)}, ${ago(report.startedAtMs, nowMs).toLowerCase()}`;
+  const missed = report.steps.filter((step) => step.how !== "cached");
+  const ran = missed.filter((step) => step.how === "ran").length;
+  const result = report.error === undefined ? countOf(ran, report.steps.length) : `failed, ${report.error.message}`;
+  return [`${head}: ${result}`, ...missed.map(explainStep)];
+}
+
+/** One step in one line. */
+export function explainStep(step: ReportedStep): string {
+  switch (step.how) {
+    case "cached":
+      return `${step.name}: cached`;
+    case "ran":
+      return step.why ?? step.name;
+    case "cutoff":
+      return `${step.why ?? step.name}; but its inputs are equal, so the earlier result was taken`;
+    default:
+      return step.how satisfies never;
+  }
+}
+
+/** What a step's line leaves out: values before and after, and files by name. */
+export function explainChanges(step: ReportedStep): readonly string[] {
+  return step.miss?.kind === "changed" ? step.miss.changes.flatMap(changeLines) : [];
+}
+
+function changeLines(change: PartChange): readonly string[] {
+  switch (change.kind) {
+    case "value":
+      return [`  ${change.name}: ${change.from ?? "(not set)"} -> ${change.to ?? "(not set)"}`];
+    case "files":
+      return change.files.map((file) => `  ${file.path} (${file.what.join(", ")})`);
+    case "order":
+    case "base":
+    case "input":
+      return []; // the line says it all
+    default:
+      return change satisfies never;
+  }
+}
+
+function title(report: BuildReport): string {
+  const target = report.target === undefined ? "" : `, target ${report.target}`;
+  return `Build of ${[report.context, ...report.tags].join(" as ")}${target}`;
+}
+
+function countOf(ran: number, total: number): string {
+  if (total === 0) return "it has no steps";
+  return ran === 0 ? "everything came from the cache" : `${ran} of ${total} steps ran`;
+}
