@@ -3,20 +3,21 @@ import type { TreeTools } from "../export/tree-exporters.ts";
 import { packLayer } from "../tar/pack.ts";
 import { runFileOp } from "../../solver/ops/file/run-file-op.ts";
 import { stackView } from "../../solver/ops/file/stack-view.ts";
+import type { SourceView } from "../../solver/ops/tree/source-view.ts";
 import type { FileOp } from "../../solver/graph/op.ts";
 import type { Engine } from "./engine.ts";
 
-/** `COPY --from=<image> / /` onto nothing: the merged tree, mostly as hard links into the snapshots. */
-export const COPY_ALL: FileOp = {
-  kind: "file",
-  base: "scratch",
-  actions: [
-    {
+/** `COPY --from=<image> / <folder>` for one image per folder, onto nothing. */
+export function copyAll(folders: readonly string[]): FileOp {
+  return {
+    kind: "file",
+    base: "scratch",
+    actions: folders.map((folder, input) => ({
       kind: "copy",
-      input: 0,
+      input,
       source: "/",
       wildcard: false,
-      destination: "/",
+      destination: `/${folder}`,
       owner: undefined,
       mode: undefined,
       excludes: [],
@@ -25,32 +26,37 @@ export const COPY_ALL: FileOp = {
       keepOwner: true,
       link: false,
       timestamp: undefined,
-    },
-  ],
-};
+    })),
+  };
+}
 
 /** Whole trees of images for the exporters of files. */
 export function treeTools(engine: Engine): TreeTools {
   const { native, snapshotter, images } = engine;
   return {
-    async flatten(image, signal) {
-      const stack = image.layers.map((layer) => layer.snapshot);
-      await images.materialize(stack, signal);
+    native,
+    async flatten(places, signal) {
       const active = await snapshotter.prepare([], signal);
       try {
-        await using view = await snapshotter.view(stack, signal);
-        using source = stackView({
-          native,
-          directories: view.directories,
-          marks: snapshotter.marks,
-          name: "the image",
-        });
+        await using views = new AsyncDisposableStack();
+        const sources: SourceView[] = [];
+        for (const { image } of places) {
+          const stack = image.layers.map((layer) => layer.snapshot);
+          await images.materialize(stack, signal);
+          const { directories } = views.use(await snapshotter.view(stack, signal));
+          sources.push(views.use(stackView({ native, directories, marks: snapshotter.marks, name: "the image" })));
+        }
         const { directories } = active;
         const [directory] = directories;
         if (directory === undefined) throw new Error("a snapshot without a directory");
+        const source = (index: number): SourceView => {
+          const view = sources[index];
+          if (view === undefined) throw new Error(`no image ${index}`);
+          return view;
+        };
         await runFileOp(
-          COPY_ALL,
-          { directories, marks: snapshotter.marks, source: () => source, selected: () => undefined },
+          copyAll(places.map(({ folder }) => folder)),
+          { directories, marks: snapshotter.marks, source, selected: () => undefined },
           { native },
           signal,
         );

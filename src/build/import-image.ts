@@ -14,7 +14,7 @@ import { decompress, sniffCompression } from "../tar/compression.ts";
 import { unpackArchive } from "../tar/unpack.ts";
 import { convertDockerfile } from "../../frontend/convert/convert.ts";
 import { parseDockerfile } from "../../frontend/parse.ts";
-import { COPY_ALL } from "./flatten.ts";
+import { copyAll } from "./flatten.ts";
 import { runFileOp } from "../../solver/ops/file/run-file-op.ts";
 import { stackView } from "../../solver/ops/file/stack-view.ts";
 import type { Engine } from "./engine.ts";
@@ -119,7 +119,7 @@ async function readRoot(engine: Engine, source: string, signal: AbortSignal): Pr
   if (status?.isDirectory() === true) {
     using view = stackView({ native, directories: [path], marks: snapshotter.marks, name: source });
     const at = { directories, marks: snapshotter.marks, source: () => view, selected: () => undefined };
-    await runFileOp(COPY_ALL, at, { native }, signal);
+    await runFileOp(copyAll([""]), at, { native }, signal);
   } else {
     const bytes: Readable = source === "-" ? environment.stdin() : createReadStream(path);
     const { kind, stream } = await sniffCompression(bytes, signal);

@@ -1,78 +1,147 @@
-import { constants, lstatSync, lutimesSync, readlinkSync, symlinkSync } from "node:fs";
-import { chmod, copyFile, link, lstat, mkdir, readdir, rm, utimes } from "node:fs/promises";
-import { join } from "node:path";
-import { mapLimit } from "../core/limits.ts";
+import { O_DIRECTORY, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../native/constants.ts";
+import { SystemError } from "../native/errno.ts";
+import type { Native } from "../native/native.ts";
+import type { TreeScan } from "../native/scan.ts";
 
-const FILES_AT_ONCE = 16;
+const FILES_AT_ONCE = 128;
+const SECOND_NS = 1_000_000_000n;
 
 export interface CopyTreeOptions {
+  readonly native: Native;
   /** For everything written, instead of the source's own times. */
   readonly mtimeSeconds: number | undefined;
-  /** Told of each path that is not a directory, relative to the root, before it is written. */
-  readonly onFile: (path: string) => void;
 }
 
 /**
- * Copies a directory's contents into another that may have some already. What is in the way of a file is replaced,
- * symlinks at the destination are never followed, and nothing else there is touched. Devices and sockets are left out.
+ * Copies a directory's contents into another that may have some already, as the current user. What is in the way is
+ * replaced, symlinks at the destination are never followed, and nothing else there is touched. Devices and sockets are
+ * left out.
+ * @returns what is now in `to` because of it, relative and without the names of `to` itself.
  */
-export async function copyTree(from: string, to: string, options: CopyTreeOptions, signal: AbortSignal): Promise<void> {
-  const linked = new Map<string, string>();
-  await copyInto("", { from, to, options, linked }, signal);
+export async function copyTree(
+  from: string,
+  to: string,
+  { native, mtimeSeconds }: CopyTreeOptions,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  using source = openDirectory(native, from);
+  using target = openDirectory(native, to);
+  const scan = await native.scanTree(source.fd, { links: true });
+  const { mode, mtimeNs, nlink, dev, ino } = scan.columns;
+  const timeOf = (index: number): bigint =>
+    mtimeSeconds === undefined ? (mtimeNs[index] ?? 0n) : BigInt(mtimeSeconds) * SECOND_NS;
+  const directories: number[] = [];
+  const files: number[] = [];
+  const written: string[] = [];
+  /** First name of every file with several, by device and inode. */
+  const firsts = new Map<string, string>();
+  const links: { readonly first: string; readonly path: string }[] = [];
+  for (let index = 1; index < scan.count; index += 1) {
+    const path = scan.path(index);
+    const type = (mode[index] ?? 0) & S_IFMT;
+    if (type === S_IFDIR) {
+      ensureDirectory(native, target.fd, path);
+      directories.push(index);
+    } else if (type === S_IFREG) {
+      makeWay(native, target.fd, path);
+      const id = `${dev[index]}:${ino[index]}`;
+      const first = (nlink[index] ?? 1) > 1 ? firsts.get(id) : undefined;
+      if (first === undefined) files.push(index);
+      else links.push({ first, path });
+      firsts.set(id, first ?? path);
+    } else if (type === S_IFLNK) {
+      makeWay(native, target.fd, path);
+      native.symlinkat(scan.linkTarget(index), target.fd, path);
+      native.utimensat(target.fd, path, timeOf(index));
+    } else continue;
+    written.push(path);
+  }
+  await copyFiles(native, { source: source.fd, target: target.fd, scan, files, timeOf }, signal);
+  for (const { first, path } of links) native.linkat(target.fd, first, target.fd, path);
+  // From the bottom up, once nothing is written into them any more.
+  for (const index of directories.toReversed()) {
+    const path = scan.path(index);
+    native.fchmodat(target.fd, path, (mode[index] ?? 0) & 0o7777);
+    native.utimensat(target.fd, path, timeOf(index));
+  }
+  return written;
+}
+
+/** Removes everything from a directory but the paths in `kept`, as `copyTree` names them. */
+export async function removeOthers(directory: string, kept: ReadonlySet<string>, native: Native): Promise<void> {
+  using target = openDirectory(native, directory);
+  const scan = await native.scanTree(target.fd);
+  for (let index = 1; index < scan.count; index += 1) {
+    const path = scan.path(index);
+    // What is in a directory that goes away goes with it.
+    const parent = scan.columns.parent[index] ?? 0;
+    if (kept.has(path) || (parent > 0 && !kept.has(scan.path(parent)))) continue;
+    await native.removeTree(target.fd, path);
+  }
+}
+
+/** Paths of all that is no directory. */
+export async function filesIn(directory: string, native: Native): Promise<readonly string[]> {
+  using tree = openDirectory(native, directory);
+  const scan = await native.scanTree(tree.fd);
+  const { mode } = scan.columns;
+  return Array.from({ length: scan.count }, (_, index) => index)
+    .filter((index) => ((mode[index] ?? 0) & S_IFMT) !== S_IFDIR)
+    .map((index) => scan.path(index));
 }
 
 interface Copying {
-  readonly from: string;
-  readonly to: string;
-  readonly options: CopyTreeOptions;
-  /** First destination of every file with several names, by device and inode. */
-  readonly linked: Map<string, string>;
+  readonly source: number;
+  readonly target: number;
+  readonly scan: TreeScan;
+  readonly files: readonly number[];
+  readonly timeOf: (index: number) => bigint;
 }
 
-async function copyInto(folder: string, at: Copying, signal: AbortSignal): Promise<void> {
-  const entries = await readdir(join(at.from, folder), { withFileTypes: true });
-  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
-  const directories = entries.filter((entry) => entry.isDirectory());
-  await mapLimit(
-    entries.filter((entry) => entry.isFile() || entry.isSymbolicLink()),
-    FILES_AT_ONCE,
-    signal,
-    (entry) => copyOne(join(folder, entry.name), at),
-  );
-  for (const directory of directories) {
-    const path = join(folder, directory.name);
-    const target = join(at.to, path);
-    if (lstatSync(target, { throwIfNoEntry: false })?.isDirectory() !== true) {
-      await rm(target, { force: true });
-      await mkdir(target);
+async function copyFiles(
+  native: Native,
+  { source, target, scan, files, timeOf }: Copying,
+  signal: AbortSignal,
+): Promise<void> {
+  const uid = process.geteuid?.() ?? 0;
+  const gid = process.getegid?.() ?? 0;
+  for (let at = 0; at < files.length; at += FILES_AT_ONCE) {
+    signal.throwIfAborted();
+    const batch = files.slice(at, at + FILES_AT_ONCE);
+    const paths = batch.map((index) => scan.path(index));
+    const results = await native.copyFiles(source, target, {
+      from: paths,
+      to: paths,
+      modes: Uint32Array.from(batch, (index) => (scan.columns.mode[index] ?? 0) & 0o7777),
+      uids: new Uint32Array(batch.length).fill(uid),
+      gids: new Uint32Array(batch.length).fill(gid),
+      mtimesNs: BigInt64Array.from(batch, timeOf),
+    });
+    for (const [position, result] of results.entries()) {
+      if (result < 0) throw new SystemError(result, "copy", paths[position], paths[position]);
     }
-    await copyInto(path, at, signal);
-    const source = await lstat(join(at.from, path));
-    await chmod(target, source.mode & 0o7777);
-    await utimes(target, source.atime, at.options.mtimeSeconds ?? source.mtime);
   }
 }
 
-async function copyOne(path: string, at: Copying): Promise<void> {
-  at.options.onFile(path);
-  const source = join(at.from, path);
-  const target = join(at.to, path);
-  const status = await lstat(source);
-  await rm(target, { recursive: true, force: true });
-  const mtime = at.options.mtimeSeconds ?? status.mtime;
-  if (status.isSymbolicLink()) {
-    symlinkSync(readlinkSync(source), target);
-    lutimesSync(target, status.atime, mtime);
+function ensureDirectory(native: Native, target: number, path: string): void {
+  const there = native.tryStatat(target, path);
+  if (there !== undefined && (there.mode & S_IFMT) === S_IFDIR) {
+    // It may be one that we must not write into as it is.
+    native.fchmodat(target, path, 0o700);
     return;
   }
-  const key = `${status.dev}:${status.ino}`;
-  const first = status.nlink > 1 ? at.linked.get(key) : undefined;
-  if (first !== undefined) {
-    await link(first, target);
-    return;
-  }
-  await copyFile(source, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-  await chmod(target, status.mode & 0o7777);
-  await utimes(target, status.atime, mtime);
-  if (status.nlink > 1) at.linked.set(key, target);
+  if (there !== undefined) native.unlinkat(target, path);
+  native.mkdirat(target, path, 0o700);
+}
+
+function makeWay(native: Native, target: number, path: string): void {
+  const there = native.tryStatat(target, path);
+  if (there === undefined) return;
+  if ((there.mode & S_IFMT) === S_IFDIR) native.removeTreeSync(target, path);
+  else native.unlinkat(target, path);
+}
+
+function openDirectory(native: Native, path: string): { readonly fd: number } & Disposable {
+  const fd = native.openPath(path, O_RDONLY | O_DIRECTORY);
+  return { fd, [Symbol.dispose]: () => native.close(fd) };
 }

@@ -145,4 +145,70 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     const listed = spawnSync("tar", ["-tf", dest], { encoding: "utf8" }).stdout.trim().split("\n");
     expect(listed).toEqual(["a", "dir/", "dir/b"]);
   });
+
+  const runBoth = (
+    attributes: Readonly<Record<string, string>>,
+    dockerfile = "FROM scratch\nARG TARGETARCH\nCOPY a /$TARGETARCH\nCOPY a /dir/\n",
+  ) =>
+    build(
+      {
+        context: join(home, "context"),
+        dockerfile: "-",
+        platforms: ["linux/amd64", "linux/arm64"],
+        outputs: [parseOutput(new Map(Object.entries(attributes)))],
+      },
+      testEnvironment(store(), { input: dockerfile }),
+      signal,
+    );
+
+  test("files of several platforms go into a folder each", async () => {
+    const dest = join(home, "split");
+    await runBoth({ type: "local", dest });
+    await runBoth({ type: "tar", dest: `${dest}.tar` });
+    expect((await readdir(dest, { recursive: true })).toSorted()).toEqual(
+      ["linux_amd64", "linux_arm64"].flatMap((folder) => [
+        folder,
+        `${folder}/${folder.slice(6)}`,
+        `${folder}/dir`,
+        `${folder}/dir/a`,
+      ]),
+    );
+    const listed = spawnSync("tar", ["-tf", `${dest}.tar`], { encoding: "utf8" })
+      .stdout.trim()
+      .split("\n");
+    expect(listed.map((path) => path.replace(/\/$/, ""))).toEqual(
+      (await readdir(dest, { recursive: true })).toSorted(),
+    );
+  });
+
+  test.each(["local", "tar"])("type=%s without folders merges platforms that share no file", async (type) => {
+    const dest = join(home, `merged-${type}`);
+    const merged = { type, dest, "platform-split": "false" };
+    await expect(runBoth(merged)).rejects.toThrow(
+      "cannot overwrite dir/a from linux/amd64 with linux/arm64 when split option is disabled",
+    );
+    await runBoth(merged, "FROM scratch\nARG TARGETARCH\nCOPY a /dir/$TARGETARCH\n");
+    const files =
+      type === "local"
+        ? await readdir(join(dest, "dir"))
+        : spawnSync("tar", ["-tf", dest], { encoding: "utf8" }).stdout.trim().split("\n").slice(1);
+    expect(files.map((path) => path.replace("dir/", ""))).toEqual(["amd64", "arm64"]);
+  });
+
+  test("mode=delete removes what is not in the result, and nothing when the build fails", async () => {
+    const dest = join(home, "mirror");
+    await mkdir(join(dest, "old"), { recursive: true });
+    await writeFiles(dest, { "old/x": "x", a: "old" });
+    const output = parseOutput(new Map(Object.entries({ type: "local", dest, mode: "delete" })));
+    const mirror = (dockerfile: string) =>
+      build(
+        { context: join(home, "context"), dockerfile: "-", outputs: [output], allow: ["buildx.local.delete"] },
+        testEnvironment(store(), { input: dockerfile }),
+        signal,
+      );
+    await expect(mirror("FROM scratch\nCOPY absent /\n")).rejects.toThrow("absent");
+    expect((await readdir(dest)).toSorted()).toEqual(["a", "old"]);
+    await mirror("FROM scratch\nCOPY dir/b /new/\n");
+    expect((await readdir(dest, { recursive: true })).toSorted()).toEqual(["new", "new/b"]);
+  });
 });

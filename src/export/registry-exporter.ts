@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
 import { mapLimit } from "../core/limits.ts";
-import { type ImageRef, familiarReference, parseReference } from "../core/reference.ts";
+import { type ImageRef, familiarReference, formatReference, parseReference } from "../core/reference.ts";
 import { type RegistryClient, type Repository, formatRepository, parseRepository } from "../registry/registry.ts";
 import type { Store } from "../store/store.ts";
 import { type Assembled, type AssembledImage, assemble } from "./assemble.ts";
@@ -39,7 +39,11 @@ export function registryExporter(
       return {
         manifest: assembled.root,
         ...(first === undefined ? {} : { configDigest: first.config.descriptor.digest }),
-        names,
+        names: pushByDigest
+          ? names.map((name) =>
+              formatReference({ ...parseReference(name), tag: undefined, digest: assembled.root.digest }),
+            )
+          : names,
       };
     },
   };

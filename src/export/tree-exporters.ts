@@ -1,17 +1,19 @@
-import { mkdir, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BuildError } from "../core/errors.ts";
 import { formatPlatform } from "../core/platform.ts";
-import { copyTree } from "./copy-tree.ts";
+import type { Native } from "../native/native.ts";
+import { copyTree, filesIn, removeOthers } from "./copy-tree.ts";
 import type { Exporter, OpenDestination, Result, ResultImage } from "./exporter.ts";
 import { reportSubtask } from "./report.ts";
 
 /** A result's whole tree in one directory, and what packs such a directory. */
 export interface TreeTools {
-  /** Merges an image's layers into one directory without whiteouts; disposing removes it. */
-  flatten(image: ResultImage, signal: AbortSignal): Promise<{ readonly directory: string } & AsyncDisposable>;
+  readonly native: Native;
+  /** Merges images' layers into one directory without whiteouts, each below its folder; disposing removes it. */
+  flatten(places: readonly Placed[], signal: AbortSignal): Promise<{ readonly directory: string } & AsyncDisposable>;
   /** The directory as a tar; `latestMtime` in seconds clamps times. */
   packDirectory(
     directory: string,
@@ -20,12 +22,21 @@ export interface TreeTools {
   ): Readable;
 }
 
+/** Where in a tree of files an image's files go: `linux_amd64`, or empty for the tree's own root. */
+export interface Placed {
+  readonly image: ResultImage;
+  readonly folder: string;
+}
+
 interface TreeOptions {
   readonly platformSplit: boolean | undefined;
   readonly sourceDateEpoch: number | undefined;
 }
 
-/** The files of the result, written into a directory as the current user. Ownership is not applied. */
+/**
+ * The files of the result, written into a directory as the current user. Ownership is not applied. `delete` removes what
+ * is not part of the result, once all of the result is there: a build that fails removes nothing.
+ */
 export function localExporter(
   destination: string,
   options: TreeOptions & { readonly mode: "copy" | "delete" },
@@ -34,35 +45,20 @@ export function localExporter(
   return {
     description: "exporting to client directory",
     async export(result, progress, signal) {
-      if (options.mode === "delete") await rm(destination, { recursive: true, force: true });
-      await mkdir(destination, { recursive: true });
-      const written = new Map<string, string>();
-      for (const image of result.images) {
-        const target = isSplit(result, options) ? join(destination, folderOf(image)) : resolve(destination);
+      const kept = new Set<string>();
+      const places = placesOf(result, options);
+      await refuseCollisions(places, tools, signal);
+      for (const { image, folder } of places) {
+        await using tree = await tools.flatten([{ image, folder: "" }], signal);
+        const target = join(destination, folder);
         await mkdir(target, { recursive: true });
-        await using tree = await tools.flatten(image, signal);
-        const epoch = options.sourceDateEpoch ?? image.sourceDateEpoch;
-        const platform = formatPlatform(image.platform);
-        await copyTree(
-          tree.directory,
-          target,
-          {
-            // BuildKit sets every time to the epoch here, older ones too.
-            mtimeSeconds: epoch,
-            onFile: (path) => {
-              const before = written.get(path);
-              if (before !== undefined && before !== platform) {
-                throw new BuildError(
-                  "export/failed",
-                  `cannot overwrite ${path} from ${before} with ${platform} when split option is disabled`,
-                );
-              }
-              if (!isSplit(result, options)) written.set(path, platform);
-            },
-          },
-          signal,
-        );
+        // BuildKit sets every time to the epoch here, older ones too.
+        const mtimeSeconds = options.sourceDateEpoch ?? image.sourceDateEpoch;
+        const written = await copyTree(tree.directory, target, { native: tools.native, mtimeSeconds }, signal);
+        if (folder !== "") kept.add(folder);
+        for (const path of written) kept.add(folder === "" ? path : `${folder}/${path}`);
       }
+      if (options.mode === "delete") await removeOthers(destination, kept, tools.native);
       reportSubtask(progress, "copying files");
       return { names: [] };
     },
@@ -74,15 +70,10 @@ export function tarExporter(open: OpenDestination, options: TreeOptions, tools: 
   return {
     description: "exporting to client tarball",
     async export(result, progress, signal) {
-      const [image, ...others] = result.images;
-      if (image === undefined) throw new Error("a result without images");
-      if (others.length > 0 || options.platformSplit === true) {
-        throw new BuildError("export/unsupported", "Cannot write several platforms into one tar of files", {
-          hint: "use type=local, or type=oci for one archive of images",
-        });
-      }
-      await using tree = await tools.flatten(image, signal);
-      const latestMtime = options.sourceDateEpoch ?? image.sourceDateEpoch;
+      const places = placesOf(result, options);
+      await refuseCollisions(places, tools, signal);
+      await using tree = await tools.flatten(places, signal);
+      const latestMtime = options.sourceDateEpoch ?? result.images[0]?.sourceDateEpoch;
       reportSubtask(progress, "sending tarball");
       await pipeline(tools.packDirectory(tree.directory, { latestMtime }, signal), await open(), { signal });
       return { names: [] };
@@ -90,10 +81,32 @@ export function tarExporter(open: OpenDestination, options: TreeOptions, tools: 
   };
 }
 
-function isSplit(result: Result, options: TreeOptions): boolean {
-  return options.platformSplit ?? (result.multiPlatform || result.images.length > 1);
+function placesOf(result: Result, options: TreeOptions): Placed[] {
+  const isSplit = options.platformSplit ?? (result.multiPlatform || result.images.length > 1);
+  return result.images.map((image) => ({
+    image,
+    folder: isSplit ? formatPlatform(image.platform).replaceAll("/", "_") : "",
+  }));
 }
 
-function folderOf(image: ResultImage): string {
-  return formatPlatform(image.platform).replaceAll("/", "_");
+/** Images that share one folder may both have a directory, but not both a file, of one name. */
+async function refuseCollisions(places: readonly Placed[], tools: TreeTools, signal: AbortSignal): Promise<void> {
+  const merged = places.filter(({ folder }) => folder === "");
+  if (merged.length < 2) return;
+  const platforms = new Map<string, string>();
+  for (const { image } of merged) {
+    await using tree = await tools.flatten([{ image, folder: "" }], signal);
+    const platform = formatPlatform(image.platform);
+    for (const path of await filesIn(tree.directory, tools.native)) {
+      const before = platforms.get(path);
+      if (before !== undefined) {
+        throw new BuildError(
+          "export/failed",
+          `cannot overwrite ${path} from ${before} with ${platform} when split option is disabled`,
+          { hint: "leave out platform-split=false: each platform then gets a folder of its own" },
+        );
+      }
+      platforms.set(path, platform);
+    }
+  }
 }
