@@ -13,11 +13,14 @@ import { LocalSource } from "../../solver/sources/local/local-source.ts";
 import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { SolveResult } from "../../solver/deps.ts";
+import { exportCaches } from "./cache-export.ts";
 import { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { LayerPacker } from "./layer-packer.ts";
 import type { BuildOptions } from "./options.ts";
+import { withInlineCaches } from "./inline-cache.ts";
 import { type PreparedBuild, prepareBuild, step } from "./prepare.ts";
+import { type CacheImports, openImports } from "./remote-cache.ts";
 import { resultImage } from "./result-images.ts";
 import { withIgnoreRule } from "./ignore-rule.ts";
 import { Scratch } from "./scratch.ts";
@@ -78,11 +81,15 @@ async function buildAndExport(
   const outputs = options.outputs ?? [STORE_OUTPUT];
   checkOutputs(outputs, options, engine.environment);
   await checkSecrets(options.secrets ?? [], engine.environment);
+  const { from = [], to = [], trust = [] } = options.cache ?? {};
+  const imports = openImports({ from, trust }, engine, progress);
   await using scratch = new Scratch(engine.scratchPath());
   const prepared = await prepareBuild(engine, options, { scratch, progress }, signal);
-  const { result, solved } = await makeResult(engine, options, prepared, { names, progress, reporter }, signal);
+  const at = { names, progress, imports, reporter };
+  const { result, solved } = await makeResult(engine, options, prepared, at, signal);
+  const made = { graph: graphOf(prepared), outcomes: solved.outcomes };
   const exported: Exported[] = [];
-  for (const output of outputs) {
+  for (const output of await withInlineCaches(outputs, to, made, engine, signal)) {
     const exporter = exporterFor(output, engine);
     if (exporter === undefined) continue;
     exported.push(
@@ -95,6 +102,7 @@ async function buildAndExport(
       ),
     );
   }
+  await exportCaches(to, made, { engine, progress }, signal);
   const outcomes = [...solved.outcomes.values()];
   return {
     imageId: exported.find((one) => one.configDigest !== undefined)?.configDigest,
@@ -110,7 +118,12 @@ async function makeResult(
   engine: Engine,
   options: BuildOptions,
   prepared: PreparedBuild,
-  at: { readonly names: readonly string[]; readonly progress: ProgressSink; readonly reporter: BuildReporter },
+  at: {
+    readonly names: readonly string[];
+    readonly progress: ProgressSink;
+    readonly imports: CacheImports;
+    readonly reporter: BuildReporter;
+  },
   signal: AbortSignal,
 ): Promise<{ readonly result: Result; readonly solved: SolveResult }> {
   const { environment, native, store, snapshotter } = engine;
@@ -127,19 +140,20 @@ async function makeResult(
     const solved = await solve(
       graph,
       {
-        store,
+        store: { ...store, records: at.imports.records },
         native,
         snapshotter,
         runtime: engine.runtime,
         images: engine.images,
         locals: locals.sources,
-        http: createHttpSource({ store, fetch, secrets: prepared.secrets }),
+        http: createHttpSource({ store, fetch: engine.fetch, secrets: prepared.secrets }),
         git: prepared.git,
         digests: packer,
         secrets: prepared.secrets,
         ssh: prepared.ssh,
         clock: environment,
         progress: at.progress,
+        ...(at.imports.remote === undefined ? {} : { remote: at.imports.remote }),
       },
       {
         jobs: options.jobs ?? environment.processors,
@@ -216,10 +230,14 @@ function openLocals(
 }
 
 function insecureRegistries(options: BuildOptions): string[] {
+  const { from = [], to = [] } = options.cache ?? {};
+  const caches = [...from, ...to.map((one) => one.place)].flatMap((place) =>
+    place.kind === "registry" && place.insecure ? [parseReference(place.ref).registry] : [],
+  );
   const names = (options.outputs ?? []).flatMap((output) =>
     output.kind === "image" && output.insecure
       ? [...(options.tags ?? []), ...output.image.names].map((name) => parseReference(name).registry)
       : [],
   );
-  return [...new Set(names)];
+  return [...new Set([...names, ...caches])];
 }

@@ -1,4 +1,5 @@
 import type { ProgressSink } from "../core/progress.ts";
+import type { CacheOptions } from "./cache-options.ts";
 import type { OutputSpec } from "../export/output-spec.ts";
 import type { BuildReport } from "./report.ts";
 
@@ -37,6 +38,8 @@ export interface BuildOptions {
   readonly jobs?: number | undefined;
   /** `all`, or stages whose steps must all come from the cache. */
   readonly expectCached?: "all" | readonly string[] | undefined;
+  /** Caches of other machines. */
+  readonly cache?: CacheOptions | undefined;
   readonly progress?: ProgressSink;
   /** Told what became of every step, also when the build fails. Must not throw. */
   readonly onReport?: ((report: BuildReport) => void) | undefined;

@@ -24,6 +24,8 @@ export interface BlobDownload {
 export async function downloadBlob(download: BlobDownload, signal: AbortSignal): Promise<Readable> {
   const first = await openAt(download, download.offsetBytes, signal);
   const stream = Readable.from(bytesOf(download, first, signal), { objectMode: false, highWaterMark: 1 << 20 });
+  // A reader that turns away at an abort leaves before the stream has ended, whose error is then nobody's.
+  stream.on("error", () => undefined);
   // Reading may begin much later, or never.
   stream.once("close", () => first.destroy());
   return stream;

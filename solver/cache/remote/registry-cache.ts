@@ -3,8 +3,10 @@ import { BuildError } from "../../../src/core/errors.ts";
 import { MEDIA_TYPES, type Manifest } from "../../../src/core/oci.ts";
 import { Readable } from "node:stream";
 import { familiarReference, type ImageRef } from "../../../src/core/reference.ts";
+import { mapLimit } from "../../../src/core/limits.ts";
 import { formatRepository, parseRepository, type RegistryClient } from "../../../src/registry/registry.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
+import { decodeInline, INLINE_KEY } from "./inline.ts";
 
 const ENTRY_TYPE = "application/vnd.kiln.cache.entry.v1";
 const MARKER_TYPE = "application/vnd.kiln.cache.v1";
@@ -23,6 +25,8 @@ export class RegistryCache implements CacheSink {
   readonly repository: string;
   readonly #ref: ImageRef;
   readonly #client: () => Promise<RegistryClient>;
+  /** The entries of an image, when the reference names one. */
+  #inline: ReadonlyMap<string, CacheEntry> | undefined;
 
   constructor(ref: ImageRef, client: () => Promise<RegistryClient>) {
     this.#ref = ref;
@@ -31,12 +35,18 @@ export class RegistryCache implements CacheSink {
     this.repository = formatRepository(ref);
   }
 
+  /** A cache, or an image that carries one. */
   async exists(signal: AbortSignal): Promise<boolean> {
-    const manifest = await this.#manifest(this.#ref.tag ?? "latest", signal);
-    return manifest?.artifactType === MARKER_TYPE;
+    const manifests = await this.#manifestsOfRef(signal);
+    if (manifests.some((manifest) => manifest.artifactType === MARKER_TYPE)) return true;
+    const inline = manifests.flatMap(({ annotations }) => annotations?.[INLINE_KEY] ?? []);
+    if (inline.length === 0) return false;
+    this.#inline = new Map(inline.flatMap((text) => [...decodeInline(text)]));
+    return true;
   }
 
   async read(name: EntryName, signal: AbortSignal): Promise<CacheEntry | undefined> {
+    if (this.#inline !== undefined) return this.#inline.get(name);
     const annotations = (await this.#manifest(name, signal))?.annotations;
     const text: unknown = annotations?.[ENTRY_KEY];
     const signature: unknown = annotations?.[SIGNATURE_KEY];
@@ -51,7 +61,14 @@ export class RegistryCache implements CacheSink {
   async prepare(signal: AbortSignal): Promise<void> {
     const client = await this.#client();
     await client.pushBlob(this.#ref, { descriptor: EMPTY_BLOB, open: () => Readable.from([EMPTY]) }, signal);
-    if (!(await this.exists(signal))) await this.#put(this.#ref.tag ?? "latest", MARKER_TYPE, {}, [], signal);
+    const there = await this.#manifestsOfRef(signal);
+    if (there.some((manifest) => manifest.artifactType === MARKER_TYPE)) return;
+    if (there.length > 0) {
+      throw new BuildError("cache/export-failed", `${JSON.stringify(this.location)} is an image`, {
+        hint: "give the cache a name of its own, or use --cache-to type=inline",
+      });
+    }
+    await this.#put(this.#ref.tag ?? "latest", MARKER_TYPE, {}, [], signal);
   }
 
   async hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean> {
@@ -113,6 +130,22 @@ export class RegistryCache implements CacheSink {
       return document.kind === "manifest" ? document.manifest : undefined;
     } catch (error) {
       if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Of the image or, where the tag names several platforms', of each of them. */
+  async #manifestsOfRef(signal: AbortSignal): Promise<readonly Manifest[]> {
+    const client = await this.#client();
+    try {
+      const { document } = await client.resolve(this.#ref, signal);
+      if (document.kind === "manifest") return [document.manifest];
+      const members = await mapLimit(document.index.manifests, 4, signal, (one, inner) =>
+        client.fetchManifest(this.#ref, one, inner),
+      );
+      return members.flatMap((member) => (member.document.kind === "manifest" ? [member.document.manifest] : []));
+    } catch (error) {
+      if (isMissing(error)) return [];
       throw error;
     }
   }

@@ -6,6 +6,7 @@ import { type Cli, command } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
 import { type AcceptedFlags, declareAccepted, ignoredFlags } from "../flags/accepted.ts";
+import { cacheOptions } from "../flags/cache.ts";
 import { outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
 import { sshAgents, ulimits } from "../flags/values.ts";
@@ -29,6 +30,10 @@ interface Flags extends AcceptedFlags {
   readonly push?: boolean;
   readonly cache: boolean;
   readonly noCacheFilter: readonly string[];
+  readonly cacheFrom: readonly string[];
+  readonly cacheTo: readonly string[];
+  readonly cacheMode?: string;
+  readonly cacheTrust: readonly string[];
   readonly pull?: boolean;
   readonly secret: readonly string[];
   readonly ssh: readonly string[];
@@ -71,6 +76,10 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--push", "push the image to its registry");
   build.option("--no-cache", "run every step again");
   build.addOption(noCacheFilter(build));
+  list("--cache-from <attributes>", "results of other machines: type=registry,ref=NAME or type=local,src=DIRECTORY");
+  list("--cache-to <attributes>", "give results to them: type=registry|local|inline, mode=min|max, mounts=true");
+  build.option("--cache-mode <mode>", "which of these count: read, read-write (the default) or off");
+  list("--cache-trust <path>", "take only what is signed by this ed25519 public key");
   build.option("--pull", "ask registries whether base images have changed");
   list("--secret <attributes>", "id=NAME[,src=FILE|,env=VARIABLE]");
   list("--ssh <agent>", "default or id=SOCKET");
@@ -171,6 +180,12 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
       push: flags.push === true,
     }),
     noCache: flags.cache ? commaList(flags.noCacheFilter, "no-cache-filter") : true,
+    cache: cacheOptions({
+      from: flags.cacheFrom,
+      to: flags.cacheTo,
+      mode: flags.cacheMode,
+      trust: flags.cacheTrust,
+    }),
     pull: flags.pull === true,
     secrets: secrets(flags.secret, env),
     ssh: sshAgents(flags.ssh, env),

@@ -1,0 +1,22 @@
+import { isRecord, parseJson } from "../../../src/core/json.ts";
+import type { CacheEntry, EntryName } from "./backend.ts";
+
+/** The annotation of an image's manifest that holds the entries of the steps whose layers the image has. */
+export const INLINE_KEY = "kiln.cache.inline";
+
+export function encodeInline(entries: ReadonlyMap<EntryName, CacheEntry>): string {
+  return JSON.stringify(Object.fromEntries(entries));
+}
+
+/** What cannot be read is left out: entries are checked when they are used. */
+export function decodeInline(text: string): ReadonlyMap<string, CacheEntry> {
+  const json = parseJson(text);
+  if (!isRecord(json)) return new Map();
+  return new Map(
+    Object.entries(json).flatMap(([name, entry]): [string, CacheEntry][] => {
+      if (!isRecord(entry) || typeof entry["text"] !== "string") return [];
+      const { text: document, signature } = entry;
+      return [[name, { text: document, signature: typeof signature === "string" ? signature : undefined }]];
+    }),
+  );
+}

@@ -1,0 +1,112 @@
+import type { CacheFrom, CacheOptions, CachePlace, CacheTo } from "../../build/cache-options.ts";
+import type { Compression } from "../../core/oci.ts";
+import { keyValues, malformed } from "./csv.ts";
+
+/** What the cache flags say together. */
+export interface CacheFlags {
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+  readonly mode: string | undefined;
+  readonly trust: readonly string[];
+}
+
+const FROM_KEYS = ["type", "ref", "src", "registry.insecure"];
+const TO_KEYS = [
+  "type",
+  "ref",
+  "dest",
+  "mode",
+  "mounts",
+  "compression",
+  "compression-level",
+  "sign",
+  "producer",
+  "ignore-error",
+  "registry.insecure",
+];
+/** BuildKit's, which say how its own cache manifests look. */
+const WITHOUT_EFFECT = ["image-manifest", "oci-mediatypes", "force-compression"];
+const HIGHEST_LEVELS: Readonly<Record<Compression, number>> = { uncompressed: 0, gzip: 9, zstd: 22 };
+
+/** @throws {BuildError} `cli/usage` */
+export function cacheOptions(flags: CacheFlags): CacheOptions {
+  const { mode = "read-write" } = flags;
+  if (mode !== "read" && mode !== "read-write" && mode !== "off") {
+    throw malformed("cache-mode", mode, "it is not a mode", "it is one of read, read-write, off");
+  }
+  // Read even where they have no effect: a mistake in them should not wait for another mode.
+  const from = flags.from.flatMap(places);
+  const to = flags.to.map(cacheTo);
+  return { from: mode === "off" ? [] : from, to: mode === "read-write" ? to : [], trust: flags.trust };
+}
+
+/** Without `=`, references separated by commas. */
+function places(text: string): CacheFrom[] {
+  if (!text.includes("=")) return text.split(",").map((ref) => ({ kind: "registry", ref, insecure: false }));
+  const values = attributes(text, "cache-from", FROM_KEYS);
+  return [place(values, "cache-from", text)];
+}
+
+function cacheTo(text: string): CacheTo {
+  const values = text.includes("=")
+    ? attributes(text, "cache-to", TO_KEYS)
+    : new Map(text === "inline" ? [["type", "inline"]] : [["ref", text]]);
+  const mode = values.get("mode") ?? "min";
+  if (mode !== "min" && mode !== "max") throw malformed("cache-to", text, "mode is min or max");
+  const compression = compressionOf(values.get("compression"), text);
+  const level = values.get("compression-level");
+  if (level !== undefined && !(/^\d{1,2}$/.test(level) && Number(level) <= HIGHEST_LEVELS[compression ?? "gzip"])) {
+    throw malformed("cache-to", text, "compression-level is not one of this compression");
+  }
+  return {
+    place: values.get("type") === "inline" ? { kind: "inline" } : place(values, "cache-to", text),
+    mode,
+    mounts: isTrue(values, "mounts", "cache-to", text),
+    compression,
+    compressionLevel: level === undefined ? undefined : Number(level),
+    sign: values.get("sign"),
+    producer: values.get("producer") ?? "kiln",
+    ignoreError: isTrue(values, "ignore-error", "cache-to", text),
+  };
+}
+
+function attributes(text: string, flag: string, known: readonly string[]): ReadonlyMap<string, string> {
+  const values = keyValues(text, flag);
+  for (const key of values.keys()) {
+    if (known.includes(key) || WITHOUT_EFFECT.includes(key)) continue;
+    throw malformed(flag, text, `there is no attribute ${JSON.stringify(key)}`, `it is one of ${known.join(", ")}`);
+  }
+  return values;
+}
+
+function place(values: ReadonlyMap<string, string>, flag: string, text: string): CachePlace {
+  const type = values.get("type") ?? "registry";
+  if (type === "registry") {
+    const ref = values.get("ref");
+    if (ref === undefined || ref === "") throw malformed(flag, text, "ref is missing");
+    return { kind: "registry", ref, insecure: isTrue(values, "registry.insecure", flag, text) };
+  }
+  if (type === "local") {
+    const key = flag === "cache-from" ? "src" : "dest";
+    const directory = values.get(key);
+    if (directory === undefined || directory === "") throw malformed(flag, text, `${key} is missing`);
+    return { kind: "local", directory };
+  }
+  throw malformed(
+    flag,
+    text,
+    `there is no cache of type ${JSON.stringify(type)}`,
+    "it is one of registry, local, inline",
+  );
+}
+
+function compressionOf(text: string | undefined, whole: string): Compression | undefined {
+  if (text === undefined || text === "gzip" || text === "zstd" || text === "uncompressed") return text;
+  throw malformed("cache-to", whole, `there is no compression ${JSON.stringify(text)}`);
+}
+
+function isTrue(values: ReadonlyMap<string, string>, key: string, flag: string, text: string): boolean {
+  const value = values.get(key) ?? "false";
+  if (value !== "true" && value !== "false") throw malformed(flag, text, `${key} is true or false`);
+  return value === "true";
+}
