@@ -83,15 +83,8 @@ export type RunMount =
       readonly uid: number;
       readonly gid: number;
     }
-  /** A Unix socket of the host's. */
-  | {
-      readonly kind: "socket";
-      readonly hostPath: string;
-      readonly target: string;
-      readonly permissions: number;
-      readonly uid: number;
-      readonly gid: number;
-    };
+  /** A Unix socket of the host's, with the owner and permissions it has there. */
+  | { readonly kind: "socket"; readonly hostPath: string; readonly target: string };
 
 /** Numeric identity of the process, resolved by the caller from the tree's own passwd and group files. */
 export interface RunUser {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { BuildError } from "../../src/core/errors.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import type { SnapshotId } from "../../src/store/model.ts";
@@ -103,6 +104,7 @@ async function runCommand(
       cacheMounts: on.store.cacheMounts,
       secrets: on.secrets,
       ssh: on.ssh,
+      socketDirectory: join(on.store.layout.root, "scratch"),
     },
     signal,
   );

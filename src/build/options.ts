@@ -50,10 +50,10 @@ export type SecretSpec =
   | { readonly id: string; readonly from: "file"; readonly path: string }
   | { readonly id: string; readonly from: "env"; readonly variable: string };
 
-/** An agent's socket by id, or private keys that an agent of ours serves. */
+/** One agent's socket, or the files of private keys that an agent of ours serves. */
 export interface SshSpec {
   readonly id: string;
-  readonly socket: string;
+  readonly paths: readonly string[];
 }
 
 /** Per RUN step. */

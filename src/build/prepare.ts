@@ -67,7 +67,7 @@ export async function readBuild(
   const { environment } = engine;
   const buildArgs = withSourceDate(options.buildArgs ?? {}, environment.env["SOURCE_DATE_EPOCH"]);
   const secrets = secretSource(options.secrets ?? [], environment);
-  const ssh = sshSource(options.ssh ?? []);
+  const ssh = sshSource(options.ssh ?? [], environment, at.scratch);
   const git = createGitSource({
     program: { env: gitEnvironment(environment.env), protocols: ["https", "http", "ssh", "git"] },
     scratchDirectory: at.scratch.root,

@@ -3,11 +3,12 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
- * Temporary directories of one build, below one root of its own that is made when first needed and removed at the end.
+ * Temporary directories of one build, below one root of its own that is made when first needed (by whoever is given it) and removed at the end.
  * It lies inside the store, so that files can be renamed into snapshots.
  */
 export class Scratch implements AsyncDisposable {
   readonly root: string;
+  readonly #owned = new AsyncDisposableStack();
   #count = 0;
 
   constructor(root: string) {
@@ -22,7 +23,13 @@ export class Scratch implements AsyncDisposable {
     return path;
   }
 
+  /** Closes something together with the directories. */
+  use(resource: AsyncDisposable): void {
+    this.#owned.use(resource);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#count > 0) await rm(this.root, { recursive: true, force: true });
+    await this.#owned.disposeAsync();
+    await rm(this.root, { recursive: true, force: true });
   }
 }

@@ -1,9 +1,13 @@
 import { readFile, stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { BuildError, errnoOf } from "../core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { listenAsAgent } from "../../solver/ops/exec/agent-socket.ts";
 import type { SecretSource, SshSource } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import type { SecretSpec, SshSpec } from "./options.ts";
+import type { Scratch } from "./scratch.ts";
+import { serveKeys } from "./ssh-agent.ts";
+import { type SshKey, parseSshKey } from "./ssh-keys.ts";
 
 /** BuildKit's limit. */
 const MAX_SECRET_BYTES = 500 * 1024;
@@ -49,8 +53,42 @@ async function sizeOfSecret(id: string, path: string): Promise<void> {
   }
 }
 
-/** Agent sockets by id. */
-export function sshSource(specs: readonly SshSpec[]): SshSource {
-  const byId = new Map(specs.map((spec) => [spec.id, spec.socket]));
-  return { socket: async (id) => byId.get(id) };
+/**
+ * Agent sockets by id. For private keys an agent of ours is started when a step first asks for it; `scratch` owns it.
+ * @throws {BuildError} `secret/unreadable` from `socket`, for files that are neither.
+ */
+export function sshSource(specs: readonly SshSpec[], environment: BuildEnvironment, scratch: Scratch): SshSource {
+  const byId = new Map(specs.map((spec) => [spec.id, spec]));
+  const started = new Map<string, Promise<string>>();
+  return {
+    async socket(id) {
+      const spec = byId.get(id);
+      if (spec === undefined) return undefined;
+      let socket = started.get(id);
+      if (socket === undefined) started.set(id, (socket = openAgent(spec, environment, scratch)));
+      return socket;
+    },
+  };
+}
+
+async function openAgent(spec: SshSpec, environment: BuildEnvironment, scratch: Scratch): Promise<string> {
+  const paths = spec.paths.map((path) => resolve(environment.workingDirectory, path));
+  const [first] = paths;
+  const unusable = (path: string, cause: unknown): BuildError =>
+    new BuildError("secret/unreadable", `Cannot use the ssh key ${path}: ${messageOf(cause)}`, {
+      cause,
+      hint: "give a private key without a passphrase, or the socket of an agent that has unlocked it",
+    });
+  const keys: SshKey[] = [];
+  for (const path of paths) {
+    try {
+      if (path === first && paths.length === 1 && (await stat(path)).isSocket()) return path;
+      keys.push(parseSshKey(await readFile(path, "utf8")));
+    } catch (error) {
+      throw unusable(path, error);
+    }
+  }
+  const agent = await listenAsAgent({ directory: scratch.root, permissions: 0o600, owner: undefined }, serveKeys(keys));
+  scratch.use(agent);
+  return agent.path;
 }

@@ -6,6 +6,7 @@ import { FileWork } from "../../solver/schedule/file-work.ts";
 import { LocalSource } from "../../solver/sources/local/local-source.ts";
 import type { Engine } from "./engine.ts";
 import type { SecretSpec, SshSpec } from "./options.ts";
+import { Scratch } from "./scratch.ts";
 import { secretSource, sshSource } from "./secrets.ts";
 
 /**
@@ -43,6 +44,7 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
   const { native, store, snapshotter, environment } = engine;
   const { step } = options;
   using _lease = store.leases.tryAcquire(leaseOf(step.id));
+  await using scratch = new Scratch(engine.scratchPath());
   await using files = new AsyncDisposableStack();
   const locals = new Map(
     Object.entries(step.directories).map(([name, directory]) => [
@@ -80,7 +82,8 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
       snapshotter,
       cacheMounts: store.cacheMounts,
       secrets: secretSource(options.secrets, environment),
-      ssh: sshSource(options.ssh),
+      socketDirectory: scratch.root,
+      ssh: sshSource(options.ssh, environment, scratch),
     },
     signal,
   );

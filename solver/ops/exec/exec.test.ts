@@ -185,25 +185,40 @@ test.skipIf(skip)("a required secret that nobody gave is an error with the flag 
   });
 });
 
-test.skipIf(skip)("an agent's socket is mounted and named in the environment", async () => {
-  await using bench = new Workbench();
-  const hostPath = join(bench.directory, "agent.sock");
-  const server = createServer().listen(hostPath);
-  try {
-    const { out } = await runIn(
-      bench,
-      bench.run(bench.busybox(), '[ -S "$SSH_AUTH_SOCK" ] && echo $SSH_AUTH_SOCK > /out', {
-        mounts: [
-          { type: "ssh", id: "default", target: "/run/agent.0", required: true, permissions: 0o600, uid: 0, gid: 0 },
-        ],
-      }),
-      { ssh: { socket: async () => hostPath } },
-    );
-    expect(out).toBe("/run/agent.0\n");
-  } finally {
-    server.close();
-  }
-});
+test.skipIf(skip)(
+  "an agent's socket is mounted with the owner and mode asked for, and named in the environment",
+  async () => {
+    await using bench = new Workbench();
+    const hostPath = join(bench.directory, "agent.sock");
+    const server = createServer().listen(hostPath);
+    try {
+      const { out } = await runIn(
+        bench,
+        bench.run(
+          bench.busybox(),
+          '[ -S "$SSH_AUTH_SOCK" ] && echo $SSH_AUTH_SOCK $(stat -c "%a %u %g" $SSH_AUTH_SOCK) > /out',
+          {
+            mounts: [
+              {
+                type: "ssh",
+                id: "default",
+                target: "/run/agent.0",
+                required: true,
+                permissions: 0o640,
+                uid: 7,
+                gid: 8,
+              },
+            ],
+          },
+        ),
+        { ssh: { socket: async () => hostPath } },
+      );
+      expect(out).toBe("/run/agent.0 640 7 8\n");
+    } finally {
+      server.close();
+    }
+  },
+);
 
 test.skipIf(skip)("extras need to be allowed", async () => {
   await using bench = new Workbench();

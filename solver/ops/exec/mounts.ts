@@ -3,6 +3,7 @@ import { BuildError, unreachable } from "../../../src/core/errors.ts";
 import type { CacheMounts } from "../../../src/store/store.ts";
 import type { CopyAction, ExecMount, ExecOp, FileOp } from "../../graph/op.ts";
 import type { RunMount, SecretSource, Snapshotter, SshSource } from "../../ports.ts";
+import { forwardTo, listenAsAgent } from "./agent-socket.ts";
 import type { FileWork, InputTree } from "../../schedule/file-work.ts";
 
 export interface MountDeps {
@@ -11,6 +12,8 @@ export interface MountDeps {
   readonly files: FileWork;
   readonly secrets: SecretSource;
   readonly ssh: SshSource;
+  /** Host directory for sockets; made when needed. */
+  readonly socketDirectory: string;
 }
 
 /** An input as a mount can show it; the layers of a stack are present. */
@@ -71,8 +74,15 @@ export async function openMounts(
         }
         case "ssh": {
           const hostPath = await findAgent(mount, on.ssh, signal);
+          if (hostPath === undefined) break;
+          // A socket of our own in front, which has the owner and permissions that the step asks for.
           const { target, permissions, uid, gid } = mount;
-          if (hostPath !== undefined) mounts.push({ kind: "socket", hostPath, target, permissions, uid, gid });
+          const owner = { uid, gid };
+          const socket = await listenAsAgent(
+            { directory: on.socketDirectory, permissions, owner },
+            forwardTo(hostPath),
+          );
+          mounts.push({ kind: "socket", hostPath: open.use(socket).path, target });
           break;
         }
         default:
@@ -98,11 +108,7 @@ async function openBind(
   if (input.tree.kind === "local") {
     // A copy of exactly the files that count: the mount must not show what the ignore file hides.
     const copy = open.use(await on.snapshotter.prepare([], signal));
-    await on.files.run(
-      copyOf(mount.source, COPIED, "client"),
-      { directories: copy.directories, inputs: [input.tree] },
-      signal,
-    );
+    await on.files.run(copyOf(mount.source, COPIED), { directories: copy.directories, inputs: [input.tree] }, signal);
     return { kind: "tree", tree: await copy.mount(signal), source: COPIED, target, mode };
   }
   const tree =
@@ -142,7 +148,7 @@ async function openCaches(
       await chmod(claim.directory, mount.permissions);
     } else {
       await on.files.run(
-        copyOf(mount.seed.source, "/", seed.tree.kind === "local" ? "client" : "stage"),
+        copyOf(mount.seed.source, "/"),
         { directories: [claim.directory], inputs: [seed.tree] },
         signal,
       );
@@ -203,7 +209,7 @@ async function findAgent(mount: Of<"ssh">, ssh: SshSource, signal: AbortSignal):
 /** Where a bind mount's copied files are in their temporary tree. Never the root, because a single file may be mounted. */
 const COPIED = "/mounted";
 
-function copyOf(source: string, destination: string, from: "client" | "stage"): FileOp {
+function copyOf(source: string, destination: string): FileOp {
   const action: CopyAction = {
     kind: "copy",
     input: 0,
@@ -215,7 +221,7 @@ function copyOf(source: string, destination: string, from: "client" | "stage"): 
     excludes: [],
     parents: false,
     unpack: "never",
-    keepOwner: from === "stage",
+    keepOwner: true,
     link: false,
     timestamp: undefined,
   };

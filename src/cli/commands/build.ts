@@ -82,7 +82,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   list("--cache-trust <path>", "take only what is signed by this ed25519 public key");
   build.option("--pull", "ask registries whether base images have changed");
   list("--secret <attributes>", "id=NAME[,src=FILE|,env=VARIABLE]");
-  list("--ssh <agent>", "default or id=SOCKET");
+  list("--ssh <agent>", "default, id=SOCKET or id=KEYFILE[,KEYFILE]");
   build.option("--network <mode>", "network of RUN: default, none or host");
   list("--allow <entitlement>", "network.host, security.insecure or buildx.local.delete");
   list("--add-host <host:ip>", "a line for /etc/hosts of RUN");

@@ -62,16 +62,21 @@ export function secrets(flags: readonly string[], env: Environment): SecretSpec[
   });
 }
 
-/** `default` or `id[=socket]`; without a socket, that of SSH_AUTH_SOCK. */
+/** `default` or `id[=socket]` or `id=key,key`; without a path, the socket of SSH_AUTH_SOCK. */
 export function sshAgents(flags: readonly string[], env: Environment): SshSpec[] {
   return flags.map((flag) => {
     const equals = flag.indexOf("=");
     const id = equals === -1 ? flag : flag.slice(0, equals);
-    const socket = equals === -1 ? env["SSH_AUTH_SOCK"] : flag.slice(equals + 1);
-    if (socket === undefined || socket === "") {
-      throw malformed("ssh", flag, "SSH_AUTH_SOCK is not set", "start an agent: eval $(ssh-agent); ssh-add");
+    const paths = (equals === -1 ? (env["SSH_AUTH_SOCK"] ?? "") : flag.slice(equals + 1)).split(",").filter(Boolean);
+    if (paths.length === 0) {
+      throw malformed(
+        "ssh",
+        flag,
+        "SSH_AUTH_SOCK is not set",
+        "start an agent: eval $(ssh-agent); ssh-add; or give a key file: --ssh default=~/.ssh/id_ed25519",
+      );
     }
-    return { id: id === "" ? "default" : id, socket };
+    return { id: id === "" ? "default" : id, paths };
   });
 }
 

@@ -1,0 +1,78 @@
+import { chmodSync, chownSync, closeSync, constants, mkdirSync, mkdtempSync, openSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+
+/** `O_PATH` of Linux, which Node does not name. */
+const O_PATH = 0x20_0000;
+
+/** A Unix socket of ours on the disk, open until disposal. */
+export interface AgentSocket extends AsyncDisposable {
+  /** Host path; may be longer than the 108 bytes that connect(2) takes, and is good for mounting. */
+  readonly path: string;
+}
+
+/**
+ * Listens on a socket in a new folder below `directory`, and gives every connection to `serve`, which owns it.
+ * Whoever may connect is said by the socket's own owner and permissions.
+ */
+export async function listenAsAgent(
+  at: {
+    readonly directory: string;
+    readonly permissions: number;
+    readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  },
+  serve: (client: Socket) => void,
+): Promise<AgentSocket> {
+  mkdirSync(at.directory, { recursive: true, mode: 0o700 });
+  const home = mkdtempSync(join(at.directory, "ssh-"));
+  const path = join(home, "agent");
+  const clients = new Set<Socket>();
+  const server = createServer((client) => {
+    clients.add(client);
+    client.once("close", () => clients.delete(client));
+    serve(client);
+  });
+  // Named by descriptor, the path is short enough for bind(2) wherever the store is.
+  const fd = openSync(home, O_PATH | constants.O_DIRECTORY);
+  try {
+    await listening(server, `/proc/self/fd/${fd}/agent`);
+  } finally {
+    closeSync(fd);
+  }
+  // An agent alone is no reason to keep running.
+  server.unref();
+  chmodSync(path, at.permissions);
+  if (at.owner !== undefined) chownSync(path, at.owner.uid, at.owner.gid);
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.destroy();
+      server.close();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Makes a connection to another agent's socket and passes everything on, both ways. */
+export function forwardTo(hostPath: string): (client: Socket) => void {
+  return (client) => {
+    const agent = connect(hostPath);
+    // Whichever side fails or ends, the other one is told by its connection closing.
+    client.on("error", () => agent.destroy());
+    agent.on("error", () => client.destroy());
+    client.on("close", () => agent.destroy());
+    agent.on("close", () => client.destroy());
+    client.pipe(agent).pipe(client);
+  };
+}
+
+function listening(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,53 @@
+/** SSH's binary form (RFC 4251, section 5): lengths are four bytes, highest first. */
+export class SshReader {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  number(): number {
+    const value = this.#bytes.readUInt32BE(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  bytes(): Buffer {
+    const length = this.number();
+    if (length > this.#bytes.length - this.#at) throw new Error("it ends too early");
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  text(): string {
+    return this.bytes().toString("latin1");
+  }
+}
+
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+export function text(value: string): Buffer {
+  return Buffer.from(value, "latin1");
+}
+
+/** Each with its length before it. */
+export function words(...parts: readonly Uint8Array[]): Buffer {
+  return Buffer.concat(parts.flatMap((part) => [uint32(part.length), part]));
+}
+
+/** The bytes of a positive number as an `mpint` has them: no zeros in front, but one where the highest bit is set. */
+export function mpint(bytes: Uint8Array): Buffer {
+  const plain = positive(bytes);
+  return (plain[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), plain]) : plain;
+}
+
+/** Without zeros in front. */
+export function positive(bytes: Uint8Array): Buffer {
+  const first = bytes.findIndex((byte) => byte !== 0);
+  return Buffer.from(first === -1 ? bytes.subarray(bytes.length) : bytes.subarray(first));
+}
