@@ -180,6 +180,30 @@ test("--no-cache runs, says so, records, and shares nothing", async () => {
   expect(layersOf(later)).toEqual(layersOf(skipped));
 });
 
+test("what comes after a --no-cache step is not taken from an older run of that step", async () => {
+  await using first = new Workbench();
+  const round = async (
+    fetched: string,
+    cache: "use" | "skip",
+  ): Promise<{
+    readonly layers: readonly string[];
+    readonly ran: readonly string[];
+    readonly reasons: readonly string[];
+  }> => {
+    await using bench = new Workbench(first.directory);
+    bench.commands.set("fetch", (tree) => tree.write("fetched", fetched));
+    bench.commands.set("use", (tree) => tree.write("used", tree.read("fetched") ?? ""));
+    const result = await build(bench, bench.run(bench.run(bench.image("one"), "fetch", { cache }), "use"));
+    return { layers: layersOf(result), ran: [...bench.ran], reasons: bench.reasons() };
+  };
+  expect((await round("old", "use")).ran).toEqual(["fetch", "use"]);
+  expect((await round("old", "skip")).ran).toEqual(["fetch"]);
+  const other = await round("new", "skip");
+  expect(other.ran).toEqual(["fetch", "use"]);
+  expect(other.reasons).toEqual(["RUN fetch: --no-cache", "RUN use: an earlier step ran again"]);
+  expect(await round("never run", "use")).toEqual({ layers: other.layers, ran: [], reasons: [] });
+});
+
 test("equal steps of two stages run once", async () => {
   await using bench = new Workbench();
   bench.commands.set("x", (tree) => tree.write("x", "x"));

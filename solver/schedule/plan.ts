@@ -17,6 +17,8 @@ export type Planned = Work & { readonly keyed: KeyedVertex } & (
         readonly earlier: readonly CacheRecord[];
         /** Longest time, by what earlier runs took, from here to a target: what is started first. */
         priority: number;
+        /** A step below runs again whatever is recorded: an equal definition says nothing of what this one's inputs hold. */
+        readonly afterSkipped: boolean;
       }
   );
 
@@ -36,6 +38,7 @@ export async function planByNeed(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Planned>> {
   const planned = new Map<string, Planned>();
+  const skipped = skippedAndAbove(keyed);
   let frontier: readonly Vertex[] = targets;
   while (frontier.length > 0) {
     const wanted = new Map<Digest, KeyedVertex>();
@@ -45,20 +48,21 @@ export async function planByNeed(
       if (key !== undefined && vertex.op.kind !== "local" && !planned.has(vertex.digest))
         wanted.set(vertex.digest, key);
     }
-    const keys = [...wanted.values()].filter(({ vertex, meta }) => isRecorded(vertex) && meta.cache === "use");
+    const keys = [...wanted.values()].filter(({ vertex }) => isRecorded(vertex) && !skipped.has(vertex.digest));
     const found = await on.lookUp.find(keys, signal);
     const next: Vertex[] = [];
     for (const [id, key] of wanted) {
-      const { vertex, meta } = key;
+      const { vertex } = key;
       const needs = vertex.inputs.map((input) => input.digest);
-      const record = meta.cache === "use" ? found.get(key.definitionKey) : undefined;
+      const record = found.get(key.definitionKey);
       if (record !== undefined) {
         planned.set(id, { id, needs: [], keyed: key, kind: "hit", record });
         continue;
       }
       if (isRecorded(vertex)) {
         const earlier = on.records.latestBySite(key.site, EARLIER_RECORDS);
-        planned.set(id, { id, needs, keyed: key, kind: "miss", earlier, priority: 0 });
+        const afterSkipped = skipped.has(id);
+        planned.set(id, { id, needs, keyed: key, kind: "miss", earlier, priority: 0, afterSkipped });
       } else {
         planned.set(id, { id, needs, keyed: key, kind: "derived" });
       }
@@ -68,6 +72,15 @@ export async function planByNeed(
   }
   prioritize(planned, keyed);
   return planned;
+}
+
+/** The vertices whose results are not looked up, and all that use them: their old results may be of other inputs. */
+function skippedAndAbove(inputsFirst: ReadonlyMap<Digest, KeyedVertex>): ReadonlySet<Digest> {
+  const found = new Set<Digest>();
+  for (const [digest, { vertex, meta }] of inputsFirst) {
+    if (meta.cache === "skip" || vertex.inputs.some((input) => found.has(input.digest))) found.add(digest);
+  }
+  return found;
 }
 
 /** Users before inputs, so that each knows the longest way behind it. */

@@ -67,7 +67,7 @@ export async function settleStep(
   }
   // Equal work runs once over all processes: the second one waits here, and then finds the first one's record.
   using _lease = await step.lease(signal);
-  const made = store.records.findByDefinitionKey(definitionKey);
+  const made = work.afterSkipped ? undefined : store.records.findByDefinitionKey(definitionKey);
   if (made !== undefined) return step.taken(made, "cached", undefined);
   using _slot = await deps.slots.acquire(work.priority, signal);
   return await step.run(signal);
