@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { ProgressSink } from "../core/progress.ts";
 import { type Native, loadNative } from "../native/native.ts";
+import { type Fetch, createFetch } from "../registry/fetch.ts";
 import type { RegistryClient } from "../registry/registry.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
 import { PackPool } from "../tar/pack-pool.ts";
@@ -14,7 +15,7 @@ import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { layerTools } from "./layer-tools.ts";
 import type { LayerTools } from "../export/layers.ts";
-import { registryOptions } from "./registry-options.ts";
+import { connectionOptions, registryOptions } from "./registry-options.ts";
 
 /**
  * The parts that every command works with, wired for one environment. Opening one opens the store and nothing else;
@@ -29,8 +30,10 @@ export class Engine implements AsyncDisposable {
   readonly runtime: Runtime;
   readonly tools: LayerTools;
   readonly packPool: PackPool;
+  readonly fetch: Fetch;
   readonly #progress: ProgressSink;
   readonly #insecure: Set<string>;
+  readonly #http: { readonly fetch: Fetch } & AsyncDisposable;
   #client: Promise<RegistryClient> | undefined;
 
   constructor(environment: BuildEnvironment, options: EngineOptions) {
@@ -78,6 +81,8 @@ export class Engine implements AsyncDisposable {
       execPath: process.execPath,
       maxWorkers: environment.processors,
     });
+    this.#http = createFetch(() => connectionOptions(environment.env));
+    this.fetch = this.#http.fetch;
     this.tools = layerTools({
       native: this.native,
       snapshotter: this.snapshotter,
@@ -100,6 +105,7 @@ export class Engine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.packPool[Symbol.asyncDispose]();
+    await this.#http[Symbol.asyncDispose]();
     if (this.#client !== undefined) {
       // A client that could not be made has nothing to close.
       const client = await this.#client.catch(() => undefined);

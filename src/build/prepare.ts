@@ -81,7 +81,7 @@ export async function readBuild(
         environment,
         native: engine.native,
         git,
-        fetch,
+        fetch: engine.fetch,
         keepGitDir: isTrue(buildArgs.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")),
         scratchDirectory: () => at.scratch.directory(),
       },

@@ -2,34 +2,46 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { dockerCredentials } from "../registry/docker-config.ts";
+import type { ConnectionOptions } from "../registry/connections.ts";
 import type { HostSettings, RegistryOptions } from "../registry/registry.ts";
 import type { BuildEnvironment } from "./environment.ts";
 
-/** How registries are reached: docker's credentials, the usual proxy variables, the certificates of the system. */
+/** How registries are reached: docker's credentials, and as all servers are. */
 export function registryOptions(environment: BuildEnvironment, insecure: ReadonlySet<string>): RegistryOptions {
-  const { env, homeDirectory } = environment;
-  const directory = env["DOCKER_CONFIG"] ?? join(homeDirectory, ".docker");
-  const http = env["HTTP_PROXY"] ?? env["http_proxy"];
-  const https = env["HTTPS_PROXY"] ?? env["https_proxy"];
-  const noProxy = env["NO_PROXY"] ?? env["no_proxy"];
+  const { env } = environment;
   const hosts = new Map<string, HostSettings>();
   for (const registry of insecure) hosts.set(registry, { insecure: true });
   for (const [registry, ca] of registryCertificates("/etc/docker/certs.d")) {
     hosts.set(registry, { ...hosts.get(registry), ca });
   }
-  const ca = systemCertificates(env);
   return {
-    credentials: dockerCredentials({ directory, env }),
+    ...connectionOptions(env),
+    credentials: dockerCredentials({ directory: dockerConfigDirectory(environment), env }),
     userAgent: "kiln",
     hosts,
+    clock: environment,
+    timer: { wait: async (ms, signal) => wait(ms, undefined, { signal }) },
+  };
+}
+
+/** Where docker keeps its `config.json`. */
+export function dockerConfigDirectory({ env, homeDirectory }: Pick<BuildEnvironment, "env" | "homeDirectory">): string {
+  return env["DOCKER_CONFIG"] || join(homeDirectory, ".docker");
+}
+
+/** How any server is reached: the usual proxy variables, the certificates of the system. */
+export function connectionOptions(env: BuildEnvironment["env"]): ConnectionOptions {
+  const http = env["HTTP_PROXY"] || env["http_proxy"];
+  const https = env["HTTPS_PROXY"] || env["https_proxy"];
+  const noProxy = env["NO_PROXY"] || env["no_proxy"];
+  const ca = systemCertificates(env);
+  return {
     ...(ca === undefined ? {} : { ca: [ca] }),
     proxy: {
       ...(http === undefined ? {} : { http }),
       ...(https === undefined ? {} : { https }),
       ...(noProxy === undefined ? {} : { noProxy }),
     },
-    clock: environment,
-    timer: { wait: async (ms, signal) => wait(ms, undefined, { signal }) },
   };
 }
 

@@ -3,6 +3,7 @@ import type { Digest } from "../core/digest.ts";
 import type { ManifestDocument } from "../core/manifest.ts";
 import type { Descriptor } from "../core/oci.ts";
 import type { ImageRef } from "../core/reference.ts";
+import type { ConnectionOptions } from "./connections.ts";
 
 /** Where blobs and manifests live: `docker.io` and `library/alpine`. An `ImageRef` is one. */
 export type Repository = Pick<ImageRef, "registry" | "repository">;
@@ -94,14 +95,10 @@ export interface CredentialSource {
   get(registry: string, signal: AbortSignal): Promise<Credentials | undefined>;
 }
 
-export interface RegistryOptions {
+export interface RegistryOptions extends ConnectionOptions {
   readonly credentials: CredentialSource;
   readonly userAgent: string;
   readonly hosts?: ReadonlyMap<string, HostSettings>;
-  /** PEM certificates trusted for every host besides those of Node and the system. */
-  readonly ca?: readonly string[];
-  /** As in HTTP_PROXY, HTTPS_PROXY, NO_PROXY. */
-  readonly proxy?: { readonly http?: string; readonly https?: string; readonly noProxy?: string };
   readonly clock: { nowMs(): number };
   /** Pauses between attempts. */
   readonly timer: Timer;

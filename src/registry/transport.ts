@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
-import type { Dispatcher } from "undici";
 import { BuildError } from "../core/errors.ts";
+import { type Connections, openConnections } from "./connections.ts";
 import type { Host } from "./host.ts";
 import { isNotTls, isPassing, type Purpose, unreachable } from "./failure.ts";
 import type { HostSettings, RegistryOptions } from "./registry.ts";
@@ -28,14 +28,11 @@ const MAX_REDIRECTS = 10;
 const MAX_ATTEMPTS = 5;
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 60_000;
-/** Silence for this long, before or between bytes, counts as a broken connection. */
-const SILENCE_MS = 60_000;
-const CONNECT_MS = 20_000;
 
 /** HTTP as registries need it: redirects without leaking credentials, passing failures tried again, proxies, TLS. */
 export class Transport implements AsyncDisposable {
   readonly #options: RegistryOptions;
-  readonly #dispatchers = new Map<HostSettings | "elsewhere", Promise<Dispatcher>>();
+  readonly #connections = new Map<HostSettings | "elsewhere", Promise<Connections>>();
   readonly #schemes = new Map<string, "https" | "http">();
 
   constructor(options: RegistryOptions) {
@@ -78,9 +75,9 @@ export class Transport implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const dispatchers = await Promise.all(this.#dispatchers.values());
-    this.#dispatchers.clear();
-    await Promise.all(dispatchers.map((dispatcher) => dispatcher.destroy()));
+    const opened = await Promise.all(this.#connections.values());
+    this.#connections.clear();
+    await Promise.all(opened.map((connections) => connections[Symbol.asyncDispose]()));
   }
 
   async #follow(host: Host, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
@@ -108,7 +105,7 @@ export class Transport implements AsyncDisposable {
 
   async #once(host: Host, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
     const isOwn = request.url.host === host.authority;
-    const dispatcher = await this.#dispatcher(isOwn ? host.settings : undefined);
+    const { dispatcher } = await this.#connectionsTo(isOwn ? host.settings : undefined);
     const { body } = request;
     const answer = await dispatcher.request({
       origin: request.url.origin,
@@ -140,39 +137,15 @@ export class Transport implements AsyncDisposable {
     return new URL(url.href.replace(/^https:/, "http:"));
   }
 
-  #dispatcher(settings: HostSettings | undefined): Promise<Dispatcher> {
+  #connectionsTo(settings: HostSettings | undefined): Promise<Connections> {
     const hasOwn = settings !== undefined && (settings.ca ?? settings.client ?? settings.insecure) !== undefined;
     const key = hasOwn ? settings : "elsewhere";
-    let dispatcher = this.#dispatchers.get(key);
-    if (dispatcher === undefined) {
-      dispatcher = this.#connect(hasOwn ? settings : {});
-      this.#dispatchers.set(key, dispatcher);
+    let opened = this.#connections.get(key);
+    if (opened === undefined) {
+      opened = openConnections(this.#options, hasOwn ? settings : {});
+      this.#connections.set(key, opened);
     }
-    return dispatcher;
-  }
-
-  async #connect(settings: HostSettings): Promise<Dispatcher> {
-    // Here and not at the top: it takes longer to load than a cached build takes altogether.
-    const { Agent, EnvHttpProxyAgent } = await import("undici");
-    const { getCACertificates } = process.getBuiltinModule("node:tls");
-    const extra = [...(this.#options.ca ?? []), ...(settings.ca ?? [])];
-    const tls = {
-      timeout: CONNECT_MS,
-      ...(extra.length === 0 ? {} : { ca: [...getCACertificates("default"), ...extra] }),
-      ...(settings.insecure === true ? { rejectUnauthorized: false } : {}),
-      ...settings.client,
-    };
-    const options = { connect: tls, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS, allowH2: false };
-    const { http, https, noProxy } = this.#options.proxy ?? {};
-    if (http === undefined && https === undefined) return new Agent(options);
-    // Empty strings keep it from looking into the process's environment by itself.
-    return new EnvHttpProxyAgent({
-      ...options,
-      requestTls: tls,
-      httpProxy: http ?? "",
-      httpsProxy: https ?? "",
-      noProxy: noProxy ?? "",
-    });
+    return opened;
   }
 }
 

@@ -6,6 +6,7 @@ import type { ReadableStream } from "node:stream/web";
 import { type Digest, isDigest } from "../../../src/core/digest.ts";
 import { BuildError, messageOf } from "../../../src/core/errors.ts";
 import { isRecord, parseJson } from "../../../src/core/json.ts";
+import type { Fetch } from "../../../src/registry/fetch.ts";
 import type { Store } from "../../../src/store/store.ts";
 import type { HttpOp } from "../../graph/op.ts";
 import type { RemoteSource, SecretSource } from "../../ports.ts";
@@ -22,8 +23,7 @@ const FACT_KIND = "http";
 
 export interface HttpSourceDeps {
   readonly store: Pick<Store, "blobs" | "facts">;
-  /** Node's own `fetch`, or one that goes through a proxy. */
-  readonly fetch: typeof fetch;
+  readonly fetch: Fetch;
   /** Asked for `HTTP_AUTH_TOKEN_<host>` and `HTTP_AUTH_HEADER_<host>`. */
   readonly secrets: SecretSource;
 }

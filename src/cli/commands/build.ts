@@ -1,7 +1,9 @@
 import type { Command, Option } from "commander";
 import type { BuildOptions } from "../../build/options.ts";
 import type { BuildReport } from "../../build/report.ts";
+import { dockerConfigDirectory } from "../../build/registry-options.ts";
 import { BuildError } from "../../core/errors.ts";
+import { dockerProxies } from "../../registry/docker-proxies.ts";
 import { type Cli, command } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
@@ -170,7 +172,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     tags: flags.tag,
     target: flags.target,
     platforms: commaList(flags.platform, "platform"),
-    buildArgs: buildArgs(flags.buildArg, env),
+    buildArgs: { ...dockerProxies(dockerConfigDirectory(context.environment)), ...buildArgs(flags.buildArg, env) },
     contexts: buildContexts(flags.buildContext),
     labels: labels(flags.label),
     outputs: outputSpecs({

@@ -1,0 +1,40 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { errnoOf } from "../core/errors.ts";
+import { isRecord, parseJson } from "../core/json.ts";
+
+const VARIABLES = {
+  httpProxy: "HTTP_PROXY",
+  httpsProxy: "HTTPS_PROXY",
+  ftpProxy: "FTP_PROXY",
+  noProxy: "NO_PROXY",
+  allProxy: "ALL_PROXY",
+} as const;
+
+/**
+ * The proxies that docker's `config.json` in `directory` sets for builds (`proxies.default`), as build arguments in both
+ * cases. Empty where there is no such file, and where it makes no sense: whoever needs credentials of it will say so.
+ * @see https://docs.docker.com/engine/cli/proxy/
+ */
+export function dockerProxies(directory: string): Record<string, string> {
+  const config = parseJson(readConfig(join(directory, "config.json")));
+  const proxies = isRecord(config) && isRecord(config["proxies"]) ? config["proxies"]["default"] : undefined;
+  if (!isRecord(proxies)) return {};
+  const values: Record<string, string> = {};
+  for (const [key, name] of Object.entries(VARIABLES)) {
+    const value = proxies[key];
+    if (typeof value !== "string" || value === "") continue;
+    values[name] = value;
+    values[name.toLowerCase()] = value;
+  }
+  return values;
+}
+
+function readConfig(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "EACCES", "EISDIR"].includes(errnoOf(error) ?? "")) return "";
+    throw error;
+  }
+}

@@ -1,0 +1,43 @@
+import { BlockList, isIP } from "node:net";
+import { isLoopback } from "./host.ts";
+
+/** As in HTTP_PROXY, HTTPS_PROXY, NO_PROXY. */
+export interface ProxySettings {
+  readonly http?: string;
+  readonly https?: string;
+  readonly noProxy?: string;
+}
+
+/**
+ * The proxy that requests to `url` go through, by the rules of Go's golang.org/x/net/http/httpproxy, which docker and
+ * BuildKit follow: never for this machine itself; NO_PROXY lists names (with everything below them; only that, with a
+ * leading dot), addresses and address ranges, each with a port perhaps, or `*`.
+ */
+export function proxyFor(url: URL, settings: ProxySettings): URL | undefined {
+  const proxy = url.protocol === "https:" ? settings.https : settings.http;
+  if (proxy === undefined || proxy === "" || isLoopback(url.host)) return undefined;
+  if ((settings.noProxy ?? "").split(",").some((entry) => covers(entry.trim().toLowerCase(), url))) return undefined;
+  return new URL(proxy.includes("://") ? proxy : `http://${proxy}`);
+}
+
+function covers(entry: string, url: URL): boolean {
+  if (entry === "") return false;
+  if (entry === "*") return true;
+  const host = url.hostname.toLowerCase().replace(/^\[(.*)\]$/, "$1");
+  const [, range, bits] = /^([0-9a-f.:]+)\/(\d{1,3})$/.exec(entry) ?? [];
+  if (range !== undefined && bits !== undefined) return isWithin(host, range, Number(bits));
+  const [, name = entry, port] = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(entry) ?? [];
+  if (port !== undefined && port !== (url.port || (url.protocol === "https:" ? "443" : "80"))) return false;
+  const wanted = name.replace(/^\[(.*)\]$/, "$1").replace(/^\*/, "");
+  if (isIP(host) !== 0) return host === wanted;
+  return wanted.startsWith(".") ? host.endsWith(wanted) : host === wanted || host.endsWith(`.${wanted}`);
+}
+
+function isWithin(host: string, range: string, bits: number): boolean {
+  const family = isIP(range);
+  if (family === 0 || isIP(host) !== family || bits > (family === 4 ? 32 : 128)) return false;
+  const kind = family === 4 ? "ipv4" : "ipv6";
+  const list = new BlockList();
+  list.addSubnet(range, bits, kind);
+  return list.check(host, kind);
+}
