@@ -58,7 +58,8 @@ export function buildkit(docker: string): Builder {
       const answer = await run(all, context);
       if (!answer.ok) return answer;
       const saved = join(out, "image.tar");
-      await run([docker, "save", "-o", saved, image], out);
+      const save = await run([docker, "save", "-o", saved, image], out);
+      if (!save.ok) return save;
       await run([docker, "image", "rm", "-f", image], out);
       mkdirSync(join(out, "image"));
       await run(["tar", "-xf", saved, "-C", join(out, "image")], out);
@@ -79,7 +80,7 @@ export async function listing(tar: string): Promise<string[]> {
   return [...seen.stdout.split("\n"), ...contents.stdout.split("\n")].filter(Boolean);
 }
 
-/** A command to its end. A first word `<FILE` among the flags' end would be standard input: see `withInput`. */
+/** A command to its end, with nothing or a file as its standard input. */
 export async function run(command: readonly string[], cwd: string): Promise<Answer> {
   const { words, input } = withInput(command);
   const [program = "", ...args] = words;

@@ -64,6 +64,8 @@ export function callLines(answer: string): string[] {
     if (key === "definition") return undefined;
     // Long explanations are worded by each builder; rule, message and place are compared.
     if (key === "description" || key === "url") return undefined;
+    // kiln says where the Dockerfile came from, as it was given; BuildKit, what it was sent as.
+    if (key === "filename") return undefined;
     // kiln lists the cache mounts too.
     if (key === "cache") return undefined;
     // "Did you mean" after a name of one sign would be a guess: any other such name is as near.

@@ -215,8 +215,8 @@ function convertStage(
   else if (start !== undefined) state = stateOnStart(start, fixed);
   else throw new Error(`Nothing is known of what stage ${planned.label} starts from`);
   if (start !== undefined) nameStart(state, start, shared);
-  for (const name of planned.usedArgs) state.usedArgs.add(name);
   if (start?.extent !== "replaced") {
+    for (const name of planned.usedArgs) state.usedArgs.add(name);
     state.isTrigger = true;
     for (const instruction of inherited) convertInstruction(state, instruction, shared);
     state.isTrigger = false;

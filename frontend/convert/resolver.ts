@@ -43,8 +43,13 @@ export interface ResolvedBase {
 
 /** Where a tree comes from that is neither a stage nor made here. */
 export type ContextSource =
-  /** `name` is `context` or the `--build-context`'s; `excludes` are the patterns of its ignore file. */
-  | { readonly kind: "local"; readonly name: string; readonly excludes: readonly string[] }
+  /** `name` is `context` or the `--build-context`'s; `excludes` are the patterns of its ignore file; `owners` as in `LocalOp`. */
+  | {
+      readonly kind: "local";
+      readonly name: string;
+      readonly excludes: readonly string[];
+      readonly owners?: "kept" | undefined;
+    }
   | ({ readonly kind: "image" } & ResolvedBase)
   | GitOp
   /** An archive, which is unpacked. */

@@ -7,7 +7,15 @@ import type { ContextSource, ResolvedBase } from "./resolver.ts";
 export function sourceVertex(source: ContextSource, platform: Platform): Vertex | undefined {
   switch (source.kind) {
     case "local":
-      return vertex({ kind: "local", name: source.name, excludes: source.excludes }, []);
+      return vertex(
+        {
+          kind: "local",
+          name: source.name,
+          excludes: source.excludes,
+          ...(source.owners === undefined ? {} : { owners: source.owners }),
+        },
+        [],
+      );
     case "image":
       return imageVertex(source, platform);
     case "git":
@@ -60,5 +68,5 @@ function unpackedVertex(archive: Vertex, filename: string): Vertex {
 
 /** Whether files of this tree belong to nobody in particular: those of the client, which become 0:0 in the image. */
 export function isClientTree(tree: Vertex): boolean {
-  return tree.op.kind === "local";
+  return tree.op.kind === "local" && tree.op.owners === undefined;
 }

@@ -114,6 +114,9 @@ export function stateOnStart(start: Start, fixed: Fixed): StageState {
 
 /** A stage that continues another one of the file: everything is inherited but its triggers. */
 export function stateOnStage(base: StageState, fixed: Fixed): StageState {
+  const environment = new Environment(base.environment);
+  // An ARG that covered an ENV does so in its own stage only.
+  for (const [name, entry] of base.env) environment.setEnv(name, entry.slice(name.length + 1));
   return {
     ...fixed,
     ...blank(),
@@ -121,7 +124,7 @@ export function stateOnStage(base: StageState, fixed: Fixed): StageState {
     platform: base.platform,
     image: base.image,
     tree: base.tree,
-    environment: new Environment(base.environment),
+    environment,
     workdir: base.workdir,
     env: new Map(base.env),
     labels: new Map(base.labels),

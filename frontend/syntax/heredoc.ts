@@ -1,4 +1,5 @@
 import { BuildError } from "../../src/core/errors.ts";
+import type { Span } from "../../src/core/span.ts";
 import type { Heredoc } from "../instructions/instruction.ts";
 import { expandToWords, rawWords, type Variables } from "../words/expand.ts";
 import type { LineReader } from "./line-reader.ts";
@@ -14,12 +15,12 @@ export interface HeredocWord {
 const HEREDOC = /^(\d*)<<(-?)([^<]*)$/;
 
 /** Reads one word as `<<NAME`, `<<-NAME`, `3<<"NAME"`; `undefined` when it is something else. */
-export function parseHeredocWord(word: string): HeredocWord | undefined {
+export function parseHeredocWord(word: string, span?: Span): HeredocWord | undefined {
   if (!word.includes("<<")) return undefined;
   const match = HEREDOC.exec(word);
   const rest = match?.[3] ?? "";
   if (match === null || rest === "") return undefined;
-  const { words } = expandToWords(rest, NO_VARIABLES, { escape: "\\", unset: "keep" });
+  const { words } = expandToWords(rest, NO_VARIABLES, { escape: "\\", unset: "keep", span });
   const [name] = words;
   if (name === undefined || words.length !== 1) return undefined;
   // Only quotes turn expansion off, an escape does not.
@@ -33,9 +34,9 @@ export function readHeredocs(line: LogicalLine, reader: LineReader): { heredocs:
   let end = line.endOffset;
   if (!line.text.includes("<<")) return { heredocs, end };
   for (const { text, start } of rawWords(line.text)) {
-    const word = parseHeredocWord(text);
-    if (word === undefined) continue;
     const span = line.span(start, Math.min(start + text.length, line.text.length));
+    const word = parseHeredocWord(text, span);
+    if (word === undefined) continue;
     const body = reader.heredocBody(word.name, word.chomp ? "chomp" : "keep");
     if (body === undefined) {
       throw new BuildError("dockerfile/heredoc", "unterminated heredoc", {

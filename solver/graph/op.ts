@@ -25,6 +25,8 @@ export type LocalOp = {
   readonly name: string;
   /** Patterns of the ignore file, in order. */
   readonly excludes: readonly string[];
+  /** Absent where files belong to the client and become 0:0. Files of an archive keep the owners it names. */
+  readonly owners?: "kept" | undefined;
 };
 
 /** A checkout of a git repository. No inputs. */

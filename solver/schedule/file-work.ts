@@ -101,7 +101,7 @@ export class FileWork implements AsyncDisposable {
     if (input.kind === "local") {
       const source = this.#on.locals.get(input.op.name);
       if (source === undefined) throw new Error(`No local directory is called ${JSON.stringify(input.op.name)}`);
-      return source.view(input.op.excludes);
+      return source.view(input.op.excludes, input.op.owners);
     }
     const key = input.stack.join(" ");
     let view = this.#stacks.get(key);

@@ -1,3 +1,5 @@
+import { BuildError } from "../core/errors.ts";
+import type { SourceText } from "../core/span.ts";
 import type { Native } from "../native/native.ts";
 import type { Fetch } from "../registry/fetch.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
@@ -14,4 +16,22 @@ export interface ContextDeps {
   readonly keepGitDir: boolean;
   /** A new directory that is removed when the build ends. */
   scratchDirectory(): string;
+}
+
+/** The build context and the Dockerfile, loaded. */
+export interface LoadedContext {
+  /** Absolute path of the files; an empty directory where there are none. */
+  readonly directory: string;
+  readonly dockerfile: SourceText;
+  /** The ignore file that counts; `undefined` when there is none. */
+  readonly ignoreFile: SourceText | undefined;
+  /** Whose the files are: the client's, which become root's in the image, or whose an archive says. */
+  readonly owners: "root" | "kept";
+}
+
+/** A Dockerfile larger than this is not one. */
+export const MAX_DOCKERFILE_BYTES = 16 << 20;
+
+export function tooLarge(name: string): BuildError {
+  return new BuildError("dockerfile/syntax", `Cannot read ${JSON.stringify(name)}: it is larger than 16 MiB`);
 }

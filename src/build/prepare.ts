@@ -11,7 +11,8 @@ import { parseDockerfile } from "../../frontend/parse.ts";
 import { createGitSource } from "../../solver/sources/git/git-source.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
 import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.ts";
-import { type LoadedContext, loadContext } from "./context.ts";
+import { loadContext } from "./context.ts";
+import type { LoadedContext } from "./context-deps.ts";
 import type { Engine } from "./engine.ts";
 import { loadLayoutImage } from "./load-layout.ts";
 import type { BuildOptions } from "./options.ts";
@@ -115,7 +116,12 @@ export async function readBuild(
     hostname: undefined,
     cgroupParent: options.cgroupParent,
     cacheMountNamespace: undefined,
-    context: { kind: "local", name: "context", excludes },
+    context: {
+      kind: "local",
+      name: "context",
+      excludes,
+      ...(context.owners === "kept" ? { owners: context.owners } : {}),
+    },
   }));
   return { context, dockerfile, ignored, resolver, convertOptions, buildArgs, git, secrets, ssh };
 }

@@ -125,7 +125,7 @@ test.skipIf(missing)("a checkout has the files and nothing of git's", async () =
   expect(readdirSync(repository.scratch)).toEqual([]);
 });
 
-test.skipIf(missing)("the git directory stays when wanted, on its branch", async () => {
+test.skipIf(missing)("the git directory stays when wanted, with a detached head", async () => {
   using repository = new Repository();
   const directory = await repository.checkOut({ keepGitDir: true });
   const head = execFileSync("git", ["-C", directory, "rev-parse", "HEAD"], { encoding: "utf8" }).trim();

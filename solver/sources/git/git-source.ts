@@ -1,4 +1,4 @@
-import { lstat, lutimes, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
+import { lstat, lutimes, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
 import type { GitOp } from "../../graph/op.ts";
@@ -7,7 +7,7 @@ import { type GitCall, GitFailure, type GitProgram, runGit, withoutCredentials }
 
 export interface GitSourceDeps {
   readonly program: GitProgram;
-  /** Where clones live while they are made, on the file system of the snapshots so that files can be moved. */
+  /** Where clones live while they are made, on the file system of the snapshots so that files can be moved. Made if missing. */
   readonly scratchDirectory: string;
   /** Asked for `GIT_AUTH_TOKEN` and `GIT_AUTH_HEADER`, first with `.host` behind. */
   readonly secrets: SecretSource;
@@ -28,6 +28,7 @@ export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
   return {
     async find(op, signal): Promise<FoundSource> {
       checkText(op);
+      await mkdir(on.scratchDirectory, { recursive: true, mode: 0o700 });
       const access = await accessTo(op.remote, on, signal);
       const found = await explained(op, () => findCommit(op, on, access, signal));
       checkCommit(op, found);
@@ -111,8 +112,8 @@ async function checkOut(
     await git("init", "-q");
     await git("remote", "add", "--", "origin", withoutCredentials(op.remote));
     await fetchCommit(op, found, git);
-    const branch = /^refs\/heads\/(.+)$/.exec(found.ref ?? "")?.[1];
-    await git("checkout", "-q", ...(branch === undefined ? ["--detach"] : ["-B", branch]), found.commit, "--");
+    // Detached also for a branch, as BuildKit leaves it.
+    await git("checkout", "-q", "--detach", found.commit, "--");
     if (op.submodules) await git("submodule", "update", "-q", "--init", "--recursive", "--depth=1");
     const time =
       op.mtime === "commit" ? Number(await git("show", "-s", "--format=%ct", found.commit, "--")) : undefined;

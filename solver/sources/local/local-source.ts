@@ -35,17 +35,18 @@ export class LocalSource implements Disposable {
   }
 
   /**
-   * The directory as the ignore patterns leave it. One view per list of patterns, owned by the source.
+   * The directory as the ignore patterns leave it. One view per list of patterns, owned by the source. Its files are root's
+   * unless their owners are `kept`.
    * @throws {BuildError} `context/not-found`, `context/unreadable`, `pattern/malformed`
    */
-  view(excludes: readonly string[]): SourceView {
-    const key = JSON.stringify(excludes);
+  view(excludes: readonly string[], owners: "root" | "kept" = "root"): SourceView {
+    const key = JSON.stringify([owners, excludes]);
     const known = this.#views.get(key);
     if (known !== undefined) return known;
     const matcher = excludes.length === 0 ? undefined : new PatternMatcher(excludes);
     const made = new SourceView({
       tree: this.#open(matcher),
-      owners: "root",
+      owners,
       root: this.directory,
       prune: prunable(excludes),
       digests: indexedDigests(this.#index),

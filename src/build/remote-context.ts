@@ -1,0 +1,154 @@
+import { closeSync, fstatSync, mkdirSync, readFileSync } from "node:fs";
+import { text as readText } from "node:stream/consumers";
+import { Readable } from "node:stream";
+import { BuildError, errnoOf } from "../core/errors.ts";
+import type { GitUrl } from "../core/git-url.ts";
+import { SourceText } from "../core/span.ts";
+import { O_DIRECTORY, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT } from "../native/constants.ts";
+import { decompress, sniffCompression } from "../tar/compression.ts";
+import { unpackArchive } from "../tar/unpack.ts";
+import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
+
+/**
+ * A tar is the context; anything else is a Dockerfile with an empty context. `name` says where the bytes come from;
+ * `dockerfile` is what `-f` says.
+ */
+export async function fromStream(
+  bytes: Readable,
+  given: { readonly name: string; readonly dockerfile: string | undefined },
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const { kind, stream } = await sniffCompression(bytes, signal);
+  const directory = emptyDirectory(on);
+  const head = await peek(stream, 512);
+  if (kind === "none" && !isTarHeader(head.first)) {
+    if (given.dockerfile !== undefined) {
+      throw new BuildError(
+        "context/unsupported",
+        "ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles",
+        { hint: "pipe a tar to use -f with it" },
+      );
+    }
+    const text = await readText(Readable.from(head.all));
+    return { directory, dockerfile: new SourceText(given.name, text), ignoreFile: undefined, owners: "root" };
+  }
+  await unpackArchive(decompress(head.all, kind, signal), { native: on.native, directory }, signal);
+  return { ...(await unpacked(directory, given.dockerfile, on)), owners: "kept" };
+}
+
+/** A repository's files at one commit. */
+export async function fromGit(
+  git: GitUrl,
+  dockerfile: string | undefined,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const directory = emptyDirectory(on);
+  const found = await on.git.find(
+    {
+      kind: "git",
+      remote: git.remote,
+      ref: git.ref ?? git.checksum,
+      subdir: git.subdir,
+      keepGitDir: git.keepGitDir ?? on.keepGitDir,
+      submodules: git.submodules ?? true,
+      checksum: git.checksum,
+      mtime: git.mtime ?? "checkout",
+    },
+    signal,
+  );
+  await found.writeTo(directory, signal);
+  return { ...(await unpacked(directory, dockerfile, on)), owners: "root" };
+}
+
+function emptyDirectory(on: ContextDeps): string {
+  const directory = `${on.scratchDirectory()}/context`;
+  mkdirSync(directory);
+  return directory;
+}
+
+/**
+ * The Dockerfile among files from elsewhere, which must not lead out of them. Ignore files say what a client need not send;
+ * here everything has been sent, and they do not count, as with BuildKit.
+ */
+async function unpacked(
+  directory: string,
+  dockerfile: string | undefined,
+  on: ContextDeps,
+): Promise<Pick<LoadedContext, "directory" | "dockerfile" | "ignoreFile">> {
+  if (dockerfile === "-") {
+    const text = await readText(on.environment.stdin());
+    return { directory, dockerfile: new SourceText("<stdin>", text), ignoreFile: undefined };
+  }
+  const names = dockerfile === undefined ? ["Dockerfile", "dockerfile"] : [dockerfile];
+  for (const name of names) {
+    const text = readInside(directory, name, on);
+    if (text !== undefined) return { directory, dockerfile: new SourceText(name, text), ignoreFile: undefined };
+  }
+  const [name] = names;
+  throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {
+    hint: "with a context from elsewhere, -f names a file in it",
+  });
+}
+
+/** `undefined` when there is no such regular file. Symlinks are followed inside the directory. */
+function readInside(directory: string, name: string, { native }: ContextDeps): string | undefined {
+  const root = native.openPath(directory, O_PATH | O_DIRECTORY);
+  let file: number | undefined;
+  try {
+    file = native.openat2(root, name, { flags: O_RDONLY | O_NONBLOCK, resolve: RESOLVE_IN_ROOT });
+    const status = fstatSync(file);
+    if (!status.isFile()) return undefined;
+    if (status.size > MAX_DOCKERFILE_BYTES) throw tooLarge(name);
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  } finally {
+    if (file !== undefined) closeSync(file);
+    closeSync(root);
+  }
+}
+
+/** The body of an answer to GET. */
+export async function download(url: string, on: ContextDeps, signal: AbortSignal): Promise<Readable> {
+  let response: Response;
+  try {
+    response = await on.fetch(url, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new BuildError("source/http", `Cannot fetch ${JSON.stringify(url)}: the server cannot be reached`, {
+      cause: error,
+    });
+  }
+  if (!response.ok || response.body === null) {
+    throw new BuildError("source/http", `Cannot fetch ${JSON.stringify(url)}: the server answered ${response.status}`);
+  }
+  return Readable.fromWeb(response.body);
+}
+
+/** The first bytes of a stream, and the whole of it again. */
+async function peek(
+  stream: AsyncGenerator<Uint8Array, void>,
+  count: number,
+): Promise<{ readonly first: Buffer; readonly all: AsyncGenerator<Uint8Array, void> }> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  while (size < count) {
+    const next = await stream.next();
+    if (next.done === true) break;
+    chunks.push(next.value);
+    size += next.value.byteLength;
+  }
+  async function* all(): AsyncGenerator<Uint8Array, void> {
+    yield* chunks;
+    yield* stream;
+  }
+  return { first: Buffer.concat(chunks), all: all() };
+}
+
+/** POSIX and GNU tars say so at offset 257. */
+function isTarHeader(head: Buffer): boolean {
+  return head.byteLength >= 262 && head.subarray(257, 262).toString("latin1") === "ustar";
+}
