@@ -1,5 +1,6 @@
 import { readFileSync, statfsSync } from "node:fs";
 import { errnoOf } from "../../src/core/errors.ts";
+import type { UserNamespaceMap } from "./plan.ts";
 import type { HostResolver } from "./resolv-conf.ts";
 
 /** What the runtime must know of the machine and of this process. Nothing in it changes while a build runs. */
@@ -46,6 +47,17 @@ export type Isolation = "root" | "subordinate-ids" | "single-id" | "none";
 export function isolationOf(uid: number, namespace: HostFacts["userNamespace"]): Isolation {
   if (namespace === undefined) return uid === 0 ? "root" : "none";
   return namespace.uids.some(({ count }) => count > 1) ? "subordinate-ids" : "single-id";
+}
+
+/** The map of a user namespace for single steps, in which every id stays what it is and every capability ends. */
+export function identityMap(namespace: HostFacts["userNamespace"]): UserNamespaceMap {
+  const whole = (ranges: readonly IdRange[] | undefined): string =>
+    ranges?.map(({ first, count }) => `${first} ${first} ${count}`).join("\n") ?? `0 0 ${ALL_IDS}`;
+  return {
+    uidMap: whole(namespace?.uids),
+    gidMap: whole(namespace?.gids),
+    setgroups: namespace !== undefined && isolationOf(0, namespace) === "single-id" ? "deny" : "allow",
+  };
 }
 
 /** `OVERLAYFS_SUPER_MAGIC` of linux/magic.h. */

@@ -5,7 +5,7 @@ import type { RunRequest } from "../ports.ts";
 import { CONTROLLERS, findHierarchies } from "./cgroup-tree.ts";
 import type { RuntimeOptions } from "./driver.ts";
 import { createRuntime } from "./driver.ts";
-import { readHostFacts } from "./host.ts";
+import { identityMap, readHostFacts, readUserNamespace } from "./host.ts";
 import type { UserNamespaceMap } from "./plan.ts";
 import { defaultSeccompFilter } from "./policy/seccomp.ts";
 
@@ -86,12 +86,9 @@ export async function probeOverlay(context: ProbeContext, signal: AbortSignal): 
 
 /** A further user namespace for one step: all ids as root, one's own id otherwise. */
 export async function probeUserNamespace(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
-  const { userNamespace } = readHostFacts();
-  const whole = (ranges: readonly { readonly first: number; readonly count: number }[] | undefined): string =>
-    ranges?.map(({ first, count }) => `${first} ${first} ${count}`).join("\n") ?? "0 0 4294967295";
   const isPrivileged = context.uid === 0;
   const map: UserNamespaceMap = isPrivileged
-    ? { uidMap: whole(userNamespace?.uids), gidMap: whole(userNamespace?.gids), setgroups: "allow" }
+    ? identityMap(readUserNamespace())
     : { uidMap: `0 ${context.uid} 1`, gidMap: `0 ${context.gid} 1`, setgroups: "deny" };
   const works = isPrivileged ? "with an identity map" : "with a single id";
   const fix = (): string => UNPRIVILEGED_FIX;

@@ -7,7 +7,7 @@ import type { RegistryClient } from "../registry/registry.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
 import { PackPool } from "../tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
-import { overlayMarksFor } from "../../solver/runtime/host.ts";
+import { identityMap, isolationOf, overlayMarksFor, readUserNamespace } from "../../solver/runtime/host.ts";
 import { overlaySupport } from "../../solver/runtime/overlay-support.ts";
 import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
@@ -43,6 +43,7 @@ export class Engine implements AsyncDisposable {
     this.native = loadNative(environment.addonPath);
     this.store = openStore(environment.root, { native: this.native, clock: environment });
     const marks = overlayMarksFor(environment.uid, environment.root);
+    const userNamespace = readUserNamespace();
     const runtimeOptions = {
       runtimePath: environment.runtimePath,
       overlayMarks: marks,
@@ -73,7 +74,13 @@ export class Engine implements AsyncDisposable {
       progress: options.progress,
       clock: environment,
     });
-    this.runtime = createRuntime({ ...runtimeOptions, scratchDirectory: join(environment.root, "runtime") });
+    const namespaceOfSteps = environment.env["KILN_STEP_USERNS"] === "1" ? identityMap(userNamespace) : undefined;
+    this.runtime = createRuntime({
+      ...runtimeOptions,
+      scratchDirectory: join(environment.root, "runtime"),
+      ...(namespaceOfSteps === undefined ? {} : { userNamespace: namespaceOfSteps }),
+    });
+    if (isolationOf(environment.uid, userNamespace) === "single-id") runtimeOptions.notice(SINGLE_ID);
     this.packPool = new PackPool({
       native: this.native,
       nativePath: environment.addonPath,
@@ -119,6 +126,10 @@ export class Engine implements AsyncDisposable {
     return createRegistryClient(registryOptions(this.environment, this.#insecure));
   }
 }
+
+const SINGLE_ID =
+  "only your own user exists in this user namespace: images and steps with files of other owners fail, and a USER " +
+  'other than root cannot be used; "kiln doctor" says how to get subordinate ids';
 
 export interface EngineOptions {
   readonly progress: ProgressSink;
