@@ -1,3 +1,4 @@
+import type { SourceText, Span } from "../../src/core/span.ts";
 import type { Dockerfile, Stage } from "../instructions/dockerfile.ts";
 import type { ArgInstruction, Instruction } from "../instructions/instruction.ts";
 import type { Linter } from "./linter.ts";
@@ -12,8 +13,8 @@ import { stageNameCasing } from "./rules/stage-name-casing.ts";
 
 /** The checks that need nothing but the text, over all of it, whatever is built. */
 export function checkFile(dockerfile: Dockerfile, linter: Linter): void {
-  for (const { instruction } of dockerfile.emptyContinuations)
-    linter.report(noEmptyContinuation, { span: instruction });
+  for (const { endLine } of dockerfile.emptyContinuations)
+    linter.report(noEmptyContinuation, { span: lineSpan(dockerfile.source, endLine) });
   for (const arg of dockerfile.globalArgs) checkArgDescription(arg, linter);
   checkStageNames(dockerfile.stages, linter);
   checkInstructionCasing(dockerfile.stages, linter);
@@ -24,6 +25,11 @@ export function checkFile(dockerfile: Dockerfile, linter: Linter): void {
       if (instruction.kind === "arg") checkArgDescription(instruction, linter);
     }
   }
+}
+
+function lineSpan(source: SourceText, line: number): Span {
+  const start = source.lineStarts[line - 1] ?? 0;
+  return source.span(start, start + source.line(line).length);
 }
 
 const RESERVED_NAMES = new Set(["context", "scratch"]);

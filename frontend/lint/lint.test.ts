@@ -29,7 +29,7 @@ test.each([
   {
     rule: "NoEmptyContinuation",
     text: "FROM busybox\nRUN a && \\\n\n  b\n",
-    warnings: ["2 NoEmptyContinuation: Empty continuation line"],
+    warnings: ["4 NoEmptyContinuation: Empty continuation line"],
   },
   {
     rule: "ConsistentInstructionCasing",

@@ -8,6 +8,7 @@ import type { Conversion } from "../../frontend/convert/conversion.ts";
 import type { Dockerfile } from "../../frontend/instructions/dockerfile.ts";
 import { type IgnorePattern, parseIgnoreFile } from "../../frontend/ignore/ignore-file.ts";
 import { parseDockerfile } from "../../frontend/parse.ts";
+import { requireBuiltInFrontend } from "../../frontend/syntax/frontend-image.ts";
 import { createGitSource } from "../../solver/sources/git/git-source.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
 import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.ts";
@@ -89,6 +90,7 @@ export async function readBuild(
       signal,
     ),
   );
+  requireBuiltInFrontend(context.dockerfile, buildArgs.get("BUILDKIT_SYNTAX"));
   const dockerfile = parseDockerfile(context.dockerfile);
   const ignored = context.ignoreFile === undefined ? [] : parseIgnoreFile(context.ignoreFile).patterns;
   const excludes = ignored.map(({ text }) => text);
