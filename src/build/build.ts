@@ -14,6 +14,7 @@ import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { SolveResult } from "../../solver/deps.ts";
 import { exportCaches } from "./cache-export.ts";
+import { collectAfterBuild } from "./collect.ts";
 import { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { LayerPacker } from "./layer-packer.ts";
@@ -51,7 +52,9 @@ export async function build(
 ): Promise<BuildResult> {
   const progress: ProgressSink = options.progress ?? (() => {});
   await using engine = new Engine(environment, { progress, insecureRegistries: insecureRegistries(options) });
-  return await buildWith(engine, options, signal);
+  const result = await buildWith(engine, options, signal);
+  if (result.steps.cached < result.steps.total) await collectAfterBuild(engine, progress, signal);
+  return result;
 }
 
 /** Like `build`, with an engine that the caller has open and keeps. */

@@ -25,6 +25,8 @@ export interface BuildEnvironment {
   /** Node's name of it, `x64`. */
   readonly arch: string;
   readonly processors: number;
+  /** What the store may take; absent: a share of what it has and what is free on its disk. */
+  readonly keepStorageBytes?: number | undefined;
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;

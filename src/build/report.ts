@@ -18,8 +18,14 @@ export interface BuildReport {
   /** The names asked for, as given. */
   readonly tags: readonly string[];
   readonly error: { readonly code: string; readonly message: string } | undefined;
+  /** All of them, those that `steps` leaves out included. */
+  readonly total: number;
+  /** In the order of the Dockerfile. Of very large builds only those that were not cached. */
   readonly steps: readonly ReportedStep[];
 }
+
+/** Builds with more steps are reported without those that were cached: the report is written at the end of every build. */
+const LISTED_STEPS = 1000;
 
 export interface ReportedStep {
   /** `[build 2/5] RUN make`. */
@@ -90,16 +96,20 @@ export class BuildReporter {
   /** `undefined` for a build that ended before there was a graph. */
   report(error?: unknown): BuildReport | undefined {
     if (this.#graph === undefined) return undefined;
+    let total = 0;
+    const isListed = this.#graph.meta.size <= LISTED_STEPS;
     const steps: ReportedStep[] = [];
     for (const [digest, meta] of this.#graph.meta) {
       const { name, stage, instruction } = meta;
       const outcome = this.#outcomes?.get(digest);
       const miss = outcome?.miss ?? this.#misses.get(digest);
       if (miss === undefined && outcome === undefined) continue;
+      total += 1;
+      if (!isListed && outcome?.how === "cached") continue;
       const why = miss === undefined ? undefined : `${instruction}: ${missText(miss)}`;
       steps.push({ name, stage, instruction, how: outcome?.how ?? "ran", miss, why });
     }
-    return { version: 1, ...this.#about, error: errorOf(error), steps };
+    return { version: 1, ...this.#about, error: errorOf(error), total, steps };
   }
 }
 

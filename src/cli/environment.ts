@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import type { BuildEnvironment } from "../build/environment.ts";
 import { platformOfNode } from "../core/platform.ts";
+import { memorySize } from "./flags/values.ts";
 import type { Host } from "./host.ts";
 
 /** What the command line gives the rest of the program. `root` is the value of --root. */
@@ -20,6 +21,7 @@ export function environmentOf(host: Host, root: string | undefined): BuildEnviro
     platform: platformOfNode(host.platform, host.arch),
     arch: host.arch,
     processors: host.processors,
+    keepStorageBytes: keepStorage(host.env["KILN_KEEP_STORAGE"]),
     uid: host.uid,
     gid: host.gid,
     pid: host.pid,
@@ -27,6 +29,12 @@ export function environmentOf(host: Host, root: string | undefined): BuildEnviro
     stdin: () => host.stdin,
     stdout: () => host.stdout,
   };
+}
+
+/** `20g`, or `off` for a store that only `kiln prune` makes smaller. */
+function keepStorage(text: string | undefined): number | undefined {
+  if (text === undefined || text === "") return undefined;
+  return text === "off" ? Number.POSITIVE_INFINITY : memorySize(text, "KILN_KEEP_STORAGE");
 }
 
 function defaultRoot(host: Host): string {

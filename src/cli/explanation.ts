@@ -14,7 +14,7 @@ export function explainBuild(report: BuildReport, nowMs: number): readonly strin
   const head = `${title(report)}, ${ago(report.startedAtMs, nowMs).toLowerCase()}`;
   const missed = report.steps.filter((step) => step.how !== "cached");
   const ran = missed.filter((step) => step.how === "ran").length;
-  const result = report.error === undefined ? countOf(ran, report.steps.length) : `failed, ${report.error.message}`;
+  const result = report.error === undefined ? countOf(ran, report.total) : `failed, ${report.error.message}`;
   return [`${head}: ${result}`, ...missed.map(explainStep)];
 }
 

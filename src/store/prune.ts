@@ -8,11 +8,13 @@ import { entriesOf } from "./disk.ts";
 import { tryFileLock } from "./file-lock.ts";
 import type { Hold, Running } from "./holds.ts";
 import { type Inventory, namedBlobs, readInventory } from "./inventory.ts";
-import { blobName, measureFiles } from "./measure.ts";
+import { blobName, type MeasuredFiles, measureFiles } from "./measure.ts";
 import { makeReserve, releaseReserve } from "./reserve.ts";
 import type { OpenStore } from "./open-store.ts";
 
 export interface PruneOptions extends Partial<CollectionOptions> {
+  /** Sizes, by whoever has just measured them. */
+  readonly measured?: MeasuredFiles;
   /** Says what would go and leaves it. */
   readonly dryRun?: boolean;
 }
@@ -39,7 +41,7 @@ const MAX_PRUNED_KEYS = 20_000;
  * everybody at work again. A process killed in between leaves garbage that the next collection finds.
  */
 export async function prune(store: OpenStore, options: PruneOptions, signal: AbortSignal): Promise<PruneResult> {
-  const { sizes, totalBytes } = await measureFiles(store, signal);
+  const { sizes, totalBytes } = options.measured ?? (await measureFiles(store, signal));
   const plan = { keepBytes: 0, all: false, usedBeforeMs: undefined, kinds: undefined, ...options };
   const trash = join(store.root, "trash");
   if (options.dryRun !== true) releaseReserve(store.root);
@@ -65,7 +67,9 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
         "DELETE FROM pruned_keys WHERE key IN (SELECT key FROM pruned_keys ORDER BY pruned_ms DESC LIMIT -1 OFFSET ?)",
         MAX_PRUNED_KEYS,
       );
-      store.database.run("DELETE FROM facts WHERE updated_ms < ?", store.nowMs() - (plan.all ? 0 : FACT_LIFE_MS));
+      store.database.run("DELETE FROM facts WHERE updated_ms < ?", store.nowMs() - FACT_LIFE_MS);
+      // What was fetched goes; indexes of file digests are small, and without them every context is read again.
+      if (plan.all) store.database.run("DELETE FROM facts WHERE blobs <> '[]'");
       deleteUnusedSnapshots(store, running);
       return readInventory(store.database);
     });

@@ -17,10 +17,11 @@ export interface Outcome {
 export function kiln(
   root: string,
   args: readonly string[],
-  options: { readonly cwd?: string; readonly input?: string } = {},
+  options: { readonly cwd?: string; readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {},
 ): Outcome {
   const run = spawnSync(join(PROJECT, "bin/kiln"), ["--root", root, ...args], {
     cwd: options.cwd ?? PROJECT,
+    env: { ...process.env, ...options.env },
     input: options.input ?? "",
     encoding: "utf8",
     maxBuffer: 1 << 28,

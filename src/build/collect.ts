@@ -1,0 +1,24 @@
+import { BuildError } from "../core/errors.ts";
+import type { ProgressSink } from "../core/progress.ts";
+import { formatBytes } from "../progress/step-book.ts";
+import { keepWithinLimit } from "../store/limit.ts";
+import type { Engine } from "./engine.ts";
+
+/** Keeps the store within its limit after a build that made something. A build that has succeeded never fails for it. */
+export async function collectAfterBuild(engine: Engine, progress: ProgressSink, signal: AbortSignal): Promise<void> {
+  const say = (level: "info" | "warning", message: string, hint: string | undefined): void =>
+    progress({ kind: "notice", level, message, hint });
+  try {
+    const collected = await keepWithinLimit(engine.store, engine.environment.keepStorageBytes, signal);
+    if (collected === undefined) return;
+    const { freedBytes, limitBytes } = collected;
+    say(
+      "info",
+      `The store was over its limit of ${formatBytes(limitBytes)}: ${formatBytes(freedBytes)} of what is worth least was removed`,
+      "KILN_KEEP_STORAGE sets the limit",
+    );
+  } catch (error) {
+    if (!(error instanceof BuildError) || signal.aborted) throw error;
+    say("warning", `The store could not be kept within its limit: ${error.message}`, error.hint);
+  }
+}
