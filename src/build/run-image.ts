@@ -17,6 +17,8 @@ export interface RunImageOptions {
   readonly user: string | undefined;
   readonly network: "default" | "none" | "host";
   readonly hostname: string | undefined;
+  /** Whether the command's output is a terminal, whose kind it is then told. */
+  readonly terminal: boolean;
   readonly mounts: readonly { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" }[];
 }
 
@@ -41,7 +43,10 @@ export async function runImage(engine: Engine, options: RunImageOptions, signal:
     using view = stackView({ native, directories: active.directories, marks: snapshotter.marks, name: "the image" });
     return view.tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString("utf8");
   };
-  const env = [...(config.Env ?? []), ...options.env];
+  const hostname = options.hostname ?? "kiln";
+  // As `docker run` has it: programs draw by TERM, and scripts name things by HOSTNAME.
+  const told = [`HOSTNAME=${hostname}`, ...(options.terminal ? ["TERM=xterm"] : [])];
+  const env = [...told, ...(config.Env ?? []), ...options.env];
   return await runtime.run(
     {
       root: await active.mount(signal),
@@ -50,7 +55,7 @@ export async function runImage(engine: Engine, options: RunImageOptions, signal:
       env: lastWins(env),
       cwd: options.workingDirectory ?? config.WorkingDir ?? "/",
       user: resolveUser(options.user ?? config.User ?? "", accounts("/etc/passwd"), accounts("/etc/group")),
-      hostname: options.hostname ?? "kiln",
+      hostname,
       network: options.network,
       security: "sandbox",
       extraHosts: [],

@@ -53,6 +53,7 @@ async function run(
       user: text("user"),
       network: networkOf(text("network")),
       hostname: text("hostname"),
+      terminal: context.host.stdout.isTTY === true,
       mounts: (options["volume"] as readonly string[]).map((volume) => mountOf(volume, context)),
     },
     context.signal,

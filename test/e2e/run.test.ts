@@ -1,0 +1,53 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PROJECT, busyboxRoot, has, kiln, missing, mustKiln, temporary } from "./harness.ts";
+
+const why = missing("busybox");
+if (why !== undefined) console.warn(`the tests of kiln run are skipped: ${why}`);
+
+describe.skipIf(why !== undefined)("kiln run", { timeout: 60_000 }, () => {
+  const folder = temporary();
+  const store = join(folder.path, "store");
+
+  beforeAll(() => {
+    mustKiln(store, ["import", "--change", "ENV A=image", busyboxRoot(folder.path), "base"]);
+    mkdirSync(join(folder.path, "volume"));
+    writeFileSync(join(folder.path, "volume/f"), "from outside\n");
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  test("the command's environment is the image's, what docker run adds, and what was asked for", () => {
+    const { stdout } = mustKiln(store, ["run", "-e", "B=two words", "--hostname", "box", "base", "env"]);
+    expect(stdout.split("\n").filter(Boolean).toSorted()).toEqual([
+      "A=image",
+      "B=two words",
+      "HOME=/root",
+      "HOSTNAME=box",
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    ]);
+  });
+
+  test.skipIf(!has("script"))("a terminal is passed on, and its kind is told", () => {
+    const command = `${join(PROJECT, "bin/kiln")} --root ${store} run base sh -c 'test -t 0 && echo "$TERM."'`;
+    const { stdout } = spawnSync("script", ["-qec", command, "/dev/null"], { encoding: "utf8" });
+    expect(stdout.trim()).toBe("xterm.");
+  });
+
+  test.each([
+    { name: "a command's status", command: ["sh", "-c", "exit 42"], status: 42 },
+    { name: "a command that is not there", command: ["nothing-of-this-name"], status: 127 },
+    { name: "a file that is no program", command: ["/etc/passwd"], status: 126 },
+    { name: "a command that a signal ended", command: ["sh", "-c", "kill -9 $$"], status: 137 },
+  ])("$name is kiln's own", ({ command, status }) => {
+    expect(kiln(store, ["run", "base", ...command]).status).toBe(status);
+  });
+
+  test("standard input, a folder of this machine and another directory and user reach the command", () => {
+    const flags = ["-v", `${join(folder.path, "volume")}:/v:ro`, "-w", "/v", "-u", "12:34"];
+    const script = "cat; cat f; id -u; id -g; touch x 2>/dev/null || echo read-only";
+    const { stdout } = kiln(store, ["run", ...flags, "base", "sh", "-c", script], { input: "typed\n" });
+    expect(stdout).toBe("typed\nfrom outside\n12\n34\nread-only\n");
+  });
+});
