@@ -1,3 +1,4 @@
+import type { SQLOutputValue } from "node:sqlite";
 import type { Digest } from "../core/digest.ts";
 import { digestIn, jsonIn, numberOf, optionalDigest, optionalNumber, optionalText, textOf } from "./columns.ts";
 import type { Database, Row } from "./database.ts";
@@ -9,7 +10,9 @@ import type { Touches } from "./touches.ts";
 
 export function openRecords(database: Database, holds: Holds, touches: Touches, nowMs: () => number): Records {
   const read = (row: Row): CacheRecord => {
-    const record = recordOf(row);
+    const record = recordOf(row, () => {
+      return row["parts"] ?? database.get("SELECT parts FROM records WHERE seq = ?", numberOf(row["seq"]))?.["parts"];
+    });
     touches.saw(record.id, record.lastUsedMs);
     return record;
   };
@@ -26,13 +29,15 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
       return holds.keep(
         () => {
           const rows = database.all(
-            `SELECT k.key AS found_key, r.* FROM json_each(?) AS wanted
-             JOIN definition_keys AS k ON k.key = wanted.value JOIN records AS r ON r.seq = k.record ORDER BY r.seq`,
+            `SELECT k.key AS found_key, ${ALL_BUT_PARTS} FROM json_each(?) AS wanted
+             JOIN definition_keys AS k ON k.key = wanted.value JOIN records AS r ON r.seq = k.record`,
             JSON.stringify(keys),
           );
-          // In order of recording, so that the newest one of a key stays.
           const newest = new Map<Digest, Row>();
-          for (const row of rows) newest.set(digestIn(row["found_key"]), row);
+          for (const row of rows) {
+            const key = digestIn(row["found_key"]);
+            if (numberOf(row["seq"]) > numberOf(newest.get(key)?.["seq"] ?? -1)) newest.set(key, row);
+          }
           return new Map([...newest].map(([key, row]) => [key, read(row)]));
         },
         (found) => [...found.values()].flatMap(holdsOf),
@@ -53,10 +58,10 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
     },
     latestBySite(site, count) {
       // Only read to be compared with: nothing is held, and nothing below a record is promised to be there.
-      return database.all("SELECT * FROM records WHERE site = ? ORDER BY seq DESC LIMIT ?", site, count).map(recordOf);
+      return database.all("SELECT * FROM records WHERE site = ? ORDER BY seq DESC LIMIT ?", site, count).map(whole);
     },
     list() {
-      return database.all("SELECT * FROM records ORDER BY seq DESC").map(recordOf);
+      return database.all("SELECT * FROM records ORDER BY seq DESC").map(whole);
     },
     insert(record, { snapshots, aliases = [], layerBlobs = [] }) {
       const createdAtMs = nowMs();
@@ -90,6 +95,10 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
   };
   return records;
 }
+
+/** A thousand hits at once: their parts are most of the bytes, and nobody asks for them. */
+const ALL_BUT_PARTS = `r.seq, r.id, r.definition_key, r.content_key, r.site, r.name, r.layers, r.wall_ms, r.cpu_ms,
+  r.peak_memory, r.log_file, r.producer, r.created_ms, r.last_used_ms`;
 
 function insertRecord(database: Database, record: CacheRecord): void {
   database.run(
@@ -131,8 +140,13 @@ function holdsOf(record: CacheRecord): Hold[] {
   ];
 }
 
+/** Of a row with all columns. */
+function whole(row: Row): CacheRecord {
+  return recordOf(row, () => row["parts"]);
+}
+
 /** `parts` and `layers` are parsed when first read: a build that hits everywhere looks at few of them. */
-function recordOf(row: Row): CacheRecord {
+function recordOf(row: Row, partsOf: () => SQLOutputValue | undefined): CacheRecord {
   let parts: readonly KeyPart[] | undefined;
   let layers: readonly SnapshotId[] | undefined;
   return {
@@ -142,7 +156,7 @@ function recordOf(row: Row): CacheRecord {
     site: textOf(row["site"]),
     name: textOf(row["name"]),
     get parts() {
-      return (parts ??= jsonIn(row["parts"]) as readonly KeyPart[]);
+      return (parts ??= jsonIn(partsOf()) as readonly KeyPart[]);
     },
     get layers() {
       return (layers ??= jsonIn(row["layers"]) as readonly SnapshotId[]);
