@@ -37,7 +37,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string>> = {
   chevrotain: "frontend/",
   "tar-stream": "src/tar/",
   "@dagrejs/graphlib": "solver/graph/",
-  minimatch: "src/core/patterns/",
+  minimatch: "src/cli/",
   commander: "src/cli/",
   undici: "src/registry/",
 };

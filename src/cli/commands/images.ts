@@ -1,19 +1,48 @@
 import type { Command } from "commander";
-import { parseReference, familiarReference } from "../../core/reference.ts";
+import { BuildError } from "../../core/errors.ts";
+import { familiarReference, parseReference } from "../../core/reference.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import type { ImageSummary, Store } from "../../store/store.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { type NamedImage, imageFilter } from "../image-filters.ts";
 import { ago, shortId, table } from "../table.ts";
 
 /** `kiln images`: what is in the local store, newest first. */
 export function imagesCommand(program: Command, cli: Cli): void {
-  command(program, cli, "images [name]", run)
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  command(program, cli, "images [pattern]", run)
     .description("list the images in the local store")
     .option("-a, --all", "also those without a name")
+    .option(
+      "-f, --filter <key=value>",
+      "reference=PATTERN, label=KEY[=VALUE], dangling=true, before=IMAGE or since=IMAGE",
+      each,
+      [],
+    )
     .option("-q, --quiet", "only ids")
+    .option("--digests", "also the digests of manifests")
     .option("--no-trunc", "whole ids")
-    .option("--format <format>", "json: one object per line");
+    .option("--format <format>", "table, or json: one object per line, with docker's keys", "table")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  kiln images                        everything that has a name
+  kiln images 'localhost:5000/*'     of one registry
+  kiln images '*:latest' -q          ids of all latest
+  kiln images --filter label=team=a  by label`,
+    );
+}
+
+interface Row {
+  readonly Repository: string;
+  readonly Tag: string;
+  readonly Digest: string;
+  readonly ID: string;
+  readonly CreatedAt: string;
+  readonly CreatedSince: string;
+  readonly Size: string;
 }
 
 async function run(
@@ -21,34 +50,50 @@ async function run(
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  await using engine = context.openEngine();
-  const now = context.host.nowMs();
-  const id = (text: string): string => (options["trunc"] === false ? text : shortId(text));
-  const wanted = args[0] === undefined ? undefined : parseReference(args[0]);
-  const rows: { repository: string; tag: string; id: string; created: string; size: string }[] = [];
-  for (const image of engine.store.images.list()) {
-    const names = image.names.map((name) => parseReference(name));
-    const shown = names.filter(
-      (name) => wanted === undefined || (name.repository === wanted.repository && name.registry === wanted.registry),
-    );
-    const unnamed = options["all"] === true && names.length === 0 && wanted === undefined;
-    for (const name of unnamed ? [undefined] : shown) {
-      rows.push({
-        repository: name === undefined ? "<none>" : familiarReference({ ...name, tag: undefined, digest: undefined }),
-        tag: name?.tag ?? "<none>",
-        id: id(image.configDigest ?? image.digest),
-        created: ago(image.createdAtMs, now),
-        size: formatBytes(sizeOf(image, engine.store)),
-      });
-    }
+  const { format } = options;
+  if (format !== "table" && format !== "json") {
+    throw new BuildError("cli/usage", `Cannot use --format ${JSON.stringify(format)}`, { hint: "use table or json" });
   }
-  if (options["format"] === "json") for (const row of rows) context.print(JSON.stringify(row));
-  else if (options["quiet"] === true) for (const one of new Set(rows.map((row) => row.id))) context.print(one);
+  await using engine = context.openEngine();
+  const { store } = engine;
+  const filter = await imageFilter(args[0], options["filter"] as readonly string[], store);
+  const shown = store.images.list().flatMap((image): NamedImage[] => {
+    const names = image.names.map((name) => parseReference(name));
+    const isShownUnnamed = names.length === 0 && (options["all"] === true || filter.isAboutUnnamed);
+    return [...(isShownUnnamed ? [undefined] : []), ...names].map((name) => ({ image, name })).filter(filter.passes);
+  });
+  const rows = shown.map((one) => rowOf(one, { now: context.host.nowMs(), whole: options["trunc"] === false, store }));
+  if (format === "json") for (const row of rows) context.print(JSON.stringify(row));
+  else if (options["quiet"] === true) for (const id of new Set(rows.map((row) => row.ID))) context.print(id);
   else {
-    const header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
-    const lines = rows.map((row) => [row.repository, row.tag, row.id, row.created, row.size]);
+    const digests = options["digests"] === true;
+    const header = ["REPOSITORY", "TAG", ...(digests ? ["DIGEST"] : []), "IMAGE ID", "CREATED", "SIZE"];
+    const lines = rows.map((row) => [
+      row.Repository,
+      row.Tag,
+      ...(digests ? [row.Digest] : []),
+      row.ID,
+      row.CreatedSince,
+      row.Size,
+    ]);
     for (const line of table(header, lines)) context.print(line);
   }
+}
+
+function rowOf(
+  { image, name }: NamedImage,
+  at: { readonly now: number; readonly whole: boolean; readonly store: Store },
+): Row {
+  const id = image.configDigest ?? image.digest;
+  return {
+    Repository: name === undefined ? "<none>" : familiarReference({ ...name, tag: undefined, digest: undefined }),
+    Tag: name?.tag ?? "<none>",
+    Digest: image.digest,
+    ID: at.whole ? id : shortId(id),
+    CreatedAt: new Date(image.createdAtMs).toISOString(),
+    CreatedSince: ago(image.createdAtMs, at.now),
+    Size: formatBytes(sizeOf(image, at.store)),
+  };
 }
 
 /** Of the layers' tars, where known: what a pull of the image would unpack. */
