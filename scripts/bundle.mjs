@@ -18,12 +18,13 @@ const undiciFromItsFile = inPlaceOf(
    module.exports = require("node:module").createRequire(directory + "/kiln.cjs")("./undici.cjs");`,
 );
 
-/** What src/registry/transport.ts takes of undici: its index would load fetch, WebSocket and caches too. */
+/** What src/registry takes of undici: its index would load WebSocket and caches too, and fetch before it is called. */
 const partOfUndici = inPlaceOf(
   "undici",
   `Object.assign(require("undici/lib/dispatcher/dispatcher.js").prototype, require("undici/lib/api"));
    exports.Agent = require("undici/lib/dispatcher/agent.js");
-   exports.EnvHttpProxyAgent = require("undici/lib/dispatcher/env-http-proxy-agent.js");`,
+   exports.EnvHttpProxyAgent = require("undici/lib/dispatcher/env-http-proxy-agent.js");
+   exports.fetch = (url, init) => require("undici/lib/web/fetch").fetch(url, init);`,
 );
 
 await bundle("kiln", join(root, "src/cli/snapshot.ts"), [undiciFromItsFile]);
