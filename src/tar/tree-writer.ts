@@ -512,6 +512,13 @@ function failure(path: string, errno: number): BuildError {
   return new BuildError(
     code === "ENOSPC" || code === "EDQUOT" ? "store/full" : "snapshot/failed",
     `Cannot unpack "${path.toWellFormed()}": ${text}`,
-    { cause: new SystemError(errno, "open", path) },
+    {
+      cause: new SystemError(errno, "open", path),
+      // What the kernel says of an owner that is in no map.
+      hint:
+        code === "EINVAL"
+          ? 'its owner may not exist in this user namespace; "kiln doctor" says how to get subordinate ids'
+          : undefined,
+    },
   );
 }
