@@ -53,7 +53,8 @@ export async function runImage(engine: Engine, options: RunImageOptions, signal:
       mounts: options.mounts.map((mount): RunMount => ({ kind: "bind", ...mount })),
       argv,
       env: lastWins(env),
-      cwd: options.workingDirectory ?? config.WorkingDir ?? "/",
+      // An image that says nothing may say it with an empty text.
+      cwd: options.workingDirectory ?? (config.WorkingDir || "/"),
       user: resolveUser(options.user ?? config.User ?? "", accounts("/etc/passwd"), accounts("/etc/group")),
       hostname,
       network: options.network,

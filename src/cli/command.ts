@@ -24,3 +24,9 @@ export function command(
     if (typeof status === "number") cli.setStatus(status);
   });
 }
+
+/** The end of a command's help: command lines, and what each is for. */
+export function examples(lines: readonly (readonly [line: string, what: string])[]): string {
+  const width = Math.max(...lines.map(([line]) => line.length));
+  return ["", "Examples:", ...lines.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`)].join("\n");
+}

@@ -59,7 +59,9 @@ export function createProgram(cli: Cli, argv: readonly string[]): Command {
       writeOut: (text) => void cli.host.stdout.write(text),
       writeErr: (text) => void cli.host.stderr.write(text),
     })
+    .configureHelp({ optionDescription: (option) => option.description })
     .showSuggestionAfterError()
+    .showHelpAfterError("(--help says what there is)")
     .exitOverride()
     .enablePositionalOptions();
   const meant = argv.find((word) => Object.hasOwn(COMMANDS, word));

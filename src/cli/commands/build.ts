@@ -4,7 +4,7 @@ import type { BuildReport } from "../../build/report.ts";
 import { dockerConfigDirectory } from "../../build/registry-options.ts";
 import { BuildError } from "../../core/errors.ts";
 import { dockerProxies } from "../../registry/docker-proxies.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
 import { type AcceptedFlags, declareAccepted, ignoredFlags } from "../flags/accepted.ts";
@@ -103,6 +103,18 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--call <method>", "build, check, outline or targets; also ,format=json");
   build.option("--check", "report findings of the build checks instead of building");
   declareAccepted(build);
+  build.addHelpText(
+    "after",
+    examples([
+      ["kiln build -t app .", "from ./Dockerfile, into the local store"],
+      ["kiln build -t ghcr.io/team/app:1 --push .", "build and push"],
+      ["kiln build -o out --target binaries .", "the files of a stage into ./out"],
+      ["kiln build -o type=docker . | docker load", "for docker"],
+      ["kiln build --platform amd64,arm64 -t app .", "an index of several platforms"],
+      ["kiln build --check .", "only what the build checks find"],
+      ["kiln build https://github.com/team/app.git#main", "from a repository"],
+    ]),
+  );
 }
 
 /** commander would take the `--no-` for the negation of a flag `--cache-filter`. */

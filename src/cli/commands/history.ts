@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { StoredImage } from "../../store/model.ts";
 import type { Store } from "../../store/store.ts";
 import { formatBytes } from "../../progress/step-book.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
 import { ago, shortId, table } from "../table.ts";
@@ -14,7 +14,14 @@ export function historyCommand(program: Command, cli: Cli): void {
     .option("--no-trunc", "whole texts")
     .option("-q, --quiet", "only ids")
     .option("--format <format>", "json: one object per line")
-    .option("--platform <os/arch>", "which of several platforms");
+    .option("--platform <os/arch>", "which of several platforms")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln history app", "what each layer comes from and how large it is"],
+        ["kiln history --no-trunc app", "the whole instructions"],
+      ]),
+    );
 }
 
 async function run(

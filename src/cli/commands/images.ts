@@ -3,7 +3,7 @@ import { BuildError } from "../../core/errors.ts";
 import { familiarReference, parseReference } from "../../core/reference.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import type { ImageSummary, Store } from "../../store/store.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { type NamedImage, imageFilter } from "../image-filters.ts";
 import { ago, shortId, table } from "../table.ts";
@@ -26,12 +26,12 @@ export function imagesCommand(program: Command, cli: Cli): void {
     .option("--format <format>", "table, or json: one object per line, with docker's keys", "table")
     .addHelpText(
       "after",
-      `
-Examples:
-  kiln images                        everything that has a name
-  kiln images 'localhost:5000/*'     of one registry
-  kiln images '*:latest' -q          ids of all latest
-  kiln images --filter label=team=a  by label`,
+      examples([
+        ["kiln images", "everything that has a name"],
+        ["kiln images 'localhost:5000/*'", "of one registry"],
+        ["kiln images '*:latest' -q", "ids of all latest"],
+        ["kiln images --filter label=team=a", "by label"],
+      ]),
     );
 }
 

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { parsePlatform } from "../../core/platform.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
 /** `kiln import`: a base image from a root file system. */
@@ -14,7 +14,14 @@ export function importCommand(program: Command, cli: Cli): void {
       [],
     )
     .option("-m, --message <text>", "comment for the history")
-    .option("--platform <os/arch>", "what the files are for (default: this machine)");
+    .option("--platform <os/arch>", "what the files are for (default: this machine)")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln import rootfs.tar debian", "a tar, compressed or not"],
+        ["kiln import ./rootfs base:1", "a directory"],
+      ]),
+    );
 }
 
 async function run(

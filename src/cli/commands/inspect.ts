@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { serializeImageConfig } from "../../core/image-config.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
 import { familiarReference, parseReference } from "../../core/reference.ts";
@@ -11,7 +11,14 @@ export function inspectCommand(program: Command, cli: Cli): void {
     .description("show an image's configuration and layers as JSON")
     .option("--raw", "the manifest's own bytes")
     .option("--config", "the configuration's own bytes")
-    .option("--platform <os/arch>", "which of several platforms");
+    .option("--platform <os/arch>", "which of several platforms")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln inspect app", "configuration and layers"],
+        ["kiln inspect --config app", "the configuration as it is in a registry"],
+      ]),
+    );
 }
 
 async function run(

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { familiarReference, parseReference } from "../../core/reference.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
 /** `kiln load`: images of an archive or an OCI layout directory into the local store. */
@@ -8,7 +8,15 @@ export function loadCommand(program: Command, cli: Cli): void {
   command(program, cli, "load", run)
     .description("read images from an archive")
     .option("-i, --input <path>", "archive or OCI layout directory (default: standard input)", "-")
-    .option("-q, --quiet", "print nothing");
+    .option("-q, --quiet", "print nothing")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln load -i app.tar", "an archive of `docker save`, `kiln save` or skopeo"],
+        ["docker save app | kiln load", "take an image over from docker"],
+        ["kiln load -i layout/", "a directory with an OCI layout"],
+      ]),
+    );
 }
 
 async function run(

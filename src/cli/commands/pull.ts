@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { parsePlatform } from "../../core/platform.ts";
 import { formatReference, parseReference } from "../../core/reference.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
@@ -12,7 +12,15 @@ export function pullCommand(program: Command, cli: Cli): void {
     .option("--platform <os/arch>", "which of several platforms")
     .option("--insecure", "plain HTTP or an unverified certificate is fine")
     .option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none")
-    .option("-q, --quiet", "print only the digest");
+    .option("-q, --quiet", "print only the digest")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln pull alpine", "the image for this machine"],
+        ["kiln pull --platform linux/arm64 alpine:3.22", "for another"],
+        ["kiln pull ghcr.io/team/app@sha256:...", "exactly this one"],
+      ]),
+    );
 }
 
 async function run(

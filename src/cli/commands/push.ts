@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { parseOutput } from "../../export/parse-output.ts";
 import { formatReference, parseReference } from "../../core/reference.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
@@ -14,7 +14,14 @@ export function pushCommand(program: Command, cli: Cli): void {
     .option("--force-compression", "also layers of base images")
     .option("--insecure", "plain HTTP or an unverified certificate is fine")
     .option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none")
-    .option("-q, --quiet", "print only the digest");
+    .option("-q, --quiet", "print only the digest")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln push ghcr.io/team/app:1", "with the credentials of `docker login`"],
+        ["kiln push --compression zstd localhost:5000/app", "smaller, for clients that know zstd"],
+      ]),
+    );
 }
 
 async function run(

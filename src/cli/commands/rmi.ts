@@ -1,13 +1,22 @@
 import type { Command } from "commander";
+import { BuildError } from "../../core/errors.ts";
 import { familiarReference, formatReference, parseReference } from "../../core/reference.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
 /** `kiln rmi`: takes names away; an image without a name is removed. The space comes back with `kiln prune`. */
 export function rmiCommand(program: Command, cli: Cli): void {
   command(program, cli, "rmi <image...>", run)
     .description("remove images, or one of their names")
-    .option("-f, --force", "remove an image with all its names; a missing one is no error");
+    .option("-f, --force", "remove an image with all its names; a missing one is no error")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln rmi app:1", "one name; the image too, if it was the last"],
+        ["kiln rmi -f 406b04187394", "an image with all its names"],
+        ["kiln rmi $(kiln images -q 'test/*')", "everything under test/"],
+      ]),
+    );
 }
 
 async function run(
@@ -35,7 +44,8 @@ async function run(
       images.delete(digest);
       context.print(`Deleted: ${digest}`);
     } catch (error) {
-      if (options["force"] !== true) throw error;
+      const isMissing = error instanceof BuildError && error.code === "image/not-found";
+      if (options["force"] !== true || !isMissing) throw error;
     }
   }
 }

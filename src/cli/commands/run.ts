@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { resolve } from "node:path";
 import { BuildError } from "../../core/errors.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
 
@@ -21,7 +21,15 @@ export function runCommand(program: Command, cli: Cli): void {
     .option("--platform <os/arch>", "which of several platforms")
     .option("-i, --interactive", "accepted: standard input is always passed on")
     .option("-t, --tty", "accepted: a terminal is always passed on")
-    .option("--rm", "accepted: nothing is ever kept");
+    .option("--rm", "accepted: nothing is ever kept")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln run app", "what the image is made to run"],
+        ["kiln run alpine cat /etc/os-release", "something else in it"],
+        ["kiln run -v ./data:/data:ro app ls /data", "with files of this machine"],
+      ]),
+    );
 }
 
 async function run(

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { DEFAULT_IMAGE_OPTIONS } from "../../export/output-spec.ts";
 import { BuildError } from "../../core/errors.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
 /** `kiln save`: an image as an archive that `docker load` and `kiln load` read. */
@@ -9,7 +9,15 @@ export function saveCommand(program: Command, cli: Cli): void {
   command(program, cli, "save <image>", run)
     .description("write an image to an archive")
     .option("-o, --output <file>", "where to write (default: standard output)", "-")
-    .option("--format <format>", "docker, or oci for an OCI layout only", "docker");
+    .option("--format <format>", "docker (the default), or oci for an OCI layout only", "docker")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln save app | docker load", "hand an image to docker"],
+        ["kiln save -o app.tar app", "keep it in a file"],
+        ["kiln save --format oci -o app.tar app", "for tools that read OCI layouts only"],
+      ]),
+    );
 }
 
 async function run(

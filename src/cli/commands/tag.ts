@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { BuildError } from "../../core/errors.ts";
 import { formatReference, parseReference } from "../../core/reference.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -10,7 +11,13 @@ export function tagCommand(program: Command, cli: Cli): void {
 
 async function run(context: CommandContext, args: readonly string[]): Promise<void> {
   const [source = "", name = ""] = args;
-  const target = formatReference(parseReference(name));
+  const reference = parseReference(name);
+  if (reference.digest !== undefined) {
+    throw new BuildError("reference/malformed", `Cannot tag an image ${JSON.stringify(name)}: it has a digest`, {
+      hint: "a digest follows from the image; give a name with a tag",
+    });
+  }
+  const target = formatReference(reference);
   await using engine = context.openEngine();
   const { store } = engine;
   const found = store.images.find(source);
