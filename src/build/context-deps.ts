@@ -27,6 +27,8 @@ export interface LoadedContext {
   readonly ignoreFile: SourceText | undefined;
   /** Whose the files are: the client's, which become root's in the image, or whose an archive says. */
   readonly owners: "root" | "kept";
+  /** When the files were last changed, in seconds since 1970; `undefined` for those of this machine. */
+  readonly sourceDate?: (signal: AbortSignal) => Promise<number | undefined>;
 }
 
 /** A Dockerfile larger than this is not one. */

@@ -7,7 +7,7 @@ import { parseGitUrl } from "../core/git-url.ts";
 import { SourceText } from "../core/span.ts";
 import type { BuildOptions } from "./options.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
-import { download, fromGit, fromStream } from "./remote-context.ts";
+import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
 
 /**
  * Reads what `kiln build` was pointed at: a directory, a tar or Dockerfile on standard input or behind a URL, or a git
@@ -28,9 +28,7 @@ export async function loadContext(
     /^github\.com\/[^/]+\/[^/]+$/.test(context) && !existsSync(resolve(on.environment.workingDirectory, context));
   const git = parseGitUrl(isHub ? `https://${context}.git` : context);
   if (git !== undefined) return fromGit(git, dockerfile, on, signal);
-  if (/^https?:\/\//.test(context)) {
-    return fromStream(await download(context, on, signal), { name: context, dockerfile }, on, signal);
-  }
+  if (/^https?:\/\//.test(context)) return fromUrl(context, dockerfile, on, signal);
   return fromDirectory(contextDirectory(context, on), dockerfile, on, signal);
 }
 
@@ -61,7 +59,7 @@ async function fromDirectory(
     return loaded(directory, new SourceText("<stdin>", text), await rootIgnoreFile(directory));
   }
   if (dockerfile !== undefined && /^https?:\/\//.test(dockerfile)) {
-    const text = await readText(await download(dockerfile, on, signal));
+    const text = await readText((await download(dockerfile, on, signal)).body);
     return loaded(directory, new SourceText(dockerfile, text), await rootIgnoreFile(directory));
   }
   const path = dockerfilePath(directory, dockerfile, on.environment.workingDirectory);

@@ -1,4 +1,3 @@
-import { BuildError } from "../core/errors.ts";
 import { mapLimit } from "../core/limits.ts";
 import { type Platform, formatPlatform, parsePlatform } from "../core/platform.ts";
 import type { ProgressSink } from "../core/progress.ts";
@@ -10,6 +9,7 @@ import { type IgnorePattern, parseIgnoreFile } from "../../frontend/ignore/ignor
 import { parseDockerfile } from "../../frontend/parse.ts";
 import { requireBuiltInFrontend } from "../../frontend/syntax/frontend-image.ts";
 import { createGitSource } from "../../solver/sources/git/git-source.ts";
+import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
 import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.ts";
 import { loadContext } from "./context.ts";
@@ -100,6 +100,13 @@ export async function readBuild(
     mode: options.pull === true ? "pull" : "default",
     contexts: options.contexts ?? {},
     progress: at.progress,
+    dates: {
+      native: engine.native,
+      git,
+      http: createHttpSource({ store: engine.store, fetch: engine.fetch, secrets }),
+      scratchDirectory: () => at.scratch.directory(),
+      contextDate: async (s) => context.sourceDate?.(s),
+    },
     loadLayout: (path, platform, s) => loadLayoutImage(engine, path, platform, s),
   });
   const platforms = wantedPlatforms(options.platforms ?? [], environment.platform);
@@ -171,11 +178,6 @@ function withSourceDate(
 ): Map<string, string> {
   const buildArgs = new Map(Object.entries(given));
   if (fromEnvironment !== undefined && fromEnvironment !== "" && !buildArgs.has("SOURCE_DATE_EPOCH")) {
-    if (!/^\d+$/.test(fromEnvironment)) {
-      throw new BuildError("dockerfile/arg", `invalid SOURCE_DATE_EPOCH: ${fromEnvironment}`, {
-        hint: "the environment variable is seconds since 1970",
-      });
-    }
     buildArgs.set("SOURCE_DATE_EPOCH", fromEnvironment);
   }
   return buildArgs;

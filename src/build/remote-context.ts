@@ -7,7 +7,9 @@ import { SourceText } from "../core/span.ts";
 import { O_DIRECTORY, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT } from "../native/constants.ts";
 import { decompress, sniffCompression } from "../tar/compression.ts";
 import { unpackArchive } from "../tar/unpack.ts";
+import type { GitOp } from "../../solver/graph/op.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
+import { commitDate, newestFile } from "./source-date.ts";
 
 /**
  * A tar is the context; anything else is a Dockerfile with an empty context. `name` says where the bytes come from;
@@ -45,21 +47,23 @@ export async function fromGit(
   signal: AbortSignal,
 ): Promise<LoadedContext> {
   const directory = emptyDirectory(on);
-  const found = await on.git.find(
-    {
-      kind: "git",
-      remote: git.remote,
-      ref: git.ref ?? git.checksum,
-      subdir: git.subdir,
-      keepGitDir: git.keepGitDir ?? on.keepGitDir,
-      submodules: git.submodules ?? true,
-      checksum: git.checksum,
-      mtime: git.mtime ?? "checkout",
-    },
-    signal,
-  );
+  const op: GitOp = {
+    kind: "git",
+    remote: git.remote,
+    ref: git.ref ?? git.checksum,
+    subdir: git.subdir,
+    keepGitDir: git.keepGitDir ?? on.keepGitDir,
+    submodules: git.submodules ?? true,
+    checksum: git.checksum,
+    mtime: git.mtime ?? "checkout",
+  };
+  const found = await on.git.find(op, signal);
   await found.writeTo(directory, signal);
-  return { ...(await unpacked(directory, dockerfile, on)), owners: "root" };
+  return {
+    ...(await unpacked(directory, dockerfile, on)),
+    owners: "root",
+    sourceDate: (dateSignal) => commitDate(op, on, dateSignal),
+  };
 }
 
 function emptyDirectory(on: ContextDeps): string {
@@ -111,8 +115,14 @@ function readInside(directory: string, name: string, { native }: ContextDeps): s
   }
 }
 
-/** The body of an answer to GET. */
-export async function download(url: string, on: ContextDeps, signal: AbortSignal): Promise<Readable> {
+/** The answer to a GET. */
+export interface Download {
+  readonly body: Readable;
+  /** Last-Modified, in seconds since 1970. */
+  readonly modified: number | undefined;
+}
+
+export async function download(url: string, on: ContextDeps, signal: AbortSignal): Promise<Download> {
   let response: Response;
   try {
     response = await on.fetch(url, { signal });
@@ -125,7 +135,23 @@ export async function download(url: string, on: ContextDeps, signal: AbortSignal
   if (!response.ok || response.body === null) {
     throw new BuildError("source/http", `Cannot fetch ${JSON.stringify(url)}: the server answered ${response.status}`);
   }
-  return Readable.fromWeb(response.body);
+  const modifiedMs = Date.parse(response.headers.get("last-modified") ?? "");
+  return {
+    body: Readable.fromWeb(response.body),
+    modified: Number.isNaN(modifiedMs) ? undefined : Math.floor(modifiedMs / 1000),
+  };
+}
+
+/** What a URL leads to. Its date is the server's or, for archives, that of the newest member. */
+export async function fromUrl(
+  url: string,
+  dockerfile: string | undefined,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const { body, modified } = await download(url, on, signal);
+  const loaded = await fromStream(body, { name: url, dockerfile }, on, signal);
+  return { ...loaded, sourceDate: async () => modified ?? newestFile(loaded.directory, on.native) };
 }
 
 /** The first bytes of a stream, and the whole of it again. */

@@ -10,6 +10,7 @@ import { parseIgnoreFile } from "../../frontend/ignore/ignore-file.ts";
 import type { ContextSource, ResolvedBase, Resolver } from "../../frontend/convert/resolver.ts";
 import type { ImageSource } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
+import { type SourceDateDeps, sourceDate } from "./source-date.ts";
 
 export interface ResolverDeps {
   readonly environment: BuildEnvironment;
@@ -18,6 +19,7 @@ export interface ResolverDeps {
   /** `--build-context`, values as typed. */
   readonly contexts: Readonly<Record<string, string>>;
   readonly progress: ProgressSink;
+  readonly dates: SourceDateDeps;
   /** Puts an image of an OCI layout directory into the store. */
   readonly loadLayout: (path: string, platform: Platform, signal: AbortSignal) => Promise<ResolvedBase>;
 }
@@ -82,9 +84,8 @@ export class BuildResolver implements Resolver {
     return this.#localContext(name, value);
   }
 
-  /** Local directories have no date of their own. */
-  async sourceDate(): Promise<number | undefined> {
-    return undefined;
+  async sourceDate(source: ContextSource, signal: AbortSignal): Promise<number | undefined> {
+    return sourceDate(source, this.#on.dates, signal);
   }
 
   async #resolve(ref: string, platform: Platform, signal: AbortSignal): Promise<ResolvedBase> {
