@@ -6,6 +6,8 @@ import type { Variables } from "../words/expand.ts";
  */
 export class Environment implements Variables {
   readonly #values: Map<string, string>;
+  /** The same as `NAME=value`: lists share these texts, or thousands of lists of thousands of variables fill the memory. */
+  readonly #entries: Map<string, string>;
   /** Names whose present value comes from ARG. */
   readonly #fromArg: Set<string>;
   /** ARGs declared in this stage and the stages below it, in order of first declaration; `undefined` without a value. */
@@ -16,6 +18,7 @@ export class Environment implements Variables {
 
   constructor(from?: Environment) {
     this.#values = new Map(from === undefined ? [] : from.#values);
+    this.#entries = new Map(from === undefined ? [] : from.#entries);
     this.#fromArg = new Set(from === undefined ? [] : from.#fromArg);
     this.#declared = new Map(from === undefined ? [] : from.#declared);
   }
@@ -34,7 +37,7 @@ export class Environment implements Variables {
 
   setEnv(name: string, value: string): void {
     this.#changed();
-    this.#values.set(name, value);
+    this.#set(name, value);
     this.#fromArg.delete(name);
   }
 
@@ -43,13 +46,13 @@ export class Environment implements Variables {
     this.#changed();
     this.#declared.set(name, value);
     if (value === undefined || reach === "text") return;
-    this.#values.set(name, value);
+    this.#set(name, value);
     this.#fromArg.add(name);
   }
 
   /** `NAME=value`, in order of first definition. */
   list(): readonly string[] {
-    this.#list ??= Array.from(this.#values, ([name, value]) => `${name}=${value}`);
+    this.#list ??= [...this.#entries.values()];
     return this.#list;
   }
 
@@ -70,6 +73,11 @@ export class Environment implements Variables {
             "",
           ].join(" ");
     return this.#argSummary;
+  }
+
+  #set(name: string, value: string): void {
+    this.#values.set(name, value);
+    this.#entries.set(name, `${name}=${value}`);
   }
 
   #changed(): void {

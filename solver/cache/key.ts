@@ -81,19 +81,30 @@ export function ownParts(op: Op, argNames: readonly string[]): readonly KeyPart[
 
 /**
  * `definitionText(ownParts(op))`, made without the parts: most steps of a build hit, and then nobody asks for them.
- * Remembers the text of environments, because a stage hands one array to all its commands.
+ * Remembers the text of each variable, which commands have in common, and of the last environment, because a stage hands
+ * one array to all its commands. Of the last only: thousands of long ones would fill the memory.
  */
 export class OwnTexts {
-  readonly #environments = new WeakMap<readonly string[], string>();
+  readonly #variables = new Map<string, string>();
+  #last: { readonly env: readonly string[]; readonly text: string } | undefined;
 
   of(op: Op): string {
     if (op.kind !== "exec") return definitionText(otherParts(op));
-    let environment = this.#environments.get(op.env);
-    if (environment === undefined) {
-      environment = definitionText(op.env.map((variable) => environmentPart(variable, NO_NAMES)));
-      this.#environments.set(op.env, environment);
+    if (this.#last?.env !== op.env) this.#last = { env: op.env, text: this.#environment(op.env) };
+    return definitionText(execParts(op)) + this.#last.text;
+  }
+
+  #environment(env: readonly string[]): string {
+    let whole = "";
+    for (const variable of env) {
+      let text = this.#variables.get(variable);
+      if (text === undefined) {
+        text = partText(environmentPart(variable, NO_NAMES));
+        this.#variables.set(variable, text);
+      }
+      whole += text;
     }
-    return definitionText(execParts(op)) + environment;
+    return whole;
   }
 }
 
