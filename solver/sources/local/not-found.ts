@@ -32,6 +32,14 @@ export async function sourceNotFound(view: SourceView, source: string, signal: A
       ? excludes.explain(path)
       : undefined;
   const similar = await similarNames(view, path, signal);
+  if (excludedBy === undefined && (await view.list(view.tree.root, signal)).children.length === 0) {
+    const hint = 'a Dockerfile on standard input comes without files: give them with "kiln build -f - DIRECTORY"';
+    return new SourceNotFound(`Cannot copy ${shown}: there are no files to copy from`, hint, {
+      path,
+      excludedBy,
+      similar,
+    });
+  }
   const hint =
     excludedBy !== undefined
       ? `pattern ${excludedBy + 1} of the ignore file excludes it; add "!${printableName(path)}" below that line to keep it`

@@ -162,6 +162,15 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("a selection", () => {
     expect((await failure("src/mian.ts", [])).missing.similar).toEqual(["src/main.ts"]);
   });
 
+  test("a source missing from a context without files names no folder that the user never saw", async () => {
+    using bench = new FileBench();
+    bench.plantContext([]);
+    await expect(choose(bench, copyOf("a"), [])).rejects.toMatchObject({
+      message: 'Cannot copy "a": there are no files to copy from',
+      hint: expect.stringContaining("-f - DIRECTORY") as unknown,
+    });
+  });
+
   test("a context that is not there is named", async () => {
     using bench = new FileBench();
     const directory = join(bench.root, "nowhere");
