@@ -35,7 +35,7 @@ export interface StartOptions {
   readonly stageNames: readonly string[];
 }
 
-export const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Finds what a FROM, or a `--from` that names no stage, stands for. @throws {BuildError} at the FROM */
 export async function resolveStart(
@@ -65,7 +65,7 @@ export async function resolveStart(
 }
 
 /** `FROM scratch`, whose platform is always the target's. */
-export function emptyStart(platform: Platform): Start {
+function emptyStart(platform: Platform): Start {
   return {
     tree: undefined,
     image: {

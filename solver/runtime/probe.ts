@@ -61,7 +61,7 @@ const UNPRIVILEGED_FIX =
   "--security-opt systempaths=unconfined, in a pod securityContext: { procMount: Unmasked, seccompProfile: { type: Unconfined } } and hostUsers: false";
 
 /** Mount, pid, ipc, uts and cgroup namespaces, a new /proc, the standard mounts, pivot_root. */
-export async function probeSandbox(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+async function probeSandbox(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
   return attempt(context, { name: "sandbox", works: "namespaces, /proc and pivot_root", fix: sandboxFix }, {}, signal);
 }
 
@@ -85,7 +85,7 @@ export async function probeOverlay(context: ProbeContext, signal: AbortSignal): 
 }
 
 /** A further user namespace for one step: all ids as root, one's own id otherwise. */
-export async function probeUserNamespace(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+async function probeUserNamespace(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
   const isPrivileged = context.uid === 0;
   const map: UserNamespaceMap = isPrivileged
     ? identityMap(readUserNamespace())
@@ -96,7 +96,7 @@ export async function probeUserNamespace(context: ProbeContext, signal: AbortSig
 }
 
 /** What a plain user needs so that images with more than one user keep their owners. */
-export async function probeSubordinateIds(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+async function probeSubordinateIds(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
   signal.throwIfAborted();
   const name = "subordinate ids";
   const facts = readHostFacts().userNamespace;
@@ -147,13 +147,13 @@ function grantsIds(path: string, user: string): boolean {
 }
 
 /** A network namespace with nothing but loopback, as for --network=none. */
-export async function probeNetwork(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+async function probeNetwork(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
   const fix = (): string => "sysctl -w user.max_net_namespaces=15000; without it RUN --network=none fails";
   return attempt(context, { name: "network namespace", works: "loopback is up", fix }, { network: "none" }, signal);
 }
 
 /** The system call filter: installed, and seen to refuse a call. Part of every sandboxed step where it exists. */
-export async function probeSeccomp(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+async function probeSeccomp(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
   if (defaultSeccompFilter(context.arch) === undefined) {
     return {
       name: "seccomp",
@@ -170,7 +170,7 @@ export async function probeSeccomp(context: ProbeContext, signal: AbortSignal): 
 }
 
 /** Whether memory limits can be set on a step, and which controllers there are. */
-export async function probeCgroups(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+async function probeCgroups(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
   const name = "cgroups";
   const hierarchies = findHierarchies(readHostFacts().mountInfoText);
   const missing = CONTROLLERS.filter((one) => !hierarchies.some(({ controllers }) => controllers.includes(one)));

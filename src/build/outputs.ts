@@ -65,7 +65,7 @@ function withFullNames(image: ImageOptions): ImageOptions {
 }
 
 /** A file that gets its name when it is complete; `-` is standard output. */
-export function destination(path: string, environment: BuildEnvironment): OpenDestination {
+function destination(path: string, environment: BuildEnvironment): OpenDestination {
   if (path === "-") return async () => withoutEnd(environment.stdout());
   const target = resolve(environment.workingDirectory, path);
   return async () => {

@@ -66,7 +66,7 @@ export async function layerContent(
 }
 
 /** The layer's uncompressed tar, checked against its diffID at the end. */
-export async function layerTar(
+async function layerTar(
   layer: ResultLayer,
   on: { readonly store: Store; readonly tools: LayerTools },
   signal: AbortSignal,

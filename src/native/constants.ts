@@ -3,19 +3,12 @@ import { constants } from "node:fs";
 
 export const AT_FDCWD = -100;
 export const AT_REMOVEDIR = 0x200;
-export const AT_SYMLINK_FOLLOW = 0x400;
-export const AT_EMPTY_PATH = 0x1000;
 
-export const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } =
-  constants;
+export const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 /** A descriptor that only names a file: opening it needs no permission on the file and has no side effect. */
 export const O_PATH = 0o10000000;
 export const O_NOATIME = 0o1000000;
-export const O_TMPFILE = 0o20000000 | O_DIRECTORY;
 
-export const RESOLVE_NO_XDEV = 0x01;
-/** Refuses the links of /proc that lead to an open file wherever it is. */
-export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 /** A path that would leave the directory fails with EXDEV. */
 export const RESOLVE_BENEATH = 0x08;
@@ -23,6 +16,5 @@ export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
 
 export const RENAME_NOREPLACE = 1;
-export const RENAME_EXCHANGE = 2;
 
 export const { S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK } = constants;

@@ -75,7 +75,7 @@ interface Picture {
 }
 
 /** The rows of one frame, none wider than the window. Exported for its tests. */
-export function pictureOf(
+function pictureOf(
   picture: Picture,
   window: { readonly columns: number; readonly rows: number },
   style: Style,
@@ -164,7 +164,7 @@ function visible(line: string): string {
 /** Colours of whole rows. */
 export type Style = Readonly<Record<"plain" | "red" | "blue" | "dim", (text: string) => string>>;
 
-export function styler(colors: boolean): Style {
+function styler(colors: boolean): Style {
   const wrap =
     (code: number) =>
     (text: string): string =>

@@ -64,7 +64,7 @@ export function isNotTls(error: unknown): boolean {
 }
 
 /** Certificates do not become good by asking again. */
-export function isCertificateProblem(error: unknown): boolean {
+function isCertificateProblem(error: unknown): boolean {
   const code = errnoOf(deepestCause(error)) ?? "";
   return /^(?:CERT_|ERR_TLS_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_)/.test(code);
 }

@@ -50,7 +50,7 @@ export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promi
 }
 
 /** @returns where to send the bytes. */
-export async function beginUpload(upload: BlobUpload, signal: AbortSignal): Promise<URL> {
+async function beginUpload(upload: BlobUpload, signal: AbortSignal): Promise<URL> {
   const response = await upload.request(
     { method: "POST", url: upload.uploads, headers: { "content-length": "0" } },
     signal,
@@ -127,7 +127,7 @@ function finished(location: URL, blob: BlobSource): URL {
   return url;
 }
 
-export function locationOf(response: HttpResponse, purpose: Purpose): URL {
+function locationOf(response: HttpResponse, purpose: Purpose): URL {
   const location = headerOf(response, "location");
   if (location === undefined || !URL.canParse(location, response.url.href)) {
     throw new BuildError("registry/malformed", `Cannot ${purpose.doing}: the registry did not say where to upload to`);

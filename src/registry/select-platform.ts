@@ -32,7 +32,7 @@ export function selectPlatform(index: Index, platform: Platform, where: string):
   );
 }
 
-export function platformOf(descriptor: Descriptor): Platform | undefined {
+function platformOf(descriptor: Descriptor): Platform | undefined {
   const { platform } = descriptor;
   if (platform === undefined) return undefined;
   return {

@@ -2,7 +2,7 @@
  * How old the last recorded use must be before another one is written. Collection looks at hours and days, and this way
  * a build that only repeats what was done minutes ago writes nothing at all.
  */
-export const TOUCH_INTERVAL_MS = 10 * 60 * 1000;
+const TOUCH_INTERVAL_MS = 10 * 60 * 1000;
 
 /** Uses waiting to be written: the ids of rows of one table. */
 export class Touches {

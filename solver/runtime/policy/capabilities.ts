@@ -46,7 +46,7 @@ export const CAPABILITIES = [
 export type Capability = (typeof CAPABILITIES)[number];
 
 /** What a step's root may do: the set every container engine gives by default. */
-export const DEFAULT_CAPABILITIES: readonly Capability[] = [
+const DEFAULT_CAPABILITIES: readonly Capability[] = [
   "CHOWN",
   "DAC_OVERRIDE",
   "FSETID",
@@ -72,7 +72,7 @@ export interface CapabilitySets {
   readonly ambient: bigint;
 }
 
-export function capabilityMask(names: readonly Capability[]): bigint {
+function capabilityMask(names: readonly Capability[]): bigint {
   return names.reduce((mask, name) => mask | (1n << BigInt(CAPABILITIES.indexOf(name))), 0n);
 }
 
