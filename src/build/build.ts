@@ -13,6 +13,7 @@ import { LocalSource } from "../../solver/sources/local/local-source.ts";
 import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { SolveResult } from "../../solver/deps.ts";
+import { TravellingMounts } from "./cache-mounts.ts";
 import { exportCaches } from "./cache-export.ts";
 import { collectAfterBuild } from "./collect.ts";
 import { Engine } from "./engine.ts";
@@ -80,7 +81,7 @@ async function buildAndExport(
   signal: AbortSignal,
 ): Promise<BuildResult> {
   const progress: ProgressSink = options.progress ?? (() => {});
-  const names = (options.tags ?? []).map((tag) => formatReference(parseReference(tag)));
+  const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
   const outputs = options.outputs ?? [STORE_OUTPUT];
   checkOutputs(outputs, options, engine.environment);
   await checkSecrets(options.secrets ?? [], engine.environment);
@@ -88,9 +89,17 @@ async function buildAndExport(
   const imports = openImports({ from, trust }, engine, progress);
   await using scratch = new Scratch(engine.scratchPath());
   const prepared = await prepareBuild(engine, options, { scratch, progress }, signal);
-  const at = { names, progress, imports, reporter };
+  const mounts = new TravellingMounts(engine, imports.remote, progress);
+  const at = { names, progress, imports, mounts, reporter };
   const { result, solved } = await makeResult(engine, options, prepared, at, signal);
-  const made = { graph: graphOf(prepared), outcomes: solved.outcomes };
+  const { records } = imports;
+  const made = {
+    graph: graphOf(prepared),
+    outcomes: solved.outcomes,
+    records,
+    mounts: mounts.used,
+    isTrusting: trust.length > 0,
+  };
   const exported: Exported[] = [];
   for (const output of await withInlineCaches(outputs, to, made, engine, signal)) {
     const exporter = exporterFor(output, engine);
@@ -125,6 +134,7 @@ async function makeResult(
     readonly names: readonly string[];
     readonly progress: ProgressSink;
     readonly imports: CacheImports;
+    readonly mounts: TravellingMounts;
     readonly reporter: BuildReporter;
   },
   signal: AbortSignal,
@@ -143,7 +153,7 @@ async function makeResult(
     const solved = await solve(
       graph,
       {
-        store: { ...store, records: at.imports.records },
+        store: { ...store, records: at.imports.records, cacheMounts: at.mounts },
         native,
         snapshotter,
         runtime: engine.runtime,

@@ -1,25 +1,33 @@
-import type { Digest } from "../core/digest.ts";
+import { type Digest, hexOf } from "../core/digest.ts";
 import { BuildError, messageOf } from "../core/errors.ts";
 import { mapLimit } from "../core/limits.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { CacheRecord } from "../store/model.ts";
+import type { Records } from "../store/store.ts";
 import type { LayerContent, LayerForm } from "../export/layers.ts";
-import type { CacheEntry, CacheSink, EntryName } from "../../solver/cache/remote/backend.ts";
-import { signEntry } from "../../solver/cache/remote/signature.ts";
+import type { CacheSink } from "../../solver/cache/remote/backend.ts";
 import type { SolveResult } from "../../solver/deps.ts";
 import type { Graph } from "../../solver/graph/graph.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
 import { RecordEntries } from "./cache-entries.ts";
+import { exportMount } from "./cache-mounts.ts";
 import type { CacheTo } from "./cache-options.ts";
 import type { Engine } from "./engine.ts";
 import { LayerPacker } from "./layer-packer.ts";
 import { step } from "./prepare.ts";
-import { openCache, readKey } from "./remote-cache.ts";
+import { openSigner } from "./cache-signer.ts";
+import { openCache } from "./remote-cache.ts";
 
 /** A build as it was solved: what there is to give away. */
 export interface Solved {
   readonly graph: Graph;
   readonly outcomes: SolveResult["outcomes"];
+  /** The records that count for this build. */
+  readonly records: Records;
+  /** Whether only signed records of others count. */
+  readonly isTrusting: boolean;
+  /** Ids of the cache mounts that steps have used. */
+  readonly mounts: ReadonlySet<string>;
 }
 
 /** Uploads and questions at one time. */
@@ -78,16 +86,21 @@ async function exportCache(
     producer: to.producer,
     repository: sink.repository,
   });
-  const sign = signer(to, on.engine);
+  const signer = openSigner(to, on.engine);
   const uploads = new Uploads(sink);
   await sink.prepare(signal);
-  await mapLimit(recordsOf(solved, to.mode, on.engine), UPLOADS, signal, async ({ key, record, isNew }, inner) => {
-    if (!isNew && (await sink.hasEntry(`d-${key.slice("sha256:".length)}`, inner))) return;
+  await mapLimit(recordsOf(solved, to), UPLOADS, signal, async ({ key, record, isNew }, inner) => {
+    if (!isNew && (await signer.isDone(`d-${hexOf(key)}`, sink, inner))) return;
     const { names, text, contents } = await entries.of(key, record, inner);
     for (const content of contents) await uploads.put(content, inner);
     const blobs = contents.map(({ descriptor: { mediaType, digest, size } }) => ({ mediaType, digest, size }));
-    for (const name of names) await sink.putEntry(name, sign(name, text), blobs, inner);
+    for (const name of names) await sink.putEntry(name, signer.sign(name, text), blobs, inner);
   });
+  if (!to.mounts) return;
+  for (const id of solved.mounts) {
+    const before = await signer.readMount(id, sink, signal);
+    await exportMount(id, { sink, before, sign: (name, text) => signer.sign(name, text) }, on.engine, signal);
+  }
 }
 
 function exportFailure(location: string, error: unknown): BuildError {
@@ -105,13 +118,6 @@ function layerForm(to: CacheTo): LayerForm {
   return { family: "oci", compression: to.compression, level: to.compressionLevel, force: false };
 }
 
-/** Signs entries where that was asked for. @throws {BuildError} `cli/usage` for a key that is none. */
-export function signer(to: CacheTo, engine: Engine): (name: EntryName, text: string) => CacheEntry {
-  if (to.sign === undefined) return (_, text) => ({ text, signature: undefined });
-  const key = readKey(to.sign, "private", engine);
-  return (name, text) => signEntry(name, text, key);
-}
-
 interface ExportedRecord {
   /** That the record was found by. */
   readonly key: Digest;
@@ -121,14 +127,17 @@ interface ExportedRecord {
 }
 
 /** The records of a build that the mode asks for. Steps below a hit may have none. */
-export function recordsOf(solved: Solved, mode: "min" | "max", engine: Engine): readonly ExportedRecord[] {
-  const inResult = mode === "min" ? verticesOfResult(solved.graph) : undefined;
+export function recordsOf(solved: Solved, to: CacheTo): readonly ExportedRecord[] {
+  const inResult = to.mode === "min" ? verticesOfResult(solved.graph) : undefined;
   const isNew = new Map<Digest, boolean>();
   for (const [vertex, { definitionKey, how }] of solved.outcomes) {
     if (inResult === undefined || inResult.has(vertex)) isNew.set(definitionKey, how === "ran");
   }
-  const records = engine.store.records.findByDefinitionKeys([...isNew.keys()]);
-  return [...records].map(([key, record]) => ({ key, record, isNew: isNew.get(key) === true }));
+  // A signature says that we made it, or trust who did.
+  const onlyOwn = to.sign !== undefined && !solved.isTrusting;
+  return [...solved.records.findByDefinitionKeys([...isNew.keys()])].flatMap(([key, record]) =>
+    onlyOwn && record.producer !== "local" ? [] : [{ key, record, isNew: isNew.get(key) === true }],
+  );
 }
 
 /** Whose layers are in the result: the way down from the targets by parents, and through merges. */

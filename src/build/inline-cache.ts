@@ -3,8 +3,9 @@ import { mapLimit } from "../core/limits.ts";
 import type { ImageOptions, OutputSpec } from "../export/output-spec.ts";
 import { encodeInline, INLINE_KEY } from "../../solver/cache/remote/inline.ts";
 import { RecordEntries } from "./cache-entries.ts";
-import { openPacker, recordsOf, signer, type Solved } from "./cache-export.ts";
+import { openPacker, recordsOf, type Solved } from "./cache-export.ts";
 import type { CacheTo } from "./cache-options.ts";
+import { openSigner } from "./cache-signer.ts";
 import type { Engine } from "./engine.ts";
 
 /** Outputs whose images carry the records of their own layers in an annotation, where `type=inline` asks for that. */
@@ -47,11 +48,16 @@ async function withRecords(
     };
     // Base layers are part of the image, but whoever takes its records gets them by FROM.
     const entries = new RecordEntries(engine, packer, form, { producer: to.producer, repository: undefined });
-    const sign = signer(to, engine);
-    const documents = await mapLimit(recordsOf(solved, "min", engine), 4, signal, async ({ key, record }, inner) => {
-      const { names, text } = await entries.of(key, record, inner);
-      return names.map((name) => [name, sign(name, text)] as const);
-    });
+    const signer = openSigner(to, engine);
+    const documents = await mapLimit(
+      recordsOf(solved, { ...to, mode: "min" }),
+      4,
+      signal,
+      async ({ key, record }, inner) => {
+        const { names, text } = await entries.of(key, record, inner);
+        return names.map((name) => [name, signer.sign(name, text)] as const);
+      },
+    );
     const value = encodeInline(new Map(documents.flat()));
     const annotation = { target: "manifest", platform: undefined, key: INLINE_KEY, value } as const;
     return { ...image, annotations: [...image.annotations, annotation] };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { importBusybox, noBusybox, writeFiles } from "../../test/support/busybox.ts";
 import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
+import { dockerRegistryMissing, startDockerRegistry } from "../../test/support/docker-registry.ts";
 import { startTestRegistry, type TestRegistry } from "../../test/support/registry.ts";
 import { cacheOptions } from "../cli/flags/cache.ts";
 import type { ProgressEvent } from "../core/progress.ts";
@@ -13,6 +14,7 @@ import { type BuildResult, build } from "./build.ts";
 import type { BuildOptions } from "./options.ts";
 
 const skip = cannotRun ?? noBusybox;
+if (dockerRegistryMissing !== undefined) console.warn(`skipped: a cache in docker-registry: ${dockerRegistryMissing}`);
 if (skip !== undefined) console.warn(`skipped: remote caches: ${skip}`);
 
 describe.skipIf(skip !== undefined)("a remote cache", () => {
@@ -165,6 +167,77 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
     await writeFile(join(directory, "src/a"), "2");
     const changed = await run(coldMachine(), { context: directory, from: `type=registry,ref=${tag}` });
     expect(ran(changed)).toEqual(["COPY src /src", "RUN cat /src/a > /out"]);
+  });
+
+  describe("with the contents of cache mounts", () => {
+    const withMount = (text: string): Promise<string> =>
+      context({
+        Dockerfile: `FROM ${base}\nRUN --mount=type=cache,target=/c,id=m${count} ${text}\n`,
+      });
+
+    test("gives them back before the first RUN that needs them", async () => {
+      const [directory, cache] = [await withMount("echo kept > /c/a && chmod 600 /c/a && echo x > /c/b"), newCache()];
+      await run("first", { context: directory, to: `${cache},mounts=true` });
+      await writeFile(
+        join(directory, "Dockerfile"),
+        (await readFile(join(directory, "Dockerfile"), "utf8")).replace(
+          /echo.*/,
+          "cat /c/a > /out && stat -c %a /c/a >> /out",
+        ),
+      );
+      const destination = join(home, `out-${(count += 1)}`);
+      const local = parseOutput(
+        new Map([
+          ["type", "local"],
+          ["dest", destination],
+        ]),
+      );
+      const cold = await run(coldMachine(), { context: directory, from: cache, outputs: [local] });
+      expect([ran(cold).length, warnings(cold)]).toEqual([1, []]);
+      expect(await readFile(join(destination, "out"), "utf8")).toBe("kept\n600\n");
+    });
+
+    test("leaves a mount empty, and says so, when it is damaged", async () => {
+      await using own = await startTestRegistry();
+      const [directory, cache] = [await withMount("ls /c > /out && echo 1 > /c/a"), `type=registry,ref=${own.host}/c`];
+      await run("first", { context: directory, to: `${cache},mounts=true` });
+      own.fail({ path: /blobs\/sha256/, times: 99, kind: { kind: "alter" } });
+      const cold = await run(coldMachine(), { context: directory, from: cache, noCache: true });
+      expect(warnings(cold)).toEqual([expect.stringContaining("which starts empty")]);
+    });
+
+    test("sends nothing again that is there", async () => {
+      const [directory, cache] = [await withMount("[ -e /c/a ] || echo 1 > /c/a"), newCache()];
+      const sent = (): string[] =>
+        registry.requests.flatMap(({ method, path }) => (method === "PUT" && path.includes("/m-") ? [path] : []));
+      registry.clearLog();
+      await run("first", { context: directory, to: `${cache},mounts=true`, noCache: true });
+      expect(sent()).toHaveLength(1);
+      await run("first", { context: directory, to: `${cache},mounts=true`, noCache: true });
+      expect(sent()).toHaveLength(1);
+    });
+  });
+
+  test.skipIf(dockerRegistryMissing !== undefined)("in a registry as people run it", async () => {
+    await using real = await startDockerRegistry();
+    const directory = await twoStages();
+    const cache = `type=registry,ref=${real.host}/cache`;
+    const first = await run("first", { context: directory, to: `${cache},mode=max,mounts=true` });
+    const cold = await run(coldMachine(), { context: directory, from: cache });
+    expect([ran(cold), warnings(cold), cold.imageId]).toEqual([[], [], first.imageId]);
+    await writeFile(join(directory, "src/a"), "2");
+    const changed = await run(coldMachine(), { context: directory, from: cache });
+    expect(ran(changed)).toEqual(["COPY src /src", "RUN cat /src/a > /out"]);
+  });
+
+  test("loses nothing when two machines write it at one time", async () => {
+    const [one, other, cache] = [await twoStages(), await twoStages(), newCache()];
+    await Promise.all([
+      run("first", { context: one, to: `${cache},mode=max` }),
+      run("second", { context: other, to: `${cache},mode=max` }),
+    ]);
+    expect(ran(await run(coldMachine(), { context: one, from: cache }))).toEqual([]);
+    expect(ran(await run(coldMachine(), { context: other, from: cache }))).toEqual([]);
   });
 
   test("is not written over an image", async () => {
