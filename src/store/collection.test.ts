@@ -10,6 +10,7 @@ import { locateNative } from "../native/locate.ts";
 import { fsck } from "./fsck.ts";
 import type { CacheRecord, SnapshotId } from "./model.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
+import { keepWithinLimit } from "./limit.ts";
 import { prune, type PruneOptions, type PruneResult } from "./prune.ts";
 import { usage } from "./usage.ts";
 
@@ -256,6 +257,77 @@ describe("collection", () => {
     expect(layersHere()).toEqual([]);
     expect(store.cacheMounts.list()).toEqual([]);
     expect(store.blobs.has(digestOf("being made"))).toBe(false);
+  });
+
+  test("takes hundreds away from under a process that builds on some of them and adds its own", async () => {
+    store.database.transaction(() => {
+      for (let n = 0; n < 600; n += 1) step(`old-${n}`, [], 1, 1);
+    });
+    await reopen();
+    await using other = startScript(`
+      import { openStore } from "SRC/store/open-store.ts";
+      import { digestOf } from "SRC/core/digest.ts";
+      import { loadNative } from "SRC/native/native.ts";
+      import { mkdirSync } from "node:fs";
+      const open = () => openStore(${JSON.stringify(root)}, { native: loadNative("SRC/../build/kiln.node"), clock: { nowMs: () => ${now} } });
+      process.stdout.write("working\\n");
+      // Each round is a build: it finds a result, stands on it, and is gone before the collector looks again.
+      for (let n = 0; n < 60; n += 1) {
+        const store = open();
+        const found = store.records.findByDefinitionKey(digestOf("old-" + (n * 10)));
+        mkdirSync(store.layout.snapshots + "/new-" + n);
+        store.records.insert({ id: "new-" + n, definitionKey: digestOf("new-" + n), site: "s", name: "n", parts: [], layers: [...(found?.layers ?? []), "new-" + n],
+          wallMs: 1, cpuMs: 1, producer: "local" }, { snapshots: [{ id: "new-" + n, state: "present" }] });
+        await store[Symbol.asyncDispose]();
+      }
+      process.stdout.write("done\\n");
+    `);
+    await other.line();
+    await collect({ kinds: new Set(["step"]) });
+    await other.line();
+    expect((await fsck(store, { repair: false }, signal)).problems).toEqual([]);
+    for (const record of store.records.list()) {
+      expect(store.snapshots.getMany(record.layers)).toHaveLength(record.layers.length);
+      for (const layer of record.layers) expect(layersHere()).toContain(layer);
+    }
+    await collect();
+    expect(layersHere()).toEqual([]);
+    expect((await fsck(store, { repair: false }, signal)).garbage).toBe(0);
+  });
+
+  test("of everything keeps what costs little and saves reading every context again", async () => {
+    const fetched = store.blobs.put("fetched").digest;
+    store.facts.saveStatIndex("/context", Buffer.from("index"));
+    store.facts.set("http", "url", { value: Buffer.from("etag"), blobs: [fetched] });
+    await collect({ all: true });
+    expect(store.facts.loadStatIndex("/context")).toBeDefined();
+    expect(store.facts.get("http", "url")).toBeUndefined();
+    expect(store.blobs.has(fetched)).toBe(false);
+  });
+});
+
+describe("a limit", () => {
+  test("is kept by giving up what is worth least, and costs nothing while it is far away", async () => {
+    for (let n = 0; n < 10; n += 1) step(`s${n}`, [], 100, n + 1);
+    await reopen();
+    expect(await keepWithinLimit(store, 1e9, signal)).toBeUndefined();
+    // Far away: not even looked at. A file nobody measures would otherwise count.
+    expect(await keepWithinLimit(store, 1e9, signal)).toBeUndefined();
+    const { totalBytes } = await usage(store, signal);
+    const collected = await keepWithinLimit(store, totalBytes - 150 * 1024, signal);
+    expect(collected?.victims.length).toBeGreaterThan(0);
+    expect(layersHere()).not.toContain("s0");
+    expect(layersHere()).toContain("s9");
+    expect((await usage(store, signal)).totalBytes).toBeLessThan(totalBytes - 150 * 1024);
+  });
+
+  test("that cannot be kept is not tried again until the store has grown", async () => {
+    step("needed", [], 500, 1);
+    image("docker.io/library/app:latest", ["needed"]);
+    await reopen();
+    expect(await keepWithinLimit(store, 1000, signal)).toBeDefined();
+    expect(await keepWithinLimit(store, 1000, signal)).toBeUndefined();
+    expect(layersHere()).toEqual(["needed"]);
   });
 });
 

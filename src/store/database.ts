@@ -78,6 +78,11 @@ export class Database implements Disposable {
     });
   }
 
+  /** Another number once another connection has committed. Says nothing of this one's own commits. */
+  version(): number {
+    return Number(this.get("PRAGMA data_version")?.["data_version"]);
+  }
+
   /** Moves the log into the database file and gives its space back. Best effort: readers may be in the way. */
   compact(): void {
     guarded("compact the store's database", () => {

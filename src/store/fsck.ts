@@ -10,7 +10,7 @@ import { type Inventory, readInventory } from "./inventory.ts";
 import { blobName } from "./measure.ts";
 import type { SnapshotId } from "./model.ts";
 import type { OpenStore } from "./open-store.ts";
-import { findGarbage } from "./prune.ts";
+import { findGarbage } from "./garbage.ts";
 
 export interface FsckOptions {
   /** Removes what is damaged and whatever needs it: the next build or pull makes it again. Never loses a good image. */
@@ -79,9 +79,8 @@ export async function fsck(store: OpenStore, options: FsckOptions, signal: Abort
   const damaged = new Set(found.filter(({ kind }) => kind === "blob-damaged").map(({ id }) => id));
   const broken = brokenRows(inventory, { lost, damaged, has: (digest) => existsSync(store.blobs.pathOf(digest)) });
   if (options.repair) store.database.transaction(() => repair(store, inventory, lost, broken));
-  const garbage = store.holds.collect(
-    (running) => findGarbage(store, { before: inventory, after: inventory }, running).length,
-  );
+  const running = store.holds.collect((all) => all);
+  const garbage = findGarbage(store, { before: inventory, after: inventory }, running).length;
   return {
     problems: [...found, ...broken].map((problem) => ({
       ...problem,

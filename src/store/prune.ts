@@ -1,16 +1,17 @@
-import { constants, mkdirSync, renameSync } from "node:fs";
-import { randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { errnoOf, unreachable } from "../core/errors.ts";
+import { setTimeout as pause } from "node:timers/promises";
+import { unreachable } from "../core/errors.ts";
 import { claimPath } from "./cache-mounts.ts";
-import { type CollectionOptions, planCollection, type Victim } from "./collection-plan.ts";
+import { type CacheMountUse, type CollectionOptions, planCollection, type Victim } from "./collection-plan.ts";
 import { entriesOf } from "./disk.ts";
 import { tryFileLock } from "./file-lock.ts";
+import { emptyTrash, findGarbage, type Garbage, moveAside } from "./garbage.ts";
 import type { Hold, Running } from "./holds.ts";
-import { type Inventory, namedBlobs, readInventory } from "./inventory.ts";
-import { blobName, type MeasuredFiles, measureFiles } from "./measure.ts";
-import { makeReserve, releaseReserve } from "./reserve.ts";
+import { type Inventory, readInventory } from "./inventory.ts";
+import { type MeasuredFiles, measureFiles } from "./measure.ts";
 import type { OpenStore } from "./open-store.ts";
+import { makeReserve, releaseReserve } from "./reserve.ts";
 
 export interface PruneOptions extends Partial<CollectionOptions> {
   /** Sizes, by whoever has just measured them. */
@@ -32,61 +33,204 @@ export interface PruneResult {
 /** Facts can be had again by looking; those nobody wrote for so long belong to contexts and URLs of the past. */
 const FACT_LIFE_MS = 60 * 24 * 3600 * 1000;
 const MAX_PRUNED_KEYS = 20_000;
+/** Given up at one time, with look-ups of other processes waiting: some ten milliseconds. */
+const BATCH = 250;
+/** Plans made at most, when other processes keep changing what they are made from. The next collection goes on. */
+const MAX_PLANS = 50;
 
 /**
  * Frees space, least valuable first, safe beside running builds.
  *
- * Sizes are measured first, without any lock. Then, while no other process can look anything up, the plan is made from
- * the rows as they are and the rows go in one transaction; the files are only moved aside. They are deleted last, with
- * everybody at work again. A process killed in between leaves garbage that the next collection finds.
+ * Measuring and planning take no lock. Victims then go in batches: while no other process can look anything up, it is made
+ * sure that nobody has written since the plan was made and that nobody holds a victim, and the batch's rows go in one
+ * transaction; otherwise a new plan is made. Files are only moved aside, and deleted last, with everybody at work.
+ * A process killed in between leaves garbage that the next collection finds.
  */
 export async function prune(store: OpenStore, options: PruneOptions, signal: AbortSignal): Promise<PruneResult> {
   const { sizes, totalBytes } = options.measured ?? (await measureFiles(store, signal));
-  const plan = { keepBytes: 0, all: false, usedBeforeMs: undefined, kinds: undefined, ...options };
+  const wanted = { keepBytes: 0, all: false, usedBeforeMs: undefined, kinds: undefined, ...options };
+  const first = look(store);
+  const orphanBytes = bytesIn(
+    findGarbage(store, { before: first.inventory, after: first.inventory }, first.running),
+    sizes,
+  );
+  const planFor = (view: View, freed: number): readonly Victim[] => {
+    const { inventory, cacheMounts, running } = view;
+    const state = { inventory, cacheMounts, held: running.held, sizes, nowMs: store.nowMs() };
+    return planCollection({ ...state, totalBytes: totalBytes - orphanBytes - freed }, wanted);
+  };
+  if (options.dryRun === true) {
+    const planned = planFor(first, 0);
+    return { victims: planned, garbageBytes: orphanBytes, totalBytes, freedBytes: orphanBytes + bytesIn(planned) };
+  }
+  releaseReserve(store.root);
   const trash = join(store.root, "trash");
-  if (options.dryRun !== true) releaseReserve(store.root);
-  const result = store.holds.collect((running): PruneResult => {
-    const before = readInventory(store.database);
-    const cacheMounts = store.cacheMounts.list().map(({ directory, lastUsedMs }) => ({
-      name: basename(dirname(directory)),
-      lastUsedMs,
-    }));
-    const orphanBytes = bytesIn(findGarbage(store, { before, after: before }, running), sizes);
-    const state = { inventory: before, held: running.held, sizes, cacheMounts, nowMs: store.nowMs() };
-    const planned = planCollection({ ...state, totalBytes: totalBytes - orphanBytes }, plan);
-    if (options.dryRun === true) {
-      return { victims: planned, garbageBytes: orphanBytes, totalBytes, freedBytes: orphanBytes + bytesIn(planned) };
-    }
-    mkdirSync(trash, { recursive: true, mode: 0o700 });
-    const victims = planned.filter(
-      (victim) => victim.kind !== "cache-mount" || giveUpCacheMount(store, victim.name, trash),
-    );
-    const after = store.database.transaction(() => {
-      for (const victim of victims) deleteRows(store, victim);
-      store.database.run(
-        "DELETE FROM pruned_keys WHERE key IN (SELECT key FROM pruned_keys ORDER BY pruned_ms DESC LIMIT -1 OFFSET ?)",
-        MAX_PRUNED_KEYS,
-      );
-      store.database.run("DELETE FROM facts WHERE updated_ms < ?", store.nowMs() - FACT_LIFE_MS);
-      // What was fetched goes; indexes of file digests are small, and without them every context is read again.
-      if (plan.all) store.database.run("DELETE FROM facts WHERE blobs <> '[]'");
-      deleteUnusedSnapshots(store, running);
-      return readInventory(store.database);
-    });
-    const garbage = findGarbage(store, { before, after }, running);
-    for (const { path } of garbage) moveAside(path, trash);
-    const mountBytes = bytesIn(victims.filter(({ kind }) => kind === "cache-mount"));
-    const freedBytes = bytesIn(garbage, sizes) + mountBytes;
-    return { victims, garbageBytes: Math.max(0, freedBytes - bytesIn(victims)), totalBytes, freedBytes };
-  });
-  if (options.dryRun === true) return result;
-  await emptyDirectory(store, trash, signal);
+  mkdirSync(trash, { recursive: true, mode: 0o700 });
+  const victims: Victim[] = [];
+  await inBatches(
+    store,
+    first,
+    (view) => planFor(view, bytesIn(victims)),
+    holdsOf,
+    (batch) => void victims.push(...giveUp(store, batch, trash)),
+    signal,
+  );
+  forget(store, wanted.all);
+  const swept: Garbage[] = [];
+  await inBatches(
+    store,
+    look(store),
+    (view) => findUnused(store, first.inventory, view),
+    ({ hold }) => (hold === undefined ? [] : [hold]),
+    (batch) => {
+      deleteSnapshots(store, batch);
+      for (const { path } of batch) if (path !== undefined) moveAside(path, trash);
+      swept.push(...batch.flatMap(({ path, ...rest }) => (path === undefined ? [] : [{ path, ...rest }])));
+    },
+    signal,
+  );
+  await emptyTrash(store, trash, signal);
   // Lock files of killed processes.
   for (const { path } of entriesOf(store.layout.leases))
     tryFileLock(store.native, path, "exclusive")?.[Symbol.dispose]();
   store.database.compact();
   makeReserve(store.root);
-  return result;
+  const mountBytes = bytesIn(victims.filter(({ kind }) => kind === "cache-mount"));
+  const freedBytes = bytesIn(swept, sizes) + mountBytes;
+  return { victims, garbageBytes: Math.max(0, freedBytes - bytesIn(victims)), totalBytes, freedBytes };
+}
+
+/** What a plan is made from. */
+interface View {
+  /** Of the database, read before anything else: whoever writes later makes the rest out of date. */
+  readonly version: number;
+  readonly inventory: Inventory;
+  readonly running: Running;
+  readonly cacheMounts: readonly CacheMountUse[];
+}
+
+function look(store: OpenStore): View {
+  return {
+    version: store.database.version(),
+    running: store.holds.collect((running) => running),
+    inventory: readInventory(store.database),
+    cacheMounts: store.cacheMounts.list().map(({ directory, lastUsedMs }) => ({
+      name: basename(dirname(directory)),
+      lastUsedMs,
+    })),
+  };
+}
+
+/** Plans, and takes what was planned batch by batch, planning again whenever another process came in between. */
+async function inBatches<T>(
+  store: OpenStore,
+  first: View,
+  planFor: (view: View) => readonly T[],
+  holds: (item: T) => readonly Hold[],
+  take: (batch: readonly T[]) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let view = first;
+  for (let plans = 0; plans < MAX_PLANS; plans += 1) {
+    if (plans > 0) view = look(store);
+    const planned = planFor(view);
+    let at = 0;
+    let isCurrent = true;
+    for (; at < planned.length && isCurrent; at += BATCH) {
+      signal.throwIfAborted();
+      const batch = planned.slice(at, at + BATCH);
+      // The holds are read first: a process that ended before that has written before that, which the version tells.
+      isCurrent = store.holds.collect(({ held }) => {
+        const isFree = batch.every((item) => holds(item).every((hold) => !held.has(hold)));
+        if (!isFree || store.database.version() !== view.version) return false;
+        take(batch);
+        return true;
+      });
+      // Whoever waits for the lock gets it only if it stays free for a moment.
+      await pause(1, undefined, { signal });
+    }
+    if (isCurrent) return;
+  }
+}
+
+/** What a process would have noted that relies on a victim. */
+function holdsOf(victim: Victim): readonly Hold[] {
+  switch (victim.kind) {
+    case "step": {
+      const records = victim.records.map(({ id }): Hold => `record:${id}`);
+      return victim.snapshot === undefined ? records : [...records, `snapshot:${victim.snapshot}`];
+    }
+    case "layer":
+      return [`snapshot:${victim.snapshot}`];
+    case "blob":
+      return [`blob:${victim.digest}`];
+    case "image":
+      return [`image:${victim.digest}`];
+    case "cache-mount":
+      return []; // has a lock of its own
+    default:
+      return unreachable(victim);
+  }
+}
+
+/** @returns those that went: cache mounts that are mounted stay. */
+function giveUp(store: OpenStore, batch: readonly Victim[], trash: string): readonly Victim[] {
+  const taken = batch.filter((victim) => victim.kind !== "cache-mount" || giveUpCacheMount(store, victim.name, trash));
+  store.database.transaction(() => {
+    for (const victim of taken) deleteRows(store, victim);
+  });
+  return taken;
+}
+
+/** Of what is only remembered: the oldest. */
+function forget(store: OpenStore, all: boolean): void {
+  store.database.transaction(() => {
+    store.database.run(
+      "DELETE FROM pruned_keys WHERE key IN (SELECT key FROM pruned_keys ORDER BY pruned_ms DESC LIMIT -1 OFFSET ?)",
+      MAX_PRUNED_KEYS,
+    );
+    store.database.run("DELETE FROM facts WHERE updated_ms < ?", store.nowMs() - FACT_LIFE_MS);
+    // What was fetched goes; indexes of file digests are small, and without them every context is read again.
+    if (all) store.database.run("DELETE FROM facts WHERE blobs <> '[]'");
+  });
+}
+
+/** A file that nothing names, or the row of a layer that nothing stands on, or both. */
+interface Unused extends Omit<Garbage, "path"> {
+  readonly path: string | undefined;
+  readonly row: string | undefined;
+}
+
+/** @param before rows as they were at the beginning: files that they named are garbage however young they are. */
+function findUnused(store: OpenStore, before: Inventory, { inventory, running }: View): readonly Unused[] {
+  const used = new Set<string>(inventory.records.flatMap(({ layers }) => layers));
+  for (const image of inventory.images) if (image.kind === "image") for (const id of image.members) used.add(id);
+  const isUnused = (id: string): boolean => !used.has(id) && !running.held.has(`snapshot:${id}`);
+  const rows = new Set([...inventory.snapshots.keys()].filter(isUnused));
+  const snapshots = new Map([...inventory.snapshots].filter(([id]) => !rows.has(id)));
+  const diffIds = new Set([...snapshots.values()].map(({ diffId }) => diffId));
+  const localBlobs = new Map([...inventory.localBlobs].filter(([, blob]) => diffIds.has(blob.diffId)));
+  const after = { ...inventory, snapshots, localBlobs };
+  const files = findGarbage(store, { before, after }, running);
+  const withFiles = new Set(files.map(({ name }) => name));
+  return [
+    ...files.map((file): Unused => ({ ...file, row: rows.has(file.name) ? file.name : undefined })),
+    ...[...rows]
+      .filter((id) => !withFiles.has(id))
+      .map((id): Unused => ({ name: id, path: undefined, hold: `snapshot:${id}`, row: id })),
+  ];
+}
+
+/** With the rows of blobs of layers that are no more. */
+function deleteSnapshots(store: OpenStore, batch: readonly Unused[]): void {
+  const rows = batch.flatMap(({ row }) => row ?? []);
+  if (rows.length === 0) return;
+  store.database.transaction(() => {
+    for (const id of rows) store.database.run("DELETE FROM snapshots WHERE id = ?", id);
+    store.database.run(
+      "DELETE FROM layer_blobs WHERE NOT EXISTS (SELECT 1 FROM snapshots AS s WHERE s.diff_id = layer_blobs.diff_id)",
+    );
+  });
 }
 
 /** Of victims, or of named files by their measured sizes. */
@@ -139,89 +283,4 @@ function giveUpCacheMount(store: OpenStore, name: string, trash: string): boolea
   if (lock === undefined) return false;
   moveAside(join(store.layout.cacheMounts, name), trash);
   return true;
-}
-
-/** Rows of layers that no record and no image stands on any more, and of their blobs. */
-function deleteUnusedSnapshots(store: OpenStore, running: Running): void {
-  const { records, images, snapshots } = readInventory(store.database);
-  const used = new Set<string>(records.flatMap(({ layers }) => layers));
-  for (const image of images) if (image.kind === "image") for (const id of image.members) used.add(id);
-  for (const id of snapshots.keys()) {
-    if (!used.has(id) && !running.held.has(`snapshot:${id}`))
-      store.database.run("DELETE FROM snapshots WHERE id = ?", id);
-  }
-  store.database.run(
-    "DELETE FROM layer_blobs WHERE NOT EXISTS (SELECT 1 FROM snapshots AS s WHERE s.diff_id = layer_blobs.diff_id)",
-  );
-}
-
-interface Garbage {
-  /** As in the measured sizes. */
-  readonly name: string;
-  readonly path: string;
-}
-
-/**
- * Files that no row names and no running process holds. Of those that no row named before either, only what is older
- * than every running process: the others may be somebody's work whose row is still to come.
- */
-export function findGarbage(
-  store: OpenStore,
-  rows: { readonly before: Inventory; readonly after: Inventory },
-  running: Running,
-): readonly Garbage[] {
-  const { layout } = store;
-  const { before, after } = rows;
-  const garbageIn = (
-    directory: string,
-    of: (fileName: string) => { readonly name: string; readonly hold: Hold | undefined },
-    names: { readonly before: (name: string) => boolean; readonly after: (name: string) => boolean },
-  ): Garbage[] =>
-    entriesOf(directory).flatMap(({ name: fileName, path, changedMs }) => {
-      const { name, hold } = of(fileName);
-      if (names.after(name) || (hold !== undefined && running.held.has(hold))) return [];
-      return names.before(name) || changedMs < running.oldestStartMs ? [{ name, path }] : [];
-    });
-  const isSnapshot = (inventory: Inventory) => (name: string) =>
-    // `empty` is the bottom of every tree that has none of its own.
-    name === "empty" || inventory.snapshots.get(name)?.state === "present";
-  const isBlob = (inventory: Inventory): ((name: string) => boolean) => {
-    const named: ReadonlySet<string> = namedBlobs(inventory);
-    return (name) => named.has(name);
-  };
-  const isLog = (inventory: Inventory): ((name: string) => boolean) => {
-    const named = new Set(inventory.records.map(({ logFile }) => logFile));
-    return (name) => named.has(name);
-  };
-  return [
-    ...garbageIn(layout.snapshots, (name) => ({ name, hold: `snapshot:${name}` }), {
-      before: isSnapshot(before),
-      after: isSnapshot(after),
-    }),
-    ...garbageIn(layout.blobs, (name) => ({ name: blobName(name), hold: `blob:${blobName(name)}` }), {
-      before: isBlob(before),
-      after: isBlob(after),
-    }),
-    ...garbageIn(layout.logs, (name) => ({ name, hold: undefined }), { before: isLog(before), after: isLog(after) }),
-  ];
-}
-
-function moveAside(path: string, trash: string): void {
-  try {
-    renameSync(path, join(trash, randomUUID()));
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error; // its maker was faster
-  }
-}
-
-async function emptyDirectory(store: OpenStore, path: string, signal: AbortSignal): Promise<void> {
-  const fd = store.native.openPath(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    for (const { name } of entriesOf(path)) {
-      signal.throwIfAborted();
-      await store.native.removeTree(fd, name);
-    }
-  } finally {
-    store.native.close(fd);
-  }
 }
