@@ -60,6 +60,8 @@ export function callLines(answer: string): string[] {
     return answer.split("\n");
   }
   return jsonLines(value, (key, member) => {
+    // BuildKit finds a variable once per word that has it; kiln once per instruction.
+    if (key === "warnings" && Array.isArray(member)) return withoutRepetition(member);
     // How the Dockerfile was sent to the engine; what kiln has no counterpart of.
     if (key === "definition") return undefined;
     // Long explanations are worded by each builder; rule, message and place are compared.
@@ -74,6 +76,11 @@ export function callLines(answer: string): string[] {
     if (key === "buildError" && typeof member === "object") return "<error>";
     return member;
   });
+}
+
+function withoutRepetition(list: readonly unknown[]): unknown[] {
+  const texts = new Set(list.map((item) => JSON.stringify(item)));
+  return [...texts].map((text) => JSON.parse(text) as unknown);
 }
 
 /** Pretty JSON with the members in one order. */

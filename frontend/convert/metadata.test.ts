@@ -69,6 +69,8 @@ test.each([
   { text: "ARG A=1 B C=x$A", history: "(ARG A=1 B C=x1)", config: {} },
   { text: "MAINTAINER me <a@b>", history: "(MAINTAINER me <a@b>)", config: {} },
   { text: "WORKDIR /", history: "(WORKDIR /)", config: { WorkingDir: "/" } },
+  { text: "WORKDIR /a/..", history: "(WORKDIR /a/..)", config: { WorkingDir: "/a/.." } },
+  { text: "WORKDIR /a/../b//c/", history: "WORKDIR /a/../b//c/", config: { WorkingDir: "/a/../b//c/" } },
 ])("$text", async ({ text, history, config }) => {
   const conversion = await convert(`FROM scratch\n${text}\n`);
   expect(historyOf(conversion)).toEqual([history]);

@@ -3,7 +3,7 @@ import { type Heredoc, type RunInstruction, heredocText } from "../instructions/
 import type { Variables } from "../words/expand.ts";
 import { inShell } from "./metadata.ts";
 import { type MountedTrees, convertMounts } from "./mounts.ts";
-import { type Shared, type StageState, record } from "./stage-state.ts";
+import { type Shared, type StageState, absolutePath, record } from "./stage-state.ts";
 import { addInternal, addVertex, displayText, nextStepName } from "./step.ts";
 
 /** RUN: one command in a layer of its own. */
@@ -42,7 +42,7 @@ function execOp(
     kind: "exec",
     argv: what.argv,
     env: state.environment.list(),
-    cwd: state.workdir === "" ? "/" : state.workdir,
+    cwd: absolutePath(state, ""),
     user: state.config.User ?? "",
     hostname: options.hostname ?? (options.buildArgs.get("BUILDKIT_SANDBOX_HOSTNAME") || undefined),
     network: instruction.network === "default" ? options.network : instruction.network,

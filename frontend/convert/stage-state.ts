@@ -49,7 +49,7 @@ export interface StageState {
   readonly image: ImageDraft;
   tree: Vertex | undefined;
   readonly environment: Environment;
-  /** Absolute. */
+  /** As the image has it: what was written, where that was absolute. Empty stands for `/`. `absolutePath` cleans it. */
   workdir: string;
   /** Variables of the image, name to `NAME=value`, in order of first definition. */
   readonly env: Map<string, string>;
@@ -99,7 +99,7 @@ export function stateOnStart(start: Start, fixed: Fixed): StageState {
     image: start.image,
     tree: start.tree,
     environment,
-    workdir: WorkingDir === undefined || WorkingDir === "" ? "" : cleanPath(`/${WorkingDir}`),
+    workdir: WorkingDir ?? "",
     env,
     labels: new Map(Object.entries(Labels ?? {})),
     ports: new Set(Object.keys(ExposedPorts ?? {})),

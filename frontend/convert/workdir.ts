@@ -10,8 +10,9 @@ export function convertWorkdir(state: StageState, instruction: WorkdirInstructio
   if (!state.hasWorkdir && !path.startsWith("/")) shared.linter.report(workdirRelativePath, instruction, path);
   state.hasWorkdir = true;
   const workdir = absolutePath(state, path);
-  state.workdir = workdir;
-  const createdBy = `WORKDIR ${workdir}`;
+  // Docker cleans only what it joins: an absolute path stands in the image as it was written.
+  state.workdir = path.startsWith("/") ? path : workdir;
+  const createdBy = `WORKDIR ${state.workdir}`;
   if (workdir === "/") {
     record(state, createdBy);
     return;
