@@ -1,4 +1,5 @@
 import { BuildError } from "../core/errors.ts";
+import { MAX_MANIFEST_BYTES } from "../core/manifest.ts";
 import { type Platform, normalizePlatform } from "../core/platform.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { Exported, Result, ResultImage, ResultLayer } from "../export/exporter.ts";
@@ -10,6 +11,8 @@ import type { Engine } from "./engine.ts";
 import { checkOutputs } from "./check-outputs.ts";
 import { exporterFor } from "./outputs.ts";
 import { step } from "./prepare.ts";
+
+const MAX_CONFIG_BYTES = 8 << 20;
 
 /** Sends an image of the store, or all platforms of an index, to an output. */
 export async function exportStored(
@@ -42,7 +45,14 @@ function storedResult(store: Store, text: string): Result {
       `Cannot use ${JSON.stringify(text)}: none of its platforms is in the store`,
     );
   }
-  return { images: images.map((image) => resultOf(store, image)), multiPlatform: true, names };
+  const { mediaType, manifests } = found.index;
+  const bytes = store.blobs.readBytes(found.digest, MAX_MANIFEST_BYTES);
+  return {
+    images: images.map((image) => resultOf(store, image)),
+    multiPlatform: true,
+    names,
+    ...(bytes === undefined ? {} : { index: { bytes, mediaType, manifests: manifests.map(({ digest }) => digest) } }),
+  };
 }
 
 /** An image as if it had just been built. Layers whose manifest names another blob than their tar came from somewhere. */
@@ -60,7 +70,16 @@ function resultOf(store: Store, image: StoredImage): ResultImage {
     layers,
     baseHistoryCount: config.history.length,
     sourceDateEpoch: undefined,
+    ...documentsOf(store, image),
   };
+}
+
+function documentsOf(store: Store, image: StoredImage): Pick<ResultImage, "documents"> {
+  const config = store.blobs.readBytes(image.configDigest, MAX_CONFIG_BYTES);
+  const manifest = store.blobs.readBytes(image.manifestDigest, MAX_MANIFEST_BYTES);
+  if (config === undefined || manifest === undefined) return {};
+  const { mediaType, layers } = image.manifest;
+  return { documents: { config, manifest, mediaType, layers: layers.map(({ digest }) => digest) } };
 }
 
 function platformOf({ config }: StoredImage): Platform {

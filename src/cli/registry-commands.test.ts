@@ -1,10 +1,13 @@
+import { spawnSync } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
 import { type RegistryAuth, startTestRegistry } from "../../test/support/registry.ts";
+import { digestOf } from "../core/digest.ts";
 import { main } from "./main.ts";
 
 if (cannotRun !== undefined) console.warn(`skipped: pull and push: ${cannotRun}`);
@@ -90,6 +93,28 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
     expect(index).toContain(pulled.stdout);
     const other = await kiln("one", ["pull", "-q", "--platform", "linux/s390x", image]);
     expect(other).toMatchObject({ status: 1, stderr: expect.stringContaining("error[image/platform]") });
+  });
+
+  test("an image of somebody else's keeps its digests on its way through", async () => {
+    await using registry = await startTestRegistry();
+    const tar = spawnSync("tar", ["-c", "-C", home, "context"]).stdout;
+    const [diffId, layer] = [digestOf(tar), gzipSync(tar)];
+    const config = registry.addBlob(
+      `{"rootfs":{"type":"layers","diff_ids":["${diffId}"]}, "os":"linux","architecture":"amd64","config":{"Cmd":null,"WorkingDir":""}}`,
+    );
+    const docker = "application/vnd.docker";
+    const manifest = `{"schemaVersion":2, "mediaType":"${docker}.distribution.manifest.v2+json",
+      "config":{"mediaType":"${docker}.container.image.v1+json","digest":"${config.digest}","size":${config.size}},
+      "layers":[{"mediaType":"${docker}.image.rootfs.diff.tar.gzip",${JSON.stringify(registry.addBlob(layer)).slice(1)}]}`;
+    registry.addManifest("their/app", "1", `${docker}.distribution.manifest.v2+json`, manifest);
+    const [theirs, ours] = [`${registry.host}/their/app:1`, `${registry.host}/our/app:1`];
+    await kiln("through", ["pull", "-q", "--platform", "linux/amd64", theirs]);
+    await kiln("through", ["tag", theirs, ours]);
+    const pushed = await kiln("through", ["push", "-q", ours]);
+    expect(pushed.stdout, pushed.stderr).toBe(digestOf(manifest));
+    await kiln("through", ["save", "-o", join(home, "through.tar"), theirs]);
+    expect((await kiln("again", ["load", "-i", join(home, "through.tar")])).status).toBe(0);
+    expect((await kiln("again", ["images", "-q", "--no-trunc"])).stdout).toBe(config.digest);
   });
 
   test.each([

@@ -8,6 +8,7 @@ import {
   type Document,
   configDescriptor,
   descriptorPlatform,
+  existingDocument,
   indexDocument,
   manifestDocument,
   manifestLayer,
@@ -57,22 +58,35 @@ export async function assemble(
   const images = await mapLimit(result.images, 1, signal, (image) => assembleImage(image, options, form, on, signal));
   const [first] = images;
   if (first === undefined) throw new Error("a result without images");
-  const index = withIndex
-    ? indexDocument({
-        family: form.family,
-        manifests: images.map(({ manifest, platform }) => ({
-          ...manifest.descriptor,
-          ...annotated(options.annotations, "manifest-descriptor", platform),
-          platform: descriptorPlatform(platform),
-        })),
-        annotations: annotationsFor(options.annotations, "index", undefined),
-      })
-    : undefined;
+  const index = withIndex ? (sameIndex(result, images, options) ?? newIndex(images, options)) : undefined;
   const root = {
     ...(index ?? first.manifest).descriptor,
     ...annotated(options.annotations, "index-descriptor", undefined),
   };
   return { images, index, root };
+}
+
+function newIndex(images: readonly AssembledImage[], { mediaTypes, annotations }: ImageOptions): Document {
+  return indexDocument({
+    family: mediaTypes,
+    manifests: images.map(({ manifest, platform }) => ({
+      ...manifest.descriptor,
+      ...annotated(annotations, "manifest-descriptor", platform),
+      platform: descriptorPlatform(platform),
+    })),
+    annotations: annotationsFor(annotations, "index", undefined),
+  });
+}
+
+/** The index that there was, when it lists these very manifests and nothing is to be added. */
+function sameIndex(
+  { index }: Result,
+  images: readonly AssembledImage[],
+  { annotations }: ImageOptions,
+): Document | undefined {
+  if (index === undefined || annotations.length > 0 || index.manifests.length !== images.length) return undefined;
+  const isSame = images.every(({ manifest }, at) => manifest.descriptor.digest === index.manifests[at]);
+  return isSame ? existingDocument(index.mediaType, index.bytes) : undefined;
 }
 
 async function assembleImage(
@@ -88,11 +102,22 @@ async function assembleImage(
     image = { ...image, config: clampTimes(image.config, image.baseHistoryCount, options.sourceDateEpoch) };
   }
   if (options.rewriteTimestamp && epoch !== undefined) image = await rewriteTimestamps(image, epoch, on.tools, signal);
-  const bytes = Buffer.from(serializeImageConfig(image.config));
+  // A configuration written by others has another order of members, or members that say nothing: its digest would change.
+  const documents = image === original ? original.documents : undefined;
+  const bytes = Buffer.from(documents?.config ?? serializeImageConfig(image.config));
   const config = { bytes, descriptor: configDescriptor(form.family, bytes) };
   const layers = await mapLimit(image.layers, LAYERS_AT_ONCE, signal, (layer, inner) =>
     layerContent(layer, form, on, inner),
   );
+  const isSame =
+    options.annotations.length === 0 &&
+    documents !== undefined &&
+    documents.layers.length === layers.length &&
+    layers.every((layer, at) => layer.descriptor.digest === documents.layers[at]);
+  if (isSame) {
+    const manifest = existingDocument(documents.mediaType, documents.manifest);
+    return { platform: image.platform, image, config, manifest, layers };
+  }
   const manifest = manifestDocument({
     family: form.family,
     config: config.descriptor,

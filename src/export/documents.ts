@@ -107,7 +107,12 @@ export function manifestLayer(family: MediaTypeFamily, blob: Descriptor): Descri
 }
 
 function document(mediaType: string, value: unknown): Document {
-  const bytes = goJsonIndented(value);
+  return existingDocument(mediaType, goJsonIndented(value));
+}
+
+/** A document that was written by somebody else. */
+export function existingDocument(mediaType: string, given: Uint8Array): Document {
+  const bytes = Buffer.from(given);
   return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.byteLength } };
 }
 

@@ -27,6 +27,17 @@ export interface ResultImage {
   readonly baseHistoryCount: number;
   /** Seconds since the epoch, from SOURCE_DATE_EPOCH. */
   readonly sourceDateEpoch: number | undefined;
+  /** Of an image that exists already: what of it need not change goes on byte for byte, digest and all. */
+  readonly documents?: ImageDocuments;
+}
+
+/** An image's configuration and manifest as somebody wrote them. */
+export interface ImageDocuments {
+  readonly config: Uint8Array;
+  readonly manifest: Uint8Array;
+  readonly mediaType: string;
+  /** As in the manifest. */
+  readonly layers: readonly Digest[];
 }
 
 /** Everything that was built at once: one image per platform. */
@@ -34,6 +45,8 @@ export interface Result {
   readonly images: readonly ResultImage[];
   /** True when an index was asked for even with one platform. */
   readonly multiPlatform: boolean;
+  /** Of an index that exists already; used when it lists just what is exported. */
+  readonly index?: { readonly bytes: Uint8Array; readonly mediaType: string; readonly manifests: readonly Digest[] };
   /** Full references, from the build's tags. */
   readonly names: readonly string[];
 }
