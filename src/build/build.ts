@@ -3,11 +3,12 @@ import { checkOutputs } from "./check-outputs.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Descriptor } from "../core/oci.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
-import { STORE_OUTPUT } from "../export/output-spec.ts";
+import { type OutputSpec, STORE_OUTPUT } from "../export/output-spec.ts";
 import type { Exported, Result } from "../export/exporter.ts";
 import { proxyEnvironment } from "../../frontend/convert/platform-args.ts";
 import type { Warning } from "../../frontend/lint/warning.ts";
 import type { Graph } from "../../solver/graph/graph.ts";
+import { lostLayer } from "../../solver/schedule/lost-layer.ts";
 import { solve } from "../../solver/solve.ts";
 import { LocalSource } from "../../solver/sources/local/local-source.ts";
 import { createHttpSource } from "../../solver/sources/http/http-source.ts";
@@ -24,7 +25,7 @@ import { withInlineCaches } from "./inline-cache.ts";
 import { type PreparedBuild, prepareBuild, step } from "./prepare.ts";
 import { type CacheImports, openImports } from "./remote-cache.ts";
 import { resultImage } from "./result-images.ts";
-import { withIgnoreRule } from "./ignore-rule.ts";
+import { explainMissingSource } from "./missing-source.ts";
 import { Scratch } from "./scratch.ts";
 import { type BuildReporter, reported } from "./report.ts";
 import { checkSecrets } from "./secrets.ts";
@@ -85,12 +86,44 @@ async function buildAndExport(
   const outputs = options.outputs ?? [STORE_OUTPUT];
   checkOutputs(outputs, options, engine.environment);
   await checkSecrets(options.secrets ?? [], engine.environment);
-  const { from = [], to = [], trust = [] } = options.cache ?? {};
+  const { from = [], trust = [] } = options.cache ?? {};
   const imports = openImports({ from, trust }, engine, progress);
   await using scratch = new Scratch(engine.scratchPath());
   const prepared = await prepareBuild(engine, options, { scratch, progress }, signal);
   const mounts = new TravellingMounts(engine, imports.remote, progress);
-  const at = { names, progress, imports, mounts, reporter };
+  const at = { names, progress, imports, mounts, reporter, outputs };
+  for (;;) {
+    try {
+      return await solveAndExport(engine, options, prepared, at, signal);
+    } catch (error) {
+      // An exporter wanted the bytes of a layer that a cache has lost. Without its records, the step runs.
+      const lost = signal.aborted ? undefined : lostLayer(error);
+      if (lost === undefined || engine.store.records.forgetLayer(lost.layer) === 0) throw error;
+      imports.remote?.refuse(lost.layer);
+      const message = `A cached layer cannot be exported, and its step runs again: ${lost.message}`;
+      progress({ kind: "notice", level: "warning", message, hint: lost.hint });
+    }
+  }
+}
+
+interface BuildParts {
+  readonly names: readonly string[];
+  readonly progress: ProgressSink;
+  readonly imports: CacheImports;
+  readonly mounts: TravellingMounts;
+  readonly reporter: BuildReporter;
+  readonly outputs: readonly OutputSpec[];
+}
+
+async function solveAndExport(
+  engine: Engine,
+  options: BuildOptions,
+  prepared: PreparedBuild,
+  at: BuildParts,
+  signal: AbortSignal,
+): Promise<BuildResult> {
+  const { progress, imports, mounts, outputs } = at;
+  const { to = [], trust = [] } = options.cache ?? {};
   const { result, solved } = await makeResult(engine, options, prepared, at, signal);
   const { records } = imports;
   const made = {
@@ -130,13 +163,7 @@ async function makeResult(
   engine: Engine,
   options: BuildOptions,
   prepared: PreparedBuild,
-  at: {
-    readonly names: readonly string[];
-    readonly progress: ProgressSink;
-    readonly imports: CacheImports;
-    readonly mounts: TravellingMounts;
-    readonly reporter: BuildReporter;
-  },
+  at: BuildParts,
   signal: AbortSignal,
 ): Promise<{ readonly result: Result; readonly solved: SolveResult }> {
   const { environment, native, store, snapshotter } = engine;
@@ -198,7 +225,7 @@ async function makeResult(
     return { result: { images, multiPlatform: conversions.length > 1, names: at.names }, solved };
   } catch (error) {
     stop.abort(error);
-    throw withIgnoreRule(error, prepared.ignored);
+    throw explainMissingSource(error, prepared.ignored);
   } finally {
     await packer.settle();
   }
