@@ -1,9 +1,10 @@
 import { BuildError } from "../core/errors.ts";
 import { MAX_MANIFEST_BYTES } from "../core/manifest.ts";
-import { type Platform, normalizePlatform } from "../core/platform.ts";
+import { type Platform, formatPlatform, normalizePlatform } from "../core/platform.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { Exported, Result, ResultImage, ResultLayer } from "../export/exporter.ts";
 import type { OutputSpec } from "../export/output-spec.ts";
+import { selectPlatform } from "../registry/select-platform.ts";
 import type { StoredImage } from "../store/model.ts";
 import type { Store } from "../store/store.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
@@ -14,15 +15,20 @@ import { step } from "./prepare.ts";
 
 const MAX_CONFIG_BYTES = 8 << 20;
 
-/** Sends an image of the store, or all platforms of an index, to an output. */
+/** Sends an image of the store, or all platforms of an index, to an output. `platform` chooses one of them. */
 export async function exportStored(
   engine: Engine,
-  what: { readonly image: string; readonly output: OutputSpec; readonly progress: ProgressSink },
+  what: {
+    readonly image: string;
+    readonly platform?: Platform | undefined;
+    readonly output: OutputSpec;
+    readonly progress: ProgressSink;
+  },
   signal: AbortSignal,
 ): Promise<Exported | undefined> {
   const { environment, store } = engine;
   checkOutputs([what.output], {}, environment);
-  const result = storedResult(store, what.image);
+  const result = storedResult(store, what);
   const exporter = exporterFor(what.output, engine);
   if (exporter === undefined) return undefined;
   return step(what.progress, environment, exporter.description, () =>
@@ -34,16 +40,34 @@ export async function exportStored(
   );
 }
 
-function storedResult(store: Store, text: string): Result {
+function storedResult(
+  store: Store,
+  what: { readonly image: string; readonly platform?: Platform | undefined; readonly progress: ProgressSink },
+): Result {
+  const { image: text, platform, progress } = what;
   const found = store.images.find(text);
   const names = found.name === undefined ? [] : [formatReference(parseReference(found.name))];
   if (found.kind === "image") return { images: [resultOf(store, found.image)], multiPlatform: false, names };
-  const images = found.index.manifests.flatMap((entry) => store.images.get(entry.digest) ?? []);
+  const members =
+    platform === undefined ? found.index.manifests : [selectPlatform(found.index, platform, JSON.stringify(text))];
+  const images = members.flatMap((entry) => store.images.get(entry.digest) ?? []);
   if (images.length === 0) {
     throw new BuildError(
       "image/not-found",
-      `Cannot use ${JSON.stringify(text)}: none of its platforms is in the store`,
+      `Cannot use ${JSON.stringify(text)}: ${platform === undefined ? "none of its platforms is" : `${formatPlatform(platform)} is not`} in the store`,
     );
+  }
+  const [only] = images;
+  if (platform !== undefined && only !== undefined) {
+    return { images: [resultOf(store, only)], multiPlatform: false, names };
+  }
+  if (images.length < members.length) {
+    progress({
+      kind: "notice",
+      level: "warning",
+      message: `Only ${images.length} of the ${members.length} manifests of ${JSON.stringify(text)} are in the store: the rest is left out`,
+      hint: "pull the other platforms first, with --platform",
+    });
   }
   const { mediaType, manifests } = found.index;
   const bytes = store.blobs.readBytes(found.digest, MAX_MANIFEST_BYTES);

@@ -1,19 +1,32 @@
 import { BuildError } from "../core/errors.ts";
-import { parsePlatform } from "../core/platform.ts";
+import { type Platform, parsePlatform } from "../core/platform.ts";
 import { selectPlatform } from "../registry/select-platform.ts";
 import type { StoredImage } from "../store/model.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandContext } from "./context.ts";
 
+/** The value of --platform, `undefined` when it was not given. */
+export function platformOption(
+  context: CommandContext,
+  options: Readonly<Record<string, unknown>>,
+): Platform | undefined {
+  const text = options["platform"];
+  return typeof text === "string" ? parsePlatform(text, context.environment.platform) : undefined;
+}
+
 /**
- * The image somebody named: by reference, id or the beginning of an id. Of several platforms, `platform` or this machine's.
+ * The image somebody named: by reference, id or the beginning of an id. Of several platforms, that of --platform or this machine's.
  * @throws {BuildError} `image/not-found`, `image/platform`
  */
-export function findImage(context: CommandContext, store: Store, text: string, platform: unknown): StoredImage {
+export function findImage(
+  context: CommandContext,
+  store: Store,
+  text: string,
+  options: Readonly<Record<string, unknown>>,
+): StoredImage {
   const found = store.images.find(text);
   if (found.kind === "image") return found.image;
-  const host = context.environment.platform;
-  const wanted = typeof platform === "string" ? parsePlatform(platform, host) : host;
+  const wanted = platformOption(context, options) ?? context.environment.platform;
   const { digest } = selectPlatform(found.index, wanted, JSON.stringify(text));
   const image = store.images.get(digest);
   if (image !== undefined) return image;

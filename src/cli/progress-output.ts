@@ -1,5 +1,7 @@
 import { BuildError } from "../core/errors.ts";
+import type { ProgressSink } from "../core/progress.ts";
 import { type ProgressDisplay, type ProgressMode, createProgress } from "../progress/progress.ts";
+import type { CommandContext } from "./context.ts";
 import type { Host } from "./host.ts";
 import { useColors } from "./print-error.ts";
 
@@ -35,6 +37,13 @@ export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
       return { [Symbol.dispose]: () => clearInterval(timer) };
     },
   });
+}
+
+/** For commands without a display: only what a person should know. */
+export function noticesOnly(context: Pick<CommandContext, "warn">): ProgressSink {
+  return (event) => {
+    if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${event.message}`);
+  };
 }
 
 function logLines(text: string | undefined): number {

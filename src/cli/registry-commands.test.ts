@@ -88,6 +88,12 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
     expect(pushed.status, pushed.stderr).toBe(0);
     const index = registry.manifests.get("team/many:1")?.bytes.toString() ?? "";
     expect(index).toContain('"architecture": "arm64"');
+    const one = await kiln("many", ["save", "--platform", "linux/arm64", "-o", join(home, "one.tar"), image]);
+    expect(one).toMatchObject({ status: 0, stderr: "" });
+    expect(await kiln("many", ["save", "-o", join(home, "both.tar"), image])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("--platform"),
+    });
     const pulled = await kiln("one", ["pull", "-q", "--platform", "linux/arm64", image]);
     expect(pulled.status, pulled.stderr).toBe(0);
     expect(index).toContain(pulled.stdout);

@@ -42,7 +42,7 @@ export function layoutExporter(
           "export/unsupported",
           "docker exporter does not currently support exporting manifest lists",
           {
-            hint: "build one platform, or use type=oci",
+            hint: "choose one with --platform, or write an OCI archive (type=oci, or `kiln save --format oci`)",
           },
         );
       }

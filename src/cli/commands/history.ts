@@ -30,7 +30,7 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   await using engine = context.openEngine();
-  const image = findImage(context, engine.store, args[0] ?? "", options["platform"]);
+  const image = findImage(context, engine.store, args[0] ?? "", options);
   const now = context.host.nowMs();
   const isWhole = options["trunc"] === false;
   const sizes = layerSizes(image, engine.store);

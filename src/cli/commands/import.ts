@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import { parsePlatform } from "../../core/platform.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { platformOption } from "../find-image.ts";
 
 /** `kiln import`: a base image from a root file system. */
 export function importCommand(program: Command, cli: Cli): void {
@@ -31,7 +31,6 @@ async function run(
 ): Promise<void> {
   const [source = "", ...tags] = args;
   const { importImage } = await import("../../build/import-image.ts");
-  const { platform: host } = context.environment;
   await using engine = context.openEngine();
   const image = await importImage(
     engine,
@@ -40,7 +39,7 @@ async function run(
       tags,
       changes: options["change"] as readonly string[],
       message: typeof options["message"] === "string" ? options["message"] : `Imported from ${source}`,
-      platform: typeof options["platform"] === "string" ? parsePlatform(options["platform"], host) : host,
+      platform: platformOption(context, options) ?? context.environment.platform,
     },
     context.signal,
   );

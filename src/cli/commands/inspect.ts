@@ -29,7 +29,7 @@ async function run(
   await using engine = context.openEngine();
   const { store } = engine;
   const shown = args.map((name) => {
-    const image = findImage(context, store, name, options["platform"]);
+    const image = findImage(context, store, name, options);
     const { config } = image;
     return {
       image,

@@ -3,12 +3,14 @@ import { parseOutput } from "../../export/parse-output.ts";
 import { formatReference, parseReference } from "../../core/reference.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { platformOption } from "../find-image.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
 /** `kiln push`: an image of the local store to the registry its name says. */
 export function pushCommand(program: Command, cli: Cli): void {
   command(program, cli, "push <image>", run)
     .description("send an image to its registry")
+    .option("--platform <os/arch>", "only this one of several platforms")
     .option("--compression <kind>", "gzip, zstd or uncompressed, for layers built here", "gzip")
     .option("--compression-level <level>", "how hard to compress")
     .option("--force-compression", "also layers of base images")
@@ -51,7 +53,7 @@ async function run(
   try {
     const exported = await exportStored(
       engine,
-      { image: args[0] ?? "", output, progress: display.sink },
+      { image: args[0] ?? "", platform: platformOption(context, options), output, progress: display.sink },
       context.signal,
     );
     display.finish("success");

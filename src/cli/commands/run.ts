@@ -4,6 +4,7 @@ import { BuildError } from "../../core/errors.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
+import { noticesOnly } from "../progress-output.ts";
 
 /** `kiln run`: tries an image out. What it writes is gone when it ends; its exit status is ours. */
 export function runCommand(program: Command, cli: Cli): void {
@@ -44,12 +45,8 @@ async function run(
     return typeof value === "string" ? value : undefined;
   };
   const { entrypoint } = options;
-  await using engine = context.openEngine({
-    progress: (event) => {
-      if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${event.message}`);
-    },
-  });
-  const image = findImage(context, engine.store, name, options["platform"]);
+  await using engine = context.openEngine({ progress: noticesOnly(context) });
+  const image = findImage(context, engine.store, name, options);
   const result = await runImage(
     engine,
     {

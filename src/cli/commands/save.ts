@@ -3,6 +3,8 @@ import { DEFAULT_IMAGE_OPTIONS } from "../../export/output-spec.ts";
 import { BuildError } from "../../core/errors.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { platformOption } from "../find-image.ts";
+import { noticesOnly } from "../progress-output.ts";
 
 /** `kiln save`: an image as an archive that `docker load` and `kiln load` read. */
 export function saveCommand(program: Command, cli: Cli): void {
@@ -10,6 +12,7 @@ export function saveCommand(program: Command, cli: Cli): void {
     .description("write an image to an archive")
     .option("-o, --output <file>", "where to write (default: standard output)", "-")
     .option("--format <format>", "docker (the default), or oci for an OCI layout only", "docker")
+    .option("--platform <os/arch>", "one of several platforms; docker archives hold one")
     .addHelpText(
       "after",
       examples([
@@ -37,5 +40,9 @@ async function run(
     destination: String(destination),
     form: "tar",
   } as const;
-  await exportStored(engine, { image: args[0] ?? "", output, progress: () => {} }, context.signal);
+  await exportStored(
+    engine,
+    { image: args[0] ?? "", platform: platformOption(context, options), output, progress: noticesOnly(context) },
+    context.signal,
+  );
 }
