@@ -307,6 +307,18 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
     );
   });
 
+  test("that has lost a layer is made good for when an exporter wants it", async () => {
+    await using own = await startTestRegistry();
+    const [directory, cache] = [await twoStages(), `type=registry,ref=${own.host}/cache`];
+    await run("first", { context: directory, to: `${cache},mode=max` });
+    own.fail({ method: "GET", path: /cache\/blobs\//, times: 99, kind: { kind: "status", status: 404 } });
+    const push = parseOutput(new Map([["type", "registry"]]));
+    const tag = `${registry.host}/pushed-${(count += 1)}`;
+    const cold = await run(coldMachine(), { context: directory, from: cache, tags: [tag], outputs: [push] });
+    expect(warnings(cold)[0]).toContain("its step runs again");
+    expect([...registry.manifests.keys()]).toContain(`${tag.slice(tag.indexOf("/") + 1)}:latest`);
+  });
+
   describe("with signatures", () => {
     async function keys(): Promise<{ readonly secret: string; readonly open: string }> {
       const { privateKey, publicKey } = generateKeyPairSync("ed25519");

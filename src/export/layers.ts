@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises";
 import { type Digest, DigestStream } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import type { Compression, Descriptor } from "../core/oci.ts";
+import { builtId, LostLayerError } from "../store/lost-layer.ts";
 import type { LayerBlob, SnapshotId } from "../store/model.ts";
 import type { Store } from "../store/store.ts";
 import { type MediaTypeFamily, compressionOfMediaType, layerMediaType } from "./documents.ts";
@@ -146,7 +147,14 @@ function blobContent(blob: LayerBlob, on: { readonly store: Store; readonly tool
           hint: "run `kiln fsck --repair`",
         });
       }
-      return deferred(() => on.tools.fetch(repository, blob.descriptor, signal), signal);
+      const fetch = async (): Promise<Readable> => {
+        try {
+          return await on.tools.fetch(repository, blob.descriptor, signal);
+        } catch (error) {
+          throw error instanceof BuildError ? new LostLayerError(builtId(blob.diffId), error) : error;
+        }
+      };
+      return deferred(fetch, signal);
     },
   };
 }
@@ -200,6 +208,8 @@ function checked(bytes: Readable, expected: Digest, signal: AbortSignal): Readab
 /** A stream whose source is only known after waiting. */
 function deferred(open: () => Promise<Readable>, signal: AbortSignal): Readable {
   const out = new PassThrough();
+  // A reader that was stopped by another failure leaves before the source has answered: the error is then nobody's.
+  out.on("error", () => undefined);
   const fill = async (): Promise<void> => pipeline(await open(), out, { signal });
   fill().catch((error: unknown) => out.destroy(error instanceof Error ? error : new Error(String(error))));
   return out;

@@ -4,6 +4,7 @@ import { mapLimit } from "../../../src/core/limits.ts";
 import type { ProgressSink } from "../../../src/core/progress.ts";
 import type { Native } from "../../../src/native/native.ts";
 import type { RegistryClient } from "../../../src/registry/registry.ts";
+import { LostLayerError } from "../../../src/store/lost-layer.ts";
 import type { LayerBlob, SnapshotId, SnapshotRow } from "../../../src/store/model.ts";
 import type { Store } from "../../../src/store/store.ts";
 import { decompress, sniffCompression } from "../../../src/tar/compression.ts";
@@ -70,16 +71,6 @@ export async function materializeLayers(
   for (const { id, target } of unpacked) {
     await target.commit();
     on.store.snapshots.markPresent(id);
-  }
-}
-
-/** A layer could not be fetched, or is not what its digests say. The error behind it, and which layer it is about. */
-export class LostLayerError extends BuildError {
-  readonly layer: SnapshotId;
-
-  constructor(layer: SnapshotId, error: BuildError) {
-    super(error.code, error.message, { hint: error.hint, cause: error });
-    this.layer = layer;
   }
 }
 
