@@ -127,6 +127,7 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
     { argv: ["buidl", "."], says: "Did you mean build?" },
     { argv: ["build", "--tga", "x", "."], says: "Did you mean --tag?" },
     { argv: ["build"], says: "please specify build context" },
+    { argv: ["build", "--call", "outline,format=xml", "."], says: 'Cannot use --call "format=xml"' },
     { argv: ["pull"], says: "missing required argument" },
     { argv: ["images", "--format", "{{.ID}}"], says: "use table or json" },
     { argv: ["tag", "a", `b@sha256:${"0".repeat(64)}`], says: "it has a digest" },

@@ -226,6 +226,9 @@ function expectedOf(stages: string | undefined): BuildOptions["expectCached"] {
 function callOf(flags: Flags): Call {
   const text = flags.check === true ? "check" : (flags.call ?? flags.print ?? "build");
   const [name = "", ...rest] = text.split(",");
+  for (const option of rest) {
+    oneOf("call", option, ["format=json", "format=text", "ignorestatus=true", "ignorestatus=false"]);
+  }
   const method = oneOf("call", name === "lint" ? "check" : name, ["build", "check", "outline", "targets"]);
   return {
     method,
