@@ -9,9 +9,9 @@
  *     KILN_BENCH_DOCKER                            docker's command, when it is not `docker` on PATH
  *
  * Contexts: the folders of testdata/differential, each built from a copy. In a folder, `args` holds build flags, one a
- * line, with `.` (the context) added when no line is a positional `-` or URL; `fails` says that both builders must refuse
- * it; `setup.sh` runs in the copy first and makes what git cannot hold. `{server}` in `args` and the build argument
- * SERVER are a loopback server over the copy; a line `<FILE` gives the file as standard input.
+ * line; a line `-`, `context` or a URL is the context, which is else `.`; a line `<FILE` gives the file as standard input.
+ * `{server}` in `args` and the build argument SERVER are a loopback server over the copy. `fails` says that both builders
+ * must refuse it. `setup.sh` runs in the copy first and makes what git cannot hold.
  */
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
