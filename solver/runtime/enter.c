@@ -1,17 +1,20 @@
 /* `kiln-runtime enter PROGRAM [ARGUMENT...]`: runs the program as root of a new user namespace, for plain users. With
  * subordinate ids (/etc/subuid and the setuid helpers newuidmap and newgidmap) all ids of an image exist in it; without
- * them only one. It happens before kiln's Node starts, because a process with threads cannot enter one. Root, and whoever
- * is in such a namespace already, is left where he is. So is a user who may not make one: most commands work without,
- * RUN says what is missing, and `kiln doctor` says how to get it. */
+ * them only one. Root of a container, who may change ids but not mount, gets a namespace with the ids he has. It happens
+ * before kiln's Node starts, because a process with threads cannot enter one. Whoever may mount is left where he is, and
+ * so is who may not make a namespace: most commands work without, RUN says what is missing, and `kiln doctor` says how
+ * to get it. */
 #include "runtime.h"
 
 #include "kernel.h"
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 enum { LINE = 512, ID_TEXT = 16 };
@@ -87,6 +90,27 @@ run_helper (const char *helper, pid_t target, unsigned int own, const struct ran
   return child > 0 && waitpid (child, &status, 0) == child && WIFEXITED (status) && WEXITSTATUS (status) == 0;
 }
 
+/* Every id that exists here, as itself: for root, whose capabilities over ids are enough. */
+static bool
+map_as_here (pid_t target, const char *map)
+{
+  char path[LINE], lines[8 * LINE];
+  unsigned int first, outside, count;
+  size_t used = 0;
+
+  (void) snprintf (path, sizeof path, "/proc/self/%s", map);
+  FILE *own = fopen (path, "re");
+  if (own == NULL)
+    return false;
+  while (used < sizeof lines - LINE && fscanf (own, "%u %u %u", &first, &outside, &count) == 3)
+    used += (size_t) snprintf (lines + used, LINE, "%u %u %u\n", first, first, count);
+  (void) fclose (own);
+
+  (void) snprintf (path, sizeof path, "/proc/%d/%s", (int) target, map);
+  cleanup_fd int fd = open (path, O_WRONLY | O_CLOEXEC);
+  return fd >= 0 && write (fd, lines, used) == (ssize_t) used;
+}
+
 /* Exit statuses of the process that maps from outside. */
 enum { MAPPED = 0, NOT_MAPPED = 1, HALF_MAPPED = 2 };
 
@@ -96,6 +120,8 @@ map_from_outside (pid_t target, uid_t uid, gid_t gid)
 {
   char name[LINE] = "";
   struct range uids, gids;
+  if (uid == 0 && map_as_here (target, "uid_map"))
+    return map_as_here (target, "gid_map") ? MAPPED : HALF_MAPPED;
   (void) find_name (uid, name);
   if (!find_range ("/etc/subuid", uid, name, &uids) || !find_range ("/etc/subgid", uid, name, &gids))
     return NOT_MAPPED;
@@ -150,7 +176,7 @@ become_root_of_namespace (uid_t uid, gid_t gid)
     (void) write_all (gate[1], "", 1);
   (void) close (gate[1]);
   if (waitpid (mapper, &status, 0) != mapper || !WIFEXITED (status) || WEXITSTATUS (status) == HALF_MAPPED)
-    fail ("newgidmap failed after newuidmap had succeeded; check /etc/subgid");
+    fail ("users could be mapped, but groups could not; check newgidmap and /etc/subgid");
   if (!made)
     return false;
   if (WEXITSTATUS (status) == NOT_MAPPED)
@@ -162,12 +188,19 @@ become_root_of_namespace (uid_t uid, gid_t gid)
   return true;
 }
 
+static bool
+may_mount (void)
+{
+  struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+  return syscall (SYS_capget, &header, data) == 0 && (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+}
+
 void
 enter_user_namespace (char **argv)
 {
-  uid_t uid = geteuid ();
-  if (uid != 0)
-    (void) become_root_of_namespace (uid, getegid ());
+  if (!may_mount ())
+    (void) become_root_of_namespace (geteuid (), getegid ());
   (void) execvp (argv[0], argv);
   fail ("cannot run %s", argv[0]);
 }

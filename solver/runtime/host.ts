@@ -1,4 +1,4 @@
-import { readFileSync, statfsSync } from "node:fs";
+import { readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { errnoOf } from "../../src/core/errors.ts";
 import type { UserNamespaceMap } from "./plan.ts";
 import type { HostResolver } from "./resolv-conf.ts";
@@ -22,8 +22,12 @@ export interface IdRange {
   readonly count: number;
 }
 
-/** Set when this process is in a user namespace: the ids that exist in it. One small read. */
+/** The first user namespace, `PROC_USER_INIT_INO` of linux/proc_ns.h: a map of all ids may also be a container's. */
+const INITIAL_NAMESPACE = "user:[4026531837]";
+
+/** Set when this process is in a user namespace: the ids that exist in it. Small reads. */
 export function readUserNamespace(): HostFacts["userNamespace"] {
+  if (readlinkSync("/proc/self/ns/user") === INITIAL_NAMESPACE) return undefined;
   return parseUserNamespace(readText("/proc/self/uid_map") ?? "", readText("/proc/self/gid_map") ?? "");
 }
 
@@ -75,16 +79,14 @@ export function overlayMarksFor(uid: number, directory: string): "trusted" | "us
 /** Every id there is: the one map of the initial user namespace. */
 const ALL_IDS = 4_294_967_295;
 
-/** `undefined` in the initial user namespace. Lines are "first-inside first-outside count". */
-export function parseUserNamespace(uidMap: string, gidMap: string): HostFacts["userNamespace"] {
+/** Lines are "first-inside first-outside count". */
+function parseUserNamespace(uidMap: string, gidMap: string): HostFacts["userNamespace"] {
   const ranges = (text: string): IdRange[] =>
     text
       .split("\n")
       .map((line) => line.trim().split(/\s+/).map(Number))
       .flatMap(([first, , count]) => (first === undefined || count === undefined ? [] : [{ first, count }]));
-  const uids = ranges(uidMap);
-  if (uids.length === 0 || uids.some(({ first, count }) => first === 0 && count === ALL_IDS)) return undefined;
-  return { uids, gids: ranges(gidMap) };
+  return { uids: ranges(uidMap), gids: ranges(gidMap) };
 }
 
 function parseBoundingSet(status: string): bigint {
