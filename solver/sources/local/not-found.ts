@@ -32,7 +32,9 @@ export async function sourceNotFound(view: SourceView, source: string, signal: A
       ? excludes.explain(path)
       : undefined;
   const similar = await similarNames(view, path, signal);
-  if (excludedBy === undefined && (await view.list(view.tree.root, signal)).children.length === 0) {
+  const isEmpty = (await view.list(view.tree.root, signal)).children.length === 0;
+  // A stage may well be empty, and nothing more can be said of it.
+  if (excludedBy === undefined && view.owners === "root" && isEmpty) {
     const hint = 'a Dockerfile on standard input comes without files: give them with "kiln build -f - DIRECTORY"';
     return new SourceNotFound(`Cannot copy ${shown}: there are no files to copy from`, hint, {
       path,
