@@ -67,9 +67,11 @@ export async function usage(store: OpenStore, signal: AbortSignal): Promise<Usag
     ...[...inventory.snapshots.values()].flatMap((snapshot): UsageItem[] => {
       const bytes = take([snapshot.id]);
       const { id, createdMs: createdAtMs, lastUsedMs } = snapshot;
+      // Left where a step that ran again gave what it gave before: the older, equal layer was kept instead.
+      const description = users.has(id) ? id : "unused, goes with the next prune";
       return bytes === 0
         ? []
-        : [{ kind: "layer", id, description: id, bytes, shared: false, wallMs: undefined, createdAtMs, lastUsedMs }];
+        : [{ kind: "layer", id, description, bytes, shared: false, wallMs: undefined, createdAtMs, lastUsedMs }];
     }),
   ].toSorted((a, b) => b.bytes - a.bytes);
   const itemBytes = items.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -51,7 +51,7 @@ async function run(
 function nameOf(victim: Victim): string {
   switch (victim.kind) {
     case "step":
-      return victim.records[0]?.id ?? "";
+      return victim.records[0]?.name ?? "";
     case "layer":
       return victim.snapshot;
     case "blob":
