@@ -140,7 +140,8 @@ export interface RunResult {
 
 /**
  * Runs one process in a sandbox and waits for it. Files left behind by mount points are removed and their parents'
- * times restored before it returns. Aborting the signal kills every process inside before the promise rejects.
+ * times restored before it returns. Aborting the signal kills every process inside before the promise rejects;
+ * a command that has the caller's own standard streams is asked to end instead (SIGTERM), and its result is awaited.
  * @throws {BuildError} `runtime/failed` when the sandbox cannot be made, which is never the command's own status.
  */
 export interface Runtime {

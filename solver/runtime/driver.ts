@@ -109,8 +109,10 @@ class Driver {
       let failure: string | undefined;
 
       // Closing the socket is the order to kill: the runtime then kills PID 1 and with it all of its namespace. The
-      // promise is settled by the runtime's exit, when that has happened.
-      const abort = (): void => void control.destroy();
+      // promise is settled by the runtime's exit, when that has happened. Who sits before a command of their own has it end
+      // in its own way: the runtime passes the signal on.
+      const isAsked = stdio.kind === "inherit";
+      const abort = (): void => void (isAsked ? child.kill("SIGTERM") : control.destroy());
       signal.addEventListener("abort", abort, { once: true });
       const settle = (finish: () => void): void => {
         signal.removeEventListener("abort", abort);
@@ -125,7 +127,8 @@ class Driver {
         }
         // The report is the runtime's last act, after everything inside is dead and unmounted: no need to wait for more.
         const reported = end;
-        if (reported !== undefined && failure === undefined && !signal.aborted) settle(() => resolve(reported));
+        if (reported !== undefined && failure === undefined && (isAsked || !signal.aborted))
+          settle(() => resolve(reported));
       });
       control.on("error", (error) => {
         // The runtime may die before it has read its plan (EPIPE); its exit then tells the story.

@@ -1,6 +1,8 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT, busyboxRoot, has, kiln, missing, mustKiln, temporary } from "./harness.ts";
 
@@ -42,6 +44,25 @@ describe.skipIf(why !== undefined)("kiln run", { timeout: 60_000 }, () => {
     { name: "a command that a signal ended", command: ["sh", "-c", "kill -9 $$"], status: 137 },
   ])("$name is kiln's own", ({ command, status }) => {
     expect(kiln(store, ["run", "base", ...command]).status).toBe(status);
+  });
+
+  test.each([
+    {
+      name: "with a status of its own",
+      script: "trap 'exit 3' TERM; echo up; while :; do sleep 0.05; done",
+      status: 3,
+    },
+    { name: "by the signal", script: "echo up; exec sleep 60", status: 143 },
+  ])("a command that is told to stop ends $name, which is kiln's", async ({ script, status }) => {
+    const child = spawn(join(PROJECT, "bin/kiln"), ["--root", store, "run", "base", "sh", "-c", script], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const ended = once(child, "close");
+    const said = text(child.stderr);
+    await once(child.stdout, "data");
+    child.kill("SIGTERM");
+    const [code] = (await ended) as [number | null];
+    expect({ code, said: await said }).toEqual({ code: status, said: "" });
   });
 
   test("standard input, a folder of this machine and another directory and user reach the command", () => {
