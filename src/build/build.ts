@@ -59,8 +59,8 @@ export async function build(
   return result;
 }
 
-/** Like `build`, with an engine that the caller has open and keeps. */
-export function buildWith(engine: Engine, options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
+/** `build`, with the engine that it opened. */
+function buildWith(engine: Engine, options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
   const startedAtMs = engine.environment.nowMs();
   return reported(
     {
