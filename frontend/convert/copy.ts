@@ -31,7 +31,7 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
   const createdBy = historyText(instruction, words);
   const shown = displayText(instruction.original, state.environment, shared);
   const name = nextStepName(state, shared, shown);
-  const text: StepText = { name, instruction: createdBy, span: instruction.span };
+  const text: StepText = { name, instruction: shown, span: instruction.span };
   // An exact mode has to know what it changes, so BuildKit gives up independence of the layers below for it. So do we.
   const isLinked = instruction.link && words.chmod === "";
   const below = isLinked ? undefined : state.tree;
