@@ -5,7 +5,7 @@ import { createFetch } from "./fetch.ts";
 
 const asked: string[] = [];
 const proxy = createServer((request, response) => {
-  asked.push(`${request.url} ${request.headers["x-asked"]}`);
+  asked.push(`${request.url} ${String(request.headers["x-asked"])}`);
   if (request.url === "http://far.invalid/moved") response.writeHead(302, { location: "http://near.invalid/" });
   response.end("from the proxy");
 });
