@@ -59,6 +59,9 @@ export async function build(
   return result;
 }
 
+/** Steps wait for networks and disks more than they compute: two processors can have more than two of them going. */
+const LEAST_JOBS = 4;
+
 /** `build`, with the engine that it opened. */
 function buildWith(engine: Engine, options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
   const startedAtMs = engine.environment.nowMs();
@@ -196,7 +199,7 @@ async function makeResult(
         ...(at.imports.remote === undefined ? {} : { remote: at.imports.remote }),
       },
       {
-        jobs: options.jobs ?? environment.processors,
+        jobs: options.jobs ?? Math.max(LEAST_JOBS, environment.processors),
         exec: {
           proxyEnv: proxyEnvironment(prepared.buildArgs),
           hostAddresses: new Map((options.extraHosts ?? []).map(({ name, address }) => [name, address])),

@@ -34,7 +34,7 @@ export interface BuildOptions {
   readonly shmSizeBytes?: number | undefined;
   readonly cgroupParent?: string | undefined;
   readonly limits?: BuildLimits;
-  /** Steps at one time; the number of processors when absent. */
+  /** Steps at one time; when absent the number of processors, and four at least. */
   readonly jobs?: number | undefined;
   /** `all`, or stages whose steps must all come from the cache. */
   readonly expectCached?: "all" | readonly string[] | undefined;

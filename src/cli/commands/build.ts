@@ -92,7 +92,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--shm-size <bytes>", "size of /dev/shm of RUN");
   build.option("--cgroup-parent <path>", "parent cgroup of RUN");
   list("--resource <name=value>", "memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems");
-  build.option("--jobs <count>", "steps at one time (default: processors)");
+  build.option("--jobs <count>", "steps at one time (default: processors, at least 4)");
   build.option("--on-error <action>", "keep: the failed step's files (the default); shell: also open a shell in them");
   build.option("--expect-cached [stages]", "fail when a step is not in the cache");
   build.option("--explain [format]", "say at the end why steps ran: text, or json for tools (on standard output)");
