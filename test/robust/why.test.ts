@@ -48,8 +48,8 @@ describe.skipIf(why !== undefined)("why a step ran", { timeout: 120_000 }, () =>
     const lines = [
       "COPY . /src: a.txt (content), c.txt (added), run.sh (mode 0664 -> 0644), b.txt (removed)",
       "RUN echo $GIT_SHA > /sha: after COPY . /src",
-      "COPY /src/a.txt /out/: a.txt (content)",
-      "RUN cat /out/a.txt > /twice: after COPY /src/a.txt /out/",
+      "COPY --from=build /src/a.txt /out/: a.txt (content)",
+      "RUN cat /out/a.txt > /twice: after COPY --from=build /src/a.txt /out/",
     ];
     expect(said(build()).toSorted()).toEqual(lines.toSorted());
     expect(explained().slice(1)).toEqual(lines);
@@ -99,7 +99,7 @@ describe.skipIf(why !== undefined)("why a step ran", { timeout: 120_000 }, () =>
     build("--build-arg", "GIT_SHA=2");
     writeContext(context, { "b.txt": "changed\n" });
     build();
-    const line = explained("1").concat(explained("COPY /src/a.txt"));
+    const line = explained("1").concat(explained("COPY --from=build /src/a.txt"));
     expect(line.at(-1)).toMatch(/but its inputs are equal, so the earlier result was taken$/);
   });
 
