@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { kiln, missing, mustKiln, temporary } from "../e2e/harness.ts";
-import { counted, executions, importBusybox, startKiln, writeContext } from "./kiln-process.ts";
+import { counted, executions, importBusybox, letGo, startKiln, writeContext } from "./kiln-process.ts";
 
 const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of many builds on one store are skipped: ${why}`);
@@ -52,7 +52,8 @@ describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, 
 
   test("cancelling one of two that share a step leaves the other's alone", async () => {
     writeContext(context, {
-      Dockerfile: `FROM busybox\n${counted("slow", "echo begun; sleep 1; echo done > /out")}\n`,
+      // Who comes first never gets done by itself, so that it is in the middle of it when it is stopped.
+      Dockerfile: `FROM busybox\n${counted("slow", "echo begun; [ $(wc -l < /runs/runs) -gt 1 ] || sleep 600; echo done > /out")}\n`,
     });
     const args = ["build", "--progress", "plain", context];
     const first = startKiln(store, [...args, "-t", "first"]);
@@ -71,7 +72,7 @@ describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, 
 
   test("cancelling the one that waits does not disturb the one that works", async () => {
     writeContext(context, {
-      Dockerfile: `FROM busybox\n${counted("slow", "echo begun; sleep 1; echo done > /out")}\n`,
+      Dockerfile: `FROM busybox\n${counted("slow", "echo begun; until [ -e /runs/go ]; do sleep 0.05; done; echo done > /out")}\n`,
     });
     const args = ["build", "--progress", "plain", context];
     const first = startKiln(store, [...args, "-t", "first"]);
@@ -80,6 +81,7 @@ describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, 
     await second.said("Waiting for another build");
     second.child.kill("SIGINT");
     expect((await second.ended).status).not.toBe(0);
+    letGo(store);
     expect((await first.ended).status).toBe(0);
     expect(executions(store)).toEqual(["slow"]);
   });
