@@ -52,8 +52,9 @@ describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, 
 
   test("cancelling one of two that share a step leaves the other's alone", async () => {
     writeContext(context, {
-      // Who comes first never gets done by itself, so that it is in the middle of it when it is stopped.
-      Dockerfile: `FROM busybox\n${counted("slow", "echo begun; [ $(wc -l < /runs/runs) -gt 1 ] || sleep 600; echo done > /out")}\n`,
+      // Who comes first never gets done by itself, so that it is in the middle of it when it is stopped. The quotes keep the
+      // displayed instruction from being taken for what it prints.
+      Dockerfile: `FROM busybox\n${counted("slow", "echo be''gun; [ $(wc -l < /runs/runs) -gt 1 ] || sleep 600; echo done > /out")}\n`,
     });
     const args = ["build", "--progress", "plain", context];
     const first = startKiln(store, [...args, "-t", "first"]);
@@ -72,7 +73,7 @@ describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, 
 
   test("cancelling the one that waits does not disturb the one that works", async () => {
     writeContext(context, {
-      Dockerfile: `FROM busybox\n${counted("slow", "echo begun; until [ -e /runs/go ]; do sleep 0.05; done; echo done > /out")}\n`,
+      Dockerfile: `FROM busybox\n${counted("slow", "echo be''gun; until [ -e /runs/go ]; do sleep 0.05; done; echo done > /out")}\n`,
     });
     const args = ["build", "--progress", "plain", context];
     const first = startKiln(store, [...args, "-t", "first"]);
