@@ -107,7 +107,7 @@ describe.skipIf(why !== undefined)("space", { timeout: 120_000 }, () => {
 
   test("is never taken from a build that is running", async () => {
     writeContext(context, {
-      Dockerfile: `FROM busybox\n${megabytes(1, "a")}\nRUN --mount=type=cache,target=/cache echo x > /cache/x; echo begun; sleep 1.5; wc -c < /a; cat /cache/x\n`,
+      Dockerfile: `FROM busybox\n${megabytes(1, "a")}\nRUN --mount=type=cache,target=/cache echo x > /cache/x; echo be''gun; sleep 1.5; wc -c < /a; cat /cache/x\n`,
     });
     const running = startKiln(store, ["build", "--progress", "plain", "-t", "app", context]);
     await running.said(" begun");
