@@ -1,5 +1,5 @@
-import type { ZlibOptions } from "node:zlib";
 import type { Compression } from "../core/oci.ts";
+import { deflateRaw, isIncompressible, storedDeflate, storedZstd } from "./stored.ts";
 
 export interface CompressOptions {
   readonly kind: Exclude<Compression, "uncompressed">;
@@ -46,12 +46,12 @@ async function* gzip(
     sizeBytes += block.length;
     const dictionary = before;
     before = block.length >= WINDOW ? block.subarray(block.length - WINDOW) : undefined;
-    const stored = await isIncompressible(block);
+    if (await isIncompressible(block)) return storedDeflate(block, isLast);
     return deflateRaw(block, {
-      level: stored ? 0 : level,
+      level,
       // Every block but the last ends at a byte boundary and leaves the stream open.
       finishFlush: isLast ? zlib.constants.Z_FINISH : zlib.constants.Z_SYNC_FLUSH,
-      ...(dictionary === undefined || stored ? {} : { dictionary }),
+      ...(dictionary === undefined ? {} : { dictionary }),
     });
   };
   yield GZIP_HEADER;
@@ -62,31 +62,6 @@ async function* gzip(
   yield trailer;
 }
 
-function deflateRaw(block: Buffer, options: ZlibOptions): Promise<Buffer> {
-  const zlib = process.getBuiltinModule("node:zlib");
-  return new Promise((resolve, reject) => {
-    zlib.deflateRaw(block, { chunkSize: 256 << 10, ...options }, (error, result) =>
-      error === null ? resolve(result) : reject(error),
-    );
-  });
-}
-
-const SAMPLE = 8 << 10;
-const SAMPLES = 4;
-
-/**
- * Whether samples of the block do not shrink by even a hundredth. deflate spends 30 ms on a mebibyte of noise, of archives or
- * of media and gains nothing; such blocks are stored as they are, which costs a tenth. Depends on the bytes alone.
- */
-async function isIncompressible(block: Buffer): Promise<boolean> {
-  if (block.length < 2 * SAMPLE * SAMPLES) return false;
-  const apart = Math.floor((block.length - SAMPLE) / (SAMPLES - 1));
-  const sample = Buffer.concat(
-    Array.from({ length: SAMPLES }, (_, at) => block.subarray(at * apart, at * apart + SAMPLE)),
-  );
-  return (await deflateRaw(sample, { level: 1 })).length > sample.length * 0.99;
-}
-
 /** Frames one behind the other, which is a zstd stream too. RFC 8878, 3. */
 async function* zstd(
   source: AsyncIterable<Uint8Array>,
@@ -94,13 +69,15 @@ async function* zstd(
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void> {
   const zlib = process.getBuiltinModule("node:zlib");
-  const frame = (block: Buffer): Promise<Buffer> =>
-    new Promise((resolve, reject) => {
-      const params = { [zlib.constants.ZSTD_c_compressionLevel]: level, [zlib.constants.ZSTD_c_checksumFlag]: 1 };
+  const params = { [zlib.constants.ZSTD_c_compressionLevel]: level, [zlib.constants.ZSTD_c_checksumFlag]: 1 };
+  const frame = async (block: Buffer): Promise<Buffer> => {
+    if (await isIncompressible(block)) return storedZstd(block);
+    return new Promise((resolve, reject) => {
       zlib.zstdCompress(block, { params, chunkSize: 1 << 20 }, (error, result) =>
         error === null ? resolve(result) : reject(error),
       );
     });
+  };
   yield* inOrder(blocksOf(source, ZSTD_BLOCK), parallel, frame, signal);
 }
 

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { digestOf } from "../core/digest.ts";
 import { expect, test } from "vitest";
 import { compress } from "./compress.ts";
@@ -38,6 +39,20 @@ test.each([
   const theirs = spawnSync(command, args, { input: one, maxBuffer: 1 << 26 });
   if (theirs.error !== undefined) console.warn(`${command} is not installed: its reading of ours is not tested`);
   else expect(theirs.stdout.equals(INPUT)).toBe(true);
+});
+
+test.each([
+  { kind: "gzip", program: ["gzip", "-dc"], overheadBytes: 5 * 200 + 18 },
+  { kind: "zstd", program: ["zstd", "-dc"], overheadBytes: 9 + 3 * 80 },
+] as const)("noise is stored as it is in $kind, its last block too", async ({ kind, program, overheadBytes }) => {
+  const noise = randomBytes(9_000_001);
+  const made = await bytesOf(compress(inPieces(noise, 1 << 20), { kind, parallel: 2 }, signal));
+  expect(made.length).toBeLessThan(noise.length + overheadBytes + 1000);
+  expect((await bytesOf(decompress(inPieces(made, 100_000), kind, signal))).equals(noise)).toBe(true);
+  const [command = "", ...args] = program;
+  const theirs = spawnSync(command, args, { input: made, maxBuffer: 1 << 26 });
+  if (theirs.error !== undefined) console.warn(`${command} is not installed: its reading of ours is not tested`);
+  else expect(theirs.stdout.equals(noise)).toBe(true);
 });
 
 test.each(["gzip", "zstd"] as const)("%s of nothing is nothing again", async (kind) => {

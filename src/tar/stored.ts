@@ -1,0 +1,73 @@
+import type { ZlibOptions } from "node:zlib";
+
+/** Bytes looked at, once in so many. */
+const SAMPLE = 4 << 10;
+const SAMPLE_EVERY = 256 << 10;
+
+/**
+ * Whether samples of the block do not shrink by even a hundredth, as noise, archives and media do not: compressing those takes
+ * twenty times as long as copying them and gains nothing. Depends on the bytes alone.
+ */
+export async function isIncompressible(block: Buffer): Promise<boolean> {
+  const count = Math.floor(block.length / SAMPLE_EVERY);
+  if (count < 2) return false;
+  const apart = Math.floor((block.length - SAMPLE) / (count - 1));
+  const sample = Buffer.concat(
+    Array.from({ length: count }, (_, at) => block.subarray(at * apart, at * apart + SAMPLE)),
+  );
+  return (await deflateRaw(sample, { level: 1 })).length > sample.length * 0.99;
+}
+
+/** On a thread of libuv's. */
+export function deflateRaw(block: Buffer, options: ZlibOptions): Promise<Buffer> {
+  const zlib = process.getBuiltinModule("node:zlib");
+  return new Promise((resolve, reject) => {
+    zlib.deflateRaw(block, { chunkSize: 256 << 10, ...options }, (error, result) =>
+      error === null ? resolve(result) : reject(error),
+    );
+  });
+}
+
+/** The length of a stored block has 16 bits. RFC 1951, 3.2.4. */
+const DEFLATE_MAX = 0xff_ff;
+
+/** The block as deflate blocks that are stored: begins and ends at a byte's boundary. */
+export function storedDeflate(block: Buffer, isLast: boolean): Buffer {
+  return framed(block, { head: 0, max: DEFLATE_MAX, headerBytes: 5 }, (out, at, { size, isEnd }) => {
+    out[at] = isLast && isEnd ? 1 : 0;
+    out.writeUInt16LE(size, at + 1);
+    out.writeUInt16LE(size ^ DEFLATE_MAX, at + 3);
+  });
+}
+
+/** Magic number, a descriptor for "one segment, four bytes of size, no checksum", and the size. RFC 8878, 3.1.1. */
+const ZSTD_HEAD_BYTES = 9;
+const ZSTD_MAX = 128 << 10;
+
+/** The block as a zstd frame of raw blocks. It has no checksum: every layer has its digest. */
+export function storedZstd(block: Buffer): Buffer {
+  const out = framed(block, { head: ZSTD_HEAD_BYTES, max: ZSTD_MAX, headerBytes: 3 }, (to, at, { size, isEnd }) => {
+    to.writeUIntLE((size << 3) | (isEnd ? 1 : 0), at, 3);
+  });
+  out.writeUInt32LE(0xfd_2f_b5_28, 0);
+  out[4] = 0b1010_0000;
+  out.writeUInt32LE(block.length, 5);
+  return out;
+}
+
+/** Copies a block that is not empty in pieces, each behind a header that `write` fills in. */
+function framed(
+  block: Buffer,
+  { head, max, headerBytes }: { readonly head: number; readonly max: number; readonly headerBytes: number },
+  write: (out: Buffer, at: number, piece: { readonly size: number; readonly isEnd: boolean }) => void,
+): Buffer {
+  const out = Buffer.allocUnsafeSlow(head + Math.ceil(block.length / max) * headerBytes + block.length);
+  let to = head;
+  for (let from = 0; from < block.length; from += max) {
+    const size = Math.min(max, block.length - from);
+    write(out, to, { size, isEnd: from + size === block.length });
+    to += headerBytes;
+    to += block.copy(out, to, from, from + size);
+  }
+  return out;
+}
