@@ -16,6 +16,7 @@ import type { ProgressSink } from "../core/progress.ts";
 import type { SolveResult } from "../../solver/deps.ts";
 import { TravellingMounts } from "./cache-mounts.ts";
 import { exportCaches } from "./cache-export.ts";
+import { checkAfterRestart } from "./after-restart.ts";
 import { collectAfterBuild } from "./collect.ts";
 import { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
@@ -54,6 +55,7 @@ export async function build(
 ): Promise<BuildResult> {
   const progress: ProgressSink = options.progress ?? (() => {});
   await using engine = new Engine(environment, { progress, insecureRegistries: insecureRegistries(options) });
+  await checkAfterRestart(engine, progress, signal);
   const result = await buildWith(engine, options, signal);
   if (result.steps.cached < result.steps.total) await collectAfterBuild(engine, progress, signal);
   return result;

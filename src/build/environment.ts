@@ -31,6 +31,8 @@ export interface BuildEnvironment {
   readonly gid: number;
   readonly pid: number;
   nowMs(): number;
+  /** Another one after every start of the machine; `undefined` where it cannot be known. */
+  bootId(): string | undefined;
   stdin(): Readable;
   stdout(): Writable;
 }

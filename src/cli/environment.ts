@@ -25,6 +25,7 @@ export function environmentOf(host: Host, root: string | undefined): BuildEnviro
     uid: host.uid,
     gid: host.gid,
     pid: host.pid,
+    bootId: () => host.bootId(),
     nowMs: () => host.nowMs(),
     stdin: () => host.stdin,
     stdout: () => host.stdout,

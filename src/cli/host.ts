@@ -11,6 +11,8 @@ export interface Host {
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;
+  /** The kernel's name of this start of the machine. */
+  bootId(): string | undefined;
   readonly homeDirectory: string;
   readonly temporaryDirectory: string;
   /** Node's words for the machine. */

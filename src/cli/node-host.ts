@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { availableParallelism, homedir, tmpdir } from "node:os";
 import type { Host } from "./host.ts";
 
@@ -27,6 +28,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
       return forgiving(process.stderr);
     },
     nowMs: () => Date.now(),
+    bootId,
     onInterrupt(stop) {
       let stopped = false;
       const handle = (signal: NodeJS.Signals): void => {
@@ -44,6 +46,15 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
       };
     },
   };
+}
+
+/** `undefined` where the kernel does not tell. */
+function bootId(): string | undefined {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** A reader that has gone away (`kiln images | head -1`) is no error of ours. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -16,10 +16,15 @@ export interface FsckOptions {
   /** Removes what is damaged and whatever needs it: the next build or pull makes it again. Never loses a good image. */
   readonly repair: boolean;
   /**
-   * Makes the tar of a present layer again and returns its digest, to be compared with the recorded diffID. Without it
-   * snapshots are only looked for, not read.
+   * Makes the tar of a present layer again and returns its digest, to be compared with the recorded diffID; nothing where
+   * files do not tell the tar they came from. Without it snapshots are only looked for, not read.
    */
-  readonly diffIdOf?: (snapshot: SnapshotId, directory: string, signal: AbortSignal) => Promise<Digest>;
+  readonly diffIdOf?: (snapshot: SnapshotId, directory: string, signal: AbortSignal) => Promise<Digest | undefined>;
+  /**
+   * Checks only what was made since, in milliseconds since the epoch, and takes it for damaged unless it is known to be
+   * whole: a layer whose files do not tell is given up where it can be had again, one that was never measured in any case.
+   */
+  readonly suspectSince?: number;
 }
 
 export interface FsckProblem {
@@ -50,7 +55,9 @@ export async function fsck(store: OpenStore, options: FsckOptions, signal: Abort
   const found: Omit<FsckProblem, "repaired">[] = store.database
     .problems()
     .map((message) => ({ kind: "database", id: "kiln.db", message }));
+  const { suspectSince = 0 } = options;
   const blobs = entriesOf(store.layout.blobs)
+    .filter(({ path }) => suspectSince === 0 || isFrom(path, suspectSince))
     .map(({ name }) => blobName(name))
     .filter(isDigest);
   for (const digest of blobs) {
@@ -59,21 +66,25 @@ export async function fsck(store: OpenStore, options: FsckOptions, signal: Abort
     if (options.repair) await store.blobs.remove(digest);
   }
   const inventory = readInventory(store.database);
-  const present = [...inventory.snapshots.values()].filter(({ state }) => state === "present");
+  const present = [...inventory.snapshots.values()].filter(
+    ({ state, createdMs }) => state === "present" && createdMs >= suspectSince,
+  );
   for (const { id, diffId } of present) {
     const directory = join(store.layout.snapshots, id);
     if (!existsSync(directory)) {
       found.push({ kind: "snapshot-missing", id, message: `The files of snapshot "${id}" are gone` });
-    } else if (diffId !== undefined && options.diffIdOf !== undefined) {
-      const actual = await options.diffIdOf(id as SnapshotId, directory, signal);
-      if (actual === diffId) continue;
-      found.push({
-        kind: "snapshot-damaged",
-        id,
-        message: `The files of snapshot "${id}" were changed: their digest is "${actual}"`,
-      });
-      if (options.repair) await rm(directory, { recursive: true, force: true });
+      continue;
     }
+    const isSuspect = (): boolean =>
+      suspectSince > 0 && (diffId === undefined || canBeMadeAgain(inventory, id, (blob) => store.blobs.has(blob)));
+    const actual = diffId && (await options.diffIdOf?.(id as SnapshotId, directory, signal));
+    if (actual === undefined ? !isSuspect() : actual === diffId) continue;
+    const message =
+      actual === undefined
+        ? `The files of snapshot "${id}" cannot be checked`
+        : `The files of snapshot "${id}" were changed: their digest is "${actual}"`;
+    found.push({ kind: "snapshot-damaged", id, message });
+    if (options.repair) await rm(directory, { recursive: true, force: true });
   }
   const lost = new Set(found.filter(({ kind }) => kind.startsWith("snapshot-")).map(({ id }) => id));
   const damaged = new Set(found.filter(({ kind }) => kind === "blob-damaged").map(({ id }) => id));
@@ -90,6 +101,10 @@ export async function fsck(store: OpenStore, options: FsckOptions, signal: Abort
     checkedBlobs: blobs.length,
     checkedSnapshots: present.length,
   };
+}
+
+function isFrom(path: string, sinceMs: number): boolean {
+  return (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) >= sinceMs;
 }
 
 /** Rows that lead to something that is not there, and rows that lead to those. */

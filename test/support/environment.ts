@@ -38,6 +38,7 @@ export function testEnvironment(
     gid: process.getgid?.() ?? 0,
     pid: process.pid,
     nowMs: () => Date.now(),
+    bootId: () => "this boot",
     stdin: () => Readable.from([Buffer.from(input)]),
     stdout: () => output,
     output,

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
-import { digestFromHex } from "../../core/digest.ts";
-import { isReceived } from "../../export/layers.ts";
+import { diffIdTeller } from "../../build/after-restart.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
@@ -19,21 +18,9 @@ async function run(
 ): Promise<number> {
   const { fsck } = await import("../../store/fsck.ts");
   await using engine = context.openEngine();
-  const { packPool, snapshotter, store } = engine;
   const result = await fsck(
-    store,
-    {
-      repair: options["repair"] === true,
-      ...(options["quick"] === true
-        ? {}
-        : {
-            // Files that came out of somebody else's tar do not tell its bytes; there is nothing to compare.
-            diffIdOf: async (snapshot, directory, signal) =>
-              isReceived(snapshot)
-                ? digestFromHex(snapshot.slice(snapshot.indexOf("-") + 1))
-                : (await packPool.measure({ directory, marks: snapshotter.marks }, signal)).diffId,
-          }),
-    },
+    engine.store,
+    { repair: options["repair"] === true, ...(options["quick"] === true ? {} : { diffIdOf: diffIdTeller(engine) }) },
     context.signal,
   );
   for (const problem of result.problems) {
