@@ -19,6 +19,7 @@ import { type Digest, Digester, digestOf, hexOf } from "../core/digest.ts";
 import { BuildError, errnoOf } from "../core/errors.ts";
 import { storeFailure } from "./failure.ts";
 import type { Holds } from "./holds.ts";
+import { BlobGrowth, type GrowingBlob } from "./growing-blob.ts";
 import { fileLock, type LockCalls } from "./file-lock.ts";
 import type { Blobs, ExpectedBlob, WrittenBlob } from "./store.ts";
 
@@ -110,13 +111,23 @@ class FileBlobs implements Blobs {
     return { digest, size };
   }
 
-  async write(stream: Readable, expected: ExpectedBlob | undefined, signal: AbortSignal): Promise<WrittenBlob> {
+  async write(
+    stream: Readable,
+    expected: ExpectedBlob | undefined,
+    signal: AbortSignal,
+    onStart?: (blob: GrowingBlob) => void,
+  ): Promise<WrittenBlob> {
     const temporary = this.#temporary();
     const digester = new Digester();
+    const growth = onStart === undefined ? undefined : new BlobGrowth(temporary);
+    if (growth !== undefined) onStart?.(growth);
     try {
-      await receive(stream, { file: temporary, flags: "wx", digester, expected }, signal);
-      return this.#finish(temporary, digester, expected);
+      await receive(stream, { file: temporary, flags: "wx", digester, expected, growth }, signal);
+      const written = this.#finish(temporary, digester, expected);
+      growth?.completed(this.pathOf(written.digest));
+      return written;
     } catch (error) {
+      growth?.failed(error);
       await rm(temporary, { force: true });
       throw storeFailure(expected === undefined ? "write a blob" : `write blob "${expected.digest}"`, error);
     }
@@ -188,10 +199,11 @@ async function receive(
     readonly flags: "wx" | "a";
     readonly digester: Digester;
     readonly expected: ExpectedBlob | undefined;
+    readonly growth?: BlobGrowth | undefined;
   },
   signal: AbortSignal,
 ): Promise<void> {
-  const { digester, expected } = to;
+  const { digester, expected, growth } = to;
   await using file = await open(to.file, to.flags, 0o600);
   for await (const chunk of addAbortSignal(signal, source) as AsyncIterable<Buffer>) {
     digester.update(chunk);
@@ -202,6 +214,7 @@ async function receive(
       );
     }
     await writeAll(file, chunk);
+    growth?.grew(digester.sizeBytes);
   }
 }
 

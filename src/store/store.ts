@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../core/digest.ts";
+import type { GrowingBlob } from "./growing-blob.ts";
 import type { Descriptor, Index } from "../core/oci.ts";
 import type { CacheRecord, LayerBlob, RefRow, SnapshotId, SnapshotRow, StoredImage } from "./model.ts";
 
@@ -66,9 +67,15 @@ export interface Blobs {
   put(bytes: Uint8Array | string): WrittenBlob;
   /**
    * Keeps a stream's bytes: temporary file, hashed while writing, checked, renamed.
+   * @param onStart given the blob before its first byte is written, for those who can use what there is of it.
    * @throws {BuildError} `digest/mismatch` when `expected` is given and differs; `store/full`.
    */
-  write(stream: Readable, expected: ExpectedBlob | undefined, signal: AbortSignal): Promise<WrittenBlob>;
+  write(
+    stream: Readable,
+    expected: ExpectedBlob | undefined,
+    signal: AbortSignal,
+    onStart?: (blob: GrowingBlob) => void,
+  ): Promise<WrittenBlob>;
   /**
    * Like `write` for a download: what arrived before a failure stays, and the next call goes on from there.
    * `open` is asked for the bytes from `offsetBytes` to the end. Returns at once when the blob is there.

@@ -1,0 +1,58 @@
+import { mkdtempSync, renameSync, rmSync, writeFileSync, appendFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { BlobGrowth } from "./growing-blob.ts";
+
+const signal = new AbortController().signal;
+let directory = "";
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "kiln-growing-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+async function textOf(chunks: AsyncIterable<Buffer>): Promise<string> {
+  let text = "";
+  for await (const chunk of chunks) text += chunk.toString();
+  return text;
+}
+
+test("a reader gets what was there before it came, what comes later, and the end, whatever the file is called by then", async () => {
+  const file = join(directory, "new");
+  writeFileSync(file, "one ");
+  const growth = new BlobGrowth(file);
+  growth.grew(4);
+  const reader = growth.read(signal);
+  expect((await reader.next()).value?.toString()).toBe("one ");
+  const rest = textOf(reader);
+  appendFileSync(file, "two ");
+  growth.grew(8);
+  renameSync(file, join(directory, "done"));
+  appendFileSync(join(directory, "done"), "three");
+  growth.grew(13);
+  growth.completed(join(directory, "done"));
+  expect(await rest).toBe("two three");
+  expect(await textOf(growth.read(signal))).toBe("one two three");
+});
+
+test("a reader of an empty blob sees its end", async () => {
+  const growth = new BlobGrowth(join(directory, "none"));
+  const text = textOf(growth.read(signal));
+  growth.completed(join(directory, "none"));
+  expect(await text).toBe("");
+});
+
+test("a failure of the writer is the readers' too", async () => {
+  const growth = new BlobGrowth(join(directory, "none"));
+  const text = textOf(growth.read(signal));
+  growth.failed(new Error("no space left"));
+  await expect(text).rejects.toThrow("no space left");
+});
+
+test("an aborted reader does not wait for the writer", async () => {
+  const stop = new AbortController();
+  const growth = new BlobGrowth(join(directory, "none"));
+  const text = textOf(growth.read(stop.signal));
+  stop.abort(new Error("enough"));
+  await expect(text).rejects.toThrow("enough");
+});

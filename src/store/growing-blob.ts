@@ -1,0 +1,80 @@
+import { closeSync, openSync, read } from "node:fs";
+
+/** A blob while it is being written: its bytes can be read as they come. */
+export interface GrowingBlob {
+  /** All bytes from the first on; ends when the blob is complete. @throws what its writing failed with. */
+  read(signal: AbortSignal): AsyncGenerator<Buffer, void>;
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/** The writer's side: tells readers how far the file has grown. They read the file, so a slow one holds nobody up. */
+export class BlobGrowth implements GrowingBlob {
+  #path: string;
+  #sizeBytes = 0;
+  #state: "growing" | "complete" | { readonly error: unknown } = "growing";
+  #changed = Promise.withResolvers<void>();
+
+  /** @param path the file that is written. */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  grew(sizeBytes: number): void {
+    this.#sizeBytes = sizeBytes;
+    this.#wake();
+  }
+
+  /** @param path its name from now on. Readers that have it open do not mind. */
+  completed(path: string): void {
+    this.#path = path;
+    this.#state = "complete";
+    this.#wake();
+  }
+
+  failed(error: unknown): void {
+    this.#state = { error };
+    this.#wake();
+  }
+
+  async *read(signal: AbortSignal): AsyncGenerator<Buffer, void> {
+    let fd: number | undefined;
+    const aborted = Promise.withResolvers<void>();
+    const abort = (): void => aborted.resolve();
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      for (let at = 0; ;) {
+        signal.throwIfAborted();
+        if (typeof this.#state === "object") throw this.#state.error;
+        if (at === this.#sizeBytes) {
+          if (this.#state === "complete") return;
+          await Promise.race([this.#changed.promise, aborted.promise]);
+          continue;
+        }
+        fd ??= openSync(this.#path, "r");
+        const chunk = await readAt(fd, Math.min(CHUNK_BYTES, this.#sizeBytes - at), at);
+        at += chunk.length;
+        yield chunk;
+      }
+    } finally {
+      signal.removeEventListener("abort", abort);
+      if (fd !== undefined) closeSync(fd);
+    }
+  }
+
+  #wake(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+}
+
+function readAt(fd: number, sizeBytes: number, position: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafeSlow(sizeBytes);
+  return new Promise((resolve, reject) => {
+    read(fd, buffer, 0, sizeBytes, position, (error, count) => {
+      if (error !== null) reject(error);
+      else if (count === 0) reject(new Error("a blob became shorter while it was written"));
+      else resolve(buffer.subarray(0, count));
+    });
+  });
+}
