@@ -20,8 +20,7 @@ import type { Instruction } from "./instruction.ts";
  * @throws {BuildError} `dockerfile/...` for flags and values that mean nothing
  */
 export function buildInstruction(context: InstructionContext): Instruction {
-  const { body } = context.node;
-  const keyword = context.node.keyword.text.toUpperCase();
+  const { body, name: keyword } = context.node;
   switch (body.shape) {
     case "from":
       return buildFrom(context, body);

@@ -96,7 +96,7 @@ function checkFlag(context: InstructionContext, table: FlagTable, flag: FlagLexe
     const names = Object.keys(table);
     throw new BuildError("dockerfile/unknown-flag", `unknown flag: --${name}${didYouMean(name, names)}`, {
       span,
-      hint: unknownFlagHint(context.node.keyword.text.toUpperCase(), names),
+      hint: unknownFlagHint(context.node.name, names),
     });
   }
   const fail = (message: string, hint: string): never => {

@@ -1,9 +1,13 @@
+import type { Keyword } from "./keywords.ts";
+
 /**
  * One instruction as the grammar reads it: which words it has and how they stand to each other, not yet what they mean.
  * Offsets count in the logical line.
  */
 export interface InstructionNode {
   readonly keyword: Lexeme;
+  /** What the keyword means. */
+  readonly name: Keyword;
   readonly flags: readonly FlagLexeme[];
   readonly body: Body;
 }

@@ -1,6 +1,7 @@
 import type { IToken } from "chevrotain";
 import type { ErrorCode } from "../../src/core/errors.ts";
 import { didYouMean } from "../../src/core/suggest.ts";
+import { KEYWORDS, type Keyword } from "./keywords.ts";
 import type { LexedLine } from "./lexer.ts";
 import * as T from "./tokens.ts";
 
@@ -20,7 +21,7 @@ export interface Explanation {
 
 export function unknownInstruction(line: LexedLine): Explanation {
   const { keyword } = line;
-  const known = [...T.KEYWORDS.keys()];
+  const known = [...KEYWORDS.keys()];
   return {
     code: "dockerfile/unknown-instruction",
     message: `unknown instruction: ${shorten(keyword.text)}${didYouMean(keyword.text, known)}`,
@@ -32,13 +33,12 @@ export function unknownInstruction(line: LexedLine): Explanation {
 }
 
 /** `found` is the token that did not fit; at the end of the line it is chevrotain's end-of-file token. */
-export function explainRefusal(line: LexedLine, found: IToken): Explanation {
-  const { type, tokens, keyword } = line;
-  const name = type?.name ?? keyword.text;
+export function explainRefusal(line: LexedLine, name: Keyword, found: IToken): Explanation {
+  const { tokens, keyword } = line;
   const whole = { code: "dockerfile/syntax", start: keyword.start, end: line.argumentsEnd, kind: "arity" } as const;
   const at = found instanceof T.LineToken ? { start: found.start, end: found.end } : {};
   const isEmpty = line.argumentsStart >= line.argumentsEnd;
-  const usage = `write ${USAGE[name] ?? name}`;
+  const usage = `write ${USAGE[name]}`;
 
   const mixed = tokens.find((token) => token.tokenType === T.JsonMixed);
   if (mixed !== undefined) {
@@ -46,26 +46,25 @@ export function explainRefusal(line: LexedLine, found: IToken): Explanation {
     const { start, end } = mixed;
     return { ...whole, message, start, end, kind: "form", hint: "put every element in double quotes" };
   }
-  switch (type) {
-    case T.From:
+  switch (name) {
+    case "FROM":
       return { ...whole, message: "FROM requires either one or three arguments", hint: usage };
-    case T.Add:
-    case T.Copy: {
+    case "ADD":
+    case "COPY": {
       const count = tokens.some((token) => token.tokenType === T.Word || token.tokenType === T.JsonString)
         ? "only one"
         : "none";
       const message = `${name} requires at least two arguments, but ${count} was provided. Destination could not be determined`;
       return { ...whole, message, hint: usage };
     }
-    case T.Env:
-    case T.Label:
-    case T.Arg: {
+    case "ENV":
+    case "LABEL":
+    case "ARG": {
       if (isEmpty) return { ...whole, message: `${name} requires at least one argument`, hint: usage };
       if (found.tokenType === T.Equals)
         return { ...whole, ...at, message: `${name} names can not be blank`, hint: "put a name before the =" };
       const word = wordBefore(tokens, found);
-      if (word.index === firstArgument(tokens))
-        return { ...whole, kind: "form", message: `${name} must have two arguments`, hint: usage };
+      if (word.index === 0) return { ...whole, kind: "form", message: `${name} must have two arguments`, hint: usage };
       return {
         ...whole,
         kind: "form",
@@ -75,13 +74,13 @@ export function explainRefusal(line: LexedLine, found: IToken): Explanation {
         hint: 'quote a value that contains blanks: name="one two"',
       };
     }
-    case T.Shell:
+    case "SHELL":
       if (found.tokenType === T.Text)
         return { ...whole, message: "SHELL requires the arguments to be in JSON form", hint: usage };
       return { ...whole, message: "SHELL requires at least one argument", hint: usage };
-    case T.Healthcheck:
+    case "HEALTHCHECK":
       return { ...whole, ...explainHealthcheck(tokens, isEmpty), hint: usage };
-    case T.Onbuild: {
+    case "ONBUILD": {
       if (isEmpty) return { ...whole, message: "ONBUILD requires at least one argument", hint: usage };
       const trigger = found.image.toUpperCase();
       const message =
@@ -90,10 +89,10 @@ export function explainRefusal(line: LexedLine, found: IToken): Explanation {
           : `${trigger} isn't allowed as an ONBUILD trigger`;
       return { ...whole, ...at, message, hint: usage };
     }
-    case T.Workdir:
-    case T.User:
-    case T.Stopsignal:
-    case T.Maintainer:
+    case "WORKDIR":
+    case "USER":
+    case "STOPSIGNAL":
+    case "MAINTAINER":
       return { ...whole, message: `${name} requires exactly one argument`, hint: usage };
     default:
       return { ...whole, message: `${name} requires at least one argument`, hint: usage };
@@ -102,14 +101,17 @@ export function explainRefusal(line: LexedLine, found: IToken): Explanation {
 
 function explainHealthcheck(tokens: readonly T.LineToken[], isEmpty: boolean): { readonly message: string } {
   if (isEmpty) return { message: "HEALTHCHECK requires at least one argument" };
-  const word = tokens[firstArgument(tokens)];
+  const [word] = tokens;
   if (word?.tokenType === T.None) return { message: "HEALTHCHECK NONE takes no arguments" };
   if (word?.tokenType === T.Test) return { message: "Missing command after HEALTHCHECK CMD" };
   const type = JSON.stringify(shorten(word?.image.toUpperCase() ?? ""));
   return { message: `Unknown type ${type} in HEALTHCHECK (try CMD)` };
 }
 
-const USAGE: Readonly<Record<string, string>> = {
+const USAGE: Readonly<Record<Keyword, string>> = {
+  CMD: "CMD <command>",
+  ENTRYPOINT: "ENTRYPOINT <command>",
+  RUN: "RUN <command>",
   ADD: "ADD <source>... <destination>",
   ARG: "ARG <name>[=<default value>]",
   COPY: "COPY <source>... <destination>",
@@ -127,10 +129,6 @@ const USAGE: Readonly<Record<string, string>> = {
   WORKDIR: "WORKDIR <path>",
 };
 
-function firstArgument(tokens: readonly T.LineToken[]): number {
-  return tokens.findIndex((token, index) => index > 0 && token.tokenType !== T.Flag);
-}
-
 /** The token before the one that did not fit; the last one at the end of the line. */
 function wordBefore(
   tokens: readonly T.LineToken[],
@@ -139,7 +137,7 @@ function wordBefore(
   const foundAt = found instanceof T.LineToken ? tokens.indexOf(found) : tokens.length;
   const index = Math.max(0, foundAt - 1);
   const token = tokens[index];
-  if (token === undefined) throw new Error("An instruction has at least its keyword");
+  if (token === undefined) throw new Error("Nothing stands before what was refused");
   return { token, index };
 }
 
@@ -147,7 +145,7 @@ function hintForUnknown(keyword: string): string {
   if (/^["'[{]/.test(keyword) || keyword.startsWith("&&") || keyword.startsWith("|"))
     return "the line before may lack a \\ at its end";
   if (keyword.startsWith("//") || keyword.startsWith(";")) return "comments begin with #";
-  return `instructions are ${[...T.KEYWORDS.keys()].join(", ")}`;
+  return `instructions are ${[...KEYWORDS.keys()].join(", ")}`;
 }
 
 function shorten(text: string): string {

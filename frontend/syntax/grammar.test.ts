@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { InstructionGrammar } from "./grammar.ts";
+import { ArgumentGrammar } from "./grammar.ts";
 
 test("chevrotain finds nothing ambiguous in the grammar", () => {
-  expect(() => new InstructionGrammar("check")).not.toThrow();
+  expect(() => new ArgumentGrammar("check")).not.toThrow();
 });

@@ -1,30 +1,60 @@
 import { EmbeddedActionsParser, type IParserErrorMessageProvider, type IToken } from "chevrotain";
-import type { Body, CommandNode, DeclarationNode, FlagLexeme, InstructionNode, Lexeme, PairNode } from "./ast.ts";
+import { unreachable } from "../../src/core/errors.ts";
+import type { Body, CommandNode, DeclarationNode, Lexeme, PairNode } from "./ast.ts";
+import type { Keyword } from "./keywords.ts";
 import * as T from "./tokens.ts";
 
 /**
- * The grammar of one instruction. It is as strict as the language, so that a COPY without destination does not get
- * through; what to say about an error is decided elsewhere, from the keyword and the token that did not fit.
+ * The grammar of an instruction's arguments, one rule per form: keyword and flags have been read before. It is as strict as
+ * the language, so that a COPY without destination does not get through; what to say about an error is decided elsewhere,
+ * from the keyword and the token that did not fit.
  */
-export class InstructionGrammar extends EmbeddedActionsParser {
+export class ArgumentGrammar extends EmbeddedActionsParser {
   /** `check` lets chevrotain look for ambiguities, which takes longer than the rest of its start-up; for tests. */
   constructor(mode: "check" | "trust") {
     super(T.VOCABULARY, { maxLookahead: 1, skipValidations: mode === "trust", errorMessageProvider: NO_MESSAGES });
     this.performSelfAnalysis();
   }
 
-  readonly flags = this.RULE("flags", (): FlagLexeme[] => {
-    const flags: FlagLexeme[] = [];
-    this.MANY(() => {
-      const token = this.CONSUME(T.Flag);
-      this.ACTION(() => flags.push(flagOf(token)));
-    });
-    return flags;
-  });
+  /** What `tokens`, the arguments of one instruction, say; when they are refused, `errors` is not empty. */
+  read(keyword: Keyword, tokens: IToken[]): Body {
+    this.input = tokens;
+    switch (keyword) {
+      case "RUN":
+      case "CMD":
+      case "ENTRYPOINT":
+        return this.running();
+      case "COPY":
+      case "ADD":
+        return this.copying();
+      case "ENV":
+      case "LABEL":
+        return this.assigning();
+      case "ARG":
+        return this.arg();
+      case "FROM":
+        return this.from();
+      case "WORKDIR":
+      case "USER":
+      case "STOPSIGNAL":
+      case "MAINTAINER":
+        return this.stating();
+      case "EXPOSE":
+      case "VOLUME":
+        return this.listing();
+      case "HEALTHCHECK":
+        return this.healthcheck();
+      case "SHELL":
+        return this.shell();
+      case "ONBUILD":
+        return this.onbuild();
+      default:
+        return unreachable(keyword);
+    }
+  }
 
   /** `FROM image [AS name]` */
-  readonly from = this.RULE("from", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
+  readonly from = this.RULE("from", (): Body => {
     const base = lexemeOf(this.CONSUME(T.Word));
     let as: Lexeme | undefined;
     let name: Lexeme | undefined;
@@ -32,12 +62,11 @@ export class InstructionGrammar extends EmbeddedActionsParser {
       as = lexemeOf(this.CONSUME(T.As));
       name = lexemeOf(this.CONSUME2(T.Word));
     });
-    return { flags, body: { shape: "from", base, as, name } };
+    return { shape: "from", base, as, name };
   });
 
   /** `COPY SRC... DEST` or `COPY ["SRC", ..., "DEST"]`: two words at least. */
-  readonly copying = this.RULE("copying", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
+  readonly copying = this.RULE("copying", (): Body => {
     const words: Lexeme[] = [];
     this.OR([
       {
@@ -55,12 +84,11 @@ export class InstructionGrammar extends EmbeddedActionsParser {
         },
       },
     ]);
-    return { flags, body: { shape: "list", words } };
+    return { shape: "list", words };
   });
 
   /** `EXPOSE 80 443`, `VOLUME /a /b`, `VOLUME ["/a"]`: one word at least. */
-  readonly listing = this.RULE("listing", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
+  readonly listing = this.RULE("listing", (): Body => {
     const words = this.OR([
       {
         ALT: () => {
@@ -71,13 +99,12 @@ export class InstructionGrammar extends EmbeddedActionsParser {
       },
       { ALT: () => this.SUBRULE(this.jsonStrings) },
     ]);
-    return { flags, body: { shape: "list", words } };
+    return { shape: "list", words };
   });
 
   /** `SHELL ["program", "argument"]` */
-  readonly shell = this.RULE("shell", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
-    return { flags, body: { shape: "list", words: this.SUBRULE(this.jsonStrings) } };
+  readonly shell = this.RULE("shell", (): Body => {
+    return { shape: "list", words: this.SUBRULE(this.jsonStrings) };
   });
 
   readonly jsonStrings = this.RULE("jsonStrings", (): Lexeme[] => {
@@ -89,13 +116,12 @@ export class InstructionGrammar extends EmbeddedActionsParser {
   });
 
   /** `RUN ["program", "argument"]`, `RUN a line for the shell`, or nothing. */
-  readonly running = this.RULE("running", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
+  readonly running = this.RULE("running", (): Body => {
     let command: CommandNode = { form: "shell", text: undefined };
     this.OPTION(() => {
       command = this.SUBRULE(this.command);
     });
-    return { flags, body: { shape: "command", command } };
+    return { shape: "command", command };
   });
 
   readonly command = this.RULE("command", (): CommandNode =>
@@ -114,10 +140,9 @@ export class InstructionGrammar extends EmbeddedActionsParser {
   );
 
   /** `ENV name=value ...`, or one `ENV name rest of the line`. */
-  readonly assigning = this.RULE("assigning", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
+  readonly assigning = this.RULE("assigning", (): Body => {
     const name = lexemeOf(this.CONSUME(T.Name));
-    const body = this.OR([
+    return this.OR([
       {
         ALT: (): Body => {
           const pairs: PairNode[] = [];
@@ -134,7 +159,6 @@ export class InstructionGrammar extends EmbeddedActionsParser {
         },
       },
     ]);
-    return { flags, body };
   });
 
   readonly pair = this.RULE("pair", (): PairNode => {
@@ -144,8 +168,7 @@ export class InstructionGrammar extends EmbeddedActionsParser {
   });
 
   /** `ARG name other=default` */
-  readonly arg = this.RULE("arg", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
+  readonly arg = this.RULE("arg", (): Body => {
     const declarations: DeclarationNode[] = [];
     this.AT_LEAST_ONE(() => {
       const name = lexemeOf(this.CONSUME(T.Name));
@@ -156,18 +179,16 @@ export class InstructionGrammar extends EmbeddedActionsParser {
       });
       declarations.push({ name, value });
     });
-    return { flags, body: { shape: "declarations", declarations } };
+    return { shape: "declarations", declarations };
   });
 
   /** `WORKDIR`, `USER`, `STOPSIGNAL`, `MAINTAINER`: the rest of the line, whatever it is. */
-  readonly stating = this.RULE("stating", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
-    return { flags, body: { shape: "text", text: lexemeOf(this.CONSUME(T.Text)) } };
+  readonly stating = this.RULE("stating", (): Body => {
+    return { shape: "text", text: lexemeOf(this.CONSUME(T.Text)) };
   });
 
   /** `HEALTHCHECK NONE` or `HEALTHCHECK CMD command` */
-  readonly healthcheck = this.RULE("healthcheck", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
+  readonly healthcheck = this.RULE("healthcheck", (): Body => {
     const command = this.OR([
       {
         ALT: () => {
@@ -187,147 +208,21 @@ export class InstructionGrammar extends EmbeddedActionsParser {
         },
       },
     ]);
-    return { flags, body: { shape: "healthcheck", command } };
+    return { shape: "healthcheck", command };
   });
 
   /** `ONBUILD instruction`, which is read again when it is run. */
-  readonly onbuild = this.RULE("onbuild", (): Arguments => {
-    const flags = this.SUBRULE(this.flags);
+  readonly onbuild = this.RULE("onbuild", (): Body => {
     const trigger = lexemeOf(this.CONSUME(T.Trigger));
-    return { flags, body: { shape: "onbuild", keyword: trigger, text: lexemeOf(this.CONSUME(T.Text)) } };
-  });
-
-  // Made once: the list would otherwise be made anew for every instruction.
-  readonly #keywords = [
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Run);
-        return this.SUBRULE(this.running);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Copy);
-        return this.SUBRULE(this.copying);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Env);
-        return this.SUBRULE(this.assigning);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Arg);
-        return this.SUBRULE(this.arg);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.From);
-        return this.SUBRULE(this.from);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Workdir);
-        return this.SUBRULE(this.stating);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Label);
-        return this.SUBRULE2(this.assigning);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Cmd);
-        return this.SUBRULE2(this.running);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Entrypoint);
-        return this.SUBRULE3(this.running);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Add);
-        return this.SUBRULE2(this.copying);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.User);
-        return this.SUBRULE2(this.stating);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Stopsignal);
-        return this.SUBRULE3(this.stating);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Maintainer);
-        return this.SUBRULE4(this.stating);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Expose);
-        return this.SUBRULE(this.listing);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Volume);
-        return this.SUBRULE2(this.listing);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Healthcheck);
-        return this.SUBRULE(this.healthcheck);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Shell);
-        return this.SUBRULE(this.shell);
-      },
-    },
-    {
-      ALT: (): Arguments => {
-        this.CONSUME(T.Onbuild);
-        return this.SUBRULE(this.onbuild);
-      },
-    },
-  ];
-
-  readonly instruction = this.RULE("instruction", (): InstructionNode => {
-    const keyword = lexemeOf(this.LA(1));
-    const { flags, body } = this.OR(this.#keywords);
-    return { keyword, flags, body };
+    return { shape: "onbuild", keyword: trigger, text: lexemeOf(this.CONSUME(T.Text)) };
   });
 }
 
-/** What follows a keyword. */
-type Arguments = Omit<InstructionNode, "keyword">;
-
 /** What chevrotain's dry run over the rules sees, which has no real tokens. */
-const NOTHING: FlagLexeme = { text: "", start: 0, end: 0, name: "", value: undefined };
+const NOTHING: Lexeme = { text: "", start: 0, end: 0 };
 
 function lexemeOf(token: IToken): Lexeme {
   return token instanceof T.LineToken ? token : NOTHING;
-}
-
-function flagOf(token: IToken): FlagLexeme {
-  return token instanceof T.FlagToken ? token : NOTHING;
 }
 
 // Messages are ours, and making chevrotain's takes a hundred times longer than parsing the line.

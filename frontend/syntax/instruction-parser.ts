@@ -2,7 +2,7 @@ import { BuildError } from "../../src/core/errors.ts";
 import type { Escape } from "../instructions/dockerfile.ts";
 import type { InstructionNode } from "./ast.ts";
 import { type Explanation, explainRefusal, unknownInstruction } from "./explain.ts";
-import { InstructionGrammar } from "./grammar.ts";
+import { ArgumentGrammar } from "./grammar.ts";
 import { lexInstruction, type LexedLine } from "./lexer.ts";
 import type { LogicalLine } from "./logical-line.ts";
 import * as T from "./tokens.ts";
@@ -18,7 +18,7 @@ export type ParsedLine = {
 /** Reads one logical line. */
 export function parseLine(line: LogicalLine, escape: Escape): ParsedLine {
   const lexed = lexInstruction(line.text, escape);
-  const trigger = lexed.tokens.find((token) => token.tokenType === T.Trigger);
+  const [trigger] = lexed.name === "ONBUILD" && lexed.tokens[0]?.tokenType === T.Trigger ? lexed.tokens : [];
   const inner = trigger && lexInstruction(line.text, escape, trigger.start, lexed.argumentsEnd);
   const canHaveHeredocs = takesHeredocs(inner ?? lexed);
   const result = parseTokens(lexed);
@@ -39,31 +39,32 @@ export function prepareParser(): void {
 
 // Building the grammar costs milliseconds, parsing microseconds, so it is built once, and only when a file is read. It
 // keeps nothing between instructions.
-let grammar: InstructionGrammar | undefined;
+let grammar: ArgumentGrammar | undefined;
 
-function theGrammar(): InstructionGrammar {
-  grammar ??= new InstructionGrammar("trust");
+function theGrammar(): ArgumentGrammar {
+  grammar ??= new ArgumentGrammar("trust");
   return grammar;
 }
 
 function parseTokens(line: LexedLine): InstructionNode | Explanation {
-  if (line.type === undefined) return unknownInstruction(line);
+  const { name, keyword, flags } = line;
+  if (name === undefined) return unknownInstruction(line);
   const parser = theGrammar();
-  parser.input = line.tokens;
-  const node = parser.instruction();
+  const body = parser.read(name, line.tokens);
   const [error] = parser.errors;
-  return error === undefined ? node : explainRefusal(line, error.token);
+  return error === undefined ? { keyword, name, flags, body } : explainRefusal(line, name, error.token);
 }
 
 /** Below ONBUILD, only what cannot be told apart into words is an error now: the rest waits until the trigger runs. */
 function innerRefusal(inner: LexedLine | undefined): Explanation | undefined {
-  if (inner?.type === undefined) return undefined;
+  if (inner?.name === undefined) return undefined;
   const result = parseTokens(inner);
   return "message" in result && result.kind === "form" ? result : undefined;
 }
 
 function takesHeredocs(line: LexedLine): boolean {
-  const { type, tokens } = line;
-  if (type !== T.Run && type !== T.Copy && type !== T.Add) return false;
-  return !tokens.some((token) => token.tokenType === T.JsonOpen || token.tokenType === T.JsonMixed);
+  const { name, tokens } = line;
+  if (name !== "RUN" && name !== "COPY" && name !== "ADD") return false;
+  const first = tokens[0]?.tokenType;
+  return first !== T.JsonOpen && first !== T.JsonMixed;
 }

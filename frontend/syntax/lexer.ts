@@ -1,18 +1,20 @@
 import type { TokenType } from "chevrotain";
+import { unreachable } from "../../src/core/errors.ts";
 import type { Escape } from "../instructions/dockerfile.ts";
 import { isSpace, skipSpaces, trimEndOffset } from "../words/spaces.ts";
 import { splitWords } from "../words/split.ts";
 import type { FlagLexeme, Lexeme } from "./ast.ts";
 import { readFlags } from "./flags.ts";
 import { readJsonArray } from "./json-array.ts";
+import { type Keyword, keywordOf } from "./keywords.ts";
 import * as T from "./tokens.ts";
 
 export interface LexedLine {
   readonly keyword: Lexeme;
-  /** `undefined` when there is no such instruction; there are then no tokens. */
-  readonly type: TokenType | undefined;
+  /** What the keyword means; `undefined` when there is no such instruction, and there are then no tokens. */
+  readonly name: Keyword | undefined;
   readonly flags: readonly FlagLexeme[];
-  /** Keyword, flags, arguments. */
+  /** Of the arguments. */
   readonly tokens: T.LineToken[];
   /** Where the arguments are, blanks around them not counted. */
   readonly argumentsStart: number;
@@ -26,42 +28,43 @@ export function lexInstruction(text: string, escape: Escape, from = 0, to: numbe
   const keywordEnd = blankOffset(text, start, end);
   const keyword = { text: text.slice(start, keywordEnd), start, end: keywordEnd };
   const { flags, end: argumentsStart } = readFlags(text, keywordEnd, end);
-  const type = T.KEYWORDS.get(keyword.text.toUpperCase());
+  const name = keywordOf(keyword.text);
   const tokens: T.LineToken[] = [];
-  if (type !== undefined) {
-    tokens.push(new T.LineToken(type, keyword.text, start, keywordEnd));
-    for (const flag of flags) tokens.push(new T.FlagToken(flag));
-    lexArguments(type, new ArgumentLexer(text, argumentsStart, end, escape, tokens));
-  }
-  return { keyword, type, flags, tokens, argumentsStart, argumentsEnd: end };
+  if (name !== undefined) lexArguments(name, new ArgumentLexer(text, argumentsStart, end, escape, tokens));
+  return { keyword, name, flags, tokens, argumentsStart, argumentsEnd: end };
 }
 
-function lexArguments(type: TokenType, lexer: ArgumentLexer): void {
-  switch (type) {
-    case T.From:
+function lexArguments(name: Keyword, lexer: ArgumentLexer): void {
+  switch (name) {
+    case "FROM":
       return lexer.from();
-    case T.Add:
-    case T.Copy:
-    case T.Volume:
+    case "ADD":
+    case "COPY":
+    case "VOLUME":
       return lexer.jsonOr("words");
-    case T.Run:
-    case T.Cmd:
-    case T.Entrypoint:
-    case T.Shell:
+    case "RUN":
+    case "CMD":
+    case "ENTRYPOINT":
+    case "SHELL":
       return lexer.jsonOr("text");
-    case T.Env:
-    case T.Label:
+    case "ENV":
+    case "LABEL":
       return lexer.pairs();
-    case T.Arg:
+    case "ARG":
       return lexer.declarations();
-    case T.Expose:
+    case "EXPOSE":
       return lexer.words();
-    case T.Healthcheck:
+    case "HEALTHCHECK":
       return lexer.healthcheck();
-    case T.Onbuild:
+    case "ONBUILD":
       return lexer.onbuild();
-    default:
+    case "MAINTAINER":
+    case "STOPSIGNAL":
+    case "USER":
+    case "WORKDIR":
       return lexer.text();
+    default:
+      return unreachable(name);
   }
 }
 
@@ -93,10 +96,9 @@ class ArgumentLexer {
   }
 
   from(): void {
-    const first = this.#tokens.length;
     this.words();
-    const as = this.#tokens[first + 1];
-    if (as?.text.toLowerCase() === "as") this.#tokens[first + 1] = new T.LineToken(T.As, as.text, as.start, as.end);
+    const as = this.#tokens[1];
+    if (as?.text.toLowerCase() === "as") this.#tokens[1] = new T.LineToken(T.As, as.text, as.start, as.end);
   }
 
   jsonOr(otherwise: "words" | "text"): void {

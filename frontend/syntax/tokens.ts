@@ -1,32 +1,11 @@
 import { createToken, type IToken, type TokenType } from "chevrotain";
-import type { FlagLexeme, Lexeme } from "./ast.ts";
+import type { Lexeme } from "./ast.ts";
 
-/** The words of the language. They are matched by our own lexer, because what a word is depends on the instruction. */
+/** What arguments are made of. They are matched by our own lexer, because what a word is depends on the instruction. */
 function word(name: string): TokenType {
   return createToken({ name, pattern: /NEVER/ });
 }
 
-export const Add = word("ADD");
-export const Arg = word("ARG");
-export const Cmd = word("CMD");
-export const Copy = word("COPY");
-export const Entrypoint = word("ENTRYPOINT");
-export const Env = word("ENV");
-export const Expose = word("EXPOSE");
-export const From = word("FROM");
-export const Healthcheck = word("HEALTHCHECK");
-export const Label = word("LABEL");
-export const Maintainer = word("MAINTAINER");
-export const Onbuild = word("ONBUILD");
-export const Run = word("RUN");
-export const Shell = word("SHELL");
-export const Stopsignal = word("STOPSIGNAL");
-export const User = word("USER");
-export const Volume = word("VOLUME");
-export const Workdir = word("WORKDIR");
-
-/** `--name` or `--name=value`, in front of the arguments. */
-export const Flag = word("Flag");
 /** A word between blanks. */
 export const Word = word("Word");
 /** The AS between an image and a stage name. */
@@ -53,18 +32,8 @@ export const Trigger = word("Trigger");
 /** ONBUILD below ONBUILD, FROM or MAINTAINER below ONBUILD. */
 export const ForbiddenTrigger = word("ForbiddenTrigger");
 
-export const KEYWORDS: ReadonlyMap<string, TokenType> = new Map(
-  [
-    [Add, Arg, Cmd, Copy, Entrypoint, Env, Expose, From, Healthcheck],
-    [Label, Maintainer, Onbuild, Run, Shell, Stopsignal, User, Volume, Workdir],
-  ]
-    .flat()
-    .map((type) => [type.name, type]),
-);
-
 export const VOCABULARY: TokenType[] = [
-  ...KEYWORDS.values(),
-  ...[Flag, Word, As, Text, JsonOpen, JsonString, JsonMixed, JsonClose],
+  ...[Word, As, Text, JsonOpen, JsonString, JsonMixed, JsonClose],
   ...[Name, Equals, Value, LegacyValue, None, Test, Trigger, ForbiddenTrigger],
 ];
 
@@ -94,17 +63,5 @@ export class LineToken implements IToken, Lexeme {
 
   get endOffset(): number {
     return this.end - 1;
-  }
-}
-
-/** A {@link Flag} taken apart. */
-export class FlagToken extends LineToken implements FlagLexeme {
-  readonly name: string;
-  readonly value: Lexeme | undefined;
-
-  constructor(flag: FlagLexeme) {
-    super(Flag, flag.text, flag.start, flag.end);
-    this.name = flag.name;
-    this.value = flag.value;
   }
 }
