@@ -112,6 +112,17 @@ napi_value job_start (napi_env env, job *self, bool is_async);
 int open_beneath (int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
 int change_mode (int dirfd, const char *path, mode_t mode);
 ssize_t xattr_list (int dirfd, const char *name, char *out, size_t size);
+ssize_t xattr_get (int dirfd, const char *name, const char *key, void *out, size_t size);
+int xattr_set (int dirfd, const char *name, const char *key, const void *data, size_t size);
+int xattr_remove (int dirfd, const char *name, const char *key);
+
+/* --- owners.c: owners that the kernel cannot keep. --- */
+
+bool owners_are_kept (void);
+int status_of (int dirfd, const char *name, struct statx *status);
+int change_owner (int dirfd, const char *name, uint32_t uid, uint32_t gid);
+int make_node (int dirfd, const char *name, mode_t mode, uint32_t major, uint32_t minor, dev_t device);
+void forget_owner (int dirfd, const char *name);
 
 /* --- The tables, one per file. --- */
 
@@ -122,6 +133,6 @@ typedef struct
 } exported;
 
 extern const exported at_functions[], xattr_functions[], content_functions[], scan_functions[], batch_functions[],
-    remove_functions[];
+    remove_functions[], owner_functions[], pack_functions[];
 
 #endif

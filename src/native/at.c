@@ -86,8 +86,9 @@ js_mknodat (napi_env env, napi_callback_info info)
 {
   arguments args = read_arguments (env, info);
   TAKE_PATH (1, path);
-  dev_t device = makedev (uint_argument (&args, 3), uint_argument (&args, 4));
-  return outcome (env, mknodat (int_argument (&args, 0), path.bytes, uint_argument (&args, 2), device));
+  uint32_t major = uint_argument (&args, 3), minor = uint_argument (&args, 4);
+  return outcome (env, make_node (int_argument (&args, 0), path.bytes, uint_argument (&args, 2), major, minor,
+                                  makedev (major, minor)));
 }
 
 static napi_value
@@ -95,6 +96,7 @@ js_unlinkat (napi_env env, napi_callback_info info)
 {
   arguments args = read_arguments (env, info);
   TAKE_PATH (1, path);
+  forget_owner (int_argument (&args, 0), path.bytes);
   return outcome (env, unlinkat (int_argument (&args, 0), path.bytes, int_argument (&args, 2)));
 }
 
@@ -123,8 +125,8 @@ js_fchownat (napi_env env, napi_callback_info info)
 {
   arguments args = read_arguments (env, info);
   TAKE_PATH (1, path);
-  return outcome (env, fchownat (int_argument (&args, 0), path.bytes, uint_argument (&args, 2),
-                                 uint_argument (&args, 3), AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH));
+  return outcome (env, change_owner (int_argument (&args, 0), path.bytes, uint_argument (&args, 2),
+                                     uint_argument (&args, 3)));
 }
 
 /* chmod of what `path` is (the descriptor itself when empty), or EOPNOTSUPP for a symlink, whose mode means nothing. Before
@@ -188,10 +190,9 @@ js_statat (napi_env env, napi_callback_info info)
   TAKE_PATH (1, path);
   span out = bytes_argument (&args, 2);
   struct statx status;
-  int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
   if (out.length < 16 * sizeof (double))
     return number (env, -EINVAL);
-  if (statx (int_argument (&args, 0), path.bytes, flags, STATX_BASIC_STATS, &status) < 0)
+  if (status_of (int_argument (&args, 0), path.bytes, &status) < 0)
     return outcome (env, -1);
   double values[16] = {
     (double) status.stx_mode,

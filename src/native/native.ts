@@ -103,6 +103,12 @@ export interface Native {
   /** RENAME_NOREPLACE, RENAME_EXCHANGE. */
   renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name, flags?: number): void;
   readlinkat(dirfd: number, name: Name): string;
+  /**
+   * Where a user namespace has a single id: from now on, in this process, owners are written down and read back instead of
+   * changed and asked, and so are devices (`mknodat`). Attributes hold them, and files in `directory` where there can be no
+   * attributes. See owner-record.h.
+   */
+  keepOwners(directory: string): void;
   fchownat(dirfd: number, name: Name, uid: number, gid: number): void;
   /** @throws ENOTSUP for a symlink. */
   fchmodat(dirfd: number, name: Name, mode: number): void;
@@ -157,6 +163,7 @@ interface Raw {
   unlinkat(dirfd: number, name: Name, flags: number): number;
   renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name, flags: number): number;
   readlinkat(dirfd: number, name: Name, into: Buffer): number;
+  keepOwners(directory: string): number;
   fchownat(dirfd: number, name: Name, uid: number, gid: number): number;
   fchmodat(dirfd: number, name: Name, mode: number): number;
   utimensat(dirfd: number, name: Name, mtimeNs: bigint, atimeNs: bigint): number;
@@ -320,6 +327,7 @@ function wrap(raw: Raw): Native {
       void checked(raw.renameat(fromDirfd, from, toDirfd, to, flags), "rename", from, to),
     readlinkat: (dirfd, name) =>
       decodeName(scratch.subarray(0, checked(raw.readlinkat(dirfd, name, scratch), "readlink", name))),
+    keepOwners: (directory) => void checked(raw.keepOwners(directory), "open", directory),
     fchownat: (dirfd, name, uid, gid) => void checked(raw.fchownat(dirfd, name, uid, gid), "chown", name),
     fchmodat: (dirfd, name, mode) => void checked(raw.fchmodat(dirfd, name, mode), "chmod", name),
     utimensat: (dirfd, name, mtimeNs, atimeNs = mtimeNs) =>

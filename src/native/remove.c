@@ -55,6 +55,8 @@ remove_entry (int dirfd, const char *name, int known_type)
 {
   if (known_type != DT_DIR)
     {
+      if (known_type != DT_REG)
+        forget_owner (dirfd, name);
       if (unlinkat (dirfd, name, 0) == 0 || errno == ENOENT)
         return 0;
       if (errno != EISDIR)

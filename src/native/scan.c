@@ -122,7 +122,7 @@ static entry *
 add_entry (scan_job *scan, int dirfd, const char *name, const char *shown, int32_t parent)
 {
   struct statx status;
-  if (statx (dirfd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS, &status) < 0)
+  if (status_of (dirfd, name, &status) < 0)
     return NULL;
   if (scan->count == scan->room)
     {

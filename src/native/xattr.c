@@ -1,6 +1,8 @@
 /* Extended attributes of (dirfd, name), without following a final symlink; an empty name means the descriptor itself. */
 #include "addon.h"
 
+#include "owner-record.h"
+
 #include <stdio.h>
 #include <sys/xattr.h>
 
@@ -62,15 +64,71 @@ xattr_list (int dirfd, const char *name, char *out, size_t size)
   return name[0] == '\0' ? listxattr (path, out, size) : llistxattr (path, out, size);
 }
 
+ssize_t
+xattr_get (int dirfd, const char *name, const char *key, void *out, size_t size)
+{
+  if (takes_xattrat (name))
+    {
+      struct xattr_value value = { .value = (uint64_t) (uintptr_t) out, .size = (uint32_t) size };
+      return (ssize_t) syscall (GETXATTRAT, dirfd, name, AT_FLAGS, key, &value, sizeof value);
+    }
+  char path[MAX_PATH + 64];
+  if (proc_path (path, sizeof path, dirfd, name) < 0)
+    return -1;
+  return name[0] == '\0' ? getxattr (path, key, out, size) : lgetxattr (path, key, out, size);
+}
+
+int
+xattr_set (int dirfd, const char *name, const char *key, const void *data, size_t size)
+{
+  if (takes_xattrat (name))
+    {
+      struct xattr_value value = { .value = (uint64_t) (uintptr_t) data, .size = (uint32_t) size };
+      return (int) syscall (SETXATTRAT, dirfd, name, AT_FLAGS, key, &value, sizeof value);
+    }
+  char path[MAX_PATH + 64];
+  if (proc_path (path, sizeof path, dirfd, name) < 0)
+    return -1;
+  return name[0] == '\0' ? setxattr (path, key, data, size, 0) : lsetxattr (path, key, data, size, 0);
+}
+
+int
+xattr_remove (int dirfd, const char *name, const char *key)
+{
+  if (takes_xattrat (name))
+    return (int) syscall (REMOVEXATTRAT, dirfd, name, AT_FLAGS, key);
+  char path[MAX_PATH + 64];
+  if (proc_path (path, sizeof path, dirfd, name) < 0)
+    return -1;
+  return name[0] == '\0' ? removexattr (path, key) : lremovexattr (path, key);
+}
+
 #define TAKE(name_variable, key_variable)                                                                              \
   arguments args = read_arguments (env, info);                                                                         \
   int dirfd = int_argument (&args, 0);                                                                                 \
   path_argument name_variable, key_variable;                                                                           \
-  char path[MAX_PATH + 64];                                                                                            \
   path_argument_read (&args, 1, &name_variable);                                                                       \
   path_argument_read (&args, 2, &key_variable);                                                                        \
   if (name_variable.error != 0 || key_variable.error != 0)                                                             \
     return number (env, -(name_variable.error != 0 ? name_variable.error : key_variable.error))
+
+/* An owner is told by statat and set by fchownat: as an attribute it is not to be seen, copied or packed. */
+static ssize_t
+without_owner (char *names, ssize_t size)
+{
+  ssize_t kept = 0;
+  for (ssize_t at = 0; at < size;)
+    {
+      size_t length = strlen (names + at) + 1;
+      if (strcmp (names + at, OWNER_ATTRIBUTE) != 0)
+        {
+          memmove (names + kept, names + at, length);
+          kept += (ssize_t) length;
+        }
+      at += (ssize_t) length;
+    }
+  return kept;
+}
 
 static napi_value
 js_listxattr (napi_env env, napi_callback_info info)
@@ -81,7 +139,8 @@ js_listxattr (napi_env env, napi_callback_info info)
   if (name.error != 0)
     return number (env, -name.error);
   span out = bytes_argument (&args, 2);
-  return outcome (env, xattr_list (int_argument (&args, 0), name.bytes, (char *) out.bytes, out.length));
+  ssize_t size = xattr_list (int_argument (&args, 0), name.bytes, (char *) out.bytes, out.length);
+  return outcome (env, size > 0 && owners_are_kept () ? without_owner ((char *) out.bytes, size) : size);
 }
 
 static napi_value
@@ -89,15 +148,7 @@ js_getxattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
   span out = bytes_argument (&args, 3);
-  if (takes_xattrat (name.bytes))
-    {
-      struct xattr_value value = { .value = (uint64_t) (uintptr_t) out.bytes, .size = (uint32_t) out.length };
-      return outcome (env, syscall (GETXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes, &value, sizeof value));
-    }
-  if (proc_path (path, sizeof path, dirfd, name.bytes) < 0)
-    return outcome (env, -1);
-  return outcome (env, name.bytes[0] == '\0' ? getxattr (path, key.bytes, out.bytes, out.length)
-                                              : lgetxattr (path, key.bytes, out.bytes, out.length));
+  return outcome (env, xattr_get (dirfd, name.bytes, key.bytes, out.bytes, out.length));
 }
 
 static napi_value
@@ -105,26 +156,14 @@ js_setxattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
   span data = bytes_argument (&args, 3);
-  if (takes_xattrat (name.bytes))
-    {
-      struct xattr_value value = { .value = (uint64_t) (uintptr_t) data.bytes, .size = (uint32_t) data.length };
-      return outcome (env, syscall (SETXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes, &value, sizeof value));
-    }
-  if (proc_path (path, sizeof path, dirfd, name.bytes) < 0)
-    return outcome (env, -1);
-  return outcome (env, name.bytes[0] == '\0' ? setxattr (path, key.bytes, data.bytes, data.length, 0)
-                                              : lsetxattr (path, key.bytes, data.bytes, data.length, 0));
+  return outcome (env, xattr_set (dirfd, name.bytes, key.bytes, data.bytes, data.length));
 }
 
 static napi_value
 js_removexattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
-  if (takes_xattrat (name.bytes))
-    return outcome (env, syscall (REMOVEXATTRAT, dirfd, name.bytes, AT_FLAGS, key.bytes));
-  if (proc_path (path, sizeof path, dirfd, name.bytes) < 0)
-    return outcome (env, -1);
-  return outcome (env, name.bytes[0] == '\0' ? removexattr (path, key.bytes) : lremovexattr (path, key.bytes));
+  return outcome (env, xattr_remove (dirfd, name.bytes, key.bytes));
 }
 
 const exported xattr_functions[] = {

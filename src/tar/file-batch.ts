@@ -75,10 +75,10 @@ export class FileBatch {
   }
 
   /** Files that need more than a batch can give them. */
-  withAttributes(all: boolean): [path: string, entry: TarEntry][] {
+  withAttributes(): [path: string, entry: TarEntry][] {
     const found: [string, TarEntry][] = [];
     for (const [index, entry] of this.#entries.entries()) {
-      if (all || entry.xattrs.size > 0) found.push([this.pathAt(index), entry]);
+      if (entry.xattrs.size > 0) found.push([this.pathAt(index), entry]);
     }
     return found;
   }

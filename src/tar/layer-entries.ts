@@ -6,7 +6,7 @@ import { type EntryType, NO_XATTRS, type TarEntry } from "./entry.ts";
 /** Where an overlay's own marks live: `trusted.overlay.*` for root, `user.overlay.*` in a user namespace. */
 export type Marks = "trusted" | "user";
 
-/** Attribute that holds the owner a file should have, as `UID:GID`, where the kernel could not give it. See `ownerXattr`. */
+/** Where the addon writes owners down that the kernel cannot keep (`Native.keepOwners`). No layer has or sets it. */
 export const OWNER_XATTR = "user.kiln.owner";
 
 /** A name that says "what lower layers have here is gone". OCI image-spec, layer.md. */
@@ -20,8 +20,6 @@ export interface LayerEntryOptions {
   readonly marks: Marks;
   /** Keep `user.*` attributes besides `security.capability`. BuildKit drops them. */
   readonly xattrs: "capability" | "user";
-  /** Read owners from OWNER_XATTR where present. */
-  readonly ownerXattr: boolean;
 }
 
 /**
@@ -74,7 +72,6 @@ export function* layerEntries(options: LayerEntryOptions): Generator<LayerEntry,
     }
     if (index > 0) {
       const attributes = found.size === 0 ? NO_XATTRS : withoutMarks(found);
-      const owner = options.ownerXattr ? recordedOwner(found) : undefined;
       const isLinked = !isDirectory && (c.nlink[index] ?? 1) > 1;
       const identity = isLinked ? `${c.dev[index]}:${c.ino[index]}` : "";
       const first = isLinked ? firstPaths.get(identity) : undefined;
@@ -85,8 +82,8 @@ export function* layerEntries(options: LayerEntryOptions): Generator<LayerEntry,
         path,
         type: first === undefined ? type : "link",
         mode: status & 0o7777,
-        uid: owner?.uid ?? c.uid[index] ?? 0,
-        gid: owner?.gid ?? c.gid[index] ?? 0,
+        uid: c.uid[index] ?? 0,
+        gid: c.gid[index] ?? 0,
         size: isFile ? (c.size[index] ?? 0) : 0,
         mtimeNs: c.mtimeNs[index] ?? 0n,
         linkName: first ?? (type === "symlink" ? linkTargetOf(options, index, path) : ""),
@@ -156,9 +153,4 @@ function packedAttributes(
   return new Map(
     [...found].filter(([key]) => key === "security.capability" || (kept === "user" && key.startsWith("user."))),
   );
-}
-
-function recordedOwner(found: ReadonlyMap<string, Buffer>): { readonly uid: number; readonly gid: number } | undefined {
-  const match = /^([0-9]{1,10}):([0-9]{1,10})$/.exec(found.get(OWNER_XATTR)?.toString("latin1") ?? "");
-  return match === null ? undefined : { uid: Number(match[1]), gid: Number(match[2]) };
 }

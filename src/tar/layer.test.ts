@@ -21,7 +21,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { S_IFCHR, S_IFIFO } from "../native/constants.ts";
 import { locateNative } from "../native/locate.ts";
 import { decodeName } from "../native/names.ts";
-import { BLOCK, NO_XATTRS, paddingOf, type TarEntry } from "./entry.ts";
+import { BLOCK, paddingOf, type TarEntry } from "./entry.ts";
 import { encodeHeader } from "./header-write.ts";
 import { measureLayer, packLayer, type PackOptions } from "./pack.ts";
 import { PackPool } from "./pack-pool.ts";
@@ -161,15 +161,12 @@ describe("packing", () => {
     expect((await entriesOf(from, { xattrs: "user" }))[2]?.xattrs.get("user.note")).toEqual(Buffer.from("mine"));
   });
 
-  test("reads whiteouts in attribute form and recorded owners", async () => {
+  test("reads whiteouts in attribute form", async () => {
     const from = fresh("from");
     writeFileSync(join(from, "gone"), "");
-    writeFileSync(join(from, "owned"), "");
     native.setXattr(-100, join(from, "gone"), "user.overlay.whiteout", Buffer.alloc(0));
-    native.setXattr(-100, join(from, "owned"), "user.kiln.owner", Buffer.from("33:1000000"));
-    const entries = await entriesOf(from, { marks: "user", ownerXattr: true, xattrs: "user" });
-    expect(entries.map((entry) => entry.path)).toEqual([".wh.gone", "owned"]);
-    expect(entries[1]).toMatchObject({ uid: 33, gid: 1_000_000, xattrs: NO_XATTRS });
+    const entries = await entriesOf(from, { marks: "user", xattrs: "user" });
+    expect(entries.map((entry) => entry.path)).toEqual([".wh.gone"]);
   });
 
   test.skipIf(!isRoot)("lists as GNU tar expects", async () => {
@@ -473,22 +470,6 @@ describe("unpacking", () => {
     await unpackArchive(tarOf([{ path: ".wh.x", content: "1", uid: 4242 }]), { native, directory: to, owner }, signal);
     expect(shape(to)).toEqual([".wh.x=1"]);
     expect(native.statat(-100, join(to, ".wh.x")).uid).toBe(owner.uid);
-  });
-
-  test("records owners where it cannot set them, and packs them again", async () => {
-    const to = fresh("to");
-    const members = [
-      dir("d", { uid: 33, gid: 33 }),
-      { path: "d/f", uid: 1000, gid: 5 },
-      { path: "root", uid: 0, gid: 0 },
-    ];
-    await unpackArchive(tarOf(members), { native, directory: to, owner: { kind: "record" } }, signal);
-    const entries = await entriesOf(to, { ownerXattr: true });
-    expect(entries.slice(0, 2).map(({ uid, gid }) => [uid, gid])).toEqual([
-      [33, 33],
-      [1000, 5],
-    ]);
-    expect(native.listXattrs(-100, join(to, "root"))).toEqual([]);
   });
 
   test.each([

@@ -11,6 +11,8 @@ export interface PackPoolOptions {
   readonly native: Native;
   /** The addon's file, which each worker loads for itself. */
   readonly nativePath: string;
+  /** Directory given to the addon's `keepOwners`, here and so in each worker. */
+  readonly ownersDirectory?: string | undefined;
   /** pack-worker.ts, or the bundle made from it. */
   readonly workerScript: string;
   /** The Node to run it with. */
@@ -92,7 +94,8 @@ export class PackPool implements AsyncDisposable {
     worker.on("message", answered).on("error", failed).on("exit", exited);
     signal.addEventListener("abort", aborted, { once: true });
     try {
-      const request: MeasureRequest = { id, nativePath: this.#options.nativePath, options };
+      const { nativePath, ownersDirectory } = this.#options;
+      const request: MeasureRequest = { id, nativePath, ownersDirectory, options };
       worker.send(request);
       return await promise;
     } finally {

@@ -5,6 +5,7 @@ import { measureLayer, type PackOptions } from "./pack.ts";
 export interface MeasureRequest {
   readonly id: number;
   readonly nativePath: string;
+  readonly ownersDirectory: string | undefined;
   readonly options: PackOptions;
 }
 
@@ -12,9 +13,9 @@ export interface MeasureRequest {
 function runPackWorker(): void {
   let native: Native | undefined;
   process.on("message", (message) => {
-    const { id, nativePath, options } = message as MeasureRequest;
+    const { id, nativePath, ownersDirectory, options } = message as MeasureRequest;
     try {
-      native ??= loadNative(nativePath);
+      native ??= load(nativePath, ownersDirectory);
       process.send?.({ id, result: measureLayer(native, options) });
     } catch (error) {
       // A BuildError would lose its class on the way; the pool makes it again from these.
@@ -22,6 +23,12 @@ function runPackWorker(): void {
       process.send?.({ id, failure: { message: text, code, stack } });
     }
   });
+}
+
+function load(nativePath: string, ownersDirectory: string | undefined): Native {
+  const native = loadNative(nativePath);
+  if (ownersDirectory !== undefined) native.keepOwners(ownersDirectory);
+  return native;
 }
 
 runPackWorker();

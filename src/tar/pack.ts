@@ -29,8 +29,6 @@ export interface PackOptions {
   readonly xattrs?: "capability" | "user";
   /** Later times become this one: whole seconds since 1970 (`rewrite-timestamp`). */
   readonly clampMtimeSeconds?: number;
-  /** Take owners from the attribute OWNER_XATTR, where kiln could not set them (one id for everything). */
-  readonly ownerXattr?: boolean;
   /** The directory as already scanned with `PACK_SCAN`, to save doing it twice. */
   readonly scan?: ScanColumns;
 }
@@ -62,8 +60,8 @@ function* packChunks(native: Native, options: PackOptions, content?: ContentDige
     const scan = options.scan === undefined ? native.scanTreeSync(dirfd, PACK_SCAN) : new TreeScan(options.scan);
     const packer = new Packer(native, dirfd, options, content);
     let entries = 0;
-    const { marks, xattrs = "capability", ownerXattr = false } = options;
-    for (const member of layerEntries({ native, dirfd, scan, marks, xattrs, ownerXattr })) {
+    const { marks, xattrs = "capability" } = options;
+    for (const member of layerEntries({ native, dirfd, scan, marks, xattrs })) {
       entries += 1;
       yield* packer.add(member);
     }

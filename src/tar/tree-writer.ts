@@ -1,4 +1,4 @@
-import { fchownSync, ftruncateSync } from "node:fs";
+import { ftruncateSync } from "node:fs";
 import { BuildError, errnoOf } from "../core/errors.ts";
 import {
   O_CREAT,
@@ -23,11 +23,10 @@ import { malformed } from "./header-read.ts";
 import { type Marks, OPAQUE_NAME, OWNER_XATTR, WHITEOUT_PREFIX } from "./layer-entries.ts";
 import { memberPath, splitParent } from "./unpack-path.ts";
 
-/** `keep` as archived; `fixed` for all; `record`: files stay ours, the archived owner goes into OWNER_XATTR unless it is 0:0. */
+/** `keep` as archived; `fixed` for all. */
 export type OwnerPolicy =
   | { readonly kind: "keep" }
-  | { readonly kind: "fixed"; readonly uid: number; readonly gid: number }
-  | { readonly kind: "record" };
+  | { readonly kind: "fixed"; readonly uid: number; readonly gid: number };
 
 export interface TreeWriterOptions {
   readonly native: Native;
@@ -134,7 +133,7 @@ export class TreeWriter implements AsyncDisposable {
     try {
       ftruncateSync(large.fd, sizeBytes);
       const { uid, gid } = this.#ownerOf(large.entry);
-      if (uid !== this.#own.uid || gid !== this.#own.gid) fchownSync(large.fd, uid, gid);
+      if (uid !== this.#own.uid || gid !== this.#own.gid) this.#native.fchownat(large.fd, "", uid, gid);
       this.#native.fchmodat(large.fd, "", large.entry.mode);
       this.#setAttributes(large.fd, "", large.entry);
       this.#native.utimensat(large.fd, "", representable(large.entry.mtimeNs));
@@ -457,7 +456,7 @@ export class TreeWriter implements AsyncDisposable {
         if (again < 0) throw failure(path, again);
       } else if (result < 0) throw failure(path, result);
     }
-    for (const [path, entry] of batch.withAttributes(this.#options.owner.kind === "record")) {
+    for (const [path, entry] of batch.withAttributes()) {
       const [parent, name] = splitParent(path);
       this.#setAttributes(this.#parentFd(parent), name, entry);
     }
@@ -481,10 +480,6 @@ export class TreeWriter implements AsyncDisposable {
       if (/^(?:trusted|user)\.overlay\./.test(key) || key === OWNER_XATTR) continue;
       this.#trySetXattr(fd, name, key, value);
     }
-    if (this.#options.owner.kind !== "record" || (entry.uid === 0 && entry.gid === 0)) return;
-    if (entry.type === "file" || entry.type === "directory") {
-      this.#trySetXattr(fd, name, OWNER_XATTR, Buffer.from(`${entry.uid}:${entry.gid}`));
-    }
   }
 
   /** What the file system or the lack of privilege refuses is left out, as every runtime does. */
@@ -499,7 +494,7 @@ export class TreeWriter implements AsyncDisposable {
 
   #ownerOf(entry: TarEntry): { readonly uid: number; readonly gid: number } {
     const { owner } = this.#options;
-    return owner.kind === "keep" ? entry : owner.kind === "fixed" ? owner : this.#own;
+    return owner.kind === "keep" ? entry : owner;
   }
 }
 

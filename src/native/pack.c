@@ -1,0 +1,409 @@
+/* A layer's tar as digests: one pass over the files of a scanned tree, the bytes going nowhere. Members that are plain (a
+ * file, directory or symlink whose header needs no extension) are encoded here, as header-write.ts would; all others come
+ * ready-made from JavaScript in a script, which also decides which are which. */
+#include "addon.h"
+#include "sha256.h"
+
+#include <linux/openat2.h>
+#include <stdio.h>
+
+enum { BLOCK = 512, STREAM_BLOCK = 1 << 20, SKIPPED = 0, PLAIN = 1 };
+
+/* One member of the script. Behind it: the header's bytes, then the content digest's text before and behind the digest of
+ * the file's bytes. */
+typedef struct
+{
+  uint32_t row, header_bytes, before_bytes, behind_bytes, has_content;
+} scripted;
+
+typedef struct
+{
+  job base;
+  int dirfd;
+  size_t count;
+  const uint32_t *modes, *uids, *gids, *name_ends, *link_ends;
+  const double *sizes;
+  const int64_t *mtimes;
+  const int32_t *parents;
+  const uint8_t *names, *links, *kinds;
+  span script;
+  size_t script_at;
+  int64_t latest_seconds;
+  const int32_t *is_cancelled;
+  /* 32 bytes diffID, 32 bytes content digest, 64 bits size, 32 bits members, 32 bits row of a failure. */
+  uint8_t *out;
+
+  hash_stream *stream;
+  uint8_t *block;
+  size_t used;
+  sha256_state content;
+  uint64_t total;
+  uint32_t members;
+  /* The directory that was used last. */
+  int folder;
+  int32_t folder_row;
+  int error;
+} pack_job;
+
+static void
+emit_block (pack_job *pack)
+{
+  hash_stream_submit (pack->stream, pack->used);
+  pack->block = hash_stream_block (pack->stream);
+  pack->total += pack->used;
+  pack->used = 0;
+}
+
+static void
+emit (pack_job *pack, const void *bytes, size_t length)
+{
+  const uint8_t *from = bytes;
+  while (length > 0)
+    {
+      size_t room = STREAM_BLOCK - pack->used, part = length < room ? length : room;
+      if (from == NULL)
+        memset (pack->block + pack->used, 0, part);
+      else
+        {
+          memcpy (pack->block + pack->used, from, part);
+          from += part;
+        }
+      pack->used += part;
+      length -= part;
+      if (pack->used == STREAM_BLOCK)
+        emit_block (pack);
+    }
+}
+
+static size_t
+name_start (const uint32_t *ends, size_t row)
+{
+  return row == 0 ? 0 : ends[row - 1];
+}
+
+/* The path of a row below the root, NUL-terminated; its length, or -1 where it is too long for the kernel. */
+static ssize_t
+path_of (const pack_job *pack, int32_t row, char out[MAX_PATH])
+{
+  char *at = out + MAX_PATH - 1;
+  *at = '\0';
+  for (int32_t i = row; i > 0; i = pack->parents[i])
+    {
+      size_t start = name_start (pack->name_ends, (size_t) i), length = pack->name_ends[i] - start;
+      if ((size_t) (at - out) < length + 1)
+        return -1;
+      if (*at != '\0')
+        *--at = '/';
+      at -= length;
+      memcpy (at, pack->names + start, length);
+    }
+  size_t length = (size_t) (out + MAX_PATH - 1 - at);
+  memmove (out, at, length + 1);
+  return (ssize_t) length;
+}
+
+/* Files of one directory come one behind the other: it is opened once for all of them. */
+static int
+folder_of (pack_job *pack, size_t row)
+{
+  int32_t parent = pack->parents[row];
+  if (parent <= 0)
+    return pack->dirfd;
+  if (parent == pack->folder_row)
+    return pack->folder;
+  char path[MAX_PATH];
+  if (path_of (pack, parent, path) < 0)
+    {
+      errno = ENAMETOOLONG;
+      return -1;
+    }
+  if (pack->folder >= 0)
+    close (pack->folder);
+  pack->folder_row = parent;
+  pack->folder = open_beneath (pack->dirfd, path, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  return pack->folder;
+}
+
+/* Reads a file into the stream and digests it. ESTALE is a file that is not as long as it was. */
+static int
+emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1])
+{
+  char name[MAX_PATH];
+  size_t start = name_start (pack->name_ends, row), length = pack->name_ends[row] - start;
+  int folder = folder_of (pack, row);
+  if (folder < 0 || length >= sizeof name)
+    return -1;
+  memcpy (name, pack->names + start, length);
+  name[length] = '\0';
+  int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  int opened = openat (folder, name, flags | O_NOATIME);
+  cleanup_fd int fd = opened < 0 && errno == EPERM ? openat (folder, name, flags) : opened;
+  if (fd < 0)
+    return -1;
+  sha256_state digest;
+  SHA256_Init (&digest);
+  uint64_t left = (uint64_t) pack->sizes[row], size = left;
+  bool at_end = false;
+  while (left > 0)
+    {
+      size_t room = STREAM_BLOCK - pack->used;
+      /* One byte more than there should be tells that the file has grown, without another call. */
+      size_t wanted = left < room ? (size_t) left + 1 : room;
+      ssize_t got = read (fd, pack->block + pack->used, wanted);
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got < 0)
+        return -1;
+      if (got == 0 || (uint64_t) got > left)
+        {
+          errno = ESTALE;
+          return -1;
+        }
+      at_end = left < room && (uint64_t) got == left;
+      SHA256_Update (&digest, pack->block + pack->used, (size_t) got);
+      pack->used += (size_t) got;
+      left -= (uint64_t) got;
+      if (pack->used == STREAM_BLOCK)
+        {
+          emit_block (pack);
+          if (__atomic_load_n (pack->is_cancelled, __ATOMIC_RELAXED) != 0)
+            {
+              errno = ECANCELED;
+              return -1;
+            }
+        }
+    }
+  uint8_t more, sum[SHA256_BYTES];
+  if (!at_end && read (fd, &more, 1) > 0)
+    {
+      errno = ESTALE;
+      return -1;
+    }
+  emit (pack, NULL, (BLOCK - size % BLOCK) % BLOCK);
+  SHA256_Final (sum, &digest);
+  static const char digits[] = "0123456789abcdef";
+  for (int i = 0; i < SHA256_BYTES; i++)
+    {
+      hex[2 * i] = digits[sum[i] >> 4];
+      hex[2 * i + 1] = digits[sum[i] & 15];
+    }
+  hex[2 * SHA256_BYTES] = '\0';
+  return 0;
+}
+
+/* `width` digits; the NUL behind them is there already. */
+static void
+put_octal (uint8_t *at, int width, uint64_t value)
+{
+  for (int i = width - 1; i >= 0; i--, value >>= 3)
+    at[i] = (uint8_t) ('0' + (value & 7));
+}
+
+static int64_t
+seconds_of (const pack_job *pack, size_t row)
+{
+  int64_t seconds = pack->mtimes[row] / 1000000000;
+  return seconds > pack->latest_seconds ? pack->latest_seconds : seconds;
+}
+
+static int
+add_plain (pack_job *pack, size_t row)
+{
+  char path[MAX_PATH], hex[2 * SHA256_BYTES + 1] = "";
+  ssize_t length = path_of (pack, (int32_t) row, path);
+  uint32_t mode = pack->modes[row];
+  bool is_file = S_ISREG (mode), is_link = S_ISLNK (mode);
+  size_t link_start = name_start (pack->link_ends, row), link_length = is_link ? pack->link_ends[row] - link_start : 0;
+  if (length <= 0 || length > 100 || link_length > 100)
+    {
+      errno = EINVAL;
+      return -1;
+    }
+  uint64_t size = is_file ? (uint64_t) pack->sizes[row] : 0;
+  uint8_t header[BLOCK] = { 0 };
+  memcpy (header, path, (size_t) length);
+  if (S_ISDIR (mode))
+    header[length] = '/'; /* a plain directory's path has at most 99 bytes */
+  put_octal (header + 100, 7, mode & 07777);
+  put_octal (header + 108, 7, pack->uids[row]);
+  put_octal (header + 116, 7, pack->gids[row]);
+  put_octal (header + 124, 11, size);
+  put_octal (header + 136, 11, (uint64_t) seconds_of (pack, row));
+  memset (header + 148, ' ', 8);
+  header[156] = is_file ? '0' : is_link ? '2' : '5';
+  memcpy (header + 157, pack->links + link_start, link_length);
+  memcpy (header + 257, "ustar\00000", 8);
+  put_octal (header + 329, 7, 0);
+  put_octal (header + 337, 7, 0);
+  unsigned sum = 0;
+  for (int i = 0; i < BLOCK; i++)
+    sum += header[i];
+  put_octal (header + 148, 6, sum);
+  header[154] = '\0';
+  emit (pack, header, BLOCK);
+  if (size > 0 && emit_content (pack, row, hex) < 0)
+    return -1;
+  char text[512];
+  int used = snprintf (text, sizeof text, "%s %u %u %u %llu 0 0 %s", is_file ? "file" : is_link ? "symlink" : "directory",
+                       is_link ? 0777U : mode & 07777U, pack->uids[row], pack->gids[row], (unsigned long long) size, hex);
+  char *at = text + used + 1;
+  memcpy (at, path, (size_t) length + 1);
+  at += length + 1;
+  memcpy (at, pack->links + link_start, link_length);
+  at += link_length;
+  memcpy (at, "\0000", 3); /* the end of the target, and "0" attributes */
+  SHA256_Update (&pack->content, text, (size_t) (at + 3 - text));
+  pack->members += 1;
+  return 0;
+}
+
+/* All members that the script has for a row: a directory may bring a mark. */
+static int
+add_scripted (pack_job *pack, size_t row)
+{
+  scripted item;
+  while (pack->script.length - pack->script_at >= sizeof item)
+    {
+      memcpy (&item, pack->script.bytes + pack->script_at, sizeof item);
+      if (item.row != row)
+        return 0;
+      const uint8_t *header = pack->script.bytes + pack->script_at + sizeof item;
+      const uint8_t *before = header + item.header_bytes, *behind = before + item.before_bytes;
+      uint64_t whole = sizeof item + (uint64_t) item.header_bytes + item.before_bytes + item.behind_bytes;
+      if (whole > pack->script.length - pack->script_at)
+        {
+          errno = EINVAL;
+          return -1;
+        }
+      pack->script_at += (size_t) whole;
+      char hex[2 * SHA256_BYTES + 1] = "";
+      emit (pack, header, item.header_bytes);
+      if (item.has_content != 0 && emit_content (pack, row, hex) < 0)
+        return -1;
+      SHA256_Update (&pack->content, before, item.before_bytes);
+      SHA256_Update (&pack->content, hex, strlen (hex));
+      SHA256_Update (&pack->content, behind, item.behind_bytes);
+      if (item.header_bytes > 0)
+        pack->members += 1;
+    }
+  return 0;
+}
+
+static void
+pack_run (job *self)
+{
+  pack_job *pack = (pack_job *) self;
+  uint32_t row = 0;
+  pack->folder = pack->folder_row = -1;
+  pack->stream = hash_stream_open (STREAM_BLOCK);
+  if (pack->stream == NULL)
+    {
+      pack->error = ENOMEM;
+      return;
+    }
+  pack->block = hash_stream_block (pack->stream);
+  SHA256_Init (&pack->content);
+  for (; row < pack->count && pack->error == 0; row++)
+    {
+      if (__atomic_load_n (pack->is_cancelled, __ATOMIC_RELAXED) != 0)
+        pack->error = ECANCELED;
+      else if (pack->kinds[row] != SKIPPED
+               && (pack->kinds[row] == PLAIN ? add_plain (pack, row) : add_scripted (pack, row)) < 0)
+        pack->error = errno;
+    }
+  if (pack->error == 0)
+    {
+      emit (pack, NULL, 2 * BLOCK);
+      emit_block (pack);
+    }
+  hash_stream_close (pack->stream, pack->out);
+  SHA256_Final (pack->out + SHA256_BYTES, &pack->content);
+  memcpy (pack->out + 64, &pack->total, 8);
+  memcpy (pack->out + 72, &pack->members, 4);
+  row -= pack->error == 0 ? 0 : 1;
+  memcpy (pack->out + 76, &row, 4);
+  if (pack->folder >= 0)
+    close (pack->folder);
+}
+
+static napi_value
+pack_finish (napi_env env, job *self)
+{
+  return number (env, -((pack_job *) self)->error);
+}
+
+static void
+pack_destroy (job *self)
+{
+  free (self);
+}
+
+/* packTree(dirfd, [modes, uids, gids, nameEnds, linkEnds, sizes, mtimes, parents, kinds], names, links, script,
+ *          latestSeconds, isCancelled, out, is_async) */
+static napi_value
+js_pack_tree (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  arguments list = { .env = env, .count = 9 };
+  span columns[9];
+  static const size_t widths[9] = { 4, 4, 4, 4, 4, 8, 8, 4, 1 };
+  pack_job *pack = calloc (1, sizeof *pack);
+  if (pack == NULL)
+    return number (env, -ENOMEM);
+  bool is_whole = true;
+  for (uint32_t i = 0; i < 9; i++)
+    {
+      napi_get_element (env, args.values[1], i, &list.values[i]);
+      columns[i] = bytes_argument (&list, i);
+      is_whole = is_whole && columns[i].length / widths[i] == columns[0].length / widths[0];
+    }
+  span names = bytes_argument (&args, 2), links = bytes_argument (&args, 3), out = bytes_argument (&args, 7);
+  span cancelled = bytes_argument (&args, 6);
+  size_t count = columns[0].length / 4;
+  const uint32_t *name_ends = (const uint32_t *) (const void *) columns[3].bytes;
+  const uint32_t *link_ends = (const uint32_t *) (const void *) columns[4].bytes;
+  for (size_t i = 0; is_whole && i < count; i++)
+    is_whole = name_start (name_ends, i) <= name_ends[i] && name_start (link_ends, i) <= link_ends[i];
+  if (!is_whole || out.length < 80 || cancelled.length < 4
+      || (count > 0 && (name_ends[count - 1] > names.length || link_ends[count - 1] > links.length)))
+    {
+      free (pack);
+      napi_throw_range_error (env, NULL, "columns of different lengths");
+      return NULL;
+    }
+  const int32_t *parents = (const int32_t *) (const void *) columns[7].bytes;
+  for (size_t i = 1; i < count; i++)
+    if (parents[i] < 0 || (size_t) parents[i] >= i)
+      {
+        free (pack);
+        napi_throw_range_error (env, NULL, "a directory behind what it holds");
+        return NULL;
+      }
+  static const uint8_t nothing[1];
+  *pack = (pack_job){
+    .base = { .run = pack_run, .finish = pack_finish, .destroy = pack_destroy },
+    .dirfd = int_argument (&args, 0),
+    .count = count,
+    .modes = (const uint32_t *) (const void *) columns[0].bytes,
+    .uids = (const uint32_t *) (const void *) columns[1].bytes,
+    .gids = (const uint32_t *) (const void *) columns[2].bytes,
+    .name_ends = name_ends,
+    .link_ends = link_ends,
+    .sizes = (const double *) (const void *) columns[5].bytes,
+    .mtimes = (const int64_t *) (const void *) columns[6].bytes,
+    .parents = parents,
+    .kinds = columns[8].bytes,
+    .names = names.bytes == NULL ? nothing : names.bytes,
+    .links = links.bytes == NULL ? nothing : links.bytes,
+    .script = bytes_argument (&args, 4),
+    .latest_seconds = int64_argument (&args, 5),
+    .is_cancelled = (const int32_t *) (const void *) cancelled.bytes,
+    .out = out.bytes,
+  };
+  static const size_t held[] = { 1, 2, 3, 4, 6, 7 };
+  for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
+    job_hold (env, &pack->base, args.values[held[i]]);
+  return job_start (env, &pack->base, bool_argument (&args, 8));
+}
+
+const exported pack_functions[] = { { "packTree", js_pack_tree }, { NULL, NULL } };
