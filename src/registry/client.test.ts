@@ -364,6 +364,47 @@ describe("pushing", () => {
     expect(registry.requests.filter(({ method }) => method === "PATCH").length).toBeGreaterThan(0);
   });
 
+  test("sends a blob while it is made, and names it at the end", async () => {
+    const registry = await serve({ auth: { kind: "token", username: "ann", password: "s3cret" } });
+    const client = connect(knowing({ kind: "basic", username: "ann", password: "s3cret" }));
+    const big = randomBytes(3_000_000);
+    const pieces = async function* (): AsyncGenerator<Buffer> {
+      for (let at = 0; at < big.length; at += 700_000) yield big.subarray(at, at + 700_000);
+    };
+    const streamed = await client.streamBlob(refOf(registry), pieces(), signal);
+    expect(registry.blobs.size).toBe(0);
+    await streamed.finish(digestOf(big), signal);
+    expect(registry.blobs.get(digestOf(big))?.equals(big)).toBe(true);
+    const other = await client.streamBlob(refOf(registry), pieces(), signal);
+    expect((await failure(other.finish(digestOf("other"), signal))).message).toContain("provided digest did not match");
+  });
+
+  test.each([
+    { name: "drops the connection", kind: { kind: "drop", afterBytes: 0 }, code: "registry/unreachable" },
+    { name: "limits what a body may have", kind: { kind: "status", status: 413 }, code: "registry/malformed" },
+    { name: "is busy", kind: { kind: "status", status: 503 }, code: "registry/unreachable" },
+  ] as const)("of a blob that is still made is not tried again when the registry $name", async ({ kind, code }) => {
+    const registry = await serve();
+    registry.fail({ method: "PATCH", path: /uploads/, kind });
+    let opened = 0;
+    const pieces = async function* (): AsyncGenerator<Buffer> {
+      opened += 1;
+      for (let n = 0; n < 50; n += 1) yield randomBytes(100_000);
+    };
+    expect((await failure(connect().streamBlob(refOf(registry), pieces(), signal))).code).toBe(code);
+    expect(opened).toBeLessThanOrEqual(1);
+  });
+
+  test("of a blob whose making fails ends with that failure", async () => {
+    const registry = await serve();
+    const pieces = async function* (): AsyncGenerator<Buffer> {
+      yield randomBytes(100_000);
+      throw new Error("no more bytes");
+    };
+    expect((await failure(connect().streamBlob(refOf(registry), pieces(), signal))).message).toContain("no more bytes");
+    expect(registry.blobs.size).toBe(0);
+  });
+
   test("takes a blob over from another repository where the registry allows it", async () => {
     const registry = await serve();
     const client = connect();
@@ -401,6 +442,12 @@ describe.skipIf(dockerRegistryMissing !== undefined)(
       expect((await pulled(client.fetchBlob(ref, blob, signal))).equals(blobBytes)).toBe(true);
       expect((await pulled(client.openBlob(ref, blob, 1000, signal))).equals(blobBytes.subarray(1000))).toBe(true);
       expect(await client.mountBlob(refOf(registry, "other/app:1"), blob.digest, "team/app", signal)).toBe(true);
+      const pieces = async function* (): AsyncGenerator<Buffer> {
+        yield Buffer.from("made ");
+        yield Buffer.from("while sent");
+      };
+      await (await client.streamBlob(ref, pieces(), signal)).finish(digestOf("made while sent"), signal);
+      expect(await client.blobExists(ref, digestOf("made while sent"), signal)).toBe(true);
       expect(await client.listTags(ref, signal)).toEqual(["1"]);
       expect((await failure(client.resolve(refOf(registry, "team/app:2"), signal))).code).toBe("registry/not-found");
       // A manifest whose blobs are missing is refused with the registry's reason.

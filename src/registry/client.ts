@@ -9,8 +9,16 @@ import { Authorizer, type Scope } from "./auth.ts";
 import { type Purpose, refused } from "./failure.ts";
 import { type Host, hostOf } from "./host.ts";
 import { downloadBlob } from "./pull-blob.ts";
-import { uploadBlob } from "./push-blob.ts";
-import type { BlobId, BlobSource, RegistryClient, RegistryOptions, RemoteManifest, Repository } from "./registry.ts";
+import { streamBlob, uploadBlob, type UploadTarget } from "./push-blob.ts";
+import type {
+  BlobId,
+  BlobSource,
+  RegistryClient,
+  RegistryOptions,
+  RemoteManifest,
+  Repository,
+  StreamedBlob,
+} from "./registry.ts";
 import { bytesOf, headerOf, type HttpRequest, type HttpResponse, textOf, Transport } from "./transport.ts";
 
 /** Creates a client. Nothing is loaded or connected before the first request. */
@@ -114,19 +122,12 @@ class HttpRegistryClient implements RegistryClient {
 
   async pushBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<"exists" | "uploaded"> {
     if (await this.blobExists(repository, blob.descriptor.digest, signal)) return "exists";
-    const host = this.#origin(repository);
-    const purpose = pushing(repository);
-    await uploadBlob(
-      {
-        blob,
-        purpose,
-        timer: this.#options.timer,
-        uploads: this.#transport.urlOf(host, `/v2/${repository.repository}/blobs/uploads/`),
-        request: async (request, inner) => this.#send(host, request, scopesOf(repository, "pull,push"), purpose, inner),
-      },
-      signal,
-    );
+    await uploadBlob({ ...this.#uploadTarget(repository), blob, timer: this.#options.timer }, signal);
     return "uploaded";
+  }
+
+  async streamBlob(repository: Repository, bytes: AsyncIterable<Buffer>, signal: AbortSignal): Promise<StreamedBlob> {
+    return streamBlob(this.#uploadTarget(repository), bytes, signal);
   }
 
   async pushManifest(
@@ -183,6 +184,16 @@ class HttpRegistryClient implements RegistryClient {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#transport[Symbol.asyncDispose]();
+  }
+
+  #uploadTarget(repository: Repository): UploadTarget {
+    const host = this.#origin(repository);
+    const purpose = pushing(repository);
+    return {
+      purpose,
+      uploads: this.#transport.urlOf(host, `/v2/${repository.repository}/blobs/uploads/`),
+      request: (request, signal) => this.#send(host, request, scopesOf(repository, "pull,push"), purpose, signal),
+    };
   }
 
   async #manifest(

@@ -1,7 +1,8 @@
 import { Readable } from "node:stream";
+import type { Digest } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import { isPassing, type Purpose, refused, unreachable } from "./failure.ts";
-import type { BlobSource, Timer } from "./registry.ts";
+import type { BlobSource, StreamedBlob, Timer } from "./registry.ts";
 import { headerOf, type HttpRequest, type HttpResponse, textOf } from "./transport.ts";
 
 const MAX_ATTEMPTS = 4;
@@ -9,13 +10,17 @@ const FIRST_PAUSE_MS = 500;
 /** Below the limits that proxies in front of registries are known to set for one request. */
 const PIECE_BYTES = 16 << 20;
 
-export interface BlobUpload {
-  readonly blob: BlobSource;
+/** Where blobs are uploaded to. */
+export interface UploadTarget {
   readonly purpose: Purpose;
-  readonly timer: Timer;
   /** `/v2/<name>/blobs/uploads/`. */
   readonly uploads: URL;
   request(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse>;
+}
+
+export interface BlobUpload extends UploadTarget {
+  readonly blob: BlobSource;
+  readonly timer: Timer;
 }
 
 /**
@@ -49,8 +54,41 @@ export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promi
   }
 }
 
+/**
+ * Uploads bytes whose digest nobody knows before their end: POST, one PATCH of unknown length, and at `finish` the PUT that
+ * names the digest. Such a body cannot be sent twice, so a failure is the caller's to mend, with `uploadBlob`.
+ * @returns when all bytes are there.
+ */
+export async function streamBlob(
+  target: UploadTarget,
+  bytes: AsyncIterable<Buffer>,
+  signal: AbortSignal,
+): Promise<StreamedBlob> {
+  const { purpose } = target;
+  const location = await beginUpload(target, signal);
+  const request: HttpRequest = {
+    method: "PATCH",
+    url: location,
+    headers: { "content-type": "application/octet-stream" },
+    attempts: "one",
+    body: { sizeBytes: undefined, open: () => Readable.from(bytes, { objectMode: false, highWaterMark: 1 << 20 }) },
+  };
+  const response = await target.request(request, signal);
+  const body = await textOf(response, 64 << 10);
+  if (response.status !== 202) throw refused(purpose, { status: response.status, body });
+  const end = locationOf(response, purpose);
+  return {
+    finish: async (digest, inner) => {
+      const put = { method: "PUT", url: finished(end, digest), headers: { "content-length": "0" } } as const;
+      const answer = await target.request({ ...put, attempts: "one" }, inner);
+      const text = await textOf(answer, 64 << 10);
+      if (answer.status !== 201 && answer.status !== 204) throw refused(purpose, { status: answer.status, body: text });
+    },
+  };
+}
+
 /** @returns where to send the bytes. */
-async function beginUpload(upload: BlobUpload, signal: AbortSignal): Promise<URL> {
+async function beginUpload(upload: UploadTarget, signal: AbortSignal): Promise<URL> {
   const response = await upload.request(
     { method: "POST", url: upload.uploads, headers: { "content-length": "0" } },
     signal,
@@ -64,7 +102,7 @@ async function putWhole(upload: BlobUpload, location: URL, signal: AbortSignal):
   const { blob } = upload;
   const request: HttpRequest = {
     method: "PUT",
-    url: finished(location, blob),
+    url: finished(location, blob.descriptor.digest),
     headers: { "content-type": "application/octet-stream" },
     attempts: "one",
     body: { sizeBytes: blob.descriptor.size, open: async () => metered(await blob.open(signal), blob, 0) },
@@ -91,7 +129,10 @@ async function putPieces(upload: BlobUpload, location: URL, signal: AbortSignal)
     sent += piece.length;
     blob.onProgress?.(sent);
   }
-  return upload.request({ method: "PUT", url: finished(target, blob), headers: { "content-length": "0" } }, signal);
+  return upload.request(
+    { method: "PUT", url: finished(target, blob.descriptor.digest), headers: { "content-length": "0" } },
+    signal,
+  );
 }
 
 async function* piecesOf(stream: Readable): AsyncGenerator<Buffer> {
@@ -121,9 +162,9 @@ function metered(stream: Readable, blob: BlobSource, before: number): Readable {
   return Readable.from(counted(), { objectMode: false, highWaterMark: 1 << 20 });
 }
 
-function finished(location: URL, blob: BlobSource): URL {
+function finished(location: URL, digest: Digest): URL {
   const url = new URL(location);
-  url.searchParams.set("digest", blob.descriptor.digest);
+  url.searchParams.set("digest", digest);
   return url;
 }
 

@@ -33,6 +33,11 @@ export interface BlobSource {
   onProgress?(sentBytes: number): void;
 }
 
+/** A blob whose bytes the registry has, but not its name. One that is never finished is thrown away by the registry. */
+export interface StreamedBlob {
+  finish(digest: Digest, signal: AbortSignal): Promise<void>;
+}
+
 /**
  * A client of registries that speak the OCI distribution specification. Requests that fail for a passing reason (a
  * dropped connection, 5xx, 429) are tried again with growing pauses. Every error is a BuildError: `registry/unauthorized`,
@@ -57,6 +62,11 @@ export interface RegistryClient extends AsyncDisposable {
   mountBlob(repository: Repository, digest: Digest, from: string, signal: AbortSignal): Promise<boolean>;
   /** Uploads a blob unless it is there. In one request, or in pieces where that is refused. */
   pushBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<"exists" | "uploaded">;
+  /**
+   * Sends a blob whose digest is not known before its last byte, and returns when all is sent. It counts from `finish` on.
+   * Tried once: a body that is still being made cannot be sent again.
+   */
+  streamBlob(repository: Repository, bytes: AsyncIterable<Buffer>, signal: AbortSignal): Promise<StreamedBlob>;
   /** `reference` is a tag or, for manifests that an index lists, their digest. */
   pushManifest(
     repository: Repository,

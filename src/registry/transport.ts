@@ -9,7 +9,8 @@ export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: { readonly sizeBytes: number; open(): Uint8Array | Readable | Promise<Readable> };
+  /** `sizeBytes` is `undefined` for a body that ends when it ends (chunked). */
+  readonly body?: { readonly sizeBytes: number | undefined; open(): Uint8Array | Readable | Promise<Readable> };
   /** `one`: the request changes something half-way when it breaks, and the caller knows how to begin again. Default `many`. */
   readonly attempts?: "one" | "many";
 }
@@ -114,7 +115,7 @@ export class Transport implements AsyncDisposable {
       headers: {
         "user-agent": this.#options.userAgent,
         ...request.headers,
-        ...(body === undefined ? {} : { "content-length": String(body.sizeBytes) }),
+        ...(body?.sizeBytes === undefined ? {} : { "content-length": String(body.sizeBytes) }),
       },
       body: body === undefined ? null : await body.open(),
       signal,
