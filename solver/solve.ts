@@ -1,4 +1,5 @@
 import type { Digest } from "../src/core/digest.ts";
+import { Semaphore } from "../src/core/limits.ts";
 import type { SnapshotId } from "../src/store/model.ts";
 import { keyGraph, type KeyedVertex } from "./cache/keyed-graph.ts";
 import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
@@ -12,7 +13,6 @@ import { type Planned, planByNeed } from "./schedule/plan.ts";
 import { runInOrder } from "./schedule/run-in-order.ts";
 import { LookUp } from "./schedule/look-up.ts";
 import { lostLayer } from "./schedule/lost-layer.ts";
-import { Slots } from "./schedule/slots.ts";
 import { settleStep, type StepDeps } from "./schedule/step.ts";
 
 /**
@@ -77,7 +77,7 @@ async function solveKeyed(
     keyed,
     materializer,
     earlierResults: new EarlierResults(on.store, on.digests),
-    slots: new Slots(options.jobs),
+    slots: new Semaphore(options.jobs),
   };
   const settle = async (work: Planned, s: AbortSignal): Promise<void> => {
     const { vertex, meta } = work.keyed;

@@ -1,6 +1,7 @@
 import type { Digest } from "../../src/core/digest.ts";
 import { digestOf, hexOf } from "../../src/core/digest.ts";
 import { BuildError, messageOf } from "../../src/core/errors.ts";
+import type { Semaphore } from "../../src/core/limits.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
 import type { Lease } from "../../src/store/store.ts";
 import { explainMiss, type MissReason, missText } from "../cache/explain.ts";
@@ -17,7 +18,6 @@ import { FileWork, type InputTree } from "./file-work.ts";
 import { distinct } from "./layers.ts";
 import type { Materializer } from "./materializer.ts";
 import type { Planned } from "./plan.ts";
-import type { Slots } from "./slots.ts";
 
 /** What all steps of one solve share. */
 export interface StepDeps {
@@ -25,7 +25,8 @@ export interface StepDeps {
   readonly options: SolveOptions;
   readonly earlierResults: EarlierResults;
   readonly materializer: Materializer;
-  readonly slots: Slots;
+  /** Bounds how many steps run at one time. */
+  readonly slots: Semaphore;
   readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
 }
 
@@ -49,7 +50,7 @@ export async function settleStep(
   const { store } = deps.on;
   await using step = new Step(work.keyed, work.earlier, inputs, deps);
   if (meta.cache === "skip") {
-    using _slot = await deps.slots.acquire(work.priority, signal);
+    using _slot = await deps.slots.acquire(signal, work.priority);
     return await step.run(signal);
   }
   const equal = await deps.earlierResults.equalRun(parts, step, work.earlier, signal);
@@ -69,7 +70,7 @@ export async function settleStep(
   using _lease = await step.lease(signal);
   const made = work.afterSkipped ? undefined : store.records.findByDefinitionKey(definitionKey);
   if (made !== undefined) return step.taken(made, "cached", undefined);
-  using _slot = await deps.slots.acquire(work.priority, signal);
+  using _slot = await deps.slots.acquire(signal, work.priority);
   return await step.run(signal);
 }
 

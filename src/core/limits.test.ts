@@ -51,6 +51,24 @@ test("a semaphore hands permits out first come, first served", async () => {
   expect(order).toEqual([1, 2, 3]);
 });
 
+test("a semaphore serves the highest priority first", async () => {
+  const semaphore = new Semaphore(1);
+  const order: string[] = [];
+  const held = await semaphore.acquire(never);
+  const waiting = [
+    { name: "low", priority: 1 },
+    { name: "high", priority: 9 },
+    { name: "high too", priority: 9 },
+    { name: "middle", priority: 5 },
+  ].map(async ({ name, priority }) => {
+    using _permit = await semaphore.acquire(never, priority);
+    order.push(name);
+  });
+  held[Symbol.dispose]();
+  await Promise.all(waiting);
+  expect(order).toEqual(["high", "high too", "middle", "low"]);
+});
+
 test("who stops waiting for a permit does not lose it for the next", async () => {
   const semaphore = new Semaphore(1);
   const first = await semaphore.acquire(never);

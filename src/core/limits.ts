@@ -32,33 +32,43 @@ export async function mapLimit<T, R>(
   return results;
 }
 
-/** A counted permit, handed out first come, first served. */
+interface Waiting {
+  readonly priority: number;
+  grant(): void;
+}
+
+/** A fixed number of permits; whoever has the highest priority is next, and among equals whoever came first. */
 export class Semaphore {
   #free: number;
-  readonly #waiting: (() => void)[] = [];
+  /** Highest priority first. */
+  readonly #waiting: Waiting[] = [];
 
   constructor(count: number) {
-    this.#free = count;
+    this.#free = Math.max(1, count);
   }
 
   /** Waits for a permit; disposing gives it back. @throws the signal's reason when aborted while waiting. */
-  async acquire(signal: AbortSignal): Promise<Disposable> {
+  async acquire(signal: AbortSignal, priority = 0): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) {
       this.#free -= 1;
       return this.#permit();
     }
     await new Promise<void>((resolve, reject) => {
-      const granted = (): void => {
-        signal.removeEventListener("abort", aborted);
-        resolve();
+      const waiting: Waiting = {
+        priority,
+        grant: () => {
+          signal.removeEventListener("abort", aborted);
+          resolve();
+        },
       };
       const aborted = (): void => {
-        const at = this.#waiting.indexOf(granted);
+        const at = this.#waiting.indexOf(waiting);
         if (at !== -1) this.#waiting.splice(at, 1);
         reject(signal.reason);
       };
-      this.#waiting.push(granted);
+      const at = this.#waiting.findIndex((other) => other.priority < priority);
+      this.#waiting.splice(at === -1 ? this.#waiting.length : at, 0, waiting);
       signal.addEventListener("abort", aborted, { once: true });
     });
     return this.#permit();
@@ -73,7 +83,7 @@ export class Semaphore {
         // Hand the permit straight to the next in line, so that nobody who comes later can overtake.
         const next = this.#waiting.shift();
         if (next === undefined) this.#free += 1;
-        else next();
+        else next.grant();
       },
     };
   }

@@ -48,7 +48,7 @@ export class PackPool implements AsyncDisposable {
 
   constructor(options: PackPoolOptions) {
     this.#options = options;
-    this.#permits = new Semaphore(Math.max(1, options.maxWorkers));
+    this.#permits = new Semaphore(options.maxWorkers);
   }
 
   /** @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted. */
