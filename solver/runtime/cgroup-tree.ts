@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { errnoOf } from "../../src/core/errors.ts";
 
 /** Controllers that steps can be limited by. */
-export type Controller = "memory" | "cpu" | "cpuset" | "pids";
+export type Controller = "memory" | "cpu" | "cpuset" | "pids" | "devices";
+/** Those that are also in v2, where devices are the business of a program instead. */
 export const CONTROLLERS: readonly Controller[] = ["memory", "cpu", "cpuset", "pids"];
 
 /** One mounted cgroup hierarchy that has controllers of use to us. */
@@ -30,7 +31,7 @@ export function findHierarchies(mountInfoText: string): Hierarchy[] {
     }
     if (type === "cgroup") {
       const names = options.split(",");
-      const controllers = CONTROLLERS.filter((one) => names.includes(one));
+      const controllers = [...CONTROLLERS, "devices" as const].filter((one) => names.includes(one));
       const isKnown = found.some(
         (one) => one.version === 1 && one.controllers.some((name) => controllers.includes(name)),
       );

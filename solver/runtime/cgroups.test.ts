@@ -6,6 +6,8 @@ import { findHierarchies } from "./cgroup-tree.ts";
 import { Cgroups } from "./cgroups.ts";
 import { cannotRun, caught, Sandbox } from "./testing.ts";
 
+const plainStep = { limits: {}, parent: undefined, devices: "all" } as const;
+
 /** A directory that looks like a v2 hierarchy; real files, but no kernel behind them. */
 function v2(controllers: string): { path: string; mountInfo: string } {
   const path = mkdtempSync(join(tmpdir(), "kiln-cgroup-"));
@@ -39,12 +41,18 @@ test("on v2 every step is born in a group of its own, with its limits in it", ()
     instance: `${process.pid}-t`,
     notice: (text) => notices.push(text),
   });
-  const plain = cgroups.enter({}, undefined);
-  expect(plain?.placement).toEqual({ v2: join(path, `kiln/${process.pid}-t-0`), v1Procs: [] });
-  const limited = cgroups.enter(
-    { memoryBytes: 1000, memorySwapBytes: 1500, cpuShares: 1024, cpuQuotaUs: 50_000, cpusetCpus: "0" },
-    "/ci/builds",
-  );
+  const plain = cgroups.enter({ ...plainStep, devices: "listed" });
+  expect(plain?.placement).toEqual({
+    v2: join(path, `kiln/${process.pid}-t-0`),
+    v1Procs: [],
+    showsV2: true,
+    devices: "filter",
+  });
+  const limited = cgroups.enter({
+    ...plainStep,
+    limits: { memoryBytes: 1000, memorySwapBytes: 1500, cpuShares: 1024, cpuQuotaUs: 50_000, cpusetCpus: "0" },
+    parent: "/ci/builds",
+  });
   const group = limited?.placement.v2 ?? "";
   expect(group).toBe(join(path, `ci/builds/${process.pid}-t-1`));
   const values = ["memory.max", "memory.swap.max", "cpu.weight", "cpu.max", "cpuset.cpus"].map((file) =>
@@ -63,7 +71,7 @@ test("a missing controller is said once", () => {
     instance: `${process.pid}-t`,
     notice: (text) => notices.push(text),
   });
-  for (let i = 0; i < 3; i++) cgroups.enter({ cpuShares: 10 }, undefined);
+  for (let i = 0; i < 3; i++) cgroups.enter({ ...plainStep, limits: { cpuShares: 10 } });
   expect(notices).toEqual(["limits on cpu are not enforced: this machine has no cpu cgroup controller"]);
   rmSync(path, { recursive: true });
 });
@@ -73,7 +81,7 @@ test("groups of kilns that are gone are removed, others stay", () => {
   // No pid is that large: the kernel's limit is 2^22.
   for (const name of ["99999999-dead-0", `${process.pid}-other-0`, "something"]) mkdirSync(join(path, "kiln", name));
   const cgroups = new Cgroups({ mountInfoText: mountInfo, instance: `${process.pid}-t`, notice: () => {} });
-  cgroups.enter({}, undefined)?.[Symbol.dispose]();
+  cgroups.enter(plainStep)?.[Symbol.dispose]();
   expect(readdirSync(join(path, "kiln")).toSorted()).toEqual(
     [`${process.pid}-other-0`, "cgroup.subtree_control", "something"].toSorted(),
   );
@@ -82,7 +90,7 @@ test("groups of kilns that are gone are removed, others stay", () => {
 
 test.each(["a/../../b", "x.slice:kiln:1"])("%j is refused as a parent", (parent) => {
   const cgroups = new Cgroups({ mountInfoText: "", instance: "1-t", notice: () => {} });
-  expect(caught(() => cgroups.enter({}, parent))).toMatchObject({ code: "runtime/unsupported" });
+  expect(caught(() => cgroups.enter({ ...plainStep, parent }))).toMatchObject({ code: "runtime/unsupported" });
 });
 
 const hierarchies = findHierarchies(

@@ -5,6 +5,7 @@ import type { ResourceLimits } from "../ports.ts";
 import type { Controller, Hierarchy } from "./cgroup-tree.ts";
 import { findHierarchies, makeGroup, readWords, removeGroup, removeLeftovers } from "./cgroup-tree.ts";
 import type { CgroupPlacement } from "./plan.ts";
+import { deviceAllowLines } from "./policy/devices.ts";
 
 /** What a cgroup counted while a step ran. */
 export interface CgroupUsage {
@@ -33,10 +34,19 @@ interface Setting {
   readonly v2: readonly [file: string, text: string] | undefined;
 }
 
+/** What a step is asked to be kept to. */
+export interface CgroupWishes {
+  readonly limits: ResourceLimits;
+  /** `--cgroup-parent`. */
+  readonly parent: string | undefined;
+  /** `listed`: only the devices of policy/devices.ts. */
+  readonly devices: "listed" | "all";
+}
+
 /**
- * Puts steps into cgroups of their own, when limits are asked for, and always where it costs nothing (v2, where a
- * process is born in its group). On v1 a move makes the kernel wait for every processor, several milliseconds per step,
- * so without limits steps stay where kiln is.
+ * Puts steps into cgroups of their own: always in the v2 hierarchy, where a process is born in its group and that costs a
+ * tenth of a millisecond. On v1 a move makes the kernel wait for every processor, several milliseconds per step, so there
+ * only when limits are asked for, or for the devices where there is no v2 hierarchy.
  */
 export class Cgroups {
   readonly #options: CgroupOptions;
@@ -55,8 +65,8 @@ export class Cgroups {
    * said once.
    * @throws {BuildError} `runtime/failed` for a value the kernel refuses.
    */
-  enter(limits: ResourceLimits, parent: string | undefined): StepCgroup | undefined {
-    this.#hierarchies ??= findHierarchies(this.#options.mountInfoText);
+  enter({ limits, parent, devices }: CgroupWishes): StepCgroup | undefined {
+    this.#hierarchies ??= findHierarchies(this.#options.mountInfoText).toSorted((a, b) => b.version - a.version);
     const settings = settingsOf(limits);
     const isAsked = settings.length > 0 || parent !== undefined;
     const wanted = new Set<Controller>(settings.map(({ controller }) => controller));
@@ -64,14 +74,20 @@ export class Cgroups {
     const names = [...parentNames(parent), `${this.#options.instance}-${this.#count++}`];
 
     const groups = new Map<Hierarchy, string>();
+    let keeper: CgroupPlacement["devices"] = "none";
     for (const hierarchy of this.#hierarchies) {
-      const isFree = hierarchy.version === 2 && hierarchy.controllers.includes("memory");
-      if (!isFree && !hierarchy.controllers.some((one) => wanted.has(one))) continue;
-      const path = this.#make(hierarchy, names, isAsked);
-      if (path !== undefined) groups.set(hierarchy, path);
+      const forDevices = devices === "listed" && keeper === "none";
+      const holdsDevices = forDevices && hierarchy.controllers.includes("devices");
+      const isFree = hierarchy.version === 2;
+      if (!isFree && !holdsDevices && !hierarchy.controllers.some((one) => wanted.has(one))) continue;
+      const path = this.#make(hierarchy, names, isAsked && !holdsDevices);
+      if (path === undefined) continue;
+      groups.set(hierarchy, path);
+      if (forDevices && isFree) keeper = "filter";
+      else if (holdsDevices && limitDevices(path)) keeper = "v1";
     }
     for (const setting of settings) this.#apply(setting, groups);
-    return groups.size === 0 ? undefined : stepCgroup(groups);
+    return groups.size === 0 ? undefined : stepCgroup(groups, keeper);
   }
 
   #make(hierarchy: Hierarchy, names: readonly string[], isAsked: boolean): string | undefined {
@@ -133,13 +149,27 @@ export class Cgroups {
   }
 }
 
-function stepCgroup(groups: ReadonlyMap<Hierarchy, string>): StepCgroup {
+/** False where a group above us does not have all the devices either: what counts is then not known to be kept. */
+function limitDevices(path: string): boolean {
+  try {
+    writeFileSync(join(path, "devices.deny"), "a");
+    for (const line of deviceAllowLines()) writeFileSync(join(path, "devices.allow"), line);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return false;
+  }
+}
+
+function stepCgroup(groups: ReadonlyMap<Hierarchy, string>, devices: CgroupPlacement["devices"]): StepCgroup {
   const paths = [...groups];
   const memory = paths.find(([{ controllers }]) => controllers.includes("memory"));
   return {
     placement: {
       v2: paths.find(([{ version }]) => version === 2)?.[1],
       v1Procs: paths.filter(([{ version }]) => version === 1).map(([, path]) => join(path, "cgroup.procs")),
+      showsV2: paths.some(([{ version, controllers }]) => version === 2 && controllers.length > 0),
+      devices,
     },
     usage() {
       if (memory === undefined) return { peakMemoryBytes: undefined, oomKilled: false };

@@ -248,6 +248,8 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
     }
   else if (strcmp (name, "cgroup-v2") == 0)
     plan->cgroup_v2 = text (reader);
+  else if (strcmp (name, "device-filter") == 0)
+    plan->device_filter = bytes (reader, &plan->device_filter_size);
   else if (strcmp (name, "cgroup-procs") == 0)
     {
       plan->cgroup_procs = grow (plan->cgroup_procs, &plan->cgroup_procs_count, sizeof *plan->cgroup_procs);

@@ -71,7 +71,12 @@ class Driver {
 
   async run(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
     signal.throwIfAborted();
-    using cgroup = this.#cgroups.enter(request.limits, request.cgroupParent);
+    using cgroup = this.#cgroups.enter({
+      limits: request.limits,
+      parent: request.cgroupParent,
+      // In a user namespace no node that was made can be opened whatever a group says, and nobody may attach a filter.
+      devices: request.security === "sandbox" && this.#facts.userNamespace === undefined ? "listed" : "all",
+    });
     const plan = writePlan(request, {
       facts: this.#facts,
       scratchDirectory: this.#options.scratchDirectory,

@@ -1,5 +1,12 @@
-/** Flags of one mount, as MOUNT_ATTR_* of mount_setattr(2). */
-export const MOUNT_ATTRIBUTES = { readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, strictAtime: 0x20 } as const;
+/** Flags of one mount, as MOUNT_ATTR_* of mount_setattr(2). The last one is ours: runtime.h, ATTR_NODEV_UNLESS_FILTERED. */
+export const MOUNT_ATTRIBUTES = {
+  readOnly: 1,
+  noSuid: 2,
+  noDev: 4,
+  noExec: 8,
+  strictAtime: 0x20,
+  noDevUnlessFiltered: 0x4000_0000,
+} as const;
 
 /**
  * Writes what kiln-runtime reads (solver/runtime/directives.c): NUL-terminated strings, with the length of it all in

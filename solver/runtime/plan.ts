@@ -6,13 +6,14 @@ import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
 import { MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
 import { capabilitySets } from "./policy/capabilities.ts";
+import { deviceFilter } from "./policy/devices.ts";
 import { SYSTEM_DIRECTORIES, writeSystemMounts } from "./policy/mounts.ts";
 import { MASKED_PATHS, READ_ONLY_PATHS } from "./policy/paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 import { RLIMITS } from "./rlimits.ts";
 import type { MountPoint } from "./stub-layer.ts";
 
-const { readOnly, noSuid, noDev, noExec } = MOUNT_ATTRIBUTES;
+const { readOnly, noSuid, noDev, noExec, noDevUnlessFiltered } = MOUNT_ATTRIBUTES;
 
 /** A system call filter, compiled; `probe` is the number of a call it must refuse. */
 export interface SeccompFilter {
@@ -26,6 +27,13 @@ export interface CgroupPlacement {
   readonly v2: string | undefined;
   /** `cgroup.procs` files of the v1 hierarchies. */
   readonly v1Procs: readonly string[];
+  /** Whether the v2 hierarchy is worth showing at /sys/fs/cgroup: on hybrid machines nothing is in it. */
+  readonly showsV2: boolean;
+  /**
+   * Who keeps the rules for device nodes: a filter that the runtime attaches to the v2 group, the v1 group already, or
+   * nobody.
+   */
+  readonly devices: "filter" | "v1" | "none";
 }
 
 /** Ids of the user namespace that is made for one step, in the format of /proc/<pid>/uid_map. */
@@ -64,22 +72,25 @@ export function writePlan(request: RunRequest, context: PlanContext): Uint8Array
     plan.add("user-namespace", uidMap, gidMap, setgroups === "deny" ? 1 : 0);
   }
   if (context.cgroup?.v2 !== undefined) plan.add("cgroup-v2", context.cgroup.v2);
+  if (context.cgroup?.devices === "filter") plan.addBytes("device-filter", [], deviceFilter());
   for (const path of context.cgroup?.v1Procs ?? []) plan.add("cgroup-procs", path);
   plan.add("hostname", request.hostname);
 
-  writeTree(plan, request.root, context, { attributes: sandboxed ? noDev : 0, below: mountPoints(request) });
+  const devices = sandboxed ? deviceAttributes(context) : 0;
+  writeTree(plan, request.root, context, { attributes: devices, below: mountPoints(request) });
   plan.add("root");
   writeSystemMounts(plan, {
     security: request.security,
     shmSizeBytes: request.shmSizeBytes,
     sysfs: inUserNamespace && !ownNetwork ? "bind" : "mount",
-    cgroup: context.cgroup?.v2 === undefined ? "none" : "v2",
+    cgroup: context.cgroup?.showsV2 === true ? "v2" : "none",
+    deviceAttributes: devices,
     ttyGroup: facts.userNamespace === undefined || facts.userNamespace.gids.some((ids) => contains(ids, 5)),
     hasKernelCore: existsSync("/proc/kcore"),
     extraDevices: sandboxed ? [] : context.hostDevices(),
   });
   writeNameFiles(plan, request, facts);
-  for (const mount of request.mounts) writeMount(plan, mount, context);
+  for (const mount of request.mounts) writeMount(plan, mount, context, devices);
   plan.add("working-directory", request.cwd, request.user.uid, request.user.gid);
   if (sandboxed) {
     for (const path of MASKED_PATHS) plan.add("mask", path);
@@ -88,6 +99,12 @@ export function writePlan(request: RunRequest, context: PlanContext): Uint8Array
 
   writeProcess(plan, request, context);
   return plan.finish();
+}
+
+/** For every mount that device nodes may be on. Where nobody keeps the rules for them, no node can be opened. */
+function deviceAttributes(context: PlanContext): number {
+  const keeper = context.cgroup?.devices ?? "none";
+  return { filter: noDevUnlessFiltered, v1: 0, none: noDev }[keeper];
 }
 
 function contains(range: { readonly first: number; readonly count: number }, id: number): boolean {
@@ -171,19 +188,19 @@ function writeTree(
   }
 }
 
-function writeMount(plan: PlanWriter, mount: RunMount, context: PlanContext): void {
+function writeMount(plan: PlanWriter, mount: RunMount, context: PlanContext, devices: number): void {
   const target = cleanTarget(mount.target);
   switch (mount.kind) {
     case "bind":
-      plan.add("bind", mount.hostPath, target, noDev | (mount.mode === "ro" ? readOnly : 0), "");
+      plan.add("bind", mount.hostPath, target, devices | (mount.mode === "ro" ? readOnly : 0), "");
       return;
     case "tree":
-      writeTree(plan, mount.tree, context, { attributes: noDev, below: [] });
-      plan.add("tree", posix.join("/", mount.source), target, noDev | (mount.mode === "ro" ? readOnly : 0));
+      writeTree(plan, mount.tree, context, { attributes: devices, below: [] });
+      plan.add("tree", posix.join("/", mount.source), target, devices | (mount.mode === "ro" ? readOnly : 0));
       return;
     case "tmpfs": {
       const size = mount.sizeBytes === undefined ? "" : `,size=${mount.sizeBytes}`;
-      plan.add("filesystem", "tmpfs", target, `mode=1777${size}`, noSuid | noDev);
+      plan.add("filesystem", "tmpfs", target, `mode=1777${size}`, noSuid | devices);
       return;
     }
     case "secret": {

@@ -24,6 +24,9 @@ close_cleanup (const int *fd)
 }
 #define cleanup_fd __attribute__ ((cleanup (close_cleanup)))
 
+/* Beside the kernel's MOUNT_ATTR_*, which end far below: `nodev`, but only where the step has no device filter. */
+#define ATTR_NODEV_UNLESS_FILTERED (1ULL << 30)
+
 /* A file tree to mount, as the driver described it. `fd` is the detached mount once open_tree_mounts made it. */
 struct tree
 {
@@ -87,6 +90,8 @@ struct plan
   const char **cgroup_procs; /* files to write the pid of PID 1 to (cgroup v1) */
   size_t cgroup_procs_count;
   const char *cgroup_v2; /* directory PID 1 is born in, or NULL */
+  const char *device_filter; /* eBPF instructions for that directory, NULL for none */
+  size_t device_filter_size;
   const char *uid_map, *gid_map; /* non-NULL: a new user namespace with these maps */
   bool deny_setgroups;
   int namespaces; /* CLONE_NEW* besides the mount and user ones */
@@ -139,6 +144,9 @@ void seal_own_binary (void);
 
 /* enter.c */
 void enter_user_namespace (char **argv) __attribute__ ((noreturn));
+
+/* devices.c */
+void settle_devices (struct plan *plan, int cgroup_fd);
 
 /* overlay.c */
 void open_tree_mounts (struct plan *plan);

@@ -169,11 +169,12 @@ supervise (struct plan *plan)
   if (shared == MAP_FAILED)
     die_errno ("cannot map memory to share with PID 1");
 
+  if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+    die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
+  settle_devices (plan, cgroup_fd);
   open_tree_mounts (plan);
   if (!plan->inherit_stdio)
     make_pipes (ours, theirs);
-  if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
-    die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
   bool gated = plan->uid_map != NULL || plan->cgroup_procs_count > 0;
   if (gated && pipe2 (gate, O_CLOEXEC) < 0)
     die_errno ("cannot make a pipe to PID 1");

@@ -8,6 +8,8 @@ const { readOnly, noSuid, noDev, noExec, strictAtime } = MOUNT_ATTRIBUTES;
 export interface SystemMountChoices {
   readonly security: "sandbox" | "insecure";
   readonly shmSizeBytes: number | undefined;
+  /** Flags of mounts that device nodes may be on. */
+  readonly deviceAttributes: number;
   /**
    * `mount`: a new sysfs, which the kernel grants to whoever owns the network namespace. `bind`: the host's, for a
    * user namespace in the host's network.
@@ -29,20 +31,16 @@ const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 /** Directories that `writeSystemMounts` covers: nothing below them is ever part of the image. */
 export const SYSTEM_DIRECTORIES = ["/proc", "/dev", "/sys"] as const;
 
-/**
- * The mounts every container has, in order. Device nodes can be opened only where they are bound from the host: /dev
- * itself, like the root, is `nodev`, so a node that the command makes with mknod is a file without a device behind it.
- */
+/** The mounts every container has, in order. The nodes in /dev are bound from the host, which works in user namespaces too. */
 export function writeSystemMounts(plan: PlanWriter, choices: SystemMountChoices): void {
   const sandboxed = choices.security === "sandbox";
   const frozen = sandboxed ? readOnly : 0;
-  const noDevices = sandboxed ? noDev : 0;
   const filesystem = (type: string, target: string, options: string, attributes: number): void => {
     plan.add("filesystem", type, target, options, attributes);
   };
 
   filesystem("proc", "/proc", "", noSuid | noDev | noExec);
-  filesystem("tmpfs", "/dev", "mode=755,size=65536k", noSuid | strictAtime | noDevices);
+  filesystem("tmpfs", "/dev", "mode=755,size=65536k", noSuid | strictAtime | choices.deviceAttributes);
   const terminals = `newinstance,ptmxmode=0666,mode=0620${choices.ttyGroup ? ",gid=5" : ""}`;
   filesystem("devpts", "/dev/pts", terminals, noSuid | noExec);
   const shmBytes = choices.shmSizeBytes ?? DEFAULT_SHM_BYTES;
