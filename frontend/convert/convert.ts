@@ -25,7 +25,7 @@ import { platformArgs } from "./platform-args.ts";
 import type { ContextSource, Resolver } from "./resolver.ts";
 import { sourceVertex } from "./sources.ts";
 import { convertInstruction } from "./stage.ts";
-import { type Shared, type StageState, imageOf, stateOnStage, stateOnStart } from "./stage-state.ts";
+import { type Shared, type StageState, entriesOf, imageOf, stateOnStage, stateOnStart } from "./stage-state.ts";
 import { nextStepName } from "./step.ts";
 
 /** Base images and named contexts asked for at the same time. */
@@ -95,7 +95,7 @@ export async function convertChecked(
     target: state.tree,
     meta: shared.meta,
     image: finalImage(imageOf(state, options.labels), options.targetPlatform),
-    history: state.history,
+    history: entriesOf(state.history),
     base: state.base,
     platform: state.platform,
     targetStage: state.label,

@@ -1,34 +1,36 @@
+import { GROUP_SIZE, type VariableGroups } from "../../solver/graph/op.ts";
 import type { Variables } from "../words/expand.ts";
 
 /**
- * The variables of a stage while it is converted: ENV and ARG in one namespace, the later one winning. Lists are made once
- * per change, so that a thousand RUNs after one ENV share one list.
+ * The variables of a stage while it is converted: ENV and ARG in one namespace, the later one winning. Commands get groups
+ * of `NAME=value` texts: one variable that changes makes one new group, and all commands have the others in common.
  */
 export class Environment implements Variables {
-  readonly #values: Map<string, string>;
-  /** The same as `NAME=value`: lists share these texts, or thousands of lists of thousands of variables fill the memory. */
-  readonly #entries: Map<string, string>;
+  readonly #variables: Map<string, Variable>;
+  /** In order of first definition. No group is changed once it is in here, and no array of groups once it was given out. */
+  #groups: (readonly string[])[];
+  #isGivenOut: boolean;
   /** Names whose present value comes from ARG. */
   readonly #fromArg: Set<string>;
   /** ARGs declared in this stage and the stages below it, in order of first declaration; `undefined` without a value. */
   readonly #declared: Map<string, string | undefined>;
-  #list: readonly string[] | undefined;
   #argNames: readonly string[] | undefined;
   #argSummary: string | undefined;
 
   constructor(from?: Environment) {
-    this.#values = new Map(from === undefined ? [] : from.#values);
-    this.#entries = new Map(from === undefined ? [] : from.#entries);
+    this.#variables = new Map(from === undefined ? [] : from.#variables);
+    this.#groups = from === undefined ? [] : from.#groups.slice();
+    this.#isGivenOut = false;
     this.#fromArg = new Set(from === undefined ? [] : from.#fromArg);
     this.#declared = new Map(from === undefined ? [] : from.#declared);
   }
 
   get(name: string): string | undefined {
-    return this.#values.get(name);
+    return this.#variables.get(name)?.value;
   }
 
   names(): Iterable<string> {
-    return this.#values.keys();
+    return this.#variables.keys();
   }
 
   isDeclared(name: string): boolean {
@@ -36,27 +38,27 @@ export class Environment implements Variables {
   }
 
   setEnv(name: string, value: string): void {
-    this.#changed();
     this.#set(name, value);
-    this.#fromArg.delete(name);
+    if (this.#fromArg.delete(name)) this.#argNames = undefined;
   }
 
   /** `reach: "text"` declares without putting a value into the environment of commands. */
   declareArg(name: string, value: string | undefined, reach: "commands" | "text" = "commands"): void {
-    this.#changed();
+    this.#argNames = undefined;
+    this.#argSummary = undefined;
     this.#declared.set(name, value);
     if (value === undefined || reach === "text") return;
     this.#set(name, value);
     this.#fromArg.add(name);
   }
 
-  /** `NAME=value`, in order of first definition. */
-  list(): readonly string[] {
-    this.#list ??= [...this.#entries.values()];
-    return this.#list;
+  /** In order of first definition. */
+  groups(): VariableGroups {
+    this.#isGivenOut = true;
+    return this.#groups;
   }
 
-  /** Names whose value in `list` comes from ARG. */
+  /** Names whose value in `groups` comes from ARG. */
   argNames(): readonly string[] {
     this.#argNames ??= [...this.#fromArg];
     return this.#argNames;
@@ -64,25 +66,30 @@ export class Environment implements Variables {
 
   /** What a RUN's history entry starts with: `|2 A=1 B=`, or nothing without ARGs. ENV's value is shown where it won. */
   argSummary(): string {
-    this.#argSummary ??=
-      this.#declared.size === 0
-        ? ""
-        : [
-            `|${this.#declared.size}`,
-            ...Array.from(this.#declared, ([name, value]) => `${name}=${this.#values.get(name) ?? value ?? ""}`),
-            "",
-          ].join(" ");
-    return this.#argSummary;
+    if (this.#argSummary !== undefined) return this.#argSummary;
+    let summary = this.#declared.size === 0 ? "" : `|${this.#declared.size} `;
+    for (const [name, value] of this.#declared) summary += `${name}=${this.get(name) ?? value ?? ""} `;
+    this.#argSummary = summary;
+    return summary;
   }
 
   #set(name: string, value: string): void {
-    this.#values.set(name, value);
-    this.#entries.set(name, `${name}=${value}`);
-  }
-
-  #changed(): void {
-    this.#list = undefined;
-    this.#argNames = undefined;
+    const before = this.#variables.get(name);
+    if (before?.value === value) return;
     this.#argSummary = undefined;
+    const place = before?.place ?? this.#variables.size;
+    this.#variables.set(name, { place, value });
+    if (this.#isGivenOut) this.#groups = this.#groups.slice();
+    this.#isGivenOut = false;
+    const index = Math.floor(place / GROUP_SIZE);
+    const group = this.#groups[index]?.slice() ?? [];
+    group[place % GROUP_SIZE] = `${name}=${value}`;
+    this.#groups[index] = group;
   }
+}
+
+interface Variable {
+  /** Counts from 0, through all groups. */
+  readonly place: number;
+  readonly value: string;
 }

@@ -41,7 +41,7 @@ function execOp(
   return {
     kind: "exec",
     argv: what.argv,
-    env: state.environment.list(),
+    env: state.environment.groups(),
     cwd: absolutePath(state, ""),
     user: state.config.User ?? "",
     hostname: options.hostname ?? (options.buildArgs.get("BUILDKIT_SANDBOX_HOSTNAME") || undefined),

@@ -60,7 +60,7 @@ export interface StageState {
   /** The rest of the image's configuration. */
   config: Omit<ContainerConfig, "Env" | "Labels" | "ExposedPorts" | "Volumes" | "OnBuild" | "WorkingDir">;
   author: string | undefined;
-  readonly history: HistoryDraft[];
+  readonly history: History;
   /** Whether a WORKDIR of this file set the working directory. */
   hasWorkdir: boolean;
   /** Where CMD, ENTRYPOINT and HEALTHCHECK stood in this stage. */
@@ -76,6 +76,19 @@ export interface StageState {
   readonly secrets: Map<string, { readonly required: boolean; readonly span: Span }>;
   readonly ssh: Map<string, { readonly required: boolean; readonly span: Span }>;
   readonly cacheMounts: Map<string, Span>;
+}
+
+/** What the stage below had, and then this one's own entries. Not copied: in a chain of stages that would be quadratic. */
+export interface History {
+  readonly below: History | undefined;
+  readonly entries: HistoryDraft[];
+}
+
+/** In the order of the file. */
+export function entriesOf(history: History): readonly HistoryDraft[] {
+  const stages: (readonly HistoryDraft[])[] = [];
+  for (let at: History | undefined = history; at !== undefined; at = at.below) stages.push(at.entries);
+  return stages.toReversed().flat();
 }
 
 type Fixed = Pick<StageState, "planned" | "label" | "cache" | "stepsTotal">;
@@ -107,7 +120,7 @@ export function stateOnStart(start: Start, fixed: Fixed): StageState {
     onbuild: [],
     config,
     author: start.image.author,
-    history: start.history.map((entry) => ({ kind: "base", entry })),
+    history: { below: undefined, entries: start.history.map((entry) => ({ kind: "base", entry })) },
     hasWorkdir: false,
   };
 }
@@ -133,7 +146,7 @@ export function stateOnStage(base: StageState, fixed: Fixed): StageState {
     onbuild: [],
     config: base.config,
     author: base.author,
-    history: base.history.slice(),
+    history: { below: base.history, entries: [] },
     hasWorkdir: base.hasWorkdir,
   };
 }
@@ -156,7 +169,7 @@ function blank(): Pick<
 
 /** Adds a history entry. `made` is what made its layer; metadata has none. */
 export function record(state: StageState, createdBy: string, made?: Vertex): void {
-  state.history.push({
+  state.history.entries.push({
     kind: "new",
     createdBy,
     comment: HISTORY_COMMENT,

@@ -8,7 +8,7 @@ import { contentKey, definitionKey, definitionText, ownParts, OwnTexts, sameWork
 const RUN: ExecOp = {
   kind: "exec",
   argv: ["/bin/sh", "-c", "make"],
-  env: ["PATH=/bin", "TOKEN=x"],
+  env: [["PATH=/bin", "TOKEN=x"]],
   cwd: "/src",
   user: "app",
   hostname: undefined,
@@ -100,8 +100,8 @@ test("the key of one fixed command", () => {
 
 test.each<{ name: string; op: ExecOp }>([
   { name: "the command", op: { ...RUN, argv: ["/bin/sh", "-c", "make all"] } },
-  { name: "a variable's value", op: { ...RUN, env: ["PATH=/bin", "TOKEN=y"] } },
-  { name: "the order of variables", op: { ...RUN, env: ["TOKEN=x", "PATH=/bin"] } },
+  { name: "a variable's value", op: { ...RUN, env: [["PATH=/bin", "TOKEN=y"]] } },
+  { name: "the order of variables", op: { ...RUN, env: [["TOKEN=x", "PATH=/bin"]] } },
   { name: "the directory", op: { ...RUN, cwd: "/" } },
   { name: "the user", op: { ...RUN, user: "" } },
   { name: "the network", op: { ...RUN, network: "none" } },
@@ -146,12 +146,12 @@ test("of where a copy's source is, only the last name is in its key", () => {
 
 test("the text of an op is that of its parts", () => {
   const texts = new OwnTexts();
-  const ops = [RUN, { ...RUN, env: ["A=1"] }, { ...RUN, cwd: "/" }, { kind: "merge" } as const];
+  const ops = [RUN, { ...RUN, env: [["A=1"]] }, { ...RUN, cwd: "/" }, { kind: "merge" } as const];
   for (const op of [...ops, ...ops]) expect(texts.of(op)).toBe(definitionText(ownParts(op, ["TOKEN"])));
 });
 
 test("values that may be secrets are kept as digests, long ones too", () => {
-  const parts = ownParts({ ...RUN, env: ["NPM_TOKEN=hunter2", `LONG=${"x".repeat(500)}`, "A=1"] }, []);
+  const parts = ownParts({ ...RUN, env: [["NPM_TOKEN=hunter2", `LONG=${"x".repeat(500)}`, "A=1"]] }, []);
   const value = (name: string): string | undefined => parts.find((part) => part.name === name)?.value;
   expect(value("ENV NPM_TOKEN")).toMatch(/^sha256:/);
   expect(value("ENV LONG")).toMatch(/^sha256:/);

@@ -76,35 +76,30 @@ export function shownValue(value: string): string {
 export function ownParts(op: Op, argNames: readonly string[]): readonly KeyPart[] {
   if (op.kind !== "exec") return otherParts(op);
   const fromArg = new Set(argNames);
-  return [...execParts(op), ...op.env.map((variable) => environmentPart(variable, fromArg))];
+  return [...execParts(op), ...op.env.flat().map((variable) => environmentPart(variable, fromArg))];
 }
 
 /**
  * `definitionText(ownParts(op))`, made without the parts: most steps of a build hit, and then nobody asks for them.
- * Remembers the text of each variable, which commands have in common, and of the last environment, because a stage hands
- * one array to all its commands. Of the last only: thousands of long ones would fill the memory.
+ * Remembers the texts of the groups of variables that commands have in common.
  */
 export class OwnTexts {
-  readonly #variables = new Map<string, string>();
-  #last: { readonly env: readonly string[]; readonly text: string } | undefined;
+  readonly #groups = new Map<readonly string[], string>();
 
   of(op: Op): string {
     if (op.kind !== "exec") return definitionText(otherParts(op));
-    if (this.#last?.env !== op.env) this.#last = { env: op.env, text: this.#environment(op.env) };
-    return definitionText(execParts(op)) + this.#last.text;
+    let text = definitionText(execParts(op));
+    for (const group of op.env) text += this.#ofGroup(group);
+    return text;
   }
 
-  #environment(env: readonly string[]): string {
-    let whole = "";
-    for (const variable of env) {
-      let text = this.#variables.get(variable);
-      if (text === undefined) {
-        text = partText(environmentPart(variable, NO_NAMES));
-        this.#variables.set(variable, text);
-      }
-      whole += text;
+  #ofGroup(group: readonly string[]): string {
+    let text = this.#groups.get(group);
+    if (text === undefined) {
+      text = definitionText(group.map((variable) => environmentPart(variable, NO_NAMES)));
+      this.#groups.set(group, text);
     }
-    return whole;
+    return text;
   }
 }
 

@@ -60,8 +60,7 @@ export type HttpOp = {
 export type ExecOp = {
   readonly kind: "exec";
   readonly argv: readonly string[];
-  /** `NAME=value`, in order. */
-  readonly env: readonly string[];
+  readonly env: VariableGroups;
   readonly cwd: string;
   /** As in the USER instruction: name or number, optionally `:group`. Empty is root. */
   readonly user: string;
@@ -79,6 +78,14 @@ export type ExecOp = {
   readonly cgroupParent: string | undefined;
   readonly platform: Platform;
 };
+
+/**
+ * `NAME=value` texts, in order, in groups of {@link GROUP_SIZE}; the last may be shorter. Commands have the groups that are
+ * equal in common, as one array, so what was found out about a group is known for all of them.
+ */
+export type VariableGroups = readonly (readonly string[])[];
+
+export const GROUP_SIZE = 32;
 
 export type ExecMount =
   | {

@@ -1,20 +1,39 @@
 import { type Digest, digestOf } from "../../src/core/digest.ts";
-import { canonicalJson } from "../../src/core/json.ts";
 import type { Span } from "../../src/core/span.ts";
 import type { Op } from "./op.ts";
 
 /** A node of the build graph. Two vertices with one digest are the same work, however many stages ask for it. */
 export interface Vertex {
-  /** Of the canonical op and, through the inputs' digests, of everything upstream. */
+  /** Of the op and, through the inputs' digests, of everything upstream. Names the vertex in one build, and is not kept. */
   readonly digest: Digest;
   readonly op: Op;
   readonly inputs: readonly Vertex[];
 }
 
-/** Makes a vertex. Pure: the same op and inputs give the same digest on every machine. */
+/** Makes a vertex. Pure: the same op, its members in the same order, and the same inputs give the same digest. */
 export function vertex(op: Op, inputs: readonly Vertex[]): Vertex {
-  return { digest: digestOf(canonicalJson([op, inputs.map((input) => input.digest)])), op, inputs };
+  let text = textOf(op);
+  for (const input of inputs) text += input.digest;
+  return { digest: digestOf(text), op, inputs };
 }
+
+function textOf(op: Op): string {
+  if (op.kind !== "exec") return JSON.stringify(op);
+  const { env, ...rest } = op;
+  return JSON.stringify({ ...rest, env: env.map(digestOfGroup) });
+}
+
+function digestOfGroup(group: readonly string[]): Digest {
+  let digest = groupDigests.get(group);
+  if (digest === undefined) {
+    digest = digestOf(JSON.stringify(group));
+    groupDigests.set(group, digest);
+  }
+  return digest;
+}
+
+/** Thousands of commands share their groups. */
+const groupDigests = new WeakMap<readonly string[], Digest>();
 
 /** What people see of a vertex, and how it is to be treated in this build. Never part of the digest. */
 export interface VertexMeta {

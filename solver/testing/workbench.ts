@@ -19,7 +19,7 @@ import type { Native } from "../../src/native/native.ts";
 import { openStore } from "../../src/store/open-store.ts";
 import type { SnapshotId } from "../../src/store/model.ts";
 import type { Store } from "../../src/store/store.ts";
-import { measureLayer } from "../../src/tar/pack.ts";
+import { measureLayer } from "../../src/tar/measure.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
 import type { ExecMount, ExecOp, FileAction, FileOp, ImageOp, LocalOp } from "../graph/op.ts";
 import type { Graph } from "../graph/graph.ts";
@@ -135,7 +135,7 @@ export class Workbench implements AsyncDisposable {
     const op: ExecOp = {
       kind: "exec",
       argv: ["/bin/sh", "-c", command],
-      env: options.env ?? [],
+      env: options.env === undefined ? [] : [options.env],
       cwd: "/",
       user: "",
       hostname: undefined,
@@ -217,12 +217,10 @@ export class Workbench implements AsyncDisposable {
       http: { find: unexpected },
       git: { find: unexpected },
       digests: {
-        contentDigest: async (id) => {
+        contentDigest: async (id, signal) => {
           this.hashed.push(id);
-          const { contentDigest } = measureLayer(this.native, {
-            directory: this.snapshotter.pathOf(id),
-            marks: "trusted",
-          });
+          const directory = this.snapshotter.pathOf(id);
+          const { contentDigest } = await measureLayer(this.native, { directory, marks: "trusted" }, signal);
           this.store.snapshots.learn(id, { contentDigest });
           return contentDigest;
         },

@@ -7,8 +7,9 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
  * socket, the proxy settings, the secrets. The first two are in the step's key, the others never.
  */
 export function execEnvironment(op: ExecOp, proxyEnv: readonly string[], secretEnv: readonly string[]): string[] {
-  const has = (name: string): boolean => op.env.some((variable) => variable.startsWith(`${name}=`));
-  const env = [...op.env];
+  const env = op.env.flat();
+  const own = new Set(env.map((variable) => variable.split("=", 1)[0]));
+  const has = (name: string): boolean => own.has(name);
   if (!has("PATH")) env.unshift(`PATH=${DEFAULT_PATH}`);
   const agent = op.mounts.find((mount) => mount.type === "ssh");
   // Also where no agent was forwarded, as in BuildKit: what asks for it then says that it cannot connect.
