@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { locateNative } from "../src/native/locate.ts";
 import { compress } from "../src/tar/compress.ts";
-import { measureLayer, packLayer } from "../src/tar/pack.ts";
+import { measureLayer } from "../src/tar/measure.ts";
+import { packLayer } from "../src/tar/pack.ts";
 import { unpackLayer } from "../src/tar/unpack.ts";
 
 const native = locateNative();
@@ -43,10 +44,10 @@ try {
     writeFileSync(join(path, "f"), "x");
   }
 
-  await best(`measureLayer, ${count} files of 1 kB`, () => measureLayer(native, { directory: many, marks }));
-  await best("measureLayer, one file of 512 MiB", () => measureLayer(native, { directory: large, marks }));
-  await best("measureLayer, ten layers of one file", () => {
-    for (const directory of tiny) measureLayer(native, { directory, marks });
+  await best(`measureLayer, ${count} files of 1 kB`, () => measureLayer(native, { directory: many, marks }, signal));
+  await best("measureLayer, one file of 512 MiB", () => measureLayer(native, { directory: large, marks }, signal));
+  await best("measureLayer, ten layers of one file", async () => {
+    for (const directory of tiny) await measureLayer(native, { directory, marks }, signal);
   });
   await best(`unpackLayer, ${count} files of 1 kB`, async (run) => {
     const directory = join(root, `to${run}`);

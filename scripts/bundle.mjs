@@ -29,7 +29,6 @@ const partOfUndici = inPlaceOf(
 
 await bundle("kiln", join(root, "src/cli/snapshot.ts"), [undiciFromItsFile]);
 await bundle("undici", "undici", [partOfUndici]);
-await bundle("pack-worker", join(root, "src/tar/pack-worker.ts"), []);
 await toAscii(output("kiln"));
 
 async function bundle(name, input, plugins) {

@@ -81,13 +81,7 @@ export class Engine implements AsyncDisposable {
       ...(namespaceOfSteps === undefined ? {} : { userNamespace: namespaceOfSteps }),
     });
     if (isolationOf(environment.uid, userNamespace) === "single-id") runtimeOptions.notice(SINGLE_ID);
-    this.packPool = new PackPool({
-      native: this.native,
-      nativePath: environment.addonPath,
-      workerScript: environment.packWorkerPath,
-      execPath: process.execPath,
-      maxWorkers: environment.processors,
-    });
+    this.packPool = new PackPool({ native: this.native, maxLayers: environment.processors });
     this.#http = createFetch(() => connectionOptions(environment.env));
     this.fetch = this.#http.fetch;
     this.tools = layerTools({
@@ -111,7 +105,6 @@ export class Engine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.packPool[Symbol.asyncDispose]();
     await this.#http[Symbol.asyncDispose]();
     if (this.#client !== undefined) {
       // A client that could not be made has nothing to close.

@@ -12,8 +12,6 @@ export interface BuildEnvironment {
   readonly addonPath: string;
   /** The container runtime, `build/kiln-runtime`. */
   readonly runtimePath: string;
-  /** Script of the threads that pack layers, `build/pack-worker.cjs`. */
-  readonly packWorkerPath: string;
   /** Environment variables: registry configuration, proxies, SOURCE_DATE_EPOCH, secrets given by name. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What relative paths in the options are relative to. Absolute. */

@@ -1,5 +1,6 @@
 import type { Digest } from "../core/digest.ts";
-import type { LayerMeasure, PackOptions } from "../tar/pack.ts";
+import type { LayerMeasure } from "../tar/measure.ts";
+import type { PackOptions } from "../tar/pack.ts";
 import type { SnapshotId, SnapshotRow } from "../store/model.ts";
 import type { Store } from "../store/store.ts";
 import type { ContentDigests, Snapshotter } from "../../solver/ports.ts";
@@ -13,7 +14,7 @@ export interface PackedLayer {
 export interface LayerPackerDeps {
   readonly store: Store;
   readonly snapshotter: Snapshotter;
-  /** One pass over a directory, on a worker thread where that is worth it. */
+  /** One pass over a directory, on a thread of its own where that is worth it. */
   readonly measure: (options: PackOptions, signal: AbortSignal) => Promise<LayerMeasure>;
 }
 

@@ -11,9 +11,6 @@ export function environmentOf(host: Host, root: string | undefined): BuildEnviro
     root: resolve(host.workingDirectory, root ?? host.env["KILN_ROOT"] ?? defaultRoot(host)),
     addonPath: parts("kiln.node"),
     runtimePath: parts("kiln-runtime"),
-    packWorkerPath: host.bundled
-      ? parts("pack-worker.cjs")
-      : join(host.partsDirectory, "..", "src", "tar", "pack-worker.ts"),
     env: host.env,
     workingDirectory: host.workingDirectory,
     homeDirectory: host.homeDirectory,

@@ -82,6 +82,26 @@ export interface CopyBatch extends FileMetadata {
 }
 
 /**
+ * What `packTree` packs: rows of a scan, one item per row in each column. Rows of kind 0 are left out; of those of kind 1 the
+ * addon makes the member itself; those of kind 2 are in `script`, in the order of the rows. pack.c has the format.
+ */
+export interface PackPlan {
+  readonly columns: ScanColumns;
+  readonly kinds: Uint8Array;
+  readonly script: Uint8Array;
+  /** Later times become this one. Seconds since 1970. */
+  readonly latestSeconds: number;
+}
+
+/** Sums of a layer's tar and of its content, raw. */
+export interface PackSums {
+  readonly diffId: Buffer;
+  readonly content: Buffer;
+  readonly sizeBytes: number;
+  readonly members: number;
+}
+
+/**
  * The addon. Everything is synchronous unless it returns a promise. Names are relative to a directory's descriptor (or
  * AT_FDCWD), final symlinks are never followed, and an empty name means the descriptor itself where that makes sense
  * (status, ownership, mode, times, attributes). Failures are `SystemError`s.
@@ -144,6 +164,12 @@ export interface Native {
   writeFilesSync(dirfd: number, batch: WriteBatch): Int32Array;
   /** One number per file: 0 or -errno. Extended attributes are not copied. */
   copyFiles(fromDirfd: number, toDirfd: number, batch: CopyBatch): Promise<Int32Array>;
+  /**
+   * The sums of a layer as a tar. On a thread, until `isCancelled` holds something else than 0.
+   * @throws SystemError with the path below `dirfd` of the file that cannot be read; ESTALE: its size is another
+   */
+  packTree(dirfd: number, plan: PackPlan, isCancelled: Int32Array): Promise<PackSums>;
+  packTreeSync(dirfd: number, plan: PackPlan): PackSums;
   /** Removes a file or a whole tree; nothing there is no error. */
   removeTree(dirfd: number, name: Name): Promise<void>;
   removeTreeSync(dirfd: number, name: Name): void;
@@ -218,6 +244,17 @@ interface Raw {
     gids: Uint32Array,
     mtimesNs: BigInt64Array,
     results: Int32Array,
+    isAsync: boolean,
+  ): number | Promise<number>;
+  packTree(
+    dirfd: number,
+    columns: readonly (Uint32Array | Int32Array | Float64Array | BigInt64Array | Uint8Array)[],
+    names: Uint8Array,
+    links: Uint8Array,
+    script: Uint8Array,
+    latestSeconds: number,
+    isCancelled: Int32Array,
+    out: Uint8Array,
     isAsync: boolean,
   ): number | Promise<number>;
   removeTree(dirfd: number, name: Name, isAsync: boolean): number | Promise<number>;
@@ -297,6 +334,26 @@ function wrap(raw: Raw): Native {
   };
   const read = (dirfd: number, batch: ReadBatch, results: Int32Array, isAsync: boolean): number | Promise<number> =>
     raw.readFiles(dirfd, batch.names, batch.resolve, batch.into, batch.offsets, batch.sizes, results, isAsync);
+  const pack = (
+    dirfd: number,
+    plan: PackPlan,
+    isCancelled: Int32Array,
+    out: Buffer,
+    isAsync: boolean,
+  ): number | Promise<number> => {
+    const { mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, names, links } = plan.columns;
+    const columns = [mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, plan.kinds];
+    return raw.packTree(dirfd, columns, names, links, plan.script, plan.latestSeconds, isCancelled, out, isAsync);
+  };
+  const packed = (result: number, plan: PackPlan, out: Buffer): PackSums => {
+    if (result < 0) throw new SystemError(result, "read", new TreeScan(plan.columns).path(out.readUInt32LE(76)));
+    return {
+      diffId: out.subarray(0, 32),
+      content: out.subarray(32, 64),
+      sizeBytes: Number(out.readBigUInt64LE(64)),
+      members: out.readUInt32LE(72),
+    };
+  };
   const write = (dirfd: number, batch: WriteBatch, results: Int32Array, isAsync: boolean): number | Promise<number> =>
     raw.writeFiles(
       dirfd,
@@ -398,6 +455,14 @@ function wrap(raw: Raw): Native {
       const { from, to, modes, uids, gids, mtimesNs } = batch;
       await raw.copyFiles(fromDirfd, from, toDirfd, to, modes, uids, gids, mtimesNs, results, true);
       return results;
+    },
+    packTree: async (dirfd, plan, isCancelled) => {
+      const out = Buffer.alloc(80);
+      return packed(await pack(dirfd, plan, isCancelled, out, true), plan, out);
+    },
+    packTreeSync: (dirfd, plan) => {
+      const out = Buffer.alloc(80);
+      return packed(pack(dirfd, plan, new Int32Array(1), out, false) as number, plan, out);
     },
     removeTree: async (dirfd, name) => void checked(await raw.removeTree(dirfd, name, true), "rm", name),
     removeTreeSync: (dirfd, name) => void checked(raw.removeTree(dirfd, name, false) as number, "rm", name),

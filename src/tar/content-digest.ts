@@ -1,8 +1,17 @@
-import { type Digest, Digester } from "../core/digest.ts";
 import { encodeName } from "../native/names.ts";
 import type { EntryType } from "./entry.ts";
 
-/** What counts of a file: everything a container can see but times. `digest` is the sha256 of its bytes, raw. */
+/*
+ * The digest of a layer's content: everything a container can see of its files but times. It is the sha256 of the format's
+ * name and one text per member, in the order of a scan (directories first, names in byte order). Two layers with the same
+ * digest cannot be told apart by a step that does not look at times.
+ *
+ * A member's text: type and numbers, a space, the sha256 of the file's bytes in hex (nothing for what has none), then path,
+ * link target and count of attributes, and each attribute with its length. Every part ends in a NUL, which names cannot
+ * hold; numbers before it are decimal; attribute values carry their length. The addon writes the texts of plain members.
+ */
+
+/** What counts of a file. */
 export interface ContentEntry {
   /** Relative to the tree's root, no `/` at the ends. */
   readonly path: string;
@@ -16,13 +25,12 @@ export interface ContentEntry {
   readonly linkName: string;
   readonly deviceMajor: number;
   readonly deviceMinor: number;
-  readonly digest: Buffer | undefined;
   /** Sorted by name; only those for which `countsXattr` is true. */
   readonly xattrs: readonly (readonly [name: string, value: Buffer])[];
 }
 
 /** Raise when the meaning of a digest changes, so that stored ones are never matched. */
-const FORMAT = "content/1\n";
+export const CONTENT_FORMAT = "content/1\n";
 
 /** Which attributes are content: all but labels and lists that the host's policy puts there. As BuildKit's contenthash. */
 export function countsXattr(name: string): boolean {
@@ -30,43 +38,19 @@ export function countsXattr(name: string): boolean {
   return !/^(?:security|system|trusted)\./.test(name) && !name.startsWith("user.overlay.");
 }
 
-/**
- * The digest of a layer's or tree's content: feed entries in the order of a scan (directories first, names in byte order), each
- * once. Two trees with the same digest cannot be told apart by a step that does not look at times.
- */
-export class ContentDigester {
-  readonly #digester = new Digester().update(FORMAT);
-  #pending: (string | Buffer)[] = [];
-  #isText = true;
+/** A member's text before the digest of its bytes. */
+export function contentBefore(entry: ContentEntry): Buffer {
+  const mode = entry.type === "symlink" ? 0o777 : entry.mode;
+  const numbers = `${mode} ${entry.uid} ${entry.gid} ${entry.size} ${entry.deviceMajor} ${entry.deviceMinor}`;
+  return Buffer.from(`${entry.type} ${numbers} `);
+}
 
-  add(entry: ContentEntry): void {
-    // Every part ends in a NUL, which names cannot hold; numbers before it are decimal; attribute values carry their length.
-    const mode = entry.type === "symlink" ? 0o777 : entry.mode;
-    const numbers = `${mode} ${entry.uid} ${entry.gid} ${entry.size} ${entry.deviceMajor} ${entry.deviceMinor}`;
-    const hex = entry.digest === undefined ? "" : entry.digest.toString("hex");
-    this.#push(`${entry.type} ${numbers} ${hex}\0${entry.path}\0${entry.linkName}\0${entry.xattrs.length}\0`);
-    for (const [name, value] of entry.xattrs) {
-      this.#push(`${name}\0${value.length}\0`);
-      this.#isText = false;
-      this.#pending.push(value);
-    }
-    if (this.#pending.length >= 256) this.#flush();
-  }
-
-  digest(): Digest {
-    this.#flush();
-    return this.#digester.digest();
-  }
-
-  #push(text: string): void {
-    this.#isText &&= text.isWellFormed();
-    this.#pending.push(text);
-  }
-
-  #flush(): void {
-    if (this.#isText) this.#digester.update(this.#pending.join(""));
-    else for (const part of this.#pending) this.#digester.update(typeof part === "string" ? encodeName(part) : part);
-    this.#pending = [];
-    this.#isText = true;
-  }
+/** A member's text behind the digest of its bytes. */
+export function contentBehind(entry: ContentEntry): Buffer {
+  const names = encodeName(`\0${entry.path}\0${entry.linkName}\0${entry.xattrs.length}\0`);
+  if (entry.xattrs.length === 0) return names;
+  return Buffer.concat([
+    names,
+    ...entry.xattrs.flatMap(([name, value]) => [encodeName(`${name}\0${value.length}\0`), value]),
+  ]);
 }

@@ -20,6 +20,8 @@ export interface LayerEntryOptions {
   readonly marks: Marks;
   /** Keep `user.*` attributes besides `security.capability`. BuildKit drops them. */
   readonly xattrs: "capability" | "user";
+  /** Leaves out the members of all other rows of the scan. They must not be links to, or targets of links in, the rest. */
+  readonly only?: (row: number) => boolean;
 }
 
 /**
@@ -28,6 +30,8 @@ export interface LayerEntryOptions {
  */
 export interface LayerEntry {
   readonly entry: TarEntry;
+  /** Of the scan: the file that the member is, or is about. */
+  readonly row: number;
   readonly index: number | undefined;
   readonly mark: "whiteout" | "opaque" | undefined;
   /** Every attribute of the file but overlay's and ours, for the content digest. */
@@ -55,6 +59,7 @@ export function* layerEntries(options: LayerEntryOptions): Generator<LayerEntry,
   const firstPaths = new Map<string, string>();
 
   for (let index = 0; index < scan.count; index += 1) {
+    if (options.only?.(index) === false) continue;
     const status = c.mode[index] ?? 0;
     const type = typeOf(status);
     // Sockets are nothing without the process that listens.
@@ -67,6 +72,7 @@ export function* layerEntries(options: LayerEntryOptions): Generator<LayerEntry,
       yield marker(
         siblingPath(path, (name) => `${WHITEOUT_PREFIX}${name}`),
         "whiteout",
+        index,
       );
       continue;
     }
@@ -91,11 +97,11 @@ export function* layerEntries(options: LayerEntryOptions): Generator<LayerEntry,
         deviceMinor: isDevice ? (c.rdevMinor[index] ?? 0) : 0,
         xattrs: attributes.size === 0 ? NO_XATTRS : packedAttributes(attributes, options.xattrs),
       };
-      yield { entry, index: isFile ? index : undefined, mark: undefined, attributes };
+      yield { entry, row: index, index: isFile ? index : undefined, mark: undefined, attributes };
     }
     // "y" hides all lower entries. "x" only says that whiteouts in here are attributes, Linux 6.7.
     if (isDirectory && found.get(opaqueKey)?.toString("latin1") === "y") {
-      yield marker(path === "" ? OPAQUE_NAME : `${path}/${OPAQUE_NAME}`, "opaque");
+      yield marker(path === "" ? OPAQUE_NAME : `${path}/${OPAQUE_NAME}`, "opaque", index);
     }
   }
 }
@@ -120,8 +126,8 @@ function typeOf(status: number): EntryType | undefined {
 }
 
 /** Whiteouts are empty files of mode 0 and the epoch's time, as containerd writes them. */
-function marker(path: string, mark: "whiteout" | "opaque"): LayerEntry {
-  return { entry: { ...NOTHING, path, type: "file", mode: 0 }, index: undefined, mark, attributes: NO_XATTRS };
+function marker(path: string, mark: "whiteout" | "opaque", row: number): LayerEntry {
+  return { entry: { ...NOTHING, path, type: "file", mode: 0 }, row, index: undefined, mark, attributes: NO_XATTRS };
 }
 
 function siblingPath(path: string, rename: (name: string) => string): string {

@@ -9,7 +9,6 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
-  truncateSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -23,8 +22,8 @@ import { locateNative } from "../native/locate.ts";
 import { decodeName } from "../native/names.ts";
 import { BLOCK, paddingOf, type TarEntry } from "./entry.ts";
 import { encodeHeader } from "./header-write.ts";
-import { measureLayer, packLayer, type PackOptions } from "./pack.ts";
-import { PackPool } from "./pack-pool.ts";
+import { measureLayer } from "./measure.ts";
+import { packLayer, type PackOptions } from "./pack.ts";
 import { TarReader } from "./read.ts";
 import { unpackArchive, unpackLayer } from "./unpack.ts";
 
@@ -194,56 +193,6 @@ describe("packing", () => {
       ].join("\n"),
     );
   });
-
-  test("fails when a file cannot be read whole", () => {
-    const from = fresh("from");
-    writeFileSync(join(from, "shrinks"), "12345");
-    const scan = native.scanTreeSync(-100, { path: from, xattrs: true, links: true }).columns;
-    truncateSync(join(from, "shrinks"), 2);
-    expect(() => measureLayer(native, { directory: from, marks: "trusted", scan })).toThrow(
-      /Cannot pack "shrinks": its size changed/,
-    );
-  });
-
-  test("counts content, not time, in the content digest", () => {
-    const from = fresh("from");
-    writeFileSync(join(from, "f"), "same");
-    const measure = () => measureLayer(native, { directory: from, marks: "trusted" });
-    const first = measure();
-    utimesSync(join(from, "f"), 1, 1);
-    const second = measure();
-    expect(second.contentDigest).toBe(first.contentDigest);
-    expect(second.diffId).not.toBe(first.diffId);
-    chmodSync(join(from, "f"), 0o600);
-    expect(measure().contentDigest).not.toBe(first.contentDigest);
-  });
-});
-
-describe("the pool", () => {
-  test("measures large layers in a process of its own, small ones here, with equal results", async () => {
-    const from = fresh("from");
-    for (let index = 0; index < 300; index += 1) writeFileSync(join(from, `f${index}`), `${index}`);
-    writeFileSync(join(from, "large"), Buffer.alloc(300_000, 7));
-    await using pool = new PackPool({
-      native,
-      nativePath: join(import.meta.dirname, "../../build/kiln.node"),
-      workerScript: join(import.meta.dirname, "pack-worker.ts"),
-      execPath: process.execPath,
-      maxWorkers: 2,
-    });
-    const options = { directory: from, marks: "trusted" } as const;
-    const results = await Promise.all([1, 2, 3].map(() => pool.measure(options, signal)));
-    const here = measureLayer(native, options);
-    expect(results).toEqual([here, here, here]);
-    await expect(pool.measure({ ...options, directory: join(directory, "none") }, signal)).rejects.toMatchObject({
-      code: "ENOENT",
-    });
-    const stop = new AbortController();
-    const stopped = pool.measure(options, stop.signal);
-    stop.abort(new Error("enough"));
-    await expect(stopped).rejects.toThrow("enough");
-    expect(await pool.measure(options, signal)).toEqual(here);
-  });
 });
 
 describe("unpacking", () => {
@@ -268,9 +217,9 @@ describe("unpacking", () => {
       { native, directory: to, marks: "trusted" },
       signal,
     );
-    const before = measureLayer(native, options);
+    const before = await measureLayer(native, options, signal);
     expect(result).toMatchObject({ diffId: before.diffId, sizeBytes: before.sizeBytes, entries: before.entries });
-    expect(measureLayer(native, { ...options, directory: to })).toEqual(before);
+    expect(await measureLayer(native, { ...options, directory: to }, signal)).toEqual(before);
   });
 
   const cases: { name: string; members: Member[]; expected: string[]; root?: true }[] = [

@@ -1,6 +1,4 @@
-import { createHash, hash, type Hash } from "node:crypto";
 import { readSync } from "node:fs";
-import { type Digest, Digester } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import {
   O_DIRECTORY,
@@ -12,15 +10,13 @@ import {
   RESOLVE_NO_SYMLINKS,
 } from "../native/constants.ts";
 import { describeErrno } from "../native/errno.ts";
-import { encodeName } from "../native/names.ts";
 import type { Native } from "../native/native.ts";
 import { type ScanColumns, TreeScan } from "../native/scan.ts";
-import { ContentDigester, countsXattr } from "./content-digest.ts";
 import { floorSeconds, paddingOf, type TarEntry } from "./entry.ts";
 import { encodeHeader, END_OF_ARCHIVE_BYTES } from "./header-write.ts";
 import { layerEntries, type LayerEntry, type Marks } from "./layer-entries.ts";
 
-/** What to pack and how. All but `native` is plain data, so that it can be sent to a worker thread. */
+/** What to pack and how. */
 export interface PackOptions {
   /** Host path of a layer's own difference, in overlay form. Trusted, and nobody changes it meanwhile. */
   readonly directory: string;
@@ -33,15 +29,6 @@ export interface PackOptions {
   readonly scan?: ScanColumns;
 }
 
-/** A layer as its tar would be. */
-export interface LayerMeasure {
-  readonly diffId: Digest;
-  readonly sizeBytes: number;
-  readonly entries: number;
-  /** Of the difference without times; see ContentDigester. */
-  readonly contentDigest: Digest;
-}
-
 /** How a directory must be scanned to be packed. */
 export const PACK_SCAN = { xattrs: true, links: true } as const;
 
@@ -50,29 +37,26 @@ const CHUNK = 1 << 20;
 const SMALL = 128 << 10;
 const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
-/**
- * The layer's tar in chunks of about a mebibyte, each valid until the next one is asked for. Synchronous: in the main thread
- * use `packLayer`. Same directory, same bytes, on every machine.
- */
-function* packChunks(native: Native, options: PackOptions, content?: ContentDigester): Generator<Buffer, number> {
+/** The layer's tar in chunks of about a mebibyte, each valid until the next one is asked for. */
+function* packChunks(native: Native, options: PackOptions): Generator<Buffer, void> {
   const dirfd = native.openPath(options.directory, O_PATH | O_DIRECTORY);
   try {
     const scan = options.scan === undefined ? native.scanTreeSync(dirfd, PACK_SCAN) : new TreeScan(options.scan);
-    const packer = new Packer(native, dirfd, options, content);
-    let entries = 0;
+    const packer = new Packer(native, dirfd, options);
     const { marks, xattrs = "capability" } = options;
     for (const member of layerEntries({ native, dirfd, scan, marks, xattrs })) {
-      entries += 1;
       yield* packer.add(member);
     }
     yield* packer.end();
-    return entries;
   } finally {
     native.close(dirfd);
   }
 }
 
-/** The layer's tar. The event loop gets a turn between chunks; chunks are the reader's to keep. */
+/**
+ * The layer's tar: same directory, same bytes, on every machine. The event loop gets a turn between chunks; chunks are the
+ * reader's to keep. For the tar's digests alone, `measureLayer` of measure.ts is much faster.
+ */
 export async function* packLayer(
   native: Native,
   options: PackOptions,
@@ -84,42 +68,19 @@ export async function* packLayer(
   }
 }
 
-/** The pack pass with the bytes going nowhere. Synchronous; see PackPool for doing it beside other work. */
-export function measureLayer(native: Native, options: PackOptions): LayerMeasure {
-  const digester = new Digester();
-  const content = new ContentDigester();
-  const chunks = packChunks(native, options, content);
-  for (;;) {
-    const next = chunks.next();
-    if (next.done === true) {
-      const { sizeBytes } = digester;
-      return { diffId: digester.digest(), sizeBytes, entries: next.value, contentDigest: content.digest() };
-    }
-    digester.update(next.value);
-  }
-}
-
-interface Member {
-  readonly entry: TarEntry;
-  readonly source: LayerEntry;
-}
-
 /** Lays headers and small files out in one block, then has all the files read into their places at once. */
 class Packer {
   readonly #native: Native;
   readonly #dirfd: number;
   readonly #options: PackOptions;
-  readonly #content: ContentDigester | undefined;
   readonly #block: Buffer = Buffer.alloc(CHUNK + SMALL);
   #used = 0;
   #files: { readonly path: string; readonly offset: number; readonly size: number }[] = [];
-  #members: Member[] = [];
 
-  constructor(native: Native, dirfd: number, options: PackOptions, content: ContentDigester | undefined) {
+  constructor(native: Native, dirfd: number, options: PackOptions) {
     this.#native = native;
     this.#dirfd = dirfd;
     this.#options = options;
-    this.#content = content;
   }
 
   *add(source: LayerEntry): Generator<Buffer, void> {
@@ -135,7 +96,6 @@ class Packer {
       header.copy(this.#block, this.#used);
       this.#used += header.length;
     }
-    this.#members.push({ entry, source });
     if (entry.size === 0) return;
     if (!isSmall) {
       yield* this.#large(entry);
@@ -160,7 +120,7 @@ class Packer {
     return BigInt(clampMtimeSeconds === undefined ? seconds : Math.min(seconds, clampMtimeSeconds)) * 1_000_000_000n;
   }
 
-  /** Reads what is laid out, tells the content digest, and hands the block over. */
+  /** Reads what is laid out, and hands the block over. */
   *#flush(): Generator<Buffer, void> {
     const files = this.#files;
     const offsets = Float64Array.from(files, (file) => file.offset);
@@ -176,19 +136,6 @@ class Packer {
       });
       for (const [at, file] of files.entries()) if (read[at] !== file.size) throw unreadable(file.path, read[at] ?? 0);
     }
-    if (this.#content !== undefined) {
-      let next = 0;
-      for (const member of this.#members) {
-        const file = files[next];
-        const isFile = file !== undefined && file.path === member.entry.path && member.source.index !== undefined;
-        if (isFile) next += 1;
-        this.#describe(
-          member,
-          isFile ? hash("sha256", this.#block.subarray(file.offset, file.offset + file.size), "buffer") : undefined,
-        );
-      }
-    }
-    this.#members = [];
     this.#files = [];
     const chunk = this.#block.subarray(0, this.#used);
     this.#used = 0;
@@ -197,9 +144,7 @@ class Packer {
 
   /** A file that is passed through in chunks of its own. Its header is the last thing in the block. */
   *#large(entry: TarEntry): Generator<Buffer, void> {
-    const member = this.#members.pop();
     yield* this.#flush();
-    const digest: Hash | undefined = this.#content === undefined ? undefined : createHash("sha256");
     const flags = O_RDONLY | O_NOFOLLOW;
     const fd = openQuietly(this.#native, this.#dirfd, entry.path, flags);
     try {
@@ -209,28 +154,14 @@ class Packer {
         if (got === 0) throw unreadable(entry.path, entry.size - left);
         left -= got;
         const chunk = this.#block.subarray(0, got);
-        digest?.update(chunk);
         yield chunk;
       }
     } finally {
       this.#native.close(fd);
     }
-    if (member !== undefined) this.#describe(member, digest?.digest());
     const padding = paddingOf(entry.size);
     this.#block.fill(0, 0, padding);
     this.#used = padding;
-  }
-
-  #describe({ entry, source }: Member, digest: Buffer | undefined): void {
-    if (this.#content === undefined) return;
-    const { mark, attributes } = source;
-    const xattrs = attributes.size === 0 ? [] : [...attributes].filter(([key]) => countsXattr(key));
-    this.#content.add({
-      ...entry,
-      type: mark ?? entry.type,
-      digest,
-      xattrs: xattrs.toSorted(([left], [right]) => Buffer.compare(encodeName(left), encodeName(right))),
-    });
   }
 }
 

@@ -26,7 +26,6 @@ export function testEnvironment(
     root,
     addonPath: join(ROOT, "build/kiln.node"),
     runtimePath: join(ROOT, "build/kiln-runtime"),
-    packWorkerPath: join(ROOT, "src/tar/pack-worker.ts"),
     env: {},
     workingDirectory: root,
     homeDirectory: root,

@@ -1,0 +1,290 @@
+import { createHash } from "node:crypto";
+import { chmodSync, chownSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync } from "node:fs";
+import { utimesSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { O_DIRECTORY, O_PATH, S_IFCHR, S_IFIFO } from "../native/constants.ts";
+import { locateNative } from "../native/locate.ts";
+import { TreeScan } from "../native/scan.ts";
+import { type LayerMeasure, measureLayer } from "./measure.ts";
+import { PACK_SCAN, packLayer, type PackOptions } from "./pack.ts";
+import { packPlan } from "./pack-plan.ts";
+import { PackPool } from "./pack-pool.ts";
+
+const native = locateNative();
+const isRoot = process.getuid?.() === 0;
+if (!isRoot) console.warn("not root: layers with devices, whiteouts and other owners are not measured");
+const signal = new AbortController().signal;
+const CAPABILITY = Buffer.from("0100000200040000000000000000000000000000", "hex");
+
+let directory = "";
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "kiln-measure-"));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+function fresh(name: string): string {
+  const path = join(directory, name);
+  mkdirSync(path);
+  return path;
+}
+
+/** The sums of the tar itself. */
+async function ofTar(options: PackOptions): Promise<Pick<LayerMeasure, "diffId" | "sizeBytes">> {
+  const sum = createHash("sha256");
+  let sizeBytes = 0;
+  for await (const chunk of packLayer(native, options, signal)) {
+    sum.update(chunk);
+    sizeBytes += chunk.length;
+  }
+  return { diffId: `sha256:${sum.digest("hex")}` as LayerMeasure["diffId"], sizeBytes };
+}
+
+/** The sums with no member left to the addon. */
+function ofScript(options: PackOptions): Omit<LayerMeasure, "entries"> {
+  const dirfd = native.openPath(options.directory, O_PATH | O_DIRECTORY);
+  try {
+    const scan = native.scanTreeSync(dirfd, PACK_SCAN);
+    const sums = native.packTreeSync(dirfd, packPlan(native, dirfd, scan, options, "scripted"));
+    const digest = (bytes: Buffer): LayerMeasure["diffId"] =>
+      `sha256:${bytes.toString("hex")}` as LayerMeasure["diffId"];
+    return { diffId: digest(sums.diffId), contentDigest: digest(sums.content), sizeBytes: sums.sizeBytes };
+  } finally {
+    native.close(dirfd);
+  }
+}
+
+const TREES: readonly {
+  readonly name: string;
+  readonly root?: true;
+  readonly write: (at: string) => void | Promise<void>;
+}[] = [
+  { name: "nothing", write: () => {} },
+  {
+    name: "files of every size around a block",
+    write(at) {
+      for (const size of [0, 1, 511, 512, 513, (1 << 20) - 1024, 1 << 20, (1 << 20) + 1, 3_000_000]) {
+        writeFileSync(join(at, `f${size}`), Buffer.alloc(size, size % 251));
+      }
+    },
+  },
+  {
+    name: "files that end where the addon's block ends",
+    write(at) {
+      // A header and content that fill the first mebibyte exactly, and more behind it.
+      writeFileSync(join(at, "a"), Buffer.alloc((1 << 20) - 512, 1));
+      writeFileSync(join(at, "b"), Buffer.alloc((1 << 20) - 1024, 2));
+      writeFileSync(join(at, "c"), "c");
+    },
+  },
+  {
+    name: "many small files in many directories",
+    write(at) {
+      for (let n = 0; n < 600; n += 1) {
+        const folder = join(at, `d${n % 7}`, `e${n % 3}`);
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(join(folder, `f${n}`), `${n}`.repeat(n));
+      }
+    },
+  },
+  {
+    name: "paths and targets around the length of a field",
+    write(at) {
+      for (const length of [98, 99, 100, 101, 200]) {
+        writeFileSync(join(at, `f${"x".repeat(length - 1)}`), "x");
+        mkdirSync(join(at, `d${"y".repeat(length - 1)}`));
+        mkdirSync(join(at, "deep", "z".repeat(length - 6)), { recursive: true });
+        writeFileSync(join(at, "deep", "z".repeat(length - 6), "f"), "z");
+        symlinkSync("t".repeat(length), join(at, `l${length}`));
+      }
+    },
+  },
+  {
+    name: "names that are not ASCII, or not UTF-8",
+    write(at) {
+      mkdirSync(join(at, "größe"));
+      writeFileSync(join(at, "größe", "f"), "1");
+      symlinkSync("größe/f", join(at, "link"));
+      native.close(native.openPath(Buffer.from(`${at}/\xff\xfe`, "latin1"), 0o101));
+    },
+  },
+  {
+    name: "times before 1970, with fractions, and far away",
+    write(at) {
+      for (const [name, ns] of Object.entries({
+        past: -1n,
+        early: -5_000_000_001n,
+        part: 1_999_999_999n,
+        late: 2n ** 62n,
+      })) {
+        writeFileSync(join(at, name), name);
+        native.utimensat(-100, join(at, name), ns);
+      }
+    },
+  },
+  {
+    name: "links inside and files with a name elsewhere",
+    write(at) {
+      for (const name of ["a", "b", "c"]) writeFileSync(join(at, name), name);
+      linkSync(join(at, "a"), join(at, "z"));
+      linkSync(join(at, "b"), join(at, "..", "elsewhere"));
+      symlinkSync("a", join(at, "s"));
+      linkSync(join(at, "s"), join(at, "t"));
+    },
+  },
+  {
+    name: "a socket",
+    async write(at) {
+      writeFileSync(join(at, "a"), "a");
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(join(at, "socket"), resolve));
+      // Closing would take the socket's name away.
+      linkSync(join(at, "socket"), join(at, "kept"));
+      await new Promise((resolve) => server.close(resolve));
+    },
+  },
+  {
+    name: "modes",
+    write(at) {
+      for (const mode of [0o4755, 0o2755, 0o1777, 0, 0o644]) {
+        writeFileSync(join(at, `f${mode}`), "x");
+        chmodSync(join(at, `f${mode}`), isRoot ? mode : mode | 0o400);
+      }
+    },
+  },
+  {
+    name: "owners, devices, attributes and marks",
+    root: true,
+    write(at) {
+      mkdirSync(join(at, "d/e"), { recursive: true });
+      for (const name of ["caps", "big", "own", "above"]) writeFileSync(join(at, "d", name), name);
+      chownSync(join(at, "d/own"), 2_097_151, 7);
+      chownSync(join(at, "d/above"), 5, 2_097_152);
+      native.setXattr(-100, join(at, "d/caps"), "security.capability", CAPABILITY);
+      native.setXattr(-100, join(at, "d/big"), "user.note", Buffer.alloc(3000, 1));
+      native.setXattr(-100, join(at, "d/e"), "trusted.overlay.opaque", Buffer.from("y"));
+      native.setXattr(-100, at, "trusted.overlay.opaque", Buffer.from("y"));
+      native.mknodat(-100, join(at, "d/gone"), S_IFCHR | 0o600);
+      native.mknodat(-100, join(at, "null"), S_IFCHR | 0o666, { major: 1, minor: 3 });
+      native.mknodat(-100, join(at, "pipe"), S_IFIFO | 0o600);
+    },
+  },
+];
+
+describe("measuring", () => {
+  for (const { name, root, write } of TREES) {
+    test.skipIf(root === true && !isRoot)(`gives the sums of the tar: ${name}`, async () => {
+      const from = fresh("from");
+      await write(from);
+      for (const xattrs of ["capability", "user"] as const) {
+        for (const clamp of [{}, { clampMtimeSeconds: 1_000_000 }]) {
+          const options: PackOptions = { directory: from, marks: "trusted", xattrs, ...clamp };
+          const measured = await measureLayer(native, options, signal);
+          expect(measured).toMatchObject(await ofTar(options));
+          expect(measured).toMatchObject(ofScript(options));
+        }
+      }
+    });
+  }
+
+  test("content digests of earlier versions stay what they were", async () => {
+    const from = fresh("from");
+    mkdirSync(join(from, "d"), { mode: 0o755 });
+    writeFileSync(join(from, "d/f"), "content", { mode: 0o640 });
+    symlinkSync("d/f", join(from, "l"));
+    chmodSync(join(from, "d"), 0o755);
+    chmodSync(join(from, "d/f"), 0o640);
+    const { contentDigest, entries } = await measureLayer(native, { directory: from, marks: "trusted" }, signal);
+    expect(entries).toBe(3);
+    if (isRoot) expect(contentDigest).toBe("sha256:2324e15b59b584bc67f9c90b8420c2d0843170c2cd4de1643800d98fa5f7d84c");
+  });
+
+  test("counts content, not time, in the content digest", async () => {
+    const from = fresh("from");
+    writeFileSync(join(from, "f"), "same");
+    const measure = (): Promise<LayerMeasure> => measureLayer(native, { directory: from, marks: "trusted" }, signal);
+    const first = await measure();
+    utimesSync(join(from, "f"), 1, 1);
+    const second = await measure();
+    expect(second.contentDigest).toBe(first.contentDigest);
+    expect(second.diffId).not.toBe(first.diffId);
+    chmodSync(join(from, "f"), 0o600);
+    expect((await measure()).contentDigest).not.toBe(first.contentDigest);
+  });
+
+  test.each([
+    { name: "shrinks", bytes: 2 },
+    { name: "grows", bytes: 9 },
+    { name: "shrinks to nothing", bytes: 0 },
+  ])("fails when a file $name before it is read", async ({ bytes }) => {
+    const from = fresh("from");
+    mkdirSync(join(from, "d"));
+    writeFileSync(join(from, "d/f"), "12345");
+    const scan = native.scanTreeSync(-100, { path: from, ...PACK_SCAN }).columns;
+    truncateSync(join(from, "d/f"), bytes);
+    const measured = measureLayer(native, { directory: from, marks: "trusted", scan }, signal);
+    await expect(measured).rejects.toThrow(/Cannot pack "d\/f": its size changed/);
+  });
+
+  test("fails when a file is gone before it is read", async () => {
+    const from = fresh("from");
+    writeFileSync(join(from, "f"), "12345");
+    const scan = native.scanTreeSync(-100, { path: from, ...PACK_SCAN }).columns;
+    rmSync(join(from, "f"));
+    const measured = measureLayer(native, { directory: from, marks: "trusted", scan }, signal);
+    await expect(measured).rejects.toMatchObject({ code: "snapshot/failed" });
+  });
+
+  test("a symlink in the place of a directory leads nowhere", async () => {
+    const from = fresh("from");
+    mkdirSync(join(from, "d"));
+    writeFileSync(join(from, "d/f"), "12345");
+    const scan = native.scanTreeSync(-100, { path: from, ...PACK_SCAN }).columns;
+    rmSync(join(from, "d"), { recursive: true });
+    writeFileSync(join(fresh("other"), "f"), "54321");
+    symlinkSync("../other", join(from, "d"));
+    const measured = measureLayer(native, { directory: from, marks: "trusted", scan }, signal);
+    await expect(measured).rejects.toMatchObject({ code: "snapshot/failed" });
+  });
+
+  test("columns that do not fit together are refused", () => {
+    const from = fresh("from");
+    writeFileSync(join(from, "f"), "1");
+    const dirfd = native.openPath(from, O_PATH | O_DIRECTORY);
+    const scan = native.scanTreeSync(dirfd, PACK_SCAN);
+    const plan = packPlan(native, dirfd, scan, { directory: from, marks: "trusted" });
+    const columns = { ...scan.columns };
+    expect(() => native.packTreeSync(dirfd, { ...plan, kinds: plan.kinds.subarray(1) })).toThrow(RangeError);
+    expect(() =>
+      native.packTreeSync(dirfd, { ...plan, columns: { ...columns, nameEnd: Uint32Array.of(0, 99) } }),
+    ).toThrow(RangeError);
+    expect(() =>
+      native.packTreeSync(dirfd, { ...plan, columns: { ...columns, parent: Int32Array.of(-1, 1) } }),
+    ).toThrow(RangeError);
+    expect(new TreeScan(columns).count).toBe(2);
+    native.close(dirfd);
+  });
+});
+
+describe("the pool", () => {
+  test("measures several layers at a time and stops when told to", async () => {
+    const from = fresh("from");
+    for (let index = 0; index < 300; index += 1) writeFileSync(join(from, `f${index}`), `${index}`);
+    writeFileSync(join(from, "large"), Buffer.alloc(40_000_000, 7));
+    const pool = new PackPool({ native, maxLayers: 2 });
+    const options = { directory: from, marks: "trusted" } as const;
+    const results = await Promise.all([1, 2, 3].map(() => pool.measure(options, signal)));
+    const here = await measureLayer(native, options, signal);
+    expect(results).toEqual([here, here, here]);
+    await expect(pool.measure({ ...options, directory: join(directory, "none") }, signal)).rejects.toMatchObject({
+      code: "ENOENT",
+    });
+    const stop = new AbortController();
+    const stopped = pool.measure(options, stop.signal);
+    stop.abort(new Error("enough"));
+    await expect(stopped).rejects.toThrow("enough");
+    expect(await pool.measure(options, signal)).toEqual(here);
+  });
+});

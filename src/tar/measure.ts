@@ -1,0 +1,68 @@
+import { type Digest, digestFromHex } from "../core/digest.ts";
+import { BuildError } from "../core/errors.ts";
+import { O_DIRECTORY, O_PATH } from "../native/constants.ts";
+import { SystemError } from "../native/errno.ts";
+import type { Native, PackPlan, PackSums } from "../native/native.ts";
+import { TreeScan } from "../native/scan.ts";
+import { PACK_SCAN, type PackOptions } from "./pack.ts";
+import { packPlan } from "./pack-plan.ts";
+
+/** A layer as its tar would be. */
+export interface LayerMeasure {
+  readonly diffId: Digest;
+  readonly sizeBytes: number;
+  readonly entries: number;
+  /** Of the difference without times; see content-digest.ts. */
+  readonly contentDigest: Digest;
+}
+
+/** Below these a thread costs more than the work. */
+const INLINE_ENTRIES = 200;
+const INLINE_BYTES = 1 << 20;
+
+/**
+ * What `packLayer` would give, as digests, the bytes going nowhere: one pass in the addon, on a thread of its own where the
+ * layer is more than a few files.
+ * @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted
+ */
+export async function measureLayer(native: Native, options: PackOptions, signal: AbortSignal): Promise<LayerMeasure> {
+  signal.throwIfAborted();
+  const isCancelled = new Int32Array(1);
+  const stop = (): void => void Atomics.store(isCancelled, 0, 1);
+  const dirfd = native.openPath(options.directory, O_PATH | O_DIRECTORY);
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    const scan = options.scan === undefined ? await native.scanTree(dirfd, PACK_SCAN) : new TreeScan(options.scan);
+    signal.throwIfAborted();
+    const plan = packPlan(native, dirfd, scan, options);
+    return measured(isSmall(plan) ? native.packTreeSync(dirfd, plan) : await native.packTree(dirfd, plan, isCancelled));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw unreadable(error);
+  } finally {
+    signal.removeEventListener("abort", stop);
+    native.close(dirfd);
+  }
+}
+
+function measured({ diffId, content, sizeBytes, members }: PackSums): LayerMeasure {
+  return {
+    diffId: digestFromHex(diffId.toString("hex")),
+    sizeBytes,
+    entries: members,
+    contentDigest: digestFromHex(content.toString("hex")),
+  };
+}
+
+function isSmall({ columns }: PackPlan): boolean {
+  if (columns.parent.length >= INLINE_ENTRIES) return false;
+  let sizeBytes = 0;
+  for (const [index, size] of columns.size.entries()) if ((columns.mode[index] ?? 0) >>> 12 === 8) sizeBytes += size;
+  return sizeBytes < INLINE_BYTES;
+}
+
+function unreadable(error: unknown): unknown {
+  if (!(error instanceof SystemError) || error.syscall !== "read") return error;
+  const why = error.code === "ESTALE" ? "its size changed while it was read" : error.code;
+  return new BuildError("snapshot/failed", `Cannot pack "${(error.path ?? "").toWellFormed()}": ${why}`);
+}
