@@ -1,4 +1,3 @@
-import { Readable } from "node:stream";
 import type { LayerTools } from "../export/layers.ts";
 import type { Native } from "../native/native.ts";
 import type { RegistryClient } from "../registry/registry.ts";
@@ -20,17 +19,13 @@ export function layerTools(on: {
     pack(layer, signal) {
       const clamp = layer.latestMtime === undefined ? {} : { clampMtimeSeconds: layer.latestMtime };
       const directory = on.snapshotter.pathOf(layer.snapshot);
-      return readable(packLayer(on.native, { directory, marks: on.snapshotter.marks, ...clamp }, signal));
+      return packLayer(on.native, { directory, marks: on.snapshotter.marks, ...clamp }, signal);
     },
     materialize: (snapshots, signal) => on.images.materialize(snapshots, signal),
     fetch: async (repository, blob, signal) =>
       openBlobAt(repository, blob, { offsetBytes: 0, check: "digest" }, on, signal),
     compress: (bytes, { kind, level }, signal) =>
-      readable(compress(bytes, { kind, parallel: on.processors, ...(level === undefined ? {} : { level }) }, signal)),
-    decompress: (bytes, kind, signal) => readable(decompress(bytes, kind, signal)),
+      compress(bytes, { kind, parallel: on.processors, ...(level === undefined ? {} : { level }) }, signal),
+    decompress,
   };
-}
-
-function readable(chunks: AsyncIterable<Uint8Array>): Readable {
-  return Readable.from(chunks, { objectMode: false });
 }

@@ -4,10 +4,9 @@ import { dirname, join, resolve } from "node:path";
 import { Writable } from "node:stream";
 import { parseReference, formatReference } from "../core/reference.ts";
 import type { Exporter, OpenDestination } from "../export/exporter.ts";
+import { imageExporter } from "../export/image-exporter.ts";
 import { layoutExporter } from "../export/layout-exporter.ts";
 import type { ImageOptions, OutputSpec } from "../export/output-spec.ts";
-import { registryExporter } from "../export/registry-exporter.ts";
-import { storeExporter } from "../export/store-exporter.ts";
 import { localExporter, tarExporter } from "../export/tree-exporters.ts";
 import type { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
@@ -20,11 +19,7 @@ export function exporterFor(output: OutputSpec, engine: Engine): Exporter | unde
   switch (output.kind) {
     case "image": {
       const full = { ...output, image: withFullNames(output.image) };
-      const sinks = [
-        ...(output.store ? [storeExporter(full, on)] : []),
-        ...(output.push ? [registryExporter(full, { ...on, client: () => engine.registry() })] : []),
-      ];
-      return inTurn(sinks);
+      return imageExporter(full, { ...on, client: () => engine.registry() });
     }
     case "oci":
     case "docker": {
@@ -44,20 +39,6 @@ export function exporterFor(output: OutputSpec, engine: Engine): Exporter | unde
     default:
       return output satisfies never;
   }
-}
-
-/** Several sinks of one output, one after the other; the result is the last one's. */
-function inTurn(sinks: readonly Exporter[]): Exporter | undefined {
-  const [first, ...others] = sinks;
-  if (first === undefined || others.length === 0) return first;
-  return {
-    description: first.description,
-    async export(result, progress, signal) {
-      let exported = await first.export(result, progress, signal);
-      for (const sink of others) exported = await sink.export(result, progress, signal);
-      return exported;
-    },
-  };
 }
 
 function withFullNames(image: ImageOptions): ImageOptions {

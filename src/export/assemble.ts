@@ -3,7 +3,6 @@ import { serializeImageConfig } from "../core/image-config.ts";
 import type { Descriptor } from "../core/oci.ts";
 import { formatPlatform, type Platform } from "../core/platform.ts";
 import { BuildError } from "../core/errors.ts";
-import type { Store } from "../store/store.ts";
 import {
   type Document,
   configDescriptor,
@@ -15,7 +14,7 @@ import {
 } from "./documents.ts";
 import type { Result, ResultImage } from "./exporter.ts";
 import { clampTimes } from "./history.ts";
-import { type LayerContent, type LayerForm, type LayerTools, layerContent } from "./layers.ts";
+import { type LayerContent, type LayerForm, type LayerSources, layerContent } from "./layers.ts";
 import type { AnnotationOption, ImageOptions } from "./output-spec.ts";
 import { rewriteTimestamps } from "./rewrite.ts";
 
@@ -44,7 +43,7 @@ export interface Assembled {
 export async function assemble(
   result: Result,
   options: ImageOptions,
-  on: { readonly store: Store; readonly tools: LayerTools },
+  on: LayerSources,
   signal: AbortSignal,
 ): Promise<Assembled> {
   const form: LayerForm = {
@@ -93,7 +92,7 @@ async function assembleImage(
   original: ResultImage,
   options: ImageOptions,
   form: LayerForm,
-  on: { readonly store: Store; readonly tools: LayerTools },
+  on: LayerSources,
   signal: AbortSignal,
 ): Promise<AssembledImage> {
   const epoch = options.sourceDateEpoch ?? original.sourceDateEpoch;

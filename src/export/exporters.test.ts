@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { mkdir, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -10,6 +11,7 @@ import { build } from "../build/build.ts";
 import { Engine } from "../build/engine.ts";
 import { loadImages } from "../build/load-images.ts";
 import { digestOf } from "../core/digest.ts";
+import type { Manifest } from "../core/oci.ts";
 import { parseOutput } from "./parse-output.ts";
 
 const hasSkopeo = spawnSync("skopeo", ["--version"]).status === 0;
@@ -92,6 +94,36 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     registry.clearLog();
     await run({ type: "registry", name }, []);
     expect(registry.requests.filter(({ method }) => method === "POST" || method === "PATCH")).toEqual([]);
+  });
+
+  test("a large layer is sent while it is compressed, and from the store when that breaks", async () => {
+    await using registry = await startTestRegistry();
+    await mkdir(join(home, "large"), { recursive: true });
+    await writeFiles(join(home, "large"), { Dockerfile: "FROM scratch\nCOPY noise /noise\n" });
+    const noise = randomBytes(6 << 20);
+    const push = async (machine: string, name: string): Promise<readonly string[]> => {
+      registry.clearLog();
+      await writeFile(join(home, "large/noise"), noise);
+      await utimes(join(home, "large/noise"), 1_700_000_000, 1_700_000_000);
+      const outputs = [
+        parseOutput(
+          new Map([
+            ["type", "registry"],
+            ["name", `${registry.host}/${name}`],
+          ]),
+        ),
+      ];
+      await build({ context: join(home, "large"), outputs }, testEnvironment(join(home, machine)), signal);
+      const { layers } = JSON.parse(registry.manifests.get(`${name}:latest`)?.bytes.toString() ?? "") as Manifest;
+      for (const { digest, size } of layers) expect(registry.blobs.get(digest)).toHaveLength(size);
+      return registry.requests.map(({ method }) => method);
+    };
+    expect(await push("one", "first")).toContain("PATCH");
+    // Another machine with the same layer and a registry that has it: the upload is left.
+    expect((await push("two", "first")).filter((method) => method === "PUT")).toHaveLength(2);
+    noise[0] = (noise[0] ?? 0) ^ 1;
+    registry.fail({ method: "PATCH", path: /uploads/, kind: { kind: "drop", afterBytes: 0 } });
+    expect((await push("two", "second")).filter((method) => method === "PUT")).toHaveLength(3);
   });
 
   test("a push by digest leaves the registry's tags alone", async () => {

@@ -1,8 +1,8 @@
-import { PassThrough, type Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { type Digest, DigestStream } from "../core/digest.ts";
+import { Readable } from "node:stream";
+import { type Digest, Digester } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import type { Compression, Descriptor } from "../core/oci.ts";
+import type { GrowingBlob } from "../store/growing-blob.ts";
 import { builtId, LostLayerError } from "../store/lost-layer.ts";
 import type { LayerBlob, SnapshotId } from "../store/model.ts";
 import type { Store } from "../store/store.ts";
@@ -12,17 +12,26 @@ import type { ReadableBlob, ResultLayer } from "./exporter.ts";
 /** What making layers' bytes takes besides the store. */
 export interface LayerTools {
   /** The layer's tar, made again from its snapshot. The snapshot is present. */
-  pack(layer: ResultLayer, signal: AbortSignal): Readable;
+  pack(layer: ResultLayer, signal: AbortSignal): AsyncIterable<Buffer>;
   /** Downloads and unpacks what is absent. */
   materialize(snapshots: readonly SnapshotId[], signal: AbortSignal): Promise<void>;
   /** A blob's bytes from the repository that has it, checked on the way. */
   fetch(repository: string, blob: Descriptor, signal: AbortSignal): Promise<Readable>;
+  /** Chunks that go in and those that come out are valid until the next one is asked for. */
   compress(
-    bytes: Readable,
+    bytes: AsyncIterable<Uint8Array>,
     to: { readonly kind: "gzip" | "zstd"; readonly level: number | undefined },
     signal: AbortSignal,
-  ): Readable;
-  decompress(bytes: Readable, kind: "gzip" | "zstd", signal: AbortSignal): Readable;
+  ): AsyncIterable<Buffer>;
+  decompress(bytes: AsyncIterable<Uint8Array>, kind: "gzip" | "zstd", signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** With what layers are found and made. */
+export interface LayerSources {
+  readonly store: Store;
+  readonly tools: LayerTools;
+  /** Given the blob of a layer that has to be compressed, before its first byte is there. */
+  readonly onCompress?: (layer: ResultLayer, blob: GrowingBlob) => void;
 }
 
 /** In which form an exporter wants layers. */
@@ -48,7 +57,7 @@ export interface LayerContent extends ReadableBlob {
 export async function layerContent(
   layer: ResultLayer,
   form: LayerForm,
-  on: { readonly store: Store; readonly tools: LayerTools },
+  on: LayerSources,
   signal: AbortSignal,
 ): Promise<LayerContent> {
   const blobs = on.store.snapshots.layerBlobs(layer.diffId);
@@ -67,11 +76,7 @@ export async function layerContent(
 }
 
 /** The layer's uncompressed tar, checked against its diffID at the end. */
-async function layerTar(
-  layer: ResultLayer,
-  on: { readonly store: Store; readonly tools: LayerTools },
-  signal: AbortSignal,
-): Promise<Readable> {
+async function layerTar(layer: ResultLayer, on: LayerSources, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   if (on.store.blobs.has(layer.diffId)) return on.store.blobs.open(layer.diffId);
   const row = on.store.snapshots.get(layer.snapshot);
   if (row?.state !== "present" || isReceived(layer.snapshot)) {
@@ -82,17 +87,17 @@ async function layerTar(
     if (packed !== undefined && kind !== undefined) {
       const content = blobContent(packed, on);
       const bytes = content.open(signal);
-      return checked(kind === "uncompressed" ? bytes : on.tools.decompress(bytes, kind, signal), layer.diffId, signal);
+      return checked(kind === "uncompressed" ? bytes : on.tools.decompress(bytes, kind, signal), layer.diffId);
     }
     await on.tools.materialize([layer.snapshot], signal);
   }
-  return checked(on.tools.pack(layer, signal), layer.diffId, signal);
+  return checked(on.tools.pack(layer, signal), layer.diffId);
 }
 
 async function plainContent(
   layer: ResultLayer,
   family: MediaTypeFamily,
-  on: { readonly store: Store; readonly tools: LayerTools },
+  on: LayerSources,
   signal: AbortSignal,
 ): Promise<LayerContent> {
   const size = layer.tarSizeBytes ?? on.store.blobs.sizeOf(layer.diffId) ?? (await measure(layer, on, signal));
@@ -100,7 +105,7 @@ async function plainContent(
     diffId: layer.diffId,
     repository: undefined,
     descriptor: { mediaType: layerMediaType(family, "uncompressed"), digest: layer.diffId, size },
-    open: (openSignal) => deferred(() => layerTar(layer, on, openSignal), openSignal),
+    open: (openSignal) => readable(deferred(() => layerTar(layer, on, openSignal))),
   };
 }
 
@@ -108,7 +113,7 @@ async function compressLayer(
   layer: ResultLayer,
   compression: "gzip" | "zstd",
   form: LayerForm,
-  on: { readonly store: Store; readonly tools: LayerTools },
+  on: LayerSources,
   signal: AbortSignal,
 ): Promise<LayerBlob> {
   // Two exporters, or two processes, that want the same form of one layer compress it once.
@@ -122,7 +127,7 @@ async function compressLayer(
   }
   const tar = await layerTar(layer, on, signal);
   const packed = on.tools.compress(tar, { kind: compression, level: form.level }, signal);
-  const written = await on.store.blobs.write(packed, undefined, signal);
+  const written = await on.store.blobs.write(packed, undefined, signal, (blob) => on.onCompress?.(layer, blob));
   const blob: LayerBlob = {
     diffId: layer.diffId,
     descriptor: { mediaType: layerMediaType("oci", compression), ...written },
@@ -133,7 +138,7 @@ async function compressLayer(
   return blob;
 }
 
-function blobContent(blob: LayerBlob, on: { readonly store: Store; readonly tools: LayerTools }): LayerContent {
+function blobContent(blob: LayerBlob, on: LayerSources): LayerContent {
   const here = isHere(blob, on);
   const repository = here ? undefined : blob.repository;
   return {
@@ -154,12 +159,12 @@ function blobContent(blob: LayerBlob, on: { readonly store: Store; readonly tool
           throw error instanceof BuildError ? new LostLayerError(builtId(blob.diffId), error) : error;
         }
       };
-      return deferred(fetch, signal);
+      return readable(deferred(fetch));
     },
   };
 }
 
-function isHere(blob: LayerBlob, on: { readonly store: Store }): boolean {
+function isHere(blob: LayerBlob, on: Pick<LayerSources, "store">): boolean {
   return on.store.blobs.has(blob.descriptor.digest);
 }
 
@@ -169,13 +174,9 @@ function fits(blob: LayerBlob, compression: Compression | undefined): boolean {
   return compression === undefined ? own !== undefined : own === compression;
 }
 
-async function measure(
-  layer: ResultLayer,
-  on: { readonly store: Store; readonly tools: LayerTools },
-  signal: AbortSignal,
-): Promise<number> {
+async function measure(layer: ResultLayer, on: LayerSources, signal: AbortSignal): Promise<number> {
   let size = 0;
-  for await (const chunk of await layerTar(layer, on, signal)) size += (chunk as Buffer).byteLength;
+  for await (const chunk of await layerTar(layer, on, signal)) size += chunk.byteLength;
   return size;
 }
 
@@ -184,33 +185,25 @@ export function isReceived(snapshot: SnapshotId): boolean {
   return snapshot.startsWith("layer-") || snapshot.startsWith("built-");
 }
 
-/** Fails at the end of the stream when the bytes were not those of the digest. */
-function checked(bytes: Readable, expected: Digest, signal: AbortSignal): Readable {
-  const digesting = new DigestStream();
-  const out = new PassThrough({
-    flush(done) {
-      const { digest } = digesting.result();
-      const wrong = new BuildError(
-        "digest/mismatch",
-        `Cannot make layer ${expected} again: its files now give ${digest}`,
-        {
-          hint: "run `kiln fsck` to see what changed in the store",
-        },
-      );
-      done(digest === expected ? undefined : wrong);
-    },
+/** Fails at the end when the bytes were not those of the digest. */
+async function* checked(bytes: AsyncIterable<Uint8Array>, expected: Digest): AsyncGenerator<Uint8Array, void> {
+  const digester = new Digester();
+  for await (const chunk of bytes) {
+    digester.update(chunk);
+    yield chunk;
+  }
+  const digest = digester.digest();
+  if (digest === expected) return;
+  throw new BuildError("digest/mismatch", `Cannot make layer ${expected} again: its files now give ${digest}`, {
+    hint: "run `kiln fsck` to see what changed in the store",
   });
-  // The consumer sees an error on `out`, which pipeline destroys with it.
-  pipeline(bytes, digesting, out, { signal }).catch(() => {});
-  return out;
 }
 
-/** A stream whose source is only known after waiting. */
-function deferred(open: () => Promise<Readable>, signal: AbortSignal): Readable {
-  const out = new PassThrough();
-  // A reader that was stopped by another failure leaves before the source has answered: the error is then nobody's.
-  out.on("error", () => undefined);
-  const fill = async (): Promise<void> => pipeline(await open(), out, { signal });
-  fill().catch((error: unknown) => out.destroy(error instanceof Error ? error : new Error(String(error))));
-  return out;
+/** Bytes whose source is only known after waiting. Not asked for before somebody reads. */
+async function* deferred(open: () => Promise<AsyncIterable<Uint8Array>>): AsyncGenerator<Uint8Array, void> {
+  yield* await open();
+}
+
+function readable(bytes: AsyncIterable<Uint8Array>): Readable {
+  return Readable.from(bytes, { objectMode: false });
 }

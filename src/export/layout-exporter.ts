@@ -9,11 +9,10 @@ import { escapeAsGo } from "../core/image-config.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
 import { familiarReference, parseReference } from "../core/reference.ts";
-import type { Store } from "../store/store.ts";
 import { type ArchiveEntry, writeArchive } from "../tar/archive.ts";
 import { type Assembled, assemble } from "./assemble.ts";
 import type { Exporter, OpenDestination, ReadableBlob } from "./exporter.ts";
-import type { LayerTools } from "./layers.ts";
+import type { LayerSources } from "./layers.ts";
 import { type ImageOptions, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
 
@@ -32,7 +31,7 @@ export function layoutExporter(
   kind: "oci" | "docker",
   to: LayoutDestination,
   options: ImageOptions,
-  on: { readonly store: Store; readonly tools: LayerTools },
+  on: LayerSources,
 ): Exporter {
   return {
     description: kind === "oci" ? "exporting to oci image format" : "exporting to docker image format",

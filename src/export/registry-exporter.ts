@@ -6,7 +6,8 @@ import type { Store } from "../store/store.ts";
 import { type Assembled, type AssembledImage, assemble } from "./assemble.ts";
 import type { Document } from "./documents.ts";
 import type { ExportProgress, Exporter } from "./exporter.ts";
-import type { LayerContent, LayerTools } from "./layers.ts";
+import type { EarlyUploads } from "./early-uploads.ts";
+import type { LayerContent, LayerSources } from "./layers.ts";
 import { type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportBytes, reportSubtask } from "./report.ts";
 
@@ -16,11 +17,10 @@ const UPLOADS = 4;
 /** A registry: layers in parallel, then the config, manifests, and the index last, so that no name points at nothing. */
 export function registryExporter(
   { image: options, pushByDigest }: ImageOutput,
-  on: {
-    readonly store: Store;
-    readonly tools: LayerTools;
-    /** Made on first use: a build that pushes nothing loads no HTTP client. */
+  on: LayerSources & {
     readonly client: () => Promise<RegistryClient>;
+    /** Layers that are being sent already. */
+    readonly early: EarlyUploads | undefined;
   },
 ): Exporter {
   return {
@@ -33,7 +33,7 @@ export function registryExporter(
       for (const name of names) {
         const reference = parseReference(name);
         const root = pushByDigest ? assembled.root.digest : (reference.tag ?? "latest");
-        await push({ reference, root }, assembled, { client, store: on.store }, progress, signal);
+        await push({ reference, root }, assembled, { client, store: on.store, early: on.early }, progress, signal);
       }
       const [first] = assembled.images;
       return {
@@ -49,11 +49,17 @@ export function registryExporter(
   };
 }
 
+interface PushParts {
+  readonly client: RegistryClient;
+  readonly store: Store;
+  readonly early: EarlyUploads | undefined;
+}
+
 /** Pushes everything a name needs, and last what the name points to, under the tag or digest `root`. */
 async function push(
   { reference, root }: { readonly reference: ImageRef; readonly root: string },
   assembled: Assembled,
-  on: { readonly client: RegistryClient; readonly store: Store },
+  on: PushParts,
   progress: ExportProgress,
   signal: AbortSignal,
 ): Promise<void> {
@@ -81,24 +87,21 @@ async function push(
 async function pushBlob(
   to: Repository,
   blob: LayerContent | Document,
-  on: { readonly client: RegistryClient; readonly store: Store },
+  on: PushParts,
   progress: ExportProgress,
   signal: AbortSignal,
 ): Promise<void> {
   const { digest, size } = blob.descriptor;
+  await using early = "diffId" in blob ? on.early?.take(blob.diffId, to) : undefined;
   if (await on.client.blobExists(to, digest, signal)) return;
   if ("repository" in blob && (await mounted(to, blob, on, signal))) return;
   const item = `pushing layer ${digest}`;
-  const outcome = await on.client.pushBlob(
-    to,
-    {
-      descriptor: { digest, size },
-      open: (inner) => ("bytes" in blob ? Readable.from([blob.bytes]) : blob.open(inner)),
-      onProgress: (sent) => reportBytes(progress, { item, current: sent, total: size, done: false }),
-    },
-    signal,
-  );
-  if (outcome === "uploaded") reportBytes(progress, { item, current: size, total: size, done: true });
+  const onProgress = (sent: number): void => reportBytes(progress, { item, current: sent, total: size, done: false });
+  if ((await early?.finish(digest, onProgress, signal)) !== true) {
+    const open = (inner: AbortSignal): Readable => ("bytes" in blob ? Readable.from([blob.bytes]) : blob.open(inner));
+    await on.client.pushBlob(to, { descriptor: { digest, size }, open, onProgress }, signal);
+  }
+  reportBytes(progress, { item, current: size, total: size, done: true });
   // The next repository on this registry can have it from here.
   if ("diffId" in blob) {
     const { diffId, descriptor } = blob;
@@ -107,12 +110,7 @@ async function pushBlob(
 }
 
 /** Another repository of the same registry that has the blob saves sending it. */
-async function mounted(
-  to: Repository,
-  blob: LayerContent,
-  on: { readonly client: RegistryClient; readonly store: Store },
-  signal: AbortSignal,
-): Promise<boolean> {
+async function mounted(to: Repository, blob: LayerContent, on: PushParts, signal: AbortSignal): Promise<boolean> {
   for (const from of on.store.snapshots.repositoriesOf(blob.descriptor.digest)) {
     const { registry, repository } = parseRepository(from);
     if (registry !== to.registry || repository === to.repository) continue;

@@ -24,6 +24,6 @@ export async function rewriteTimestamps(
 
 async function clamped(layer: ResultLayer, tools: LayerTools, signal: AbortSignal): Promise<ResultLayer> {
   const digester = new Digester();
-  for await (const chunk of tools.pack(layer, signal)) digester.update(chunk as Buffer);
+  for await (const chunk of tools.pack(layer, signal)) digester.update(chunk);
   return { ...layer, diffId: digester.digest(), tarSizeBytes: digester.sizeBytes };
 }

@@ -3,7 +3,7 @@ import { serializeImageConfig } from "../core/image-config.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
 import { assemble } from "./assemble.ts";
 import type { Exported, Exporter, Result } from "./exporter.ts";
-import type { LayerTools } from "./layers.ts";
+import type { LayerSources } from "./layers.ts";
 import { type DigestNames, type ImageOptions, type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
 import type { Store } from "../store/store.ts";
@@ -15,7 +15,7 @@ import type { Store } from "../store/store.ts";
  */
 export function storeExporter(
   { image: options, push, pushByDigest, unpack, digestNames }: ImageOutput,
-  on: { readonly store: Store; readonly tools: LayerTools },
+  on: LayerSources,
 ): Exporter {
   // A name that holds a digest must hold that of what is pushed.
   const plain = push && digestNames.canonical ? undefined : "uncompressed";

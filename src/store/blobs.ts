@@ -14,7 +14,7 @@ import {
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { addAbortSignal, type Readable } from "node:stream";
+import { addAbortSignal, Readable } from "node:stream";
 import { type Digest, Digester, digestOf, hexOf } from "../core/digest.ts";
 import { BuildError, errnoOf } from "../core/errors.ts";
 import { storeFailure } from "./failure.ts";
@@ -112,7 +112,7 @@ class FileBlobs implements Blobs {
   }
 
   async write(
-    stream: Readable,
+    stream: AsyncIterable<Uint8Array>,
     expected: ExpectedBlob | undefined,
     signal: AbortSignal,
     onStart?: (blob: GrowingBlob) => void,
@@ -193,7 +193,7 @@ class FileBlobs implements Blobs {
  * stream has not written yet, and every byte that came over a network is worth keeping.
  */
 async function receive(
-  source: Readable,
+  source: AsyncIterable<Uint8Array>,
   to: {
     readonly file: string;
     readonly flags: "wx" | "a";
@@ -205,7 +205,10 @@ async function receive(
 ): Promise<void> {
   const { digester, expected, growth } = to;
   await using file = await open(to.file, to.flags, 0o600);
-  for await (const chunk of addAbortSignal(signal, source) as AsyncIterable<Buffer>) {
+  // A stream that waits for others is waked; what makes its chunks here has the signal itself.
+  const chunks = source instanceof Readable ? (addAbortSignal(signal, source) as AsyncIterable<Buffer>) : source;
+  for await (const chunk of chunks) {
+    signal.throwIfAborted();
     digester.update(chunk);
     if (expected !== undefined && digester.sizeBytes > expected.size) {
       throw new BuildError(

@@ -66,12 +66,12 @@ export interface Blobs {
   /** Keeps a small document. Returns its digest and size; writing what is there already costs one look. */
   put(bytes: Uint8Array | string): WrittenBlob;
   /**
-   * Keeps a stream's bytes: temporary file, hashed while writing, checked, renamed.
+   * Keeps a stream's bytes: temporary file, hashed while writing, checked, renamed. A chunk may be used again for the next one.
    * @param onStart given the blob before its first byte is written, for those who can use what there is of it.
    * @throws {BuildError} `digest/mismatch` when `expected` is given and differs; `store/full`.
    */
   write(
-    stream: Readable,
+    stream: AsyncIterable<Uint8Array>,
     expected: ExpectedBlob | undefined,
     signal: AbortSignal,
     onStart?: (blob: GrowingBlob) => void,

@@ -1,5 +1,5 @@
 import type { Compression } from "../core/oci.ts";
-import { deflateRaw, isIncompressible, storedDeflate, storedZstd } from "./stored.ts";
+import { deflateRaw, isIncompressible, storedDeflate, storedOverhead, storedZstd } from "./stored.ts";
 
 export interface CompressOptions {
   readonly kind: Exclude<Compression, "uncompressed">;
@@ -21,7 +21,11 @@ const WINDOW = 32 << 10;
 /** Method deflate, no flags, no time, no extra flags, OS unknown. RFC 1952, 2.3. */
 const GZIP_HEADER = Buffer.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255);
 
-/** Compressed bytes; equal input and level give equal output, however the input is chunked and however many cores there are. */
+/**
+ * Compressed bytes; equal input and level give equal output, however the input is chunked and however many cores there are.
+ * Chunks, those of the source as those of the result, are valid until the next one is asked for: their buffers are used again.
+ * A new mebibyte for every one that passes would have the garbage collector look through the heap all the time.
+ */
 export async function* compress(
   source: AsyncIterable<Uint8Array>,
   options: CompressOptions,
@@ -41,12 +45,12 @@ async function* gzip(
   let checksum = 0;
   let sizeBytes = 0;
   let before: Buffer | undefined;
-  const deflate = async (block: Buffer, isLast: boolean): Promise<Buffer> => {
+  const deflate = async ({ block, isLast }: Block, buffers: Buffers): Promise<Buffer> => {
     checksum = zlib.crc32(block, checksum);
     sizeBytes += block.length;
     const dictionary = before;
-    before = block.length >= WINDOW ? block.subarray(block.length - WINDOW) : undefined;
-    if (await isIncompressible(block)) return storedDeflate(block, isLast);
+    before = block.length >= WINDOW ? Buffer.from(block.subarray(block.length - WINDOW)) : undefined;
+    if (await isIncompressible(block)) return storedDeflate(block, isLast, buffers.take());
     return deflateRaw(block, {
       level,
       // Every block but the last ends at a byte boundary and leaves the stream open.
@@ -55,7 +59,7 @@ async function* gzip(
     });
   };
   yield GZIP_HEADER;
-  yield* inOrder(blocksOf(source, GZIP_BLOCK), parallel, deflate, signal);
+  yield* inOrder(source, { size: GZIP_BLOCK, parallel, work: deflate }, signal);
   const trailer = Buffer.alloc(8);
   trailer.writeUInt32LE(checksum, 0);
   trailer.writeUInt32LE(sizeBytes % 2 ** 32, 4);
@@ -70,43 +74,65 @@ async function* zstd(
 ): AsyncGenerator<Buffer, void> {
   const zlib = process.getBuiltinModule("node:zlib");
   const params = { [zlib.constants.ZSTD_c_compressionLevel]: level, [zlib.constants.ZSTD_c_checksumFlag]: 1 };
-  const frame = async (block: Buffer): Promise<Buffer> => {
-    if (await isIncompressible(block)) return storedZstd(block);
+  const frame = async ({ block }: Block, buffers: Buffers): Promise<Buffer> => {
+    if (await isIncompressible(block)) return storedZstd(block, buffers.take());
     return new Promise((resolve, reject) => {
       zlib.zstdCompress(block, { params, chunkSize: 1 << 20 }, (error, result) =>
         error === null ? resolve(result) : reject(error),
       );
     });
   };
-  yield* inOrder(blocksOf(source, ZSTD_BLOCK), parallel, frame, signal);
+  yield* inOrder(source, { size: ZSTD_BLOCK, parallel, work: frame }, signal);
+}
+
+interface Block {
+  readonly block: Buffer;
+  readonly isLast: boolean;
+}
+
+interface Job {
+  readonly input: Buffer;
+  readonly output: Promise<Buffer>;
 }
 
 /** Keeps up to `parallel` blocks in work, plus one finished that waits for the reader. */
 async function* inOrder(
-  blocks: AsyncIterable<{ readonly block: Buffer; readonly isLast: boolean }>,
-  parallel: number,
-  work: (block: Buffer, isLast: boolean) => Promise<Buffer>,
+  source: AsyncIterable<Uint8Array>,
+  at: {
+    readonly size: number;
+    readonly parallel: number;
+    readonly work: (block: Block, outputs: Buffers) => Promise<Buffer>;
+  },
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void> {
-  const queue: Promise<Buffer>[] = [];
-  for await (const { block, isLast } of blocks) {
+  const inputs = new Buffers(at.size);
+  const outputs = new Buffers(at.size + storedOverhead(at.size));
+  const queue: Job[] = [];
+  const finish = async function* ({ input, output }: Job): AsyncGenerator<Buffer, void> {
+    const result = await output;
+    inputs.give(input);
+    yield result;
+    outputs.give(result);
+  };
+  for await (const one of blocksOf(source, at.size, inputs)) {
     signal.throwIfAborted();
-    const job = work(block, isLast);
-    // Awaited below, in its turn; a failure before that must not count as unhandled.
-    job.catch(() => undefined);
-    queue.push(job);
-    const first = queue.length > Math.max(1, parallel) ? queue.shift() : undefined;
-    if (first !== undefined) yield await first;
+    const output = at.work(one, outputs);
+    // Awaited in its turn; a failure before that must not count as unhandled.
+    output.catch(() => undefined);
+    queue.push({ input: one.block, output });
+    const first = queue.length > Math.max(1, at.parallel) ? queue.shift() : undefined;
+    if (first !== undefined) yield* finish(first);
   }
-  for (const job of queue) yield await job;
+  for (const job of queue) yield* finish(job);
 }
 
 /** Cuts the stream into blocks of exactly `size` bytes, the last one shorter (empty for an empty stream). */
 async function* blocksOf(
   source: AsyncIterable<Uint8Array>,
   size: number,
-): AsyncGenerator<{ readonly block: Buffer; readonly isLast: boolean }, void> {
-  let block = Buffer.allocUnsafeSlow(size);
+  buffers: Buffers,
+): AsyncGenerator<Block, void> {
+  let block = buffers.take();
   let used = 0;
   for await (const chunk of source) {
     let at = 0;
@@ -114,7 +140,7 @@ async function* blocksOf(
       // Only now is it known that the full block is not the last one.
       if (used === size) {
         yield { block, isLast: false };
-        block = Buffer.allocUnsafeSlow(size);
+        block = buffers.take();
         used = 0;
       }
       const taken = Math.min(size - used, chunk.byteLength - at);
@@ -124,4 +150,23 @@ async function* blocksOf(
     }
   }
   yield { block: block.subarray(0, used), isLast: true };
+}
+
+/** Buffers of one size that are used again. */
+class Buffers {
+  readonly #size: number;
+  readonly #free: Buffer[] = [];
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#size);
+  }
+
+  /** Takes back a buffer, or a part of one, of its own; others are let go. */
+  give({ buffer }: Buffer): void {
+    if (buffer.byteLength === this.#size) this.#free.push(Buffer.from(buffer));
+  }
 }

@@ -31,9 +31,14 @@ export function deflateRaw(block: Buffer, options: ZlibOptions): Promise<Buffer>
 /** The length of a stored block has 16 bits. RFC 1951, 3.2.4. */
 const DEFLATE_MAX = 0xff_ff;
 
-/** The block as deflate blocks that are stored: begins and ends at a byte's boundary. */
-export function storedDeflate(block: Buffer, isLast: boolean): Buffer {
-  return framed(block, { head: 0, max: DEFLATE_MAX, headerBytes: 5 }, (out, at, { size, isEnd }) => {
+/** Bytes that are added to a block of that size, at most. */
+export function storedOverhead(sizeBytes: number): number {
+  return ZSTD_HEAD_BYTES + 5 * Math.ceil(sizeBytes / DEFLATE_MAX);
+}
+
+/** The block as deflate blocks that are stored: begins and ends at a byte's boundary. @param into has room for them. */
+export function storedDeflate(block: Buffer, isLast: boolean, into: Buffer): Buffer {
+  return framed(block, into, { head: 0, max: DEFLATE_MAX, headerBytes: 5 }, (out, at, { size, isEnd }) => {
     out[at] = isLast && isEnd ? 1 : 0;
     out.writeUInt16LE(size, at + 1);
     out.writeUInt16LE(size ^ DEFLATE_MAX, at + 3);
@@ -45,10 +50,15 @@ const ZSTD_HEAD_BYTES = 9;
 const ZSTD_MAX = 128 << 10;
 
 /** The block as a zstd frame of raw blocks. It has no checksum: every layer has its digest. */
-export function storedZstd(block: Buffer): Buffer {
-  const out = framed(block, { head: ZSTD_HEAD_BYTES, max: ZSTD_MAX, headerBytes: 3 }, (to, at, { size, isEnd }) => {
-    to.writeUIntLE((size << 3) | (isEnd ? 1 : 0), at, 3);
-  });
+export function storedZstd(block: Buffer, into: Buffer): Buffer {
+  const out = framed(
+    block,
+    into,
+    { head: ZSTD_HEAD_BYTES, max: ZSTD_MAX, headerBytes: 3 },
+    (to, at, { size, isEnd }) => {
+      to.writeUIntLE((size << 3) | (isEnd ? 1 : 0), at, 3);
+    },
+  );
   out.writeUInt32LE(0xfd_2f_b5_28, 0);
   out[4] = 0b1010_0000;
   out.writeUInt32LE(block.length, 5);
@@ -58,10 +68,10 @@ export function storedZstd(block: Buffer): Buffer {
 /** Copies a block that is not empty in pieces, each behind a header that `write` fills in. */
 function framed(
   block: Buffer,
+  out: Buffer,
   { head, max, headerBytes }: { readonly head: number; readonly max: number; readonly headerBytes: number },
   write: (out: Buffer, at: number, piece: { readonly size: number; readonly isEnd: boolean }) => void,
 ): Buffer {
-  const out = Buffer.allocUnsafeSlow(head + Math.ceil(block.length / max) * headerBytes + block.length);
   let to = head;
   for (let from = 0; from < block.length; from += max) {
     const size = Math.min(max, block.length - from);
@@ -69,5 +79,5 @@ function framed(
     to += headerBytes;
     to += block.copy(out, to, from, from + size);
   }
-  return out;
+  return out.subarray(0, to);
 }
