@@ -1,5 +1,5 @@
 import type { Digest } from "../src/core/digest.ts";
-import type { ProgressSink } from "../src/core/progress.ts";
+import type { ProgressSink, StepUsage } from "../src/core/progress.ts";
 import type { Native } from "../src/native/native.ts";
 import type { SnapshotId } from "../src/store/model.ts";
 import type { Store } from "../src/store/store.ts";
@@ -83,6 +83,8 @@ export interface VertexOutcome {
   readonly definitionKey: Digest;
   /** Only for `ran` and `cutoff`. */
   readonly miss: MissReason | undefined;
+  /** Only for `ran`, and of commands only. */
+  readonly usage?: StepUsage | undefined;
 }
 
 export interface SolveResult {

@@ -134,6 +134,12 @@ export interface RunResult {
   readonly oomKilled: boolean;
   readonly wallMs: number;
   readonly cpuMs: number;
+  /**
+   * From and to disks, by all processes inside; what the page cache had is not read, and what was written counts when it is
+   * handed to the kernel, not when it reaches the disk. `undefined` where the kernel does not count.
+   */
+  readonly readBytes: number | undefined;
+  readonly writtenBytes: number | undefined;
   /** Of the whole container where a memory controller is there, else of its largest process. */
   readonly peakMemoryBytes: number | undefined;
 }

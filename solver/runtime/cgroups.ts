@@ -9,6 +9,8 @@ import { deviceAllowLines } from "./policy/devices.ts";
 
 /** What a cgroup counted while a step ran. */
 export interface CgroupUsage {
+  /** Of every process that was inside, those that nobody waited for included. */
+  readonly cpuUs: number | undefined;
   readonly peakMemoryBytes: number | undefined;
   readonly oomKilled: boolean;
 }
@@ -164,6 +166,8 @@ function limitDevices(path: string): boolean {
 function stepCgroup(groups: ReadonlyMap<Hierarchy, string>, devices: CgroupPlacement["devices"]): StepCgroup {
   const paths = [...groups];
   const memory = paths.find(([{ controllers }]) => controllers.includes("memory"));
+  // A v2 group counts processor time without any controller.
+  const cpu = paths.find(([{ version }]) => version === 2)?.[1];
   return {
     placement: {
       v2: paths.find(([{ version }]) => version === 2)?.[1],
@@ -172,20 +176,28 @@ function stepCgroup(groups: ReadonlyMap<Hierarchy, string>, devices: CgroupPlace
       devices,
     },
     usage() {
-      if (memory === undefined) return { peakMemoryBytes: undefined, oomKilled: false };
+      const cpuUs = cpu === undefined ? undefined : numberIn(join(cpu, "cpu.stat"), "usage_usec");
+      if (memory === undefined) return { cpuUs, peakMemoryBytes: undefined, oomKilled: false };
       const [{ version }, path] = memory;
       const peak = Number(readWords(join(path, version === 2 ? "memory.peak" : "memory.max_usage_in_bytes"))[0]);
-      const events = readWords(join(path, version === 2 ? "memory.events" : "memory.oom_control"));
-      const kills = Number(events[events.indexOf("oom_kill") + 1] ?? 0);
+      const kills = numberIn(join(path, version === 2 ? "memory.events" : "memory.oom_control"), "oom_kill");
       return {
+        cpuUs,
         peakMemoryBytes: Number.isFinite(peak) ? peak : undefined,
-        oomKilled: events.includes("oom_kill") && kills > 0,
+        oomKilled: kills !== undefined && kills > 0,
       };
     },
     [Symbol.dispose]() {
       for (const [, path] of paths) removeGroup(path);
     },
   };
+}
+
+/** The number after a word of a file of the kernel's. */
+function numberIn(path: string, name: string): number | undefined {
+  const words = readWords(path);
+  const index = words.indexOf(name);
+  return index === -1 ? undefined : Number(words[index + 1]);
 }
 
 /** Groups live in `kiln/` at the top of a hierarchy unless `--cgroup-parent` names another place, which is made if needed. */

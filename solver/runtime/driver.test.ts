@@ -5,6 +5,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  statfsSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -15,6 +16,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createRuntime } from "./driver.ts";
 import { cannotRun, RUNTIME_PATH, Sandbox } from "./testing.ts";
+
+/** `TMPFS_MAGIC` of linux/magic.h. */
+const TMPFS = 0x0102_1994;
 
 const reason = cannotRun();
 if (reason !== undefined) console.warn(`skipping the runtime's tests: ${reason}`); // oxlint-disable-line no-console
@@ -42,6 +46,20 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     const { stdout } = await box.sh("seq 1 200000");
     expect(stdout.length).toBe(1288895);
     expect(stdout.endsWith("199999\n200000\n")).toBe(true);
+  });
+
+  test("what a step took is counted over all its processes, those that nobody waits for included", async () => {
+    const { mount } = box.overlay();
+    const result = await box.sh(
+      "dd if=/dev/zero of=/tmp/file bs=1048576 count=4 2>/dev/null; (while :; do :; done) & sleep 0.2; exit 0",
+      { root: mount },
+    );
+    expect(result.exitCode).toBe(0);
+    expect(result.cpuMs).toBeGreaterThan(20);
+    if (statfsSync(box.directory).type === TMPFS)
+      console.warn("not counting writes: the temporary directory is on no disk"); // oxlint-disable-line no-console
+    else if (existsSync("/proc/self/io")) expect(result.writtenBytes).toBeGreaterThanOrEqual(4 << 20);
+    expect(result.readBytes).toBeGreaterThanOrEqual(0);
   });
 
   test("a HOME of the image wins", async () => {

@@ -93,8 +93,10 @@ class Driver {
       exitCode: end.signal === 0 ? end.code : 128 + end.signal,
       oomKilled: usage?.oomKilled ?? false,
       wallMs: end.wallUs / 1000,
-      cpuMs: end.cpuUs / 1000,
+      cpuMs: (usage?.cpuUs ?? end.cpuUs) / 1000,
       peakMemoryBytes: usage?.peakMemoryBytes ?? end.maxRssKib * 1024,
+      readBytes: this.#facts.countsIo ? end.readBytes : undefined,
+      writtenBytes: this.#facts.countsIo ? end.writtenBytes : undefined,
     };
   }
 
@@ -168,11 +170,14 @@ interface End {
   readonly wallUs: number;
   readonly cpuUs: number;
   readonly maxRssKib: number;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
 }
 
 function parseEnd(text: string): End {
-  const [code = NaN, signal = NaN, wallUs = NaN, cpuUs = NaN, maxRssKib = NaN] = text.split(" ").map(Number);
-  return { code, signal, wallUs, cpuUs, maxRssKib };
+  const [code = NaN, signal = NaN, wallUs = NaN, cpuUs = NaN, maxRssKib = NaN, readBytes = NaN, writtenBytes = NaN] =
+    text.split(" ").map(Number);
+  return { code, signal, wallUs, cpuUs, maxRssKib, readBytes, writtenBytes };
 }
 
 function runtimeError(text: string): BuildError {

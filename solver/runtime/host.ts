@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync, statfsSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { errnoOf } from "../../src/core/errors.ts";
 import type { UserNamespaceMap } from "./plan.ts";
 import type { HostResolver } from "./resolv-conf.ts";
@@ -12,6 +12,8 @@ export interface HostFacts {
   readonly userNamespace: { readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] } | undefined;
   /** `deny` in a user namespace that a plain user made without helpers: supplementary groups then stay as they are. */
   readonly setgroups: "allow" | "deny";
+  /** Whether this kernel counts what a process reads from and writes to disks. */
+  readonly countsIo: boolean;
   /** Text of /proc/self/mountinfo, from which `Cgroups` finds the hierarchies. */
   readonly mountInfoText: string;
 }
@@ -41,6 +43,7 @@ export function readHostFacts(): HostFacts {
     heldCapabilities: parseBoundingSet(readText("/proc/self/status") ?? ""),
     userNamespace: readUserNamespace(),
     setgroups: readText("/proc/self/setgroups")?.trim() === "deny" ? "deny" : "allow",
+    countsIo: existsSync("/proc/self/io"),
     mountInfoText: readText("/proc/self/mountinfo") ?? "",
   };
 }

@@ -151,9 +151,11 @@ report_end (const struct shared *shared, const struct rusage *usage, uint64_t wa
   /* Without its own end the command was killed with its PID 1: out of memory, or because kiln said so. */
   int code = shared->command_ended && WIFEXITED (status) ? WEXITSTATUS (status) : 0;
   int by_signal = !shared->command_ended ? SIGKILL : WIFSIGNALED (status) ? WTERMSIG (status) : 0;
-  int n = snprintf (text, sizeof text, "%d %d %llu %llu %ld", code, by_signal, (unsigned long long) wall,
+  /* PID 1's usage is that of all inside: it reaps them. Blocks are of 512 bytes, counted where they were read or made
+   * dirty, so what is still to be written to the disk is in. */
+  int n = snprintf (text, sizeof text, "%d %d %llu %llu %ld %lld %lld", code, by_signal, (unsigned long long) wall,
                     (unsigned long long) (microseconds (usage->ru_utime) + microseconds (usage->ru_stime)),
-                    usage->ru_maxrss);
+                    usage->ru_maxrss, (long long) usage->ru_inblock * 512, (long long) usage->ru_oublock * 512);
   report ('q', text, (size_t) n);
 }
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { BuildError } from "../../src/core/errors.ts";
 import type { Digest } from "../../src/core/digest.ts";
+import type { StepUsage } from "../../src/core/progress.ts";
 import type { SnapshotId } from "../../src/store/model.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
@@ -18,8 +19,8 @@ import { OutputLog } from "./output-log.ts";
 export interface Executed {
   readonly snapshot: SnapshotId;
   readonly wallMs: number;
-  readonly cpuMs: number;
-  readonly peakMemoryBytes: number | undefined;
+  /** Of a command; file operations are not counted. */
+  readonly usage: StepUsage | undefined;
   readonly logFile: string | undefined;
 }
 
@@ -49,11 +50,7 @@ export async function executeStep(
   const { op } = keyed.vertex;
   const startedMs = on.clock.nowMs();
   await using active = await on.snapshotter.prepare(at.parent, signal);
-  let ran: Pick<Executed, "cpuMs" | "peakMemoryBytes" | "logFile"> = {
-    cpuMs: 0,
-    peakMemoryBytes: undefined,
-    logFile: undefined,
-  };
+  let ran: Pick<Executed, "usage" | "logFile"> = { usage: undefined, logFile: undefined };
   switch (op.kind) {
     case "exec":
       ran = await runCommand(op, keyed, active, at, deps, signal);
@@ -79,7 +76,7 @@ async function runCommand(
   at: ExecuteInputs,
   deps: ExecuteDeps,
   signal: AbortSignal,
-): Promise<Pick<Executed, "cpuMs" | "peakMemoryBytes" | "logFile">> {
+): Promise<Pick<Executed, "usage" | "logFile">> {
   const { on, options } = deps;
   const inputs = at.inputs.map((tree, index): MountInput | undefined => {
     const input = keyed.vertex.inputs[index];
@@ -115,9 +112,9 @@ async function runCommand(
     throw failure(op, keyed, result, { tail: output.tail(), path: log.sizeBytes > 0 ? log.path : undefined, kept });
   }
   leaveMountPoints(topOf(active), missing);
+  const { cpuMs, peakMemoryBytes, readBytes, writtenBytes } = result;
   return {
-    cpuMs: result.cpuMs,
-    peakMemoryBytes: result.peakMemoryBytes,
+    usage: { cpuMs, peakMemoryBytes, readBytes, writtenBytes },
     logFile: log.sizeBytes > 0 ? log.name : undefined,
   };
 }
@@ -171,12 +168,17 @@ function failure(
       span: keyed.meta.span,
       detail: left.tail === "" ? undefined : left.tail,
       hint: [
-        ...(result.oomKilled ? ["the step ran out of memory: raise --memory or let it do less at one time"] : []),
+        ...(result.oomKilled ? [outOfMemory(result)] : []),
         `"kiln shell ${left.kept}" opens a shell where it failed`,
         ...(left.path === undefined ? [] : [`the whole log is ${left.path}`]),
       ].join("; "),
     },
   );
+}
+
+function outOfMemory({ peakMemoryBytes }: RunResult): string {
+  const reached = peakMemoryBytes === undefined ? "" : ` at ${Math.round(peakMemoryBytes / 2 ** 20)} MiB`;
+  return `the step ran out of memory${reached}: raise --memory or let it do less at one time`;
 }
 
 function topOf(active: ActiveSnapshot): string {

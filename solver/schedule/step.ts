@@ -180,8 +180,9 @@ class Step implements SettledInputs, AsyncDisposable {
       const layers = [...this.#parent(), await this.#bestLayer(executed.snapshot, signal)];
       this.#record(executed, layers, parts);
       if (layers.at(-1) === executed.snapshot) options.onCommitted?.(executed.snapshot);
-      on.progress({ kind: "step-done", id, atMs: on.clock.nowMs() });
-      return { layers, outcome: { how: "ran", definitionKey, miss } };
+      const { usage } = executed;
+      on.progress({ kind: "step-done", id, atMs: on.clock.nowMs(), ...(usage === undefined ? {} : { usage }) });
+      return { layers, outcome: { how: "ran", definitionKey, miss, usage } };
     } catch (error) {
       if (signal.aborted) on.progress({ kind: "step-cancelled", id, atMs: on.clock.nowMs() });
       else on.progress({ kind: "step-failed", id, atMs: on.clock.nowMs(), message: messageOf(error) });
@@ -253,7 +254,7 @@ class Step implements SettledInputs, AsyncDisposable {
   #record(executed: Executed, layers: Stack, parts: readonly KeyPart[]): void {
     const { on } = this.#deps;
     const { definitionKey, site, meta } = this.#keyed;
-    const { snapshot, wallMs, cpuMs, peakMemoryBytes, logFile } = executed;
+    const { snapshot, wallMs, usage, logFile } = executed;
     on.store.records.insert(
       {
         id: hexOf(digestOf(`${definitionKey} ${snapshot}`)).slice(0, 32),
@@ -264,8 +265,8 @@ class Step implements SettledInputs, AsyncDisposable {
         parts,
         layers,
         wallMs,
-        cpuMs,
-        peakMemoryBytes,
+        cpuMs: usage?.cpuMs ?? 0,
+        peakMemoryBytes: usage?.peakMemoryBytes,
         logFile,
         producer: "local",
       },

@@ -1,6 +1,7 @@
 import { BuildError, messageOf } from "../core/errors.ts";
 import type { Digest } from "../core/digest.ts";
 import { isRecord } from "../core/json.ts";
+import type { StepUsage } from "../core/progress.ts";
 import type { Store } from "../store/store.ts";
 import { type MissReason, missText } from "../../solver/cache/explain.ts";
 import type { VertexOutcome } from "../../solver/deps.ts";
@@ -42,6 +43,8 @@ export interface ReportedStep {
   readonly miss: MissReason | undefined;
   /** The same as one line: `COPY . .: src/a.ts (content)`. */
   readonly why: string | undefined;
+  /** What its command took, in this build. */
+  readonly usage?: StepUsage | undefined;
 }
 
 type AboutBuild = Pick<BuildReport, "id" | "startedAtMs" | "context" | "target" | "tags">;
@@ -107,7 +110,8 @@ export class BuildReporter {
       total += 1;
       if (!isListed && outcome?.how === "cached") continue;
       const why = miss === undefined ? undefined : `${instruction}: ${missText(miss)}`;
-      steps.push({ name, stage, instruction, how: outcome?.how ?? "ran", miss, why });
+      const usage = outcome?.usage;
+      steps.push({ name, stage, instruction, how: outcome?.how ?? "ran", miss, why, usage });
     }
     return { version: 1, ...this.#about, error: errorOf(error), total, steps };
   }

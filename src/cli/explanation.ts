@@ -1,5 +1,7 @@
 import type { BuildReport, ReportedStep } from "../build/report.ts";
 import type { PartChange } from "../../solver/cache/explain.ts";
+import type { StepUsage } from "../core/progress.ts";
+import { formatBytes } from "../progress/step-book.ts";
 import type { CommandContext } from "./context.ts";
 import { ago } from "./table.ts";
 
@@ -32,9 +34,23 @@ export function explainStep(step: ReportedStep): string {
   }
 }
 
-/** What a step's line leaves out: values before and after, and files by name. */
-export function explainChanges(step: ReportedStep): readonly string[] {
-  return step.miss?.kind === "changed" ? step.miss.changes.flatMap(changeLines) : [];
+/** What a step's line leaves out: values before and after, files by name, and what its command took. */
+export function explainDetails(step: ReportedStep): readonly string[] {
+  const changes = step.miss?.kind === "changed" ? step.miss.changes.flatMap(changeLines) : [];
+  return [...changes, ...(step.usage === undefined ? [] : [usageLine(step.usage)])];
+}
+
+function usageLine(usage: StepUsage): string {
+  const { cpuMs, peakMemoryBytes, readBytes, writtenBytes } = usage;
+  const bytes = (value: number | undefined, of: string): readonly string[] =>
+    value === undefined ? [] : [`${formatBytes(value)} ${of}`];
+  const facts = [
+    `${(cpuMs / 1000).toFixed(2)} s of processor time`,
+    ...bytes(peakMemoryBytes, "of memory at most"),
+    ...bytes(readBytes, "read from disks"),
+    ...bytes(writtenBytes, "written"),
+  ];
+  return `  took ${facts.join(", ")}`;
 }
 
 function changeLines(change: PartChange): readonly string[] {

@@ -7,7 +7,7 @@ export type ProgressEvent =
   | { readonly kind: "step-started"; readonly id: string; readonly name: string; readonly atMs: number }
   /** Ends a step that needed no work, started or not. */
   | { readonly kind: "step-cached"; readonly id: string; readonly name: string; readonly atMs: number }
-  | { readonly kind: "step-done"; readonly id: string; readonly atMs: number }
+  | { readonly kind: "step-done"; readonly id: string; readonly atMs: number; readonly usage?: StepUsage | undefined }
   | { readonly kind: "step-failed"; readonly id: string; readonly atMs: number; readonly message: string }
   | { readonly kind: "step-cancelled"; readonly id: string; readonly atMs: number }
   /** Why a step runs: one line, as in `RUN npm ci: ARG GIT_SHA changed`. Comes before its `step-started`. */
@@ -38,6 +38,16 @@ export type ProgressEvent =
       readonly message: string;
       readonly hint: string | undefined;
     };
+
+/** What the command of a step took. Absent members are not known on this machine. */
+export type StepUsage = {
+  readonly cpuMs: number;
+  /** Of the whole container where a memory controller counts it, else of its largest process. */
+  readonly peakMemoryBytes?: number | undefined;
+  /** From and to disks; what was in the page cache does not count. */
+  readonly readBytes?: number | undefined;
+  readonly writtenBytes?: number | undefined;
+};
 
 /** Takes events; never throws and never waits. */
 export type ProgressSink = (event: ProgressEvent) => void;

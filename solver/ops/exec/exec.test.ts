@@ -83,6 +83,12 @@ test.skipIf(skip)("a chain of commands sees what the ones before wrote, and outp
   const { out, printed } = await runIn(bench, bench.run(one, "cat /first > /out; hostname >> /out"));
   expect(out).toBe("one\nbuildkitsandbox\n");
   expect(printed.split("\n").toSorted()).toEqual(["", "hello", "oops"]);
+  const usages = bench.events.flatMap((event) => (event.kind === "step-done" && event.usage ? [event.usage] : []));
+  expect(usages.length).toBe(2);
+  for (const usage of usages) {
+    expect(usage.cpuMs).toBeGreaterThan(0);
+    expect(usage.peakMemoryBytes).toBeGreaterThan(0);
+  }
 });
 
 test.skipIf(skip)("the user and the groups come from the tree's own files", async () => {

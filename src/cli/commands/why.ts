@@ -5,7 +5,7 @@ import { formatReference, parseReference } from "../../core/reference.ts";
 import type { Store } from "../../store/store.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
-import { explainBuild, explainChanges, explainStep } from "../explanation.ts";
+import { explainBuild, explainDetails, explainStep } from "../explanation.ts";
 
 /** `kiln why`: why the steps of the last build, or of another, ran. */
 export function whyCommand(program: Command, cli: Cli): void {
@@ -29,7 +29,7 @@ async function run(
   } else if (wanted === undefined) {
     for (const line of explainBuild(report, context.host.nowMs())) context.print(line);
   } else {
-    for (const step of steps) for (const line of [explainStep(step), ...explainChanges(step)]) context.print(line);
+    for (const step of steps) for (const line of [explainStep(step), ...explainDetails(step)]) context.print(line);
   }
 }
 
