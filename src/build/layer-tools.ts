@@ -3,7 +3,7 @@ import type { Native } from "../native/native.ts";
 import type { RegistryClient } from "../registry/registry.ts";
 import { compress } from "../tar/compress.ts";
 import { decompress } from "../tar/compression.ts";
-import { packLayer } from "../tar/pack.ts";
+import { lendLayer } from "../tar/pack.ts";
 import { openBlobAt } from "../../solver/cache/remote/open-blob.ts";
 import type { ImageSource, Snapshotter } from "../../solver/ports.ts";
 
@@ -19,7 +19,7 @@ export function layerTools(on: {
     pack(layer, signal) {
       const clamp = layer.latestMtime === undefined ? {} : { clampMtimeSeconds: layer.latestMtime };
       const directory = on.snapshotter.pathOf(layer.snapshot);
-      return packLayer(on.native, { directory, marks: on.snapshotter.marks, ...clamp }, signal);
+      return lendLayer(on.native, { directory, marks: on.snapshotter.marks, ...clamp }, signal);
     },
     materialize: (snapshots, signal) => on.images.materialize(snapshots, signal),
     fetch: async (repository, blob, signal) =>

@@ -11,7 +11,7 @@ import type { ReadableBlob, ResultLayer } from "./exporter.ts";
 
 /** What making layers' bytes takes besides the store. */
 export interface LayerTools {
-  /** The layer's tar, made again from its snapshot. The snapshot is present. */
+  /** The layer's tar, made again from its snapshot, which is present. Each chunk is valid until the next one is asked for. */
   pack(layer: ResultLayer, signal: AbortSignal): AsyncIterable<Buffer>;
   /** Downloads and unpacks what is absent. */
   materialize(snapshots: readonly SnapshotId[], signal: AbortSignal): Promise<void>;
@@ -75,7 +75,7 @@ export async function layerContent(
   return blobContent(await compressLayer(layer, compression, form, on, signal), on);
 }
 
-/** The layer's uncompressed tar, checked against its diffID at the end. */
+/** The layer's uncompressed tar, checked against its diffID at the end. Each chunk is valid until the next one is asked for. */
 async function layerTar(layer: ResultLayer, on: LayerSources, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   if (on.store.blobs.has(layer.diffId)) return on.store.blobs.open(layer.diffId);
   const row = on.store.snapshots.get(layer.snapshot);
@@ -105,7 +105,7 @@ async function plainContent(
     diffId: layer.diffId,
     repository: undefined,
     descriptor: { mediaType: layerMediaType(family, "uncompressed"), digest: layer.diffId, size },
-    open: (openSignal) => readable(deferred(() => layerTar(layer, on, openSignal))),
+    open: (openSignal) => readable(copied(deferred(() => layerTar(layer, on, openSignal)))),
   };
 }
 
@@ -202,6 +202,11 @@ async function* checked(bytes: AsyncIterable<Uint8Array>, expected: Digest): Asy
 /** Bytes whose source is only known after waiting. Not asked for before somebody reads. */
 async function* deferred(open: () => Promise<AsyncIterable<Uint8Array>>): AsyncGenerator<Uint8Array, void> {
   yield* await open();
+}
+
+/** Streams ask for the next chunk while the last one still waits for its reader. */
+async function* copied(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  for await (const chunk of bytes) yield Buffer.from(chunk);
 }
 
 function readable(bytes: AsyncIterable<Uint8Array>): Readable {

@@ -62,9 +62,18 @@ export async function* packLayer(
   options: PackOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void> {
+  for await (const chunk of lendLayer(native, options, signal)) yield Buffer.from(chunk);
+}
+
+/** The same without a copy: each chunk is valid until the next one is asked for. */
+export async function* lendLayer(
+  native: Native,
+  options: PackOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void> {
   for (const chunk of packChunks(native, options)) {
     signal.throwIfAborted();
-    yield Buffer.from(chunk);
+    yield chunk;
   }
 }
 
