@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { renderError } from "../src/core/code-frame.ts";
 import { BuildError } from "../src/core/errors.ts";
+import { isRecord } from "../src/core/json.ts";
 import { SourceText, type Span } from "../src/core/span.ts";
 import { parseDockerfile } from "./parse.ts";
 
@@ -20,11 +21,15 @@ test.each(names)("%s is read as written down beside it", async (name) => {
 function describe(source: SourceText): string {
   try {
     const { source: _, ...file } = parseDockerfile(source);
-    return `${JSON.stringify(file, (_key, value: unknown) => (isSpan(value) ? showSpan(value) : value), 1)}\n`;
+    return `${JSON.stringify(file, (_key, value: unknown) => (isSpan(value) ? showSpan(value) : kindFirst(value)), 1)}\n`;
   } catch (error) {
     if (error instanceof BuildError) return `${renderError(error)}\n`;
     throw error;
   }
+}
+
+function kindFirst(value: unknown): unknown {
+  return isRecord(value) && "kind" in value ? { kind: value["kind"], ...value } : value;
 }
 
 function isSpan(value: unknown): value is Span {

@@ -8,11 +8,11 @@ import type {
   ArgInstruction,
   Flag,
   FromInstruction,
-  Heredoc,
   Instruction,
   InstructionText,
   StageInstruction,
 } from "./instructions/instruction.ts";
+import type { FlagLexeme } from "./syntax/ast.ts";
 import { readDirectives, textStart } from "./syntax/directives.ts";
 import { readHeredocs } from "./syntax/heredoc.ts";
 import { parseLine } from "./syntax/instruction-parser.ts";
@@ -29,7 +29,7 @@ export function parseDockerfile(source: SourceText): Dockerfile {
   const { directives, endOffset } = readDirectives(source, errors.add);
   const reader = new LineReader(source, endOffset, directives.escape, errors.add);
   const file = new DockerfileBuilder(source, errors);
-  for (const { instruction, line } of readInstructions(reader, directives.escape, errors)) file.add(instruction, line);
+  readInstructions(reader, directives.escape, errors, (instruction, line) => file.add(instruction, line));
   errors.throwIfAny();
   return { source, directives, ...file.finish() };
 }
@@ -43,14 +43,15 @@ export function parseDockerfile(source: SourceText): Dockerfile {
 export function parseOnbuildTrigger(source: SourceText): StageInstruction {
   const errors = new ErrorList();
   const reader = new LineReader(source, textStart(source.text), "\\", errors.add);
-  const [first, second] = [...readInstructions(reader, "\\", errors)];
+  const instructions: Instruction[] = [];
+  readInstructions(reader, "\\", errors, (read) => instructions.push(read));
   errors.throwIfAny();
-  if (first === undefined || second !== undefined) {
+  const [instruction] = instructions;
+  if (instruction === undefined || instructions.length > 1) {
     throw new BuildError("dockerfile/instruction", "onbuild trigger should be a single expression", {
       span: source.span(0, source.text.length),
     });
   }
-  const { instruction } = first;
   if (instruction.kind === "from" || instruction.kind === "onbuild" || instruction.kind === "maintainer") {
     const keyword = instruction.kind.toUpperCase();
     throw new BuildError("dockerfile/instruction", `${keyword} isn't allowed as an ONBUILD trigger`, {
@@ -60,42 +61,46 @@ export function parseOnbuildTrigger(source: SourceText): StageInstruction {
   return instruction;
 }
 
-interface ReadInstruction {
-  readonly instruction: Instruction;
-  readonly line: LogicalLine;
-}
-
 /** Instructions with errors are reported and left out. */
-function* readInstructions(reader: LineReader, escape: Escape, errors: ErrorList): Generator<ReadInstruction> {
+function readInstructions(
+  reader: LineReader,
+  escape: Escape,
+  errors: ErrorList,
+  add: (instruction: Instruction, line: LogicalLine) => void,
+): void {
   for (let line = reader.next(); line !== undefined && !errors.isFull; line = reader.next()) {
-    const instruction = errors.catch(() => readInstruction(line, reader, escape));
-    if (instruction !== undefined) yield { instruction, line };
+    let instruction: Instruction;
+    try {
+      instruction = readInstruction(line, reader, escape);
+    } catch (error) {
+      errors.addOfInstruction(error);
+      continue;
+    }
+    add(instruction, line);
   }
 }
 
 function readInstruction(line: LogicalLine, reader: LineReader, escape: Escape): Instruction {
   const parsed = parseLine(line, escape);
   // Also below an instruction with errors: the lines of a body are no instructions.
-  const { heredocs, end } = parsed.canHaveHeredocs ? readHeredocs(line, reader) : noHeredocs(line);
+  const below = parsed.canHaveHeredocs ? readHeredocs(line, reader) : undefined;
   if (parsed.error !== undefined) throw parsed.error;
   const { node } = parsed;
   const text: InstructionText = {
-    span: line.spanTo(end),
+    span: line.spanTo(below?.end ?? line.endOffset),
     keyword: toWord(line, node.keyword),
-    flags: node.flags.map((flag): Flag => ({
-      name: flag.name,
-      value: flag.value?.text,
-      span: line.span(flag.start, flag.end),
-    })),
+    flags: node.flags.length === 0 ? NONE : node.flags.map((flag) => toFlag(line, flag)),
     original: line.text,
     comments: line.comments,
     check: checkOf(line.comments),
   };
-  return buildInstruction({ node, line, heredocs, text });
+  return buildInstruction({ node, line, heredocs: below?.heredocs ?? NONE, text });
 }
 
-function noHeredocs(line: LogicalLine): { readonly heredocs: readonly Heredoc[]; readonly end: number } {
-  return { heredocs: [], end: line.endOffset };
+const NONE: readonly never[] = [];
+
+function toFlag(line: LogicalLine, { name, value, start, end }: FlagLexeme): Flag {
+  return { name, value: value?.text, span: line.span(start, end) };
 }
 
 /** Puts instructions into stages. */
@@ -178,15 +183,11 @@ class ErrorList {
     );
   }
 
-  catch<T>(work: () => T): T | undefined {
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof BuildError)) throw error;
-      this.add(error);
-      this.#hasLostInstruction = true;
-      return undefined;
-    }
+  /** What was thrown by an instruction that is now left out. */
+  addOfInstruction(error: unknown): void {
+    if (!(error instanceof BuildError)) throw error;
+    this.add(error);
+    this.#hasLostInstruction = true;
   }
 
   throwIfAny(): void {

@@ -29,7 +29,7 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
   const from = contextOf(state, instruction, shared);
   const words = expandWords(state, instruction, shared);
   const createdBy = historyText(instruction, words);
-  const shown = displayText(instruction.original, state.environment, shared);
+  const shown = displayText(instruction, state.environment, shared);
   const name = nextStepName(state, shared, shown);
   const text: StepText = { name, instruction: shown, span: instruction.span };
   // An exact mode has to know what it changes, so BuildKit gives up independence of the layers below for it. So do we.
@@ -45,14 +45,22 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
     ...instruction.contents.map((content) => contentSource(content, state, instruction, shared)),
   ];
   const inputs = uniqueTrees([...(below === undefined ? [] : [below]), ...sources.map(({ tree }) => tree)]);
-  const actions = sources.map(({ tree, ...source }): CopyAction => ({
+  const destination = destinationPath(state, words.destination);
+  const owner = words.chown === "" ? undefined : parseOwner(words.chown);
+  const mode = words.chmod === "" ? undefined : parseMode(words.chmod, instruction.chmod?.span ?? instruction.span);
+  const excludes = instruction.excludes.map((exclude) => exclude.text);
+  const actions = sources.map((source): CopyAction => ({
     kind: "copy",
-    input: inputs.indexOf(tree),
-    ...source,
-    destination: destinationPath(state, words.destination),
-    owner: words.chown === "" ? undefined : parseOwner(words.chown),
-    mode: words.chmod === "" ? undefined : parseMode(words.chmod, instruction.chmod?.span ?? instruction.span),
-    excludes: instruction.excludes.map((exclude) => exclude.text),
+    input: inputs.indexOf(source.tree),
+    source: source.source,
+    wildcard: source.wildcard,
+    parents: source.parents,
+    unpack: source.unpack,
+    keepOwner: source.keepOwner,
+    destination,
+    owner,
+    mode,
+    excludes,
     link: isLinked,
     timestamp: shared.epoch,
   }));
@@ -117,15 +125,13 @@ function expandWords(state: StageState, instruction: Instruction, shared: Shared
 
 /** As in `docker history`: without --from, --link, --exclude and ADD's own flags. */
 function historyText(instruction: Instruction, words: Expanded): string {
-  return [
-    instruction.kind.toUpperCase(),
-    ...(instruction.kind === "copy" && instruction.parents ? ["--parents"] : []),
-    ...(words.chown === "" ? [] : [`--chown=${words.chown}`]),
-    ...(words.chmod === "" ? [] : [`--chmod=${words.chmod}`]),
-    ...words.paths.map((path) => path.text),
-    ...instruction.contents.map((content) => `<<${content.name}`),
-    words.destination,
-  ].join(" ");
+  let text = instruction.kind === "copy" ? "COPY" : "ADD";
+  if (instruction.kind === "copy" && instruction.parents) text += " --parents";
+  if (words.chown !== "") text += ` --chown=${words.chown}`;
+  if (words.chmod !== "") text += ` --chmod=${words.chmod}`;
+  for (const path of words.paths) text += ` ${path.text}`;
+  for (const content of instruction.contents) text += ` <<${content.name}`;
+  return `${text} ${words.destination}`;
 }
 
 function pathSource(path: string, instruction: Instruction, from: Vertex | undefined): Omit<Source, "tree"> {

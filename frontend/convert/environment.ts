@@ -12,8 +12,10 @@ export class Environment implements Variables {
   #isGivenOut: boolean;
   /** Names whose present value comes from ARG. */
   readonly #fromArg: Set<string>;
-  /** ARGs declared in this stage and the stages below it, in order of first declaration; `undefined` without a value. */
-  readonly #declared: Map<string, string | undefined>;
+  /** Where the ARGs declared in this stage and the stages below it stand in `#argTexts`. */
+  readonly #declared: Map<string, number>;
+  /** `NAME=value`, in order of first declaration. */
+  readonly #argTexts: string[];
   #argNames: readonly string[] | undefined;
   #argSummary: string | undefined;
 
@@ -23,6 +25,7 @@ export class Environment implements Variables {
     this.#isGivenOut = false;
     this.#fromArg = new Set(from === undefined ? [] : from.#fromArg);
     this.#declared = new Map(from === undefined ? [] : from.#declared);
+    this.#argTexts = from === undefined ? [] : from.#argTexts.slice();
   }
 
   get(name: string): string | undefined {
@@ -45,11 +48,12 @@ export class Environment implements Variables {
   /** `reach: "text"` declares without putting a value into the environment of commands. */
   declareArg(name: string, value: string | undefined, reach: "commands" | "text" = "commands"): void {
     this.#argNames = undefined;
-    this.#argSummary = undefined;
-    this.#declared.set(name, value);
-    if (value === undefined || reach === "text") return;
-    this.#set(name, value);
-    this.#fromArg.add(name);
+    if (!this.#declared.has(name)) this.#declared.set(name, this.#declared.size);
+    if (value !== undefined && reach === "commands") {
+      this.#set(name, value);
+      this.#fromArg.add(name);
+    }
+    this.#describeArg(name, this.get(name) ?? value ?? "");
   }
 
   /** In order of first definition. */
@@ -66,17 +70,22 @@ export class Environment implements Variables {
 
   /** What a RUN's history entry starts with: `|2 A=1 B=`, or nothing without ARGs. ENV's value is shown where it won. */
   argSummary(): string {
-    if (this.#argSummary !== undefined) return this.#argSummary;
-    let summary = this.#declared.size === 0 ? "" : `|${this.#declared.size} `;
-    for (const [name, value] of this.#declared) summary += `${name}=${this.get(name) ?? value ?? ""} `;
-    this.#argSummary = summary;
-    return summary;
+    const texts = this.#argTexts;
+    this.#argSummary ??= texts.length === 0 ? "" : `|${texts.length} ${texts.join(" ")} `;
+    return this.#argSummary;
+  }
+
+  #describeArg(name: string, value: string): void {
+    const index = this.#declared.get(name);
+    if (index === undefined) return;
+    this.#argTexts[index] = `${name}=${value}`;
+    this.#argSummary = undefined;
   }
 
   #set(name: string, value: string): void {
     const before = this.#variables.get(name);
     if (before?.value === value) return;
-    this.#argSummary = undefined;
+    this.#describeArg(name, value);
     const place = before?.place ?? this.#variables.size;
     this.#variables.set(name, { place, value });
     if (this.#isGivenOut) this.#groups = this.#groups.slice();

@@ -154,13 +154,15 @@ function needsLater(stage: PlannedStage): boolean {
 /** The `from` of a COPY, or of each mount of a RUN. `undefined` where the build context is meant or nothing is read. */
 function fromWords(instruction: StageInstruction): readonly (Word | undefined)[] {
   if (instruction.kind === "copy") {
-    return instruction.from === undefined ? [] : [instruction.from];
+    return instruction.from === undefined ? NONE : [instruction.from];
   }
-  if (instruction.kind !== "run") return [];
+  if (instruction.kind !== "run" || instruction.mounts.length === 0) return NONE;
   return instruction.mounts.map(({ from, text, span }) =>
     from === undefined || from === "" || TMPFS.test(text) ? undefined : { text: from, span },
   );
 }
+
+const NONE: readonly never[] = [];
 
 const TMPFS = /(?:^|,)"?type=tmpfs"?(?:,|$)/i;
 

@@ -4,7 +4,7 @@ import type { Variables } from "../words/expand.ts";
 import { inShell } from "./metadata.ts";
 import { type MountedTrees, convertMounts } from "./mounts.ts";
 import { type Shared, type StageState, absolutePath, record } from "./stage-state.ts";
-import { addInternal, addVertex, displayText, nextStepName } from "./step.ts";
+import { addInternal, addVertex, displayText, instructionText, nextStepName } from "./step.ts";
 
 /** RUN: one command in a layer of its own. */
 export function convertRun(state: StageState, instruction: RunInstruction, shared: Shared): void {
@@ -12,10 +12,7 @@ export function convertRun(state: StageState, instruction: RunInstruction, share
   const mounts = convertMounts(state, instruction, shared, trees);
   const { argv, script, summary } = readCommand(state, instruction);
   if (script !== undefined) mounts.push(mountScript(script, shared, trees));
-  const hidden = new Set(
-    mounts.flatMap((mount) => (mount.type === "secret" && mount.env !== undefined ? [mount.env] : [])),
-  );
-  const shown = displayText(instruction.original, hideSecrets(state.environment, hidden), shared, "commands") + summary;
+  const shown = displayText(instruction, hideSecrets(state.environment, mounts), shared, "commands") + summary;
   const made = addVertex(
     shared,
     state,
@@ -23,7 +20,7 @@ export function convertRun(state: StageState, instruction: RunInstruction, share
     {
       name: nextStepName(state, shared, shown),
       // Without values: an ARG that changes is to be found as the difference, not to make this another step.
-      instruction: instruction.original.trim().replace(/^\S+/, "RUN") + summary,
+      instruction: instructionText(instruction) + summary,
       span: instruction.span,
     },
   );
@@ -48,7 +45,7 @@ function execOp(
     network: instruction.network === "default" ? options.network : instruction.network,
     security: instruction.security,
     scratchRoot: state.tree === undefined,
-    mounts: what.mounts.toSorted(parentsFirst),
+    mounts: what.mounts.length < 2 ? what.mounts : what.mounts.toSorted(parentsFirst),
     shmSizeBytes: options.shmSizeBytes,
     ulimits: options.ulimits,
     extraHosts: options.extraHosts,
@@ -117,8 +114,9 @@ function summarize(body: string): string {
 }
 
 /** What a secret's variable holds is not known here, and what it held before must not be shown as if it were. */
-function hideSecrets(variables: Variables, hidden: ReadonlySet<string>): Variables {
-  if (hidden.size === 0) return variables;
+function hideSecrets(variables: Variables, mounts: readonly ExecMount[]): Variables {
+  if (!mounts.some((mount) => mount.type === "secret" && mount.env !== undefined)) return variables;
+  const hidden = new Set(mounts.map((mount) => (mount.type === "secret" ? mount.env : undefined)));
   return { get: (name) => (hidden.has(name) ? "****" : variables.get(name)) };
 }
 

@@ -3,6 +3,7 @@ import { type Platform, formatPlatform, normalizePlatform, parsePlatform } from 
 import type { Span } from "../../src/core/span.ts";
 import type { Op } from "../../solver/graph/op.ts";
 import { type Vertex, vertex } from "../../solver/graph/vertex.ts";
+import type { InstructionText } from "../instructions/instruction.ts";
 import { type Variables, expandWord } from "../words/expand.ts";
 import type { Shared, StageState } from "./stage-state.ts";
 
@@ -60,26 +61,32 @@ export function nextStepName(state: StageState, shared: Shared, text: string): s
 /** The name of the step that was counted last, for a second vertex of the same step. */
 export function stepName(state: StageState, shared: Shared, text: string): string {
   const total = String(state.stepsTotal);
-  const parts = [
-    ...(shared.options.multiPlatform ? [formatPlatform(state.platform, "version") + crossTarget(state)] : []),
-    ...(state.label === undefined ? [] : [state.label]),
-    `${String(state.stepsDone).padStart(total.length)}/${total}`,
-  ];
-  return `[${parts.join(" ")}] ${state.isTrigger ? "ONBUILD " : ""}${text}`;
+  const done = String(state.stepsDone).padStart(total.length);
+  const platform = shared.options.multiPlatform
+    ? `${formatPlatform(state.platform, "version")}${crossTarget(state)} `
+    : "";
+  const stage = state.label === undefined ? "" : `${state.label} `;
+  return `[${platform}${stage}${done}/${total}] ${state.isTrigger ? "ONBUILD " : ""}${text}`;
+}
+
+/** An instruction's line with its keyword in capitals. */
+export function instructionText({ original, keyword }: Pick<InstructionText, "original" | "keyword">): string {
+  const text = original.trim();
+  const capitals = keyword.text.toUpperCase();
+  return keyword.text === capitals ? text : capitals + text.slice(keyword.text.length);
 }
 
 /**
- * An instruction's line as shown: keyword in capitals, known variables filled in. In a RUN (`commands`) quotes belong to the
- * command and unset variables are the shell's, so both stay.
+ * As {@link instructionText}, and known variables are filled in. In a RUN (`commands`) quotes belong to the command and
+ * unset variables are the shell's, so both stay.
  */
 export function displayText(
-  original: string,
+  instruction: Pick<InstructionText, "original" | "keyword">,
   variables: Variables,
   shared: Shared,
   form: "words" | "commands" = "words",
 ): string {
-  const trimmed = original.trim();
-  const text = trimmed.replace(/^\S+/, (keyword) => keyword.toUpperCase());
+  const text = instructionText(instruction);
   try {
     const quoting = form === "words" ? ({} as const) : ({ quotes: "heredoc", unset: "keep" } as const);
     return expandWord(text, variables, { escape: shared.escape, ...quoting }).text;

@@ -18,7 +18,7 @@ export function convertWorkdir(state: StageState, instruction: WorkdirInstructio
     return;
   }
   const user = state.config.User;
-  const name = nextStepName(state, shared, displayText(instruction.original, state.environment, shared));
+  const name = nextStepName(state, shared, displayText(instruction, state.environment, shared));
   const made = addVertex(
     shared,
     state,

@@ -22,8 +22,8 @@ export function buildCopying(
   if (keyword === "ADD") {
     const flags = readFlagTable(context, FLAGS.add);
     return {
-      kind: "add",
       ...context.text,
+      kind: "add",
       ...operands,
       chown: flags.text("chown"),
       chmod: flags.text("chmod"),
@@ -36,8 +36,8 @@ export function buildCopying(
   }
   const flags = readFlagTable(context, FLAGS.copy);
   return {
-    kind: "copy",
     ...context.text,
+    kind: "copy",
     ...operands,
     chown: flags.text("chown"),
     chmod: flags.text("chmod"),

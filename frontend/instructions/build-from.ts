@@ -13,8 +13,8 @@ export function buildFrom(context: InstructionContext, body: Extract<Body, { sha
   const name = nameWord && stageName(nameWord);
   const flags = readFlagTable(context, FLAGS.from);
   return {
-    kind: "from",
     ...context.text,
+    kind: "from",
     base: toWord(line, body.base),
     platform: flags.text("platform"),
     name,

@@ -13,7 +13,7 @@ export function buildHealthcheck(
 ): HealthcheckInstruction {
   if (command === undefined) {
     const nothing = { intervalNs: 0, timeoutNs: 0, startPeriodNs: 0, startIntervalNs: 0, retries: 0 };
-    return { kind: "healthcheck", ...context.text, test: { kind: "none" }, ...nothing };
+    return { ...context.text, kind: "healthcheck", test: { kind: "none" }, ...nothing };
   }
   const flags = readFlagTable(context, FLAGS.healthcheck);
   const test = toCommand(context, command);
@@ -24,8 +24,8 @@ export function buildHealthcheck(
     });
   }
   return {
-    kind: "healthcheck",
     ...context.text,
+    kind: "healthcheck",
     test: { kind: "command", command: test },
     intervalNs: toNanoseconds("interval", flags.text("interval")),
     timeoutNs: toNanoseconds("timeout", flags.text("timeout")),

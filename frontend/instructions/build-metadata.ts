@@ -28,7 +28,7 @@ export function buildProcess(
 ): CmdInstruction | EntrypointInstruction {
   readFlagTable(context, FLAGS.none);
   const kind = keyword === "CMD" ? "cmd" : "entrypoint";
-  return { kind, ...context.text, command: toCommand(context, command) };
+  return { ...context.text, kind, command: toCommand(context, command) };
 }
 
 export function buildList(
@@ -37,12 +37,12 @@ export function buildList(
   lexemes: readonly Lexeme[],
 ): ExposeInstruction | ShellInstruction | VolumeInstruction {
   readFlagTable(context, FLAGS.none);
-  if (keyword === "SHELL") return { kind: "shell", ...context.text, argv: lexemes.map((lexeme) => lexeme.text) };
+  if (keyword === "SHELL") return { ...context.text, kind: "shell", argv: lexemes.map((lexeme) => lexeme.text) };
   const words = lexemes.map((lexeme) => toWord(context.line, lexeme));
   if (keyword === "EXPOSE") {
     // Before expansion, as Docker's frontend does: the order shows in the history.
     const ports = words.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
-    return { kind: "expose", ...context.text, ports };
+    return { ...context.text, kind: "expose", ports };
   }
   const paths = words.map((word) => ({ ...word, text: trimSpace(word.text) }));
   const empty = paths.find((path) => path.text === "");
@@ -52,7 +52,7 @@ export function buildList(
       hint: "write VOLUME <path>...",
     });
   }
-  return { kind: "volume", ...context.text, paths };
+  return { ...context.text, kind: "volume", paths };
 }
 
 export function buildPairs(
@@ -67,7 +67,7 @@ export function buildPairs(
     value: toWord(line, value),
     span: line.span(name.start, value.end),
   }));
-  return { kind: keyword === "ENV" ? "env" : "label", ...context.text, pairs, form: body.form };
+  return { ...context.text, kind: keyword === "ENV" ? "env" : "label", pairs, form: body.form };
 }
 
 /** Flags of ARG are not looked at, by Docker's frontend neither. */
@@ -78,8 +78,8 @@ export function buildDeclarations(
   const { line, text } = context;
   const descriptions = describeAll(text.comments);
   return {
-    kind: "arg",
     ...text,
+    kind: "arg",
     declarations: declarations.map(({ name, value }) => ({
       name: name.text,
       value: value && toWord(line, value),
@@ -98,13 +98,13 @@ export function buildStatement(
   const word = toWord(context.line, text);
   switch (keyword) {
     case "WORKDIR":
-      return { kind: "workdir", ...context.text, path: word };
+      return { ...context.text, kind: "workdir", path: word };
     case "USER":
-      return { kind: "user", ...context.text, user: word };
+      return { ...context.text, kind: "user", user: word };
     case "STOPSIGNAL":
-      return { kind: "stopsignal", ...context.text, signal: word };
+      return { ...context.text, kind: "stopsignal", signal: word };
     default:
-      return { kind: "maintainer", ...context.text, name: word };
+      return { ...context.text, kind: "maintainer", name: word };
   }
 }
 
@@ -112,5 +112,5 @@ export function buildOnbuild(context: InstructionContext, keyword: Lexeme): Onbu
   readFlagTable(context, FLAGS.none);
   let trigger = context.line.text.replace(/^\s*ONBUILD\s*/i, "");
   for (const { body, name } of context.heredocs) trigger += `\n${body}${name}`;
-  return { kind: "onbuild", ...context.text, trigger, triggerKeyword: toWord(context.line, keyword) };
+  return { ...context.text, kind: "onbuild", trigger, triggerKeyword: toWord(context.line, keyword) };
 }

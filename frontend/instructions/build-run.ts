@@ -15,8 +15,8 @@ export function buildRun(context: InstructionContext, command: CommandNode): Run
     return { ...flag, from: mountSource(flag) };
   });
   return {
-    kind: "run",
     ...context.text,
+    kind: "run",
     command: toCommand(context, command),
     heredocs: context.heredocs,
     mounts,

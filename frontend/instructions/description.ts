@@ -22,6 +22,7 @@ const NONE: ReadonlyMap<string, string> = new Map();
 
 /** The value of a `check=` comment, which configures the checks for the instruction below it. */
 export function checkOf(comments: readonly Comment[]): string | undefined {
+  if (comments.length === 0) return undefined;
   for (const { text } of comments) {
     const value = /^check\s*=\s*(\S.*)$/i.exec(text)?.[1];
     if (value !== undefined) return value;

@@ -58,9 +58,9 @@ function checkFrom({ from, name }: Stage, linter: Linter): void {
 
 function checkArgDescription(arg: ArgInstruction, linter: Linter): void {
   // A comment above several ARGs on one line can describe only one of them.
-  const [only, ...others] = arg.declarations;
+  const [only] = arg.declarations;
   const hasComment = arg.comments.some((comment) => !isCheckComment(comment.text));
-  if (only === undefined || others.length > 0 || !hasComment || only.description !== undefined) return;
+  if (only === undefined || arg.declarations.length > 1 || !hasComment || only.description !== undefined) return;
   linter.report(invalidDefinitionDescription, arg, "ARG", only.name);
 }
 

@@ -9,9 +9,10 @@ export function readFlags(
   text: string,
   from: number,
   to: number,
-): { readonly flags: FlagLexeme[]; readonly end: number } {
-  const flags: FlagLexeme[] = [];
+): { readonly flags: readonly FlagLexeme[]; readonly end: number } {
   let at = skipSpaces(text, from, to);
+  if (!text.startsWith("--", at)) return { flags: NONE, end: at };
+  const flags: FlagLexeme[] = [];
   while (text.startsWith("--", at) && at + 2 <= to) {
     const flag = readFlag(text, at, to);
     at = skipSpaces(text, flag.end, to);
@@ -20,6 +21,8 @@ export function readFlags(
   }
   return { flags, end: at };
 }
+
+const NONE: readonly FlagLexeme[] = [];
 
 function readFlag(text: string, start: number, to: number): FlagLexeme {
   let word = "";

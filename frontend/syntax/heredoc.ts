@@ -28,11 +28,17 @@ export function parseHeredocWord(word: string, span?: Span): HeredocWord | undef
   return { name, expand, chomp: match[2] === "-", fileDescriptor: Number(match[1] ?? "") };
 }
 
-/** What stands in the lines below `line`, which are consumed. Bodies come in the order of their words. */
-export function readHeredocs(line: LogicalLine, reader: LineReader): { heredocs: readonly Heredoc[]; end: number } {
+/**
+ * What stands in the lines below `line`, which are consumed. Bodies come in the order of their words; `end` is where the
+ * last terminator ends. `undefined` for a line that asks for none at first sight.
+ */
+export function readHeredocs(
+  line: LogicalLine,
+  reader: LineReader,
+): { readonly heredocs: readonly Heredoc[]; readonly end: number } | undefined {
+  if (!line.text.includes("<<")) return undefined;
   const heredocs: Heredoc[] = [];
   let end = line.endOffset;
-  if (!line.text.includes("<<")) return { heredocs, end };
   for (const { text, start } of rawWords(line.text)) {
     const span = line.span(start, Math.min(start + text.length, line.text.length));
     const word = parseHeredocWord(text, span);

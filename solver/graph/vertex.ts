@@ -19,8 +19,7 @@ export function vertex(op: Op, inputs: readonly Vertex[]): Vertex {
 
 function textOf(op: Op): string {
   if (op.kind !== "exec") return JSON.stringify(op);
-  const { env, ...rest } = op;
-  return JSON.stringify({ ...rest, env: env.map(digestOfGroup) });
+  return JSON.stringify({ ...op, env: op.env.map(digestOfGroup) });
 }
 
 function digestOfGroup(group: readonly string[]): Digest {
