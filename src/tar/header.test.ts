@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { parsePaxTime } from "./pax.ts";
 import { expect, test } from "vitest";
 import { decodeName } from "../native/names.ts";
 import { BLOCK, type EntryType, NO_XATTRS, paddingOf, type TarEntry } from "./entry.ts";
@@ -61,6 +62,15 @@ const anyEntry: fc.Arbitrary<TarEntry> = fc
     deviceMinor: entry.type === "char" || entry.type === "block" ? entry.deviceMinor : 0,
     xattrs: new Map(Object.entries(entry.xattrs).map(([key, value]) => [key, Buffer.from(value)])),
   }));
+
+test.each([
+  { text: "1000000000000", ns: 10n ** 21n },
+  { text: "-12.5", ns: -12_500_000_000n },
+  { text: "9223372036854775807", ns: undefined },
+])("a time of $text seconds is read", ({ text, ns }) => {
+  if (ns === undefined) expect(() => parsePaxTime(Buffer.from(text))).toThrow("no number");
+  else expect(parsePaxTime(Buffer.from(text))).toBe(ns);
+});
 
 test("every entry comes back as it was written, however the bytes arrive", () => {
   fc.assert(

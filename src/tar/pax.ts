@@ -27,7 +27,7 @@ export function parsePax(data: Buffer): [key: string, value: Buffer][] {
 
 /** A time in decimal seconds, to nanoseconds; further digits are cut off. */
 export function parsePaxTime(value: Buffer): bigint {
-  const match = /^(-?)([0-9]{1,12})(?:\.([0-9]*))?$/.exec(value.toString("latin1"));
+  const match = /^(-?)([0-9]{1,18})(?:\.([0-9]*))?$/.exec(value.toString("latin1"));
   if (match === null) throw malformed("an extended header has a time that is no number");
   const [, sign, whole = "0", fraction = ""] = match;
   const ns = BigInt(whole) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, "0"));

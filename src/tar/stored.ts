@@ -15,7 +15,9 @@ export async function isIncompressible(block: Buffer): Promise<boolean> {
   const sample = Buffer.concat(
     Array.from({ length: count }, (_, at) => block.subarray(at * apart, at * apart + SAMPLE)),
   );
-  return (await deflateRaw(sample, { level: 1 })).length > sample.length * 0.99;
+  // A state of a few pages instead of 256 KiB: it is made and thrown away for every block.
+  const small = { level: 1, windowBits: 12, memLevel: 5, chunkSize: sample.length + 1024 };
+  return (await deflateRaw(sample, small)).length > sample.length * 0.99;
 }
 
 /** On a thread of libuv's. */
