@@ -2,7 +2,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync, appendFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { BlobGrowth } from "./growing-blob.ts";
+import { BlobGrowth, KEPT_CHUNKS } from "./growing-blob.ts";
 
 const signal = new AbortController().signal;
 let directory = "";
@@ -33,6 +33,24 @@ test("a reader gets what was there before it came, what comes later, and the end
   growth.completed(join(directory, "done"));
   expect(await rest).toBe("two three");
   expect(await textOf(growth.read(signal))).toBe("one two three");
+});
+
+test("a chunk stays as it is while the next ones are asked for", async () => {
+  const file = join(directory, "new");
+  const growth = new BlobGrowth(file);
+  writeFileSync(file, "");
+  const reader = growth.read(signal);
+  const chunks: Buffer[] = [];
+  for (let n = 0; n < 3 * KEPT_CHUNKS; n += 1) {
+    appendFileSync(file, String.fromCharCode(97 + n));
+    growth.grew(n + 1);
+    const { value } = await reader.next();
+    if (value !== undefined) chunks.push(value);
+    const kept = chunks.slice(-KEPT_CHUNKS - 1).join("");
+    expect("abcdefghijklmnopqrstuvwxyz".slice(0, n + 1).endsWith(kept)).toBe(true);
+  }
+  growth.completed(file);
+  expect((await reader.next()).done).toBe(true);
 });
 
 test("a reader of an empty blob sees its end", async () => {

@@ -2,11 +2,16 @@ import { closeSync, openSync, read } from "node:fs";
 
 /** A blob while it is being written: its bytes can be read as they come. */
 export interface GrowingBlob {
-  /** All bytes from the first on; ends when the blob is complete. @throws what its writing failed with. */
+  /**
+   * All bytes from the first on; ends when the blob is complete. A chunk stays as it is while the next `KEPT_CHUNKS` are asked
+   * for: what a stream and a socket hold on to. @throws what its writing failed with.
+   */
   read(signal: AbortSignal): AsyncGenerator<Buffer, void>;
 }
 
 const CHUNK_BYTES = 1 << 20;
+/** Buffers are used again, because new ones for every mebibyte keep the garbage collector at work on another thread. */
+export const KEPT_CHUNKS = 6;
 
 /** The writer's side: tells readers how far the file has grown. They read the file, so a slow one holds nobody up. */
 export class BlobGrowth implements GrowingBlob {
@@ -39,6 +44,7 @@ export class BlobGrowth implements GrowingBlob {
 
   async *read(signal: AbortSignal): AsyncGenerator<Buffer, void> {
     let fd: number | undefined;
+    const buffers: Buffer[] = [];
     const aborted = Promise.withResolvers<void>();
     const abort = (): void => aborted.resolve();
     signal.addEventListener("abort", abort, { once: true });
@@ -52,7 +58,10 @@ export class BlobGrowth implements GrowingBlob {
           continue;
         }
         fd ??= openSync(this.#path, "r");
-        const chunk = await readAt(fd, Math.min(CHUNK_BYTES, this.#sizeBytes - at), at);
+        const buffer =
+          (buffers.length > KEPT_CHUNKS ? buffers.shift() : undefined) ?? Buffer.allocUnsafeSlow(CHUNK_BYTES);
+        buffers.push(buffer);
+        const chunk = await readAt(fd, buffer.subarray(0, Math.min(CHUNK_BYTES, this.#sizeBytes - at)), at);
         at += chunk.length;
         yield chunk;
       }
@@ -68,10 +77,9 @@ export class BlobGrowth implements GrowingBlob {
   }
 }
 
-function readAt(fd: number, sizeBytes: number, position: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(sizeBytes);
+function readAt(fd: number, buffer: Buffer, position: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    read(fd, buffer, 0, sizeBytes, position, (error, count) => {
+    read(fd, buffer, 0, buffer.length, position, (error, count) => {
       if (error !== null) reject(error);
       else if (count === 0) reject(new Error("a blob became shorter while it was written"));
       else resolve(buffer.subarray(0, count));
