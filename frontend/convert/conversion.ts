@@ -27,6 +27,7 @@ export interface Conversion {
   readonly sourceDateEpoch: number | undefined;
   /** In order of place. Each is shown once however often it was met. */
   readonly warnings: readonly Warning[];
+  /** Worked out when it is asked for, which few builds do. */
   readonly outline: Outline;
 }
 

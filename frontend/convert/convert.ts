@@ -24,6 +24,7 @@ import { Plan, type PlannedStage } from "./plan.ts";
 import { platformArgs } from "./platform-args.ts";
 import type { ContextSource, Resolver } from "./resolver.ts";
 import { sourceVertex } from "./sources.ts";
+import { asRoot } from "./root-tree.ts";
 import { convertInstruction } from "./stage.ts";
 import { type Shared, type StageState, entriesOf, imageOf, stateOnStage, stateOnStart } from "./stage-state.ts";
 import { nextStepName } from "./step.ts";
@@ -77,6 +78,7 @@ export async function convertChecked(
     meta: new Map<Digest, VertexMeta>(),
     states: new Map(),
     epoch,
+    usedContexts: new Set(),
     ignored: ignoreMatcher(options.context),
     context: sourceVertex(options.context, target),
   };
@@ -89,10 +91,10 @@ export async function convertChecked(
   }
   const state = shared.states.get(wanted);
   if (state === undefined) throw new Error(`The target stage ${wanted.label} was not converted`);
-  const usedContexts = localContexts(shared);
+  const usedContexts = [...shared.usedContexts].toSorted();
   if (usedContexts.length > 0) nameContext(shared);
   return {
-    target: state.tree,
+    target: asRoot(state.tree, state, shared),
     meta: shared.meta,
     image: finalImage(imageOf(state, options.labels), options.targetPlatform),
     history: entriesOf(state.history),
@@ -103,7 +105,9 @@ export async function convertChecked(
     usedContexts,
     sourceDateEpoch: epoch,
     warnings: linter.warnings,
-    outline: outlineOf(wanted, shared),
+    get outline() {
+      return outlineOf(wanted, shared);
+    },
   };
 }
 
@@ -112,7 +116,8 @@ export function checksOf(dockerfile: Dockerfile, options: ConvertOptions): Retur
   const given = options.buildArgs.get("BUILDKIT_DOCKERFILE_CHECK");
   if (given !== undefined) return parseCheckConfig(given, undefined);
   const { check } = dockerfile.directives;
-  return check === undefined ? DEFAULT_CHECKS : parseCheckConfig(check.value, check.span);
+  // The value ends at the first blank, as with BuildKit.
+  return check === undefined ? DEFAULT_CHECKS : parseCheckConfig(check.value.split(/\s/, 1)[0] ?? "", check.span);
 }
 
 /** A file should make sense without any --build-arg. */
@@ -215,7 +220,8 @@ function convertStage(
   else if (start !== undefined) state = stateOnStart(start, fixed);
   else throw new Error(`Nothing is known of what stage ${planned.label} starts from`);
   if (start !== undefined) nameStart(state, start, shared);
-  if (start?.extent !== "replaced") {
+  if (start?.extent !== "replaced" && planned.stage !== undefined) {
+    state.tree = asRoot(state.tree, state, shared);
     for (const name of planned.usedArgs) state.usedArgs.add(name);
     state.isTrigger = true;
     for (const instruction of inherited) convertInstruction(state, instruction, shared);
@@ -228,6 +234,7 @@ function convertStage(
 function nameStart(state: StageState, start: Start, shared: Shared): void {
   const { tree, planned } = state;
   if (tree === undefined) return;
+  if (tree.op.kind === "local") shared.usedContexts.add(tree.op.name);
   const isImage = tree.op.kind === "image";
   const name = isImage
     ? nextStepName(state, shared, `FROM ${start.name}`)
@@ -286,17 +293,4 @@ function finalImage(image: ImageDraft, target: Platform | undefined): ImageDraft
 function pick<Key extends string, Value>(key: Key, value: Value | undefined): { readonly [K in Key]?: Value } {
   // One computed member, present only when there is a value: exactOptionalPropertyTypes.
   return value === undefined ? {} : ({ [key]: value } as { readonly [K in Key]: Value });
-}
-
-function localContexts(shared: Shared): readonly string[] {
-  const names = new Set<string>();
-  const seen = new Set<Digest>();
-  const waiting = [...shared.states.values()].flatMap((state) => state.tree ?? []);
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    if (seen.has(next.digest)) continue;
-    seen.add(next.digest);
-    if (next.op.kind === "local") names.add(next.op.name);
-    waiting.push(...next.inputs);
-  }
-  return [...names].toSorted();
 }

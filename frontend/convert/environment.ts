@@ -56,6 +56,14 @@ export class Environment implements Variables {
     this.#describeArg(name, this.get(name) ?? value ?? "");
   }
 
+  /** An ARG that covers an ENV does so in its own stage only: for the next one. `entries` are the image's, by name. */
+  uncover(entries: ReadonlyMap<string, string>): void {
+    for (const name of this.argNames()) {
+      const entry = entries.get(name);
+      if (entry !== undefined) this.setEnv(name, entry.slice(name.length + 1));
+    }
+  }
+
   /** In order of first definition. */
   groups(): VariableGroups {
     this.#isGivenOut = true;

@@ -29,6 +29,8 @@ export interface Shared {
   readonly plan: Plan;
   readonly linter: Linter;
   readonly meta: Map<Digest, VertexMeta>;
+  /** Names of the local contexts that something is made of. */
+  readonly usedContexts: Set<string>;
   /** Stages that are converted, and images, by what was planned. */
   readonly states: Map<PlannedStage, StageState>;
   /** Seconds, from SOURCE_DATE_EPOCH. */
@@ -128,8 +130,7 @@ export function stateOnStart(start: Start, fixed: Fixed): StageState {
 /** A stage that continues another one of the file: everything is inherited but its triggers. */
 export function stateOnStage(base: StageState, fixed: Fixed): StageState {
   const environment = new Environment(base.environment);
-  // An ARG that covered an ENV does so in its own stage only.
-  for (const [name, entry] of base.env) environment.setEnv(name, entry.slice(name.length + 1));
+  environment.uncover(base.env);
   return {
     ...fixed,
     ...blank(),

@@ -24,7 +24,7 @@ export function addVertex(
   text: StepText,
   cache: "use" | "skip" = state.cache,
 ): Vertex {
-  const added = vertex(made.op, made.inputs);
+  const added = makeVertex(shared, made);
   if (!shared.meta.has(added.digest)) {
     shared.meta.set(added.digest, {
       ...text,
@@ -43,12 +43,17 @@ export function addInternal(
   what: string,
   span: Span,
 ): Vertex {
-  const added = vertex(made.op, made.inputs);
+  const added = makeVertex(shared, made);
   if (!shared.meta.has(added.digest)) {
     const name = `[internal] ${what}`;
     shared.meta.set(added.digest, { name, stage: undefined, instruction: what, span, cache: "use", argNames: [] });
   }
   return added;
+}
+
+function makeVertex(shared: Shared, { op, inputs }: { readonly op: Op; readonly inputs: readonly Vertex[] }): Vertex {
+  for (const input of inputs) if (input.op.kind === "local") shared.usedContexts.add(input.op.name);
+  return vertex(op, inputs);
 }
 
 /** Counts a step and gives its display name: `[linux/arm64 build 2/5] ONBUILD RUN make`. */

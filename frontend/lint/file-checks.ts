@@ -69,10 +69,13 @@ function isCheckComment(text: string): boolean {
 }
 
 function checkInstructionCasing(stages: readonly Stage[], linter: Linter): void {
-  const instructions = stages.flatMap((stage): readonly Instruction[] => [stage.from, ...stage.instructions]);
   // A file of ten thousand instructions has about ten different keywords.
   const counts = new Map<string, number>();
-  for (const { keyword } of instructions) counts.set(keyword.text, (counts.get(keyword.text) ?? 0) + 1);
+  const count = ({ keyword }: Instruction): void => void counts.set(keyword.text, (counts.get(keyword.text) ?? 0) + 1);
+  for (const stage of stages) {
+    count(stage.from);
+    stage.instructions.forEach(count);
+  }
   let lower = 0;
   let upper = 0;
   for (const [text, count] of counts) {
@@ -84,7 +87,7 @@ function checkInstructionCasing(stages: readonly Stage[], linter: Linter): void 
     (text) => text !== (casing === "lowercase" ? text.toLowerCase() : text.toUpperCase()),
   );
   if (wrong.length === 0) return;
-  for (const instruction of instructions) {
+  for (const instruction of stages.flatMap((stage): readonly Instruction[] => [stage.from, ...stage.instructions])) {
     const { text } = instruction.keyword;
     if (wrong.includes(text)) linter.report(consistentInstructionCasing, instruction, text, casing);
   }

@@ -26,9 +26,11 @@ export function lexInstruction(text: string, escape: Escape, from = 0, to: numbe
   const start = skipSpaces(text, from, to);
   const end = trimEndOffset(text, start, to);
   const keywordEnd = blankOffset(text, start, end);
-  const keyword = { text: text.slice(start, keywordEnd), start, end: keywordEnd };
+  const written = text.slice(start, keywordEnd);
+  const name = keywordOf(written);
+  // In capitals, as nearly always, it is the same string for all instructions of a kind.
+  const keyword = { text: written === name ? name : written, start, end: keywordEnd };
   const { flags, end: argumentsStart } = readFlags(text, keywordEnd, end);
-  const name = keywordOf(keyword.text);
   const tokens: T.LineToken[] = [];
   if (name !== undefined) lexArguments(name, new ArgumentLexer(text, argumentsStart, end, escape, tokens));
   return { keyword, name, flags, tokens, argumentsStart, argumentsEnd: end };
