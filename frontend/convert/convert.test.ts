@@ -312,19 +312,19 @@ test.each([
     name: "an image",
     contexts: { nowhere: { kind: "local", name: "nowhere", excludes: [] } as const },
     text: "FROM nowhere\n",
-    vertices: 1,
+    vertices: 2,
   },
   {
     name: "an image with its tag",
     contexts: { "nowhere:1": { kind: "local", name: "x", excludes: [] } as const },
     text: "FROM nowhere:1\n",
-    vertices: 1,
+    vertices: 2,
   },
   {
     name: "an image for a platform",
     contexts: { "nowhere::linux/amd64": { kind: "local", name: "x", excludes: [] } as const },
     text: "FROM nowhere\n",
-    vertices: 1,
+    vertices: 2,
   },
   {
     name: "a --from",
@@ -349,6 +349,45 @@ test("a named context can be another image, with its configuration", async () =>
   const conversion = await convert("FROM old\nRUN x\n", {}, resolverOf({ contexts: { old: image } }));
   expect(conversion.image.config.User).toBe("me");
   expect(conversion.base?.ref).toBe("docker.io/library/new:1");
+});
+
+test.each([
+  { name: "a base image", text: "FROM root\nRUN x\n" },
+  { name: "a stage that another one continues", text: "FROM nowhere AS root\nRUN y\nFROM root\nRUN x\n" },
+])("a directory that stands for $name is copied into a layer of its own", async ({ text }) => {
+  const contexts = { root: { kind: "local", name: "root", excludes: [] } as const };
+  const conversion = await convert(text, {}, resolverOf({ contexts }));
+  expect(verticesOf(conversion).map(({ op }) => op.kind)).toEqual(["local", "file", "exec"]);
+  expect(opsOf(conversion, "file")[0]).toMatchObject({ base: "scratch", actions: [{ source: ".", destination: "/" }] });
+});
+
+test("COPY --from a stage that a directory stands for reads only what it copies", async () => {
+  const contexts = { root: { kind: "local", name: "root", excludes: [] } as const };
+  const text = "FROM nowhere AS root\nRUN y\nFROM scratch\nCOPY --from=root a /\n";
+  const conversion = await convert(text, {}, resolverOf({ contexts }));
+  expect(verticesOf(conversion).map(({ op }) => op.kind)).toEqual(["local", "file"]);
+});
+
+test.each([
+  { line: "RUN []", message: "RUN has no command: its list is empty" },
+  { line: "COPY --chown=app a /b", message: 'Cannot look up the owner "app": this stage is empty' },
+  { line: "COPY --chown=1:app a /b", message: 'Cannot look up the owner "app"' },
+  { line: "USER app\nWORKDIR /w", message: 'Cannot look up the owner "app"' },
+])("$line in an empty stage is an error", async ({ line, message }) => {
+  const error = await failure(convert(`FROM scratch\n${line}\n`));
+  expect(error.message).toContain(message);
+  expect(error.span?.start.line).toBe(1 + line.split("\n").length);
+});
+
+test.each(["COPY --chown=root:root a /b", "COPY --chown=1:2 a /b", "COPY --link --chown=app a /b"])(
+  "%s needs no /etc/passwd",
+  async (line) => {
+    expect((await convert(`FROM scratch\n${line}\n`)).target).toBeDefined();
+  },
+);
+
+test("FROM --platform= with nothing behind it is FROM without it", async () => {
+  expect((await convert("FROM --platform= scratch\n")).warnings).toEqual([]);
 });
 
 test("the names scratch and context cannot be replaced", async () => {

@@ -1,0 +1,29 @@
+import type { Vertex } from "../../solver/graph/vertex.ts";
+import { isClientTree } from "./sources.ts";
+import type { Shared, StageState } from "./stage-state.ts";
+import { addInternal } from "./step.ts";
+
+/**
+ * A tree as the root of a stage or of the image. A directory of the client (`--build-context base=./root` and `FROM base`)
+ * has no layer by itself: its files are copied into one. Every other tree is a root as it is.
+ */
+export function asRoot(tree: Vertex | undefined, { planned }: StageState, shared: Shared): Vertex | undefined {
+  if (tree?.op.kind !== "local") return tree;
+  const action = {
+    kind: "copy",
+    input: 0,
+    source: ".",
+    wildcard: false,
+    destination: "/",
+    owner: undefined,
+    mode: undefined,
+    excludes: [],
+    parents: false,
+    unpack: "never",
+    keepOwner: !isClientTree(tree),
+    link: false,
+    timestamp: shared.epoch,
+  } as const;
+  const op = { kind: "file", base: "scratch", actions: [action] } as const;
+  return addInternal(shared, { op, inputs: [tree] }, `copy context ${tree.op.name}`, planned.span);
+}
