@@ -7,6 +7,7 @@ import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
 import type { ExecOp } from "../graph/op.ts";
 import { runExec } from "../ops/exec/exec.ts";
+import type { EarlierResult } from "../ops/file/earlier-copy.ts";
 import { type FailedStep, keepFailedStep } from "../ops/exec/failed-step.ts";
 import { leaveMountPoints, MOUNT_POINTS } from "../ops/exec/mount-points.ts";
 import type { MountInput } from "../ops/exec/mounts.ts";
@@ -37,6 +38,8 @@ interface ExecuteInputs {
   readonly files: FileWork;
   /** What has been found in the inputs, by name of the part. */
   readonly selected: ReadonlyMap<string, Selection>;
+  /** Of the same copy, to share files with. */
+  readonly earlier?: EarlierResult | undefined;
 }
 
 /** Runs one step on a new layer and commits it. A failed or aborted step leaves nothing but its log. */
@@ -56,7 +59,11 @@ export async function executeStep(
       ran = await runCommand(op, keyed, active, at, deps, signal);
       break;
     case "file":
-      await at.files.run(op, { directories: active.directories, inputs: at.inputs, selected: at.selected }, signal);
+      await at.files.run(
+        op,
+        { directories: active.directories, inputs: at.inputs, selected: at.selected, earlier: at.earlier },
+        signal,
+      );
       break;
     case "http":
     case "git":

@@ -1,6 +1,7 @@
 import type { Native } from "../../src/native/native.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { FileOp, LocalOp } from "../graph/op.ts";
+import type { EarlierResult } from "../ops/file/earlier-copy.ts";
 import { runFileOp } from "../ops/file/run-file-op.ts";
 import { stackView } from "../ops/file/stack-view.ts";
 import { MergedTree } from "../ops/tree/merged-tree.ts";
@@ -58,6 +59,8 @@ export class FileWork implements AsyncDisposable {
       readonly directories: readonly string[];
       readonly inputs: readonly (InputTree | undefined)[];
       readonly selected?: ReadonlyMap<string, Selection>;
+      /** To share files with. */
+      readonly earlier?: EarlierResult | undefined;
     },
     signal: AbortSignal,
   ): Promise<void> {
@@ -73,6 +76,7 @@ export class FileWork implements AsyncDisposable {
           return this.#view(input, signal);
         },
         selected: (action) => at.selected?.get(copyPart(action))?.matches,
+        earlier: at.earlier === undefined ? undefined : (target) => at.earlier?.into(target),
       },
       { native },
       signal,

@@ -5,15 +5,16 @@ import type { Semaphore } from "../../src/core/limits.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
 import type { Lease } from "../../src/store/store.ts";
 import { explainMiss, type MissReason, missText } from "../cache/explain.ts";
-import { contentKey } from "../cache/key.ts";
+import { contentKey, sameWork } from "../cache/key.ts";
 import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
 import { keepListing, readListing } from "../cache/listings.ts";
-import type { InputUse } from "../cache/uses.ts";
+import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
 import type { Stack } from "../ports.ts";
 import type { Selection } from "../sources/local/select.ts";
 import { type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
 import { executeStep, type Executed } from "./execute.ts";
+import { EarlierResult, isSharable } from "../ops/file/earlier-copy.ts";
 import { FileWork, type InputTree } from "./file-work.ts";
 import { distinct } from "./layers.ts";
 import type { Materializer } from "./materializer.ts";
@@ -171,9 +172,16 @@ class Step implements SettledInputs, AsyncDisposable {
     on.progress({ kind: "step-miss", id, name: meta.name, reason: `${meta.instruction}: ${missText(miss)}` });
     on.progress({ kind: "step-started", id, name: meta.name, atMs: on.clock.nowMs() });
     try {
+      using earlier = this.#earlierCopy(parts);
       const executed = await executeStep(
         this.#keyed,
-        { inputs: this.#trees(), parent: distinct(this.#parent()), files: this.#files, selected: this.#selected },
+        {
+          inputs: this.#trees(),
+          parent: distinct(this.#parent()),
+          files: this.#files,
+          selected: this.#selected,
+          earlier,
+        },
         this.#deps,
         signal,
       );
@@ -239,6 +247,33 @@ class Step implements SettledInputs, AsyncDisposable {
       const stack = this.stacks[index];
       return stack === undefined ? undefined : { kind: "stack", stack: distinct(stack) };
     });
+  }
+
+  /** A result of the same copy, of which most files may still be the same. */
+  #earlierCopy(parts: readonly KeyPart[]): EarlierResult | undefined {
+    const { vertex, meta } = this.#keyed;
+    const { op } = vertex;
+    const { on } = this.#deps;
+    const files = copyPart(0);
+    const selection = this.#selected.get(files);
+    // Without the cache everything is made again, from the files themselves.
+    if (meta.cache === "skip" || op.kind !== "file") return undefined;
+    if (selection === undefined || !isSharable(op, selection)) return undefined;
+    const others = (all: readonly KeyPart[]): readonly KeyPart[] => all.filter((part) => part.name !== files);
+    for (const { id, parts: theirs } of this.#earlier) {
+      if (!sameWork(others(theirs), others(parts))) continue;
+      // By id, so that the store holds its layers from now on.
+      const record = on.store.records.get(id);
+      const kept = theirs.find((part) => part.name === files && part.listing !== undefined)?.listing;
+      const listing = kept === undefined ? undefined : readListing(on.store.blobs, kept);
+      if (record === undefined || listing === undefined) continue;
+      const directories = distinct(record.layers)
+        .toReversed()
+        .map((layer) => on.snapshotter.pathOf(layer));
+      const { native, snapshotter } = on;
+      return new EarlierResult({ native, marks: snapshotter.marks, directories, op, listing, selection });
+    }
+    return undefined;
   }
 
   /** The layer just made, or an older one of this step with the same contents. */

@@ -39,7 +39,7 @@ free_held (void *pointer)
 
 /* --- args.c: from JavaScript values to C ones. --- */
 
-#define MAX_ARGS 10
+#define MAX_ARGS 12
 #define MAX_PATH 4096
 
 typedef struct
@@ -133,6 +133,6 @@ typedef struct
 } exported;
 
 extern const exported at_functions[], xattr_functions[], content_functions[], scan_functions[], batch_functions[],
-    remove_functions[], owner_functions[], pack_functions[];
+    remove_functions[], owner_functions[], pack_functions[], link_functions[];
 
 #endif

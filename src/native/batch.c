@@ -17,6 +17,8 @@ typedef struct
   const double *sizes;
   const uint32_t *modes, *uids, *gids;
   const int64_t *mtimes;
+  const double *expected_sizes; /* with the next: what the sources must be; NULL where they cannot change */
+  const int64_t *expected_ctimes;
   int32_t *results; /* one per file: bytes or 0, or -errno */
 } batch_job;
 
@@ -169,6 +171,24 @@ copy_content (int in, int out, bool *can_clone)
     }
 }
 
+/* Whether a file to be copied is still the one that was looked at, before and after its bytes are read. */
+static bool
+is_expected (int fd, const batch_job *batch, size_t i)
+{
+  if (batch->expected_ctimes == NULL)
+    return true;
+  struct stat status;
+  if (fstat (fd, &status) < 0)
+    return false;
+  int64_t ctime;
+  bool fits = !__builtin_mul_overflow (status.st_ctim.tv_sec, 1000000000, &ctime)
+              && !__builtin_add_overflow (ctime, status.st_ctim.tv_nsec, &ctime);
+  if (fits && ctime == batch->expected_ctimes[i] && (double) status.st_size == batch->expected_sizes[i])
+    return true;
+  errno = ESTALE;
+  return false;
+}
+
 static void
 copy_run (job *self)
 {
@@ -178,7 +198,8 @@ copy_run (job *self)
     {
       cleanup_fd int in = open_quietly (batch->from_fd, name_of (&batch->from, i), RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
       cleanup_fd int out = in < 0 ? -1 : create (batch, i);
-      bool ok = out >= 0 && copy_content (in, out, &can_clone) == 0 && set_metadata (out, batch, i) == 0;
+      bool ok = out >= 0 && copy_content (in, out, &can_clone) == 0 && is_expected (in, batch, i)
+                && set_metadata (out, batch, i) == 0;
       batch->results[i] = ok ? 0 : -errno;
     }
 }
@@ -325,7 +346,8 @@ js_write_files (napi_env env, napi_callback_info info)
   return job_start (env, &batch->base, bool_argument (&args, 9));
 }
 
-/* copyFiles(from dirfd, from names, to dirfd, to names, modes, uids, gids, mtimes, results, is_async) */
+/* copyFiles(from dirfd, from names, to dirfd, to names, modes, uids, gids, mtimes, results, is_async,
+ *           expected sizes, expected ctimes); the last two may be empty */
 static napi_value
 js_copy_files (napi_env env, napi_callback_info info)
 {
@@ -345,6 +367,13 @@ js_copy_files (napi_env env, napi_callback_info info)
     }
   if (!metadata_columns (&args, batch, 4))
     return refuse (env, batch);
+  if (bytes_argument (&args, 11).length > 0)
+    {
+      batch->expected_sizes = column (&args, batch, 10, batch->to.count, sizeof (double));
+      batch->expected_ctimes = column (&args, batch, 11, batch->to.count, sizeof (int64_t));
+      if (batch->expected_sizes == NULL || batch->expected_ctimes == NULL)
+        return refuse (env, batch);
+    }
   return job_start (env, &batch->base, bool_argument (&args, 9));
 }
 

@@ -79,6 +79,14 @@ export interface WriteBatch extends FileMetadata {
 export interface CopyBatch extends FileMetadata {
   readonly from: readonly string[];
   readonly to: readonly string[];
+  /** What the sources must still be when they have been read, one item per file; without it they are taken as they are. */
+  readonly expected?: { readonly sizes: Float64Array; readonly ctimesNs: BigInt64Array } | undefined;
+}
+
+/** Regular files to share with another tree, at the same paths: those that have just this size and metadata, and no attributes. */
+export interface LinkBatch extends FileMetadata {
+  readonly names: readonly string[];
+  readonly sizes: Float64Array;
 }
 
 /**
@@ -162,8 +170,10 @@ export interface Native {
   /** One number per file: 0 or -errno. The names must be new (O_EXCL), their directories there. */
   writeFiles(dirfd: number, batch: WriteBatch): Promise<Int32Array>;
   writeFilesSync(dirfd: number, batch: WriteBatch): Int32Array;
-  /** One number per file: 0 or -errno. Extended attributes are not copied. */
+  /** One number per file: 0 or -errno, -ESTALE for one that is not as expected. Extended attributes are not copied. */
   copyFiles(fromDirfd: number, toDirfd: number, batch: CopyBatch): Promise<Int32Array>;
+  /** Makes hard links. One number per file: its inode, or -errno, -ESTALE for one that is not as wanted. */
+  linkFiles(fromDirfd: number, toDirfd: number, batch: LinkBatch): Promise<Float64Array>;
   /**
    * The sums of a layer as a tar. On a thread, until `isCancelled` holds something else than 0.
    * @throws SystemError with the path below `dirfd` of the file that cannot be read; ESTALE: its size is another
@@ -244,6 +254,20 @@ interface Raw {
     gids: Uint32Array,
     mtimesNs: BigInt64Array,
     results: Int32Array,
+    isAsync: boolean,
+    expectedSizes: Float64Array,
+    expectedCtimesNs: BigInt64Array,
+  ): number | Promise<number>;
+  linkFiles(
+    fromDirfd: number,
+    toDirfd: number,
+    names: readonly string[],
+    sizes: Float64Array,
+    modes: Uint32Array,
+    uids: Uint32Array,
+    gids: Uint32Array,
+    mtimesNs: BigInt64Array,
+    results: Float64Array,
     isAsync: boolean,
   ): number | Promise<number>;
   packTree(
@@ -452,8 +476,15 @@ function wrap(raw: Raw): Native {
     },
     copyFiles: async (fromDirfd, toDirfd, batch) => {
       const results = new Int32Array(batch.to.length);
-      const { from, to, modes, uids, gids, mtimesNs } = batch;
-      await raw.copyFiles(fromDirfd, from, toDirfd, to, modes, uids, gids, mtimesNs, results, true);
+      const { from, to, modes, uids, gids, mtimesNs, expected } = batch;
+      const { sizes = new Float64Array(0), ctimesNs = new BigInt64Array(0) } = expected ?? {};
+      await raw.copyFiles(fromDirfd, from, toDirfd, to, modes, uids, gids, mtimesNs, results, true, sizes, ctimesNs);
+      return results;
+    },
+    linkFiles: async (fromDirfd, toDirfd, batch) => {
+      const results = new Float64Array(batch.names.length);
+      const { names, sizes, modes, uids, gids, mtimesNs } = batch;
+      await raw.linkFiles(fromDirfd, toDirfd, names, sizes, modes, uids, gids, mtimesNs, results, true);
       return results;
     },
     packTree: async (dirfd, plan, isCancelled) => {

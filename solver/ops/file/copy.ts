@@ -6,7 +6,7 @@ import type { Directory } from "../tree/merged-tree.ts";
 import type { SourceView } from "../tree/source-view.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
 import { type Destination, join, type NewMetadata, shown } from "./destination.ts";
-import { copyXattrs, FileBatch } from "./file-batch.ts";
+import { copyXattrs, type EarlierCopy, FileBatch } from "./file-batch.ts";
 import type { Ids } from "./owner.ts";
 import { applySymbolicMode, parseSymbolicMode, type SymbolicMode } from "./symbolic-mode.ts";
 
@@ -39,14 +39,20 @@ export function copySettings(action: CopyAction, owner: Ids | undefined, view: S
 export async function copyMatch(
   view: SourceView,
   match: Match,
-  to: { readonly destination: Destination; readonly path: string },
+  to: {
+    readonly destination: Destination;
+    readonly path: string;
+    /** Given the directory that the copy goes to, where no symlink leads to it any more. */
+    readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
+  },
   settings: CopySettings,
   signal: AbortSignal,
 ): Promise<void> {
-  const { destination, path } = to;
+  const { destination, path, earlier } = to;
   const copier = new Copier(view, destination, settings);
   if (match.node.isDirectory) {
     const target = copier.ensureDirectory(path);
+    copier.share(earlier?.(target.path));
     // The directory itself keeps its mode and owner, or has those of a parent if it is new. Only its time is the source's.
     if (!match.keepsPath) destination.setTime(target, settings.mtimeNs ?? match.node.mtimeNs);
     await copier.copyContents(match, target, signal);
@@ -61,7 +67,7 @@ class Copier {
   readonly #view: SourceView;
   readonly #destination: Destination;
   readonly #settings: CopySettings;
-  readonly #batch: FileBatch;
+  #batch: FileBatch;
   /** First path of each inode that has several names, so that hard links stay hard links. */
   readonly #links = new Map<string, string>();
 
@@ -69,7 +75,17 @@ class Copier {
     this.#view = view;
     this.#destination = destination;
     this.#settings = settings;
-    this.#batch = new FileBatch(view.tree, destination, view.owners === "root" ? "mutable" : "immutable");
+    this.#batch = this.#newBatch(undefined);
+  }
+
+  /** Takes files from an earlier copy where it has them. To be called before anything is copied. */
+  share(earlier: EarlierCopy | undefined): void {
+    if (earlier !== undefined) this.#batch = this.#newBatch(earlier);
+  }
+
+  #newBatch(earlier: EarlierCopy | undefined): FileBatch {
+    const mutability = this.#view.owners === "root" ? "mutable" : "immutable";
+    return new FileBatch(this.#view.tree, this.#destination, mutability, earlier);
   }
 
   /** The directory a path means, symlinks followed, made with its parents where missing. */

@@ -2,11 +2,23 @@ import { BuildError } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
 import { SystemError } from "../../../src/native/errno.ts";
 import { printableName } from "../../../src/native/names.ts";
+import type { FileMetadata } from "../../../src/native/native.ts";
 import type { MergedTree } from "../tree/merged-tree.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
 import { isOverlayMark } from "../tree/overlay-marks.ts";
 import type { Destination, NewMetadata } from "./destination.ts";
 import { shown } from "./destination.ts";
+
+/**
+ * An earlier result of the same copy, whose files may be shared. Both are layers that nothing writes to once they are
+ * committed: overlayfs copies a file up before a command changes it, and file operations only ever make new files.
+ */
+export interface EarlierCopy {
+  /** Descriptor of the directory that is the earlier layer. */
+  readonly fd: number;
+  /** Whether a file of the source holds what it held then. Its metadata is compared with the earlier copy itself. */
+  isSame(node: TreeNode): boolean;
+}
 
 /** Files held back before they are copied. */
 const BATCH_FILES = 8192;
@@ -29,11 +41,20 @@ export class FileBatch {
   readonly #source: MergedTree;
   readonly #destination: Destination;
   readonly #mutable: boolean;
+  readonly #earlier: EarlierCopy | undefined;
+  /** Inodes shared with the earlier copy. */
+  readonly #shared = new Set<number>();
   #pending: Pending[] = [];
   #names = new Set<string>();
 
   /** `mutable`: files of the client, which may change at any time; not those of a snapshot. */
-  constructor(source: MergedTree, destination: Destination, mutability: "mutable" | "immutable") {
+  constructor(
+    source: MergedTree,
+    destination: Destination,
+    mutability: "mutable" | "immutable",
+    earlier: EarlierCopy | undefined,
+  ) {
+    this.#earlier = earlier;
     this.#mutable = mutability === "mutable";
     this.#source = source;
     this.#destination = destination;
@@ -54,47 +75,66 @@ export class FileBatch {
     const pending = this.#pending;
     this.#pending = [];
     this.#names = new Set();
+    const toCopy = this.#earlier === undefined ? pending : await this.#share(pending, this.#earlier, signal);
     const calls: { readonly layer: number; readonly files: readonly Pending[] }[] = [];
-    for (const [layer, files] of Map.groupBy(pending, ({ from }) => from.layer.layer)) {
+    for (const [layer, files] of Map.groupBy(toCopy, ({ from }) => from.layer.layer)) {
       for (let at = 0; at < files.length; at += CALL_FILES)
         calls.push({ layer, files: files.slice(at, at + CALL_FILES) });
     }
     await mapLimit(calls, LANES, signal, ({ layer, files }) => this.#copy(layer, files));
   }
 
+  /** Links what the earlier layer has just so, and returns the rest. */
+  async #share(pending: readonly Pending[], earlier: EarlierCopy, signal: AbortSignal): Promise<readonly Pending[]> {
+    const { native, upperFd } = this.#destination;
+    const rest: Pending[] = [];
+    const same: Pending[] = [];
+    for (const file of pending) {
+      const { from } = file;
+      (from.nlink === 1 && !from.hasXattrs && earlier.isSame(from) ? same : rest).push(file);
+    }
+    const calls: (readonly Pending[])[] = [];
+    for (let at = 0; at < same.length; at += CALL_FILES) calls.push(same.slice(at, at + CALL_FILES));
+    await mapLimit(calls, LANES, signal, async (files) => {
+      const results = await native.linkFiles(earlier.fd, upperFd, {
+        names: files.map(({ to }) => to),
+        sizes: Float64Array.from(files, ({ from }) => from.sizeBytes),
+        ...metadataOf(files),
+      });
+      for (const [at, file] of files.entries()) {
+        const inode = results[at] ?? -1;
+        if (inode >= 0 && !this.#shared.has(inode)) {
+          this.#shared.add(inode);
+          continue;
+        }
+        // The two were one file then, and are two now.
+        if (inode >= 0) native.unlinkat(upperFd, file.to);
+        // Whatever the reason (another time, too many links, a layer that is being collected): a copy is as good.
+        rest.push(file);
+      }
+    });
+    return rest;
+  }
+
   async #copy(layer: number, files: readonly Pending[]): Promise<void> {
     const { native, upperFd } = this.#destination;
     const sourceFd = this.#source.layerFd(layer);
+    // The step's key names what the client's files held when they were read for it. Had one changed since, the copy would
+    // be kept under the wrong name and be taken for the old content ever after.
+    const expected = {
+      sizes: Float64Array.from(files, ({ from }) => from.sizeBytes),
+      ctimesNs: BigInt64Array.from(files, ({ from }) => from.layer.scan.columns.ctimeNs[from.index] ?? 0n),
+    };
     const results = await native.copyFiles(sourceFd, upperFd, {
       from: files.map(({ from }) => from.layerPath),
       to: files.map(({ to }) => to),
-      modes: Uint32Array.from(files, ({ metadata }) => metadata.mode & 0o7777),
-      uids: Uint32Array.from(files, ({ metadata }) => metadata.uid),
-      gids: Uint32Array.from(files, ({ metadata }) => metadata.gid),
-      mtimesNs: BigInt64Array.from(files, ({ from, metadata }) => metadata.mtimeNs ?? from.mtimeNs),
+      ...metadataOf(files),
+      expected: this.#mutable ? expected : undefined,
     });
     for (const [at, { from, to }] of files.entries()) {
       const result = results[at] ?? 0;
-      if (result < 0) throw copyFailed(to, new SystemError(result, "copy", from.layerPath, to));
+      if (result < 0) throw copyFailed(to, from, new SystemError(result, "copy", from.layerPath, to));
       if (from.hasXattrs) copyXattrs(this.#source, from, this.#destination, to);
-    }
-    if (this.#mutable) this.#assertUnchanged(sourceFd, files);
-  }
-
-  /**
-   * The step's key names what the client's files held when they were read for it. Had one changed since, the copy would be
-   * kept under the wrong name and be taken for the old content ever after.
-   */
-  #assertUnchanged(sourceFd: number, files: readonly Pending[]): void {
-    for (const { from } of files) {
-      const { ctimeNs, size } = from.layer.scan.columns;
-      const now = this.#destination.native.tryStatat(sourceFd, from.layerPath);
-      if (now !== undefined && now.ctimeNs === ctimeNs[from.index] && now.size === size[from.index]) continue;
-      throw new BuildError(
-        "solver/copy-failed",
-        `Cannot copy ${JSON.stringify(printableName(from.layerPath))}: it has just been changed by something else`,
-        { hint: "build again once the files are at rest, or exclude in .dockerignore what a running program writes" },
-      );
     }
   }
 }
@@ -120,7 +160,23 @@ export function copyXattrs(source: MergedTree, from: TreeNode, destination: Dest
 
 const REFUSED: ReadonlySet<string> = new Set(["ENOTSUP", "EOPNOTSUPP", "EPERM", "ENOSPC", "E2BIG"]);
 
-function copyFailed(to: string, cause: SystemError): BuildError {
+function metadataOf(files: readonly Pending[]): FileMetadata {
+  return {
+    modes: Uint32Array.from(files, ({ metadata }) => metadata.mode & 0o7777),
+    uids: Uint32Array.from(files, ({ metadata }) => metadata.uid),
+    gids: Uint32Array.from(files, ({ metadata }) => metadata.gid),
+    mtimesNs: BigInt64Array.from(files, ({ from, metadata }) => metadata.mtimeNs ?? from.mtimeNs),
+  };
+}
+
+function copyFailed(to: string, from: TreeNode, cause: SystemError): BuildError {
+  if (cause.code === "ESTALE") {
+    return new BuildError(
+      "solver/copy-failed",
+      `Cannot copy ${JSON.stringify(printableName(from.layerPath))}: it has just been changed by something else`,
+      { hint: "build again once the files are at rest, or exclude in .dockerignore what a running program writes" },
+    );
+  }
   if (cause.code === "ENOENT") {
     return new BuildError("solver/copy-failed", `Cannot copy to ${shown(to)}: the source has just been deleted`, {
       hint: "something changes the files while they are copied; exclude it in .dockerignore or build again",

@@ -9,6 +9,7 @@ import type { Marks } from "../tree/overlay-marks.ts";
 import { MergedTree } from "../tree/merged-tree.ts";
 import type { SourceView } from "../tree/source-view.ts";
 import { copyMatch, copySettings } from "./copy.ts";
+import type { EarlierCopy } from "./file-batch.ts";
 import { Destination, shown } from "./destination.ts";
 import { type Ids, needsLookup, resolveOwner } from "./owner.ts";
 import { unpackMatch } from "./unpack.ts";
@@ -21,6 +22,8 @@ export interface FileOpInputs {
   source(index: number): SourceView | Promise<SourceView>;
   /** What action `index` was found to select when its key was made; without it the source is searched again. */
   selected(action: number): readonly Match[] | undefined;
+  /** An earlier result of an op with one copy, by the directory that the copy goes to. */
+  readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
 }
 
 /** Largest passwd or group file that is looked into, as in BuildKit. */
@@ -46,7 +49,7 @@ export async function runFileOp(
     switch (action.kind) {
       case "copy": {
         const source = await at.source(action.input);
-        await copy(action, { destination, source, matches: at.selected(index), staging }, signal);
+        await copy(action, { destination, source, matches: at.selected(index), staging, earlier: at.earlier }, signal);
         break;
       }
       case "mkdir":
@@ -72,13 +75,14 @@ async function copy(
     readonly source: SourceView;
     readonly matches: readonly Match[] | undefined;
     readonly staging: string;
+    readonly earlier: FileOpInputs["earlier"];
   },
   signal: AbortSignal,
 ): Promise<void> {
   const { destination, source } = at;
   const settings = copySettings(action, ownerOf(action.owner, destination), source);
   for (const match of at.matches ?? (await findMatches(source, copySelector(action), signal))) {
-    const to = { destination, path: action.destination, staging: at.staging };
+    const to = { destination, path: action.destination, staging: at.staging, earlier: at.earlier };
     if (action.unpack !== "never" && (await unpackMatch(source, match, to, settings, action.unpack, signal))) continue;
     await copyMatch(source, match, to, settings, signal);
   }
