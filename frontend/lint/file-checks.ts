@@ -71,10 +71,10 @@ function isCheckComment(text: string): boolean {
 function checkInstructionCasing(stages: readonly Stage[], linter: Linter): void {
   // A file of ten thousand instructions has about ten different keywords.
   const counts = new Map<string, number>();
-  const count = ({ keyword }: Instruction): void => void counts.set(keyword.text, (counts.get(keyword.text) ?? 0) + 1);
+  const add = ({ keyword }: Instruction): void => void counts.set(keyword.text, (counts.get(keyword.text) ?? 0) + 1);
   for (const stage of stages) {
-    count(stage.from);
-    stage.instructions.forEach(count);
+    add(stage.from);
+    stage.instructions.forEach(add);
   }
   let lower = 0;
   let upper = 0;
