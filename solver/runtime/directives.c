@@ -269,11 +269,14 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
       plan->inheritable = number (reader, 16);
       plan->ambient = number (reader, 16);
     }
+  else if (strcmp (name, "pretend-owners") == 0)
+    plan->owner_records = text (reader);
   else if (strcmp (name, "no-new-privileges") == 0)
     plan->no_new_privs = true;
   else if (strcmp (name, "seccomp") == 0)
     {
-      plan->seccomp_probe = (long) small_number (reader);
+      uint32_t probe = small_number (reader);
+      plan->seccomp_probe = probe == UINT32_MAX ? -1 : (long) probe;
       plan->seccomp = bytes (reader, &plan->seccomp_size);
     }
   else if (strcmp (name, "rlimit") == 0)

@@ -29,6 +29,11 @@ export interface RuntimeOptions {
   readonly instance: string;
   /** Makes every sandboxed step run in a user namespace of its own with this map. See docs/security.md. */
   readonly userNamespace?: UserNamespaceMap;
+  /**
+   * Set where the user namespace has a single id: all other owners and users are then pretended, and this host directory
+   * holds what the files themselves cannot (src/native/owner-record.h). See solver/runtime/pretend.c.
+   */
+  readonly ownersDirectory?: string | undefined;
   /** Facts for tests; read from the machine otherwise. */
   readonly facts?: HostFacts;
   /** Told once about each thing this machine cannot do, and what that costs. */
@@ -50,7 +55,7 @@ class Driver {
   readonly #options: RuntimeOptions;
   readonly #facts: HostFacts;
   readonly #stubs: StubLayers;
-  readonly #seccomp: SeccompFilter | undefined;
+  readonly #seccomp: Readonly<Record<RunRequest["security"], SeccompFilter | undefined>>;
   readonly #cgroups: Cgroups;
 
   constructor(options: RuntimeOptions) {
@@ -58,8 +63,13 @@ class Driver {
     this.#facts = options.facts ?? readHostFacts();
     for (const name of ["root", "tree"]) mkdirSync(join(options.scratchDirectory, name), { recursive: true });
     this.#stubs = new StubLayers(join(options.scratchDirectory, "stubs"));
-    this.#seccomp = defaultSeccompFilter(options.arch);
-    if (this.#seccomp === undefined) {
+    if (options.ownersDirectory !== undefined) options.notice(SINGLE_ID);
+    const ids = options.ownersDirectory === undefined ? "real" : "pretended";
+    this.#seccomp = {
+      sandbox: defaultSeccompFilter(options.arch, { calls: "default", ids }),
+      insecure: ids === "real" ? undefined : defaultSeccompFilter(options.arch, { calls: "open", ids }),
+    };
+    if (this.#seccomp.sandbox === undefined) {
       options.notice(`no system call filter exists for ${options.arch}: steps run without seccomp`);
     }
     this.#cgroups = new Cgroups({
@@ -81,9 +91,10 @@ class Driver {
       facts: this.#facts,
       scratchDirectory: this.#options.scratchDirectory,
       overlayMarks: this.#options.overlayMarks,
-      seccomp: this.#seccomp,
+      seccomp: this.#seccomp[request.security],
       cgroup: cgroup?.placement,
-      userNamespace: request.security === "sandbox" ? this.#options.userNamespace : undefined,
+      userNamespace: this.#userNamespaceFor(request),
+      ownersDirectory: this.#options.ownersDirectory,
       hostDevices,
       stubLayer: (points) => this.#stubs.get(points),
     });
@@ -98,6 +109,14 @@ class Driver {
       readBytes: this.#facts.countsIo ? end.readBytes : undefined,
       writtenBytes: this.#facts.countsIo ? end.writtenBytes : undefined,
     };
+  }
+
+  /** Where there is one id, a step of another user than root has a namespace in which that id is called as its USER is. */
+  #userNamespaceFor({ user, security }: RunRequest): UserNamespaceMap | undefined {
+    if (this.#options.ownersDirectory !== undefined && (user.uid !== 0 || user.gid !== 0)) {
+      return { uidMap: `${user.uid} 0 1`, gidMap: `${user.gid} 0 1`, setgroups: "deny" };
+    }
+    return security === "sandbox" ? this.#options.userNamespace : undefined;
   }
 
   /** One process of kiln-runtime, from its plan to its report. Resolves when nothing of it runs or is mounted any more. */
@@ -161,6 +180,10 @@ class Driver {
     });
   }
 }
+
+const SINGLE_ID =
+  "only your own user exists in this user namespace: other owners and users are pretended, layers carry them, and commands that " +
+  'look at many files take longer; "kiln doctor" says how to get subordinate ids';
 
 /** How the command ended, as the runtime reports it. */
 interface End {

@@ -103,7 +103,7 @@ mount_generated_file (const struct plan *plan, int root_fd, const struct step *s
       files = new_filesystem ("tmpfs", "mode=700", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
       attach_to_scratch (plan, files, "tree");
     }
-  cleanup_fd int fd = generated_file (step, files);
+  cleanup_fd int fd = generated_file (step, files, plan->owner_records != NULL);
   move_to (fd, root_fd, step, false, shared);
 }
 
@@ -153,7 +153,7 @@ run_steps (const struct plan *plan, int root_fd, struct shared *shared)
           make_read_only (root_fd, step->target);
           break;
         case STEP_WORKING_DIRECTORY:
-          make_working_directory (root_fd, step);
+          make_working_directory (root_fd, step, plan->owner_records != NULL);
           break;
         }
     }

@@ -51,6 +51,8 @@ export interface PlanContext {
   readonly seccomp: SeccompFilter | undefined;
   readonly cgroup: CgroupPlacement | undefined;
   readonly userNamespace: UserNamespaceMap | undefined;
+  /** Set where all owners and users but one are pretended. */
+  readonly ownersDirectory: string | undefined;
   /** All nodes of the host's /dev, asked for by an insecure step only. */
   hostDevices(): readonly string[];
   stubLayer(points: readonly MountPoint[]): string;
@@ -233,7 +235,8 @@ function writeProcess(plan: PlanWriter, request: RunRequest, context: PlanContex
     hex(sets.inheritable),
     hex(sets.ambient),
   );
-  if (request.security === "sandbox" && context.seccomp !== undefined) {
+  if (context.ownersDirectory !== undefined) plan.add("pretend-owners", context.ownersDirectory);
+  if (context.seccomp !== undefined) {
     plan.addBytes("seccomp", [context.seccomp.probe], context.seccomp.program);
   }
   for (const { name, soft, hard } of request.ulimits) {

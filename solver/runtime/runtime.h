@@ -106,6 +106,8 @@ struct plan
   const char *seccomp; /* BPF instructions, NULL for none */
   size_t seccomp_size;
   long seccomp_probe; /* number of a system call that must fail with EPERM once the filter is in, or -1 */
+  const char *owner_records; /* directory; non-NULL: ids other than one are pretended (pretend.c) */
+  int listener_socket;       /* where the command sends the descriptor of its stopped system calls */
   bool inherit_stdio;
   const char **argv, **env; /* NULL-terminated */
   const char *cwd;
@@ -160,11 +162,11 @@ void pivot_into (int root_fd);
 int new_filesystem (const char *type, const char *options, uint64_t attributes);
 void mask (int root_fd, const char *path);
 void make_read_only (int root_fd, const char *path);
-int generated_file (const struct step *step, int directory);
+int generated_file (const struct step *step, int directory, bool pretend);
 
 /* stubs.c */
 int open_mount_point (int root_fd, const char *target, bool is_directory, struct shared *shared);
-void make_working_directory (int root_fd, const struct step *step);
+void make_working_directory (int root_fd, const struct step *step, bool pretend);
 void remove_stubs (struct shared *shared);
 
 /* namespaces.c */
@@ -185,6 +187,9 @@ void run_init (const struct plan *plan, struct shared *shared, int gate_fd, cons
 
 /* command.c */
 void run_command (const struct plan *plan, const int output[2]) __attribute__ ((noreturn));
+
+/* pretend.c */
+pid_t start_pretending (struct plan *plan);
 
 /* supervise.c */
 int supervise (struct plan *plan);

@@ -72,7 +72,7 @@ make_read_only (int root_fd, const char *path)
 /* Writes the bytes of a step into a new file of the tmpfs that `directory` is the root of, and returns a clone of just
  * that file, ready to be moved to its place. */
 int
-generated_file (const struct step *step, int directory)
+generated_file (const struct step *step, int directory, bool pretend)
 {
   char name[32];
   static unsigned int count;
@@ -80,7 +80,7 @@ generated_file (const struct step *step, int directory)
 
   (void) snprintf (name, sizeof name, "%u", count++);
   cleanup_fd int file = openat (directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (file < 0 || !write_all (file, step->data, step->size) || fchown (file, step->uid, step->gid) < 0
+  if (file < 0 || !write_all (file, step->data, step->size) || (!pretend && fchown (file, step->uid, step->gid) < 0)
       || fchmod (file, step->mode) < 0)
     die_errno ("cannot write the file for %s", step->target);
   int clone = sys_open_tree (directory, name, OPEN_TREE_CLONE);

@@ -1,5 +1,6 @@
 /* Mount points that the tree lacks. They are made, remembered, and removed again when everything inside is dead, with
  * the times of the directory that held them put back: a layer must not show what was mounted on it. */
+#include "../../src/native/owner-record.h"
 #include "runtime.h"
 
 #include "kernel.h"
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <sys/statfs.h>
 
 enum { MAX_PATH = 4096 };
@@ -79,10 +81,27 @@ make_component (int root_fd, const char *parent_path, const char *name, bool is_
   return true;
 }
 
+struct new_owner
+{
+  struct owner_record record;
+  bool pretend; /* write it down instead: see owner-record.h */
+};
+
+static int
+give (int directory, const struct new_owner *owner)
+{
+  char text[OWNER_TEXT];
+  if (!owner->pretend)
+    return fchown (directory, owner->record.uid, owner->record.gid);
+  if (is_default_owner (&owner->record))
+    return 0;
+  return fsetxattr (directory, OWNER_ATTRIBUTE, text, format_owner (&owner->record, text), 0);
+}
+
 /* Walks `target` from the root, making what is missing and handing each new directory to `made`. Every prefix is
  * resolved anew inside the root, so a link anywhere leads where it would lead a process inside. */
 static void
-make_path (int root_fd, const char *target, bool is_directory, struct shared *shared, const struct step *owner)
+make_path (int root_fd, const char *target, bool is_directory, struct shared *shared, const struct new_owner *owner)
 {
   char prefix[MAX_PATH] = "", copy[MAX_PATH];
   char *rest = NULL;
@@ -108,7 +127,7 @@ make_path (int root_fd, const char *target, bool is_directory, struct shared *sh
           if (owner != NULL)
             {
               cleanup_fd int directory = open_in_root (root_fd, path, O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
-              if (directory < 0 || fchown (directory, owner->uid, owner->gid) < 0 || fchmod (directory, 0755) < 0)
+              if (directory < 0 || give (directory, owner) < 0 || fchmod (directory, 0755) < 0)
                 die_errno ("cannot give %s in the image its owner", path);
             }
         }
@@ -140,11 +159,14 @@ open_mount_point (int root_fd, const char *target, bool is_directory, struct sha
 
 /* Unlike a mount point, a missing working directory is the command's own: it stays, and belongs to its user. */
 void
-make_working_directory (int root_fd, const struct step *step)
+make_working_directory (int root_fd, const struct step *step, bool pretend)
 {
   cleanup_fd int there = open_in_root (root_fd, step->target, O_PATH | O_DIRECTORY, 0);
   if (there < 0 && errno == ENOENT)
-    make_path (root_fd, step->target, true, NULL, step);
+    {
+      struct new_owner owner = { .record = { .uid = step->uid, .gid = step->gid }, .pretend = pretend };
+      make_path (root_fd, step->target, true, NULL, &owner);
+    }
   else if (there < 0)
     die_errno ("cannot use %s as the working directory", step->target);
 }

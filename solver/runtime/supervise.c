@@ -171,6 +171,7 @@ supervise (struct plan *plan)
   if (shared == MAP_FAILED)
     die_errno ("cannot map memory to share with PID 1");
 
+  pid_t pretender = plan->owner_records != NULL ? start_pretending (plan) : -1;
   if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
     die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
   settle_devices (plan, cgroup_fd);
@@ -199,6 +200,12 @@ supervise (struct plan *plan)
     }
   watch (init, signal_fd, ours, &usage);
   uint64_t ended = now_microseconds ();
+
+  if (pretender > 0)
+    {
+      (void) kill (pretender, SIGKILL);
+      (void) waitpid (pretender, NULL, 0);
+    }
 
   /* Closing the trees is what unmounts them: PID 1's namespace is gone, ours are the last references. */
   remove_stubs (shared);

@@ -103,6 +103,7 @@ async function runCommand(
     },
     {
       runtime: on.runtime,
+      native: on.native,
       files: at.files,
       snapshotter: on.snapshotter,
       cacheMounts: on.store.cacheMounts,

@@ -2,6 +2,7 @@ import { chmodSync, chownSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { BuildError, errnoOf } from "../../src/core/errors.ts";
+import { AT_FDCWD } from "../../src/native/constants.ts";
 import type { Native } from "../../src/native/native.ts";
 import type { SnapshotId } from "../../src/store/model.ts";
 import type { ActiveSnapshot, Snapshotter, Stack, TreeMount } from "../ports.ts";
@@ -55,7 +56,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       mkdirSync(directory, { recursive: true });
       mkdirSync(home, { mode: 0o700 });
       for (const path of [upper, work]) mkdirSync(path, { mode: 0o755 });
-      copyRootMetadata(lowers[0], upper);
+      copyRootMetadata(lowers[0], upper, native);
       return activeOverlay({ home, upper, work, lowers, commitTo: directory, newId, native });
     },
 
@@ -137,8 +138,15 @@ function activeOverlay(at: {
 }
 
 /** The root of an overlay shows the upper directory's own mode and owner, so these carry over from below. */
-function copyRootMetadata(from: string | undefined, upper: string): void {
+function copyRootMetadata(from: string | undefined, upper: string, native: Native | undefined): void {
   if (from === undefined) return;
+  if (native !== undefined) {
+    const { mode, uid, gid } = native.statat(AT_FDCWD, from);
+    const made = native.statat(AT_FDCWD, upper);
+    if (uid !== made.uid || gid !== made.gid) native.fchownat(AT_FDCWD, upper, uid, gid);
+    if ((mode & 0o7777) !== (made.mode & 0o7777)) chmodSync(upper, mode & 0o7777);
+    return;
+  }
   const below = statSync(from);
   const mode = below.mode & 0o7777;
   const made = statSync(upper);

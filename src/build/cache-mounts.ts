@@ -1,4 +1,4 @@
-import { chmod, chown, readdir, rm, stat } from "node:fs/promises";
+import { chmod, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 import { digestOf } from "../core/digest.ts";
 import { BuildError, messageOf } from "../core/errors.ts";
 import type { ProgressSink } from "../core/progress.ts";
+import { AT_FDCWD } from "../native/constants.ts";
 import type { CacheMounts, ClaimedCacheMount } from "../store/store.ts";
 import { packLayer } from "../tar/pack.ts";
 import { unpackLayer } from "../tar/unpack.ts";
@@ -75,7 +76,7 @@ export class TravellingMounts implements CacheMounts {
       const { native, snapshotter } = this.#engine;
       const tar = bytesOf(document, entry.source, signal);
       await unpackLayer(tar, { native, directory, marks: snapshotter.marks }, signal);
-      await chown(directory, document.root.uid, document.root.gid);
+      native.fchownat(AT_FDCWD, directory, document.root.uid, document.root.gid);
       await chmod(directory, document.root.mode);
       return true;
     } catch (error) {

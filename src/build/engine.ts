@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ProgressSink } from "../core/progress.ts";
 import { type Native, loadNative } from "../native/native.ts";
@@ -7,7 +8,7 @@ import type { RegistryClient } from "../registry/registry.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
 import { PackPool } from "../tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
-import { identityMap, isolationOf, overlayMarksFor, readUserNamespace } from "../../solver/runtime/host.ts";
+import { type Isolation, identityMap, isolationOf, overlayMarksFor, readUserNamespace } from "../../solver/runtime/host.ts";
 import { overlaySupport } from "../../solver/runtime/overlay-support.ts";
 import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
@@ -44,6 +45,7 @@ export class Engine implements AsyncDisposable {
     this.store = openStore(environment.root, { native: this.native, clock: environment });
     const marks = overlayMarksFor(environment.uid, environment.root);
     const userNamespace = readUserNamespace();
+    const ownersDirectory = this.#ownersDirectory(isolationOf(environment.uid, userNamespace));
     const runtimeOptions = {
       runtimePath: environment.runtimePath,
       overlayMarks: marks,
@@ -78,9 +80,9 @@ export class Engine implements AsyncDisposable {
     this.runtime = createRuntime({
       ...runtimeOptions,
       scratchDirectory: join(environment.root, "runtime"),
+      ownersDirectory,
       ...(namespaceOfSteps === undefined ? {} : { userNamespace: namespaceOfSteps }),
     });
-    if (isolationOf(environment.uid, userNamespace) === "single-id") runtimeOptions.notice(SINGLE_ID);
     this.packPool = new PackPool({ native: this.native, maxLayers: environment.processors });
     this.#http = createFetch(() => connectionOptions(environment.env));
     this.fetch = this.#http.fetch;
@@ -104,6 +106,18 @@ export class Engine implements AsyncDisposable {
     return join(this.environment.root, "scratch", `${this.environment.pid}-${newId()}`);
   }
 
+  /**
+   * Where a single id exists, owners are written down instead of given, and a store that was begun so stays so: its
+   * files have no other owners.
+   */
+  #ownersDirectory(isolation: Isolation): string | undefined {
+    const directory = join(this.environment.root, "owners");
+    if (isolation !== "single-id" && !existsSync(directory)) return undefined;
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    this.native.keepOwners(directory);
+    return directory;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#http[Symbol.asyncDispose]();
     if (this.#client !== undefined) {
@@ -119,10 +133,6 @@ export class Engine implements AsyncDisposable {
     return createRegistryClient(registryOptions(this.environment, this.#insecure));
   }
 }
-
-const SINGLE_ID =
-  "only your own user exists in this user namespace: images and steps with files of other owners fail, and a USER " +
-  'other than root cannot be used; "kiln doctor" says how to get subordinate ids';
 
 export interface EngineOptions {
   readonly progress: ProgressSink;

@@ -78,6 +78,7 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
     },
     {
       runtime: engine.runtime,
+      native: engine.native,
       files: work,
       snapshotter,
       cacheMounts: store.cacheMounts,

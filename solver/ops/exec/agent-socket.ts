@@ -1,7 +1,9 @@
-import { chmodSync, chownSync, closeSync, constants, mkdirSync, mkdtempSync, openSync } from "node:fs";
+import { chmodSync, closeSync, constants, mkdirSync, mkdtempSync, openSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import { AT_FDCWD } from "../../../src/native/constants.ts";
+import type { Native } from "../../../src/native/native.ts";
 
 /** `O_PATH` of Linux, which Node does not name. */
 const O_PATH = 0x20_0000;
@@ -20,7 +22,7 @@ export async function listenAsAgent(
   at: {
     readonly directory: string;
     readonly permissions: number;
-    readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+    readonly owner: { readonly uid: number; readonly gid: number; readonly native: Native } | undefined;
   },
   serve: (client: Socket) => void,
 ): Promise<AgentSocket> {
@@ -43,7 +45,7 @@ export async function listenAsAgent(
   // An agent alone is no reason to keep running.
   server.unref();
   chmodSync(path, at.permissions);
-  if (at.owner !== undefined) chownSync(path, at.owner.uid, at.owner.gid);
+  if (at.owner !== undefined) at.owner.native.fchownat(AT_FDCWD, path, at.owner.uid, at.owner.gid);
   return {
     path,
     async [Symbol.asyncDispose]() {

@@ -1,5 +1,7 @@
-import { chmod, chown } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { BuildError, unreachable } from "../../../src/core/errors.ts";
+import { AT_FDCWD } from "../../../src/native/constants.ts";
+import type { Native } from "../../../src/native/native.ts";
 import type { CacheMounts } from "../../../src/store/store.ts";
 import type { CopyAction, ExecMount, ExecOp, FileOp } from "../../graph/op.ts";
 import type { RunMount, SecretSource, Snapshotter, SshSource } from "../../ports.ts";
@@ -7,6 +9,7 @@ import { forwardTo, listenAsAgent } from "./agent-socket.ts";
 import type { FileWork, InputTree } from "../../schedule/file-work.ts";
 
 export interface MountDeps {
+  readonly native: Native;
   readonly snapshotter: Snapshotter;
   readonly cacheMounts: CacheMounts;
   readonly files: FileWork;
@@ -77,7 +80,7 @@ export async function openMounts(
           if (hostPath === undefined) break;
           // A socket of our own in front, which has the owner and permissions that the step asks for.
           const { target, permissions, uid, gid } = mount;
-          const owner = { uid, gid };
+          const owner = { uid, gid, native: on.native };
           const socket = await listenAsAgent(
             { directory: on.socketDirectory, permissions, owner },
             forwardTo(hostPath),
@@ -144,7 +147,7 @@ async function openCaches(
     if (!claim.isNew) continue;
     const seed = mount.seed === undefined ? undefined : inputs[mount.seed.input];
     if (mount.seed === undefined || seed === undefined) {
-      await chown(claim.directory, mount.uid, mount.gid);
+      on.native.fchownat(AT_FDCWD, claim.directory, mount.uid, mount.gid);
       await chmod(claim.directory, mount.permissions);
     } else {
       await on.files.run(

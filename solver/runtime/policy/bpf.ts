@@ -29,6 +29,8 @@ export const SECCOMP_DATA = {
 export const SECCOMP_RETURN = {
   killProcess: 0x8000_0000,
   allow: 0x7fff_0000,
+  /** The call waits until the holder of the filter's descriptor has answered it. */
+  notify: 0x7fc0_0000,
   errno: (number: number): number => 0x0005_0000 | number,
 } as const;
 

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { BpfBlock } from "./bpf.ts";
 import { assemble, BPF } from "./bpf.ts";
 import { defaultSeccompFilter, defaultSeccompProgram } from "./seccomp.ts";
+import { PRETENDED_CALLS } from "./pretended-calls.ts";
 import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
 
 const ARCH = { x64: 0xc000003e, i386: 0x40000003, arm64: 0xc00000b7, arm: 0x40000028 } as const;
@@ -31,6 +32,7 @@ function interpret(filter: BpfBlock, call: Call): string {
     else if (code === BPF.return) {
       const action = (k & 0xffff0000) >>> 0;
       if (action === 0x7fff0000) return "allow";
+      if (action === 0x7fc00000) return "stop";
       if (action === 0x80000000) return "kill";
       if (action === 0x00050000) return { 1: "EPERM", 38: "ENOSYS" }[k & 0xffff] ?? `errno ${k & 0xffff}`;
       throw new Error(`The program returned ${k}`);
@@ -111,6 +113,34 @@ test.each([
   { name: "newfstatat", number: 79, verdict: "allow" },
 ])("on arm64, $name is $verdict", ({ number, args, verdict }) => {
   expect(interpret(ARM64, { arch: ARCH.arm64, number, ...(args === undefined ? {} : { args }) })).toBe(verdict);
+});
+
+test.each([
+  { name: "chown", number: 92, verdict: "stop" },
+  { name: "getuid", number: 102, verdict: "stop" },
+  { name: "setgroups", number: 116, verdict: "stop" },
+  { name: "open to read", number: 2, args: [0n, 0n], verdict: "allow" },
+  { name: "open with O_CREAT", number: 2, args: [0n, 0x41n], verdict: "stop" },
+  { name: "openat with O_TMPFILE", number: 257, args: [0n, 0n, 0x41_0001n], verdict: "stop" },
+  { name: "openat of a directory", number: 257, args: [0n, 0n, 0x1_0000n], verdict: "allow" },
+  { name: "mount", number: 165, verdict: "EPERM" },
+])("where ids are pretended, $name is $verdict", ({ number, args, verdict }) => {
+  const filter = defaultSeccompProgram("x64", { calls: "default", ids: "pretended" }) ?? [];
+  expect(interpret(filter, { arch: ARCH.x64, number, ...(args === undefined ? {} : { args }) })).toBe(verdict);
+});
+
+test("an open filter refuses nothing, and may still stop calls", () => {
+  const filter = defaultSeccompProgram("x64", { calls: "open", ids: "pretended" }) ?? [];
+  for (const number of [165, 250, 435, 500]) expect(interpret(filter, { arch: ARCH.x64, number })).toBe("allow");
+  expect(interpret(filter, { arch: ARCH.x64, number: 92 })).toBe("stop");
+});
+
+test("every call that is stopped has a number on both machines, or is one of the old ones", () => {
+  const absent = PRETENDED_CALLS.filter(({ name }) => SYSCALL_NUMBERS[name]?.arm64 === undefined).map(
+    ({ name }) => name,
+  );
+  expect(absent.toSorted()).toEqual(["chown", "creat", "lchown", "lstat", "mkdir", "mknod", "open", "stat", "symlink"]);
+  expect(PRETENDED_CALLS.every(({ name }) => SYSCALL_NUMBERS[name]?.x64 !== undefined)).toBe(true);
 });
 
 test("a program of a foreign machine is killed", () => {

@@ -2,11 +2,15 @@ import type { SeccompFilter } from "../plan.ts";
 import { ALLOWED_SYSCALLS } from "./allowed-syscalls.ts";
 import type { BpfBlock, BpfRange } from "./bpf.ts";
 import { assemble, BPF, branch, load, ret, searchTree, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
+import { PRETENDED_CALLS } from "./pretended-calls.ts";
 import type { FilterMachine } from "./syscall-numbers.ts";
 import { NEWEST_SYSCALL, SYSCALL_NUMBERS } from "./syscall-numbers.ts";
 
 const EPERM = 1;
 const ENOSYS = 38;
+
+/** To the runtime: there is no call to try. */
+const NO_PROBE = 0xffff_ffff;
 
 const ALLOW = ret(SECCOMP_RETURN.allow);
 const REFUSE = ret(SECCOMP_RETURN.errno(EPERM));
@@ -90,8 +94,33 @@ function argument(
   return load(SECCOMP_DATA.argument(index), tests);
 }
 
+/** What a filter is for: `open` refuses nothing, `pretended` stops the calls that need more ids than there are. */
+export interface FilterPolicy {
+  readonly calls: "default" | "open";
+  readonly ids: "real" | "pretended";
+}
+
+const DEFAULT_POLICY: FilterPolicy = { calls: "default", ids: "real" };
+
 /** What is done with every call of a machine, as ranges of equal treatment. */
-function ranges(machine: FilterMachine): BpfRange[] {
+function ranges(machine: FilterMachine, policy: FilterPolicy): BpfRange[] {
+  const blocks = policy.calls === "open" ? new Map<number, BpfBlock>() : defaultBlocks(machine);
+  const other = policy.calls === "open" ? ALLOW : REFUSE;
+  for (const { name, block } of policy.ids === "pretended" ? PRETENDED_CALLS : []) {
+    const number = SYSCALL_NUMBERS[name]?.[machine];
+    // 32-bit programs are few, and do without.
+    if (number !== undefined && machine !== "i386") blocks.set(number, block);
+  }
+  const result: BpfRange[] = [];
+  for (let number = 0; number <= NEWEST_SYSCALL; number++) {
+    const block = blocks.get(number) ?? other;
+    if (result.at(-1)?.block !== block) result.push({ first: number, block });
+  }
+  result.push({ first: NEWEST_SYSCALL + 1, block: policy.calls === "open" ? ALLOW : UNKNOWN });
+  return result;
+}
+
+function defaultBlocks(machine: FilterMachine): Map<number, BpfBlock> {
   const blocks = new Map<number, BpfBlock>();
   for (const { names } of ALLOWED_SYSCALLS) {
     for (const name of names) {
@@ -103,17 +132,11 @@ function ranges(machine: FilterMachine): BpfRange[] {
     const number = SYSCALL_NUMBERS[rule.name]?.[machine];
     if (number !== undefined && rule.machines.includes(machine)) blocks.set(number, rule.block);
   }
-  const result: BpfRange[] = [];
-  for (let number = 0; number <= NEWEST_SYSCALL; number++) {
-    const block = blocks.get(number) ?? REFUSE;
-    if (result.at(-1)?.block !== block) result.push({ first: number, block });
-  }
-  result.push({ first: NEWEST_SYSCALL + 1, block: UNKNOWN });
-  return result;
+  return blocks;
 }
 
-function machineBlock(machine: FilterMachine): BpfBlock {
-  const tree = searchTree(ranges(machine));
+function machineBlock(machine: FilterMachine, policy: FilterPolicy): BpfBlock {
+  const tree = searchTree(ranges(machine, policy));
   const guarded = machine === "x64" ? branch(BPF.jumpIfAtLeast, X32_BIT, UNKNOWN, tree) : tree;
   return load(SECCOMP_DATA.number, guarded);
 }
@@ -122,24 +145,25 @@ function machineBlock(machine: FilterMachine): BpfBlock {
 const MACHINES: Readonly<Record<string, readonly FilterMachine[]>> = { x64: ["x64", "i386"], arm64: ["arm64"] };
 
 /**
- * The default filter as instructions, for a machine by Node's name of it; `undefined` for machines without a table.
+ * The filter as instructions, for a machine by Node's name of it; `undefined` for machines without a table.
  * The same for everyone: it depends on nothing but the tables.
  */
-export function defaultSeccompProgram(arch: string): BpfBlock | undefined {
+export function defaultSeccompProgram(arch: string, policy = DEFAULT_POLICY): BpfBlock | undefined {
   const machines = MACHINES[arch];
   if (machines === undefined) return undefined;
   const foreign = ret(SECCOMP_RETURN.killProcess);
   const byArch = machines.reduceRight<BpfBlock>(
-    (rest, machine) => branch(BPF.jumpIfEqual, AUDIT_ARCH[machine], machineBlock(machine), rest),
+    (rest, machine) => branch(BPF.jumpIfEqual, AUDIT_ARCH[machine], machineBlock(machine, policy), rest),
     foreign,
   );
   return load(SECCOMP_DATA.arch, byArch);
 }
 
-/** The default filter as the runtime takes it, with a call that it must refuse and that does no harm if it does not. */
-export function defaultSeccompFilter(arch: string): SeccompFilter | undefined {
-  const program = defaultSeccompProgram(arch);
+/** The filter as the runtime takes it, with a call that it must refuse and that does no harm if it does not. */
+export function defaultSeccompFilter(arch: string, policy = DEFAULT_POLICY): SeccompFilter | undefined {
+  const program = defaultSeccompProgram(arch, policy);
   const machine = MACHINES[arch]?.[0];
+  if (program !== undefined && policy.calls === "open") return { program: assemble(program), probe: NO_PROBE };
   const probe = machine === undefined ? undefined : SYSCALL_NUMBERS["keyctl"]?.[machine];
   return program === undefined || probe === undefined ? undefined : { program: assemble(program), probe };
 }
