@@ -40,9 +40,9 @@ test.each([
     history: "COPY --chown=1:2 a /b # buildkit",
   },
   {
-    line: "COPY --chown=$D a /b",
-    action: { owner: { user: "dst", group: undefined } },
-    history: "COPY --chown=dst a /b # buildkit",
+    line: "COPY --chown=$N a /b",
+    action: { owner: { user: "12", group: undefined } },
+    history: "COPY --chown=12 a /b # buildkit",
   },
   {
     line: "COPY --chmod=0755 a /b",
@@ -74,7 +74,7 @@ test.each([
   { line: "ADD --unpack a /b", action: { unpack: "auto" }, history: "ADD a /b # buildkit" },
 ])("$line", async ({ line, action, history }) => {
   const conversion = await convert(
-    `FROM scratch\nENV S=src D=dst\n${line}\n`.replace("FROM scratch", "FROM work"),
+    `FROM scratch\nENV S=src D=dst N=12\n${line}\n`.replace("FROM scratch", "FROM work"),
     {},
     onWork(),
   );

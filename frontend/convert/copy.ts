@@ -1,13 +1,13 @@
 import { cleanPath } from "../../src/core/patterns/clean-path.ts";
 import { hasWildcards } from "../../src/core/patterns/go-match.ts";
 import { BuildError } from "../../src/core/errors.ts";
-import type { CopyAction } from "../../solver/graph/op.ts";
+import type { CopyAction, Owner } from "../../solver/graph/op.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
 import type { AddInstruction, CopyContent, CopyInstruction } from "../instructions/instruction.ts";
 import { copyIgnoredFile } from "../lint/rules/copy-ignored-file.ts";
 import { expandWord } from "../words/expand.ts";
 import { parseMode } from "./mode.ts";
-import { parseOwner } from "./owner.ts";
+import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
 import { type RemoteSource, readRemote } from "./remote-source.ts";
 import { isClientTree } from "./sources.ts";
 import { type Shared, type StageState, absolutePath, emptyTree, expandIn, record, reportUnset } from "./stage-state.ts";
@@ -46,7 +46,7 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
   ];
   const inputs = uniqueTrees([...(below === undefined ? [] : [below]), ...sources.map(({ tree }) => tree)]);
   const destination = destinationPath(state, words.destination);
-  const owner = words.chown === "" ? undefined : parseOwner(words.chown);
+  const owner = ownerOf(words.chown, state, instruction);
   const mode = words.chmod === "" ? undefined : parseMode(words.chmod, instruction.chmod?.span ?? instruction.span);
   const excludes = instruction.excludes.map((exclude) => exclude.text);
   const actions = sources.map((source): CopyAction => ({
@@ -79,6 +79,11 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
     ? addVertex(shared, state, merged, { ...text, name: stepName(state, shared, `LINK ${shown}`) }, "use")
     : copied;
   record(state, `${createdBy} # buildkit`, copied);
+}
+
+function ownerOf(chown: string, state: StageState, { chown: word, link, span }: Instruction): Owner | undefined {
+  if (chown === "") return undefined;
+  return state.tree === undefined && !link ? parseOwnerInEmpty(chown, word?.span ?? span) : parseOwner(chown);
 }
 
 /** What differs from source to source. */

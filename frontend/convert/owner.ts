@@ -1,3 +1,5 @@
+import { BuildError } from "../../src/core/errors.ts";
+import type { Span } from "../../src/core/span.ts";
 import type { Owner } from "../../solver/graph/op.ts";
 
 /** `user[:group]`, as in --chown and USER. Either part may be empty, which leaves it as it would be without. */
@@ -5,4 +7,19 @@ export function parseOwner(text: string): Owner {
   const colon = text.indexOf(":");
   if (colon === -1) return { user: text, group: undefined };
   return { user: text.slice(0, colon), group: text.slice(colon + 1) || undefined };
+}
+
+/**
+ * An owner for files of a stage without any: there is no /etc/passwd in which a name could be looked up.
+ * @throws {BuildError} `dockerfile/instruction` for names other than `root`
+ */
+export function parseOwnerInEmpty(text: string, span: Span): Owner {
+  const owner = parseOwner(text);
+  const name = [owner.user, owner.group ?? ""].find((part) => !/^(?:root|\d{0,10})$/.test(part));
+  if (name === undefined) return owner;
+  throw new BuildError(
+    "dockerfile/instruction",
+    `Cannot look up the owner ${JSON.stringify(name)}: this stage is empty and has no /etc/passwd`,
+    { span, hint: "give numbers, as in 1000:1000, or take an image with that user as base" },
+  );
 }

@@ -188,7 +188,8 @@ function planStage(
       hint: missingArgHint(base, scope),
     });
   }
-  const platform = from.platform === undefined ? undefined : expand(from.platform);
+  // "--platform=" without anything is as good as none; only a variable has to have a value.
+  const platform = from.platform === undefined || from.platform.text === "" ? undefined : expand(from.platform);
   return {
     index: stage.index,
     stage,

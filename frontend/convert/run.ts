@@ -1,9 +1,11 @@
+import type { BuildError } from "../../src/core/errors.ts";
+import type { Span } from "../../src/core/span.ts";
 import type { ExecMount, ExecOp } from "../../solver/graph/op.ts";
 import { type Heredoc, type RunInstruction, heredocText } from "../instructions/instruction.ts";
 import type { Variables } from "../words/expand.ts";
 import { inShell } from "./metadata.ts";
 import { type MountedTrees, convertMounts } from "./mounts.ts";
-import { type Shared, type StageState, absolutePath, record } from "./stage-state.ts";
+import { type Shared, type StageState, absolutePath, instructionError, record } from "./stage-state.ts";
 import { addInternal, addVertex, displayText, instructionText, nextStepName } from "./step.ts";
 
 /** RUN: one command in a layer of its own. */
@@ -68,8 +70,11 @@ interface ReadCommand {
   readonly summary: string;
 }
 
-function readCommand(state: StageState, { command, heredocs }: RunInstruction): ReadCommand {
-  if (command.form === "exec") return { argv: command.argv, script: undefined, summary: "" };
+function readCommand(state: StageState, { command, heredocs, span }: RunInstruction): ReadCommand {
+  if (command.form === "exec") {
+    if (command.argv.length === 0) throw emptyCommand(span);
+    return { argv: command.argv, script: undefined, summary: "" };
+  }
   const [first] = heredocs;
   if (first === undefined) return { argv: inShell(state, command.text), script: undefined, summary: "" };
   if (!ONLY_HEREDOC.test(command.text.trim())) {
@@ -82,6 +87,10 @@ function readCommand(state: StageState, { command, heredocs }: RunInstruction): 
   if (!text.startsWith("#!")) return { argv: inShell(state, text), script: undefined, summary };
   const script = { name: first.name, text, heredoc: first };
   return { argv: inShell(state, `${SCRIPTS}/${first.name}`), script, summary };
+}
+
+function emptyCommand(span: Span): BuildError {
+  return instructionError("RUN has no command: its list is empty", span, 'write RUN ["<program>", "<argument>"]');
 }
 
 /** One here-document word and nothing else, quoted or not. */

@@ -1,6 +1,6 @@
 import type { WorkdirInstruction } from "../instructions/instruction.ts";
 import { workdirRelativePath } from "../lint/rules/workdir-relative-path.ts";
-import { parseOwner } from "./owner.ts";
+import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
 import { type Shared, type StageState, absolutePath, expandIn, record } from "./stage-state.ts";
 import { addVertex, displayText, nextStepName } from "./step.ts";
 
@@ -17,7 +17,8 @@ export function convertWorkdir(state: StageState, instruction: WorkdirInstructio
     record(state, createdBy);
     return;
   }
-  const user = state.config.User;
+  const user = state.config.User ?? "";
+  const parse = state.tree === undefined ? parseOwnerInEmpty : parseOwner;
   const name = nextStepName(state, shared, displayText(instruction, state.environment, shared));
   const made = addVertex(
     shared,
@@ -31,7 +32,7 @@ export function convertWorkdir(state: StageState, instruction: WorkdirInstructio
             kind: "mkdir",
             path: workdir,
             mode: 0o755,
-            owner: user === undefined || user === "" ? undefined : parseOwner(user),
+            owner: user === "" ? undefined : parse(user, instruction.span),
             timestamp: shared.epoch,
           },
         ],

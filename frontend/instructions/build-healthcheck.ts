@@ -55,12 +55,11 @@ function toNanoseconds(name: string, word: Word | undefined): number {
 function toRetries(word: Word | undefined): number {
   if (word === undefined || word.text === "") return 0;
   const { text, span } = word;
-  const parsing = `strconv.ParseInt: parsing ${JSON.stringify(text)}`;
   const fail = (message: string): never => {
     throw new BuildError("dockerfile/syntax", message, { span, hint: "write --retries=3" });
   };
-  if (!/^[-+]?[0-9]+$/.test(text)) fail(`${parsing}: invalid syntax`);
+  if (!/^[-+]?[0-9]+$/.test(text)) fail(`--retries takes a whole number, not ${JSON.stringify(text)}`);
   const number = Number(text);
-  if (number > 2 ** 31 - 1 || number < -(2 ** 31)) fail(`${parsing}: value out of range`);
+  if (number > 2 ** 31 - 1 || number < -(2 ** 31)) fail(`--retries is out of range: ${text}`);
   return number < 0 ? fail(`--retries cannot be negative (${String(number)})`) : number;
 }

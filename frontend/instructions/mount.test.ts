@@ -26,6 +26,8 @@ test.each<{ text: string; is: Partial<MountSpec> }>([
   { text: "type=ssh", is: { type: "ssh", id: undefined } },
   { text: 'type=bind,"source=a,b",target=/a', is: { source: "a,b" } },
   { text: "from=base,target=/a", is: { from: "base" } },
+  { text: "type=BIND,target=/a", is: { type: "bind" } },
+  { text: "type=Cache,target=/a,sharing=LOCKED", is: { type: "cache", sharing: "locked" } },
 ])("reads $text", ({ text, is }) => {
   expect(parse(text)).toMatchObject(is);
 });
@@ -50,6 +52,7 @@ test.each([
   { text: "sharing=shared", message: "invalid cache sharing set for bind mount" },
   { text: "type=secret", message: "invalid secret mount. one of source, target required" },
   { text: "type=secret,from=a,id=b", message: "secret mount should not have a from" },
+  { text: "type=secret,id=a,env=", message: "the secret's env= has no name" },
   { text: "type=secret,source=a,id=b", message: "both source and id can't be set" },
   { text: "", message: "failed to parse csv mounts: EOF" },
   { text: 'a"b', message: 'failed to parse csv mounts: parse error on line 1, column 2: bare " in non-quoted-field' },

@@ -130,7 +130,7 @@ function setKey(mount: Draft, { key, value, field }: Field, fail: Fail): void {
   switch (key) {
     case "type":
       mount.type =
-        TYPES.find((type) => type === value) ??
+        TYPES.find((type) => type === value.toLowerCase()) ??
         fail(`unsupported mount type ${JSON.stringify(value)}${didYouMean(value, TYPES)}`, {
           hint: `types are ${TYPES.join(", ")}`,
         });
@@ -168,7 +168,7 @@ function setKey(mount: Draft, { key, value, field }: Field, fail: Fail): void {
       return;
     case "sharing":
       mount.sharing =
-        SHARING.find((sharing) => sharing === value) ??
+        SHARING.find((sharing) => sharing === value.toLowerCase()) ??
         fail(`unsupported sharing value ${JSON.stringify(value)}${didYouMean(value, SHARING)}`, {
           hint: `write sharing=${SHARING.join(", sharing=")}`,
         });
@@ -217,6 +217,7 @@ function checked(mount: Draft, fail: Fail): MountSpec {
     if (!present(mount.source) && !present(mount.target) && !present(mount.id))
       fail("invalid secret mount. one of source, target required", { hint: "write --mount=type=secret,id=<id>" });
     if (present(mount.source) && present(mount.id)) fail("both source and id can't be set");
+    if (mount.env === "") fail("the secret's env= has no name", { hint: "write env=<variable>" });
   }
   const mode = mount.mode ?? (type === "cache" || type === "tmpfs" ? "rw" : "ro");
   return { ...mount, mode };

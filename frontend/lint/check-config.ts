@@ -3,7 +3,7 @@ import type { Span } from "../../src/core/span.ts";
 
 /** Which checks run and what their findings mean. From `# check=...` or the build arg BUILDKIT_DOCKERFILE_CHECK. */
 export interface CheckConfig {
-  /** Rule names in lower case. */
+  /** Rule names as the rules have them; another case is another name. */
   readonly skip: "all" | ReadonlySet<string>;
   readonly experimental: "all" | ReadonlySet<string>;
   /** Whether a finding fails the build. */
@@ -13,14 +13,14 @@ export interface CheckConfig {
 export const DEFAULT_CHECKS: CheckConfig = { skip: new Set(), experimental: new Set(), failOnWarning: false };
 
 /**
- * Reads `skip=A,B|all;error=true;experimental=A|all`.
+ * Reads `skip=A,B|all;error=true;experimental=A|all`. Between two `;` there has to be an option.
  * @throws {BuildError} `dockerfile/syntax` at `span`, when the text comes from a file
  */
 export function parseCheckConfig(text: string, span: Span | undefined): CheckConfig {
   let config = DEFAULT_CHECKS;
+  if (text.trim() === "") return config;
   for (const option of text.split(";")) {
     const trimmed = option.trim();
-    if (trimmed === "") continue;
     const equals = trimmed.indexOf("=");
     const key = equals === -1 ? trimmed : trimmed.slice(0, equals).trim();
     const value = equals === -1 ? "" : trimmed.slice(equals + 1).trim();
@@ -54,7 +54,7 @@ export function mergeChecks(general: CheckConfig, own: CheckConfig): CheckConfig
 }
 
 function parseNames(value: string): CheckConfig["skip"] {
-  const names = value.split(",").map((name) => name.trim().toLowerCase());
+  const names = value.split(",").map((name) => name.trim());
   return names.length === 1 && names[0] === "all" ? "all" : new Set(names.filter((name) => name !== ""));
 }
 

@@ -209,7 +209,7 @@ test.each([
   },
   {
     rule: "none, skipped by the file",
-    text: "# check=skip=StageNameCasing,fromascasing\nFROM scratch as B\n",
+    text: "# check=skip=StageNameCasing,FromAsCasing\nFROM scratch as B\n",
     warnings: [],
   },
   { rule: "none, all skipped", text: "# check=skip=all\nFROM scratch as B\nMAINTAINER x\n", warnings: [] },

@@ -23,7 +23,7 @@ export class Linter {
 
   report<Values extends readonly unknown[]>(rule: Rule<Values>, place: Place, ...values: Values): void {
     const config = this.#configOf(place);
-    const name = rule.name.toLowerCase();
+    const { name } = rule;
     if (config.skip === "all" || config.skip.has(name)) return;
     const isWanted = config.experimental === "all" || config.experimental.has(name);
     if (rule.experimental && !isWanted) return;
