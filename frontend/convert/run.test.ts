@@ -327,3 +327,17 @@ test("commands see the stage's environment in the order of definition", async ()
   const conversion = await convert("FROM busybox\nENV B=1 A=2\nARG C=3\nENV A=4\nRUN x\n", {}, resolverOf({}));
   expect(opsOf(conversion, "exec")[0]?.env.flat().slice(1)).toEqual(["B=1", "A=4", "C=3"]);
 });
+
+test.each([
+  { name: "a required device", line: "RUN --device=vendor.com/gpu=all,required make" },
+  { name: "an optional device", line: "RUN --mount=type=tmpfs,target=/t --device=name=vendor.com/gpu make" },
+])("$name is refused at its flag", async ({ line }) => {
+  const error = await failure(convert(`FROM busybox\n${line}\n`));
+  expect(error).toMatchObject({ code: "runtime/unsupported", message: expect.stringContaining("vendor.com/gpu") });
+  expect(error.span).toMatchObject({ start: { line: 2, column: line.indexOf("--device") + 1 } });
+});
+
+test("a device in a stage that is not built is nobody's business", async () => {
+  const text = "FROM busybox AS gpu\nRUN --device=vendor.com/gpu make\nFROM busybox\nRUN x\n";
+  expect(opsOf(await convert(text), "exec")).toHaveLength(1);
+});

@@ -3,6 +3,7 @@ import type { Span } from "../../src/core/span.ts";
 import type { ExecMount, ExecOp } from "../../solver/graph/op.ts";
 import { type Heredoc, type RunInstruction, heredocText } from "../instructions/instruction.ts";
 import type { Variables } from "../words/expand.ts";
+import { refuseDevices } from "./devices.ts";
 import { inShell } from "./metadata.ts";
 import { type MountedTrees, convertMounts } from "./mounts.ts";
 import { type Shared, type StageState, absolutePath, instructionError, record } from "./stage-state.ts";
@@ -10,6 +11,7 @@ import { addInternal, addVertex, displayText, instructionText, nextStepName } fr
 
 /** RUN: one command in a layer of its own. */
 export function convertRun(state: StageState, instruction: RunInstruction, shared: Shared): void {
+  refuseDevices(instruction);
   const trees: MountedTrees = state.tree === undefined ? [] : [state.tree];
   const mounts = convertMounts(state, instruction, shared, trees);
   const { argv, script, summary } = readCommand(state, instruction);

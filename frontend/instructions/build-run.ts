@@ -20,6 +20,7 @@ export function buildRun(context: InstructionContext, command: CommandNode): Run
     command: toCommand(context, command),
     heredocs: context.heredocs,
     mounts,
+    devices: flags.flags("device"),
     network: choose(flags.text("network"), NETWORKS, (value) => `invalid network mode ${value}`),
     security: choose(flags.text("security"), SECURITIES, (value) => `security ${value} is not valid`),
   };

@@ -25,7 +25,7 @@ export const FLAGS = {
   from: { platform: "text" },
   healthcheck: { interval: "text", timeout: "text", "start-period": "text", "start-interval": "text", retries: "text" },
   none: {},
-  run: { mount: "list", network: "text", security: "text" },
+  run: { mount: "list", device: "list", network: "text", security: "text" },
 } as const satisfies Record<string, FlagTable>;
 
 type NamesOf<T extends FlagTable, Type extends FlagType> = {

@@ -162,6 +162,8 @@ export interface RunInstruction extends InstructionText {
   /** In order. Never beside a command in exec form. */
   readonly heredocs: readonly Heredoc[];
   readonly mounts: readonly MountFlag[];
+  /** Values of --device as written: CDI names and whether they are required. */
+  readonly devices: readonly Word[];
   readonly network: "default" | "none" | "host";
   readonly security: "sandbox" | "insecure";
 }

@@ -20,6 +20,7 @@ export interface AcceptedFlags {
   readonly provenance?: string;
   readonly sbom?: string;
   readonly policy?: readonly string[];
+  readonly device?: readonly string[];
   /** The old name of --call. */
   readonly print?: string;
   readonly [name: string]: unknown;
@@ -46,15 +47,17 @@ export function declareAccepted(build: Command): void {
   hide("--provenance <attributes>");
   hide("--sbom <attributes>");
   hideList("--policy <attributes>");
+  hideList("--device <name>");
 }
 
 /**
  * What is ignored, one sentence each. Attestations come on top of an image, so a build without them is still the build
  * that was asked for; a policy decides what may be built, so a build without it is not.
- * @throws {BuildError} `cli/usage`
+ * @throws {BuildError} `cli/usage`, `runtime/unsupported`
  */
 export function ignoredFlags(flags: AcceptedFlags): string[] {
   for (const policy of flags.policy ?? []) refusePolicy(policy);
+  for (const device of flags.device ?? []) refuseDevice(device);
   const ignored = Object.entries(IGNORED).flatMap(([name, why]) => {
     const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
     return flags[key] === undefined ? [] : [`--${name} is ignored: ${why}`];
@@ -98,4 +101,14 @@ function refusePolicy(text: string): void {
   throw new BuildError("cli/usage", `Cannot apply --policy ${JSON.stringify(text)}: kiln evaluates no Rego policies`, {
     hint: "check the Dockerfile with a tool of your own, or leave the flag out",
   });
+}
+
+function refuseDevice(name: string): void {
+  throw new BuildError(
+    "runtime/unsupported",
+    `Cannot give --device ${JSON.stringify(name)} to steps: kiln has no CDI devices`,
+    {
+      hint: "RUN --security=insecure sees all device nodes of this machine (allow it with --allow security.insecure)",
+    },
+  );
 }

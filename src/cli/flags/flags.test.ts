@@ -195,3 +195,7 @@ test.each([
 ])("--output $output is refused", ({ output, says }) => {
   expect(() => outputSpecs({ ...NOTHING, outputs: [output] })).toThrow(says);
 });
+
+test("--device is refused, as RUN --device is", () => {
+  expect(() => ignoredFlags({ device: ["vendor.com/gpu=all"] })).toThrow(/vendor\.com\/gpu=all.*no CDI devices/);
+});
