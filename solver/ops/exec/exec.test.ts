@@ -152,9 +152,21 @@ test.skipIf(skip)("a cache keeps its files from step to step and never enters a 
   });
   const { out } = await runIn(
     bench,
-    bench.run(first, "cat /cache/file > /out; stat -c '%a %u' /cache >> /out", { mounts: [cache()] }),
+    bench.run(first, "cat /cache/file > /out; stat -c '%a %u' /cache >> /out", {
+      mounts: [cache({ permissions: 0o700, uid: 5 })],
+    }),
   );
   expect(out).toBe("kept\n700 5\n");
+});
+
+test.skipIf(skip)("a cache for another owner, or with another mode, is another one", async () => {
+  await using bench = new Workbench();
+  const say = "ls /cache >> /out; stat -c '%a %u %g' /cache >> /out; touch /cache/$(wc -l < /out)";
+  const roots = bench.run(bench.busybox(), say, { mounts: [cache()] });
+  const users = bench.run(roots, say, { mounts: [cache({ uid: 5, gid: 6 })] });
+  const others = bench.run(users, say, { mounts: [cache({ permissions: 0o777 })] });
+  const { out } = await runIn(bench, bench.run(others, say, { mounts: [cache()] }));
+  expect(out).toBe("755 0 0\n755 5 6\n777 0 0\n1\n755 0 0\n");
 });
 
 test.skipIf(skip)("a new cache starts from its seed", async () => {

@@ -165,10 +165,15 @@ function strictness(mount: Of<"cache">): number {
   return ["shared", "private", "locked"].indexOf(mount.sharing);
 }
 
-/** What a cache starts from is part of its name: another seed is another cache. */
+/**
+ * What a cache starts from is part of its name: another seed, owner or mode is another cache. A user of the step could
+ * else be shut out by an earlier step of root.
+ */
 function cacheName(mount: Of<"cache">, inputs: readonly (MountInput | undefined)[]): string {
-  const { seed } = mount;
-  return seed === undefined ? mount.id : `${mount.id} from ${inputs[seed.input]?.key ?? ""} ${seed.source}`;
+  const { id, seed, uid, gid, permissions } = mount;
+  if (seed !== undefined) return `${id} from ${inputs[seed.input]?.key ?? ""} ${seed.source}`;
+  const isUsual = uid === 0 && gid === 0 && permissions === 0o755;
+  return isUsual ? id : `${id} of ${uid}:${gid} ${permissions.toString(8)}`;
 }
 
 async function readSecret(
