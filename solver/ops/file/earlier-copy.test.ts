@@ -56,7 +56,7 @@ test("a copy of which one file changed shares the others with the earlier one, a
   expect(await measure(bench, first)).toEqual(before);
 });
 
-test.each<{ name: string; change(path: string): void; entry: string; own: boolean }>([
+test.each<{ name: string; change: (path: string) => void; entry: string; own: boolean }>([
   { name: "touched", change: (path) => utimesSync(path, 5, 5), entry: "app/d0/f0", own: true },
   { name: "of another mode", change: (path) => chmodSync(path, 0o755), entry: "app/d0/f0", own: true },
   {
