@@ -6,6 +6,7 @@ import type { SnapshotId } from "../../src/store/model.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
 import type { ExecOp } from "../graph/op.ts";
+import { diskFull, isDiskFull } from "../ops/exec/disk-full.ts";
 import { runExec } from "../ops/exec/exec.ts";
 import type { EarlierResult } from "../ops/file/earlier-copy.ts";
 import { type FailedStep, keepFailedStep } from "../ops/exec/failed-step.ts";
@@ -93,6 +94,7 @@ async function runCommand(
   const missing = at.files.missing(active.directories, MOUNT_POINTS);
   await using log = on.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
   const output = new OutputLog(keyed.vertex.digest, { log, progress: on.progress, clock: on.clock });
+  const isFull = (): boolean => isDiskFull(topOf(active));
   const result = await runExec(
     op,
     {
@@ -112,12 +114,21 @@ async function runCommand(
       socketDirectory: join(on.store.layout.root, "scratch"),
     },
     signal,
-  );
+  ).catch((error: unknown) => {
+    if (signal.aborted || (error instanceof BuildError && error.code === "store/full") || !isFull()) throw error;
+    throw diskFull(keyed.meta.instruction, { span: keyed.meta.span, cause: error });
+  });
   output.end();
   if (result.exitCode !== 0) {
     await log.close();
+    const left = { tail: output.tail(), path: log.sizeBytes > 0 ? log.path : undefined };
+    if (!result.oomKilled && isFull()) {
+      // Its tree is not kept: that would keep the disk full.
+      const { instruction, span } = keyed.meta;
+      throw diskFull(instruction, { span, detail: left.tail === "" ? undefined : left.tail, logPath: left.path });
+    }
     const kept = await keep({ op, keyed, active, inputs, parent: at.parent, exitCode: result.exitCode }, deps, signal);
-    throw failure(op, keyed, result, { tail: output.tail(), path: log.sizeBytes > 0 ? log.path : undefined, kept });
+    throw failure(op, keyed, result, { ...left, kept });
   }
   leaveMountPoints(topOf(active), missing);
   const { cpuMs, peakMemoryBytes, readBytes, writtenBytes } = result;
