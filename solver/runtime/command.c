@@ -2,6 +2,7 @@
 #include "runtime.h"
 
 #include "kernel.h"
+#include "terminal.h"
 #include <errno.h>
 #include <grp.h>
 #include <linux/keyctl.h>
@@ -33,14 +34,12 @@ connect_pipes (const struct plan *plan, const int output[2])
     die_errno ("cannot connect the command's output");
 }
 
-/* A terminal: the command gets a process group of its own in the foreground, so Ctrl-C and job control are its own. */
+/* The caller's own streams. In a session of its own the command has no terminal, whatever the streams are. */
 static void
-take_terminal (void)
+keep_streams (void)
 {
-  if (!isatty (STDIN_FILENO))
-    return;
-  if (setpgid (0, 0) < 0 || tcsetpgrp (STDIN_FILENO, getpgrp ()) < 0)
-    die_errno ("cannot give the terminal to the command");
+  if (setsid () < 0)
+    die_errno ("cannot start a session for the command");
 }
 
 static void
@@ -146,10 +145,12 @@ explain (const char *name, bool searched, int error)
 }
 
 void
-run_command (const struct plan *plan, const int output[2])
+run_command (const struct plan *plan, const int output[2], int terminal)
 {
-  if (plan->inherit_stdio)
-    take_terminal ();
+  if (terminal >= 0)
+    take_terminal (terminal);
+  else if (plan->inherit_stdio)
+    keep_streams ();
   else
     connect_pipes (plan, output);
   (void) umask (022);

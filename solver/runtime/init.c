@@ -3,6 +3,7 @@
 #include "runtime.h"
 
 #include "kernel.h"
+#include "terminal.h"
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -56,7 +57,7 @@ reap_until_command_ends (pid_t command, struct shared *shared)
 }
 
 void
-run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int output[2])
+run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int output[2], int announce_fd)
 {
   /* The supervisor's death must be ours, or a container could outlive kiln. */
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
@@ -76,11 +77,12 @@ run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int
   run_steps (plan, plan->root->fd, shared);
   pivot_into (plan->root->fd);
 
+  int terminal = announce_fd < 0 ? -1 : open_terminal (plan, announce_fd);
   pid_t command = fork ();
   if (command < 0)
     die_errno ("cannot start a process for the command");
   if (command == 0)
-    run_command (plan, output);
+    run_command (plan, output, terminal);
 
   /* The supervisor shares our descriptors: closing the writing ends here lets it see the end of the output. */
   if (!plan->inherit_stdio)
@@ -88,6 +90,8 @@ run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int
       (void) close (output[0]);
       (void) close (output[1]);
     }
+  if (terminal >= 0)
+    (void) close (terminal);
   reap_until_command_ends (command, shared);
   _exit (0);
 }

@@ -1,6 +1,7 @@
 /* Frames to the driver: one letter, the length in decimal, a newline, the bytes. 'x' carries the text of a failure. */
 #include "runtime.h"
 
+#include "terminal.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -70,6 +71,7 @@ die_with (int error, const char *format, va_list arguments)
         used = sizeof text - 1;
     }
   report ('x', text, used);
+  restore_terminal ();
   _exit (STATUS_FAILED);
 }
 

@@ -183,10 +183,11 @@ void set_capabilities (const struct plan *plan);
 void install_seccomp (const struct plan *plan);
 
 /* init.c */
-void run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int output[2]) __attribute__ ((noreturn));
+void run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int output[2], int announce_fd)
+  __attribute__ ((noreturn));
 
 /* command.c */
-void run_command (const struct plan *plan, const int output[2]) __attribute__ ((noreturn));
+void run_command (const struct plan *plan, const int output[2], int terminal) __attribute__ ((noreturn));
 
 /* pretend.c */
 pid_t start_pretending (struct plan *plan);

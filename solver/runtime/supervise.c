@@ -3,6 +3,7 @@
 #include "runtime.h"
 
 #include "kernel.h"
+#include "terminal.h"
 #include <errno.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -19,7 +20,7 @@
 enum { CHUNK = 64 * 1024 };
 
 /* SIGINT and SIGQUIT of a terminal go to its whole foreground group: kiln decides what they mean, we only wait to be
- * told. The rest is meant for the command. SIGTTOU is in the set so that we may take the terminal back. */
+ * told. The rest is meant for the command. SIGTTOU is in the set so that we may change the terminal. */
 static int
 open_signals (void)
 {
@@ -33,6 +34,7 @@ open_signals (void)
   (void) sigaddset (&forwarded, SIGHUP);
   (void) sigaddset (&forwarded, SIGUSR1);
   (void) sigaddset (&forwarded, SIGUSR2);
+  (void) sigaddset (&forwarded, SIGWINCH);
   int fd = signalfd (-1, &forwarded, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0)
     die_errno ("cannot wait for signals");
@@ -76,7 +78,7 @@ pass_on (struct pollfd *pipe, char kind)
 
 /* Returns whether PID 1 should be waited for. */
 static bool
-take_signals (int signal_fd, pid_t init)
+take_signals (int signal_fd, pid_t init, int master)
 {
   struct signalfd_siginfo info;
   bool child = false;
@@ -84,6 +86,11 @@ take_signals (int signal_fd, pid_t init)
     {
       if (info.ssi_signo == SIGCHLD)
         child = true;
+      else if (info.ssi_signo == SIGWINCH)
+        {
+          if (master >= 0)
+            pass_size (STDIN_FILENO, master);
+        }
       else
         (void) kill (init, (int) info.ssi_signo);
     }
@@ -92,19 +99,44 @@ take_signals (int signal_fd, pid_t init)
 
 /* Until PID 1 is dead, and with it, by the kernel's promise, every process of its namespace. */
 static void
-watch (pid_t init, int signal_fd, const int output[2], struct rusage *usage)
+watch (pid_t init, int signal_fd, const int output[2], int announced_fd, struct rusage *usage)
 {
+  static struct input input;
+  int master = -1;
+  bool more_to_type = true;
   struct pollfd watched[] = {
     { .fd = output[0], .events = POLLIN },
     { .fd = output[1], .events = POLLIN },
     { .fd = CONTROL_FD, .events = POLLIN },
     { .fd = signal_fd, .events = POLLIN },
+    { .fd = announced_fd, .events = POLLIN },
+    { .fd = -1, .events = POLLIN }, /* the person's terminal */
+    { .fd = -1, .events = POLLIN }, /* the command's */
   };
 
   for (;;)
     {
-      if (poll (watched, 4, -1) < 0 && errno != EINTR)
+      if (poll (watched, 7, -1) < 0 && errno != EINTR)
         die_errno ("cannot wait for the command");
+      if (watched[4].revents != 0)
+        {
+          if (read (announced_fd, &master, sizeof master) == sizeof master)
+            {
+              watched[6].fd = master;
+              make_raw ();
+            }
+          watched[4].fd = -1;
+        }
+      if (watched[5].revents != 0)
+        more_to_type = read_input (&input);
+      if (watched[6].revents != 0 && !pass_terminal_output (master) && (watched[6].revents & (POLLHUP | POLLERR)) != 0)
+        watched[6].fd = -1;
+      if (master >= 0)
+        {
+          pass_input (&input, master);
+          watched[5].fd = input.size == 0 && more_to_type ? STDIN_FILENO : -1;
+          watched[6].events = (short) (input.size > 0 ? POLLIN | POLLOUT : POLLIN);
+        }
       if (watched[0].revents != 0)
         (void) pass_on (&watched[0], 'o');
       if (watched[1].revents != 0)
@@ -119,7 +151,7 @@ watch (pid_t init, int signal_fd, const int output[2], struct rusage *usage)
               watched[2].fd = -1;
             }
         }
-      if (watched[3].revents != 0 && take_signals (signal_fd, init)
+      if (watched[3].revents != 0 && take_signals (signal_fd, init, master)
           && wait4 (init, NULL, WNOHANG, usage) == init)
         break;
     }
@@ -127,6 +159,8 @@ watch (pid_t init, int signal_fd, const int output[2], struct rusage *usage)
   for (int i = 0; i < 2; i++)
     while (watched[i].fd >= 0 && pass_on (&watched[i], i == 0 ? 'o' : 'e'))
       ;
+  while (watched[6].fd >= 0 && pass_terminal_output (master))
+    ;
 }
 
 static uint64_t
@@ -163,7 +197,7 @@ int
 supervise (struct plan *plan)
 {
   int signal_fd = open_signals ();
-  int ours[2] = { -1, -1 }, theirs[2] = { -1, -1 }, gate[2] = { -1, -1 };
+  int ours[2] = { -1, -1 }, theirs[2] = { -1, -1 }, gate[2] = { -1, -1 }, announced[2] = { -1, -1 };
   cleanup_fd int cgroup_fd = -1;
   struct rusage usage = { 0 };
 
@@ -182,6 +216,9 @@ supervise (struct plan *plan)
   if (gated && pipe2 (gate, O_CLOEXEC) < 0)
     die_errno ("cannot make a pipe to PID 1");
 
+  if (terminal_is_wanted (plan) && pipe2 (announced, O_CLOEXEC) < 0)
+    die_errno ("cannot make a pipe to PID 1");
+
   uint64_t started = now_microseconds ();
   uint64_t flags = CLONE_FILES | CLONE_NEWNS | ((uint64_t) plan->namespaces & ~(uint64_t) CLONE_NEWCGROUP)
                    | (plan->uid_map != NULL ? CLONE_NEWUSER : 0);
@@ -189,7 +226,7 @@ supervise (struct plan *plan)
   if (init < 0)
     die_errno ("cannot make the container's namespaces");
   if (init == 0)
-    run_init (plan, shared, gate[0], theirs);
+    run_init (plan, shared, gate[0], theirs, announced[1]);
 
   if (gated)
     {
@@ -198,7 +235,8 @@ supervise (struct plan *plan)
       join_cgroups (plan, init);
       (void) write_all (gate[1], "", 1);
     }
-  watch (init, signal_fd, ours, &usage);
+  watch (init, signal_fd, ours, announced[0], &usage);
+  restore_terminal ();
   uint64_t ended = now_microseconds ();
 
   if (pretender > 0)
@@ -211,8 +249,6 @@ supervise (struct plan *plan)
   remove_stubs (shared);
   for (size_t i = 0; i < plan->tree_count; i++)
     (void) close (plan->trees[i]->fd);
-  if (plan->inherit_stdio && isatty (STDIN_FILENO))
-    (void) tcsetpgrp (STDIN_FILENO, getpgrp ());
   report_end (shared, &usage, ended - started);
   return 0;
 }

@@ -34,8 +34,32 @@ describe.skipIf(why !== undefined)("kiln run", { timeout: 60_000 }, () => {
   test.skipIf(!has("script"))("a terminal is passed on, and its kind is told", () => {
     const command = `${join(PROJECT, "bin/kiln")} --root ${store} run base sh -c 'test -t 0 && echo "$TERM."'`;
     const { stdout } = spawnSync("script", ["-qec", command, "/dev/null"], { encoding: "utf8" });
-    expect(stdout.trim()).toBe("xterm.");
+    // With no input of its own, script types a NUL, which the terminal shows.
+    expect(stdout.replace("^@", "").trim()).toBe("xterm.");
   });
+
+  // With the caller's own terminal a command could type into the caller's shell (TIOCSTI) or turn its keys off.
+  test.skipIf(!has("script"))(
+    "the terminal inside is a new one, of the same size, and Ctrl-C is for the command",
+    async () => {
+      const inside =
+        "tty; stty size; stty -echo; trap 'echo stopped; exit 3' INT; echo ready; while :; do sleep 1; done";
+      const program = `${join(PROJECT, "bin/kiln")} --root ${store} run base sh -c "${inside.replaceAll("$", "\\$")}"`;
+      const command = `stty rows 33 cols 101; ${program}; echo "status $?"; stty -a`;
+      const child = spawn("script", ["-qec", command, "/dev/null"], { stdio: ["pipe", "pipe", "inherit"] });
+      let stdout = "";
+      child.stdout.on("data", (chunk: Buffer) => {
+        const wasReady = stdout.includes("ready");
+        stdout += chunk.toString();
+        if (!wasReady && stdout.includes("ready")) child.stdin.write("\u0003");
+      });
+      await once(child, "close");
+      const lines = stdout.split(/\r?\n/);
+      expect(lines).toEqual(expect.arrayContaining(["/dev/pts/0", "33 101", "ready", "stopped", "status 3"]));
+      // What the command did to its terminal did not reach the caller's.
+      expect(stdout.slice(stdout.indexOf("status 3"))).toMatch(/[^-]echo\b/);
+    },
+  );
 
   test.each([
     { name: "a command's status", command: ["sh", "-c", "exit 42"], status: 42 },
