@@ -100,7 +100,8 @@ function asTyped(ref: string): string {
   return ref.replace(/^docker\.io\/(?:library\/)?/, "").replace(/:latest$/, "");
 }
 
-function nearestOf<T extends { readonly parts: readonly KeyPart[] }>(
+/** The record of the same site that has most in common with the parts. */
+export function nearestOf<T extends { readonly parts: readonly KeyPart[] }>(
   parts: readonly KeyPart[],
   earlier: readonly T[],
 ): T | undefined {

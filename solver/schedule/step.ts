@@ -4,7 +4,7 @@ import { BuildError, messageOf } from "../../src/core/errors.ts";
 import type { Semaphore } from "../../src/core/limits.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
 import type { Lease } from "../../src/store/store.ts";
-import { explainMiss, type MissReason, missText } from "../cache/explain.ts";
+import { explainMiss, type MissReason, missText, nearestOf } from "../cache/explain.ts";
 import { contentKey, sameWork } from "../cache/key.ts";
 import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
 import { keepListing, readListing } from "../cache/listings.ts";
@@ -57,13 +57,13 @@ export async function settleStep(
   const equal = await deps.earlierResults.equalRun(parts, step, work.earlier, signal);
   if (equal?.definitionKey === definitionKey) return step.taken(equal, "cached", undefined);
   if (equal !== undefined) {
-    const miss = step.explain(parts);
+    const miss = await step.explain(parts, signal);
     store.records.addAlias(equal.id, definitionKey);
     return step.taken(equal, "cutoff", miss);
   }
   const elsewhere = await step.foundElsewhere(signal);
   if (elsewhere !== undefined) {
-    const miss = step.explain(parts);
+    const miss = await step.explain(parts, signal);
     store.records.addAlias(elsewhere.id, definitionKey);
     return step.taken(elsewhere, "cutoff", miss);
   }
@@ -140,7 +140,9 @@ class Step implements SettledInputs, AsyncDisposable {
   }
 
   /** Why the step was not found, told to whoever wants to know. */
-  explain(parts: readonly KeyPart[]): MissReason {
+  async explain(parts: readonly KeyPart[], signal: AbortSignal): Promise<MissReason> {
+    const listings = nearestOf(parts, this.#earlier)?.parts.flatMap(({ listing }) => listing ?? []);
+    if (listings !== undefined) await this.#deps.on.remote?.fetchListings(listings, signal);
     const miss = this.#reason(parts);
     this.#deps.options.onMiss?.(this.#keyed.vertex.digest, miss);
     return miss;
@@ -167,7 +169,7 @@ class Step implements SettledInputs, AsyncDisposable {
     const id = vertex.digest;
     await this.#prepareInputs(signal);
     const parts = this.#fullParts();
-    const miss = this.explain(parts);
+    const miss = await this.explain(parts, signal);
     this.#refuseUnexpected(miss);
     on.progress({ kind: "step-miss", id, name: meta.name, reason: `${meta.instruction}: ${missText(miss)}` });
     on.progress({ kind: "step-started", id, name: meta.name, atMs: on.clock.nowMs() });
@@ -266,7 +268,7 @@ class Step implements SettledInputs, AsyncDisposable {
       const record = on.store.records.get(id);
       const kept = theirs.find((part) => part.name === files && part.listing !== undefined)?.listing;
       const listing = kept === undefined ? undefined : readListing(on.store.blobs, kept);
-      if (record === undefined || listing === undefined) continue;
+      if (record === undefined || listing === undefined || !isPresent(record.layers, on.store)) continue;
       const directories = distinct(record.layers)
         .toReversed()
         .map((layer) => on.snapshotter.pathOf(layer));
@@ -320,4 +322,9 @@ class Step implements SettledInputs, AsyncDisposable {
       hint: "the build was started with --expect-cached; without it this step would run",
     });
   }
+}
+
+/** Whether all files are here: another machine's result may be known and its layers still be there. */
+function isPresent(layers: Stack, store: Pick<SolverDeps["store"], "snapshots">): boolean {
+  return store.snapshots.getMany([...new Set(layers)]).every((row) => row.state === "present");
 }

@@ -97,6 +97,20 @@ async function buildAndExport(
   const prepared = await prepareBuild(engine, options, { scratch, progress }, signal);
   const mounts = new TravellingMounts(engine, imports.remote, progress);
   const at = { names, progress, imports, mounts, reporter, outputs };
+  try {
+    return await solveUntilExported(engine, options, prepared, at, signal);
+  } finally {
+    imports.remote?.finish();
+  }
+}
+
+async function solveUntilExported(
+  engine: Engine,
+  options: BuildOptions,
+  prepared: PreparedBuild,
+  at: BuildParts,
+  signal: AbortSignal,
+): Promise<BuildResult> {
   for (;;) {
     try {
       return await solveAndExport(engine, options, prepared, at, signal);
@@ -104,9 +118,9 @@ async function buildAndExport(
       // An exporter wanted the bytes of a layer that a cache has lost. Without its records, the step runs.
       const lost = signal.aborted ? undefined : lostLayer(error);
       if (lost === undefined || engine.store.records.forgetLayer(lost.layer) === 0) throw error;
-      imports.remote?.refuse(lost.layer);
+      at.imports.remote?.refuse(lost.layer);
       const message = `A cached layer cannot be exported, and its step runs again: ${lost.message}`;
-      progress({ kind: "notice", level: "warning", message, hint: lost.hint });
+      at.progress({ kind: "notice", level: "warning", message, hint: lost.hint });
     }
   }
 }

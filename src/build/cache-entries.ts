@@ -1,8 +1,10 @@
 import { type Digest, hexOf } from "../core/digest.ts";
 import { mapLimit } from "../core/limits.ts";
+import type { Descriptor } from "../core/oci.ts";
 import { type LayerContent, type LayerForm, layerContent } from "../export/layers.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../store/model.ts";
 import type { EntryName } from "../../solver/cache/remote/backend.ts";
+import { LISTING_TYPE } from "../../solver/cache/remote/reader.ts";
 import { type DocumentLayer, encodeRecord } from "../../solver/cache/remote/record-document.ts";
 import { LayerContents } from "../../solver/cache/input-contents.ts";
 import { contentKey } from "../../solver/cache/key.ts";
@@ -15,8 +17,11 @@ export interface RecordEntry {
   readonly names: readonly EntryName[];
   readonly text: string;
   /** Bytes that the entry names and that have to be where it is. */
-  readonly contents: readonly LayerContent[];
+  readonly contents: readonly TravellingBlob[];
 }
+
+/** A layer's blob, or a listing of files. */
+export type TravellingBlob = Pick<LayerContent, "descriptor" | "repository" | "open">;
 
 interface TravellingLayer {
   readonly layer: DocumentLayer;
@@ -51,12 +56,14 @@ export class RecordEntries {
   async of(key: Digest, record: CacheRecord, signal: AbortSignal): Promise<RecordEntry> {
     const layers = await mapLimit(record.layers, CONCURRENT_RECORDS, signal, (id, inner) => this.#layer(id, inner));
     const byContent = record.contentKey ?? (await this.#contentKey(record, signal));
+    const listings = this.#listings(record);
     const text = encodeRecord({
       definitionKey: key,
       contentKey: byContent,
       site: record.site,
       name: record.name,
-      parts: record.parts.flatMap(travellingPart),
+      parts: record.parts.flatMap((part) => travellingPart(part, new Set(listings.map(({ digest }) => digest)))),
+      ...(listings.length === 0 ? {} : { listings: listings.map(({ digest, size }) => ({ digest, size })) }),
       layers: layers.map(({ layer }) => layer),
       wallMs: record.wallMs,
       cpuMs: record.cpuMs,
@@ -66,7 +73,23 @@ export class RecordEntries {
     });
     const names: EntryName[] = [`d-${hexOf(key)}`];
     if (byContent !== undefined) names.push(`c-${hexOf(byContent)}`);
-    return { names, text, contents: layers.flatMap(({ content }) => content ?? []) };
+    const { blobs } = this.#engine.store;
+    const files = listings.map((descriptor): TravellingBlob => ({
+      descriptor,
+      repository: undefined,
+      open: () => blobs.open(descriptor.digest),
+    }));
+    return { names, text, contents: [...layers.flatMap(({ content }) => content ?? []), ...files] };
+  }
+
+  /** Listings of files that are still here, where there is a place for blobs. */
+  #listings({ parts }: CacheRecord): readonly Descriptor[] {
+    if (this.#to.repository === undefined) return [];
+    const digests = new Set(parts.flatMap(({ listing }) => listing ?? []));
+    return [...digests].flatMap((digest) => {
+      const size = this.#engine.store.blobs.sizeOf(digest);
+      return size === undefined ? [] : { mediaType: LISTING_TYPE, digest, size };
+    });
   }
 
   async #layer(id: SnapshotId, signal: AbortSignal): Promise<TravellingLayer> {
@@ -115,8 +138,9 @@ function withBlob(layer: DocumentLayer, content: LayerContent): TravellingLayer 
   return { layer: { ...layer, blob: { mediaType, digest, size } }, content };
 }
 
-/** Listings stay where they were made, and so do notes on where files were taken from, which only this store understands. */
-function travellingPart({ name, value, basis }: KeyPart): KeyPart[] {
-  if (basis === undefined) return [{ name, value }];
-  return basis === "note" && name.startsWith("stack of ") ? [] : [{ name, value, basis }];
+/** Notes on where files were taken from stay here: only this store understands them. */
+function travellingPart({ name, value, basis, listing }: KeyPart, listings: ReadonlySet<Digest>): KeyPart[] {
+  const part = { name, value, ...(listing !== undefined && listings.has(listing) ? { listing } : {}) };
+  if (basis === undefined) return [part];
+  return basis === "note" && name.startsWith("stack of ") ? [] : [{ ...part, basis }];
 }

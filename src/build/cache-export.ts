@@ -4,12 +4,12 @@ import { mapLimit } from "../core/limits.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { CacheRecord } from "../store/model.ts";
 import type { Records } from "../store/store.ts";
-import type { LayerContent, LayerForm } from "../export/layers.ts";
+import type { LayerForm } from "../export/layers.ts";
 import type { CacheSink } from "../../solver/cache/remote/backend.ts";
 import type { SolveResult } from "../../solver/deps.ts";
 import type { Graph } from "../../solver/graph/graph.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
-import { RecordEntries } from "./cache-entries.ts";
+import { RecordEntries, type TravellingBlob } from "./cache-entries.ts";
 import { exportMount } from "./cache-mounts.ts";
 import type { CacheTo } from "./cache-options.ts";
 import type { Engine } from "./engine.ts";
@@ -165,14 +165,14 @@ class Uploads {
     this.#sink = sink;
   }
 
-  async put(content: LayerContent, signal: AbortSignal): Promise<void> {
+  async put(content: TravellingBlob, signal: AbortSignal): Promise<void> {
     const { digest } = content.descriptor;
     let upload = this.#started.get(digest);
     if (upload === undefined) this.#started.set(digest, (upload = this.#put(content, signal)));
     return upload;
   }
 
-  async #put(content: LayerContent, signal: AbortSignal): Promise<void> {
+  async #put(content: TravellingBlob, signal: AbortSignal): Promise<void> {
     const { mediaType, digest, size } = content.descriptor;
     if (content.repository === this.#sink.repository || (await this.#sink.hasBlob(digest, signal))) return;
     const from = content.repository;

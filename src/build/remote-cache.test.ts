@@ -8,6 +8,7 @@ import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
 import { dockerRegistryMissing, startDockerRegistry } from "../../test/support/docker-registry.ts";
 import { startTestRegistry, type TestRegistry } from "../../test/support/registry.ts";
 import { cacheOptions } from "../cli/flags/cache.ts";
+import { MEDIA_TYPES } from "../core/oci.ts";
 import type { ProgressEvent } from "../core/progress.ts";
 import { parseOutput } from "../export/parse-output.ts";
 import { type BuildResult, build } from "./build.ts";
@@ -117,6 +118,45 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
     // The base image, its configuration, and the layer with the tool. Neither what was built from nor what else was.
     expect(fetched()).toHaveLength(3);
     expect(fetched().filter((size) => size > 150_000 && size < 500_000)).toEqual([]);
+  });
+
+  test("names the file that differs from another machine's, and says what it was good for", async () => {
+    const [directory, cache] = [await twoStages({ "src/b": "b" }), newCache()];
+    await run("first", { context: directory, to: `${cache},mode=max` });
+    const machine = coldMachine();
+    // The last line is another one here, so that the record of the COPY is fetched, and not only that of the target.
+    const text = await readFile(join(directory, "Dockerfile"), "utf8");
+    await writeFile(join(directory, "Dockerfile"), text.replace("> /out", "> /own"));
+    const hit = await run(machine, { context: directory, from: cache });
+    const lines = ({ events }: { readonly events: readonly ProgressEvent[] }): string[] => {
+      const started = events.flatMap((event) => (event.kind === "step-started" ? [event] : []));
+      const line = started.find(({ name }) => name.startsWith("importing cache from"));
+      return events.flatMap((event) => (event.kind === "status" && event.id === line?.id ? [event.item] : []));
+    };
+    expect(lines(hit)).toEqual(["2 results found, 4 asked for", "2 layers fetched"]);
+    await writeFile(join(directory, "src/b"), "changed");
+    const miss = await run(machine, { context: directory, from: cache });
+    const reasons = miss.events.flatMap((event) => (event.kind === "step-miss" ? [event.reason] : []));
+    expect(reasons).toEqual(["COPY src /src: b (content)", "RUN cat /src/a > /own: after COPY src /src"]);
+    expect(warnings(miss)).toEqual([]);
+  });
+
+  test("travels inside images of several platforms, each platform's with its own", async () => {
+    const directory = await context({ a: "a", Dockerfile: "FROM scratch\nARG TARGETARCH\nCOPY a /$TARGETARCH/a\n" });
+    const tag = `${registry.host}/inline-platforms:1`;
+    const platforms = ["linux/amd64", "linux/arm64"];
+    const outputs = [parseOutput(new Map([["type", "registry"]]))];
+    const first = await run("first", { context: directory, tags: [tag], platforms, outputs, to: "type=inline" });
+    expect(registry.manifests.get("inline-platforms:1")?.mediaType).toBe(MEDIA_TYPES.ociIndex);
+    const cold = await run(coldMachine(), { context: directory, platforms, from: `type=registry,ref=${tag}` });
+    expect(ran(cold)).toEqual([]);
+    expect(cold.imageId).toBe(first.imageId);
+    const one = await run(coldMachine(), {
+      context: directory,
+      platforms: ["linux/arm64"],
+      from: `type=registry,ref=${tag}`,
+    });
+    expect(ran(one)).toEqual([]);
   });
 
   test("with mode=min has the steps of the result alone", async () => {

@@ -33,7 +33,10 @@ export function openImports(
   const records = trusted === undefined ? engine.store.records : trustedRecords(engine.store, trusted);
   if (options.from.length === 0) return { records, remote: undefined };
   const sources = options.from.map((from) => openCache(from, engine));
-  return { records, remote: new RemoteResults(sources, { store: engine.store, progress, trusted }) };
+  return {
+    records,
+    remote: new RemoteResults(sources, { store: engine.store, progress, trusted, clock: engine.environment }),
+  };
 }
 
 export function openCache(place: CachePlace, engine: Engine): CacheSink {

@@ -14,8 +14,9 @@ export type RecordDocument = {
   readonly contentKey: Digest | undefined;
   readonly site: string;
   readonly name: string;
-  /** Without listings of files, which stay where they were made. */
   readonly parts: readonly KeyPart[];
+  /** Blobs of the parts' listings of files that are where the entry is. They are read when a later miss is explained. */
+  readonly listings?: readonly Pick<Descriptor, "digest" | "size">[] | undefined;
   /** The whole resulting tree, lowest layer first. */
   readonly layers: readonly DocumentLayer[];
   readonly wallMs: number;
@@ -50,6 +51,7 @@ export function decodeRecord(text: string): RecordDocument {
     site: string(json["site"]),
     name: string(json["name"]),
     parts: list(json["parts"]).map(part),
+    listings: optional(json["listings"], (value) => list(value).map(listing)),
     layers: list(json["layers"]).map(layer),
     wallMs: number(json["wallMs"]),
     cpuMs: number(json["cpuMs"]),
@@ -62,10 +64,20 @@ export function decodeRecord(text: string): RecordDocument {
 function part(value: unknown): KeyPart {
   const json = members(value);
   const { basis } = json;
-  const named = { name: string(json["name"]), value: string(json["value"]) };
+  const files = optional(json["listing"], digest);
+  const named = {
+    name: string(json["name"]),
+    value: string(json["value"]),
+    ...(files === undefined ? {} : { listing: files }),
+  };
   if (basis === undefined) return named;
   if (basis === "definition" || basis === "content" || basis === "note") return { ...named, basis };
   throw malformed(`it has a key part on ${JSON.stringify(basis)}`);
+}
+
+function listing(value: unknown): Pick<Descriptor, "digest" | "size"> {
+  const json = members(value);
+  return { digest: digest(json["digest"]), size: number(json["size"]) };
 }
 
 function layer(value: unknown): DocumentLayer {

@@ -1,21 +1,13 @@
-import type { KeyObject } from "node:crypto";
 import { type Digest, digestOf, hexOf } from "../../../src/core/digest.ts";
-import { BuildError, messageOf } from "../../../src/core/errors.ts";
+import { BuildError } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
-import type { ProgressSink } from "../../../src/core/progress.ts";
 import type { CacheRecord, LayerBlob, SnapshotId } from "../../../src/store/model.ts";
-import type { NewSnapshot, Store } from "../../../src/store/store.ts";
-import type { CacheEntry, CacheSource, EntryName } from "./backend.ts";
+import type { NewSnapshot } from "../../../src/store/store.ts";
+import type { CacheSource, EntryName } from "./backend.ts";
+import { noteListing, whereListing } from "./listing-places.ts";
+import { Reader, type RemoteDeps } from "./reader.ts";
 import { decodeRecord, type DocumentLayer, type RecordDocument } from "./record-document.ts";
-import { isSignedBy } from "./signature.ts";
 import { noteSigned } from "./trust.ts";
-
-export interface RemoteDeps {
-  readonly store: Pick<Store, "records" | "snapshots" | "facts">;
-  readonly progress: ProgressSink;
-  /** When given, entries that none of them has signed do not exist. */
-  readonly trusted: readonly KeyObject[] | undefined;
-}
 
 /** Look-ups at one time: they are small and mostly wait. */
 const CONCURRENT_LOOKUPS = 16;
@@ -62,6 +54,20 @@ export class RemoteResults {
     return undefined;
   }
 
+  /** Gets listings of files that came with records by name only. One that cannot be had makes an explanation shorter. */
+  async fetchListings(digests: readonly Digest[], signal: AbortSignal): Promise<void> {
+    await mapLimit(new Set(digests), CONCURRENT_LOOKUPS, signal, async (digest, inner) => {
+      const where = this.#on.store.blobs.has(digest) ? undefined : whereListing(digest, this.#on.store);
+      const reader = this.#sources.find(({ source }) => source.repository === where?.repository);
+      if (where !== undefined) await reader?.fetchListing({ digest, size: where.size }, inner);
+    });
+  }
+
+  /** Ends the display of the look-ups, with what has been fetched because of them. */
+  finish(): void {
+    for (const reader of this.#sources) reader.finish();
+  }
+
   /** A layer of a record could not be fetched, or was not what it should be: such records are passed over from now on. */
   refuse(layer: SnapshotId): void {
     this.#refused.add(layer);
@@ -80,7 +86,9 @@ export class RemoteResults {
         if (!isAsked(document))
           throw new BuildError("cache/import-failed", `Cannot use entry ${name}: it has another key`);
         const record = this.#take(document, reader.source);
-        if (record !== undefined) return record;
+        if (record === undefined) continue;
+        reader.takes(document);
+        return record;
       } catch (error) {
         if (!(error instanceof BuildError)) throw error;
         reader.warn(error);
@@ -103,6 +111,7 @@ export class RemoteResults {
     }
     const layers = snapshots.map(({ id }) => id);
     const { definitionKey, contentKey, site, name, parts, wallMs, cpuMs, peakMemoryBytes, producer } = document;
+    for (const listing of document.listings ?? []) noteListing(listing, source.repository, this.#on.store);
     const id = hexOf(digestOf(`${definitionKey} ${layers.join(" ")}`)).slice(0, 32);
     const from = `${source.location}, made by ${producer}`;
     const result = { layers, wallMs, cpuMs, peakMemoryBytes, logFile: undefined, producer: from };
@@ -128,60 +137,5 @@ export class RemoteResults {
       ...(contentDigest === undefined ? {} : { contentDigest }),
       ...(tarSizeBytes === undefined ? {} : { tarSizeBytes }),
     };
-  }
-}
-
-/** One cache as long as it works. */
-class Reader {
-  readonly source: CacheSource;
-  readonly #on: RemoteDeps;
-  #exists: Promise<boolean> | undefined;
-  #isOff = false;
-  #hasWarned = false;
-
-  constructor(source: CacheSource, on: RemoteDeps) {
-    this.source = source;
-    this.#on = on;
-  }
-
-  async read(name: EntryName, signal: AbortSignal): Promise<CacheEntry | undefined> {
-    if (this.#isOff) return undefined;
-    try {
-      this.#exists ??= this.source.exists(signal);
-      if (!(await this.#exists)) {
-        this.#sayEmpty();
-        return undefined;
-      }
-      const entry = await this.source.read(name, signal);
-      if (entry === undefined || this.#on.trusted === undefined) return entry;
-      if (isSignedBy(name, entry, this.#on.trusted)) return entry;
-      this.warn(new BuildError("cache/import-failed", "an entry is not signed by a trusted key"));
-      return undefined;
-    } catch (error) {
-      signal.throwIfAborted();
-      // It would fail, or be waited for, at each of the other steps as well.
-      this.#isOff = true;
-      this.warn(error);
-      return undefined;
-    }
-  }
-
-  /** Once: the next entries are likely to have the same fault. */
-  warn(error: unknown): void {
-    if (this.#hasWarned) return;
-    this.#hasWarned = true;
-    this.#on.progress({
-      kind: "notice",
-      level: "warning",
-      message: `Cannot use the cache ${JSON.stringify(this.source.location)}: ${messageOf(error)}`,
-      hint: error instanceof BuildError ? error.hint : undefined,
-    });
-  }
-
-  #sayEmpty(): void {
-    if (this.#isOff) return;
-    this.#isOff = true;
-    const message = `There is no cache at ${JSON.stringify(this.source.location)} yet`;
-    this.#on.progress({ kind: "notice", level: "info", message, hint: undefined });
   }
 }

@@ -1,0 +1,25 @@
+import type { Digest } from "../../../src/core/digest.ts";
+import { isRecord, parseJson } from "../../../src/core/json.ts";
+import type { Store } from "../../../src/store/store.ts";
+
+const KIND = "remote-listing";
+
+/** Notes where the listing of an imported record is, whose bytes are only fetched to explain a miss. */
+export function noteListing(
+  { digest, size }: { readonly digest: Digest; readonly size: number },
+  repository: string,
+  store: Pick<Store, "facts">,
+): void {
+  store.facts.set(KIND, digest, { value: Buffer.from(JSON.stringify({ size, repository })) });
+}
+
+export function whereListing(
+  digest: Digest,
+  store: Pick<Store, "facts">,
+): { readonly size: number; readonly repository: string } | undefined {
+  const fact = store.facts.get(KIND, digest);
+  const json = fact === undefined ? undefined : parseJson(Buffer.from(fact.value).toString());
+  if (!isRecord(json)) return undefined;
+  const { size, repository } = json;
+  return typeof size === "number" && typeof repository === "string" ? { size, repository } : undefined;
+}
