@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { text as readText } from "node:stream/consumers";
@@ -109,7 +109,8 @@ async function readSource(path: string, name: string): Promise<SourceText | unde
     if (status.size > MAX_DOCKERFILE_BYTES) {
       throw tooLarge(name);
     }
-    return new SourceText(name, await readFile(path, "utf8"));
+    // Without waiting for a thread, unless it is a pipe, whose writer may keep us waiting.
+    return new SourceText(name, status.isFile() ? readFileSync(path, "utf8") : await readFile(path, "utf8"));
   } catch (error) {
     if (errnoOf(error) !== "EACCES") throw error;
     throw new BuildError("context/unreadable", `Cannot read ${JSON.stringify(name)}: permission denied`, {

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -30,6 +30,7 @@ export class Scratch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owned.disposeAsync();
-    await rm(this.root, { recursive: true, force: true });
+    // Nearly every build needs none, and `rm` loads a module for it.
+    if (existsSync(this.root)) await rm(this.root, { recursive: true, force: true });
   }
 }

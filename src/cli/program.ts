@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { BuildError } from "../core/errors.ts";
 import type { Cli } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -43,14 +44,75 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
 /** Flags of `kiln build` whose value, if any, is joined by "=": the word after a bare one is the context. */
 const JOINED_FLAGS: ReadonlySet<string> = new Set(["--expect-cached", "--explain"]);
 
-/** The words as commander is to read them: a bare flag of those gets an empty value. */
+/** Flags of `kiln build` that are given or not; scripts written for docker also say `--pull=true` and `--pull=false`. */
+const SWITCHES: ReadonlySet<string> = new Set(
+  "check compress force-rm load no-cache pull push q quiet rm squash".split(" "),
+);
+
+/** The words as commander is to read them: a bare flag with a joined value gets an empty one, a switch none. */
 export function wordsFor(argv: readonly string[]): readonly string[] {
   if (argv.find((word) => Object.hasOwn(COMMANDS, word)) !== "build") return argv;
-  return argv.map((word) => (JOINED_FLAGS.has(word) ? `${word}=` : word));
+  return argv.flatMap((word) => (JOINED_FLAGS.has(word) ? [`${word}=`] : switched(word)));
+}
+
+/** `--pull=true` is `--pull`, and `--pull=false` is nothing. In the words Go takes for a boolean. */
+function switched(word: string): readonly string[] {
+  const [, dashes = "", name = "", value = ""] = /^(--?)([a-z-]+)=(.*)$/s.exec(word) ?? [];
+  if (!SWITCHES.has(name) || (name === "q") !== (dashes === "-")) return [word];
+  if (/^(?:1|t|T|TRUE|true|True)$/.test(value)) return [dashes + name];
+  if (/^(?:0|f|F|FALSE|false|False)$/.test(value)) return [];
+  throw new BuildError("cli/usage", `Cannot use ${dashes}${name}=${value}: it is neither true nor false`);
 }
 
 /** The command line's grammar. Only the command that is meant is declared: the others cost time and are not read. */
 export function createProgram(cli: Cli, argv: readonly string[]): Command {
+  const meant = argv.find((word) => Object.hasOwn(COMMANDS, word));
+  if (meant === undefined || argv.includes("help")) return declared(cli, Object.values(COMMANDS));
+  if (meant === "build" && prepared !== undefined) {
+    const { program, late } = prepared;
+    // A program remembers what it has read, so it serves once.
+    prepared = undefined;
+    late.is(cli);
+    return program;
+  }
+  return declared(cli, [COMMANDS[meant]]);
+}
+
+/** Declares `kiln build` now, for a startup snapshot to contain it: its flags take two milliseconds. */
+export function prepareProgram(): void {
+  const late = new LateCli();
+  prepared = { program: declared(late, [COMMANDS["build"]]), late };
+}
+
+let prepared: { readonly program: Command; readonly late: LateCli } | undefined;
+
+/** Stands for what only a running process has, until there is one. */
+class LateCli implements Cli {
+  #cli: Cli | undefined;
+
+  is(cli: Cli): void {
+    this.#cli = cli;
+  }
+
+  get host(): Cli["host"] {
+    return this.#known().host;
+  }
+
+  context(root: string | undefined): ReturnType<Cli["context"]> {
+    return this.#known().context(root);
+  }
+
+  setStatus(code: number): void {
+    this.#known().setStatus(code);
+  }
+
+  #known(): Cli {
+    if (this.#cli === undefined) throw new Error("A command ran before the process had started");
+    return this.#cli;
+  }
+}
+
+function declared(cli: Cli, commands: readonly ((typeof COMMANDS)[string] | undefined)[]): Command {
   const program = new Command("kiln")
     .description("Builds container images: one process, no daemon")
     .option("--root <directory>", "where images, cache and logs are kept (KILN_ROOT)")
@@ -64,8 +126,6 @@ export function createProgram(cli: Cli, argv: readonly string[]): Command {
     .showHelpAfterError("(--help says what there is)")
     .exitOverride()
     .enablePositionalOptions();
-  const meant = argv.find((word) => Object.hasOwn(COMMANDS, word));
-  const wanted = meant === undefined || argv.includes("help") ? Object.values(COMMANDS) : [COMMANDS[meant]];
-  for (const declare of wanted) declare?.(program, cli);
+  for (const declare of commands) declare?.(program, cli);
   return program;
 }

@@ -3,6 +3,7 @@ import { startupSnapshot } from "node:v8";
 import { prepareParser } from "../../frontend/syntax/instruction-parser.ts";
 import { main } from "./main.ts";
 import { nodeHost } from "./node-host.ts";
+import { prepareProgram } from "./program.ts";
 
 /*
  * The bundle's entry. While the startup snapshot is built this file only names the function to start with; everything
@@ -18,6 +19,7 @@ const start = async (): Promise<void> => {
 
 if (startupSnapshot.isBuildingSnapshot()) {
   prepareParser();
+  prepareProgram();
   startupSnapshot.setDeserializeMainFunction(() => void start());
 } else {
   void start();

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { HistoryEntry, ImageConfig } from "../core/oci.ts";
 import { clampTimes, completeHistory, formatTime } from "./history.ts";
@@ -78,4 +79,14 @@ test.each([
   { ms: 1_700_000_000_001, text: "2023-11-14T22:13:20.001Z" },
 ])("$ms ms is $text", ({ ms, text }) => {
   expect(formatTime(ms)).toBe(text);
+});
+
+test("times are those of Date, from year 0 to 9999", () => {
+  const [min, max] = [Date.parse("0000-01-01T00:00:00Z"), Date.parse("9999-12-31T23:59:59.999Z")];
+  fc.assert(
+    fc.property(fc.integer({ min, max }), (ms) => {
+      expect(formatTime(ms)).toBe(new Date(ms).toISOString().replace(/\.?0*Z$/, "Z"));
+    }),
+    { numRuns: 5000 },
+  );
 });

@@ -55,7 +55,35 @@ export function clampTimes(config: ImageConfig, baseHistoryCount: number, epochS
   return { ...config, history, created: clamp(config.created) };
 }
 
-/** Go's time.RFC3339Nano in UTC: fractions without trailing zeros. */
+/**
+ * Go's time.RFC3339Nano in UTC: fractions without trailing zeros. Counted by hand: a process's first Date takes most of a
+ * millisecond, and a build that finds all of its steps done needs no other.
+ */
 export function formatTime(milliseconds: number): string {
-  return new Date(milliseconds).toISOString().replace(/\.?0*Z$/, "Z");
+  const seconds = Math.floor(milliseconds / 1000);
+  const days = Math.floor(seconds / 86_400);
+  const { year, month, day } = dateOf(days);
+  const [second, fraction] = [seconds - days * 86_400, Math.floor(milliseconds - seconds * 1000)];
+  const time = [second / 3600, (second / 60) % 60, second % 60].map((part) => digits(Math.floor(part), 2));
+  const rest = fraction === 0 ? "" : `.${digits(fraction, 3).replace(/0+$/, "")}`;
+  return `${digits(year, 4)}-${digits(month, 2)}-${digits(day, 2)}T${time.join(":")}${rest}Z`;
+}
+
+/** The day of the Gregorian calendar that is `days` after 1970-01-01. Years begin in March here, so leap days end them. */
+function dateOf(days: number): { readonly year: number; readonly month: number; readonly day: number } {
+  const shifted = days + 719_468; // from 0000-03-01
+  const era = Math.floor(shifted / 146_097); // of 400 years
+  const dayOfEra = shifted - era * 146_097;
+  const leapless =
+    dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096);
+  const yearOfEra = Math.floor(leapless / 365);
+  const dayOfYear = dayOfEra - 365 * yearOfEra - Math.floor(yearOfEra / 4) + Math.floor(yearOfEra / 100);
+  const fromMarch = Math.floor((5 * dayOfYear + 2) / 153);
+  const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9;
+  const day = dayOfYear - Math.floor((153 * fromMarch + 2) / 5) + 1;
+  return { year: era * 400 + yearOfEra + (month <= 2 ? 1 : 0), month, day };
+}
+
+function digits(number: number, count: number): string {
+  return String(number).padStart(count, "0");
 }
