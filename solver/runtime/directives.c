@@ -228,6 +228,8 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
 {
   if (strcmp (name, "scratch") == 0)
     plan->scratch = text (reader);
+  else if (strcmp (name, "chroot") == 0)
+    plan->chroot = text (reader);
   else if (strcmp (name, "tree-overlay") == 0)
     read_overlay (plan, reader);
   else if (strcmp (name, "tree-directory") == 0)
@@ -357,7 +359,8 @@ read_plan (void)
       if (!read_step (plan, &reader, name) && !read_setting (plan, &reader, name, &argc, &envc))
         die ("the plan has an unknown directive \"%s\"", name);
     }
-  if (plan->root == NULL || plan->scratch == NULL || plan->argv == NULL || plan->cwd == NULL)
+  bool has_root = plan->chroot != NULL || (plan->root != NULL && plan->scratch != NULL);
+  if (!has_root || plan->argv == NULL || plan->cwd == NULL)
     die ("the plan lacks a root, a scratch directory, a working directory or a command");
   if (plan->env == NULL)
     plan->env = no_env;

@@ -3,13 +3,14 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { BuildError, errnoOf } from "../../src/core/errors.ts";
+import type { Native } from "../../src/native/native.ts";
 import type { RunRequest, RunResult, Runtime } from "../ports.ts";
 import { Cgroups } from "./cgroups.ts";
 import { FrameReader } from "./frames.ts";
 import type { HostFacts } from "./host.ts";
 import { readHostFacts } from "./host.ts";
 import type { SeccompFilter, UserNamespaceMap } from "./plan.ts";
-import { writePlan } from "./plan.ts";
+import { writeChrootPlan, writePlan } from "./plan.ts";
 import { defaultSeccompFilter } from "./policy/seccomp.ts";
 import { StubLayers } from "./stub-layer.ts";
 
@@ -34,6 +35,8 @@ export interface RuntimeOptions {
    * holds what the files themselves cannot (src/native/owner-record.h). See solver/runtime/pretend.c.
    */
   readonly ownersDirectory?: string | undefined;
+  /** Set where neither namespaces nor mounts are allowed, and steps get by with chroot. See docs/rootless.md. */
+  readonly chroot?: { readonly native: Native } | undefined;
   /** Facts for tests; read from the machine otherwise. */
   readonly facts?: HostFacts;
   /** Told once about each thing this machine cannot do, and what that costs. */
@@ -64,6 +67,7 @@ class Driver {
     for (const name of ["root", "tree"]) mkdirSync(join(options.scratchDirectory, name), { recursive: true });
     this.#stubs = new StubLayers(join(options.scratchDirectory, "stubs"));
     if (options.ownersDirectory !== undefined) options.notice(SINGLE_ID);
+    if (options.chroot !== undefined) options.notice(CHROOT);
     const ids = options.ownersDirectory === undefined ? "real" : "pretended";
     this.#seccomp = {
       sandbox: defaultSeccompFilter(options.arch, { calls: "default", ids }),
@@ -81,6 +85,8 @@ class Driver {
 
   async run(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
     signal.throwIfAborted();
+    const { chroot } = this.#options;
+    if (chroot !== undefined) return this.#runChrooted(request, chroot.native, signal);
     using cgroup = this.#cgroups.enter({
       limits: request.limits,
       parent: request.cgroupParent,
@@ -108,6 +114,35 @@ class Driver {
       peakMemoryBytes: usage?.peakMemoryBytes ?? end.maxRssKib * 1024,
       readBytes: this.#facts.countsIo ? end.readBytes : undefined,
       writtenBytes: this.#facts.countsIo ? end.writtenBytes : undefined,
+    };
+  }
+
+  async #runChrooted(request: RunRequest, native: Native, signal: AbortSignal): Promise<RunResult> {
+    if (request.network === "none") {
+      throw new BuildError(
+        "runtime/failed",
+        "Cannot run the command without a network: namespaces are not allowed here",
+        {
+          hint: '"kiln doctor" says how to allow them; without --network=none the step has this container\'s network',
+        },
+      );
+    }
+    if (Object.values(request.limits).some((limit) => limit !== undefined)) {
+      this.#options.notice("limits on memory and processors are not enforced: this container allows no cgroups");
+    }
+    const facts = this.#facts;
+    const { furnishRoot } = await import("./chroot-root.ts");
+    await using root = await furnishRoot(request, { native, marks: this.#options.overlayMarks, facts }, signal);
+    const plan = writeChrootPlan(request, { facts, seccomp: this.#seccomp.sandbox, root: root.path });
+    const end = await this.#execute(plan, request.stdio, signal);
+    return {
+      exitCode: end.signal === 0 ? end.code : 128 + end.signal,
+      oomKilled: false,
+      wallMs: end.wallUs / 1000,
+      cpuMs: end.cpuUs / 1000,
+      peakMemoryBytes: end.maxRssKib * 1024,
+      readBytes: facts.countsIo ? end.readBytes : undefined,
+      writtenBytes: facts.countsIo ? end.writtenBytes : undefined,
     };
   }
 
@@ -180,6 +215,10 @@ class Driver {
     });
   }
 }
+
+const CHROOT =
+  "neither namespaces nor mounts are allowed here: each RUN copies its whole tree, sees no /proc and shares processes and network " +
+  'with this container; "kiln doctor" says how to do better';
 
 const SINGLE_ID =
   "only your own user exists in this user namespace: other owners and users are pretended, layers carry them, and commands that " +

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { errnoOf } from "../../src/core/errors.ts";
 import type { UserNamespaceMap } from "./plan.ts";
+import { type Capability, capabilityMask } from "./policy/capabilities.ts";
 import type { HostResolver } from "./resolv-conf.ts";
 
 /** What the runtime must know of the machine and of this process. Nothing in it changes while a build runs. */
@@ -40,7 +41,7 @@ export function readHostFacts(): HostFacts {
       resolvConf: readText("/etc/resolv.conf"),
       systemdResolvConf: readText("/run/systemd/resolve/resolv.conf"),
     },
-    heldCapabilities: parseBoundingSet(readText("/proc/self/status") ?? ""),
+    heldCapabilities: parseSet("CapBnd", readText("/proc/self/status") ?? ""),
     userNamespace: readUserNamespace(),
     setgroups: readText("/proc/self/setgroups")?.trim() === "deny" ? "deny" : "allow",
     countsIo: existsSync("/proc/self/io"),
@@ -49,9 +50,16 @@ export function readHostFacts(): HostFacts {
 }
 
 /** How far the steps of this process can be kept from the machine, and which users can exist in them. */
-export type Isolation = "root" | "subordinate-ids" | "single-id" | "none";
+export type Isolation = "root" | "subordinate-ids" | "single-id" | "chroot" | "none";
 
-export function isolationOf(uid: number, namespace: HostFacts["userNamespace"]): Isolation {
+/** `capabilities`: those in effect, by default this process's. */
+export function isolationOf(
+  uid: number,
+  namespace: HostFacts["userNamespace"],
+  capabilities = effectiveCapabilities(),
+): Isolation {
+  const has = (capability: Capability): boolean => (capabilities & capabilityMask([capability])) !== 0n;
+  if (uid === 0 && !has("SYS_ADMIN")) return has("SYS_CHROOT") ? "chroot" : "none";
   if (namespace === undefined) return uid === 0 ? "root" : "none";
   return namespace.uids.some(({ count }) => count > 1) ? "subordinate-ids" : "single-id";
 }
@@ -75,7 +83,8 @@ const OVERLAYFS = 0x79_4c_76_30;
  * machine, and on a store that is itself on an overlay (a container's root) overlayfs keeps them to itself.
  */
 export function overlayMarksFor(uid: number, directory: string): "trusted" | "user" {
-  if (uid !== 0 || readUserNamespace() !== undefined) return "user";
+  const namespace = readUserNamespace();
+  if (namespace !== undefined || isolationOf(uid, namespace) !== "root") return "user";
   return statfsSync(directory).type === OVERLAYFS ? "user" : "trusted";
 }
 
@@ -92,8 +101,12 @@ function parseUserNamespace(uidMap: string, gidMap: string): HostFacts["userName
   return { uids: ranges(uidMap), gids: ranges(gidMap) };
 }
 
-function parseBoundingSet(status: string): bigint {
-  const hex = /^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+function effectiveCapabilities(): bigint {
+  return parseSet("CapEff", readText("/proc/self/status") ?? "");
+}
+
+function parseSet(name: string, status: string): bigint {
+  const hex = new RegExp(`^${name}:\\s*([0-9a-f]+)$`, "m").exec(status)?.[1];
   return hex === undefined ? 0n : BigInt(`0x${hex}`);
 }
 

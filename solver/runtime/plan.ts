@@ -5,7 +5,7 @@ import type { RunMount, RunRequest, TreeMount } from "../ports.ts";
 import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
 import { MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
-import { capabilitySets } from "./policy/capabilities.ts";
+import { type Capability, capabilitySets } from "./policy/capabilities.ts";
 import { deviceFilter } from "./policy/devices.ts";
 import { SYSTEM_DIRECTORIES, writeSystemMounts } from "./policy/mounts.ts";
 import { MASKED_PATHS, READ_ONLY_PATHS } from "./policy/paths.ts";
@@ -107,6 +107,18 @@ export function writePlan(request: RunRequest, context: PlanContext): Uint8Array
 function deviceAttributes(context: PlanContext): number {
   const keeper = context.cgroup?.devices ?? "none";
   return { filter: noDevUnlessFiltered, v1: 0, none: noDev }[keeper];
+}
+
+/** For chroot: what the command runs as and with. Everything else was put into the root beforehand. */
+export function writeChrootPlan(
+  request: RunRequest,
+  context: Pick<PlanContext, "facts" | "seccomp"> & { readonly root: string },
+): Uint8Array {
+  const plan = new PlanWriter();
+  plan.add("chroot", context.root);
+  // With chroot(2) once more, a command could leave its root.
+  writeProcess(plan, { ...request, security: "sandbox" }, { ...context, without: ["SYS_CHROOT"] });
+  return plan.finish();
 }
 
 function contains(range: { readonly first: number; readonly count: number }, id: number): boolean {
@@ -219,10 +231,23 @@ function writeMount(plan: PlanWriter, mount: RunMount, context: PlanContext, dev
   }
 }
 
-function writeProcess(plan: PlanWriter, request: RunRequest, context: PlanContext): void {
+/** What a process needs to know of the context. */
+interface ProcessContext {
+  readonly facts: HostFacts;
+  readonly seccomp: SeccompFilter | undefined;
+  readonly userNamespace?: UserNamespaceMap | undefined;
+  readonly ownersDirectory?: string | undefined;
+  readonly without?: readonly Capability[];
+}
+
+function writeProcess(plan: PlanWriter, request: RunRequest, context: ProcessContext): void {
   const { user } = request;
   const hex = (mask: bigint): string => mask.toString(16);
-  const sets = capabilitySets(request.security, { uid: user.uid, held: context.facts.heldCapabilities });
+  const sets = capabilitySets(request.security, {
+    uid: user.uid,
+    held: context.facts.heldCapabilities,
+    without: context.without ?? [],
+  });
   // Container engines list the primary group among the supplementary ones, and `id` shows it.
   const groups = [...new Set([user.gid, ...user.supplementary])];
   plan.add("identity", user.uid, user.gid, groups.length, ...groups);

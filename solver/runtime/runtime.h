@@ -79,6 +79,7 @@ struct limit
 /* Everything the driver said. Strings point into one buffer that lives as long as the process. */
 struct plan
 {
+  const char *chroot;  /* directory; non-NULL: no namespaces and no mounts, only this */
   const char *scratch; /* host directory with the empty directories `root` and `tree` */
   struct tree **trees;
   size_t tree_count;
@@ -188,6 +189,11 @@ void run_init (const struct plan *plan, struct shared *shared, int gate_fd, cons
 
 /* command.c */
 void run_command (const struct plan *plan, const int output[2], int terminal) __attribute__ ((noreturn));
+
+/* chroot.c */
+void run_chrooted (const struct plan *plan, const int output[2]) __attribute__ ((noreturn));
+void adopt_orphans (void);
+void kill_descendants (void);
 
 /* pretend.c */
 pid_t start_pretending (struct plan *plan);

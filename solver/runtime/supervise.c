@@ -99,7 +99,7 @@ take_signals (int signal_fd, pid_t init, int master)
 
 /* Until PID 1 is dead, and with it, by the kernel's promise, every process of its namespace. */
 static void
-watch (pid_t init, int signal_fd, const int output[2], int announced_fd, struct rusage *usage)
+watch (pid_t init, int signal_fd, const int output[2], int announced_fd, int *status, struct rusage *usage)
 {
   static struct input input;
   int master = -1;
@@ -152,7 +152,7 @@ watch (pid_t init, int signal_fd, const int output[2], int announced_fd, struct 
             }
         }
       if (watched[3].revents != 0 && take_signals (signal_fd, init, master)
-          && wait4 (init, NULL, WNOHANG, usage) == init)
+          && wait4 (init, status, WNOHANG, usage) == init)
         break;
     }
 
@@ -209,22 +209,27 @@ supervise (struct plan *plan)
   if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
     die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
   settle_devices (plan, cgroup_fd);
-  open_tree_mounts (plan);
+  if (plan->chroot == NULL)
+    open_tree_mounts (plan);
+  else
+    adopt_orphans ();
   if (!plan->inherit_stdio)
     make_pipes (ours, theirs);
   bool gated = plan->uid_map != NULL || plan->cgroup_procs_count > 0;
   if (gated && pipe2 (gate, O_CLOEXEC) < 0)
     die_errno ("cannot make a pipe to PID 1");
 
-  if (terminal_is_wanted (plan) && pipe2 (announced, O_CLOEXEC) < 0)
+  if (plan->chroot == NULL && terminal_is_wanted (plan) && pipe2 (announced, O_CLOEXEC) < 0)
     die_errno ("cannot make a pipe to PID 1");
 
   uint64_t started = now_microseconds ();
   uint64_t flags = CLONE_FILES | CLONE_NEWNS | ((uint64_t) plan->namespaces & ~(uint64_t) CLONE_NEWCGROUP)
                    | (plan->uid_map != NULL ? CLONE_NEWUSER : 0);
-  pid_t init = clone_into (flags, cgroup_fd);
+  pid_t init = plan->chroot != NULL ? fork () : clone_into (flags, cgroup_fd);
   if (init < 0)
     die_errno ("cannot make the container's namespaces");
+  if (init == 0 && plan->chroot != NULL)
+    run_chrooted (plan, theirs);
   if (init == 0)
     run_init (plan, shared, gate[0], theirs, announced[1]);
 
@@ -235,10 +240,23 @@ supervise (struct plan *plan)
       join_cgroups (plan, init);
       (void) write_all (gate[1], "", 1);
     }
-  watch (init, signal_fd, ours, announced[0], &usage);
+  if (plan->chroot != NULL && !plan->inherit_stdio)
+    {
+      (void) close (theirs[0]);
+      (void) close (theirs[1]);
+    }
+  int status = 0;
+  watch (init, signal_fd, ours, announced[0], &status, &usage);
   restore_terminal ();
   uint64_t ended = now_microseconds ();
 
+  if (plan->chroot != NULL)
+    {
+      /* The command itself was waited for: there is no PID 1. */
+      shared->command_status = status;
+      shared->command_ended = true;
+      kill_descendants ();
+    }
   if (pretender > 0)
     {
       (void) kill (pretender, SIGKILL);

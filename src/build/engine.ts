@@ -8,7 +8,13 @@ import type { RegistryClient } from "../registry/registry.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
 import { PackPool } from "../tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
-import { type Isolation, identityMap, isolationOf, overlayMarksFor, readUserNamespace } from "../../solver/runtime/host.ts";
+import {
+  type Isolation,
+  identityMap,
+  isolationOf,
+  overlayMarksFor,
+  readUserNamespace,
+} from "../../solver/runtime/host.ts";
 import { overlaySupport } from "../../solver/runtime/overlay-support.ts";
 import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
@@ -45,7 +51,8 @@ export class Engine implements AsyncDisposable {
     this.store = openStore(environment.root, { native: this.native, clock: environment });
     const marks = overlayMarksFor(environment.uid, environment.root);
     const userNamespace = readUserNamespace();
-    const ownersDirectory = this.#ownersDirectory(isolationOf(environment.uid, userNamespace));
+    const isolation = isolationOf(environment.uid, userNamespace);
+    const ownersDirectory = this.#ownersDirectory(isolation);
     const runtimeOptions = {
       runtimePath: environment.runtimePath,
       overlayMarks: marks,
@@ -66,7 +73,8 @@ export class Engine implements AsyncDisposable {
       marks,
       newId,
       native: this.native,
-      isNeeded: async (signal) => environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
+      isNeeded: async (signal) =>
+        isolation === "chroot" || environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
     });
     this.images = createImageSource({
       store: this.store,
@@ -81,6 +89,7 @@ export class Engine implements AsyncDisposable {
       ...runtimeOptions,
       scratchDirectory: join(environment.root, "runtime"),
       ownersDirectory,
+      chroot: isolation === "chroot" ? { native: this.native } : undefined,
       ...(namespaceOfSteps === undefined ? {} : { userNamespace: namespaceOfSteps }),
     });
     this.packPool = new PackPool({ native: this.native, maxLayers: environment.processors });

@@ -72,7 +72,7 @@ export interface CapabilitySets {
   readonly ambient: bigint;
 }
 
-function capabilityMask(names: readonly Capability[]): bigint {
+export function capabilityMask(names: readonly Capability[]): bigint {
   return names.reduce((mask, name) => mask | (1n << BigInt(CAPABILITIES.indexOf(name))), 0n);
 }
 
@@ -82,12 +82,12 @@ function capabilityMask(names: readonly Capability[]): bigint {
  */
 export function capabilitySets(
   security: "sandbox" | "insecure",
-  at: { readonly uid: number; readonly held: bigint },
+  at: { readonly uid: number; readonly held: bigint; readonly without?: readonly Capability[] },
 ): CapabilitySets {
   if (security === "insecure") {
     return { bounding: at.held, permitted: at.held, effective: at.held, inheritable: at.held, ambient: at.held };
   }
-  const bounding = capabilityMask(DEFAULT_CAPABILITIES) & at.held;
+  const bounding = capabilityMask(DEFAULT_CAPABILITIES) & at.held & ~capabilityMask(at.without ?? []);
   const own = at.uid === 0 ? bounding : 0n;
   return { bounding, permitted: own, effective: own, inheritable: 0n, ambient: 0n };
 }

@@ -50,7 +50,8 @@ async function run(
 const ISOLATION = {
   root: "RUN works: namespaces made by root",
   "subordinate-ids": "RUN works: a user namespace in which all users of an image exist",
-  "single-id": "RUN works for commands that stay root: a user namespace with a single id",
+  "single-id": "RUN works: a user namespace with a single id, in which kiln pretends all others",
+  chroot: "RUN works with chroot alone: nothing can be mounted, and every RUN copies its tree",
   none: "kiln is not root and in no user namespace",
 } as const;
 

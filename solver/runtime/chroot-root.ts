@@ -1,0 +1,339 @@
+import { mkdirSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import { BuildError, errnoOf, unreachable } from "../../src/core/errors.ts";
+import {
+  AT_FDCWD,
+  O_CREAT,
+  O_DIRECTORY,
+  O_PATH,
+  RESOLVE_IN_ROOT,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFMT,
+  S_IFREG,
+} from "../../src/native/constants.ts";
+import type { Native } from "../../src/native/native.ts";
+import type { RunMount, RunRequest } from "../ports.ts";
+import { writeBorrowed } from "../snapshot/borrowed.ts";
+import { copyMerged } from "../snapshot/copy-tree.ts";
+import type { HostFacts } from "./host.ts";
+import { hostsFile } from "./hosts.ts";
+import { resolvConf } from "./resolv-conf.ts";
+
+export interface ChrootContext {
+  readonly native: Native;
+  readonly marks: "trusted" | "user";
+  readonly facts: HostFacts;
+}
+
+/** Standard nodes with their numbers: linux/Documentation/admin-guide/devices.txt. */
+const NODES = { null: [1, 3], zero: [1, 5], full: [1, 7], random: [1, 8], urandom: [1, 9], tty: [5, 0] } as const;
+
+/** A step's tree, with what other steps see by mounts put into it. Disposing takes all of it out again. */
+export interface FurnishedRoot extends AsyncDisposable {
+  readonly path: string;
+}
+
+/**
+ * Makes the tree of a step ready for chroot, where nothing can be mounted:
+ *
+ * - /dev gets nodes of its own; /proc and /sys stay empty
+ * - resolv.conf, hosts and secrets are files
+ * - a cache directory is moved in, and back afterwards: whoever else wants it waits
+ * - what a bind mount shows is copied; a tmpfs is a directory
+ *
+ * What is in the way is put aside meanwhile. The tree is a whole copy, as the native snapshotter makes it: `root.path`'s
+ * parent directory belongs to the step.
+ */
+export async function furnishRoot(
+  request: RunRequest,
+  context: ChrootContext,
+  signal: AbortSignal,
+): Promise<FurnishedRoot> {
+  const { root } = request;
+  if (root.kind !== "directory") throw new Error("A step without mounts needs its tree in one directory");
+  const furniture = new Furniture(root.path, context);
+  try {
+    furniture.addDevices();
+    for (const name of ["proc", "sys"]) furniture.addMissingDirectory(`/${name}`);
+    furniture.addFile("/etc/resolv.conf", Buffer.from(resolvConf(context.facts.resolver, "host")), 0o644);
+    furniture.addFile("/etc/hosts", Buffer.from(hostsFile(request.hostname, request.extraHosts)), 0o644);
+    for (const mount of request.mounts) await furniture.addMount(mount, signal);
+    furniture.makeWorkingDirectory(request.cwd, request.user);
+    return furniture;
+  } catch (error) {
+    await furniture[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class Furniture implements FurnishedRoot {
+  readonly path: string;
+  readonly #native: Native;
+  readonly #context: ChrootContext;
+  readonly #fd: number;
+  readonly #aside: string;
+  readonly #borrowed: string[] = [];
+  /** What takes things out again, in the order in which they were put in. */
+  readonly #undo: (() => void)[] = [];
+
+  constructor(path: string, context: ChrootContext) {
+    this.path = path;
+    this.#native = context.native;
+    this.#context = context;
+    this.#aside = join(dirname(path), "aside");
+    mkdirSync(this.#aside, { recursive: true, mode: 0o700 });
+    this.#fd = this.#native.openPath(path, O_PATH | O_DIRECTORY);
+    this.#undo.push(() => this.#native.close(this.#fd));
+  }
+
+  addDevices(): void {
+    this.#place("/dev", (parent, name) => {
+      const native = this.#native;
+      native.mkdirat(parent, name, 0o755);
+      const fd = native.openat2(parent, name, { flags: O_PATH | O_DIRECTORY });
+      for (const [node, [major, minor]] of Object.entries(NODES)) {
+        makeNode(native, fd, node, { major, minor });
+        native.fchmodat(fd, node, 0o666);
+      }
+      native.mkdirat(fd, "shm", 0o700);
+      native.fchmodat(fd, "shm", 0o1777);
+      native.close(fd);
+    });
+  }
+
+  addMissingDirectory(target: string): void {
+    if (this.#native.tryStatat(this.#fd, target.slice(1)) !== undefined) return;
+    this.#place(target, (parent, name) => this.#native.mkdirat(parent, name, 0o755));
+  }
+
+  addFile(target: string, data: Uint8Array, mode: number, owner = { uid: 0, gid: 0 }): void {
+    this.#place(target, (parent, name) => {
+      const [result = 0] = this.#native.writeFilesSync(parent, {
+        names: [name],
+        data: Buffer.from(data),
+        resolve: 0,
+        offsets: Float64Array.of(0),
+        sizes: Float64Array.of(data.length),
+        modes: Uint32Array.of(mode),
+        uids: Uint32Array.of(owner.uid),
+        gids: Uint32Array.of(owner.gid),
+        mtimesNs: BigInt64Array.of(0n),
+      });
+      if (result < 0) throw new BuildError("runtime/failed", `Cannot write ${target} for the step: error ${-result}`);
+    });
+  }
+
+  async addMount(mount: RunMount, signal: AbortSignal): Promise<void> {
+    switch (mount.kind) {
+      case "secret":
+        this.addFile(mount.target, mount.data, mount.permissions, mount);
+        return;
+      case "tmpfs":
+        this.#place(mount.target, (parent, name) => this.#makeTemporary(parent, name));
+        return;
+      case "socket":
+        this.#place(mount.target, (parent, name) => this.#native.linkat(AT_FDCWD, mount.hostPath, parent, name));
+        return;
+      case "bind":
+        if (mount.mode === "rw") await this.#moveIn(mount.hostPath, mount.target, signal);
+        else await this.#copyIn([mount.hostPath], "/", mount.target, signal);
+        return;
+      case "tree":
+        await this.#copyIn(directoriesOf(mount.tree), mount.source, mount.target, signal);
+        return;
+      default:
+        unreachable(mount);
+    }
+  }
+
+  /** A missing working directory is the command's own: it stays, and belongs to its user. */
+  makeWorkingDirectory(cwd: string, owner: { readonly uid: number; readonly gid: number }): void {
+    this.#makeParents(posix.join(cwd, "x"), (fd, name) => this.#native.fchownat(fd, name, owner.uid, owner.gid));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    writeBorrowed(dirname(this.path), this.#borrowed);
+    for (const undo of this.#undo.toReversed()) undo();
+    this.#undo.length = 0;
+    await Promise.resolve();
+  }
+
+  #makeTemporary(parent: number, name: string): void {
+    this.#native.mkdirat(parent, name, 0o700);
+    this.#native.fchmodat(parent, name, 0o1777);
+  }
+
+  /** Renames a directory of the store into the tree. Its lock is held until it is back. */
+  async #moveIn(hostPath: string, target: string, signal: AbortSignal): Promise<void> {
+    const native = this.#native;
+    const lock = native.openPath(`${hostPath}.lock`, O_CREAT | 2, 0o600);
+    this.#undo.push(() => native.close(lock));
+    await native.lock(lock, "exclusive");
+    signal.throwIfAborted();
+    // A kiln that was killed took it along.
+    mkdirSync(hostPath, { recursive: true });
+    this.#place(
+      target,
+      (parent, name) => native.renameat(AT_FDCWD, hostPath, parent, name),
+      (parent, name) => native.renameat(parent, name, AT_FDCWD, hostPath),
+    );
+  }
+
+  /** A copy of what is at `source` in the tree of the directories, topmost first. */
+  async #copyIn(directories: readonly string[], source: string, target: string, signal: AbortSignal): Promise<void> {
+    const [only] = directories;
+    const native = this.#native;
+    const isFile = directories.length === 1 && only !== undefined && source === "/" && !isDirectory(native, only);
+    const whole = join(this.#aside, `copy-${this.#undo.length}`);
+    mkdirSync(whole);
+    if (isFile) {
+      const from = native.openPath(dirname(only), O_PATH | O_DIRECTORY);
+      const to = native.openPath(whole, O_PATH | O_DIRECTORY);
+      const files = { ...metadataOf(native, only), from: [posix.basename(only)], to: ["file"] };
+      const [result = 0] = await native.copyFiles(from, to, files);
+      native.close(from);
+      native.close(to);
+      if (result < 0) throw new BuildError("runtime/failed", `Cannot copy ${only} for the step: error ${-result}`);
+    } else await copyMerged(native, { directories, marks: this.#context.marks, to: whole }, signal);
+    const fd = native.openPath(whole, O_PATH | O_DIRECTORY);
+    // The source may be a link, and is looked up as the step would: inside.
+    const found = isFile ? "file" : relativeTo(native, fd, source, whole);
+    native.close(fd);
+    this.#place(target, (parent, name) => {
+      if (found !== "") native.renameat(AT_FDCWD, join(whole, found), parent, name);
+      else native.renameat(AT_FDCWD, whole, parent, name);
+    });
+  }
+
+  /**
+   * Makes something at a path of the tree, which is not trusted: the directory it goes into is opened inside the root. What is
+   * there already is put aside. `unmake` is how to take it out, by default removing it.
+   */
+  #place(
+    target: string,
+    make: (parent: number, name: string) => void,
+    unmake?: (parent: number, name: string) => void,
+  ): void {
+    const native = this.#native;
+    const path = this.#followed(posix.join("/", target));
+    this.#makeParents(path, undefined);
+    const parent = native.openat2(this.#fd, posix.dirname(path), {
+      flags: O_PATH | O_DIRECTORY,
+      resolve: RESOLVE_IN_ROOT,
+    });
+    const name = posix.basename(path);
+    const before = native.statat(parent, "");
+    this.#undo.push(() => {
+      native.utimensat(parent, "", before.mtimeNs);
+      native.close(parent);
+    });
+    if (native.tryStatat(parent, name) !== undefined) {
+      const aside = join(this.#aside, `${this.#undo.length}`);
+      native.renameat(parent, name, AT_FDCWD, aside);
+      this.#borrowed.push(path.slice(1));
+      this.#undo.push(() => native.renameat(AT_FDCWD, aside, parent, name));
+    }
+    make(parent, name);
+    this.#undo.push(() => (unmake === undefined ? native.removeTreeSync(parent, name) : unmake(parent, name)));
+  }
+
+  /** Where a path leads inside the root, when a link is at its end; else itself. */
+  #followed(path: string): string {
+    return `/${relativeTo(this.#native, this.#fd, path, this.path) || path.slice(1)}`;
+  }
+
+  #makeParents(path: string, made: ((parent: number, name: string) => void) | undefined): void {
+    const native = this.#native;
+    let prefix = "/";
+    for (const name of posix.dirname(path).split("/").filter(Boolean)) {
+      const parent = native.openat2(this.#fd, prefix, { flags: O_PATH | O_DIRECTORY, resolve: RESOLVE_IN_ROOT });
+      if (native.tryStatat(parent, name) === undefined) {
+        const { mtimeNs } = native.statat(parent, "");
+        native.mkdirat(parent, name, 0o755);
+        if (made === undefined) this.#undo.push(() => this.#removeEmpty(parent, name, mtimeNs));
+        else made(parent, name);
+      }
+      // Those who take things out again need it, and come before this one.
+      if (made === undefined) this.#undo.unshift(() => native.close(parent));
+      else native.close(parent);
+      prefix = posix.join(prefix, name);
+    }
+  }
+
+  /** What the command wrote into a directory that was made for a mount stays. */
+  #removeEmpty(parent: number, name: string, mtimeNs: bigint): void {
+    try {
+      this.#native.unlinkat(parent, name, 0x200);
+      this.#native.utimensat(parent, "", mtimeNs);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code !== "ENOTEMPTY" && code !== "ENOENT") throw error;
+    }
+  }
+}
+
+/** Where nobody may make devices a file of the same name is better than none. */
+function makeNode(
+  native: Native,
+  fd: number,
+  name: string,
+  device: { readonly major: number; readonly minor: number },
+): void {
+  try {
+    native.mknodat(fd, name, S_IFCHR | 0o666, device);
+  } catch (error) {
+    if (errnoOf(error) !== "EPERM") throw error;
+    native.mknodat(fd, name, S_IFREG | 0o666);
+  }
+}
+
+function directoriesOf(tree: Extract<RunMount, { kind: "tree" }>["tree"]): readonly string[] {
+  switch (tree.kind) {
+    case "directory":
+      return [tree.path];
+    case "overlay":
+      return [tree.upper, ...tree.lowers];
+    case "overlay-ro":
+      return tree.lowers;
+    default:
+      return unreachable(tree);
+  }
+}
+
+function isDirectory(native: Native, path: string): boolean {
+  return (native.statat(AT_FDCWD, path).mode & S_IFMT) === S_IFDIR;
+}
+
+function metadataOf(
+  native: Native,
+  path: string,
+): {
+  readonly modes: Uint32Array;
+  readonly uids: Uint32Array;
+  readonly gids: Uint32Array;
+  readonly mtimesNs: BigInt64Array;
+} {
+  const { mode, uid, gid, mtimeNs } = native.statat(AT_FDCWD, path);
+  return {
+    modes: Uint32Array.of(mode & 0o7777),
+    uids: Uint32Array.of(uid),
+    gids: Uint32Array.of(gid),
+    mtimesNs: BigInt64Array.of(mtimeNs),
+  };
+}
+
+/** The path without links of what `path` is inside the root, relative to it; empty for the root, and where there is none. */
+function relativeTo(native: Native, rootFd: number, path: string, rootPath: string): string {
+  try {
+    const fd = native.openat2(rootFd, path, { flags: O_PATH, resolve: RESOLVE_IN_ROOT });
+    const real = native.readlinkat(AT_FDCWD, `/proc/self/fd/${fd}`);
+    const root = native.readlinkat(AT_FDCWD, `/proc/self/fd/${rootFd}`);
+    native.close(fd);
+    return real === root ? "" : real.slice(root.length + 1);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return "";
+    throw new BuildError("runtime/failed", `Cannot look "${path}" up in ${rootPath}`, { cause: error });
+  }
+}
