@@ -81,7 +81,10 @@ export function createProgram(cli: Cli, argv: readonly string[]): Command {
 /** Declares `kiln build` now, for a startup snapshot to contain it: its flags take two milliseconds. */
 export function prepareProgram(): void {
   const late = new LateCli();
-  prepared = { program: declared(late, [COMMANDS["build"]]), late };
+  const program = declared(late, [COMMANDS["build"]]);
+  // commander would make these when it reads the first word.
+  for (const command of [program, ...program.commands]) command.helpOption("-h, --help", "display help for command");
+  prepared = { program, late };
 }
 
 let prepared: { readonly program: Command; readonly late: LateCli } | undefined;
