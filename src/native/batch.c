@@ -291,7 +291,7 @@ js_read_files (napi_env env, napi_callback_info info)
   arguments args = read_arguments (env, info);
   batch_job *batch = new_batch (read_run);
   if (batch == NULL)
-    return NULL;
+    return number (env, -ENOMEM);
   batch->from_fd = int_argument (&args, 0);
   if (!names_argument (&args, 1, &batch->from))
     return refuse (env, batch);
@@ -328,7 +328,7 @@ js_write_files (napi_env env, napi_callback_info info)
   arguments args = read_arguments (env, info);
   batch_job *batch = new_batch (write_run);
   if (batch == NULL)
-    return NULL;
+    return number (env, -ENOMEM);
   batch->to_fd = int_argument (&args, 0);
   if (!names_argument (&args, 1, &batch->to))
     return refuse (env, batch);
@@ -354,7 +354,7 @@ js_copy_files (napi_env env, napi_callback_info info)
   arguments args = read_arguments (env, info);
   batch_job *batch = new_batch (copy_run);
   if (batch == NULL)
-    return NULL;
+    return number (env, -ENOMEM);
   batch->from_fd = int_argument (&args, 0);
   batch->to_fd = int_argument (&args, 2);
   batch->resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;

@@ -456,35 +456,37 @@ function wrap(raw: Raw): Native {
     scanTreeSync: (dirfd, options = {}) => scanned(scan(dirfd, options, false) as RawScan, options),
     readFiles: async (dirfd, batch) => {
       const results = new Int32Array(batch.names.length);
-      await read(dirfd, batch, results, true);
+      checked(await read(dirfd, batch, results, true), "read");
       return results;
     },
     readFilesSync: (dirfd, batch) => {
       const results = new Int32Array(batch.names.length);
-      void read(dirfd, batch, results, false);
+      checked(read(dirfd, batch, results, false) as number, "read");
       return results;
     },
     writeFiles: async (dirfd, batch) => {
       const results = new Int32Array(batch.names.length);
-      await write(dirfd, batch, results, true);
+      checked(await write(dirfd, batch, results, true), "write");
       return results;
     },
     writeFilesSync: (dirfd, batch) => {
       const results = new Int32Array(batch.names.length);
-      void write(dirfd, batch, results, false);
+      checked(write(dirfd, batch, results, false) as number, "write");
       return results;
     },
     copyFiles: async (fromDirfd, toDirfd, batch) => {
       const results = new Int32Array(batch.to.length);
       const { from, to, modes, uids, gids, mtimesNs, expected } = batch;
       const { sizes = new Float64Array(0), ctimesNs = new BigInt64Array(0) } = expected ?? {};
-      await raw.copyFiles(fromDirfd, from, toDirfd, to, modes, uids, gids, mtimesNs, results, true, sizes, ctimesNs);
+      const columns = [modes, uids, gids, mtimesNs, results, true, sizes, ctimesNs] as const;
+      checked(await raw.copyFiles(fromDirfd, from, toDirfd, to, ...columns), "copy");
       return results;
     },
     linkFiles: async (fromDirfd, toDirfd, batch) => {
       const results = new Float64Array(batch.names.length);
       const { names, sizes, modes, uids, gids, mtimesNs } = batch;
-      await raw.linkFiles(fromDirfd, toDirfd, names, sizes, modes, uids, gids, mtimesNs, results, true);
+      const columns = [sizes, modes, uids, gids, mtimesNs, results, true] as const;
+      checked(await raw.linkFiles(fromDirfd, toDirfd, names, ...columns), "link");
       return results;
     },
     packTree: async (dirfd, plan, isCancelled) => {

@@ -107,18 +107,17 @@ js_remove_tree (napi_env env, napi_callback_info info)
   arguments args = read_arguments (env, info);
   path_argument name;
   path_argument_read (&args, 1, &name);
-  remove_job *removal = calloc (1, sizeof *removal);
-  if (removal == NULL)
-    return NULL;
-  removal->base = (job){ .run = remove_run, .finish = remove_finish, .destroy = remove_destroy };
-  removal->dirfd = int_argument (&args, 0);
-  memcpy (removal->name, name.bytes, sizeof name.bytes);
   if (name.error != 0 || name.bytes[0] == '\0')
     {
-      remove_destroy (&removal->base);
       napi_throw_type_error (env, NULL, "cannot remove a path that is empty, holds a NUL or is too long");
       return NULL;
     }
+  remove_job *removal = calloc (1, sizeof *removal);
+  if (removal == NULL)
+    return number (env, -ENOMEM);
+  removal->base = (job){ .run = remove_run, .finish = remove_finish, .destroy = remove_destroy };
+  removal->dirfd = int_argument (&args, 0);
+  memcpy (removal->name, name.bytes, sizeof name.bytes);
   return job_start (env, &removal->base, bool_argument (&args, 2));
 }
 
