@@ -11,6 +11,8 @@ import type { ContentDigests, Stack } from "../ports.ts";
 export class LayerContents {
   readonly #store: Pick<Store, "snapshots">;
   readonly #digests: ContentDigests;
+  /** Digests once known, which never change: the steps of a chain ask for the same layers. */
+  readonly #found = new Map<SnapshotId, string>();
 
   constructor(store: Pick<Store, "snapshots">, digests: ContentDigests) {
     this.#store = store;
@@ -61,6 +63,9 @@ export class LayerContents {
   }
 
   #known(id: SnapshotId): string | undefined {
-    return id.startsWith("layer-") ? id : this.#store.snapshots.get(id)?.contentDigest;
+    if (id.startsWith("layer-")) return id;
+    const found = this.#found.get(id) ?? this.#store.snapshots.get(id)?.contentDigest;
+    if (found !== undefined) this.#found.set(id, found);
+    return found;
   }
 }

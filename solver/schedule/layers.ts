@@ -38,7 +38,8 @@ export async function derivedLayers(
 
 /** Overlayfs refuses a directory that is given twice. Whatever a lower copy shows, the upper one shows as well. */
 export function distinct(stack: Stack): Stack {
-  return stack.filter((id, index) => stack.lastIndexOf(id) === index);
+  if (new Set(stack).size === stack.length) return stack;
+  return [...new Set(stack.toReversed())].toReversed();
 }
 
 /**

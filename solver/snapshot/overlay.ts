@@ -1,12 +1,14 @@
 import { chmodSync, chownSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { mkdir, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { digestOf } from "../../src/core/digest.ts";
 import { BuildError, errnoOf } from "../../src/core/errors.ts";
 import { AT_FDCWD } from "../../src/native/constants.ts";
 import type { Native } from "../../src/native/native.ts";
 import type { SnapshotId } from "../../src/store/model.ts";
 import type { ActiveSnapshot, Snapshotter, Stack, TreeMount } from "../ports.ts";
 import { diskUsage, scannedUsage } from "./disk-usage.ts";
+import { mergeLayers } from "./merge-layers.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 
 export interface SnapshotterOptions {
@@ -21,7 +23,13 @@ export interface SnapshotterOptions {
   readonly newId: () => string;
   /** Makes removing and measuring snapshots several times faster. */
   readonly native?: Native;
+  /** Notes that this process uses a directory that has no row, so that no collection takes it from now on. */
+  readonly hold?: (name: string) => void;
 }
+
+/** Overlayfs takes 500 lower directories. Beyond this many, the lowest are merged, so many at a time. */
+const MAX_LOWERS = 256;
+const MERGED_AT_ONCE = 128;
 
 /**
  * Keeps each snapshot as an overlay upper directory: `<directory>/<id>`. A layer in the making is
@@ -35,11 +43,42 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
   const { directory, marks, newId, native } = options;
   const pathOf = (id: SnapshotId): string => join(directory, id);
 
+  /** Seen to be there: a chain of steps asks for each layer once. */
+  const present = new Set<string>();
+
   /** Topmost first, as overlayfs takes them. */
-  const lowersOf = (stack: Stack): string[] => {
+  const lowersOf = async (stack: Stack): Promise<string[]> => {
     const lowers = stack.map(pathOf).toReversed();
-    for (const lower of lowers) assertPresent(lower);
-    return lowers;
+    for (const lower of lowers) {
+      if (present.has(lower)) continue;
+      assertPresent(lower);
+      present.add(lower);
+    }
+    if (lowers.length <= MAX_LOWERS || native === undefined) return lowers;
+    // Always the same layers together, from the bottom, so that the steps of a chain use each other's.
+    const count = Math.floor((lowers.length - MERGED_AT_ONCE) / MERGED_AT_ONCE) * MERGED_AT_ONCE;
+    const merged: string[] = [];
+    for (let at = 0; at < count; at += MERGED_AT_ONCE) {
+      const end = lowers.length - at;
+      merged.unshift(await mergedOf(lowers.slice(end - MERGED_AT_ONCE, end), native));
+    }
+    return [...lowers.slice(0, lowers.length - count), ...merged];
+  };
+
+  /** One directory that shows what layers show. Made once, and again when it has been collected: no row names it. */
+  const mergedOf = async (layers: readonly string[], addon: Native): Promise<string> => {
+    const name = `merged-${digestOf(layers.map((layer) => basename(layer)).join(" ")).slice("sha256:".length, 40)}`;
+    const path = join(directory, name);
+    if (present.has(path)) return path;
+    options.hold?.(name);
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) {
+      const making = join(directory, `active-${newId()}`);
+      await mkdir(making, { mode: 0o755 });
+      mergeLayers(addon, layers, making, marks);
+      await renameOnce(making, path, newId, addon);
+    }
+    present.add(path);
+    return path;
   };
 
   return {
@@ -49,7 +88,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
 
     async prepare(stack, signal) {
       signal.throwIfAborted();
-      const lowers = lowersOf(stack);
+      const lowers = await lowersOf(stack);
       const home = join(directory, `active-${newId()}`);
       const upper = join(home, "upper");
       const work = join(home, "work");
@@ -62,7 +101,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
 
     async view(stack, signal) {
       signal.throwIfAborted();
-      const lowers = lowersOf(stack);
+      const lowers = await lowersOf(stack);
       // The kernel wants two directories for an overlay without an upper one, and a lone layer may still hold
       // whiteouts that must not show: an empty directory below makes up the number.
       const empty = join(directory, "empty");
@@ -98,7 +137,10 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       };
     },
 
-    remove: (id) => removeTree(pathOf(id), newId, native),
+    remove: (id) => {
+      present.delete(pathOf(id));
+      return removeTree(pathOf(id), newId, native);
+    },
 
     usage: (id, signal) => (native === undefined ? diskUsage(pathOf(id), signal) : scannedUsage(native, pathOf(id))),
   };

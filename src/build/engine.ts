@@ -73,6 +73,7 @@ export class Engine implements AsyncDisposable {
       marks,
       newId,
       native: this.native,
+      hold: (name) => void this.store.holds.keep(() => undefined, () => [`snapshot:${name}`]),
       isNeeded: async (signal) =>
         isolation === "chroot" || environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
     });

@@ -1,4 +1,5 @@
 import { digestFromHex } from "../core/digest.ts";
+import { numberOf, textOf } from "./columns.ts";
 import { DiskMeter, entriesOf } from "./disk.ts";
 import type { OpenStore } from "./open-store.ts";
 
@@ -10,7 +11,10 @@ export interface MeasuredFiles {
   readonly totalBytes: number;
 }
 
-/** A file that several snapshots share is counted for the first of them. */
+/**
+ * A file that several snapshots share is counted for the newest of them: the older ones are given up first, and what they
+ * share stays. Those without a row come last: layers merged from others, and garbage.
+ */
 export async function measureFiles(store: OpenStore, signal: AbortSignal): Promise<MeasuredFiles> {
   const { layout, root } = store;
   const meter = new DiskMeter(store.native);
@@ -20,7 +24,12 @@ export async function measureFiles(store: OpenStore, signal: AbortSignal): Promi
     sizes.set(name, bytes);
     totalBytes += bytes;
   };
-  for (const { name, path } of entriesOf(layout.snapshots)) add(name, await meter.bytesOf(path, signal));
+  const rows = store.database.all("SELECT id, created_ms FROM snapshots");
+  const madeMs = new Map(rows.map((row) => [textOf(row["id"]), numberOf(row["created_ms"])]));
+  const snapshots = [...entriesOf(layout.snapshots)].toSorted(
+    (left, right) => (madeMs.get(right.name) ?? 0) - (madeMs.get(left.name) ?? 0),
+  );
+  for (const { name, path } of snapshots) add(name, await meter.bytesOf(path, signal));
   for (const { name, path } of entriesOf(layout.cacheMounts)) add(name, await meter.bytesOf(path, signal));
   for (const { name, diskBytes } of entriesOf(layout.blobs)) add(blobName(name), diskBytes);
   for (const { name, diskBytes } of entriesOf(layout.logs)) add(name, diskBytes);
