@@ -7,6 +7,7 @@ import { parseGitUrl } from "../core/git-url.ts";
 import { SourceText } from "../core/span.ts";
 import type { BuildOptions } from "./options.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
+import { refusePolicies } from "./policy.ts";
 import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
 
 /**
@@ -14,6 +15,16 @@ import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
  * repository. Whatever is not a directory is put into a scratch directory of `on`.
  */
 export async function loadContext(
+  options: Pick<BuildOptions, "context" | "dockerfile" | "policy">,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const context = await load(options, on, signal);
+  if (options.policy !== "disabled") refusePolicies(options, context.directory, on.environment);
+  return context;
+}
+
+async function load(
   options: Pick<BuildOptions, "context" | "dockerfile">,
   on: ContextDeps,
   signal: AbortSignal,

@@ -34,6 +34,8 @@ export interface BuildOptions {
   readonly shmSizeBytes?: number | undefined;
   readonly cgroupParent?: string | undefined;
   readonly limits?: BuildLimits;
+  /** `disabled`: build although there is a policy file, which kiln does not evaluate. */
+  readonly policy?: "disabled" | undefined;
   /** Steps at one time; when absent the number of processors, and four at least. */
   readonly jobs?: number | undefined;
   /** `all`, or stages whose steps must all come from the cache. */

@@ -1,13 +1,14 @@
 import { callDockerfile } from "../build/call.ts";
 import type { BuildOptions } from "../build/options.ts";
 import { renderSpan } from "../core/code-frame.ts";
+import { subrequestsJson, subrequestsText } from "../../frontend/subrequests.ts";
 import type { Warning } from "../../frontend/lint/warning.ts";
 import type { CommandContext } from "./context.ts";
 import { frameOptions, printError } from "./print-error.ts";
 
 /** What `--call` asks for. */
 export interface Call {
-  readonly method: "build" | "check" | "outline" | "targets";
+  readonly method: "build" | "check" | "outline" | "targets" | "subrequests.describe";
   readonly format: "text" | "json";
   /** Findings do not fail the command. */
   readonly ignoreStatus: boolean;
@@ -17,8 +18,13 @@ export interface Call {
 export async function runCall(
   context: CommandContext,
   options: BuildOptions,
-  call: Call & { readonly method: "check" | "outline" | "targets" },
+  call: Call & { readonly method: Exclude<Call["method"], "build"> },
 ): Promise<number> {
+  if (call.method === "subrequests.describe") {
+    if (call.format === "json") context.print(JSON.stringify(subrequestsJson(), undefined, 2));
+    else context.host.stdout.write(subrequestsText());
+    return 0;
+  }
   await using engine = context.openEngine();
   const result = await callDockerfile(engine, options, call.method, context.signal);
   const found = result.warnings.length + (result.error === undefined ? 0 : 1);

@@ -7,7 +7,7 @@ import { dockerProxies } from "../../registry/docker-proxies.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
-import { type AcceptedFlags, declareAccepted, ignoredFlags } from "../flags/accepted.ts";
+import { type AcceptedFlags, declareAccepted, ignoredFlags, isPolicyDisabled } from "../flags/accepted.ts";
 import { cacheOptions } from "../flags/cache.ts";
 import { outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
@@ -100,7 +100,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("-q, --quiet", "print only the image id");
   build.option("--iidfile <path>", "write the image id to a file");
   build.option("--metadata-file <path>", "write what was built to a file, as JSON");
-  build.option("--call <method>", "build, check, outline or targets; also ,format=json");
+  build.option("--call <method>", "build, check, outline, targets or subrequests.describe; also ,format=json");
   build.option("--check", "report findings of the build checks instead of building");
   declareAccepted(build);
   build.addHelpText(
@@ -210,6 +210,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     extraHosts: extraHosts(flags.addHost),
     ulimits: ulimits(flags.ulimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : memorySize(flags.shmSize, "shm-size"),
+    policy: flags.policy?.some(isPolicyDisabled) ? "disabled" : undefined,
     cgroupParent: flags.cgroupParent,
     limits: resourceLimits(flags.resource, flags),
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
@@ -229,7 +230,9 @@ function callOf(flags: Flags): Call {
   for (const option of rest) {
     oneOf("call", option, ["format=json", "format=text", "ignorestatus=true", "ignorestatus=false"]);
   }
-  const method = oneOf("call", name === "lint" ? "check" : name, ["build", "check", "outline", "targets"]);
+  const method = oneOf("call", name === "lint" ? "check" : name, [
+    ...(["build", "check", "outline", "targets", "subrequests.describe"] as const),
+  ]);
   return {
     method,
     format: rest.includes("format=json") ? "json" : "text",

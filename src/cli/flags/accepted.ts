@@ -96,10 +96,15 @@ function shorthand(text: string, type: string): Map<string, string> {
   return new Map([...(isOff ? new Map([["disabled", "true"]]) : keyValues(text, type)), ["type", type]]);
 }
 
+/** Whether a `--policy` says that there shall be none. */
+export function isPolicyDisabled(text: string): boolean {
+  return /^(1|t|true)$/i.test(keyValues(text, "policy").get("disabled") ?? "");
+}
+
 function refusePolicy(text: string): void {
-  if (/^(1|t|true)$/i.test(keyValues(text, "policy").get("disabled") ?? "")) return;
-  throw new BuildError("cli/usage", `Cannot apply --policy ${JSON.stringify(text)}: kiln evaluates no Rego policies`, {
-    hint: "check the Dockerfile with a tool of your own, or leave the flag out",
+  if (isPolicyDisabled(text)) return;
+  throw new BuildError("build/policy", `Cannot apply --policy ${JSON.stringify(text)}: kiln evaluates no policies`, {
+    hint: "check the Dockerfile with a tool of your own; --policy disabled=true builds without",
   });
 }
 

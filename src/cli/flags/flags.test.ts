@@ -171,7 +171,7 @@ test.each([
 
 test.each([
   { name: "an unknown attestation", flags: { attest: ["type=x"] }, says: 'unknown attestation type "x"' },
-  { name: "a policy", flags: { policy: ["filename=a.rego"] }, says: "no Rego policies" },
+  { name: "a policy", flags: { policy: ["filename=a.rego"] }, says: "evaluates no policies" },
 ])("$name is refused", ({ flags, says }) => {
   expect(() => ignoredFlags(flags)).toThrow(says);
 });
