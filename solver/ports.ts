@@ -25,6 +25,8 @@ export interface ActiveSnapshot extends AsyncDisposable {
    * write into the first one.
    */
   readonly directories: readonly string[];
+  /** Where files must be put to be in the layer: the first directory, or the copy that a command has worked in. */
+  readonly writable: string;
   /**
    * How a command sees the tree and writes to it. Where overlayfs cannot be mounted this copies the whole tree, from which
    * `commit` then takes what changed: write either through the mount or into `directories`, not both.

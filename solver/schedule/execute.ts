@@ -68,7 +68,7 @@ export async function executeStep(
       break;
     case "http":
     case "git":
-      await keyed.found?.writeTo(topOf(active), signal);
+      await keyed.found?.writeTo(active.writable, signal);
       break;
     default:
       throw new Error(`A ${op.kind} vertex is not run`);
@@ -94,7 +94,7 @@ async function runCommand(
   const missing = at.files.missing(active.directories, MOUNT_POINTS);
   await using log = on.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
   const output = new OutputLog(keyed.vertex.digest, { log, progress: on.progress, clock: on.clock });
-  const isFull = (): boolean => isDiskFull(topOf(active));
+  const isFull = (): boolean => isDiskFull(active.writable);
   const result = await runExec(
     op,
     {
@@ -130,7 +130,7 @@ async function runCommand(
     const kept = await keep({ op, keyed, active, inputs, parent: at.parent, exitCode: result.exitCode }, deps, signal);
     throw failure(op, keyed, result, { ...left, kept });
   }
-  leaveMountPoints(topOf(active), missing);
+  leaveMountPoints(active.writable, missing);
   const { cpuMs, peakMemoryBytes, readBytes, writtenBytes } = result;
   return {
     usage: { cpuMs, peakMemoryBytes, readBytes, writtenBytes },
@@ -198,10 +198,4 @@ function failure(
 function outOfMemory({ peakMemoryBytes }: RunResult): string {
   const reached = peakMemoryBytes === undefined ? "" : ` at ${Math.round(peakMemoryBytes / 2 ** 20)} MiB`;
   return `the step ran out of memory${reached}: raise --memory or let it do less at one time`;
-}
-
-function topOf(active: ActiveSnapshot): string {
-  const [top] = active.directories;
-  if (top === undefined) throw new Error("A snapshot in the making has no directory");
-  return top;
 }

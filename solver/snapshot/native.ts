@@ -36,6 +36,9 @@ export function nativeSnapshotter(options: NativeSnapshotterOptions): Snapshotte
       let copy: ActiveCopy | undefined;
       return {
         directories: layers.directories,
+        get writable() {
+          return copy?.root ?? layers.writable;
+        },
         async mount(inner) {
           const mount = await layers.mount(inner);
           if (!(await isNeeded(mount, inner))) return mount;

@@ -159,6 +159,7 @@ function activeOverlay(at: {
   let open = true;
   return {
     directories: [upper, ...lowers],
+    writable: upper,
     // Overlayfs needs a lower directory. Without one the upper alone is the whole tree, and nothing can be whited out.
     mount: async () =>
       lowers.length === 0 ? { kind: "directory", path: upper, mode: "rw" } : { kind: "overlay", upper, work, lowers },

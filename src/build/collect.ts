@@ -1,14 +1,16 @@
 import { BuildError } from "../core/errors.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import { formatBytes } from "../progress/step-book.ts";
+import { removeLeftovers } from "../store/leftovers.ts";
 import { keepWithinLimit } from "../store/limit.ts";
 import type { Engine } from "./engine.ts";
 
-/** Keeps the store within its limit after a build that made something. A build that has succeeded never fails for it. */
+/** Deletes what killed builds left, and keeps the store within its limit, after a build that made something. A build that has succeeded never fails for it. */
 export async function collectAfterBuild(engine: Engine, progress: ProgressSink, signal: AbortSignal): Promise<void> {
   const say = (level: "info" | "warning", message: string, hint: string | undefined): void =>
     progress({ kind: "notice", level, message, hint });
   try {
+    await removeLeftovers(engine.store, signal);
     const collected = await keepWithinLimit(engine.store, engine.environment.keepStorageBytes, signal);
     if (collected === undefined) return;
     const { freedBytes, limitBytes } = collected;

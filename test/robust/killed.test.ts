@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -48,6 +49,26 @@ describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 +
     mustKiln(store, ["build", "-q", "-t", "app", context]);
     return performance.now() - startMs;
   }
+
+  test("leaves files that the next build to make something deletes, while those of a running one stay", async () => {
+    const step = (text: string): string =>
+      writeContext(join(folder.path, text), { Dockerfile: `FROM busybox\nRUN echo ${text}-$((1+1)) && sleep 100\n` });
+    const inTheMaking = (): string[] =>
+      readdirSync(join(store, "snapshots")).filter((name) => /^(?:active|removed)-/.test(name));
+    const killed = startKiln(store, ["build", "--progress", "plain", step("killed")]);
+    await killed.said("killed-2");
+    killed.child.kill("SIGKILL");
+    await killed.ended;
+    expect(inTheMaking()).toHaveLength(1);
+    const running = startKiln(store, ["build", "--progress", "plain", step("running")]);
+    await running.said("running-2");
+    writeContext(join(folder.path, "quick"), { Dockerfile: "FROM busybox\nRUN echo quick\n" });
+    mustKiln(store, ["build", "-q", join(folder.path, "quick")]);
+    expect(inTheMaking()).toHaveLength(1);
+    running.child.kill("SIGTERM");
+    await running.ended;
+    expect(inTheMaking()).toEqual([]);
+  });
 
   test(`at ${MOMENTS} moments leaves a store that the next build and fsck find whole`, async () => {
     const wholeMs = duration();

@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,6 +8,7 @@ import type { ExecMount, ExecOp } from "../../graph/op.ts";
 import type { Vertex } from "../../graph/vertex.ts";
 import { createRuntime } from "../../runtime/driver.ts";
 import { cannotRun, RUNTIME_PATH } from "../../runtime/testing.ts";
+import { nativeSnapshotter } from "../../snapshot/native.ts";
 import { solve } from "../../solve.ts";
 import { Workbench } from "../../testing/workbench.ts";
 import { execEnvironment } from "./environment.ts";
@@ -237,6 +239,26 @@ test.skipIf(skip)(
     }
   },
 );
+
+test.skipIf(skip).each([
+  { name: "an overlay", snapshotter: undefined },
+  { name: "a copy of the tree", snapshotter: "native" },
+])("a command's layer has the mount points of every container, run on $name", async ({ snapshotter }) => {
+  await using bench = new Workbench();
+  const copying = (): Partial<SolverDeps> => ({
+    snapshotter: nativeSnapshotter({
+      directory: bench.store.layout.snapshots,
+      marks: "trusted",
+      newId: () => randomUUID().slice(0, 8),
+      native: bench.native,
+    }),
+  });
+  // The image has none of them.
+  await runIn(bench, bench.run(bench.busybox(), ": > /out"), snapshotter === undefined ? {} : copying());
+  const [record] = bench.store.records.list();
+  const layer = join(bench.store.layout.snapshots, record?.layers.at(-1) ?? "");
+  expect(readdirSync(layer).toSorted()).toEqual(["dev", "out", "proc", "sys"]);
+});
 
 test.skipIf(skip)("extras need to be allowed", async () => {
   await using bench = new Workbench();
