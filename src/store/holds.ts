@@ -120,27 +120,29 @@ export class Holds implements Disposable {
     for (const name of readdirSync(this.#directory)) {
       if (name === "lock") continue;
       const path = join(this.#directory, name);
-      if (path !== this.#files?.path && !this.#isLocked(path)) {
+      const text = path === this.#files?.path ? readFileSync(path, "utf8") : this.#readLocked(path);
+      if (text === undefined) {
         rmSync(path, { force: true });
         continue;
       }
-      const [start, ...lines] = readFileSync(path, "utf8").split("\n");
+      const [start, ...lines] = text.split("\n");
       oldestStartMs = Math.min(oldestStartMs, Number(start));
       for (const line of lines) if (line !== "") held.add(line as Hold);
     }
     return { held, oldestStartMs };
   }
 
-  #isLocked(path: string): boolean {
+  /** What a living process wrote; `undefined` when it is dead. It may end, and remove the file, at any moment. */
+  #readLocked(path: string): string | undefined {
     let fd: number;
     try {
       fd = openSync(path, "r");
     } catch (error) {
-      if (errnoOf(error) === "ENOENT") return false; // its process ended just now
+      if (errnoOf(error) === "ENOENT") return undefined; // its process ended just now
       throw error;
     }
     try {
-      return !this.#calls.tryLock(fd, "shared");
+      return this.#calls.tryLock(fd, "shared") ? undefined : readFileSync(fd, "utf8");
     } finally {
       closeSync(fd);
     }
