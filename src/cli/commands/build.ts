@@ -204,9 +204,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     secrets: secrets(flags.secret, env),
     ssh: sshAgents(flags.ssh, env),
     network: oneOf("network", flags.network ?? "default", ["default", "none", "host"]),
-    allow: commaList(flags.allow, "allow").map((name) =>
-      oneOf("allow", name, ["network.host", "security.insecure", "buildx.local.delete"]),
-    ),
+    allow: entitlements(flags.allow),
     extraHosts: extraHosts(flags.addHost),
     ulimits: ulimits(flags.ulimit),
     shmSizeBytes: flags.shmSize === undefined ? undefined : memorySize(flags.shmSize, "shm-size"),
@@ -216,6 +214,12 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
     expectCached: expectedOf(flags.expectCached),
   };
+}
+
+function entitlements(values: readonly string[]): NonNullable<BuildOptions["allow"]> {
+  // Devices are refused where they are asked for; who allows them asks for none yet.
+  const names = commaList(values, "allow").filter((name) => name !== "device" && !name.startsWith("device="));
+  return names.map((name) => oneOf("allow", name, ["network.host", "security.insecure", "buildx.local.delete"]));
 }
 
 /** `undefined`: nothing is expected. */
