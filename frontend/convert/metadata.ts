@@ -88,7 +88,8 @@ export function convertArg(state: StageState, instruction: ArgInstruction, share
 const SECRET_WORD = /(?:^|_)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)/i;
 const HARMLESS_WORD = /(?:^|_)(?:public|file|version)(?:_|$)/i;
 
-function namesSecret(name: string): boolean {
+/** Whether values of that name are better not shown: `NPM_TOKEN`, but not `TOKEN_FILE`. */
+export function namesSecret(name: string): boolean {
   return SECRET_WORD.test(name) && !HARMLESS_WORD.test(name);
 }
 

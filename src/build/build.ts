@@ -25,6 +25,7 @@ import type { BuildOptions } from "./options.ts";
 import { withInlineCaches } from "./inline-cache.ts";
 import { type PreparedBuild, prepareBuild, step } from "./prepare.ts";
 import { type CacheImports, openImports } from "./remote-cache.ts";
+import { carriesAttestations, withProvenance } from "./attested-result.ts";
 import { resultImage } from "./result-images.ts";
 import { explainMissingSource } from "./missing-source.ts";
 import { Scratch } from "./scratch.ts";
@@ -144,6 +145,7 @@ async function solveAndExport(
   const { progress, imports, mounts, outputs } = at;
   const { to = [], trust = [] } = options.cache ?? {};
   const { result, solved } = await makeResult(engine, options, prepared, at, signal);
+  const attested = withProvenance(result, { options, prepared, reporter: at.reporter, solved }, engine, progress);
   const { records } = imports;
   const made = {
     graph: graphOf(prepared),
@@ -159,7 +161,7 @@ async function solveAndExport(
     exported.push(
       await step(progress, engine.environment, exporter.description, () =>
         exporter.export(
-          result,
+          carriesAttestations(output, options) ? attested : result,
           { stepId: exporter.description, sink: progress, nowMs: () => engine.environment.nowMs() },
           signal,
         ),

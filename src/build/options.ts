@@ -1,6 +1,7 @@
 import type { ProgressSink } from "../core/progress.ts";
 import type { CacheOptions } from "./cache-options.ts";
 import type { OutputSpec } from "../export/output-spec.ts";
+import type { ProvenanceOptions } from "./provenance-options.ts";
 import type { BuildReport } from "./report.ts";
 
 /** What to build and what to do with it. Texts are as a user would type them; `build` parses and checks them. */
@@ -24,7 +25,8 @@ export interface BuildOptions {
   readonly noCache?: boolean | readonly string[];
   /** Asks registries for base images even when the store has them. */
   readonly pull?: boolean;
-  readonly network?: "default" | "none" | "host";
+  /** `sandbox` gives every RUN that names no network one of its own, by pasta or slirp4netns. */
+  readonly network?: "default" | "none" | "host" | "sandbox";
   readonly secrets?: readonly SecretSpec[];
   readonly ssh?: readonly SshSpec[];
   /** `buildx.local.delete`: a local output with mode=delete may remove files outside the working directory. */
@@ -42,6 +44,8 @@ export interface BuildOptions {
   readonly expectCached?: "all" | readonly string[] | undefined;
   /** Caches of other machines. */
   readonly cache?: CacheOptions | undefined;
+  /** A statement of how the image was built goes along where it is pushed or written as an OCI layout. */
+  readonly provenance?: ProvenanceOptions | undefined;
   readonly progress?: ProgressSink;
   /** Told what became of every step, also when the build fails. Must not throw. */
   readonly onReport?: ((report: BuildReport) => void) | undefined;

@@ -74,13 +74,13 @@ export async function reported<T>(
 
 /** Collects what is to be told of one build. */
 export class BuildReporter {
-  readonly #about: AboutBuild;
+  readonly about: AboutBuild;
   readonly #misses = new Map<Digest, MissReason>();
   #graph: Graph | undefined;
   #outcomes: ReadonlyMap<Digest, VertexOutcome> | undefined;
 
   constructor(about: AboutBuild) {
-    this.#about = about;
+    this.about = about;
   }
 
   /** To be called before solving, so that a failure can be told of. */
@@ -113,7 +113,7 @@ export class BuildReporter {
       const usage = outcome?.usage;
       steps.push({ name, stage, instruction, how: outcome?.how ?? "ran", miss, why, usage });
     }
-    return { version: 1, ...this.#about, error: errorOf(error), total, steps };
+    return { version: 1, ...this.about, error: errorOf(error), total, steps };
   }
 }
 

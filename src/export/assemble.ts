@@ -14,8 +14,9 @@ import {
 } from "./documents.ts";
 import type { Result, ResultImage } from "./exporter.ts";
 import { clampTimes } from "./history.ts";
+import { type AttestationDocuments, attest } from "./attestation.ts";
 import { type LayerContent, type LayerForm, type LayerSources, layerContent } from "./layers.ts";
-import type { AnnotationOption, ImageOptions } from "./output-spec.ts";
+import { type AnnotationOption, type ImageOptions, namesOf } from "./output-spec.ts";
 import { rewriteTimestamps } from "./rewrite.ts";
 
 /** Layers compressed or looked up at one time; each holds a few blocks of memory. */
@@ -29,6 +30,7 @@ export interface AssembledImage {
   readonly manifest: Document;
   /** One per layer, in order; a repeated layer is repeated. */
   readonly layers: readonly LayerContent[];
+  readonly attestations: AttestationDocuments | undefined;
 }
 
 export interface Assembled {
@@ -52,9 +54,18 @@ export async function assemble(
     level: options.compressionLevel,
     force: options.forceCompression,
   };
-  const withIndex = result.multiPlatform || result.images.length > 1;
+  const isAttested = result.images.some(({ attestations = [] }) => attestations.length > 0);
+  const withIndex = result.multiPlatform || result.images.length > 1 || isAttested;
   checkAnnotations(options.annotations, result, withIndex);
-  const images = await mapLimit(result.images, 1, signal, (image) => assembleImage(image, options, form, on, signal));
+  const names = namesOf(options, result);
+  const images = await mapLimit(result.images, 1, signal, async (image) => {
+    const assembled = await assembleImage(image, options, form, on, signal);
+    const { manifest, platform } = assembled;
+    const { attestations = [] } = image;
+    if (attestations.length === 0) return { ...assembled, attestations: undefined };
+    const subject = { manifest: manifest.descriptor, platform, names };
+    return { ...assembled, attestations: attest(subject, attestations, form.family) };
+  });
   const [first] = images;
   if (first === undefined) throw new Error("a result without images");
   const index = withIndex ? (sameIndex(result, images, options) ?? newIndex(images, options)) : undefined;
@@ -68,11 +79,14 @@ export async function assemble(
 function newIndex(images: readonly AssembledImage[], { mediaTypes, annotations }: ImageOptions): Document {
   return indexDocument({
     family: mediaTypes,
-    manifests: images.map(({ manifest, platform }) => ({
-      ...manifest.descriptor,
-      ...annotated(annotations, "manifest-descriptor", platform),
-      platform: descriptorPlatform(platform),
-    })),
+    manifests: [
+      ...images.map(({ manifest, platform }) => ({
+        ...manifest.descriptor,
+        ...annotated(annotations, "manifest-descriptor", platform),
+        platform: descriptorPlatform(platform),
+      })),
+      ...images.flatMap(({ attestations }) => attestations?.manifest.descriptor ?? []),
+    ],
     annotations: annotationsFor(annotations, "index", undefined),
   });
 }
@@ -94,7 +108,7 @@ async function assembleImage(
   form: LayerForm,
   on: LayerSources,
   signal: AbortSignal,
-): Promise<AssembledImage> {
+): Promise<Omit<AssembledImage, "attestations">> {
   const epoch = options.sourceDateEpoch ?? original.sourceDateEpoch;
   let image = original;
   if (options.sourceDateEpoch !== undefined) {

@@ -47,6 +47,22 @@ export function indexDocument(parts: {
   });
 }
 
+/** A manifest that says something about another one. */
+export function attestationManifest(parts: {
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  readonly subject: Descriptor;
+}): Document {
+  return document(MEDIA_TYPES.ociManifest, {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.ociManifest,
+    artifactType: "application/vnd.docker.attestation.manifest.v1+json",
+    config: orderedDescriptor(parts.config),
+    layers: parts.layers.map(orderedDescriptor),
+    subject: orderedDescriptor(parts.subject),
+  });
+}
+
 export function configDescriptor(family: MediaTypeFamily, bytes: Uint8Array): Descriptor {
   const mediaType = family === "oci" ? MEDIA_TYPES.ociConfig : MEDIA_TYPES.dockerConfig;
   return { mediaType, digest: digestOf(bytes), size: bytes.byteLength };

@@ -4,6 +4,7 @@ import type { Descriptor, ImageConfig } from "../core/oci.ts";
 import type { Platform } from "../core/platform.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { SnapshotId } from "../store/model.ts";
+import type { Attestation } from "./attestation.ts";
 
 /** One layer of a result, lowest first in its list. The bytes are found or made when an exporter reads them. */
 export interface ResultLayer {
@@ -29,6 +30,8 @@ export interface ResultImage {
   readonly sourceDateEpoch: number | undefined;
   /** Of an image that exists already: what of it need not change goes on byte for byte, digest and all. */
   readonly documents?: ImageDocuments;
+  /** Go along with the image where there is an index to list them. */
+  readonly attestations?: readonly Attestation[];
 }
 
 /** An image's configuration and manifest as somebody wrote them. */
@@ -81,4 +84,9 @@ export type OpenDestination = () => Promise<Writable>;
 export interface ReadableBlob {
   readonly descriptor: Descriptor;
   open(signal: AbortSignal): Readable;
+}
+
+/** For places that have no room for attestations. */
+export function withoutAttestations(result: Result): Result {
+  return { ...result, images: result.images.map(({ attestations: _, ...image }) => image) };
 }

@@ -11,7 +11,7 @@ import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
 import { familiarReference, parseReference } from "../core/reference.ts";
 import { type ArchiveEntry, writeArchive } from "../tar/archive.ts";
 import { type Assembled, assemble } from "./assemble.ts";
-import type { Exporter, OpenDestination, ReadableBlob } from "./exporter.ts";
+import { type Exporter, type OpenDestination, type ReadableBlob, withoutAttestations } from "./exporter.ts";
 import type { LayerSources } from "./layers.ts";
 import { type ImageOptions, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
@@ -46,11 +46,13 @@ export function layoutExporter(
         );
       }
       const names = namesOf(options, result);
-      const assembled = await assemble(result, options, on, signal);
+      const assembled = await assemble(kind === "docker" ? withoutAttestations(result) : result, options, on, signal);
       const blobs = blobsOf(assembled);
-      for (const { config, manifest } of assembled.images) {
+      for (const { config, manifest, attestations } of assembled.images) {
         reportSubtask(progress, `exporting manifest ${manifest.descriptor.digest}`);
         reportSubtask(progress, `exporting config ${config.descriptor.digest}`);
+        if (attestations === undefined) continue;
+        reportSubtask(progress, `exporting attestation manifest ${attestations.manifest.descriptor.digest}`);
       }
       const entries = rootEntries(assembled, names);
       if (to.form === "directory") await writeDirectory(to.path, blobs, entries, signal);
@@ -76,6 +78,9 @@ function blobsOf(assembled: Assembled): ReadableBlob[] {
   const documents = [
     ...(assembled.index === undefined ? [] : [assembled.index]),
     ...assembled.images.flatMap(({ config, manifest }) => [config, manifest]),
+    ...assembled.images.flatMap(({ attestations: about }) =>
+      about === undefined ? [] : [about.manifest, about.config, ...about.statements],
+    ),
   ];
   for (const { bytes, descriptor } of documents) {
     blobs.set(descriptor.digest, { descriptor, open: () => Readable.from([bytes]) });

@@ -5,7 +5,7 @@ import type { AnnotationOption, ImageOptions, ImageOutput, OutputSpec } from "./
 
 const ANNOTATION = /^annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)$/;
 const LEVELS: Readonly<Record<Compression, number>> = { uncompressed: 0, gzip: 9, zstd: 22 };
-/** Everything about attestations, which kiln does not write, and what BuildKit itself has stopped reading. */
+/** How attestations are laid out, for which kiln knows one way, and what BuildKit itself has stopped reading. */
 const ATTESTATION_KEYS = ["attestation-inline", "attestation-prefix", "oci-artifact"];
 const OBSOLETE_KEYS = ["buildinfo", "buildinfo-attrs"];
 const IMAGE_KEYS = [
@@ -73,9 +73,12 @@ export function parseOutput(attributes: ReadonlyMap<string, string>): OutputSpec
 export function withoutEffect(attributes: ReadonlyMap<string, string>): string[] {
   return [...attributes].flatMap(([key, value]) => {
     if (OBSOLETE_KEYS.includes(key)) return [`output attribute ${key} is ignored: BuildKit no longer has it either`];
-    const isOff = value === "" || /^(0|f|false)$/i.test(value);
-    return ATTESTATION_KEYS.includes(key) && !isOff
-      ? [`output attribute ${key} is ignored: kiln writes no attestations`]
+    // What kiln does anyway, or what nobody asks for, needs no word.
+    const isUsual = value === "" || /^(0|f|false)$/i.test(value) === (key !== "oci-artifact");
+    return ATTESTATION_KEYS.includes(key) && !isUsual
+      ? [
+          `output attribute ${key} is ignored: attestations are OCI artifacts in the index, and only --provenance asks for them`,
+        ]
       : [];
   });
 }

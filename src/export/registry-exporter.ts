@@ -65,7 +65,10 @@ async function push(
 ): Promise<void> {
   const uploads = new Map<string, LayerContent | Document>();
   for (const image of assembled.images) {
-    for (const blob of [...image.layers, image.config]) uploads.set(blob.descriptor.digest, blob);
+    const { statements = [], config } = image.attestations ?? {};
+    for (const blob of [...image.layers, image.config, ...statements, ...(config === undefined ? [] : [config])]) {
+      uploads.set(blob.descriptor.digest, blob);
+    }
   }
   await mapLimit(uploads.values(), UPLOADS, signal, (blob, inner) => pushBlob(reference, blob, on, progress, inner));
   const pushManifest = async (document: Document, tag: string): Promise<void> => {
@@ -76,9 +79,10 @@ async function push(
     const [image] = assembled.images as [AssembledImage];
     await pushManifest(image.manifest, root);
   } else {
-    await mapLimit(assembled.images, UPLOADS, signal, ({ manifest }) =>
-      pushManifest(manifest, manifest.descriptor.digest),
-    );
+    const push = (document: Document): Promise<void> => pushManifest(document, document.descriptor.digest);
+    await mapLimit(assembled.images, UPLOADS, signal, ({ manifest }) => push(manifest));
+    const about = assembled.images.flatMap(({ attestations }) => attestations?.manifest ?? []);
+    await mapLimit(about, UPLOADS, signal, push);
     await pushManifest(assembled.index, root);
   }
   reportSubtask(progress, `pushing manifest for ${familiarReference(reference)}@${assembled.root.digest}`);

@@ -2,7 +2,7 @@ import { type Digest, digestOf } from "../core/digest.ts";
 import { serializeImageConfig } from "../core/image-config.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
 import { assemble } from "./assemble.ts";
-import type { Exported, Exporter, Result } from "./exporter.ts";
+import { type Exported, type Exporter, type Result, withoutAttestations } from "./exporter.ts";
 import type { LayerSources } from "./layers.ts";
 import { type DigestNames, type ImageOptions, type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
@@ -22,7 +22,8 @@ export function storeExporter(
   const form: ImageOptions = { ...options, compression: options.compression ?? plain };
   return {
     description: "exporting to image",
-    async export(result, progress, signal) {
+    async export(attested, progress, signal) {
+      const result = withoutAttestations(attested);
       // What is pushed without a tag must not look here as if it had one.
       const given = pushByDigest ? [] : namesOf(options, result);
       const hasOnlyGiven = !digestNames.canonical && digestNames.danglingPrefix === undefined;

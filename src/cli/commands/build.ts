@@ -8,6 +8,7 @@ import { type Cli, command, examples } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
 import { type AcceptedFlags, declareAccepted, ignoredFlags, isPolicyDisabled } from "../flags/accepted.ts";
+import { attestations } from "../flags/attestations.ts";
 import { cacheOptions } from "../flags/cache.ts";
 import { outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
@@ -100,6 +101,8 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("-q, --quiet", "print only the image id");
   build.option("--iidfile <path>", "write the image id to a file");
   build.option("--metadata-file <path>", "write what was built to a file, as JSON");
+  build.option("--provenance <attributes>", "attest how the image was built: true, or mode=min|max,version=v1|v0.2");
+  list("--attest <attributes>", "type=provenance and attributes as for --provenance; mode=max unless given");
   build.option("--call <method>", "build, check, outline, targets or subrequests.describe; also ,format=json");
   build.option("--check", "report findings of the build checks instead of building");
   declareAccepted(build);
@@ -213,6 +216,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     limits: resourceLimits(flags.resource, flags),
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
     expectCached: expectedOf(flags.expectCached),
+    provenance: attestations(flags).provenance,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { BuildError } from "../../core/errors.ts";
-import { keyValues, malformed } from "./csv.ts";
+import { type AttestationFlags, attestations } from "./attestations.ts";
+import { keyValues } from "./csv.ts";
 
 /** Flags of the classic builder that still mean something: see `resourceLimits`. */
 const RESOURCE_FLAGS = ["memory-swap", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems"];
@@ -15,10 +16,7 @@ const IGNORED: Readonly<Record<string, string>> = {
 };
 
 /** The flags as commander reads them. */
-export interface AcceptedFlags {
-  readonly attest?: readonly string[];
-  readonly provenance?: string;
-  readonly sbom?: string;
+export interface AcceptedFlags extends AttestationFlags {
   readonly policy?: readonly string[];
   readonly device?: readonly string[];
   /** The old name of --call. */
@@ -43,15 +41,13 @@ export function declareAccepted(build: Command): void {
   hide("--squash");
   for (const name of ["builder", "isolation", "security-opt"]) hide(`--${name} <value>`);
   hide("--print <method>");
-  hideList("--attest <attributes>");
-  hide("--provenance <attributes>");
   hide("--sbom <attributes>");
   hideList("--policy <attributes>");
   hideList("--device <name>");
 }
 
 /**
- * What is ignored, one sentence each. Attestations come on top of an image, so a build without them is still the build
+ * What is ignored, one sentence each. An SBOM comes on top of an image, so a build without one is still the build
  * that was asked for; a policy decides what may be built, so a build without it is not.
  * @throws {BuildError} `cli/usage`, `runtime/unsupported`
  */
@@ -62,38 +58,7 @@ export function ignoredFlags(flags: AcceptedFlags): string[] {
     const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
     return flags[key] === undefined ? [] : [`--${name} is ignored: ${why}`];
   });
-  const wanted = [
-    ...(flags.attest ?? []).flatMap((text) => attestation(text, "attest", keyValues(text, "attest"))),
-    ...(["provenance", "sbom"] as const).flatMap((type) => {
-      const text = flags[type];
-      return text === undefined ? [] : attestation(text, type, shorthand(text, type));
-    }),
-  ];
-  const types = [...new Set(wanted)].toSorted();
-  if (types.length === 0) return ignored;
-  return [...ignored, `the image gets no ${types.join(" and no ")} attestation: kiln makes none`];
-}
-
-/** The type, unless the flag turns it off. */
-function attestation(text: string, flag: string, values: ReadonlyMap<string, string>): string[] {
-  const type = values.get("type");
-  if (type !== "sbom" && type !== "provenance") {
-    throw malformed(
-      flag,
-      text,
-      type === undefined ? "it has no type" : `unknown attestation type ${JSON.stringify(type)}`,
-      "types: sbom, provenance",
-    );
-  }
-  const isOff = /^(1|t|true)$/i.test(values.get("disabled") ?? "") || values.get("mode") === "disabled";
-  return isOff ? [] : [type];
-}
-
-/** `--sbom` and `--provenance` take a boolean or attributes. */
-function shorthand(text: string, type: string): Map<string, string> {
-  if (/^(1|t|true)$/i.test(text)) return new Map([["type", type]]);
-  const isOff = /^(0|f|false)$/i.test(text);
-  return new Map([...(isOff ? new Map([["disabled", "true"]]) : keyValues(text, type)), ["type", type]]);
+  return [...ignored, ...attestations(flags).notices];
 }
 
 /** Whether a `--policy` says that there shall be none. */
