@@ -67,7 +67,7 @@ export interface ExecSettings {
   /** Extras that the user has allowed by `--allow`. */
   readonly entitlements: ReadonlySet<"network.host" | "security.insecure">;
   /** What `network: "default"` means. */
-  readonly network: "default" | "none" | "host";
+  readonly network: "default" | "none" | "host" | "sandbox";
 }
 
 /** One layer of a result and the vertex whose work it is; `undefined` where that cannot be told. */

@@ -117,7 +117,8 @@ export interface RunRequest {
   readonly cwd: string;
   readonly user: RunUser;
   readonly hostname: string;
-  readonly network: "default" | "none" | "host";
+  /** `sandbox`: a network of the step's own, from which the outside can be reached, but not this machine's own ports. */
+  readonly network: "default" | "none" | "host" | "sandbox";
   readonly security: "sandbox" | "insecure";
   readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
   readonly shmSizeBytes: number | undefined;

@@ -224,7 +224,7 @@ read_limit (struct plan *plan, struct reader *reader)
 }
 
 static bool
-read_setting (struct plan *plan, struct reader *reader, const char *name, size_t *argc, size_t *envc)
+read_setting (struct plan *plan, struct reader *reader, const char *name, size_t *argc, size_t *envc, size_t *helperc)
 {
   if (strcmp (name, "scratch") == 0)
     plan->scratch = text (reader);
@@ -256,6 +256,11 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
     {
       plan->cgroup_procs = grow (plan->cgroup_procs, &plan->cgroup_procs_count, sizeof *plan->cgroup_procs);
       plan->cgroup_procs[plan->cgroup_procs_count - 1] = text (reader);
+    }
+  else if (strcmp (name, "network-helper") == 0)
+    {
+      plan->network_helper = grow (plan->network_helper, helperc, sizeof *plan->network_helper);
+      plan->network_helper[*helperc - 1] = text (reader);
     }
   else if (strcmp (name, "hostname") == 0)
     plan->hostname = text (reader);
@@ -348,7 +353,7 @@ read_plan (void)
 {
   struct reader reader = receive_plan ();
   struct plan *plan = allocate (1, sizeof *plan);
-  size_t argc = 0, envc = 0;
+  size_t argc = 0, envc = 0, helperc = 0;
   static const char *no_env[] = { NULL };
   plan->env = NULL;
   plan->seccomp_probe = -1;
@@ -356,7 +361,7 @@ read_plan (void)
   while (reader.at < reader.end)
     {
       const char *name = text (&reader);
-      if (!read_step (plan, &reader, name) && !read_setting (plan, &reader, name, &argc, &envc))
+      if (!read_step (plan, &reader, name) && !read_setting (plan, &reader, name, &argc, &envc, &helperc))
         die ("the plan has an unknown directive \"%s\"", name);
     }
   bool has_root = plan->chroot != NULL || (plan->root != NULL && plan->scratch != NULL);

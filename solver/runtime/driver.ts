@@ -10,6 +10,7 @@ import { FrameReader } from "./frames.ts";
 import type { HostFacts } from "./host.ts";
 import { readHostFacts } from "./host.ts";
 import type { SeccompFilter, UserNamespaceMap } from "./plan.ts";
+import { findNetworkHelper, type NetworkHelper } from "./network-helper.ts";
 import { writeChrootPlan, writePlan } from "./plan.ts";
 import { defaultSeccompFilter } from "./policy/seccomp.ts";
 import { StubLayers } from "./stub-layer.ts";
@@ -37,6 +38,8 @@ export interface RuntimeOptions {
   readonly ownersDirectory?: string | undefined;
   /** Set where neither namespaces nor mounts are allowed, and steps get by with chroot. See docs/rootless.md. */
   readonly chroot?: { readonly native: Native } | undefined;
+  /** Directories of PATH, where the program for `network: "sandbox"` is looked for. */
+  readonly searchPath?: readonly string[];
   /** Facts for tests; read from the machine otherwise. */
   readonly facts?: HostFacts;
   /** Told once about each thing this machine cannot do, and what that costs. */
@@ -101,6 +104,7 @@ class Driver {
       cgroup: cgroup?.placement,
       userNamespace: this.#userNamespaceFor(request),
       ownersDirectory: this.#options.ownersDirectory,
+      networkHelper: () => this.#networkHelper().argv,
       hostDevices,
       stubLayer: (points) => this.#stubs.get(points),
     });
@@ -118,12 +122,12 @@ class Driver {
   }
 
   async #runChrooted(request: RunRequest, native: Native, signal: AbortSignal): Promise<RunResult> {
-    if (request.network === "none") {
+    if (request.network === "none" || request.network === "sandbox") {
       throw new BuildError(
         "runtime/failed",
-        "Cannot run the command without a network: namespaces are not allowed here",
+        "Cannot keep the command from this container's network: namespaces are not allowed here",
         {
-          hint: '"kiln doctor" says how to allow them; without --network=none the step has this container\'s network',
+          hint: '"kiln doctor" says how to allow them; without --network the step has this container\'s network',
         },
       );
     }
@@ -144,6 +148,11 @@ class Driver {
       readBytes: facts.countsIo ? end.readBytes : undefined,
       writtenBytes: facts.countsIo ? end.writtenBytes : undefined,
     };
+  }
+
+  #networkHelper(): NetworkHelper {
+    const isHostRoot = this.#facts.userNamespace === undefined;
+    return findNetworkHelper({ searchPath: this.#options.searchPath ?? [], isHostRoot });
   }
 
   /** Where there is one id, a step of another user than root has a namespace in which that id is called as its USER is. */
@@ -247,11 +256,15 @@ function runtimeError(text: string): BuildError {
   return new BuildError("runtime/failed", `Cannot run the command in a sandbox: ${text}`, { hint });
 }
 
+const TUN_HINT =
+  "the program needs /dev/net/tun: modprobe tun; chmod 666 /dev/net/tun; in a container --device /dev/net/tun";
+
 const HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
   {
     pattern: /namespaces: (?:Operation not permitted|No space left on device|Invalid argument)/,
     hint: '"kiln doctor" says which namespaces this machine allows and how to allow the rest',
   },
+  { pattern: /step's network.*tun/s, hint: TUN_HINT },
   {
     pattern: /mapped in this user namespace/,
     hint: "give the user more subordinate ids in /etc/subuid and /etc/subgid",

@@ -70,6 +70,8 @@ run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int
     die_errno ("cannot make a cgroup namespace");
   if ((plan->namespaces & CLONE_NEWNET) != 0)
     bring_loopback_up ();
+  if (plan->network_helper != NULL)
+    wait_for_network (shared);
   if (plan->hostname != NULL && sethostname (plan->hostname, strlen (plan->hostname)) < 0)
     die_errno ("cannot set the host name to %s", plan->hostname);
 

@@ -53,6 +53,8 @@ export interface PlanContext {
   readonly userNamespace: UserNamespaceMap | undefined;
   /** Set where all owners and users but one are pretended. */
   readonly ownersDirectory: string | undefined;
+  /** The command line that gives a network namespace a way out, asked for where a step wants one. */
+  networkHelper(): readonly string[];
   /** All nodes of the host's /dev, asked for by an insecure step only. */
   hostDevices(): readonly string[];
   stubLayer(points: readonly MountPoint[]): string;
@@ -63,12 +65,13 @@ export function writePlan(request: RunRequest, context: PlanContext): Uint8Array
   const plan = new PlanWriter();
   const { facts } = context;
   const sandboxed = request.security === "sandbox";
-  const ownNetwork = request.network === "none";
+  const ownNetwork = request.network === "none" || request.network === "sandbox";
   const inUserNamespace = facts.userNamespace !== undefined || context.userNamespace !== undefined;
 
   plan.add("scratch", context.scratchDirectory);
   for (const name of ["pid", "ipc", "uts", "cgroup"]) plan.add("namespace", name);
   if (ownNetwork) plan.add("namespace", "net");
+  if (request.network === "sandbox") for (const word of context.networkHelper()) plan.add("network-helper", word);
   if (context.userNamespace !== undefined) {
     const { uidMap, gidMap, setgroups } = context.userNamespace;
     plan.add("user-namespace", uidMap, gidMap, setgroups === "deny" ? 1 : 0);
@@ -127,7 +130,10 @@ function contains(range: { readonly first: number; readonly count: number }, id:
 
 /** resolv.conf and hosts are files of ours over the image's own, which a layer never sees. */
 function writeNameFiles(plan: PlanWriter, request: RunRequest, facts: HostFacts): void {
-  const resolver = resolvConf(facts.resolver, request.network === "none" ? "own" : "host");
+  const resolver = resolvConf(
+    facts.resolver,
+    request.network === "none" || request.network === "sandbox" ? "own" : "host",
+  );
   const hosts = hostsFile(request.hostname, request.extraHosts);
   const attributes = readOnly | noSuid | noDev | noExec;
   plan.addBytes("file", ["/etc/resolv.conf", 0o644, 0, 0, attributes], Buffer.from(resolver));

@@ -96,6 +96,7 @@ struct plan
   const char *uid_map, *gid_map; /* non-NULL: a new user namespace with these maps */
   bool deny_setgroups;
   int namespaces; /* CLONE_NEW* besides the mount and user ones */
+  const char **network_helper; /* NULL-terminated argv of the program that leads out of the new network, or NULL */
   const char *hostname;
   uid_t uid;
   gid_t gid;
@@ -128,6 +129,7 @@ enum { MAX_STUBS = 512 };
 struct shared
 {
   bool command_ended;
+  bool network_is_up;
   int command_status; /* as from waitpid */
   size_t stub_count;
   struct stub stubs[MAX_STUBS];
@@ -175,6 +177,12 @@ pid_t clone_into (uint64_t flags, int cgroup_fd);
 void write_id_maps (const struct plan *plan, pid_t pid);
 void join_cgroups (const struct plan *plan, pid_t pid);
 void bring_loopback_up (void);
+
+/* network.c */
+void start_network (const struct plan *plan, const struct shared *shared, pid_t init);
+void check_network (void);
+void stop_network (void);
+void wait_for_network (struct shared *shared);
 
 /* caps.c */
 void limit_bounding_set (uint64_t bounding);

@@ -151,9 +151,12 @@ watch (pid_t init, int signal_fd, const int output[2], int announced_fd, int *st
               watched[2].fd = -1;
             }
         }
-      if (watched[3].revents != 0 && take_signals (signal_fd, init, master)
-          && wait4 (init, status, WNOHANG, usage) == init)
-        break;
+      if (watched[3].revents != 0 && take_signals (signal_fd, init, master))
+        {
+          check_network ();
+          if (wait4 (init, status, WNOHANG, usage) == init)
+            break;
+        }
     }
 
   for (int i = 0; i < 2; i++)
@@ -245,10 +248,13 @@ supervise (struct plan *plan)
       (void) close (theirs[0]);
       (void) close (theirs[1]);
     }
+  if (plan->network_helper != NULL && plan->chroot == NULL)
+    start_network (plan, shared, init);
   int status = 0;
   watch (init, signal_fd, ours, announced[0], &status, &usage);
   restore_terminal ();
   uint64_t ended = now_microseconds ();
+  stop_network ();
 
   if (plan->chroot != NULL)
     {

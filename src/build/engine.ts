@@ -89,6 +89,7 @@ export class Engine implements AsyncDisposable {
     this.runtime = createRuntime({
       ...runtimeOptions,
       scratchDirectory: join(environment.root, "runtime"),
+      searchPath: (environment.env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
       ownersDirectory,
       chroot: isolation === "chroot" ? { native: this.native } : undefined,
       ...(namespaceOfSteps === undefined ? {} : { userNamespace: namespaceOfSteps }),

@@ -118,7 +118,7 @@ export async function readBuild(
     multiPlatform: platforms.length > 1,
     labels: new Map(Object.entries(options.labels ?? {})),
     noCache: noCacheOf(options.noCache),
-    network: options.network ?? "default",
+    network: conversionNetwork(options.network),
     ulimits: options.ulimits ?? [],
     shmSizeBytes: options.shmSizeBytes,
     extraHosts: (options.extraHosts ?? []).map(({ name }) => name),
@@ -196,4 +196,9 @@ function gitEnvironment(env: Readonly<Record<string, string | undefined>>): Reco
 
 function isTrue(text: string | undefined): boolean {
   return text !== undefined && /^(1|t|true)$/i.test(text);
+}
+
+/** How a network is provided is this machine's business and in no key: a step in the sandbox's is the same step. */
+function conversionNetwork(network: BuildOptions["network"]): "default" | "none" | "host" {
+  return network === undefined || network === "sandbox" ? "default" : network;
 }

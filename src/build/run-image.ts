@@ -15,7 +15,7 @@ export interface RunImageOptions {
   readonly env: readonly string[];
   readonly workingDirectory: string | undefined;
   readonly user: string | undefined;
-  readonly network: "default" | "none" | "host";
+  readonly network: "default" | "none" | "host" | "sandbox";
   readonly hostname: string | undefined;
   /** Whether the command's output is a terminal, whose kind it is then told. */
   readonly terminal: boolean;

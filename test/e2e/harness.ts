@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, existsSync, renameSync, rmSync, writeFileSync }
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 
 export const PROJECT = join(import.meta.dirname, "../..");
@@ -27,6 +28,28 @@ export function kiln(
     maxBuffer: 1 << 28,
   });
   return { status: run.status ?? 255, stdout: run.stdout, stderr: run.stderr };
+}
+
+/** The same, while this process goes on: for builds that talk to a server of the test. `shell` where PATH has none. */
+export async function kilnBeside(
+  root: string,
+  args: readonly string[],
+  options: { readonly env?: Readonly<Record<string, string>>; readonly shell?: string } = {},
+): Promise<Outcome> {
+  const { shell } = options;
+  const script = [join(PROJECT, "bin/kiln"), "--root", root, ...args];
+  const [program = "", ...rest] = shell === undefined ? script : [shell, ...script];
+  const child = spawn(program, rest, {
+    cwd: PROJECT,
+    env: { ...process.env, ...options.env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [stdout, stderr, status] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    new Promise<number>((resolve) => child.once("close", (code) => resolve(code ?? 255))),
+  ]);
+  return { status, stdout, stderr };
 }
 
 /** The same, for what must succeed. */

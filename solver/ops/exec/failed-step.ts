@@ -20,7 +20,7 @@ export type FailedStep = {
   readonly inputs: readonly ({ readonly tree: InputTree; readonly key: string } | null)[];
   /** Host directories of local inputs, by name. */
   readonly directories: Readonly<Record<string, string>>;
-  readonly network: "default" | "none" | "host";
+  readonly network: "default" | "none" | "host" | "sandbox";
   readonly limits: ResourceLimits;
   /** Addresses of the `extraHosts` names. */
   readonly hostAddresses: Readonly<Record<string, string>>;

@@ -86,7 +86,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--pull", "ask registries whether base images have changed");
   list("--secret <attributes>", "id=NAME[,src=FILE|,env=VARIABLE]");
   list("--ssh <agent>", "default, id=SOCKET or id=KEYFILE[,KEYFILE]");
-  build.option("--network <mode>", "network of RUN: default, none or host");
+  build.option("--network <mode>", "network of RUN: default, none, host or sandbox (its own, by pasta or slirp4netns)");
   list("--allow <entitlement>", "network.host, security.insecure or buildx.local.delete");
   list("--add-host <host:ip>", "a line for /etc/hosts of RUN");
   list("--ulimit <name=soft:hard>", "a limit for RUN");
@@ -206,7 +206,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     pull: flags.pull === true,
     secrets: secrets(flags.secret, env),
     ssh: sshAgents(flags.ssh, env),
-    network: oneOf("network", flags.network ?? "default", ["default", "none", "host"]),
+    network: oneOf("network", flags.network ?? "default", ["default", "none", "host", "sandbox"]),
     allow: entitlements(flags.allow),
     extraHosts: extraHosts(flags.addHost),
     ulimits: ulimits(flags.ulimit),

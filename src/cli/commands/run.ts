@@ -17,7 +17,7 @@ export function runCommand(program: Command, cli: Cli): void {
     .option("-w, --workdir <path>", "where to run")
     .option("-u, --user <user[:group]>", "who runs it")
     .option("--entrypoint <program>", "instead of the image's own; empty for none")
-    .option("--network <mode>", "default, none or host")
+    .option("--network <mode>", "default, none, host or sandbox")
     .option("--hostname <name>", "the container's name of itself")
     .option("--platform <os/arch>", "which of several platforms")
     .option("-i, --interactive", "accepted: standard input is always passed on")
@@ -87,10 +87,10 @@ function mountOf(
   return { hostPath: resolve(context.host.workingDirectory, hostPath), target, mode };
 }
 
-function networkOf(text: string | undefined): "default" | "none" | "host" {
+function networkOf(text: string | undefined): "default" | "none" | "host" | "sandbox" {
   if (text === undefined || text === "default" || text === "bridge") return "default";
-  if (text === "none" || text === "host") return text;
+  if (text === "none" || text === "host" || text === "sandbox") return text;
   throw new BuildError("cli/usage", `Cannot use --network ${JSON.stringify(text)}`, {
-    hint: "use default, none or host",
+    hint: "use default, none, host or sandbox",
   });
 }

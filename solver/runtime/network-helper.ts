@@ -1,0 +1,56 @@
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
+import { BuildError } from "../../src/core/errors.ts";
+
+/** A program that connects a network namespace with the outside, and how it is called. */
+export interface NetworkHelper {
+  readonly name: "pasta" | "slirp4netns";
+  /** The program's path first. The namespace is descriptor 0. */
+  readonly argv: readonly string[];
+}
+
+const NAMESPACE = "/proc/self/fd/0";
+
+/** Ports of this machine are not reachable through either of them: a step's network is for going out. */
+const ARGUMENTS: Readonly<Record<NetworkHelper["name"], readonly string[]>> = {
+  pasta: [
+    ...["--foreground", "--quiet", "--config-net", "--no-map-gw", "--ns-ifname", "eth0"],
+    ...["--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"],
+    ...["--netns", NAMESPACE],
+  ],
+  slirp4netns: [...["--configure", "--mtu=65520", "--disable-host-loopback", "--netns-type=path", NAMESPACE, "eth0"]],
+};
+
+export const NETWORK_HELPER_HINT = "apt-get install passt (or slirp4netns), or build with --network=default";
+
+/**
+ * The first of the two that is installed. pasta refuses to work as root of the machine unless told to.
+ * @throws {BuildError} `runtime/failed` when there is neither.
+ */
+export function findNetworkHelper(at: {
+  readonly searchPath: readonly string[];
+  readonly isHostRoot: boolean;
+}): NetworkHelper {
+  for (const name of ["pasta", "slirp4netns"] as const) {
+    const program = at.searchPath.map((directory) => join(directory, name)).find(isExecutable);
+    if (program === undefined) continue;
+    const asRoot = name === "pasta" && at.isHostRoot ? ["--runas", "0"] : [];
+    return { name, argv: [program, ...asRoot, ...ARGUMENTS[name]] };
+  }
+  throw new BuildError(
+    "runtime/failed",
+    "Cannot give the step a network of its own: neither pasta nor slirp4netns is installed",
+    {
+      hint: NETWORK_HELPER_HINT,
+    },
+  );
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
