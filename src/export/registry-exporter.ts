@@ -79,10 +79,10 @@ async function push(
     const [image] = assembled.images as [AssembledImage];
     await pushManifest(image.manifest, root);
   } else {
-    const push = (document: Document): Promise<void> => pushManifest(document, document.descriptor.digest);
-    await mapLimit(assembled.images, UPLOADS, signal, ({ manifest }) => push(manifest));
+    const member = (document: Document): Promise<void> => pushManifest(document, document.descriptor.digest);
+    await mapLimit(assembled.images, UPLOADS, signal, ({ manifest }) => member(manifest));
     const about = assembled.images.flatMap(({ attestations }) => attestations?.manifest ?? []);
-    await mapLimit(about, UPLOADS, signal, push);
+    await mapLimit(about, UPLOADS, signal, member);
     await pushManifest(assembled.index, root);
   }
   reportSubtask(progress, `pushing manifest for ${familiarReference(reference)}@${assembled.root.digest}`);
