@@ -78,6 +78,7 @@ export async function convertChecked(
     meta: new Map<Digest, VertexMeta>(),
     states: new Map(),
     epoch,
+    groups: new Map(),
     usedContexts: new Set(),
     ignored: ignoreMatcher(options.context),
     context: sourceVertex(options.context, target),

@@ -78,12 +78,14 @@ export function convertArg(state: StageState, instruction: ArgInstruction, share
     }
     state.environment.declareArg(name, value, NOT_FOR_COMMANDS.has(name) ? "text" : "commands");
     // What is inherited has been described where it was declared.
-    if (!isInherited) state.args.set(name, { name, description, value, span: instruction.span, needs: new Set() });
+    if (!isInherited) state.args.set(name, { name, description, value, span: instruction.span, needs: NO_NAMES });
     state.usedArgs.add(name);
     texts.push(value === undefined ? name : `${name}=${value}`);
   }
   record(state, `ARG ${texts.join(" ")}`);
 }
+
+const NO_NAMES: ReadonlySet<string> = new Set();
 
 const SECRET_WORD = /(?:^|_)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)/i;
 const HARMLESS_WORD = /(?:^|_)(?:public|file|version)(?:_|$)/i;

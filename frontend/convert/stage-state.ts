@@ -6,7 +6,7 @@ import type { PatternMatcher } from "../../src/core/patterns/pattern-matcher.ts"
 import type { Platform } from "../../src/core/platform.ts";
 import type { Span } from "../../src/core/span.ts";
 import { suggest } from "../../src/core/suggest.ts";
-import { type Vertex, type VertexMeta, vertex } from "../../solver/graph/vertex.ts";
+import { type GroupDigests, type Vertex, type VertexMeta, vertex } from "../../solver/graph/vertex.ts";
 import type { Escape } from "../instructions/dockerfile.ts";
 import type { StageInstruction, Word } from "../instructions/instruction.ts";
 import type { Linter, Place } from "../lint/linter.ts";
@@ -29,6 +29,7 @@ export interface Shared {
   readonly plan: Plan;
   readonly linter: Linter;
   readonly meta: Map<Digest, VertexMeta>;
+  readonly groups: GroupDigests;
   /** Names of the local contexts that something is made of. */
   readonly usedContexts: Set<string>;
   /** Stages that are converted, and images, by what was planned. */

@@ -53,7 +53,7 @@ export function addInternal(
 
 function makeVertex(shared: Shared, { op, inputs }: { readonly op: Op; readonly inputs: readonly Vertex[] }): Vertex {
   for (const input of inputs) if (input.op.kind === "local") shared.usedContexts.add(input.op.name);
-  return vertex(op, inputs);
+  return vertex(op, inputs, shared.groups);
 }
 
 /** Counts a step and gives its display name: `[linux/arm64 build 2/5] ONBUILD RUN make`. */

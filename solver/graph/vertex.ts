@@ -1,6 +1,6 @@
 import { type Digest, digestOf } from "../../src/core/digest.ts";
 import type { Span } from "../../src/core/span.ts";
-import type { Op } from "./op.ts";
+import type { ExecOp, Op } from "./op.ts";
 
 /** A node of the build graph. Two vertices with one digest are the same work, however many stages ask for it. */
 export interface Vertex {
@@ -10,29 +10,30 @@ export interface Vertex {
   readonly inputs: readonly Vertex[];
 }
 
-/** Makes a vertex. Pure: the same op, its members in the same order, and the same inputs give the same digest. */
-export function vertex(op: Op, inputs: readonly Vertex[]): Vertex {
-  let text = textOf(op);
+/**
+ * Makes a vertex. Pure: the same op, its members in the same order, and the same inputs give the same digest.
+ *
+ * @param known digests of groups of variables; who makes many vertices, most with the same variables, hands in one
+ */
+export function vertex(op: Op, inputs: readonly Vertex[], known: GroupDigests = new Map()): Vertex {
+  let text = op.kind === "exec" ? textOf(op, known) : JSON.stringify(op);
   for (const input of inputs) text += input.digest;
   return { digest: digestOf(text), op, inputs };
 }
 
-function textOf(op: Op): string {
-  if (op.kind !== "exec") return JSON.stringify(op);
-  return JSON.stringify({ ...op, env: op.env.map(digestOfGroup) });
-}
+export type GroupDigests = Map<readonly string[], Digest>;
 
-function digestOfGroup(group: readonly string[]): Digest {
-  let digest = groupDigests.get(group);
-  if (digest === undefined) {
-    digest = digestOf(JSON.stringify(group));
-    groupDigests.set(group, digest);
-  }
-  return digest;
+function textOf(op: ExecOp, known: GroupDigests): string {
+  const groups = op.env.map((group) => {
+    let digest = known.get(group);
+    if (digest === undefined) {
+      digest = digestOf(JSON.stringify(group));
+      known.set(group, digest);
+    }
+    return digest;
+  });
+  return JSON.stringify({ ...op, env: groups });
 }
-
-/** Thousands of commands share their groups. */
-const groupDigests = new WeakMap<readonly string[], Digest>();
 
 /** What people see of a vertex, and how it is to be treated in this build. Never part of the digest. */
 export interface VertexMeta {
