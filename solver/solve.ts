@@ -35,7 +35,7 @@ export async function solve(
     {
       http: on.http,
       git: on.git,
-      selectLocal: (use, op, s) => contexts.select(use, { kind: "local", op }, s),
+      selectLocal: (use, op, s) => contexts.name(use, op, s),
     },
     signal,
   );

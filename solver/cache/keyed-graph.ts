@@ -8,7 +8,7 @@ import { type Graph, metaOf } from "../graph/graph.ts";
 import { inputsFirst } from "../graph/order.ts";
 import type { Vertex, VertexMeta } from "../graph/vertex.ts";
 import type { FoundSource, RemoteSource } from "../ports.ts";
-import type { Selection } from "../sources/local/select.ts";
+import type { NamedSelection } from "../sources/local/name-selection.ts";
 import { definitionText, keyOfText, ownParts, OwnTexts, shownValue } from "./key.ts";
 import { type InputUse, usesOf } from "./uses.ts";
 
@@ -19,7 +19,7 @@ export class KeyedVertex {
   readonly definitionKey: Digest;
   readonly uses: readonly InputUse[];
   /** What is used of local directories, by the name of the part. */
-  readonly selected: ReadonlyMap<string, Selection>;
+  readonly selected: ReadonlyMap<string, NamedSelection>;
   /** Only for `http` and `git`. */
   readonly found: FoundSource | undefined;
   readonly #inputParts: readonly KeyPart[];
@@ -57,7 +57,7 @@ export interface KeyingDeps {
   readonly http: RemoteSource<HttpOp>;
   readonly git: RemoteSource<GitOp>;
   /** Reads what a use takes from the local directory that is its input. */
-  readonly selectLocal: (use: InputUse, input: LocalOp, signal: AbortSignal) => Promise<Selection>;
+  readonly selectLocal: (use: InputUse, input: LocalOp, signal: AbortSignal) => Promise<NamedSelection>;
 }
 
 /** Contexts are mostly read once each, and remote sources mostly wait. */
@@ -80,7 +80,7 @@ export async function keyGraph(
     const meta = metaOf(graph, vertex);
     const known = outside.get(vertex.digest);
     const uses = usesOf(vertex.op, vertex.inputs.length);
-    const selected = known?.selected ?? new Map<string, Selection>();
+    const selected = known?.selected ?? new Map<string, NamedSelection>();
     const parts: KeyPart[] = [...(known?.found?.parts ?? [])];
     for (const use of uses) {
       const input = vertex.inputs[use.input];
@@ -115,7 +115,7 @@ function inputValue(use: InputUse, inputKey: Digest): string {
 }
 
 interface Outside {
-  readonly selected: Map<string, Selection>;
+  readonly selected: Map<string, NamedSelection>;
   found: FoundSource | undefined;
 }
 

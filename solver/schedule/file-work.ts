@@ -8,8 +8,9 @@ import { MergedTree } from "../ops/tree/merged-tree.ts";
 import type { SourceView } from "../ops/tree/source-view.ts";
 import type { Snapshotter, Stack } from "../ports.ts";
 import type { LocalSource } from "../sources/local/local-source.ts";
+import { type NamedSelection, nameSelection } from "../sources/local/name-selection.ts";
 import { select, type Selection } from "../sources/local/select.ts";
-import { copySelector, pathSelector } from "../sources/local/selector.ts";
+import { copySelector, pathSelector, type Selector } from "../sources/local/selector.ts";
 
 /** Files to select or copy from: a local directory, or a stack whose layers are present. */
 export type InputTree =
@@ -36,17 +37,15 @@ export class FileWork implements AsyncDisposable {
     this.#on = on;
   }
 
+  /** The name of what a use takes of a local directory. */
+  async name(use: InputUse, input: LocalOp, signal: AbortSignal): Promise<NamedSelection> {
+    const view = await this.#view({ kind: "local", op: input }, signal);
+    return nameSelection(view, selectorOf(use), signal);
+  }
+
   /** What a use takes of an input. */
   async select(use: InputUse, input: InputTree, signal: AbortSignal): Promise<Selection> {
-    const view = await this.#view(input, signal);
-    switch (use.kind) {
-      case "copy":
-        return select(view, copySelector(use.action), signal);
-      case "path":
-        return select(view, pathSelector(use.source), signal);
-      default:
-        throw new Error("Whole trees are not selected from");
-    }
+    return select(await this.#view(input, signal), selectorOf(use), signal);
   }
 
   /**
@@ -117,5 +116,16 @@ export class FileWork implements AsyncDisposable {
     const { native, snapshotter } = this.#on;
     const { directories } = this.#open.use(await snapshotter.view(stack, signal));
     return this.#open.use(stackView({ native, directories, marks: snapshotter.marks, name: "/" }));
+  }
+}
+
+function selectorOf(use: InputUse): Selector {
+  switch (use.kind) {
+    case "copy":
+      return copySelector(use.action);
+    case "path":
+      return pathSelector(use.source);
+    default:
+      throw new Error("Whole trees are not selected from");
   }
 }

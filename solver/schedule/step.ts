@@ -82,8 +82,8 @@ class Step implements SettledInputs, AsyncDisposable {
   readonly #earlier: readonly CacheRecord[];
   readonly #deps: StepDeps;
   readonly #files: FileWork;
-  /** Of inputs made here, by part: filled when first asked for. */
-  readonly #selected: Map<string, Selection>;
+  /** By part: filled when first asked for. */
+  readonly #selected = new Map<string, Selection>();
 
   constructor(
     keyed: KeyedVertex,
@@ -97,7 +97,6 @@ class Step implements SettledInputs, AsyncDisposable {
     this.#earlier = earlier;
     this.#deps = deps;
     this.#files = new FileWork(deps.on);
-    this.#selected = new Map(keyed.selected);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -209,13 +208,19 @@ class Step implements SettledInputs, AsyncDisposable {
   async #prepareInputs(signal: AbortSignal): Promise<void> {
     for (const stack of this.stacks) if (stack !== undefined) await this.#deps.materializer.materialize(stack, signal);
     for (const use of this.uses) {
-      if (!isWhole(use)) await this.#select(use, signal);
+      if (!isWhole(use) || this.#keyed.selected.has(use.part)) await this.#select(use, signal);
     }
   }
 
   async #select(use: InputUse, signal: AbortSignal): Promise<Selection> {
     const known = this.#selected.get(use.part);
     if (known !== undefined) return known;
+    const named = this.#keyed.selected.get(use.part);
+    if (named !== undefined) {
+      const whole = await named.whole(signal);
+      this.#selected.set(use.part, whole);
+      return whole;
+    }
     const stack = this.stacks[use.input];
     if (stack === undefined) throw new Error(`Input ${use.input} has no layers`);
     await this.#deps.materializer.materialize(stack, signal);
@@ -228,7 +233,7 @@ class Step implements SettledInputs, AsyncDisposable {
   #fullParts(): readonly KeyPart[] {
     const { blobs } = this.#deps.on.store;
     const parts = this.#keyed.parts.map((part) => {
-      const selected = part.basis === undefined ? this.#keyed.selected.get(part.name) : undefined;
+      const selected = part.basis === undefined ? this.#selected.get(part.name) : undefined;
       return selected === undefined ? part : { ...part, listing: keepListing(blobs, selected.listing) };
     });
     for (const use of this.uses) {

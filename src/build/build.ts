@@ -275,6 +275,10 @@ function openLocals(
           load: () => store.facts.loadStatIndex(directory),
           save: (bytes) => store.facts.saveStatIndex(directory, bytes),
         },
+        fingerprints: {
+          load: () => store.facts.get("fingerprints", directory)?.value,
+          save: (bytes) => store.facts.set("fingerprints", directory, { value: bytes }),
+        },
         nowNs: () => BigInt(environment.nowMs()) * 1_000_000n,
       }),
     ]),

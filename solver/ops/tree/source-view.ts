@@ -1,6 +1,7 @@
+import type { Digest } from "../../../src/core/digest.ts";
 import type { ScanOptions } from "../../../src/native/native.ts";
 import type { Directory, MergedTree } from "./merged-tree.ts";
-import { scanDirectory, type TreeNode } from "./tree-node.ts";
+import { type LayerScan, mergeScans, scanLayers, type TreeNode } from "./tree-node.ts";
 
 /** Digests of the contents of regular files, 64 hex digits each, in the order of the nodes. */
 export type FileDigests = (
@@ -8,6 +9,12 @@ export type FileDigests = (
   nodes: readonly TreeNode[],
   signal: AbortSignal,
 ) => Promise<readonly string[]>;
+
+/** Names of selections by what a scan says of their files; see `Fingerprints`. */
+export interface KnownSelections {
+  get(what: string, print: string): Digest | undefined;
+  set(what: string, print: string, digest: Digest): void;
+}
 
 export interface SourceViewOptions {
   readonly tree: MergedTree;
@@ -19,6 +26,9 @@ export interface SourceViewOptions {
   readonly digests: FileDigests;
   /** The real-time clock, nanoseconds since 1970. */
   readonly nowNs: () => bigint;
+  /** Of the tree's ignore patterns, as text. */
+  readonly excludes?: readonly string[];
+  readonly fingerprints?: KnownSelections | undefined;
 }
 
 /**
@@ -30,8 +40,11 @@ export class SourceView {
   readonly owners: "root" | "kept";
   readonly root: string;
   readonly digests: FileDigests;
+  readonly excludes: readonly string[];
+  readonly fingerprints: KnownSelections | undefined;
   readonly #prune: Pick<ScanOptions, "prunePaths" | "pruneNames">;
   readonly #nowNs: () => bigint;
+  readonly #layers = new Map<string, Promise<readonly LayerScan[]>>();
   readonly #whole = new Map<string, Promise<TreeNode>>();
   readonly #listed = new Map<string, Promise<TreeNode>>();
 
@@ -40,8 +53,19 @@ export class SourceView {
     this.owners = options.owners;
     this.root = options.root;
     this.digests = options.digests;
+    this.excludes = options.excludes ?? [];
+    this.fingerprints = options.fingerprints;
     this.#prune = options.prune;
     this.#nowNs = options.nowNs;
+  }
+
+  /**
+   * What `scan` will be made of, before anything is made of it; `undefined` where it comes out of the scan of a directory
+   * above.
+   */
+  async layers(directory: Directory, signal: AbortSignal): Promise<readonly LayerScan[] | undefined> {
+    for (let at = directory.parent; at !== undefined; at = at.parent) if (this.#whole.has(at.path)) return undefined;
+    return this.#scanned(directory, "all", signal);
   }
 
   /** Everything in a directory and below. */
@@ -86,14 +110,30 @@ export class SourceView {
     depth: "all" | "one",
     signal: AbortSignal,
   ): Promise<TreeNode> {
-    const prune = pruneBelow(this.#prune, directory.path);
-    const scan = scanDirectory(this.tree, directory, { nowNs: this.#nowNs, prune, depth }, signal);
+    const scan = this.#scanned(directory, depth, signal).then((layers) =>
+      mergeScans(this.tree, directory, layers, depth),
+    );
     scans.set(directory.path, scan);
     try {
       return await scan;
     } catch (error) {
       // One caller's abort or one unreadable moment is not the answer for those who ask later.
       scans.delete(directory.path);
+      throw error;
+    }
+  }
+
+  async #scanned(directory: Directory, depth: "all" | "one", signal: AbortSignal): Promise<readonly LayerScan[]> {
+    const options = { nowNs: this.#nowNs, prune: pruneBelow(this.#prune, directory.path), depth };
+    if (depth === "one") return scanLayers(this.tree, directory, options, signal);
+    const known = this.#layers.get(directory.path);
+    if (known !== undefined) return known;
+    const scan = scanLayers(this.tree, directory, options, signal);
+    this.#layers.set(directory.path, scan);
+    try {
+      return await scan;
+    } catch (error) {
+      this.#layers.delete(directory.path);
       throw error;
     }
   }

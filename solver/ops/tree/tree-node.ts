@@ -114,6 +114,16 @@ export async function scanDirectory(
   options: ScanTreeOptions,
   signal: AbortSignal,
 ): Promise<TreeNode> {
+  return mergeScans(tree, directory, await scanLayers(tree, directory, options, signal), options.depth);
+}
+
+/** The scans that `mergeScans` lays one over the other, topmost first. */
+export async function scanLayers(
+  tree: MergedTree,
+  directory: Directory,
+  options: ScanTreeOptions,
+  signal: AbortSignal,
+): Promise<readonly LayerScan[]> {
   const scans: LayerScan[] = [];
   for (const part of directory.parts) {
     signal.throwIfAborted();
@@ -127,7 +137,16 @@ export async function scanDirectory(
     scans.push({ scan, layer: part.layer, base: directory.path, scannedAtNs });
   }
   signal.throwIfAborted();
-  const merge = new Merge(tree, options.depth);
+  return scans;
+}
+
+export function mergeScans(
+  tree: MergedTree,
+  directory: Directory,
+  scans: readonly LayerScan[],
+  depth: ScanTreeOptions["depth"],
+): TreeNode {
+  const merge = new Merge(tree, depth);
   const rows = scans.map((layer) => ({ layer, links: scanLinks(layer.scan), index: 0 }));
   return merge.directory("", directory.path, rows, directory.match);
 }

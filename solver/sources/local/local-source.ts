@@ -4,8 +4,9 @@ import { cleanPath } from "../../../src/core/patterns/clean-path.ts";
 import { PatternMatcher } from "../../../src/core/patterns/pattern-matcher.ts";
 import type { Native, ScanOptions } from "../../../src/native/native.ts";
 import { MergedTree } from "../../ops/tree/merged-tree.ts";
-import { SourceView } from "../../ops/tree/source-view.ts";
+import { type KnownSelections, SourceView } from "../../ops/tree/source-view.ts";
 import { indexedDigests } from "./file-digests.ts";
+import { Fingerprints } from "./fingerprints.ts";
 import { StatIndex, type StatIndexStorage } from "./stat-index.ts";
 
 export interface LocalSourceOptions {
@@ -14,6 +15,8 @@ export interface LocalSourceOptions {
   readonly directory: string;
   /** What the store keeps between builds so that unchanged files are not read again. */
   readonly index: StatIndexStorage;
+  /** What it keeps so that unchanged directories are not even listed; absent: nothing. */
+  readonly fingerprints?: StatIndexStorage;
   /** The real-time clock, nanoseconds since 1970. */
   readonly nowNs: () => bigint;
 }
@@ -26,12 +29,14 @@ export class LocalSource implements Disposable {
   readonly directory: string;
   readonly #options: LocalSourceOptions;
   readonly #index: StatIndex;
+  readonly #fingerprints: Fingerprints | undefined;
   readonly #views = new Map<string, SourceView>();
 
   constructor(options: LocalSourceOptions) {
     this.directory = options.directory;
     this.#options = options;
     this.#index = new StatIndex(options.index);
+    this.#fingerprints = options.fingerprints === undefined ? undefined : new Fingerprints(options.fingerprints);
   }
 
   /**
@@ -51,6 +56,8 @@ export class LocalSource implements Disposable {
       prune: prunable(excludes),
       digests: indexedDigests(this.#index),
       nowNs: this.#options.nowNs,
+      excludes,
+      fingerprints: this.#known(),
     });
     this.#views.set(key, made);
     return made;
@@ -59,11 +66,25 @@ export class LocalSource implements Disposable {
   /** Keeps the digests of the files read in this build for the next one. */
   save(): void {
     this.#index.save();
+    this.#fingerprints?.save();
   }
 
   [Symbol.dispose](): void {
     for (const view of this.#views.values()) view.tree[Symbol.dispose]();
     this.#views.clear();
+  }
+
+  #known(): KnownSelections | undefined {
+    const fingerprints = this.#fingerprints;
+    if (fingerprints === undefined) return undefined;
+    return {
+      get: (what, print) => {
+        const known = fingerprints.get(what, print);
+        if (known !== undefined) this.#index.keepAll();
+        return known;
+      },
+      set: (what, print, digest) => fingerprints.set(what, print, digest),
+    };
   }
 
   #open(excludes: PatternMatcher | undefined): MergedTree {

@@ -49,6 +49,7 @@ export class StatIndex {
   #count = 0;
   #loaded = false;
   #dirty = false;
+  #keepsAll = false;
 
   constructor(storage: StatIndexStorage) {
     this.#storage = storage;
@@ -86,6 +87,11 @@ export class StatIndex {
     this.#dirty = true;
   }
 
+  /** Of files that this build does not ask for, because it knows them all by one fingerprint, nothing is forgotten. */
+  keepAll(): void {
+    this.#keepsAll = true;
+  }
+
   /** Hands the index to its storage if anything in it has changed. */
   save(): void {
     if (!this.#dirty) return;
@@ -97,7 +103,7 @@ export class StatIndex {
   #kept(): ReadonlyMap<string, number> {
     const rows = this.#map();
     const used = this.#used.reduce((count, flag) => count + flag, 0);
-    if (rows.size <= 2 * used + SPARE_ROWS) return rows;
+    if (this.#keepsAll || rows.size <= 2 * used + SPARE_ROWS) return rows;
     return new Map([...rows].filter(([, row]) => this.#used[row] === 1));
   }
 
