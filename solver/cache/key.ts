@@ -3,10 +3,10 @@ import { canonicalJson, type Json } from "../../src/core/json.ts";
 import { formatPlatform } from "../../src/core/platform.ts";
 import type { KeyPart } from "../../src/store/model.ts";
 import { unreachable } from "../../src/core/errors.ts";
-import type { ExecMount, ExecOp, FileAction, Op } from "../graph/op.ts";
+import { type ExecMount, type ExecOp, type FileAction, GROUP_SIZE, type Op } from "../graph/op.ts";
 
 /** Raise when the meaning of a stored result changes, so that old results are never matched. */
-const FORMAT = "kiln step 1";
+const FORMAT = "kiln step 2";
 
 /** Values up to this many UTF-16 code units stand in a part as they are; longer ones as their digest. */
 const SHOWN_LENGTH = 200;
@@ -21,11 +21,29 @@ export function definitionKey(parts: readonly KeyPart[]): Digest {
   return keyOfText(definitionText(parts));
 }
 
-/** What a definition key is the digest of, without the format: texts of consecutive parts may be joined. */
+/**
+ * What a definition key is the digest of, without the format: texts of parts that are no variables may be joined.
+ * Variables stand in it as digests of their groups, so that a thousand of them cost a thousand steps nearly nothing.
+ */
 export function definitionText(parts: readonly KeyPart[]): string {
   let text = "";
-  for (const part of parts) if (part.basis === undefined || part.basis === "definition") text += partText(part);
-  return text;
+  let group: KeyPart[] = [];
+  for (const part of parts) {
+    if (part.basis !== undefined && part.basis !== "definition") continue;
+    const isVariable = part.name.startsWith("ENV ") || part.name.startsWith("ARG ");
+    if (group.length === GROUP_SIZE || (group.length > 0 && !isVariable)) {
+      text += groupText(group);
+      group = [];
+    }
+    if (isVariable) group.push(part);
+    else text += partText(part);
+  }
+  return group.length === 0 ? text : text + groupText(group);
+}
+
+/** No text of a part begins like it. */
+function groupText(variables: readonly KeyPart[]): string {
+  return `\n${digestOf(variables.map(partText).join(""))}`;
 }
 
 export function keyOfText(text: string): Digest {
@@ -96,7 +114,7 @@ export class OwnTexts {
   #ofGroup(group: readonly string[]): string {
     let text = this.#groups.get(group);
     if (text === undefined) {
-      text = definitionText(group.map((variable) => environmentPart(variable, NO_NAMES)));
+      text = groupText(group.map((variable) => environmentPart(variable, NO_NAMES)));
       this.#groups.set(group, text);
     }
     return text;

@@ -85,6 +85,7 @@ export type ExecOp = {
  */
 export type VariableGroups = readonly (readonly string[])[];
 
+/** Keys of results are made of groups: another size is another form of key. */
 export const GROUP_SIZE = 32;
 
 export type ExecMount =
