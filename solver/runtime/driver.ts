@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { BuildError, errnoOf } from "../../src/core/errors.ts";
+import { BuildError, errnoOf, unreachable } from "../../src/core/errors.ts";
 import type { Native } from "../../src/native/native.ts";
 import type { RunRequest, RunResult, Runtime } from "../ports.ts";
 import { Cgroups } from "./cgroups.ts";
@@ -14,6 +14,7 @@ import { findNetworkHelper, type NetworkHelper } from "./network-helper.ts";
 import { writeChrootPlan, writePlan } from "./plan.ts";
 import { defaultSeccompFilter } from "./policy/seccomp.ts";
 import { StubLayers } from "./stub-layer.ts";
+import { Workers } from "./workers.ts";
 
 export interface RuntimeOptions {
   /** Host path of the program `kiln-runtime`. */
@@ -46,14 +47,18 @@ export interface RuntimeOptions {
   notice(message: string): void;
 }
 
-/** Runs steps with kiln-runtime. Makes nothing until the first step runs. */
-export function createRuntime(options: RuntimeOptions): Runtime {
+/**
+ * Runs steps with kiln-runtime. Makes nothing until the first step runs; disposing ends the processes that wait for
+ * further ones. What is not disposed ends with this program.
+ */
+export function createRuntime(options: RuntimeOptions): Runtime & Disposable {
   let driver: Driver | undefined;
   return {
     async run(request, signal) {
       driver ??= new Driver(options);
       return driver.run(request, signal);
     },
+    [Symbol.dispose]: () => driver?.[Symbol.dispose](),
   };
 }
 
@@ -63,6 +68,7 @@ class Driver {
   readonly #stubs: StubLayers;
   readonly #seccomp: Readonly<Record<RunRequest["security"], SeccompFilter | undefined>>;
   readonly #cgroups: Cgroups;
+  readonly #workers: Workers;
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
@@ -79,11 +85,16 @@ class Driver {
     if (this.#seccomp.sandbox === undefined) {
       options.notice(`no system call filter exists for ${options.arch}: steps run without seccomp`);
     }
+    this.#workers = new Workers(options.runtimePath);
     this.#cgroups = new Cgroups({
       mountInfoText: this.#facts.mountInfoText,
       instance: options.instance,
       notice: (message) => options.notice(message),
     });
+  }
+
+  [Symbol.dispose](): void {
+    this.#workers[Symbol.dispose]();
   }
 
   async run(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
@@ -163,14 +174,29 @@ class Driver {
     return security === "sandbox" ? this.#options.userNamespace : undefined;
   }
 
-  /** One process of kiln-runtime, from its plan to its report. Resolves when nothing of it runs or is mounted any more. */
-  #execute(plan: Uint8Array, stdio: RunRequest["stdio"], signal: AbortSignal): Promise<End> {
-    const standard = stdio.kind === "inherit" ? "inherit" : "ignore";
+  /** Resolves when nothing of the step runs or is mounted any more. */
+  async #execute(plan: Uint8Array, stdio: RunRequest["stdio"], signal: AbortSignal): Promise<End> {
+    if (stdio.kind === "inherit") return this.#executeBeforeCaller(plan, signal);
+    const report = await this.#workers.run(plan, stdio.onOutput, signal);
+    switch (report.kind) {
+      case "end":
+        return parseEnd(report.text);
+      case "failure":
+        throw runtimeError(report.text);
+      case "unstartable":
+        throw this.#spawnError(report.cause);
+      default:
+        return unreachable(report);
+    }
+  }
+
+  /** A process of kiln-runtime with the caller's own standard streams, for one command. */
+  #executeBeforeCaller(plan: Uint8Array, signal: AbortSignal): Promise<End> {
     const child = spawn(this.#options.runtimePath, ["run"], {
       // A directory that cannot be inside a build, and no environment: the command's comes with the plan.
       cwd: "/",
       env: {},
-      stdio: [standard, standard, standard, "pipe"],
+      stdio: ["inherit", "inherit", "inherit", "pipe"],
     });
     const control = child.stdio[3] as Duplex;
     return new Promise<End>((resolve, reject) => {
@@ -178,11 +204,8 @@ class Driver {
       let end: End | undefined;
       let failure: string | undefined;
 
-      // Closing the socket is the order to kill: the runtime then kills PID 1 and with it all of its namespace. The
-      // promise is settled by the runtime's exit, when that has happened. Who sits before a command of their own has it end
-      // in its own way: the runtime passes the signal on.
-      const isAsked = stdio.kind === "inherit";
-      const abort = (): void => void (isAsked ? child.kill("SIGTERM") : control.destroy());
+      // Who sits before a command of their own has it end in its own way: the runtime passes the signal on.
+      const abort = (): void => void child.kill("SIGTERM");
       signal.addEventListener("abort", abort, { once: true });
       const settle = (finish: () => void): void => {
         signal.removeEventListener("abort", abort);
@@ -193,12 +216,10 @@ class Driver {
         for (const frame of frames.push(chunk)) {
           if (frame.kind === "q") end = parseEnd(frame.data.toString("latin1"));
           else if (frame.kind === "x") failure = frame.data.toString();
-          else if (stdio.kind === "pipes") stdio.onOutput(frame.kind === "o" ? "stdout" : "stderr", frame.data);
         }
         // The report is the runtime's last act, after everything inside is dead and unmounted: no need to wait for more.
         const reported = end;
-        if (reported !== undefined && failure === undefined && (isAsked || !signal.aborted))
-          settle(() => resolve(reported));
+        if (reported !== undefined && failure === undefined) settle(() => resolve(reported));
       });
       control.on("error", (error) => {
         // The runtime may die before it has read its plan (EPIPE); its exit then tells the story.

@@ -16,7 +16,9 @@ main (int argc, char **argv)
     enter_user_namespace (argv + 2);
 
   /* A plain user who calls this program gets nothing that was not his before: it is never setuid. */
-  if (argc != 2 || (strcmp (argv[1], "run") != 0 && strcmp (argv[1], "run-sealed") != 0))
+  bool known = argc == 2 && (strcmp (argv[1], "run") == 0 || strcmp (argv[1], "serve") == 0);
+  bool sealed = argc == 2 && (strcmp (argv[1], "run-sealed") == 0 || strcmp (argv[1], "serve-sealed") == 0);
+  if (!known && !sealed)
     {
       static const char usage[] = "kiln-runtime is started by kiln; it takes its orders on descriptor 3\n";
       (void) write_all (STDERR_FILENO, usage, sizeof usage - 1);
@@ -31,13 +33,14 @@ main (int argc, char **argv)
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
     die_errno ("cannot tie our life to kiln's");
 
-  if (strcmp (argv[1], "run") == 0)
-    seal_own_binary ();
+  bool serves = strncmp (argv[1], "serve", 5) == 0;
+  if (!sealed)
+    seal_own_binary (serves ? "serve-sealed" : "run-sealed");
 
   /* Makes /proc/<pid> of supervisor and PID 1 off limits to everything inside: exe, fd, cwd, root, mem. */
   if (prctl (PR_SET_DUMPABLE, 0) < 0)
     die_errno ("cannot make the runtime undumpable");
   (void) signal (SIGPIPE, SIG_IGN);
 
-  return supervise (read_plan ());
+  return serves ? serve () : supervise (read_plan ());
 }

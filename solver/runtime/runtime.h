@@ -16,6 +16,9 @@ enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 
  * the order to kill everything. */
 enum { CONTROL_FD = 3 };
 
+/* The byte that orders a step to be killed, on a descriptor that is to serve further ones. No plan begins with it. */
+enum { KILL_ORDER = 'k' };
+
 static inline void
 close_cleanup (const int *fd)
 {
@@ -145,7 +148,10 @@ bool write_all (int fd, const void *data, size_t size);
 struct plan *read_plan (void);
 
 /* seal.c */
-void seal_own_binary (void);
+void seal_own_binary (const char *then);
+
+/* serve.c */
+int serve (void);
 
 /* enter.c */
 void enter_user_namespace (char **argv) __attribute__ ((noreturn));

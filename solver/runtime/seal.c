@@ -13,11 +13,11 @@ extern char **environ;
  * cloning is not allowed (no CAP_SYS_ADMIN over the mount namespace) we go on unsealed: the file is then not ours to
  * change either. Needs Linux 5.12. */
 void
-seal_own_binary (void)
+seal_own_binary (const char *then)
 {
   struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
   /* Processes inside can read this line of PID 1: it names no path of the host. */
-  char *sealed[] = { (char *) (uintptr_t) "kiln-init", (char *) (uintptr_t) "run-sealed", NULL };
+  char *sealed[] = { (char *) (uintptr_t) "kiln-init", (char *) (uintptr_t) then, NULL };
 
   cleanup_fd int fd = sys_open_tree (AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE);
   if (fd < 0 || sys_mount_setattr (fd, 0, &read_only) < 0)

@@ -145,7 +145,8 @@ watch (pid_t init, int signal_fd, const int output[2], int announced_fd, int *st
         {
           char byte;
           ssize_t n = recv (CONTROL_FD, &byte, 1, MSG_DONTWAIT);
-          if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+          bool ordered = n == 1 && byte == KILL_ORDER;
+          if (ordered || n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
             {
               (void) kill (init, SIGKILL);
               watched[2].fd = -1;

@@ -38,7 +38,7 @@ export class Sandbox implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), "kiln-runtime-test-"));
   readonly base = join(this.directory, "base");
   readonly notices: string[] = [];
-  readonly runtime: Runtime;
+  readonly runtime: Runtime & Disposable;
   #steps = 0;
 
   constructor(options: Partial<RuntimeOptions> = {}) {
@@ -114,6 +114,7 @@ export class Sandbox implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.runtime[Symbol.dispose]();
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

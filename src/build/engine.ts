@@ -34,7 +34,7 @@ export class Engine implements AsyncDisposable {
   readonly store: OpenStore;
   readonly snapshotter: Snapshotter;
   readonly images: ImageSource;
-  readonly runtime: Runtime;
+  readonly runtime: Runtime & Disposable;
   readonly tools: LayerTools;
   readonly packPool: PackPool;
   readonly fetch: Fetch;
@@ -73,7 +73,11 @@ export class Engine implements AsyncDisposable {
       marks,
       newId,
       native: this.native,
-      hold: (name) => void this.store.holds.keep(() => undefined, () => [`snapshot:${name}`]),
+      hold: (name) =>
+        void this.store.holds.keep(
+          () => undefined,
+          () => [`snapshot:${name}`],
+        ),
       isNeeded: async (signal) =>
         isolation === "chroot" || environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
     });
@@ -130,6 +134,7 @@ export class Engine implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.runtime[Symbol.dispose]();
     await this.#http[Symbol.asyncDispose]();
     if (this.#client !== undefined) {
       // A client that could not be made has nothing to close.
