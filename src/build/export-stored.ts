@@ -85,8 +85,9 @@ function resultOf(store: Store, image: StoredImage): ResultImage {
   const layers = image.layers.flatMap((snapshot, index): ResultLayer[] => {
     const diffId = config.rootfs.diff_ids[index];
     if (diffId === undefined) return [];
-    const origin = image.manifest.layers[index]?.digest === diffId ? "built" : "base";
-    return [{ diffId, snapshot, origin, tarSizeBytes: store.snapshots.get(snapshot)?.tarSizeBytes }];
+    const blob = image.manifest.layers[index]?.digest;
+    const origin = blob === diffId ? "built" : "base";
+    return [{ diffId, snapshot, origin, blob, tarSizeBytes: store.snapshots.get(snapshot)?.tarSizeBytes }];
   });
   return {
     platform: platformOf(image),

@@ -18,10 +18,13 @@ export async function resultImage(
   signal: AbortSignal,
 ): Promise<ResultImage> {
   const baseDiffIds = conversion.base?.config.rootfs.diff_ids ?? [];
+  const baseOp = conversion.base?.vertex?.op;
+  const baseLayers = baseOp?.kind === "image" ? on.store.images.get(baseOp.manifest)?.manifest.layers : undefined;
   const layers = await mapLimit(snapshots, 8, signal, async (snapshot, inner, index): Promise<ResultLayer> => {
     const diffId = baseDiffIds[index];
     if (diffId !== undefined) {
-      return { diffId, snapshot, origin: "base", tarSizeBytes: on.store.snapshots.get(snapshot)?.tarSizeBytes };
+      const { tarSizeBytes } = on.store.snapshots.get(snapshot) ?? {};
+      return { diffId, snapshot, origin: "base", tarSizeBytes, blob: baseLayers?.[index]?.digest };
     }
     return { ...(await on.packer.layer(snapshot, inner)), snapshot, origin: "built" };
   });

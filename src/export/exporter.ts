@@ -14,6 +14,8 @@ export interface ResultLayer {
   readonly snapshot: SnapshotId;
   /** `base` layers keep the form they were pulled in, and their files' times. */
   readonly origin: "base" | "built";
+  /** Of a base layer: its blob as the base image names it. The store may have met others with the same tar. */
+  readonly blob?: Digest | undefined;
   /** Files' times are no later than this when packed, in seconds since the epoch; the diffID is of that tar. */
   readonly latestMtime?: number;
 }

@@ -126,6 +126,27 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     expect((await push("two", "second")).filter((method) => method === "PUT")).toHaveLength(3);
   });
 
+  test("a base layer keeps the form it came in, whatever forms the store has met", async () => {
+    await using registry = await startTestRegistry();
+    const machine = join(home, "forms");
+    await run({ type: "registry", name: `${registry.host}/base:1`, compression: "gzip" }, []);
+    await mkdir(machine);
+    await writeFiles(machine, { Dockerfile: `FROM ${registry.host}/base:1\nCOPY Dockerfile /d\n` });
+    const layersOf = async (attributes: Readonly<Record<string, string>>): Promise<Manifest["layers"]> => {
+      const name = `${registry.host}/app:1`;
+      const outputs = [parseOutput(new Map(Object.entries({ type: "registry", name, ...attributes })))];
+      await build({ context: machine, outputs }, testEnvironment(join(machine, "store")), signal);
+      return (JSON.parse(registry.manifests.get("app:1")?.bytes.toString() ?? "") as Manifest).layers;
+    };
+    const original = (await layersOf({})).map(({ digest }) => digest);
+    const forced = await layersOf({ compression: "zstd", "force-compression": "true" });
+    expect(forced.map(({ mediaType }) => mediaType)).toEqual(Array(3).fill(expect.stringMatching(/\+zstd$/)));
+    expect((await layersOf({})).map(({ digest }) => digest)).toEqual(original);
+    const plain = await layersOf({ compression: "uncompressed" });
+    expect(plain.map(({ digest }) => digest).slice(0, 2)).toEqual(original.slice(0, 2));
+    expect(plain[2]?.mediaType).toMatch(/\.tar$/);
+  });
+
   test("a push by digest leaves the registry's tags alone", async () => {
     await using registry = await startTestRegistry();
     const name = `${registry.host}/team/app`;

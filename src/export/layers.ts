@@ -62,7 +62,8 @@ export async function layerContent(
 ): Promise<LayerContent> {
   const blobs = on.store.snapshots.layerBlobs(layer.diffId);
   if (layer.origin === "base" && !form.force) {
-    const kept = blobs.find((blob) => fits(blob, undefined)) ?? blobs[0];
+    const own = blobs.find(({ descriptor }) => descriptor.digest === layer.blob);
+    const kept = own ?? blobs.find((blob) => fits(blob, undefined)) ?? blobs[0];
     if (kept !== undefined) return blobContent(kept, on);
   }
   const compression = form.compression ?? "gzip";
