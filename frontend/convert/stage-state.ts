@@ -187,6 +187,9 @@ export function expandIn(state: StageState, word: Word, instruction: StageInstru
   return text;
 }
 
+/** Every name is compared with all that there are: with thousands of both that takes minutes, and nobody reads on. */
+const MAX_SUGGESTIONS = 200;
+
 export function reportUnset(
   state: StageState,
   unset: ReadonlySet<string>,
@@ -195,7 +198,9 @@ export function reportUnset(
 ): void {
   for (const name of unset) {
     if (state.environment.isDeclared(name)) continue;
-    shared.linter.report(undefinedVar, instruction, name, suggest(name, state.environment.names()));
+    const isEnough = shared.linter.count >= MAX_SUGGESTIONS;
+    const similar = isEnough ? undefined : suggest(name, state.environment.names());
+    shared.linter.report(undefinedVar, instruction, name, similar);
   }
 }
 

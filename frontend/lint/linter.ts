@@ -35,6 +35,11 @@ export class Linter {
     this.#warnings.set(key, { rule: rule.name, message, description: rule.description, url: rule.url, span });
   }
 
+  /** How many findings there are so far. */
+  get count(): number {
+    return this.#warnings.size;
+  }
+
   /** In order of place; at one place in order of finding. */
   get warnings(): readonly Warning[] {
     return [...this.#warnings.values()].toSorted((a, b) => a.span.start.offset - b.span.start.offset);
