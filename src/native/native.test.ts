@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { spawnSync } from "node:child_process";
 import {
   closeSync,
@@ -258,6 +259,67 @@ describe("batches", () => {
         resolve: 0,
       }),
     ).toThrow("outside");
+  });
+
+  test("digest many files, each with its own result", async () => {
+    const large = Buffer.alloc(200_000, "large");
+    writeFileSync(join(directory, "a"), "hello");
+    writeFileSync(join(directory, "large"), large);
+    writeFileSync(join(directory, "block"), Buffer.alloc(65_536, 1));
+    symlinkSync("a", join(directory, "s"));
+    const names = ["a", "large", "block", "s", "gone"];
+    const { digests, results } = await native.digestFiles(dirfd, names, c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS);
+    expect([...results]).toEqual([5, 200_000, 65_536, -40, -2]);
+    const bytes = ["hello", large, Buffer.alloc(65_536, 1)];
+    expect(bytes.map((_, at) => digests.toString("hex", at * 32, at * 32 + 32))).toEqual(
+      bytes.map((each) => hash("sha256", each, "hex")),
+    );
+  });
+
+  test("copy only files that are as expected", async () => {
+    mkdirSync(join(directory, "to"));
+    for (const name of ["a", "b", "c"]) writeFileSync(join(directory, name), name);
+    const { ctimeNs } = native.statat(dirfd, "a");
+    const to = native.openPath(join(directory, "to"), c.O_PATH);
+    const copied = await native.copyFiles(dirfd, to, {
+      from: ["a", "a", "b"],
+      to: ["1", "2", "3"],
+      modes: new Uint32Array(3).fill(0o644),
+      uids: new Uint32Array(3).fill(process.getuid?.() ?? 0),
+      gids: new Uint32Array(3).fill(process.getgid?.() ?? 0),
+      mtimesNs: new BigInt64Array(3),
+      expected: { sizes: Float64Array.of(1, 2, 1), ctimesNs: BigInt64Array.of(ctimeNs, ctimeNs, 5n) },
+    });
+    expect([...copied]).toEqual([0, -116, -116]);
+    native.close(to);
+  });
+
+  test("link only files that are as wanted, below both directories", async () => {
+    for (const path of ["from/d", "to/d", "other"]) mkdirSync(join(directory, path), { recursive: true });
+    const names = ["d/same", "d/mode", "d/size", "d/time", "d/gone", "top", "link/x", "d/named"];
+    for (const name of ["d/same", "d/mode", "d/size", "d/time", "top", "d/named"]) {
+      writeFileSync(join(directory, "from", name), "x", { mode: 0o644 });
+      native.utimensat(dirfd, `from/${name}`, 7_000_000_007n);
+    }
+    writeFileSync(join(directory, "other/x"), "x", { mode: 0o644 });
+    symlinkSync("../other", join(directory, "from/link"));
+    symlinkSync("../other", join(directory, "to/link"));
+    writeFileSync(join(directory, "to/d/named"), "there");
+    const [from, to] = ["from", "to"].map((name) => native.openPath(join(directory, name), c.O_PATH | c.O_DIRECTORY));
+    const all = names.length;
+    const linked = await native.linkFiles(from ?? -1, to ?? -1, {
+      names,
+      sizes: Float64Array.from(names, (name) => (name === "d/size" ? 2 : 1)),
+      modes: Uint32Array.from(names, (name) => (name === "d/mode" ? 0o600 : 0o644)),
+      uids: new Uint32Array(all).fill(process.getuid?.() ?? 0),
+      gids: new Uint32Array(all).fill(process.getgid?.() ?? 0),
+      mtimesNs: BigInt64Array.from(names, (name) => (name === "d/time" ? 7n : 7_000_000_007n)),
+    });
+    const ino = (path: string): number => Number(native.statat(dirfd, path).ino);
+    expect([...linked]).toEqual([ino("from/d/same"), -116, -116, -116, -2, ino("from/top"), -40, -17]);
+    expect(ino("to/d/same")).toBe(ino("from/d/same"));
+    expect(native.tryStatat(dirfd, "to/d/mode")).toBeUndefined();
+    for (const fd of [from, to]) native.close(fd ?? -1);
   });
 
   test("write and copy many files with their metadata", async () => {

@@ -167,6 +167,12 @@ export interface Native {
   /** One number per file: the bytes read, `size + 1` when there are more than asked for, or -errno. */
   readFiles(dirfd: number, batch: ReadBatch): Promise<Int32Array>;
   readFilesSync(dirfd: number, batch: ReadBatch): Int32Array;
+  /** The sha256 of each file, 32 bytes, and one number: its length, or -errno. A final symlink is never followed. */
+  digestFiles(
+    dirfd: number,
+    names: readonly string[],
+    resolve: number,
+  ): Promise<{ readonly digests: Buffer; readonly results: Float64Array }>;
   /** One number per file: 0 or -errno. The names must be new (O_EXCL), their directories there. */
   writeFiles(dirfd: number, batch: WriteBatch): Promise<Int32Array>;
   writeFilesSync(dirfd: number, batch: WriteBatch): Int32Array;
@@ -231,6 +237,13 @@ interface Raw {
     sizes: Float64Array,
     results: Int32Array,
     isAsync: boolean,
+  ): number | Promise<number>;
+  digestFiles(
+    dirfd: number,
+    names: readonly string[],
+    resolve: number,
+    digests: Uint8Array,
+    results: Float64Array,
   ): number | Promise<number>;
   writeFiles(
     dirfd: number,
@@ -463,6 +476,12 @@ function wrap(raw: Raw): Native {
       const results = new Int32Array(batch.names.length);
       checked(read(dirfd, batch, results, false) as number, "read");
       return results;
+    },
+    digestFiles: async (dirfd, names, resolve) => {
+      const digests = Buffer.alloc(32 * names.length);
+      const results = new Float64Array(names.length);
+      await raw.digestFiles(dirfd, names, resolve, digests, results);
+      return { digests, results };
     },
     writeFiles: async (dirfd, batch) => {
       const results = new Int32Array(batch.names.length);

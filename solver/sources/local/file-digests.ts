@@ -1,7 +1,8 @@
-import { createHash, hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { read } from "node:fs";
 import { promisify } from "node:util";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import { mapLimit } from "../../../src/core/limits.ts";
 import {
   O_NOFOLLOW,
   O_NONBLOCK,
@@ -15,9 +16,12 @@ import type { FileDigests } from "../../ops/tree/source-view.ts";
 import type { TreeNode } from "../../ops/tree/tree-node.ts";
 import type { StatIndex } from "./stat-index.ts";
 
-/** Files up to this size are read many at a time into one block. */
+/** Files up to this size are digested many at a time. */
 const SMALL_BYTES = 256 * 1024;
-/** Of one block, and of one read of a large file. */
+/** Files of one call to the addon, and calls at a time. */
+const CALL_FILES = 512;
+const LANES = 2;
+/** Of one read of a large file. */
 const BLOCK_BYTES = 8 * 1024 * 1024;
 const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
@@ -76,7 +80,7 @@ async function digestFiles(
   for (const [layer, items] of small) await digestSmall(tree, layer, items, into, signal);
 }
 
-/** Reads block by block; while one block is read by a thread of the pool, the one before it is hashed here. */
+/** On threads of the addon, some at a time. */
 async function digestSmall(
   tree: MergedTree,
   layer: number,
@@ -84,71 +88,19 @@ async function digestSmall(
   into: string[],
   signal: AbortSignal,
 ): Promise<void> {
-  let pending: { readonly batch: readonly Wanted[]; readonly read: Promise<Block> } | undefined;
-  for (let from = 0; from < items.length || pending !== undefined;) {
-    signal.throwIfAborted();
-    let next: typeof pending;
-    if (from < items.length) {
-      const batch = takeBlock(items, from);
-      from += batch.length;
-      next = { batch, read: readBlock(tree, layer, batch) };
-      // Should hashing below throw, this read must not become an unhandled rejection.
-      next.read.catch(() => {});
+  const calls: (readonly Wanted[])[] = [];
+  for (let at = 0; at < items.length; at += CALL_FILES) calls.push(items.slice(at, at + CALL_FILES));
+  await mapLimit(calls, LANES, signal, async (files) => {
+    const names = files.map(({ node }) => node.layerPath);
+    const { digests, results } = await tree.native.digestFiles(tree.layerFd(layer), names, RESOLVE);
+    for (const [at, { node, at: place }] of files.entries()) {
+      into[place] =
+        results[at] === node.sizeBytes
+          ? digests.toString("hex", at * 32, at * 32 + 32)
+          : // It failed, or grew or shrank since it was scanned: take it alone, with its error or as it is now.
+            await digestLarge(tree, node, signal);
     }
-    if (pending !== undefined) await hashBlock(tree, pending.batch, await pending.read, into, signal);
-    pending = next;
-  }
-}
-
-function takeBlock(items: readonly Wanted[], from: number): readonly Wanted[] {
-  let bytes = 0;
-  let end = from;
-  for (; end < items.length && end - from < 4096; end += 1) {
-    const size = items[end]?.node.sizeBytes ?? 0;
-    if (end > from && bytes + size > BLOCK_BYTES) break;
-    bytes += size;
-  }
-  return items.slice(from, end);
-}
-
-interface Block {
-  readonly bytes: Buffer;
-  readonly offsets: Float64Array;
-  readonly results: Int32Array;
-}
-
-async function readBlock(tree: MergedTree, layer: number, batch: readonly Wanted[]): Promise<Block> {
-  const offsets = new Float64Array(batch.length);
-  const sizes = new Float64Array(batch.length);
-  const names: string[] = [];
-  let bytes = 0;
-  for (const [at, { node }] of batch.entries()) {
-    offsets[at] = bytes;
-    sizes[at] = node.sizeBytes;
-    bytes += node.sizeBytes;
-    names.push(node.layerPath);
-  }
-  const into = Buffer.allocUnsafeSlow(bytes);
-  const results = await tree.native.readFiles(tree.layerFd(layer), { names, into, offsets, sizes, resolve: RESOLVE });
-  return { bytes: into, offsets, results };
-}
-
-async function hashBlock(
-  tree: MergedTree,
-  batch: readonly Wanted[],
-  block: Block,
-  into: string[],
-  signal: AbortSignal,
-): Promise<void> {
-  for (const [at, { node, at: place }] of batch.entries()) {
-    const size = block.results[at] ?? -1;
-    const offset = block.offsets[at] ?? 0;
-    into[place] =
-      size === node.sizeBytes
-        ? hash("sha256", block.bytes.subarray(offset, offset + size), "hex")
-        : // It failed, or grew or shrank since it was scanned: take it alone, with its error or as it is now.
-          await digestLarge(tree, node, signal);
-  }
+  });
 }
 
 async function digestLarge(tree: MergedTree, node: TreeNode, signal: AbortSignal): Promise<string> {

@@ -24,9 +24,9 @@ describe("the stat index", () => {
   /** Notes which files are read. */
   const watching: Native = {
     ...native,
-    readFiles: (dirfd, batch) => {
-      reads.push(...batch.names);
-      return native.readFiles(dirfd, batch);
+    digestFiles: (dirfd, names, resolve) => {
+      reads.push(...names);
+      return native.digestFiles(dirfd, names, resolve);
     },
   };
   const storage = { load: () => saved, save: (bytes: Uint8Array) => void (saved = bytes) };
