@@ -1,5 +1,4 @@
 import { createWriteStream, rename as renameThen, rm as rmThen, statSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { Writable } from "node:stream";
 import { parseReference, formatReference } from "../core/reference.ts";
@@ -11,6 +10,7 @@ import { localExporter, tarExporter } from "../export/tree-exporters.ts";
 import type { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { treeTools } from "./flatten.ts";
+import { makeDestination } from "../export/make-destination.ts";
 
 /** The sink of one output; `undefined` for one that writes nothing. */
 export function exporterFor(output: OutputSpec, engine: Engine): Exporter | undefined {
@@ -50,7 +50,7 @@ function destination(path: string, environment: BuildEnvironment): OpenDestinati
   if (path === "-") return async () => withoutEnd(environment.stdout());
   const target = resolve(environment.workingDirectory, path);
   return async () => {
-    await mkdir(dirname(target), { recursive: true });
+    makeDestination(dirname(target));
     // A pipe or a device cannot be replaced by a file.
     const status = statSync(target, { throwIfNoEntry: false });
     if (status !== undefined && !status.isFile()) return createWriteStream(target);

@@ -1,5 +1,5 @@
 import { createWriteStream } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -15,6 +15,7 @@ import { type Exporter, type OpenDestination, type ReadableBlob, withoutAttestat
 import type { LayerSources } from "./layers.ts";
 import { type ImageOptions, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
+import { makeDestination } from "./make-destination.ts";
 
 const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
 
@@ -170,7 +171,7 @@ async function writeDirectory(
   signal: AbortSignal,
 ): Promise<void> {
   const folder = join(directory, "blobs", "sha256");
-  await mkdir(folder, { recursive: true });
+  makeDestination(folder);
   for (const blob of blobs) {
     const path = join(folder, hexOf(blob.descriptor.digest));
     const there = await stat(path).catch(() => undefined);

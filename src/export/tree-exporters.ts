@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -8,6 +7,7 @@ import type { Native } from "../native/native.ts";
 import { copyTree, filesIn, removeOthers } from "./copy-tree.ts";
 import type { Exporter, OpenDestination, Result, ResultImage } from "./exporter.ts";
 import { reportSubtask } from "./report.ts";
+import { makeDestination } from "./make-destination.ts";
 
 /** A result's whole tree in one directory, and what packs such a directory. */
 export interface TreeTools {
@@ -51,7 +51,7 @@ export function localExporter(
       for (const { image, folder } of places) {
         await using tree = await tools.flatten([{ image, folder: "" }], signal);
         const target = join(destination, folder);
-        await mkdir(target, { recursive: true });
+        makeDestination(target);
         // BuildKit sets every time to the epoch here, older ones too.
         const mtimeSeconds = options.sourceDateEpoch ?? image.sourceDateEpoch;
         const written = await copyTree(tree.directory, target, { native: tools.native, mtimeSeconds }, signal);

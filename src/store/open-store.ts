@@ -1,6 +1,7 @@
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { errnoOf } from "../core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { makeDirectory } from "../core/make-directory.ts";
 import { openBlobs } from "./blobs.ts";
 import { openBuilds } from "./builds.ts";
 import { openCacheMounts } from "./cache-mounts.ts";
@@ -124,12 +125,23 @@ function makeDirectories(layout: StoreLayout): void {
       closeSync(openSync(running, "r"));
       return;
     } catch (error) {
-      if (errnoOf(error) !== "ENOENT") throw error;
+      if (errnoOf(error) !== "ENOENT") throw unusable(root, error);
     }
-    for (const path of [root, blobs, snapshots, cacheMounts, logs, leases, running]) {
-      mkdirSync(path, { recursive: true, mode: 0o700 });
+    try {
+      for (const path of [root, blobs, snapshots, cacheMounts, logs, leases, running]) makeDirectory(path, 0o700);
+    } catch (error) {
+      throw unusable(root, error);
     }
     makeReserve(root);
+  });
+}
+
+/** A full disk is told by others. */
+function unusable(root: string, error: unknown): unknown {
+  if (!["EACCES", "EEXIST", "ENOENT", "ENOTDIR", "EPERM", "EROFS"].includes(errnoOf(error) ?? "")) return error;
+  return new BuildError("store/unusable", `Cannot make the store "${root}": ${messageOf(error)}`, {
+    hint: "choose a directory of yours with --root or KILN_ROOT",
+    cause: error,
   });
 }
 
