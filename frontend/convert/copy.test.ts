@@ -240,6 +240,7 @@ test.each([
   { line: "COPY https://h/f /b", message: /source can't be a URL for COPY/ },
   { line: "COPY https://h/f.git /b", message: /source can't be a git ref for COPY/ },
   { line: "COPY --chmod=rwx a /b", message: /octal string/ },
+  { line: "ADD http:// /b", message: /Cannot add "http:\/\/": it is no URL/ },
   { line: "ADD --checksum=x a /b", message: /checksum requires HTTP\(S\) or Git sources/ },
   { line: `ADD --checksum=${DIGEST} https://h/a https://h/b /b`, message: /can't be specified for multiple sources/ },
   { line: "ADD --checksum=md5:1 https://h/a /b", message: /not a sha256 digest/ },

@@ -33,6 +33,9 @@ export function readRemote(
     });
   }
   if (git !== undefined) return { op: gitOp(git, instruction, checksum, span), source: "." };
+  if (!URL.canParse(text)) {
+    throw new BuildError("dockerfile/copy", `Cannot add ${JSON.stringify(text)}: it is no URL`, { span });
+  }
   const filename = filenameOf(text);
   return { op: httpOp(text, filename, checksum, instruction.checksum?.span ?? span), source: filename };
 }
@@ -95,8 +98,7 @@ function httpOp(url: string, filename: string, checksum: string, span: Span): Ht
 }
 
 function filenameOf(url: string): string {
-  const path = URL.canParse(url) ? new URL(url).pathname : "";
-  const last = path.split("/").findLast((name) => name !== "");
+  const last = new URL(url).pathname.split("/").findLast((name) => name !== "");
   if (last === undefined) return "__unnamed__";
   try {
     return decodeURIComponent(last).replaceAll("/", "_");

@@ -56,7 +56,7 @@ function readOperands(
   const last = words.at(-1);
   if (last === undefined) throw new Error("The grammar accepts no COPY without words");
   const destination = toWord(line, last);
-  if (parseHeredocWord(destination.text) !== undefined) {
+  if (parseHeredocWord(destination.text, destination.span) !== undefined) {
     throw new BuildError("dockerfile/heredoc", `${keyword} cannot accept a heredoc as a destination`, {
       span: destination.span,
       hint: `write ${keyword} ${destination.text} <destination>`,
@@ -68,7 +68,7 @@ function readOperands(
   const bodies = new Map(heredocs.map((heredoc) => [heredoc.name, heredoc]));
   for (const source of words.slice(0, -1)) {
     const word = toWord(line, source);
-    const heredoc = parseHeredocWord(source.text);
+    const heredoc = parseHeredocWord(source.text, word.span);
     if (heredoc === undefined) {
       paths.push(word);
       continue;

@@ -3,7 +3,7 @@ import type { SourceText } from "../core/span.ts";
 import type { Native } from "../native/native.ts";
 import type { Fetch } from "../registry/fetch.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
-import type { RemoteSource } from "../../solver/ports.ts";
+import type { RemoteSource, SecretSource } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
 
 /** What loading a context may use. */
@@ -12,6 +12,8 @@ export interface ContextDeps {
   readonly native: Native;
   readonly git: RemoteSource<GitOp>;
   readonly fetch: Fetch;
+  /** For servers that ask who is there. */
+  readonly secrets: SecretSource;
   /** From the build argument BUILDKIT_CONTEXT_KEEP_GIT_DIR. */
   readonly keepGitDir: boolean;
   /** A new directory that is removed when the build ends. */

@@ -17,9 +17,9 @@ import type { LoadedContext } from "./context-deps.ts";
 import type { Engine } from "./engine.ts";
 import { loadLayoutImage } from "./load-layout.ts";
 import type { BuildOptions } from "./options.ts";
-import { BuildResolver } from "./resolver.ts";
+import { BuildResolver, checkDirectories } from "./resolver.ts";
 import type { Scratch } from "./scratch.ts";
-import { secretSource, sshSource } from "./secrets.ts";
+import { checkAgents, secretSource, sshSource } from "./secrets.ts";
 
 /** A build up to the point where work begins: everything read, nothing made. */
 export interface PreparedBuild {
@@ -69,6 +69,8 @@ export async function readBuild(
   const { environment } = engine;
   const buildArgs = withSourceDate(options.buildArgs ?? {}, environment.env["SOURCE_DATE_EPOCH"]);
   const secrets = secretSource(options.secrets ?? [], environment);
+  await checkAgents(options.ssh ?? [], environment);
+  checkDirectories(options.contexts ?? {}, environment.workingDirectory);
   const ssh = sshSource(options.ssh ?? [], environment, at.scratch);
   const git = createGitSource({
     program: { env: gitEnvironment(environment.env), protocols: ["https", "http", "ssh", "git"] },
@@ -84,6 +86,7 @@ export async function readBuild(
         native: engine.native,
         git,
         fetch: engine.fetch,
+        secrets,
         keepGitDir: isTrue(buildArgs.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")),
         scratchDirectory: () => at.scratch.directory(),
       },

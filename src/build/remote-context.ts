@@ -1,13 +1,14 @@
 import { closeSync, fstatSync, mkdirSync, readFileSync } from "node:fs";
 import { text as readText } from "node:stream/consumers";
 import { Readable } from "node:stream";
-import { BuildError, errnoOf } from "../core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import type { GitUrl } from "../core/git-url.ts";
 import { SourceText } from "../core/span.ts";
 import { O_DIRECTORY, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT } from "../native/constants.ts";
 import { decompress, sniffCompression } from "../tar/compression.ts";
 import { unpackArchive } from "../tar/unpack.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
+import { requestOf, shownUrl } from "../../solver/sources/http/request.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
 import { commitDate, newestFile } from "./source-date.ts";
 
@@ -123,17 +124,21 @@ export interface Download {
 }
 
 export async function download(url: string, on: ContextDeps, signal: AbortSignal): Promise<Download> {
+  const shown = shownUrl(url);
+  if (!URL.canParse(url)) throw new BuildError("source/http", `Cannot fetch ${shown}: it is no URL`);
+  const request = await requestOf(url, on.secrets, signal);
   let response: Response;
   try {
-    response = await on.fetch(url, { signal });
+    response = await on.fetch(request.url, { headers: request.headers, signal });
   } catch (error) {
     signal.throwIfAborted();
-    throw new BuildError("source/http", `Cannot fetch ${JSON.stringify(url)}: the server cannot be reached`, {
-      cause: error,
-    });
+    throw new BuildError("source/http", `Cannot fetch ${shown}: ${messageOf(error)}`, { cause: error });
   }
   if (!response.ok || response.body === null) {
-    throw new BuildError("source/http", `Cannot fetch ${JSON.stringify(url)}: the server answered ${response.status}`);
+    const isForbidden = response.status === 401 || response.status === 403;
+    throw new BuildError("source/http", `Cannot fetch ${shown}: the server answered ${response.status}`, {
+      hint: isForbidden ? `give credentials with --secret id=HTTP_AUTH_TOKEN_${request.url.hostname},...` : undefined,
+    });
   }
   const modifiedMs = Date.parse(response.headers.get("last-modified") ?? "");
   return {

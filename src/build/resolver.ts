@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { BuildError, errnoOf } from "../core/errors.ts";
@@ -108,6 +109,22 @@ export class BuildResolver implements Resolver {
     const directory = resolve(this.#on.environment.workingDirectory, value);
     this.localDirectories.set(name, directory);
     return { kind: "local", name, excludes: await ignorePatterns(join(directory, ".dockerignore")) };
+  }
+}
+
+/**
+ * Says of a `--build-context` that is no directory before anything is built, whether the Dockerfile uses it or not.
+ * @throws {BuildError} `context/not-found`
+ */
+export function checkDirectories(contexts: Readonly<Record<string, string>>, workingDirectory: string): void {
+  for (const [name, value] of Object.entries(contexts)) {
+    if (/^[a-z][a-z0-9-]*:\/\//.test(value) || parseGitUrl(value) !== undefined) continue;
+    const status = statSync(resolve(workingDirectory, value), { throwIfNoEntry: false });
+    if (status?.isDirectory() === true) continue;
+    const why = status === undefined ? "there is no such directory" : "it is no directory";
+    throw new BuildError("context/not-found", `Cannot use ${JSON.stringify(value)} as context ${name}: ${why}`, {
+      hint: "a --build-context is a directory, docker-image://, oci-layout://, a git repository or an http(s) URL",
+    });
   }
 }
 

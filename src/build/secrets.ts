@@ -71,11 +71,25 @@ export function sshSource(specs: readonly SshSpec[], environment: BuildEnvironme
   };
 }
 
+/** Says at the start of a build which agents and keys it cannot use. @throws {BuildError} `secret/unreadable` */
+export async function checkAgents(specs: readonly SshSpec[], environment: BuildEnvironment): Promise<void> {
+  for (const spec of specs) await readAgent(spec, environment);
+}
+
 async function openAgent(spec: SshSpec, environment: BuildEnvironment, scratch: Scratch): Promise<string> {
+  const read = await readAgent(spec, environment);
+  if (typeof read === "string") return read;
+  const agent = await listenAsAgent({ directory: scratch.root, permissions: 0o600, owner: undefined }, serveKeys(read));
+  scratch.use(agent);
+  return agent.path;
+}
+
+/** The path of an agent's socket, or the keys that an agent of ours is to offer. */
+async function readAgent(spec: SshSpec, environment: BuildEnvironment): Promise<string | readonly SshKey[]> {
   const paths = spec.paths.map((path) => resolve(environment.workingDirectory, path));
   const [first] = paths;
-  const unusable = (path: string, cause: unknown): BuildError =>
-    new BuildError("secret/unreadable", `Cannot use the ssh key ${path}: ${messageOf(cause)}`, {
+  const unusable = (path: string, why: string, cause: unknown): BuildError =>
+    new BuildError("secret/unreadable", `Cannot use the ssh key ${path}: ${why}`, {
       cause,
       hint: "give a private key without a passphrase, or the socket of an agent that has unlocked it",
     });
@@ -85,10 +99,8 @@ async function openAgent(spec: SshSpec, environment: BuildEnvironment, scratch: 
       if (path === first && paths.length === 1 && (await stat(path)).isSocket()) return path;
       keys.push(parseSshKey(await readFile(path, "utf8")));
     } catch (error) {
-      throw unusable(path, error);
+      throw unusable(path, errnoOf(error) === "ENOENT" ? "there is no such file" : messageOf(error), error);
     }
   }
-  const agent = await listenAsAgent({ directory: scratch.root, permissions: 0o600, owner: undefined }, serveKeys(keys));
-  scratch.use(agent);
-  return agent.path;
+  return keys;
 }

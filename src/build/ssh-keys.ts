@@ -18,6 +18,7 @@ export function parseSshKey(pem: string): SshKey {
   const own = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END/.exec(pem)?.[1];
   if (own !== undefined) return openSshKey(Buffer.from(own, "base64"));
   if (pem.includes("ENCRYPTED")) throw new Error(PASSPHRASE);
+  if (!pem.includes("PRIVATE KEY-----")) throw new Error("it is no private key");
   return keyOf(createPrivateKey(pem), "");
 }
 

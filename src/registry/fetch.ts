@@ -1,3 +1,4 @@
+import type { Dispatcher } from "undici";
 import { type ConnectionOptions, type Connections, openConnections } from "./connections.ts";
 
 /** What is used of the global `fetch`. */
@@ -6,22 +7,63 @@ export type Fetch = (
   init: { readonly headers?: Headers; readonly signal: AbortSignal; readonly redirect?: "follow" },
 ) => Promise<Response>;
 
+const MAX_REDIRECTS = 20;
+/** Answers that have no body, which a Response insists on. */
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+
 /**
  * `fetch` as registries are reached: through the configured proxy, trusting the certificates of the system. Nothing is
  * loaded or connected before the first request.
+ *
+ * Unlike in browsers, any port may be asked.
  */
 export function createFetch(options: () => ConnectionOptions): { readonly fetch: Fetch } & AsyncDisposable {
   let opened: Promise<Connections> | undefined;
   return {
-    async fetch(url, { headers, ...init }) {
-      const { fetch } = await import("undici");
+    async fetch(url, { headers, signal }) {
       opened ??= openConnections(options(), {});
       const { dispatcher } = await opened;
-      return fetch(url, { ...init, dispatcher, headers: [...(headers ?? [])] });
+      return follow(dispatcher, new URL(url), new Headers([...(headers ?? [])]), signal);
     },
     [Symbol.asyncDispose]: async () => {
       const connections = await opened?.catch(() => undefined);
       await connections?.[Symbol.asyncDispose]();
     },
   };
+}
+
+async function follow(dispatcher: Dispatcher, first: URL, headers: Headers, signal: AbortSignal): Promise<Response> {
+  let url = first;
+  for (let redirects = 0; ; redirects += 1) {
+    if (url.protocol !== "http:" && url.protocol !== "https:")
+      throw new Error(`there is no way to ask ${url.protocol}`);
+    const answer = await dispatcher.request({
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
+      method: "GET",
+      headers: Object.fromEntries(headers),
+      signal,
+    });
+    const { location } = answer.headers;
+    if (![301, 302, 303, 307, 308].includes(answer.statusCode) || typeof location !== "string") {
+      return responseOf(answer);
+    }
+    answer.body.on("error", () => undefined).destroy();
+    if (redirects === MAX_REDIRECTS) throw new Error(`it redirects more than ${MAX_REDIRECTS} times`);
+    const next = new URL(location, url);
+    // Whoever a server sends us to need not know how it knows us.
+    if (next.origin !== url.origin) headers.delete("authorization");
+    url = next;
+  }
+}
+
+async function responseOf({ statusCode, statusText, headers, body }: Dispatcher.ResponseData): Promise<Response> {
+  const pairs = Object.entries(headers).flatMap(([name, value]): [string, string][] =>
+    [value ?? []].flat().map((one) => [name, one]),
+  );
+  const isBodiless = BODILESS.has(statusCode);
+  if (isBodiless) body.on("error", () => undefined).destroy();
+  const { Readable } = process.getBuiltinModule("node:stream");
+  const content = isBodiless ? null : (Readable.toWeb(body) as ReadableStream<Uint8Array>);
+  return new Response(content, { status: statusCode, statusText, headers: pairs });
 }

@@ -10,6 +10,7 @@ import type { Fetch } from "../../../src/registry/fetch.ts";
 import type { Store } from "../../../src/store/store.ts";
 import type { HttpOp } from "../../graph/op.ts";
 import type { RemoteSource, SecretSource } from "../../ports.ts";
+import { requestOf, shownUrl } from "./request.ts";
 
 /** What the store remembers of a URL: enough to ask "has it changed?" instead of downloading it again. */
 interface Remembered {
@@ -128,31 +129,6 @@ async function keep(
   }
 }
 
-/** `fetch` refuses URLs with credentials in them, so they become a header. */
-async function requestOf(
-  text: string,
-  secrets: SecretSource,
-  signal: AbortSignal,
-): Promise<{ readonly url: URL; readonly headers: Headers }> {
-  const url = new URL(text);
-  const headers = new Headers({ "accept-encoding": "identity", "user-agent": "kiln" });
-  const secret = async (name: string): Promise<string | undefined> => {
-    const bytes = await secrets.get(name, signal);
-    return bytes === undefined ? undefined : new TextDecoder().decode(bytes).trim();
-  };
-  const header = await secret(`HTTP_AUTH_HEADER_${url.hostname}`);
-  const token = header === undefined ? await secret(`HTTP_AUTH_TOKEN_${url.hostname}`) : undefined;
-  if (header !== undefined) headers.set("authorization", header);
-  else if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
-  else if (url.username !== "") {
-    const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-    headers.set("authorization", `Basic ${Buffer.from(pair).toString("base64")}`);
-  }
-  url.username = "";
-  url.password = "";
-  return { url, headers };
-}
-
 /** `undefined` when the URL was never seen, what is known of it makes no sense, or its bytes have been collected. */
 function recall(url: string, on: HttpSourceDeps): Remembered | undefined {
   const fact = on.store.facts.get(FACT_KIND, url);
@@ -172,15 +148,6 @@ function unreachableUrl(url: string, error: unknown): BuildError {
   // fetch says "fetch failed" and puts what happened into the cause.
   const reason = error instanceof Error && error.cause !== undefined ? error.cause : error;
   return new BuildError("source/http", `Cannot download ${shownUrl(url)}: ${messageOf(reason)}`, { cause: error });
-}
-
-/** The URL in quotes, without user name, password and query, any of which may be a credential. */
-function shownUrl(text: string): string {
-  const url = new URL(text);
-  url.username = "";
-  url.password = "";
-  if (url.search !== "") url.search = "...";
-  return JSON.stringify(url.href);
 }
 
 function safeFileName(name: string): string {

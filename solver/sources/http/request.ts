@@ -1,0 +1,41 @@
+import type { SecretSource } from "../../ports.ts";
+
+/**
+ * How a URL is asked for: without compression on the way, and with the secret `HTTP_AUTH_HEADER_<host>` or
+ * `HTTP_AUTH_TOKEN_<host>` where there is one, else with the user name of the URL.
+ * @throws {TypeError} for what is no URL
+ */
+export async function requestOf(
+  text: string,
+  secrets: SecretSource,
+  signal: AbortSignal,
+): Promise<{ readonly url: URL; readonly headers: Headers }> {
+  const url = new URL(text);
+  const headers = new Headers({ "accept-encoding": "identity", "user-agent": "kiln" });
+  const secret = async (name: string): Promise<string | undefined> => {
+    const bytes = await secrets.get(name, signal);
+    return bytes === undefined ? undefined : new TextDecoder().decode(bytes).trim();
+  };
+  const header = await secret(`HTTP_AUTH_HEADER_${url.hostname}`);
+  const token = header === undefined ? await secret(`HTTP_AUTH_TOKEN_${url.hostname}`) : undefined;
+  if (header !== undefined) headers.set("authorization", header);
+  else if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
+  else if (url.username !== "") {
+    const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+    headers.set("authorization", `Basic ${Buffer.from(pair).toString("base64")}`);
+  }
+  // A fetch refuses URLs with credentials in them.
+  url.username = "";
+  url.password = "";
+  return { url, headers };
+}
+
+/** The URL in quotes, without user name, password and query, any of which may be a credential. */
+export function shownUrl(text: string): string {
+  if (!URL.canParse(text)) return JSON.stringify(text);
+  const url = new URL(text);
+  url.username = "";
+  url.password = "";
+  if (url.search !== "") url.search = "...";
+  return JSON.stringify(url.href);
+}
