@@ -10,11 +10,13 @@ import type { CommandContext } from "../context.ts";
 import { type AcceptedFlags, declareAccepted, ignoredFlags, isPolicyDisabled } from "../flags/accepted.ts";
 import { attestations } from "../flags/attestations.ts";
 import { cacheOptions } from "../flags/cache.ts";
+import { malformed, splitCsv } from "../flags/csv.ts";
 import { outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
 import { sshAgents, ulimits } from "../flags/values.ts";
 import { resourceLimits } from "../flags/resources.ts";
 import { printError } from "../print-error.ts";
+import { checkResultFiles } from "../result-files.ts";
 import { printExplanation } from "../explanation.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
@@ -145,6 +147,8 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
   }
   for (const notice of [...ignoredFlags(flags), ...outputNotices(flags.output)]) context.warn(`WARNING: ${notice}`);
   const options = buildOptions(context, source, flags);
+  const files = { iidfile: flags.iidfile || undefined, metadataFile: flags.metadataFile || undefined };
+  checkResultFiles(context, files);
   const call = callOf(flags);
   if (call.method !== "build") {
     const { runCall } = await import("../call.ts");
@@ -164,7 +168,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
   try {
     const result = await build({ ...options, progress: display.sink, onReport }, context.environment, context.signal);
     display.finish("success");
-    reportResult(context, result, { mode, iidfile: flags.iidfile, metadataFile: flags.metadataFile });
+    reportResult(context, result, { mode, ...files });
   } catch (error) {
     display.finish("failure");
     if (onError === "shell" && error instanceof BuildError && error.code === "solver/exec-failed") {
@@ -183,10 +187,11 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
   const { env } = context.host;
   return {
     context: source,
-    dockerfile: flags.file,
+    // Scripts pass variables that may be empty: that is as good as no flag.
+    dockerfile: flags.file || undefined,
     tags: flags.tag,
-    target: flags.target,
-    platforms: commaList(flags.platform, "platform"),
+    target: flags.target || undefined,
+    platforms: platforms(flags.platform),
     buildArgs: { ...dockerProxies(dockerConfigDirectory(context.environment)), ...buildArgs(flags.buildArg, env) },
     contexts: buildContexts(flags.buildContext),
     labels: labels(flags.label),
@@ -206,13 +211,13 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     pull: flags.pull === true,
     secrets: secrets(flags.secret, env),
     ssh: sshAgents(flags.ssh, env),
-    network: oneOf("network", flags.network ?? "default", ["default", "none", "host", "sandbox"]),
+    network: oneOf("network", flags.network || "default", ["default", "none", "host", "sandbox"]),
     allow: entitlements(flags.allow),
     extraHosts: extraHosts(flags.addHost),
     ulimits: ulimits(flags.ulimit),
-    shmSizeBytes: flags.shmSize === undefined ? undefined : memorySize(flags.shmSize, "shm-size"),
+    shmSizeBytes: flags.shmSize ? memorySize(flags.shmSize, "shm-size") : undefined,
     policy: flags.policy?.some(isPolicyDisabled) ? "disabled" : undefined,
-    cgroupParent: flags.cgroupParent,
+    cgroupParent: flags.cgroupParent || undefined,
     limits: resourceLimits(flags.resource, flags),
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
     expectCached: expectedOf(flags.expectCached),
@@ -233,7 +238,7 @@ function expectedOf(stages: string | undefined): BuildOptions["expectCached"] {
 }
 
 function callOf(flags: Flags): Call {
-  const text = flags.check === true ? "check" : (flags.call ?? flags.print ?? "build");
+  const text = flags.check === true ? "check" : flags.call || flags.print || "build";
   const [name = "", ...rest] = text.split(",");
   for (const option of rest) {
     oneOf("call", option, ["format=json", "format=text", "ignorestatus=true", "ignorestatus=false"]);
@@ -246,6 +251,15 @@ function callOf(flags: Flags): Call {
     format: rest.includes("format=json") ? "json" : "text",
     ignoreStatus: rest.includes("ignorestatus=true"),
   };
+}
+
+/** An empty one is a mistake: the build would be for this machine. */
+function platforms(values: readonly string[]): string[] {
+  return values.flatMap((text) => {
+    const list = splitCsv(text, "platform");
+    if (list.includes("")) throw malformed("platform", text, "a platform is empty", 'write "linux/amd64,linux/arm64"');
+    return list;
+  });
 }
 
 function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {

@@ -6,20 +6,25 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** `K=V` pairs in order; a bare `K` takes its value from the environment, and is left out when unset there. */
 export function buildArgs(flags: readonly string[], env: Environment): Record<string, string> {
-  return pairs(flags, (name) => env[name]);
+  return pairs("build-arg", flags, (name) => env[name]);
 }
 
 /** `k=v` pairs; a bare `k` has the empty value. */
 export function labels(flags: readonly string[]): Record<string, string> {
-  return pairs(flags, () => "");
+  return pairs("label", flags, () => "");
 }
 
-function pairs(flags: readonly string[], absent: (name: string) => string | undefined): Record<string, string> {
+function pairs(
+  what: string,
+  flags: readonly string[],
+  absent: (name: string) => string | undefined,
+): Record<string, string> {
   // A null prototype: `--label __proto__=x` is a label like any other.
   const values: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const flag of flags) {
     const equals = flag.indexOf("=");
     const name = equals === -1 ? flag : flag.slice(0, equals);
+    if (name === "") throw malformed(what, flag, "it has no name", 'write "name=value"');
     const value = equals === -1 ? absent(name) : flag.slice(equals + 1);
     if (value !== undefined) values[name] = value;
   }
@@ -52,7 +57,7 @@ export function secrets(flags: readonly string[], env: Environment): SecretSpec[
     let variable = values.get("env");
     // `type=env,src=NAME` names a variable by the file's key.
     if (type === "env" && variable === undefined) [variable, path] = [path, undefined];
-    const id = values.get("id") ?? variable ?? path;
+    const id = values.get("id");
     if (id === undefined || id === "")
       throw malformed("secret", flag, "it has no id", 'write "id=token,src=token.txt"');
     if (variable !== undefined) return { id, from: "env", variable };

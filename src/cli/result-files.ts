@@ -1,0 +1,39 @@
+import { accessSync, constants, statSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import type { CommandContext } from "./context.ts";
+
+/** Files that say what was built, as given; relative to the working directory. */
+export interface ResultFiles {
+  readonly iidfile: string | undefined;
+  readonly metadataFile: string | undefined;
+}
+
+/** Says before a build what would fail after it. @throws {BuildError} `export/failed` */
+export function checkResultFiles(context: CommandContext, { iidfile, metadataFile }: ResultFiles): void {
+  for (const [flag, file] of [["--iidfile", iidfile] as const, ["--metadata-file", metadataFile] as const]) {
+    if (file === undefined) continue;
+    const path = resolve(context.host.workingDirectory, file);
+    try {
+      if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) throw new Error("it is a directory");
+      accessSync(dirname(path), constants.W_OK);
+    } catch (error) {
+      throw unwritable(flag, path, error);
+    }
+  }
+}
+
+/** @throws {BuildError} `export/failed` */
+export function writeResultFile(context: CommandContext, flag: string, file: string, text: string): void {
+  const path = resolve(context.host.workingDirectory, file);
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw unwritable(flag, path, error);
+  }
+}
+
+function unwritable(flag: string, path: string, error: unknown): BuildError {
+  const why = errnoOf(error) === "ENOENT" ? `there is no directory ${dirname(path)}` : messageOf(error);
+  return new BuildError("export/failed", `Cannot write ${path} for ${flag}: ${why}`, { cause: error });
+}
