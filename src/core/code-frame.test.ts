@@ -88,3 +88,13 @@ test("prints the other errors of the pass below", () => {
     "error[dockerfile/syntax]: first\n  a log\n\nerror[dockerfile/from]: second",
   );
 });
+
+test("a message cannot move the cursor, and a file full of errors does not fill the terminal", () => {
+  const other = new BuildError("dockerfile/syntax", "another");
+  const error = new BuildError("dockerfile/syntax", "unknown instruction: \u001b[2J\u0007", {
+    more: Array.from({ length: 100 }, () => other),
+  });
+  const text = renderError(error);
+  expect(text.split("\n")[0]).toBe("error[dockerfile/syntax]: unknown instruction: \ufffd[2J\ufffd");
+  expect(text.endsWith("\n\nand 71 more errors")).toBe(true);
+});

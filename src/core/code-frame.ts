@@ -34,13 +34,19 @@ const PLAIN: FrameStyle = { error: same, bold: same, dim: same, hint: same };
  */
 export function renderError(error: BuildError, options: FrameOptions = {}): string {
   const style = options.style ?? PLAIN;
-  const lines = [`${style.error(`error[${error.code}]:`)} ${style.bold(error.message)}`];
+  const message = error.message.split("\n").map(printable).join("\n");
+  const lines = [`${style.error(`error[${error.code}]:`)} ${style.bold(message)}`];
   if (error.span !== undefined) lines.push(renderSpan(error.span, options));
   if (error.detail !== undefined && error.detail !== "")
     lines.push(error.detail.replace(/\n$/, "").replaceAll(/^(?=.)/gm, "  "));
   if (error.hint !== undefined) lines.push(`  ${style.hint("hint:")} ${error.hint}`);
-  return [lines.join("\n"), ...error.more.map((other) => renderError(other, options))].join("\n\n");
+  const others = error.more.slice(0, MAX_OTHERS).map((other) => renderError(other, options));
+  const unsaid = error.more.length - others.length;
+  return [lines.join("\n"), ...others, ...(unsaid > 0 ? [`and ${unsaid} more errors`] : [])].join("\n\n");
 }
+
+/** Errors shown besides the first: a file that is no Dockerfile at all has one in every line. */
+const MAX_OTHERS = 29;
 
 /** Lines shown at each end of a span that is too long to be shown whole. */
 const EDGE_LINES = 3;
