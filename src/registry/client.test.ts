@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import { Readable as Stream } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { startCuttingProxy } from "../../test/support/cutting-proxy.ts";
 import { dockerRegistryMissing, startDockerRegistry } from "../../test/support/docker-registry.ts";
 import { startTestRegistry, type TestRegistry, type TestRegistryOptions } from "../../test/support/registry.ts";
 import { digestOf } from "../core/digest.ts";
@@ -191,6 +192,16 @@ describe("pulling", () => {
     expect(pauses).toEqual([250, 500, 1000, 2000]);
   });
 
+  test.each([
+    { name: "cut short", path: "team/app:1", kind: { kind: "truncate", toBytes: 40 } },
+    { name: "altered", path: `team/app@${digestOf(manifestBytes)}`, kind: { kind: "alter" } },
+  ] as const)("refuses a manifest that was $name on the way", async ({ path, kind }) => {
+    const registry = await serve();
+    fill(registry);
+    registry.fail({ path: /manifests/, kind });
+    expect((await failure(connect().resolve(refOf(registry, path), signal))).code).toBe("registry/malformed");
+  });
+
   test("refuses a manifest of more than 4 MiB", async () => {
     const registry = await serve();
     registry.addManifest("team/app", "1", MEDIA_TYPES.ociManifest, Buffer.alloc((4 << 20) + 1, 32));
@@ -354,6 +365,50 @@ describe("pushing", () => {
     expect(registry.blobs.get(blob.digest)?.equals(blobBytes)).toBe(true);
   });
 
+  test("waits as long as a busy registry asks", async () => {
+    const registry = await serve();
+    const kind = { kind: "status", status: 429, headers: { "retry-after": "7" } } as const;
+    registry.fail({ method: "PUT", path: /uploads/, kind });
+    expect(await connect().pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+    expect(pauses).toEqual([7000]);
+  });
+
+  test("renews a token that ends while a blob is sent", async () => {
+    const registry = await serve({ auth: { kind: "token", username: "ann", password: "s3cret" } });
+    const client = connect(knowing({ kind: "basic", username: "ann", password: "s3cret" }));
+    await client.pushBlob(refOf(registry), source(Buffer.from("config")), signal);
+    const headers = { "www-authenticate": `Bearer realm="http://${registry.host}/token",service="test"` };
+    registry.fail({ method: "PUT", path: /uploads/, kind: { kind: "status", status: 401, headers } });
+    registry.clearLog();
+    expect(await client.pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+    expect(registry.blobs.get(blob.digest)?.equals(blobBytes)).toBe(true);
+    const order = registry.requests.map(({ method, path }) => (path.startsWith("/token") ? "token" : method));
+    expect(order).toEqual(["HEAD", "POST", "PUT", "token", "PUT"]);
+  });
+
+  test("sends no credentials to storage elsewhere that uploads go to", async () => {
+    const storage = await serve();
+    const registry = await serve({ auth: { kind: "basic", username: "ann", password: "s3cret" } });
+    const client = connect(knowing({ kind: "basic", username: "ann", password: "s3cret" }));
+    await client.blobExists(refOf(registry), blob.digest, signal);
+    const headers = { location: `http://${storage.host}/v2/bucket/blobs/uploads/signed?signature=1` };
+    registry.fail({ method: "POST", path: /uploads/, kind: { kind: "status", status: 202, headers }, times: 9 });
+    await failure(client.pushBlob(refOf(registry), source(blobBytes), signal));
+    expect(storage.requests.length).toBeGreaterThan(0);
+    for (const request of storage.requests) {
+      expect(request.path).toContain("signature=1");
+      expect(request.headers["authorization"]).toBeUndefined();
+    }
+  });
+
+  test("of a manifest that the registry stores as another one fails", async () => {
+    const registry = await serve();
+    const headers = { "docker-content-digest": digestOf("another") };
+    registry.fail({ method: "PUT", path: /manifests/, kind: { kind: "status", status: 201, headers } });
+    const manifest = { reference: "1", mediaType: MEDIA_TYPES.ociManifest, bytes: Buffer.from(manifestBytes) };
+    expect((await failure(connect().pushManifest(refOf(registry), manifest, signal))).code).toBe("digest/mismatch");
+  });
+
   test.each([413, 405])("sends pieces where a whole body is refused with %i", async (status) => {
     const registry = await serve({ refuseWholeUploads: status });
     const big = randomBytes((16 << 20) + 5000);
@@ -453,6 +508,29 @@ describe.skipIf(dockerRegistryMissing !== undefined)(
       // A manifest whose blobs are missing is refused with the registry's reason.
       const error = await failure(client.pushManifest(refOf(registry, "empty/app:1"), manifest, signal));
       expect(error.message).toMatch(/answered 4\d\d: blob unknown to registry/);
+    });
+
+    test("a connection that is cut on the way there or back costs no blob", async () => {
+      const registry = await startDockerRegistry();
+      const [host = "", port = ""] = registry.host.split(":");
+      const proxy = await startCuttingProxy({ host, port: Number(port) });
+      open.push(registry, proxy);
+      const client = connect();
+      const ref = refOf(proxy);
+      const big = randomBytes(6 << 20);
+      const wanted = { digest: digestOf(big), size: big.length };
+      proxy.cut({ sentBytes: 2_000_000 }, { sentBytes: 4_000_000 });
+      expect(await client.pushBlob(ref, source(big), signal)).toBe("uploaded");
+      expect(proxy.cuts).toBe(2);
+      proxy.cut({ receivedBytes: 2_000_000 }, { receivedBytes: 1_000_000 });
+      expect((await pulled(client.fetchBlob(ref, wanted, signal))).equals(big)).toBe(true);
+      expect(proxy.cuts).toBe(4);
+      proxy.cut({ sentBytes: 1_000_000 });
+      const pieces = async function* (): AsyncGenerator<Buffer> {
+        for (let at = 0; at < 3_000_000; at += 100_000) yield big.subarray(at, at + 100_000);
+      };
+      expect((await failure(client.streamBlob(ref, pieces(), signal))).code).toBe("registry/unreachable");
+      expect(proxy.cuts).toBe(5);
     });
   },
 );

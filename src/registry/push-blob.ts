@@ -3,7 +3,7 @@ import type { Digest } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import { isPassing, type Purpose, refused, unreachable } from "./failure.ts";
 import type { BlobSource, StreamedBlob, Timer } from "./registry.ts";
-import { headerOf, type HttpRequest, type HttpResponse, textOf } from "./transport.ts";
+import { headerOf, type HttpRequest, type HttpResponse, retryAfterMs, textOf } from "./transport.ts";
 
 const MAX_ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 500;
@@ -32,6 +32,7 @@ export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promi
   let how: "whole" | "pieces" = "whole";
   for (let attempt = 1; ; attempt += 1) {
     let failure: unknown;
+    let pauseMs = FIRST_PAUSE_MS * 2 ** (attempt - 1);
     try {
       const location = await beginUpload(upload, signal);
       const response =
@@ -42,6 +43,7 @@ export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promi
       const isForPieces = how === "whole" && [400, 404, 405, 411, 413, 415, 416, 501].includes(response.status);
       if (!isForPieces && !isPassing(response.status)) throw failure;
       if (isForPieces) how = "pieces";
+      pauseMs = retryAfterMs(response) ?? pauseMs;
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof BuildError && error.code !== "registry/unreachable") throw error;
@@ -50,7 +52,7 @@ export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promi
       if (attempt === MAX_ATTEMPTS - 2) how = "pieces";
     }
     if (attempt === MAX_ATTEMPTS) throw failure;
-    await upload.timer.wait(FIRST_PAUSE_MS * 2 ** (attempt - 1), signal);
+    await upload.timer.wait(pauseMs, signal);
   }
 }
 

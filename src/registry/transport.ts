@@ -71,7 +71,7 @@ export class Transport implements AsyncDisposable {
         }
         if (attempt === attempts || !isWorthAnother(error)) throw unreachable(purpose, error);
       }
-      await this.#options.timer.wait(Math.min(pauseMs, MAX_PAUSE_MS), signal);
+      await this.#options.timer.wait(pauseMs, signal);
     }
   }
 
@@ -171,9 +171,10 @@ export async function bytesOf(response: HttpResponse, maxBytes: number): Promise
   return Buffer.concat(chunks);
 }
 
-function retryAfterMs(response: HttpResponse): number | undefined {
+/** How long a server that is busy wants to be left alone; no longer than anybody would wait. */
+export function retryAfterMs(response: HttpResponse): number | undefined {
   const seconds = Number(headerOf(response, "retry-after"));
-  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : undefined;
+  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds * 1000, MAX_PAUSE_MS) : undefined;
 }
 
 function isReset(error: unknown): boolean {
