@@ -163,6 +163,22 @@ test.skipIf(needsRoot)("concurrent calls share the work", async () => {
   expect(registry.requests.filter(({ path }) => path.includes("/blobs/"))).toHaveLength(2);
 });
 
+test.skipIf(needsRoot)("a layer that was altered on the way is fetched once more, and not a third time", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  addImage(registry, "latest", twoLayers(bench));
+  const images = sourceOf(bench);
+  const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
+  const stack = await images.stack(image, never);
+  const [lowest, upper] = [stack.slice(0, 1), stack.slice(1)];
+  registry.fail({ method: "GET", path: /blobs/, kind: { kind: "alter" } });
+  await images.materialize(lowest, never);
+  registry.fail({ method: "GET", path: /blobs/, kind: { kind: "alter" }, times: 2 });
+  await expect(images.materialize(upper, never)).rejects.toMatchObject({ code: "digest/mismatch" });
+  await images.materialize(upper, never);
+  expect(bench.store.snapshots.getMany(stack).map((row) => row.state)).toEqual(["present", "present"]);
+});
+
 test.skipIf(needsRoot)("a layer whose tar is not the one of the configuration leaves nothing", async () => {
   await using bench = new Workbench();
   await using registry = await startTestRegistry();

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { hexOf } from "../../../src/core/digest.ts";
 import { BuildError } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
@@ -117,17 +118,20 @@ async function download(
   signal: AbortSignal,
 ): Promise<void> {
   const report = reporter(descriptor, step, on);
-  await on.store.blobs.download(
-    descriptor,
-    async (offsetBytes, s) => {
-      const stream = await openBlobAt(repository, descriptor, { offsetBytes, check: "none" }, on, s);
-      let current = offsetBytes;
-      stream.on("data", (chunk: Buffer) => report((current += chunk.length), false));
-      // Listening must not set the stream flowing before the store reads it.
-      return stream.pause();
-    },
-    signal,
-  );
+  const open = async (offsetBytes: number, s: AbortSignal): Promise<Readable> => {
+    const stream = await openBlobAt(repository, descriptor, { offsetBytes, check: "none" }, on, s);
+    let current = offsetBytes;
+    stream.on("data", (chunk: Buffer) => report((current += chunk.length), false));
+    // Listening must not set the stream flowing before the store reads it.
+    return stream.pause();
+  };
+  try {
+    await on.store.blobs.download(descriptor, open, signal);
+  } catch (error) {
+    // What was altered on the way may come whole the second time; a registry that has other bytes sends them again.
+    if (!(error instanceof BuildError) || error.code !== "digest/mismatch") throw error;
+    await on.store.blobs.download(descriptor, open, signal);
+  }
   report(descriptor.size, true);
 }
 
