@@ -8,7 +8,9 @@ import type { RuntimeOptions } from "./driver.ts";
 import { createRuntime } from "./driver.ts";
 
 const BUSYBOX = "/bin/busybox";
-export const RUNTIME_PATH = join(import.meta.dirname, "../../build/kiln-runtime");
+/** `KILN_TEST_RUNTIME` names another build of it, such as the one with sanitizers. */
+export const RUNTIME_PATH =
+  process.env["KILN_TEST_RUNTIME"] ?? join(import.meta.dirname, "../../build/kiln-runtime");
 
 /** Why the tests that run containers cannot run here, or `undefined` when they can. */
 export function cannotRun(): string | undefined {
