@@ -20,8 +20,9 @@ import type { FileStatus, Native } from "../native/native.ts";
 import { NO_XATTRS, type TarEntry } from "./entry.ts";
 import { FileBatch, representable } from "./file-batch.ts";
 import { malformed } from "./header-read.ts";
-import { type Marks, OPAQUE_NAME, OWNER_XATTR, WHITEOUT_PREFIX } from "./layer-entries.ts";
+import { type Marks, OWNER_XATTR } from "./layer-entries.ts";
 import { memberPath, splitParent } from "./unpack-path.ts";
+import { isMarkName, readMarkName, Whiteouts } from "./whiteouts.ts";
 
 /** `keep` as archived; `fixed` for all. */
 export type OwnerPolicy =
@@ -61,6 +62,8 @@ export class TreeWriter implements AsyncDisposable {
   readonly #native: Native;
   readonly #root: number;
   readonly #options: TreeWriterOptions;
+  /** `undefined` when `.wh.` names are plain files. */
+  readonly #whiteouts: Whiteouts | undefined;
   readonly #own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   /** Paths known to lead to a directory inside the root, by symlinks perhaps. */
   readonly #directories = new Set<string>([""]);
@@ -78,6 +81,8 @@ export class TreeWriter implements AsyncDisposable {
     this.#options = options;
     this.#native = options.native;
     this.#root = options.native.openPath(options.directory, O_RDONLY | O_DIRECTORY);
+    const { native, marks } = options;
+    this.#whiteouts = marks === undefined ? undefined : new Whiteouts(native, this.#root, marks);
     this.#batch = new FileBatch(SMALL);
     this.#spare = new FileBatch(SMALL);
   }
@@ -208,7 +213,7 @@ export class TreeWriter implements AsyncDisposable {
     const hides = this.#isWhiteout(path, existing);
     this.#remove(path);
     this.#native.mkdirat(this.#parentFd(parent), name, 0o700);
-    if (hides) this.#setOpaque(path);
+    if (hides) this.#whiteouts?.setOpaque(path);
   }
 
   async #addLink(path: string, entry: TarEntry): Promise<void> {
@@ -282,74 +287,31 @@ export class TreeWriter implements AsyncDisposable {
   }
 
   #isMark(path: string): boolean {
-    return this.#options.marks !== undefined && splitParent(path)[1].startsWith(WHITEOUT_PREFIX);
+    return this.#whiteouts !== undefined && isMarkName(path);
   }
 
   /** OCI image-spec, layer.md: a whiteout hides what lower layers have, never what this one has. */
   async #mark(path: string): Promise<void> {
-    const [parent, name] = splitParent(path);
-    if (name === OPAQUE_NAME) {
+    const [parent] = splitParent(path);
+    const mark = readMarkName(path);
+    if (mark.kind === "ignored") return;
+    if (mark.kind === "opaque") {
       this.#ensureDirectory(parent, 0);
-      this.#setOpaque(parent);
+      this.#whiteouts?.setOpaque(parent);
       return;
     }
-    // Further names of this kind are aufs's own bookkeeping.
-    if (name.startsWith(`${WHITEOUT_PREFIX}${WHITEOUT_PREFIX}`)) return;
-    const hidden = name.slice(WHITEOUT_PREFIX.length);
-    if (hidden === "" || hidden === "." || hidden === "..") {
-      throw malformed(`"${path.toWellFormed()}" is a whiteout of nothing`);
-    }
+    const { hidden } = mark;
     const target = parent === "" ? hidden : `${parent}/${hidden}`;
     if (this.#isPending(target)) return;
     this.#ensureDirectory(parent, 0);
     const existing = this.#native.tryStatat(this.#parentFd(parent), hidden);
-    if (existing === undefined) this.#makeWhiteout(parent, hidden);
-    else if (isDirectory(existing)) this.#setOpaque(target);
-  }
-
-  #makeWhiteout(parent: string, name: string): void {
-    const fd = this.#parentFd(parent);
-    try {
-      this.#native.mknodat(fd, name, S_IFCHR | 0o600, { major: 0, minor: 0 });
-    } catch (error) {
-      if (errnoOf(error) !== "EPERM") throw error;
-      // Some sandboxes refuse even this device. Linux 6.7 and later read the attribute instead, where the directory says so.
-      const marks = this.#options.marks ?? "user";
-      const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
-      this.#native.close(this.#native.openat2(fd, name, { flags, mode: 0o600 }));
-      this.#native.setXattr(fd, name, `${marks}.overlay.whiteout`, Buffer.alloc(0));
-      const key = `${marks}.overlay.opaque`;
-      const self = this.#native.openat2(this.#root, parent === "" ? "." : parent, {
-        flags: O_RDONLY | O_DIRECTORY,
-        resolve: RESOLVE_IN_ROOT,
-      });
-      if (this.#native.getXattr(self, "", key) === undefined) this.#native.setXattr(self, "", key, Buffer.from("x"));
-      this.#native.close(self);
-    }
+    if (existing === undefined) this.#whiteouts?.make(this.#parentFd(parent), parent, hidden);
+    else if (isDirectory(existing)) this.#whiteouts?.setOpaque(target);
   }
 
   #isWhiteout(path: string, status: FileStatus): boolean {
-    const { marks } = this.#options;
-    if (marks === undefined) return false;
-    if ((status.mode & S_IFMT) === S_IFCHR) return status.rdevMajor === 0 && status.rdevMinor === 0;
     const [parent, name] = splitParent(path);
-    return (
-      status.size === 0 &&
-      this.#native.getXattr(this.#parentFd(parent), name, `${marks}.overlay.whiteout`) !== undefined
-    );
-  }
-
-  #setOpaque(path: string): void {
-    const key = `${this.#options.marks ?? "user"}.overlay.opaque`;
-    const fd = this.#native.openat2(this.#root, path === "" ? "." : path, {
-      flags: O_RDONLY | O_DIRECTORY,
-      resolve: RESOLVE_IN_ROOT,
-    });
-    try {
-      this.#native.setXattr(fd, "", key, Buffer.from("y"));
-    } finally {
-      this.#native.close(fd);
-    }
+    return this.#whiteouts?.isOne(this.#parentFd(parent), name, status) === true;
   }
 
   /** Makes `path` lead to a directory, following symlinks inside the root. */
@@ -361,7 +323,7 @@ export class TreeWriter implements AsyncDisposable {
     if (existing !== undefined && this.#isWhiteout(path, existing)) {
       this.#native.unlinkat(this.#parentFd(parent), name);
       this.#imply(path);
-      this.#setOpaque(path);
+      this.#whiteouts?.setOpaque(path);
       return;
     }
     if (existing === undefined && !this.#isPending(path)) {
