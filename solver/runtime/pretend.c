@@ -7,6 +7,7 @@
  *   mkdir, open(O_CREAT), ...  by a process that became somebody else: the file is made here, with that owner written down
  *   mknod of a device          an empty file is made that stands for it
  *
+ *   rename, link               go on, with the record of a link that overlayfs copies up on the way
  *   stat and its kin           tell the owner that is written down (stats.c)
  *
  * It is a convenience and no border: whatever is answered here, the kernel still sees the one id. So it does no harm that a
@@ -226,6 +227,23 @@ answer_creation (const struct seccomp_notif *call)
     }
 }
 
+/* A rename or a new name makes overlayfs copy a link of a lower layer up: to a new file, which has no record yet. Files
+ * and directories take theirs along. */
+static void
+carry_record (const struct seccomp_notif *call, int dirfd, uint64_t address)
+{
+  char path[4096];
+  struct stat status;
+  if (!read_path ((pid_t) call->pid, address, path) || path[0] == '\0')
+    return;
+  cleanup_fd int fd = resolve ((pid_t) call->pid, dirfd, path, false);
+  if (fd < 0 || fstat (fd, &status) < 0 || S_ISREG (status.st_mode) || S_ISDIR (status.st_mode))
+    return;
+  struct owner_record record = record_of (fd);
+  if (!is_default_owner (&record) && is_still_asking (call->id) && fchownat (fd, "", 0, 0, AT_EMPTY_PATH) == 0)
+    (void) write_record (fd, &record);
+}
+
 static struct answer
 answer_call (const struct seccomp_notif *call)
 {
@@ -241,6 +259,19 @@ answer_call (const struct seccomp_notif *call)
     return tell_status (call, is_called_root);
   switch (number)
     {
+#ifdef SYS_rename
+    case SYS_rename:
+    case SYS_link:
+      carry_record (call, AT_FDCWD, a[0]);
+      return LET_THE_KERNEL;
+#endif
+#ifdef SYS_renameat
+    case SYS_renameat:
+#endif
+    case SYS_renameat2:
+    case SYS_linkat:
+      carry_record (call, (int) a[0], a[1]);
+      return LET_THE_KERNEL;
     case SYS_chroot:
       roots_may_differ ();
       return LET_THE_KERNEL;

@@ -37,6 +37,7 @@ test.skipIf(reason !== undefined)(
       "user namespace",
       "subordinate ids",
       "network namespace",
+      "network sandbox",
       "seccomp",
       "cgroups",
     ]);

@@ -1,11 +1,13 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "../../src/core/errors.ts";
+import type { Native } from "../../src/native/native.ts";
 import type { RunRequest } from "../ports.ts";
 import { CONTROLLERS, findHierarchies } from "./cgroup-tree.ts";
 import type { RuntimeOptions } from "./driver.ts";
 import { createRuntime } from "./driver.ts";
 import { identityMap, readHostFacts, readUserNamespace } from "./host.ts";
+import { NETWORK_HELPER_HINT } from "./network-helper.ts";
 import type { UserNamespaceMap } from "./plan.ts";
 import { defaultSeccompFilter } from "./policy/seccomp.ts";
 
@@ -32,6 +34,8 @@ export interface ProbeContext {
   readonly instance: string;
   /** Directories of PATH, where newuidmap is looked for. */
   readonly searchPath: readonly string[];
+  /** For the probes of what goes without namespaces, or without ids. */
+  readonly native?: Native;
 }
 
 /** Every probe, each by doing the thing in question. Quick: all of them take well under a second. */
@@ -39,10 +43,13 @@ export async function probeAll(context: ProbeContext, signal: AbortSignal): Prom
   const results: ProbeResult[] = [];
   for (const probe of [
     probeSandbox,
+    probeChroot,
     probeOverlay,
     probeUserNamespace,
     probeSubordinateIds,
+    probePretendedIds,
     probeNetwork,
+    probeNetworkHelper,
     probeSeccomp,
     probeCgroups,
   ]) {
@@ -50,7 +57,13 @@ export async function probeAll(context: ProbeContext, signal: AbortSignal): Prom
     // oxlint-disable-next-line no-await-in-loop
     results.push(await probe(context, signal));
   }
-  return results;
+  const works = (wanted: string): boolean => results.some(({ name, ok }) => name === wanted && ok);
+  // What stands in for something is of no interest where that works.
+  return results.filter(
+    ({ name }) =>
+      !(name === "chroot" && works("sandbox")) &&
+      !(name === "pretended ids" && (works("subordinate ids") || !works("sandbox"))),
+  );
 }
 
 const UNPRIVILEGED_FIX =
@@ -63,6 +76,37 @@ const UNPRIVILEGED_FIX =
 /** Mount, pid, ipc, uts and cgroup namespaces, a new /proc, the standard mounts, pivot_root. */
 async function probeSandbox(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
   return attempt(context, { name: "sandbox", works: "namespaces, /proc and pivot_root", fix: sandboxFix }, {}, signal);
+}
+
+/** What is left where the sandbox does not work: for root of a container, who may chroot. */
+async function probeChroot(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+  const name = "chroot";
+  const { native } = context;
+  if (native === undefined || context.uid !== 0) {
+    return { name, ok: false, detail: "for root of a container only", fix: undefined };
+  }
+  const fix = (): string =>
+    "let the container have the engine's default capabilities: CHROOT is SYS_CHROOT in docker run --cap-add, in a pod " +
+    'securityContext: { capabilities: { add: ["SYS_CHROOT"] } }';
+  const works = "a step can be kept in a directory, for where namespaces are not allowed";
+  return attempt(context, { name, works, fix }, { chroot: { native } }, signal);
+}
+
+/** The filter that stops the calls which need more ids than one, and the process that answers them. */
+async function probePretendedIds(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+  const fix = (): string => "kiln pretends other users by seccomp's user notification, which needs Linux 5.14 or later";
+  const works = "other users can be pretended where there is a single id";
+  return attempt(context, { name: "pretended ids", works, fix }, { ids: "pretended" }, signal);
+}
+
+/** A network of the step's own with a way out, as for --network=sandbox. */
+async function probeNetworkHelper(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
+  const fix = (error: string): string =>
+    /not installed|neither/.test(error)
+      ? NETWORK_HELPER_HINT
+      : "the helper needs /dev/net/tun: modprobe tun; chmod 666 /dev/net/tun; docker run --device /dev/net/tun";
+  const works = "the outside is reached through pasta or slirp4netns";
+  return attempt(context, { name: "network sandbox", works, fix }, { network: "sandbox" }, signal);
 }
 
 function sandboxFix(error: string): string {
@@ -192,7 +236,9 @@ async function probeCgroups(context: ProbeContext, signal: AbortSignal): Promise
 
 interface Attempt {
   readonly root?: "overlay";
-  readonly network?: "none";
+  readonly network?: "none" | "sandbox";
+  readonly chroot?: { readonly native: Native };
+  readonly ids?: "pretended";
   readonly userNamespace?: UserNamespaceMap;
   readonly limits?: RunRequest["limits"];
   readonly notices?: string[];
@@ -222,6 +268,9 @@ async function attempt(
       arch: context.arch,
       instance: context.instance,
       notice: (message) => how.notices?.push(message),
+      searchPath: context.searchPath,
+      chroot: how.chroot,
+      ownersDirectory: how.ids === undefined ? undefined : path("owners"),
       ...(how.userNamespace === undefined ? {} : { userNamespace: how.userNamespace }),
     };
     const root: RunRequest["root"] =

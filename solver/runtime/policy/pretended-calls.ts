@@ -21,6 +21,7 @@ const WHOLE = [
   ...["getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups"],
   ...["mkdir", "mkdirat", "mknod", "mknodat", "symlink", "symlinkat", "creat", "openat2"],
   ...["stat", "lstat", "fstat", "newfstatat", "statx", "chroot"],
+  ...["rename", "renameat", "renameat2", "link", "linkat"],
 ];
 
 /** The calls that kiln-runtime answers where there is a single id (solver/runtime/pretend.c). */

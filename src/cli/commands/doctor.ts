@@ -12,8 +12,8 @@ export function doctorCommand(program: Command, cli: Cli): void {
     .option("--json", "one object: how steps are isolated, and every check");
 }
 
-/** Without these there is no RUN; the others are missed only by steps that ask for them. */
-const ESSENTIAL = ["sandbox"];
+/** Without one of these there is no RUN; the others are missed only by steps that ask for them. */
+const ESSENTIAL = ["sandbox", "chroot"];
 
 async function run(
   context: CommandContext,
@@ -21,6 +21,7 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const { probeAll } = await import("../../../solver/runtime/probe.ts");
+  const { loadNative } = await import("../../native/native.ts");
   const { isolationOf, overlayMarksFor, readUserNamespace } = await import("../../../solver/runtime/host.ts");
   const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
   mkdirSync(root, { recursive: true, mode: 0o700 });
@@ -35,12 +36,13 @@ async function run(
       gid,
       user: env["USER"] ?? env["KILN_ROOTLESS"] ?? `${uid}`,
       instance: `${pid}-doctor`,
+      native: loadNative(context.environment.addonPath),
       searchPath: (env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
     },
     context.signal,
   );
   const isolation = isolationOf(uid, namespace);
-  const isUsable = checks.every(({ name, ok }) => ok || !ESSENTIAL.includes(name));
+  const isUsable = checks.some(({ name, ok }) => ok && ESSENTIAL.includes(name));
   if (options["json"] === true) context.print(JSON.stringify({ isUsable, isolation, root, checks }, undefined, 2));
   else
     printReport(context, checks, `${isUsable ? ISOLATION[isolation] : "RUN does not work here"}; the store is ${root}`);
