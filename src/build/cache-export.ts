@@ -10,7 +10,7 @@ import type { SolveResult } from "../../solver/deps.ts";
 import type { Graph } from "../../solver/graph/graph.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
 import { RecordEntries, type TravellingBlob } from "./cache-entries.ts";
-import { exportMount } from "./cache-mounts.ts";
+import { exportMount, travelName } from "./cache-mounts.ts";
 import type { CacheTo } from "./cache-options.ts";
 import type { Engine } from "./engine.ts";
 import { LayerPacker } from "./layer-packer.ts";
@@ -97,9 +97,10 @@ async function exportCache(
     for (const name of names) await sink.putEntry(name, signer.sign(name, text), blobs, inner);
   });
   if (!to.mounts) return;
-  for (const id of solved.mounts) {
-    const before = await signer.readMount(id, sink, signal);
-    await exportMount(id, { sink, before, sign: (name, text) => signer.sign(name, text) }, on.engine, signal);
+  const used = new Set(solved.mounts);
+  for (const mount of on.engine.store.cacheMounts.list().filter(({ id }) => used.has(id))) {
+    const before = await signer.readMount(travelName(mount.id, mount.place), sink, signal);
+    await exportMount(mount, { sink, before, sign: (name, text) => signer.sign(name, text) }, on.engine, signal);
   }
 }
 

@@ -7,7 +7,7 @@ import { digestOf } from "../core/digest.ts";
 import { BuildError, messageOf } from "../core/errors.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import { AT_FDCWD } from "../native/constants.ts";
-import type { CacheMounts, ClaimedCacheMount } from "../store/store.ts";
+import type { CacheMountEntry, CacheMounts, ClaimedCacheMount } from "../store/store.ts";
 import { packLayer } from "../tar/pack.ts";
 import { unpackLayer } from "../tar/unpack.ts";
 import type { CacheEntry, CacheSink, CacheSource, EntryName } from "../../solver/cache/remote/backend.ts";
@@ -48,10 +48,16 @@ export class TravellingMounts implements CacheMounts {
     this.used.add(id);
     if (!claim.isNew || this.#remote === undefined) return claim;
     try {
-      if (!(await this.#restore(id, claim.directory, this.#remote, signal))) return claim;
+      const { directory, place } = claim;
+      // A further directory that has not travelled is as well off with what the first one had.
+      const names = place === 0 ? [id] : [travelName(id, place), id];
+      let isRestored = false;
+      for (const name of names) isRestored ||= await this.#restore(name, directory, this.#remote, signal);
+      if (!isRestored) return claim;
       claim.seeded();
       return {
-        directory: claim.directory,
+        directory,
+        place,
         isNew: false,
         seeded: () => {},
         [Symbol.dispose]: () => claim[Symbol.dispose](),
@@ -60,6 +66,10 @@ export class TravellingMounts implements CacheMounts {
       claim[Symbol.dispose]();
       throw error;
     }
+  }
+
+  claimPlace(id: string, place: number, signal: AbortSignal): Promise<ClaimedCacheMount> {
+    return this.#engine.store.cacheMounts.claimPlace(id, place, signal);
   }
 
   list(): ReturnType<CacheMounts["list"]> {
@@ -87,6 +97,11 @@ export class TravellingMounts implements CacheMounts {
       return false;
     }
   }
+}
+
+/** What a directory of a cache mount is called on the way: its id, and for further ones its place. No id holds a NUL. */
+export function travelName(id: string, place: number): string {
+  return place === 0 ? id : `${id}\0${place}`;
 }
 
 /** The tar of a mount: pieces are fetched ahead of their turn, and checked. */
@@ -122,11 +137,11 @@ async function fetchChunk(chunk: MountChunk, source: CacheSource, signal: AbortS
 }
 
 /**
- * Writes the contents of a cache mount. Pieces that `before` lists are neither compressed nor sent again.
+ * Writes the contents of one directory of a cache mount. Pieces that `before` lists are neither compressed nor sent again.
  * @param before the entry that is there, if it is trusted.
  */
 export async function exportMount(
-  id: string,
+  mount: Pick<CacheMountEntry, "id" | "place">,
   to: {
     readonly sink: CacheSink;
     readonly before: MountDocument | undefined;
@@ -136,7 +151,7 @@ export async function exportMount(
   signal: AbortSignal,
 ): Promise<void> {
   // Alone: whoever writes into it meanwhile would give a tar of no moment.
-  using claim = await engine.store.cacheMounts.claim(id, "locked", signal);
+  using claim = await engine.store.cacheMounts.claimPlace(mount.id, mount.place, signal);
   if (claim.isNew) return;
   const known = new Map(to.before?.chunks.map((chunk) => [chunk.digest, chunk]));
   const marks = engine.snapshotter.marks;
@@ -150,6 +165,7 @@ export async function exportMount(
     await chunks.at(-CHUNKS_AT_ONCE);
   }
   const { mode, uid, gid } = await stat(claim.directory);
+  const id = travelName(mount.id, mount.place);
   const document = { id, root: { mode: mode & 0o7777, uid, gid }, chunks: await Promise.all(chunks) };
   const text = encodeMount(document);
   if (to.before !== undefined && text === encodeMount(to.before)) return;

@@ -237,6 +237,26 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
       expect(await readFile(join(destination, "out"), "utf8")).toBe("kept\n600\n");
     });
 
+    test("gives back all directories of a private mount, each to one user", async () => {
+      const [id, cache] = [`m${(count += 1)}`, newCache()];
+      // Both commands wait for each other, so that both have a directory at one time.
+      const stage = (name: string, other: string, round: string, command: string): string =>
+        `FROM ${base} AS ${name}\nRUN --mount=type=cache,target=/c,id=${id},sharing=private ` +
+        `--mount=type=cache,target=/meet,id=${id}-${round} ${command} && touch /meet/${name} && ` +
+        `until [ -e /meet/${other} ]; do sleep 0.05; done\n`;
+      const both = (round: string, command: (name: string) => string): string =>
+        `${stage("a", "b", round, command("a"))}${stage("b", "a", round, command("b"))}FROM ${base}\n` +
+        "COPY --from=a /out /a\nCOPY --from=b /out /b\n";
+      const first = await context({ Dockerfile: both("first", (name) => `echo ${name} > /c/who && touch /out`) });
+      await run("first", { context: first, to: `${cache},mounts=true` });
+      const second = await context({ Dockerfile: both("second", () => "cat /c/who > /out") });
+      const destination = join(home, `out-${(count += 1)}`);
+      const local = parseOutput(new Map(Object.entries({ type: "local", dest: destination })));
+      await run(coldMachine(), { context: second, from: cache, outputs: [local] });
+      const found = await Promise.all(["a", "b"].map((name) => readFile(join(destination, name), "utf8")));
+      expect(found.toSorted()).toEqual(["a\n", "b\n"]);
+    });
+
     test("leaves a mount empty, and says so, when it is damaged", async () => {
       await using own = await startTestRegistry();
       const [directory, cache] = [await withMount("ls /c > /out && echo 1 > /c/a"), `type=registry,ref=${own.host}/c`];

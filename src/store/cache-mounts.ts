@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { digestOf, hexOf } from "../core/digest.ts";
 import { type FileLock, fileLock, type LockCalls, type LockMode, tryFileLock } from "./file-lock.ts";
 import type { CacheMountEntry, CacheMounts, ClaimedCacheMount } from "./store.ts";
@@ -20,22 +20,25 @@ export function openCacheMounts(at: {
   readonly nowMs: () => number;
 }): CacheMounts {
   const entryPath = (name: string): string => join(at.directory, name);
+  const open = (id: string, { base, place, lock, mode }: Claimed): ClaimedCacheMount => {
+    try {
+      const path = entryPath(nameOf(base, place));
+      const isNew = prepare(path, id);
+      utimesSync(join(path, "id"), at.nowMs() / 1000, at.nowMs() / 1000);
+      return new Claim(path, place, isNew, lock, mode);
+    } catch (error) {
+      lock[Symbol.dispose]();
+      throw error;
+    }
+  };
   return {
     async claim(id, sharing, signal) {
       const base = hexOf(digestOf(id)).slice(0, 32);
-      const { name, lock, mode } =
-        sharing === "private"
-          ? claimFree(base, at)
-          : await claimFirst(base, sharing === "shared" ? "shared" : "exclusive", at, signal);
-      try {
-        const path = entryPath(name);
-        const isNew = prepare(path, id);
-        utimesSync(join(path, "id"), at.nowMs() / 1000, at.nowMs() / 1000);
-        return new Claim(path, isNew, lock, mode);
-      } catch (error) {
-        lock[Symbol.dispose]();
-        throw error;
-      }
+      if (sharing === "private") return open(id, claimFree(base, at));
+      return open(id, await claimAt(base, 0, sharing === "shared" ? "shared" : "exclusive", at, signal));
+    },
+    async claimPlace(id, place, signal) {
+      return open(id, await claimAt(hexOf(digestOf(id)).slice(0, 32), place, "exclusive", at, signal));
     },
     list() {
       return readdirSync(at.directory)
@@ -50,38 +53,44 @@ export function claimPath(leases: string, name: string): string {
   return join(leases, `cache-${name}`);
 }
 
+function nameOf(base: string, place: number): string {
+  return place === 0 ? base : `${base}.${place}`;
+}
+
 interface Claimed {
-  readonly name: string;
+  readonly base: string;
+  readonly place: number;
   readonly lock: FileLock;
   readonly mode: LockMode;
 }
 
 /** `private`: the first directory that nobody has, made when all are taken. */
 function claimFree(base: string, at: { readonly leases: string; readonly calls: LockCalls }): Claimed {
-  for (let n = 0; ; n += 1) {
-    const name = n === 0 ? base : `${base}.${n}`;
-    const lock = tryFileLock(at.calls, claimPath(at.leases, name), "exclusive");
-    if (lock !== undefined) return { name, lock, mode: "exclusive" };
+  for (let place = 0; ; place += 1) {
+    const lock = tryFileLock(at.calls, claimPath(at.leases, nameOf(base, place)), "exclusive");
+    if (lock !== undefined) return { base, place, lock, mode: "exclusive" };
   }
 }
 
 /** A directory that is not ready yet is claimed exclusively whatever was asked for: somebody has to seed it, alone. */
-async function claimFirst(
-  name: string,
+async function claimAt(
+  base: string,
+  place: number,
   wanted: LockMode,
   at: { readonly directory: string; readonly leases: string; readonly calls: LockCalls },
   signal: AbortSignal,
 ): Promise<Claimed> {
+  const name = nameOf(base, place);
   const isReady = (): boolean => existsSync(join(at.directory, name, "ready"));
   for (;;) {
     const mode = (): LockMode => (isReady() ? wanted : "exclusive");
     const { lock } = await fileLock(at.calls, claimPath(at.leases, name), mode, signal);
     const right = mode();
-    if (lock.mode === right) return { name, lock, mode: wanted };
+    if (lock.mode === right) return { base, place, lock, mode: wanted };
     // It became ready between the question and the lock, or was collected.
     if (right === "shared") {
       lock.share();
-      return { name, lock, mode: wanted };
+      return { base, place, lock, mode: wanted };
     }
     lock[Symbol.dispose]();
   }
@@ -99,13 +108,15 @@ function prepare(path: string, id: string): boolean {
 
 class Claim implements ClaimedCacheMount {
   readonly directory: string;
+  readonly place: number;
   readonly isNew: boolean;
   readonly #path: string;
   readonly #lock: FileLock;
   readonly #mode: LockMode;
 
-  constructor(path: string, isNew: boolean, lock: FileLock, mode: LockMode) {
+  constructor(path: string, place: number, isNew: boolean, lock: FileLock, mode: LockMode) {
     this.#path = path;
+    this.place = place;
     this.directory = join(path, "data");
     this.isNew = isNew;
     this.#lock = lock;
@@ -129,6 +140,7 @@ function entryAt(path: string): CacheMountEntry[] {
   return [
     {
       id: readFileSync(idPath, "utf8"),
+      place: Number(basename(path).split(".")[1] ?? 0),
       directory: join(path, "data"),
       createdAtMs: statSync(path).birthtimeMs,
       lastUsedMs: stat.mtimeMs,

@@ -266,6 +266,8 @@ export interface Leases {
 
 /** A directory to mount, claimed until disposal. */
 export interface ClaimedCacheMount extends Disposable {
+  /** Which of the directories of its id. */
+  readonly place: number;
   readonly directory: string;
   /** True when the directory is new: seed it, then call `seeded`. */
   readonly isNew: boolean;
@@ -279,11 +281,15 @@ export interface CacheMounts {
    * their own. While a directory is new, its first claimer has it alone until `seeded`.
    */
   claim(id: string, sharing: "shared" | "private" | "locked", signal: AbortSignal): Promise<ClaimedCacheMount>;
+  /** One of the directories of an id, alone. */
+  claimPlace(id: string, place: number, signal: AbortSignal): Promise<ClaimedCacheMount>;
   list(): readonly CacheMountEntry[];
 }
 
 export interface CacheMountEntry {
   readonly id: string;
+  /** 0 is the directory that all claims but `private` ones share; further ones were made while it was taken. */
+  readonly place: number;
   readonly directory: string;
   readonly createdAtMs: number;
   readonly lastUsedMs: number;
