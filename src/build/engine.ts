@@ -73,11 +73,12 @@ export class Engine implements AsyncDisposable {
       marks,
       newId,
       native: this.native,
-      hold: (name) =>
-        void this.store.holds.keep(
-          () => undefined,
-          () => [`snapshot:${name}`],
-        ),
+      hold: (name) => {
+        this.store.holds.keep(
+          () => name,
+          (held) => [`snapshot:${held}`],
+        );
+      },
       isNeeded: async (signal) =>
         isolation === "chroot" || environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
     });
