@@ -28,6 +28,11 @@
 #define SECCOMP_ADDFD_FLAG_SEND 2
 #endif
 
+#ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 1UL
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW (4, uint64_t)
+#endif
+
 static int listener = -1;
 static bool is_called_root; /* the step's USER is root, so what the kernel shows as its own is root's */
 
@@ -317,6 +322,8 @@ answer_calls (void)
   struct seccomp_notif_resp *response = malloc (response_size);
   if (call == NULL || response == NULL)
     die_errno ("cannot hold a notification");
+  /* Linux 6.6: whoever asks hands its processor over, and gets it back with the answer. Older kernels know no flags. */
+  (void) ioctl (listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
   while (!is_over ())
     {
       memset (call, 0, call_size);
