@@ -1,3 +1,5 @@
+import { posix } from "node:path";
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { cleanPath, joinPath } from "./clean-path.ts";
 
@@ -22,6 +24,15 @@ test.each([
   ["///a", "/a"],
 ])('cleans "%s" to "%s"', (path, cleaned) => {
   expect(cleanPath(path)).toBe(cleaned);
+});
+
+test("cleans every path as Node does, but for a slash at the end", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom("/", ".", "a", ".b"), maxLength: 10 }), (path) => {
+      expect(cleanPath(path)).toBe(posix.normalize(path).replace(/(.)\/$/, "$1"));
+    }),
+    { numRuns: 2000 },
+  );
 });
 
 test("joins what is not empty", () => {

@@ -1,6 +1,6 @@
 /** Go's `path.Clean`: the shortest path that means the same by its text alone. `""` is `.`; a leading `/` stays. */
 export function cleanPath(path: string): string {
-  if (!UNCLEAN.test(path)) return path;
+  if (isClean(path)) return path;
   const isAbsolute = path.startsWith("/");
   const kept: string[] = [];
   for (const name of path.split("/")) {
@@ -13,8 +13,10 @@ export function cleanPath(path: string): string {
   return kept.length === 0 ? "." : kept.join("/");
 }
 
-/** An element that is empty, `.` or `..`, as nearly no path has; the emptiness before a leading `/` is none. */
-const UNCLEAN = /(?:^(?!\/)|\/)\.{0,2}(?:\/|$)/;
+/** Of nearly all paths, true at a glance. False also for some that are clean: those with hidden names. */
+function isClean(path: string): boolean {
+  return path !== "" && !path.startsWith(".") && !path.endsWith("/") && !path.includes("//") && !path.includes("/.");
+}
 
 /** Go's `path.Join`: the parts that are not empty, joined and cleaned; `""` when there are none. */
 export function joinPath(...parts: readonly string[]): string {
