@@ -1,3 +1,5 @@
+import { isRecord } from "../../src/core/json.ts";
+
 /** Lines that only one side has. */
 export function differences(what: string, mine: readonly string[], theirs: readonly string[]): string[] {
   const [left, right] = [counted(mine), counted(theirs)];
@@ -28,9 +30,16 @@ export function configLines(config: unknown): string[] {
     // Newer versions of BuildKit print the fields with Go's `%+v`, which kiln does; older ones with `%q`, unreadably.
     if (key === "created_by" && String(value).startsWith("HEALTHCHECK ")) return "HEALTHCHECK";
     if (key === "created") return isRecent(String(value).slice(0, 4)) ? "<recent>" : value;
+    // A layer that no instruction of the file made: each builder says in its own words what did.
+    if (key === "history" && Array.isArray(value)) return value.map(withoutOwnWords);
     if (key === "diff_ids") return Array.isArray(value) ? value.length : value;
     return value;
   });
+}
+
+function withoutOwnWords(entry: unknown): unknown {
+  const isExtra = isRecord(entry) && entry["comment"] === "buildkit.exporter.image.v0";
+  return isExtra ? { ...entry, created_by: "<layer>" } : entry;
 }
 
 /**

@@ -11,7 +11,7 @@ export function targetsJson(dockerfile: Dockerfile): Json {
       default: index === dockerfile.stages.length - 1 || undefined,
       description: from.description,
       base: from.base.text,
-      platform: from.platform?.text,
+      platform: from.platform?.text || undefined,
       location: locationJson(from.span),
     })),
     sources: [Buffer.from(dockerfile.source.text).toString("base64")],

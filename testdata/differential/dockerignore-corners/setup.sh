@@ -1,0 +1,1 @@
+mkdir -p .git sub/.git && echo head > .git/HEAD && echo head > sub/.git/HEAD
