@@ -52,6 +52,7 @@ export async function exportCaches(
         const packer = openPacker(engine, signal);
         try {
           await exportCache(to, sink, solved, { engine, packer }, signal);
+          if (to.keepDays !== undefined) await removeUnused(sink, to.keepDays, { engine, progress }, signal);
         } finally {
           await packer.settle();
         }
@@ -102,6 +103,22 @@ async function exportCache(
     const before = await signer.readMount(travelName(mount.id, mount.place), sink, signal);
     await exportMount(mount, { sink, before, sign: (name, text) => signer.sign(name, text) }, on.engine, signal);
   }
+}
+
+const DAY_MS = 86_400_000;
+
+async function removeUnused(
+  sink: CacheSink,
+  keepDays: number,
+  { engine, progress }: { readonly engine: Engine; readonly progress: ProgressSink },
+  signal: AbortSignal,
+): Promise<void> {
+  const atMs = engine.environment.nowMs();
+  const removed = await sink.removeUnused?.(atMs - keepDays * DAY_MS, signal);
+  if (removed === undefined || removed.entries + removed.blobs === 0) return;
+  const item = `removed ${removed.entries} old results and ${removed.blobs} blobs`;
+  const at = { id: `exporting cache to ${sink.location}`, item, current: removed.bytes, total: removed.bytes } as const;
+  progress({ kind: "status", unit: "bytes", done: true, atMs, ...at });
 }
 
 function exportFailure(location: string, error: unknown): BuildError {

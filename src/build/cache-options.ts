@@ -24,6 +24,8 @@ export interface CacheTo {
   readonly mounts: boolean;
   readonly compression: Compression | undefined;
   readonly compressionLevel: number | undefined;
+  /** What no export has needed for so many days is removed from a directory. `undefined`: nothing is. */
+  readonly keepDays: number | undefined;
   /** PEM file of an ed25519 private key. */
   readonly sign: string | undefined;
   /** Shown where the results are used. */

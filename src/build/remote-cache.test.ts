@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -157,6 +157,33 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
       from: `type=registry,ref=${tag}`,
     });
     expect(ran(one)).toEqual([]);
+  });
+
+  test("in a directory keeps what exports needed in the last days, whoever wrote it", async () => {
+    const directory = join(home, `shared-${(count += 1)}`);
+    const cache = `type=local,dest=${directory},mode=max`;
+    const [needed, forgotten] = [await twoStages(), await twoStages({ deps: noise(50_000) })];
+    for (const one of [needed, forgotten]) await run("first", { context: one, to: cache });
+    const files = async (): Promise<string[]> => {
+      const [entries, blobs] = [
+        await readdir(join(directory, "entries")),
+        await readdir(join(directory, "blobs/sha256")),
+      ];
+      return [...entries.map((name) => `entries/${name}`), ...blobs.map((name) => `blobs/sha256/${name}`)].toSorted();
+    };
+    const longAgo = Date.now() / 1000 - 10 * 86_400;
+    for (const path of await files()) await utimes(join(directory, path), longAgo, longAgo);
+    const before = await files();
+    const kept = await run("first", { context: needed, to: `${cache},keep-days=7` });
+    expect(warnings(kept)).toEqual([]);
+    const after = await files();
+    expect(after.length).toBeLessThan(before.length);
+    expect(before).toEqual(expect.arrayContaining(after));
+    const from = `type=local,src=${directory}`;
+    expect(ran(await run(coldMachine(), { context: needed, from }))).toEqual([]);
+    const again = await run(coldMachine(), { context: forgotten, from });
+    expect(ran(again)).toContain("COPY deps /deps");
+    expect(warnings(again)).toEqual([]);
   });
 
   test("with mode=min has the steps of the result alone", async () => {

@@ -44,7 +44,11 @@ export function openCache(place: CachePlace, engine: Engine): CacheSink {
     case "registry":
       return new RegistryCache(parseReference(place.ref), () => engine.registry());
     case "local":
-      return new DirectoryCache(resolve(engine.environment.workingDirectory, place.directory), randomUUID);
+      return new DirectoryCache(
+        resolve(engine.environment.workingDirectory, place.directory),
+        randomUUID,
+        engine.environment,
+      );
     default:
       return place satisfies never;
   }

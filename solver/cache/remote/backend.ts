@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "../../../src/core/digest.ts";
+import type { Removed } from "./directory-retention.ts";
 import type { Descriptor } from "../../../src/core/oci.ts";
 
 /** A document under a name, as it was written. `signature` is base64 of an ed25519 signature of the text. */
@@ -41,4 +42,6 @@ export interface CacheSink extends CacheSource {
   hasEntry(name: EntryName, signal: AbortSignal): Promise<boolean>;
   /** Complete or not at all; one that is there is replaced. `blobs`: all that the entry names and that are here. */
   putEntry(name: EntryName, entry: CacheEntry, blobs: readonly CacheBlob[], signal: AbortSignal): Promise<void>;
+  /** Removes what no export has written or found since then. Absent where others decide on that, as registries do. */
+  removeUnused?(beforeMs: number, signal: AbortSignal): Promise<Removed>;
 }

@@ -1,11 +1,12 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { access, mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PassThrough, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Digest, DigestStream, hexOf } from "../../../src/core/digest.ts";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
 import { isRecord, parseJson } from "../../../src/core/json.ts";
+import { type Removed, removeUnused } from "./directory-retention.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
 
 /** Largest entry that is read: as large as a manifest in a registry may be. */
@@ -18,18 +19,21 @@ const MAX_ENTRY_BYTES = 4 << 20;
  *     entries/<name>.json
  *     blobs/sha256/<hex>
  *
- * Everything is written under a temporary name and renamed; nothing is locked, changed or removed.
+ * Everything is written under a temporary name and renamed; nothing is locked or changed. What an export finds there is touched,
+ * so that its age says for how long nobody has needed it.
  */
 export class DirectoryCache implements CacheSink {
   readonly location: string;
   readonly repository: string;
   readonly #directory: string;
   readonly #newId: () => string;
+  readonly #clock: { nowMs(): number };
 
   /** @param directory absolute. `newId` names temporary files: it must not give one name twice, on any machine. */
-  constructor(directory: string, newId: () => string) {
+  constructor(directory: string, newId: () => string, clock: { nowMs(): number }) {
     this.#directory = directory;
     this.#newId = newId;
+    this.#clock = clock;
     this.location = directory;
     this.repository = directory;
   }
@@ -63,12 +67,12 @@ export class DirectoryCache implements CacheSink {
   }
 
   async hasBlob(digest: Digest): Promise<boolean> {
-    return isThere(blobPath(this.#directory, digest));
+    return touched(blobPath(this.#directory, digest), this.#clock.nowMs());
   }
 
   async putBlob(blob: CacheBlob, content: Parameters<CacheSink["putBlob"]>[1], signal: AbortSignal): Promise<void> {
     const path = blobPath(this.#directory, blob.digest);
-    if (await isThere(path)) return;
+    if (await touched(path, this.#clock.nowMs())) return;
     const partial = this.#partial(path);
     try {
       const digesting = new DigestStream();
@@ -81,12 +85,16 @@ export class DirectoryCache implements CacheSink {
   }
 
   async hasEntry(name: EntryName): Promise<boolean> {
-    return isThere(this.#entryPath(name));
+    return touched(this.#entryPath(name), this.#clock.nowMs());
   }
 
   async putEntry(name: EntryName, entry: CacheEntry): Promise<void> {
     const { text, signature } = entry;
     await this.#write(this.#entryPath(name), JSON.stringify({ entry: text, signature }));
+  }
+
+  async removeUnused(beforeMs: number, signal: AbortSignal): Promise<Removed> {
+    return removeUnused(this.#directory, beforeMs, signal);
   }
 
   async #write(path: string, text: string): Promise<void> {
@@ -156,6 +164,18 @@ function checkBlob(blob: CacheBlob, read: DigestStream, directory: string): void
 
 function blobPath(directory: string, digest: Digest): string {
   return join(directory, "blobs/sha256", hexOf(digest));
+}
+
+/** Whether it is there; it counts as used now. */
+async function touched(path: string, nowMs: number): Promise<boolean> {
+  try {
+    await utimes(path, nowMs / 1000, nowMs / 1000);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    // Somebody else's file: it is as old as it is.
+    return isThere(path);
+  }
 }
 
 async function isThere(path: string): Promise<boolean> {

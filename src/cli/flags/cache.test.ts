@@ -51,6 +51,8 @@ test.each([
   { name: "a registry without a reference", flags: { from: ["type=registry"] } },
   { name: "an attribute that is none", flags: { to: ["type=local,dst=a"] } },
   { name: "a level that the compression has not", flags: { to: ["ref=a,compression-level=12"] } },
+  { name: "days to keep of a registry", flags: { to: ["ref=a,keep-days=7"] } },
+  { name: "no days to keep", flags: { to: ["type=local,dest=a,keep-days=0"] } },
   { name: "a mistake where it has no effect", flags: { to: ["type=local"], mode: "off" } },
 ])("$name is refused", ({ flags }) => {
   expect(() => read(flags)).toThrowError(expect.objectContaining({ code: "cli/usage" }));

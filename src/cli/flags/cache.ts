@@ -17,6 +17,7 @@ const TO_KEYS = [
   "dest",
   "mode",
   "mounts",
+  "keep-days",
   "compression",
   "compression-level",
   "sign",
@@ -58,9 +59,11 @@ function cacheTo(text: string): CacheTo {
   if (level !== undefined && !(/^\d{1,2}$/.test(level) && Number(level) <= HIGHEST_LEVELS[compression ?? "gzip"])) {
     throw malformed("cache-to", text, "compression-level is not one of this compression");
   }
+  const to = values.get("type") === "inline" ? ({ kind: "inline" } as const) : place(values, "cache-to", text);
   return {
-    place: values.get("type") === "inline" ? { kind: "inline" } : place(values, "cache-to", text),
+    place: to,
     mode,
+    keepDays: keepDaysOf(values.get("keep-days"), to.kind, text),
     mounts: isTrue(values, "mounts", "cache-to", text),
     compression,
     compressionLevel: level === undefined ? undefined : Number(level),
@@ -68,6 +71,15 @@ function cacheTo(text: string): CacheTo {
     producer: values.get("producer") ?? "kiln",
     ignoreError: isTrue(values, "ignore-error", "cache-to", text),
   };
+}
+
+function keepDaysOf(days: string | undefined, kind: string, text: string): number | undefined {
+  if (days === undefined) return undefined;
+  if (kind !== "local") {
+    throw malformed("cache-to", text, "keep-days is for type=local", "a registry removes old tags by rules of its own");
+  }
+  if (!/^[1-9]\d{0,3}$/.test(days)) throw malformed("cache-to", text, "keep-days is a number of days, 1 or more");
+  return Number(days);
 }
 
 function attributes(text: string, flag: string, known: readonly string[]): ReadonlyMap<string, string> {

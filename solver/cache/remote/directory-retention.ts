@@ -1,0 +1,70 @@
+import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf } from "../../../src/core/errors.ts";
+import { mapLimit } from "../../../src/core/limits.ts";
+
+const AT_ONCE = 16;
+const HEX = /[0-9a-f]{64}/g;
+
+export interface Removed {
+  readonly entries: number;
+  readonly blobs: number;
+  readonly bytes: number;
+}
+
+/**
+ * Removes from a directory cache what no export has written, or found there, since `before` (milliseconds since the Unix epoch):
+ * entries, then blobs that no entry left names.
+ *
+ * Others may be writing. What they write or find is touched, so it is younger than `before`, which is days ago. A blob that one of
+ * them finds in the very moment in which it is removed leaves an entry in want: whoever takes it is told so, and runs the step.
+ */
+export async function removeUnused(directory: string, before: number, signal: AbortSignal): Promise<Removed> {
+  const entries = await filesIn(join(directory, "entries"), signal);
+  const named = new Set<string>();
+  const read = async (file: CacheFile): Promise<void> => {
+    const text = await readFile(file.path, "utf8").catch(() => "");
+    for (const [hex] of text.matchAll(HEX)) named.add(hex);
+  };
+  const fresh = entries.filter(({ mtimeMs }) => mtimeMs >= before);
+  await mapLimit(fresh, AT_ONCE, signal, read);
+  // A record has two names, by definition and by content, of which an export looks for the first only. What the second one's
+  // text names besides need not stay: it may be of another record with the same contents.
+  const old = Map.groupBy(
+    entries.filter(({ mtimeMs }) => mtimeMs < before),
+    ({ name }) => (named.has(/[0-9a-f]{64}/.exec(name)?.[0] ?? "") ? "named" : "gone"),
+  );
+  await mapLimit(old.get("named") ?? [], AT_ONCE, signal, read);
+  const gone = old.get("gone") ?? [];
+  await mapLimit(gone, AT_ONCE, signal, ({ path }) => rm(path, { force: true }));
+  const blobs = (await filesIn(join(directory, "blobs/sha256"), signal)).filter(
+    (file) => file.mtimeMs < before && !named.has(file.name),
+  );
+  await mapLimit(blobs, AT_ONCE, signal, ({ path }) => rm(path, { force: true }));
+  const bytes = [...gone, ...blobs].reduce((sum, { size }) => sum + size, 0);
+  return { entries: gone.length, blobs: blobs.length, bytes };
+}
+
+interface CacheFile {
+  readonly name: string;
+  readonly path: string;
+  readonly size: number;
+  readonly mtimeMs: number;
+}
+
+/** Partial files of writers that were killed are among them. */
+async function filesIn(directory: string, signal: AbortSignal): Promise<readonly CacheFile[]> {
+  const names = await readdir(directory);
+  const found = await mapLimit(names, AT_ONCE, signal, async (name) => {
+    const path = join(directory, name);
+    try {
+      const { size, mtimeMs } = await stat(path);
+      return [{ name, path, size, mtimeMs }];
+    } catch (error) {
+      // Renamed or removed by another one meanwhile.
+      if (errnoOf(error) === "ENOENT") return [];
+      throw error;
+    }
+  });
+  return found.flat();
+}
