@@ -61,9 +61,31 @@ leave_keyring (void)
   (void) syscall (SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 }
 
+/* Our descriptors lead to the host: its cgroup tree, trees of which only a part is mounted. They are closed before any path
+ * of the image's is opened, so that no path can lead to one of them. The one for failures of ours is closed by exec. */
+static void
+close_descriptors (const struct plan *plan)
+{
+  if (plan->owner_records == NULL && syscall (SYS_close_range, CONTROL_FD + 1, ~0U, 0) < 0)
+    die_errno ("cannot close the runtime's descriptors (needs Linux 5.9)");
+}
+
+/* The directory was looked at when it was made, but a volume may be shared with a hostile step that runs beside this one:
+ * what was a directory then may be a link to /proc/self/fd/<n> now (the class of CVE-2024-21626). */
+static void
+enter_working_directory (const struct plan *plan)
+{
+  cleanup_fd int directory = plan->chroot != NULL ? open (plan->cwd, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                                                  : open_in_root (AT_FDCWD, plan->cwd, O_PATH | O_DIRECTORY, 0);
+  if (directory < 0 || fchdir (directory) < 0)
+    die_errno ("cannot enter the working directory %s", plan->cwd);
+}
+
 static void
 become_user (const struct plan *plan)
 {
+  if (plan->uid == (uid_t) -1 || plan->gid == (gid_t) -1)
+    die ("the largest id cannot be a user's: to the kernel it means \"as before\"");
   /* There is one id, and it is the user's: where it is not called 0, the step's own namespace calls it so. */
   if (plan->owner_records != NULL)
     return;
@@ -156,9 +178,8 @@ run_command (const struct plan *plan, const int output[2], int terminal)
   (void) umask (022);
   set_limits (plan);
   leave_keyring ();
-  if (chdir (plan->cwd) < 0)
-    die_errno ("cannot enter the working directory %s", plan->cwd);
-
+  close_descriptors (plan);
+  enter_working_directory (plan);
   limit_bounding_set (plan->bounding);
   if (plan->no_new_privs && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     die_errno ("cannot set no_new_privs");

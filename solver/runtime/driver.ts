@@ -177,7 +177,7 @@ class Driver {
   /** Resolves when nothing of the step runs or is mounted any more. */
   async #execute(plan: Uint8Array, stdio: RunRequest["stdio"], signal: AbortSignal): Promise<End> {
     if (stdio.kind === "inherit") return this.#executeBeforeCaller(plan, signal);
-    const report = await this.#workers.run(plan, stdio.onOutput, signal);
+    const report = await this.#workers.run(plan, (stream, chunk) => stdio.onOutput(stream, chunk), signal);
     switch (report.kind) {
       case "end":
         return parseEnd(report.text);

@@ -130,6 +130,52 @@ describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
     expect(existsSync(join(host, "planted"))).toBe(false);
   });
 
+  test.each([
+    { name: "a descriptor", link: "/proc/self/fd/4" },
+    { name: "a descriptor of PID 1", link: "/proc/1/fd/4" },
+    { name: "PID 1's own directory", link: "/proc/1/cwd" },
+    { name: "its own root", link: "/proc/self/root" },
+  ])("a working directory that is a link to $name is refused (CVE-2024-21626)", async ({ link }) => {
+    const { upper, mount } = box.overlay();
+    symlinkSync(link, join(upper, "link"));
+    await expect(box.run({ root: mount, cwd: "/link", argv: ["/bin/pwd"] })).rejects.toMatchObject({
+      code: "runtime/failed",
+      message: expect.stringMatching(/working directory/),
+    });
+  });
+
+  test("a volume's directory that turns into a link while the step starts leads nowhere (CVE-2024-21626, by a race)", async () => {
+    const volume = join(box.directory, "volume");
+    mkdirSync(join(volume, "here"), { recursive: true });
+    const stop = new AbortController();
+    const mounts = [{ kind: "bind", hostPath: volume, target: "/v", mode: "rw" }] as const;
+    const swapping = box
+      .run(
+        {
+          argv: [
+            "/bin/sh",
+            "-c",
+            "mkdir -p /v/x; while :; do for n in 4 5 6 7 8 9; do rm -rf /v/here; ln -s /proc/self/fd/$n /v/here; rm /v/here; mkdir /v/here; done; done",
+          ],
+          mounts,
+        },
+        stop.signal,
+      )
+      .catch(() => undefined);
+    const seen = new Set<string>();
+    for (let round = 0; round < 40; round++) {
+      // oxlint-disable-next-line no-await-in-loop
+      const { stdout } = await box
+        .run({ mounts, cwd: "/v/here", argv: ["/bin/sh", "-c", "pwd -P"] })
+        .catch(() => ({ stdout: "" }));
+      seen.add(stdout.trim());
+    }
+    stop.abort();
+    await swapping;
+    // In it, or refused, or in it when it has just been removed and has no path.
+    for (const one of seen) expect(one).toMatch(/^(?:\/v\/here)?$/);
+  });
+
   test("a mount source that leads out of its tree stays in it (CVE-2024-23651)", async () => {
     const tree = join(box.directory, "hostile-tree");
     mkdirSync(tree);

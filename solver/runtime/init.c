@@ -5,6 +5,7 @@
 #include "kernel.h"
 #include "terminal.h"
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -62,6 +63,10 @@ run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int
   /* The supervisor's death must be ours, or a container could outlive kiln. */
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
     die_errno ("cannot tie PID 1 to its supervisor");
+  /* It may have died before that, and there is no parent to ask for: seen from in here it is always 0. */
+  struct pollfd supervisor = { .fd = plan->supervisor_fd, .events = POLLIN };
+  if (poll (&supervisor, 1, 0) != 0)
+    _exit (STATUS_FAILED);
   if (gate_fd >= 0)
     wait_at_gate (gate_fd);
 

@@ -113,6 +113,7 @@ struct plan
   long seccomp_probe; /* number of a system call that must fail with EPERM once the filter is in, or -1 */
   const char *owner_records; /* directory; non-NULL: ids other than one are pretended (pretend.c) */
   int listener_socket;       /* where the command sends the descriptor of its stopped system calls */
+  int supervisor_fd; /* a descriptor of the supervisor as a process, which tells of its death */
   bool inherit_stdio;
   const char **argv, **env; /* NULL-terminated */
   const char *cwd;

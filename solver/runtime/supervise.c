@@ -226,6 +226,10 @@ supervise (struct plan *plan)
   if (plan->chroot == NULL && terminal_is_wanted (plan) && pipe2 (announced, O_CLOEXEC) < 0)
     die_errno ("cannot make a pipe to PID 1");
 
+  plan->supervisor_fd = plan->chroot != NULL ? -1 : (int) syscall (SYS_pidfd_open, getpid (), 0); /* Linux 5.3 */
+  if (plan->chroot == NULL && plan->supervisor_fd < 0)
+    die_errno ("cannot name the supervisor to PID 1");
+
   uint64_t started = now_microseconds ();
   uint64_t flags = CLONE_FILES | CLONE_NEWNS | ((uint64_t) plan->namespaces & ~(uint64_t) CLONE_NEWCGROUP)
                    | (plan->uid_map != NULL ? CLONE_NEWUSER : 0);
