@@ -1,23 +1,19 @@
 import type { Digest } from "../../src/core/digest.ts";
 import { BuildError } from "../../src/core/errors.ts";
-import { mapLimit } from "../../src/core/limits.ts";
 import { PatternMatcher } from "../../src/core/patterns/pattern-matcher.ts";
-import { type Platform, normalizePlatform } from "../../src/core/platform.ts";
 import { parseReference } from "../../src/core/reference.ts";
-import { SourceText } from "../../src/core/span.ts";
 import type { VertexMeta } from "../../solver/graph/vertex.ts";
 import type { Dockerfile } from "../instructions/dockerfile.ts";
-import type { StageInstruction } from "../instructions/instruction.ts";
 import { DEFAULT_CHECKS, parseCheckConfig } from "../lint/check-config.ts";
 import { checkFile } from "../lint/file-checks.ts";
 import { Linter } from "../lint/linter.ts";
 import { invalidDefaultArgInFrom } from "../lint/rules/invalid-default-arg-in-from.ts";
-import { parseOnbuildTrigger } from "../parse.ts";
 import { expandWord } from "../words/expand.ts";
-import { type Start, resolveStart } from "./base-image.ts";
-import type { Conversion, ImageDraft } from "./conversion.ts";
+import type { Start } from "./base-image.ts";
+import type { Conversion } from "./conversion.ts";
 import { resolveEpoch } from "./epoch.ts";
 import { type GlobalScope, evaluateGlobalArgs } from "./global-args.ts";
+import { finalImage } from "./final-image.ts";
 import type { ConvertOptions } from "./options.ts";
 import { outlineOf } from "./outline-facts.ts";
 import { Plan, type PlannedStage } from "./plan.ts";
@@ -27,10 +23,8 @@ import { sourceVertex } from "./sources.ts";
 import { asRoot } from "./root-tree.ts";
 import { convertInstruction } from "./stage.ts";
 import { type Shared, type StageState, entriesOf, imageOf, stateOnStage, stateOnStart } from "./stage-state.ts";
+import { type Triggers, neededStages, resolveStarts } from "./starts.ts";
 import { nextStepName } from "./step.ts";
-
-/** Base images and named contexts asked for at the same time. */
-const MAX_LOOKUPS = 8;
 
 /**
  * Turns a parsed Dockerfile into a build graph and the image around it, for one platform. Only stages that the target needs
@@ -135,67 +129,6 @@ function checkDefaultBases(dockerfile: Dockerfile, scope: GlobalScope, linter: L
   }
 }
 
-function neededStages(plan: Plan, wanted: PlannedStage, options: ConvertOptions): ReadonlySet<PlannedStage> {
-  return options.stages === "all" ? new Set(plan.stages) : plan.reachable(wanted);
-}
-
-/** Triggers of base images, parsed, in the order they run. */
-type Triggers = ReadonlyMap<PlannedStage, readonly StageInstruction[]>;
-
-/** Asks for all bases at once; again for what their triggers turn out to need. */
-async function resolveStarts(
-  plan: Plan,
-  wanted: PlannedStage,
-  on: {
-    readonly options: ConvertOptions;
-    readonly resolver: Resolver;
-    readonly linter: Linter;
-    readonly target: Platform;
-  },
-  signal: AbortSignal,
-): Promise<{ readonly starts: ReadonlyMap<PlannedStage, Start>; readonly triggers: Triggers }> {
-  const starts = new Map<PlannedStage, Start>();
-  const triggers = new Map<PlannedStage, readonly StageInstruction[]>();
-  const startOptions = {
-    target: on.target,
-    runnable: on.options.targetPlatform === undefined ? on.options.runnablePlatforms : undefined,
-    linter: on.linter,
-    stageNames: plan.stages.flatMap((planned) => planned.stage?.name ?? []),
-  };
-  for (;;) {
-    const needed = [...neededStages(plan, wanted, on.options)];
-    const missing = needed.filter((planned) => planned.base === undefined && !starts.has(planned));
-    const found = await mapLimit(missing, MAX_LOOKUPS, signal, (planned, inner) =>
-      resolveStart(planned, on.resolver, startOptions, inner),
-    );
-    for (const [index, planned] of missing.entries()) {
-      const start = found[index];
-      if (start !== undefined) starts.set(planned, start);
-    }
-    const isGrown = needed
-      .filter((planned) => planned.stage !== undefined && !triggers.has(planned))
-      .map((planned) => {
-        const instructions = triggersOf(planned, starts.get(planned)).map((text) => readTrigger(text, planned));
-        triggers.set(planned, instructions);
-        return instructions.map((instruction) => plan.connect(planned, instruction)).some(Boolean);
-      });
-    if (!isGrown.some(Boolean)) return { starts, triggers };
-  }
-}
-
-/** Of the image below, or of the stage below: the triggers a stage inherits from its own base are used up there. */
-function triggersOf(planned: PlannedStage, start: Start | undefined): readonly string[] {
-  if (planned.base === undefined) return start?.extent === "start" ? (start.image.config.OnBuild ?? []) : [];
-  const instructions = planned.base.stage?.instructions ?? [];
-  return instructions.flatMap((instruction) => (instruction.kind === "onbuild" ? [instruction.trigger] : []));
-}
-
-/** Its words point into the trigger's own text, for errors; as a whole it stands for the FROM that brought it. */
-function readTrigger(text: string, planned: PlannedStage): StageInstruction {
-  const instruction = parseOnbuildTrigger(new SourceText(`ONBUILD of ${planned.baseText}`, text));
-  return { ...instruction, span: planned.stage?.from.span ?? planned.span };
-}
-
 const STEPS = new Set(["run", "copy", "add", "workdir"]);
 
 function convertStage(
@@ -268,30 +201,4 @@ function ignoreMatcher(context: ContextSource): PatternMatcher | undefined {
   const matcher = new PatternMatcher(context.excludes);
   // With exceptions a directory may be excluded and some of its files not: no telling from the text alone.
   return matcher.hasExclusions ? undefined : matcher;
-}
-
-/** With an explicit target the image says that platform, whatever its base said. */
-function finalImage(image: ImageDraft, target: Platform | undefined): ImageDraft {
-  const { os, architecture, variant, "os.version": version, "os.features": features, ...rest } = image;
-  const isSame = target === undefined || (target.os === os && target.architecture === architecture);
-  const platform = normalizePlatform({
-    os: target?.os ?? os,
-    architecture: target?.architecture ?? architecture,
-    ...pick("variant", target?.variant ?? (isSame ? variant : undefined)),
-    ...pick("osVersion", target?.osVersion ?? (isSame ? version : undefined)),
-    ...pick("osFeatures", target?.osFeatures ?? features),
-  });
-  return {
-    ...rest,
-    architecture: platform.architecture,
-    os: platform.os,
-    ...pick("variant", platform.variant),
-    ...pick("os.version", platform.osVersion),
-    ...pick("os.features", platform.osFeatures),
-  };
-}
-
-function pick<Key extends string, Value>(key: Key, value: Value | undefined): { readonly [K in Key]?: Value } {
-  // One computed member, present only when there is a value: exactOptionalPropertyTypes.
-  return value === undefined ? {} : ({ [key]: value } as { readonly [K in Key]: Value });
 }
