@@ -256,6 +256,8 @@ answer_call (const struct seccomp_notif *call)
   pid_t pid = (pid_t) call->pid;
   long number = call->data.nr;
   char path[4096];
+  if (!is_still_asking (call->id))
+    return LET_THE_KERNEL;
   if (is_question_of_identity (number))
     return is_first_identity (pid) && number != SYS_getgroups ? LET_THE_KERNEL : tell_identity (pid, number, a);
   if (is_change_of_identity (number))
