@@ -165,7 +165,6 @@ export interface Native {
   scanTree(dirfd: number, options?: ScanOptions): Promise<TreeScan>;
   scanTreeSync(dirfd: number, options?: ScanOptions): TreeScan;
   /** One number per file: the bytes read, `size + 1` when there are more than asked for, or -errno. */
-  readFiles(dirfd: number, batch: ReadBatch): Promise<Int32Array>;
   readFilesSync(dirfd: number, batch: ReadBatch): Int32Array;
   /** The sha256 of each file, 32 bytes, and one number: its length, or -errno. A final symlink is never followed. */
   digestFiles(
@@ -369,8 +368,6 @@ function wrap(raw: Raw): Native {
     }
     return new TreeScan(result);
   };
-  const read = (dirfd: number, batch: ReadBatch, results: Int32Array, isAsync: boolean): number | Promise<number> =>
-    raw.readFiles(dirfd, batch.names, batch.resolve, batch.into, batch.offsets, batch.sizes, results, isAsync);
   const pack = (
     dirfd: number,
     plan: PackPlan,
@@ -467,20 +464,16 @@ function wrap(raw: Raw): Native {
     syncfs: (fd) => void checked(raw.syncfs(fd), "syncfs"),
     scanTree: async (dirfd, options = {}) => scanned(await scan(dirfd, options, true), options),
     scanTreeSync: (dirfd, options = {}) => scanned(scan(dirfd, options, false) as RawScan, options),
-    readFiles: async (dirfd, batch) => {
-      const results = new Int32Array(batch.names.length);
-      checked(await read(dirfd, batch, results, true), "read");
-      return results;
-    },
     readFilesSync: (dirfd, batch) => {
       const results = new Int32Array(batch.names.length);
-      checked(read(dirfd, batch, results, false) as number, "read");
+      const { names, resolve, into, offsets, sizes } = batch;
+      checked(raw.readFiles(dirfd, names, resolve, into, offsets, sizes, results, false) as number, "read");
       return results;
     },
     digestFiles: async (dirfd, names, resolve) => {
       const digests = Buffer.alloc(32 * names.length);
       const results = new Float64Array(names.length);
-      await raw.digestFiles(dirfd, names, resolve, digests, results);
+      checked(await raw.digestFiles(dirfd, names, resolve, digests, results), "read");
       return { digests, results };
     },
     writeFiles: async (dirfd, batch) => {
