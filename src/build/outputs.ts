@@ -10,6 +10,7 @@ import { localExporter, tarExporter } from "../export/tree-exporters.ts";
 import type { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { treeTools } from "./flatten.ts";
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { makeDestination } from "../export/make-destination.ts";
 
 /** The sink of one output; `undefined` for one that writes nothing. */
@@ -47,13 +48,13 @@ function withFullNames(image: ImageOptions): ImageOptions {
 
 /** A file that gets its name when it is complete; `-` is standard output. */
 function destination(path: string, environment: BuildEnvironment): OpenDestination {
-  if (path === "-") return async () => withoutEnd(environment.stdout());
+  if (path === "-") return async () => checked(environment.stdout(), "standard output", "not ours to end");
   const target = resolve(environment.workingDirectory, path);
   return async () => {
     makeDestination(dirname(target));
     // A pipe or a device cannot be replaced by a file.
     const status = statSync(target, { throwIfNoEntry: false });
-    if (status !== undefined && !status.isFile()) return createWriteStream(target);
+    if (status !== undefined && !status.isFile()) return checked(createWriteStream(target), target, "to be ended");
     return fileOnFinish(target, join(dirname(target), `.kiln-${environment.pid}-${environment.nowMs()}.partial`));
   };
 }
@@ -61,8 +62,10 @@ function destination(path: string, environment: BuildEnvironment): OpenDestinati
 /** The pieces go to `partial`; it is renamed when all are there and removed when they do not come. */
 function fileOnFinish(target: string, partial: string): Writable {
   const file = createWriteStream(partial);
+  // Told by the write that failed.
+  file.on("error", () => undefined);
   return new Writable({
-    write: (chunk, encoding, done) => void file.write(chunk, encoding, done),
+    write: (chunk, encoding, done) => void file.write(chunk, encoding, (error) => done(failed(target, error))),
     final: (done) => void file.end(() => renameThen(partial, target, done)),
     destroy: (error, done) => {
       file.destroy();
@@ -71,9 +74,18 @@ function fileOnFinish(target: string, partial: string): Writable {
   });
 }
 
-/** Standard output is not ours to end. */
-function withoutEnd(stream: Writable): Writable {
+/** A stream whose failures say what could not be written. Standard output is not ours to end. */
+function checked(stream: Writable, name: string, end: "to be ended" | "not ours to end"): Writable {
+  stream.on("error", () => undefined);
   return new Writable({
-    write: (chunk, encoding, done) => void stream.write(chunk, encoding, done),
+    write: (chunk, encoding, done) => void stream.write(chunk, encoding, (error) => done(failed(name, error))),
+    ...(end === "to be ended" ? { final: (done: () => void) => void stream.end(done) } : {}),
   });
+}
+
+/** What the disk, the device or the reader at the other end has against being written to. */
+function failed(name: string, error: Error | null | undefined): BuildError | undefined {
+  if (error === undefined || error === null) return undefined;
+  const why = errnoOf(error) === "EPIPE" ? "whoever read it has stopped reading" : messageOf(error);
+  return new BuildError("export/failed", `Cannot write to ${name}: ${why}`, { cause: error });
 }

@@ -57,11 +57,19 @@ function bootId(): string | undefined {
   }
 }
 
-/** A reader that has gone away (`kiln images | head -1`) is no error of ours. */
+/**
+ * A reader that has gone away (`kiln images | head -1`) is no error of ours. A full disk behind the stream is one, which
+ * fails the command and does not stop it: what it was about to do may be worth more than what it has to say.
+ */
 function forgiving<T extends NodeJS.WriteStream>(stream: T): T {
   if (stream.listenerCount("error") === 0) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
+      if (error.code === "EPIPE") return;
+      process.once("exit", () => {
+        if (process.exitCode !== undefined && process.exitCode !== 0) return;
+        process.exitCode = 1;
+        if (stream.fd === 1) process.stderr.write(`kiln: cannot write to standard output: ${error.message}\n`);
+      });
     });
   }
   return stream;
