@@ -38,7 +38,7 @@ try {
   const offsets = Float64Array.from(names, (_, index) => index * sizeBytes);
   const sizes = new Float64Array(names.length).fill(sizeBytes);
   const into = Buffer.alloc(names.length * sizeBytes);
-  await best("readFiles, 1 kB each", () =>
+  await best("readFiles, 1 kB each", async () =>
     native.readFilesSync(from, { names, into, offsets, sizes, resolve: RESOLVE_BENEATH }),
   );
   await best("digestFiles, 1 kB each", () => native.digestFiles(from, names, RESOLVE_BENEATH));
