@@ -100,7 +100,7 @@ test("tty: the last frame has every step and its time at the right edge", () => 
   expect(last).toMatchInlineSnapshot(`
     "[+] Building 0.5s (2/2) FINISHED
      => [1/2] RUN make                                      0.5s
-     => => why: RUN make: never built here
+     => => why: never built here
      => CACHED [2/2] COPY a b                               0.0s
     "
   `);

@@ -107,7 +107,7 @@ function rowsOf(step: StepState, picture: Picture, columns: number, style: Style
   };
   const paint = step.state === "failed" ? style.red : step.state === "running" ? style.plain : style.blue;
   const rows = [paint(row(` => ${marks[step.state] ?? ""}${step.name}`, time, columns))];
-  if (step.missReason !== undefined) rows.push(style.dim(row(` => => why: ${step.missReason}`, "", columns)));
+  if (step.missReason !== undefined) rows.push(style.dim(row(` => => why: ${reasonOf(step)}`, "", columns)));
   if (step.state === "running") {
     for (const status of step.statuses.values()) {
       if (!status.done) rows.push(row(` => => ${formatStatus(status)}`, time, columns));
@@ -170,4 +170,10 @@ function styler(colors: boolean): Style {
     (text: string): string =>
       colors ? `\u001b[${code}m${text}\u001b[0m` : text;
   return { plain: (text) => text, red: wrap(31), blue: wrap(34), dim: wrap(2) };
+}
+
+/** Without the instruction, which stands in the row above: in a narrow terminal there would be no room for the reason. */
+function reasonOf({ name, missReason = "" }: StepState): string {
+  const instruction = `${name.replace(/^\[[^\]]*\] /, "")}: `;
+  return missReason.startsWith(instruction) ? missReason.slice(instruction.length) : missReason;
 }
