@@ -62,6 +62,15 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     expect(result.readBytes).toBeGreaterThanOrEqual(0);
   });
 
+  test.each([
+    { name: "a variable", change: { env: ["PATH=/bin", "TOKEN=hidden\0x"] }, says: 'variable "TOKEN"' },
+    { name: "an argument", change: { argv: ["/bin/echo", "hidden\0x"] }, says: "a word of the command" },
+  ])("$name with a NUL byte is refused without showing it", async ({ change, says }) => {
+    const error = await box.run(change).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "runtime/failed", message: expect.stringContaining(says) });
+    expect(String(error)).not.toContain("hidden");
+  });
+
   test("a HOME of the image wins", async () => {
     expect((await box.sh("echo $HOME", { env: ["PATH=/bin", "HOME=/x"] })).stdout).toBe("/x\n");
   });

@@ -9,8 +9,7 @@ import { createRuntime } from "./driver.ts";
 
 const BUSYBOX = "/bin/busybox";
 /** `KILN_TEST_RUNTIME` names another build of it, such as the one with sanitizers. */
-export const RUNTIME_PATH =
-  process.env["KILN_TEST_RUNTIME"] ?? join(import.meta.dirname, "../../build/kiln-runtime");
+export const RUNTIME_PATH = process.env["KILN_TEST_RUNTIME"] ?? join(import.meta.dirname, "../../build/kiln-runtime");
 
 /** Why the tests that run containers cannot run here, or `undefined` when they can. */
 export function cannotRun(): string | undefined {
