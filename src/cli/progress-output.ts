@@ -9,7 +9,7 @@ const MODES = ["auto", "tty", "plain", "quiet", "rawjson", "none"] as const;
 
 /** @throws {BuildError} `cli/usage` for an unknown mode, and for a mode together with --quiet. */
 export function progressMode(flag: string | undefined, quiet: boolean, host: Host): ProgressMode {
-  const text = flag ?? (quiet ? "quiet" : (host.env["BUILDKIT_PROGRESS"] ?? "auto"));
+  const text = flag || (quiet ? "quiet" : host.env["BUILDKIT_PROGRESS"] || "auto");
   const mode = MODES.find((one) => one === text);
   if (mode === undefined) {
     throw new BuildError("cli/usage", `Cannot use --progress ${JSON.stringify(text)}`, {
@@ -20,15 +20,17 @@ export function progressMode(flag: string | undefined, quiet: boolean, host: Hos
     throw new BuildError("cli/usage", `progress=${mode} and quiet cannot be used together`);
   }
   if (quiet) return "quiet";
-  if (mode === "auto") return host.stderr.isTTY === true ? "tty" : "plain";
-  return mode;
+  if (mode !== "auto") return mode;
+  // A dumb terminal, as inside an editor, cannot move its cursor.
+  return host.stderr.isTTY === true && host.env["TERM"] !== "dumb" ? "tty" : "plain";
 }
 
 /** A display on standard error. */
 export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
   return createProgress(mode, {
     write: (text) => void host.stderr.write(text),
-    size: () => ({ columns: host.stderr.columns ?? 80, rows: host.stderr.rows ?? 24 }),
+    // A terminal that was never given a size says 0.
+    size: () => ({ columns: host.stderr.columns || 80, rows: host.stderr.rows || 24 }),
     colors: useColors(host),
     logLines: logLines(host.env["BUILDKIT_TTY_LOG_LINES"]),
     nowMs: () => host.nowMs(),
