@@ -11,7 +11,7 @@ export async function collectAfterBuild(engine: Engine, progress: ProgressSink, 
     progress({ kind: "notice", level, message, hint });
   try {
     await removeLeftovers(engine.store, signal);
-    const collected = await keepWithinLimit(engine.store, engine.environment.keepStorageBytes, signal);
+    const collected = await keepWithinLimit(engine.store, { limitBytes: engine.environment.keepStorageBytes }, signal);
     if (collected === undefined) return;
     const { freedBytes, limitBytes } = collected;
     say(

@@ -22,6 +22,13 @@ type Measured = {
   readonly collected: boolean;
 };
 
+export interface KeepOptions {
+  /** Absent: a share of what the store has and what is free beside it. */
+  readonly limitBytes: number | undefined;
+  /** Free space on the file system of a path; absent: what the system says. */
+  readonly freeBytes?: (path: string) => number;
+}
+
 /**
  * Collects the least valuable things when the store is larger than `limitBytes`. Cheap when it is not: the store cannot
  * have grown by more than the free space has shrunk since it was last measured, and it is measured only when that could
@@ -30,7 +37,7 @@ type Measured = {
  */
 export async function keepWithinLimit(
   store: OpenStore,
-  limitBytes: number | undefined,
+  { limitBytes, freeBytes = freeBytesOn }: KeepOptions,
   signal: AbortSignal,
 ): Promise<(PruneResult & { readonly limitBytes: number }) | undefined> {
   const free = freeBytes(store.root);
@@ -53,7 +60,7 @@ export async function keepWithinLimit(
   return { ...result, limitBytes: limit };
 }
 
-function freeBytes(root: string): number {
+function freeBytesOn(root: string): number {
   const { bavail, bsize } = statfsSync(root);
   return bavail * bsize;
 }
