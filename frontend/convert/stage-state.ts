@@ -29,6 +29,7 @@ export interface Shared {
   readonly plan: Plan;
   readonly linter: Linter;
   readonly meta: Map<Digest, VertexMeta>;
+  /** Of the groups of variables that commands have in common. */
   readonly groups: GroupDigests;
   /** Names of the local contexts that something is made of. */
   readonly usedContexts: Set<string>;
