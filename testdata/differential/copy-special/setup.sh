@@ -1,1 +1,1 @@
-mkfifo d/pipe && mknod d/null c 1 3 && ln -s nowhere d/dangling && ln -s / d/root && chmod 4711 d/x && ln d/x d/y && printf x > "d/$(printf 'new\nline')" && chmod 000 d/closed && find d -depth -exec touch -h -d "2003-04-05 06:07:08" {} +
+mkfifo d/pipe && mknod d/null c 1 3 && ln -s nowhere d/dangling && ln -s / d/root && chmod 4711 d/x && ln d/x d/y && printf x > "d/$(printf 'new\nline')" && chmod 000 d/closed && find d -mindepth 1 -exec touch -h -d "2003-04-05 06:07:08" {} +
