@@ -371,6 +371,7 @@ test("COPY --from a stage that a directory stands for reads only what it copies"
 test.each([
   { line: "RUN []", message: "RUN has no command: its list is empty" },
   { line: "COPY --chown=app a /b", message: 'Cannot look up the owner "app": this stage is empty' },
+  { line: "COPY --chown=2147483648 a /b", message: 'Cannot look up the owner "2147483648"' },
   { line: "COPY --chown=1:app a /b", message: 'Cannot look up the owner "app"' },
   { line: "USER app\nWORKDIR /w", message: 'Cannot look up the owner "app"' },
 ])("$line in an empty stage is an error", async ({ line, message }) => {

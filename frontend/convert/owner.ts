@@ -15,11 +15,16 @@ export function parseOwner(text: string): Owner {
  */
 export function parseOwnerInEmpty(text: string, span: Span): Owner {
   const owner = parseOwner(text);
-  const name = [owner.user, owner.group ?? ""].find((part) => !/^(?:root|\d{0,10})$/.test(part));
+  const name = [owner.user, owner.group ?? ""].find((part) => !isIdOrRoot(part));
   if (name === undefined) return owner;
   throw new BuildError(
     "dockerfile/instruction",
     `Cannot look up the owner ${JSON.stringify(name)}: this stage is empty and has no /etc/passwd`,
     { span, hint: "give numbers, as in 1000:1000, or take an image with that user as base" },
   );
+}
+
+/** A number that is no id is looked up as a name, as with BuildKit. */
+function isIdOrRoot(text: string): boolean {
+  return text === "" || text === "root" || (/^\d{1,10}$/.test(text) && Number(text) <= 0x7fff_ffff);
 }
