@@ -36,7 +36,7 @@ rights_of (long version)
 }
 
 /* Nothing but what is below the root; from version 6 on no signals and no abstract sockets to processes outside either.
- * A kernel without Landlock leaves chroot alone to it, which `kiln doctor` says. Needs no_new_privs. */
+ * A kernel without Landlock leaves chroot alone to it. Needs no_new_privs. */
 static void
 confine (int root_fd)
 {

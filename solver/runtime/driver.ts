@@ -142,6 +142,18 @@ class Driver {
         },
       );
     }
+    if (request.security === "insecure") {
+      throw new BuildError(
+        "runtime/failed",
+        "Cannot give the command more privileges: this container has none to give",
+        {
+          hint: "build where containers may be privileged, or without --security=insecure",
+        },
+      );
+    }
+    if (request.shmSizeBytes !== undefined) {
+      this.#options.notice("--shm-size has no effect: /dev/shm is a directory where nothing can be mounted");
+    }
     if (Object.values(request.limits).some((limit) => limit !== undefined)) {
       this.#options.notice("limits on memory and processors are not enforced: this container allows no cgroups");
     }

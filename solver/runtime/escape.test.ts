@@ -19,6 +19,9 @@ if (reason !== undefined) console.warn(`skipping the escape attempts: ${reason}`
  * What a hostile Dockerfile or base image might try. Every attempt must fail; the class of vulnerability it stands for
  * is in its name.
  */
+/** A directory of the host's that no image has. */
+const OUTSIDE = import.meta.dirname;
+
 describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
   let box: Sandbox;
   beforeAll(() => {
@@ -52,7 +55,10 @@ describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
     { name: "PID 1's root (CVE-2024-21626)", script: "ls /proc/1/root/" },
     { name: "PID 1's working directory (CVE-2024-21626)", script: "ls /proc/1/cwd/" },
     { name: "PID 1's program (CVE-2019-5736)", script: "cat /proc/1/exe" },
-    { name: "a leaked descriptor as working directory (CVE-2024-21626)", script: "ls /proc/self/fd/8/../../../work" },
+    {
+      name: "a leaked descriptor as working directory (CVE-2024-21626)",
+      script: `ls -d /proc/self/fd/8/../../..${OUTSIDE}`,
+    },
     { name: "killing PID 1", script: "kill -9 1; sleep 0.05; kill -0 1 && exit 1" },
     { name: "raw access to kernel memory", script: "mknod /tmp/mem c 1 1 && head -c1 /tmp/mem" },
     { name: "opening a block device made in /dev", script: "mknod /dev/disk b 254 0 && head -c1 /dev/disk" },
@@ -64,7 +70,7 @@ describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
     { name: "the kernel's core image", script: "head -c1 /proc/kcore | grep ." },
     {
       name: "escaping a chroot upwards",
-      script: "mkdir /tmp/c && cp /bin/busybox /tmp/c/sh && chroot /tmp/c /sh -c 'ls /../../../work'",
+      script: `mkdir /tmp/c && cp /bin/busybox /tmp/c/busybox && chroot /tmp/c /busybox ls -d /../../..${OUTSIDE}`,
     },
     { name: "an immutable flag", script: "chattr +i /tmp" },
     { name: "network administration", script: "ip link add dummy9 type dummy" },

@@ -78,8 +78,11 @@ describe("with chroot alone", () => {
   });
 
   test.skipIf(skip)("what cannot be had is an error, not a weaker step", () => {
-    const { status, stderr } = build(["RUN --network=none true"]);
-    expect(status).not.toBe(0);
-    expect(stderr).toMatch(/namespaces are not allowed here/);
+    const alone = build(["RUN --network=none true"]);
+    expect(alone.status).not.toBe(0);
+    expect(alone.stderr).toMatch(/namespaces are not allowed here/);
+    const insecure = build(["RUN --security=insecure true"], "--allow", "security.insecure");
+    expect(insecure.status).not.toBe(0);
+    expect(insecure.stderr).toMatch(/this container has none to give/);
   });
 });
