@@ -320,7 +320,15 @@ export class Workbench implements AsyncDisposable {
             if (stdio.kind === "pipes") stdio.onOutput("stdout", Buffer.from(text));
           },
         });
-        return { exitCode: exitCode ?? 0, oomKilled: false, wallMs: 1, cpuMs: 1, readBytes: 1, writtenBytes: 1, peakMemoryBytes: undefined };
+        return {
+          exitCode: exitCode ?? 0,
+          oomKilled: false,
+          wallMs: 1,
+          cpuMs: 1,
+          readBytes: 1,
+          writtenBytes: 1,
+          peakMemoryBytes: undefined,
+        };
       },
     };
   }

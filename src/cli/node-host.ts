@@ -68,7 +68,8 @@ function forgiving<T extends NodeJS.WriteStream>(stream: T): T {
       process.once("exit", () => {
         if (process.exitCode !== undefined && process.exitCode !== 0) return;
         process.exitCode = 1;
-        if (Object.is(stream, process.stdout)) process.stderr.write(`kiln: cannot write to standard output: ${error.message}\n`);
+        if (Object.is(stream, process.stdout))
+          process.stderr.write(`kiln: cannot write to standard output: ${error.message}\n`);
       });
     });
   }

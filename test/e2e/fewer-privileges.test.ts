@@ -24,7 +24,8 @@ describe.skipIf(why !== undefined).each(WAYS)("$name", { timeout: 60_000 }, ({ a
   };
 
   beforeAll(() => {
-    expect(kiln("import", busyboxRoot(folder.path), "base")).toMatchObject({ status: 0 });
+    const { status, stderr } = kiln("import", busyboxRoot(folder.path), "base");
+    if (status !== 0) throw new Error(`kiln import failed:\n${stderr}`);
   });
   afterAll(() => folder[Symbol.dispose]());
 
