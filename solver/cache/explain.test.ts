@@ -25,6 +25,12 @@ test.each<{ name: string; before: KeyPart[]; after: KeyPart[]; reason: string }>
     reason: "ARG GIT_SHA changed",
   },
   {
+    name: "a working directory",
+    before: [{ name: "mkdir 0", value: "/a" }],
+    after: [{ name: "mkdir 0", value: "/b" }],
+    reason: "path, owner or mode of the directory changed",
+  },
+  {
     name: "a variable that is new and one that is gone",
     before: [COMMAND, { name: "ENV A", value: "1" }],
     after: [COMMAND, { name: "ENV B", value: "1" }],

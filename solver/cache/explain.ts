@@ -72,9 +72,10 @@ export function missText(reason: MissReason): string {
 function changeText(change: PartChange): string {
   switch (change.kind) {
     case "value": {
-      if (change.from === undefined) return `${change.name} added`;
-      if (change.to === undefined) return `${change.name} removed`;
-      return `${change.name} changed`;
+      const name = shownName(change.name);
+      if (change.from === undefined) return `${name} added`;
+      if (change.to === undefined) return `${name} removed`;
+      return `${name} changed`;
     }
     case "order":
       return `order of the ${change.what} changed`;
@@ -92,6 +93,23 @@ function changeText(change: PartChange): string {
       return `after ${change.step}`;
     default:
       return change satisfies never;
+  }
+}
+
+/** Parts of file operations are numbered; a line of a Dockerfile says what they do. */
+function shownName(part: string): string {
+  const [, kind] = /^(copy|mkdir|mkfile|rm) \d+$/.exec(part) ?? [];
+  switch (kind) {
+    case "copy":
+      return "destination or flags";
+    case "mkdir":
+      return "path, owner or mode of the directory";
+    case "mkfile":
+      return "text, owner or mode of the file";
+    case "rm":
+      return "what is removed";
+    default:
+      return part;
   }
 }
 

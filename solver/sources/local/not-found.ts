@@ -23,7 +23,12 @@ export class SourceNotFound extends BuildError {
 }
 
 /** Says where was looked, whether an ignore pattern is to blame, and what is there under a similar name. */
-export async function sourceNotFound(view: SourceView, source: string, signal: AbortSignal): Promise<SourceNotFound> {
+export async function sourceNotFound(
+  view: SourceView,
+  source: string,
+  purpose: "copy" | "mount",
+  signal: AbortSignal,
+): Promise<SourceNotFound> {
   const path = source.replaceAll(/\/+/g, "/").replace(/^\//, "").replace(/\/$/, "");
   const shown = JSON.stringify(printableName(path));
   const excludes = view.tree.excludes;
@@ -36,7 +41,7 @@ export async function sourceNotFound(view: SourceView, source: string, signal: A
   // A stage may well be empty, and nothing more can be said of it.
   if (excludedBy === undefined && view.owners === "root" && isEmpty) {
     const hint = 'a Dockerfile on standard input comes without files: give them with "kiln build -f - DIRECTORY"';
-    return new SourceNotFound(`Cannot copy ${shown}: there are no files to copy from`, hint, {
+    return new SourceNotFound(`Cannot ${purpose} ${shown}: there are no files to ${purpose}`, hint, {
       path,
       excludedBy,
       similar,
@@ -49,7 +54,11 @@ export async function sourceNotFound(view: SourceView, source: string, signal: A
         ? `there is ${similar.map((name) => JSON.stringify(printableName(name))).join(", ")}`
         : undefined;
   const why = excludedBy === undefined ? "it does not exist" : "the ignore file excludes it";
-  return new SourceNotFound(`Cannot copy ${shown} from ${view.root}: ${why}`, hint, { path, excludedBy, similar });
+  return new SourceNotFound(`Cannot ${purpose} ${shown} from ${view.root}: ${why}`, hint, {
+    path,
+    excludedBy,
+    similar,
+  });
 }
 
 /** Up to three paths beside the first name that is missing: the closest one, or else what the directory holds. */

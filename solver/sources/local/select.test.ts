@@ -162,11 +162,17 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("a selection", () => {
     expect((await failure("src/mian.ts", [])).missing.similar).toEqual(["src/main.ts"]);
   });
 
+  test("a missing source of a bind mount is not said to be copied", async () => {
+    using bench = new FileBench();
+    bench.plantContext(["f package.json"]);
+    await expect(choose(bench, { kind: "path", source: "nope" })).rejects.toThrow(`Cannot mount "nope" from`);
+  });
+
   test("a source missing from a context without files names no folder that the user never saw", async () => {
     using bench = new FileBench();
     bench.plantContext([]);
     await expect(choose(bench, copyOf("a"), [])).rejects.toMatchObject({
-      message: 'Cannot copy "a": there are no files to copy from',
+      message: 'Cannot copy "a": there are no files to copy',
       hint: expect.stringContaining("-f - DIRECTORY") as unknown,
     });
   });

@@ -70,7 +70,7 @@ function ownLine(match: Match, selector: Selector): ListedFile | typeof CONTENTS
 }
 
 async function wholePath(view: SourceView, source: string, signal: AbortSignal): Promise<Match> {
-  const found = await locate(view, source, signal);
+  const found = await locate(view, source, "mount", signal);
   const files = found.directory === undefined ? [] : flatten(found.node, undefined);
   return { name: "", node: found.node, files, keepsPath: false };
 }
@@ -81,7 +81,7 @@ async function matchOne(
   excludes: PatternMatcher | undefined,
   signal: AbortSignal,
 ): Promise<Match> {
-  const found = await locate(view, source, signal);
+  const found = await locate(view, source, "copy", signal);
   const files = found.directory === undefined ? [] : flatten(found.node, excludes);
   return { name: baseName(source), node: found.node, files, keepsPath: false };
 }
@@ -93,19 +93,24 @@ interface Located {
 }
 
 /** Symlinks are followed, the last one too. */
-async function locate(view: SourceView, source: string, signal: AbortSignal): Promise<Located> {
+async function locate(
+  view: SourceView,
+  source: string,
+  purpose: "copy" | "mount",
+  signal: AbortSignal,
+): Promise<Located> {
   const { parent, entry, missing } = view.tree.resolve(source, "follow");
-  if (missing.length > 0) throw await sourceNotFound(view, source, signal);
+  if (missing.length > 0) throw await sourceNotFound(view, source, purpose, signal);
   const directory = entry === undefined ? parent : entry.directory;
   if (directory !== undefined) {
     const node = await view.scan(directory, signal);
     if (directory.match?.excluded === true && node.children.length === 0) {
-      throw await sourceNotFound(view, source, signal);
+      throw await sourceNotFound(view, source, purpose, signal);
     }
     return { node, directory };
   }
   const node = entry === undefined ? undefined : await view.entry(parent, entry.name, signal);
-  if (node === undefined) throw await sourceNotFound(view, source, signal);
+  if (node === undefined) throw await sourceNotFound(view, source, purpose, signal);
   return { node, directory: undefined };
 }
 
@@ -156,7 +161,7 @@ async function expandWildcards(view: SourceView, source: string, signal: AbortSi
   const base = names.slice(0, first).join("/");
   const directory = view.tree.directoryAt(base);
   // That nothing matches is fine, but the directory to match in has to be there.
-  if (directory === undefined) throw await sourceNotFound(view, base, signal);
+  if (directory === undefined) throw await sourceNotFound(view, base, "copy", signal);
   const patterns = names.slice(first).map(compileGoPattern);
   let found: readonly { readonly path: string; readonly directory: Directory | undefined }[] = [
     { path: base, directory },
@@ -199,10 +204,11 @@ async function matchParents(
   const matches: Match[] = [];
   const text = pattern.join("/");
   for (const at of bases) {
-    const { node } = await locate(view, at, signal);
+    const { node } = await locate(view, at, "copy", signal);
     const files = flatten(node, excludes);
     const included = text === "" ? files : onlyIncluded(files, new PatternMatcher([text]));
-    if (included.length === 0 && !hasWildcards(source)) throw await sourceNotFound(view, `${at}/${text}`, signal);
+    if (included.length === 0 && !hasWildcards(source))
+      throw await sourceNotFound(view, `${at}/${text}`, "copy", signal);
     matches.push({ name: baseName(at), node, files: included, keepsPath: true });
   }
   return matches;
