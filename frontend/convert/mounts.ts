@@ -63,6 +63,16 @@ function cacheMount(spec: MountSpec, flag: MountFlag, index: number, at: At): Ex
   // A seed that is a directory brings its own mode and owner. Asking for others, without naming a directory, means a new one.
   const isSeeded = (flag.from ?? "") !== "" && (source !== "/" || !hasOwnership);
   const isPlain = source === "/";
+  if (!isPlain && (flag.from ?? "") === "") {
+    throw new BuildError(
+      "dockerfile/mount",
+      `Cannot mount a cache: there is no ${JSON.stringify(source)} in an empty cache`,
+      {
+        span: flag.span,
+        hint: "a cache starts with the files of source only together with from: from=STAGE,source=PATH",
+      },
+    );
+  }
   return {
     type: "cache",
     target,

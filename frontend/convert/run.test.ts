@@ -271,6 +271,7 @@ test.each([
   { mount: "type=bind,target=/", message: /invalid mount target "\/"/ },
   { mount: "type=cache,target=..", message: /invalid mount target/ },
   { mount: "type=bnd,target=/x", message: /did you mean "bind"/ },
+  { mount: "type=cache,target=/c,source=/x", message: /there is no "\/x" in an empty cache/ },
   { mount: "type=ssh,source=/x", message: /ssh does not support source/ },
   { mount: "type=bind,from=later,target=/x", message: /needs to be defined before/ },
 ])("--mount=$mount fails at the flag", async ({ mount, message }) => {
