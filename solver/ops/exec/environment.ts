@@ -6,7 +6,11 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
  * The environment of a command: PATH where the stage sets none, the stage's variables in their order, the agent's
  * socket, the proxy settings, the secrets. The first two are in the step's key, the others never.
  */
-export function execEnvironment(op: ExecOp, proxyEnv: readonly string[], secretEnv: readonly string[]): string[] {
+export function execEnvironment(
+  op: Pick<ExecOp, "env" | "mounts">,
+  proxyEnv: readonly string[],
+  secretEnv: readonly string[],
+): string[] {
   const env = op.env.flat();
   const own = new Set(env.map((variable) => variable.split("=", 1)[0]));
   const has = (name: string): boolean => own.has(name);

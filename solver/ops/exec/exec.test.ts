@@ -298,7 +298,7 @@ test.skipIf(skip)("aborting kills the command and leaves nothing to clean up", a
 });
 
 test("the environment is PATH, the stage's, the agent, the proxy's and the secrets'", () => {
-  const op = { env: [["A=1", "http_proxy=mine"]], mounts: [] } as unknown as ExecOp;
+  const op: Pick<ExecOp, "env" | "mounts"> = { env: [["A=1", "http_proxy=mine"]], mounts: [] };
   expect(execEnvironment(op, ["http_proxy=theirs", "no_proxy=x"], ["S=2"])).toEqual([
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "A=1",
