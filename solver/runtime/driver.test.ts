@@ -327,7 +327,9 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
          stdio: { kind: "pipes", onOutput: () => process.stdout.write("up\\n") },
        });`,
     );
-    const victim = spawn(process.execPath, [script], { stdio: ["ignore", "pipe", "inherit"] });
+    // What it leaves behind goes with our own folder.
+    const env = { ...process.env, TMPDIR: box.directory };
+    const victim = spawn(process.execPath, [script], { stdio: ["ignore", "pipe", "inherit"], env });
     const ended = once(victim, "exit");
     try {
       let text = "";
