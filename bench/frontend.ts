@@ -6,7 +6,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { convertDockerfile } from "../frontend/convert/convert.ts";
-import type { ConvertOptions } from "../frontend/convert/options.ts";
+import { type ConvertOptions, NO_FLAGS } from "../frontend/convert/options.ts";
 import type { Resolver } from "../frontend/convert/resolver.ts";
 import { parseDockerfile } from "../frontend/parse.ts";
 import { prepareParser } from "../frontend/syntax/instruction-parser.ts";
@@ -17,20 +17,8 @@ const RUNS = 7;
 const HOST = { os: "linux", architecture: "amd64" };
 
 const OPTIONS: ConvertOptions = {
-  target: undefined,
-  buildArgs: new Map(),
+  ...NO_FLAGS,
   buildPlatform: HOST,
-  targetPlatform: undefined,
-  multiPlatform: false,
-  labels: new Map(),
-  noCache: "none",
-  network: "default",
-  ulimits: [],
-  shmSizeBytes: undefined,
-  extraHosts: [],
-  hostname: undefined,
-  cgroupParent: undefined,
-  cacheMountNamespace: undefined,
   context: { kind: "local", name: "context", excludes: [] },
 };
 
@@ -123,7 +111,7 @@ function dockerfile(instructions: number): string {
     else if (at % 8 === 2) lines.push(`COPY --chown=1:2 src/${at} lib/*.js /app/\${NAME1}/`);
     else if (at % 8 === 3) lines.push(`ARG VERSION${at % 30}=1.${at}`);
     else if (at % 8 === 4) lines.push(`LABEL org.example.l${at % 60}="some text"`);
-    else if (at % 8 === 5) lines.push(`WORKDIR /work/${at % 10}`);
+    else if (at % 8 === 5) lines.push(`WORKDIR /app/${at % 10}`);
     else lines.push(`RUN make -C /src/${at} all \\\n    && make install`);
   }
   return `${lines.join("\n")}\n`;

@@ -9,7 +9,7 @@ import type { Vertex } from "../../solver/graph/vertex.ts";
 import { parseDockerfile } from "../parse.ts";
 import { convertDockerfile } from "./convert.ts";
 import type { Conversion } from "./conversion.ts";
-import type { ConvertOptions } from "./options.ts";
+import { type ConvertOptions, NO_FLAGS } from "./options.ts";
 import type { ContextSource, Resolver } from "./resolver.ts";
 
 /*
@@ -19,20 +19,8 @@ import type { ContextSource, Resolver } from "./resolver.ts";
 export const AMD64: Platform = { os: "linux", architecture: "amd64" };
 
 const OPTIONS: ConvertOptions = {
-  target: undefined,
-  buildArgs: new Map(),
+  ...NO_FLAGS,
   buildPlatform: AMD64,
-  targetPlatform: undefined,
-  multiPlatform: false,
-  labels: new Map(),
-  noCache: "none",
-  network: "default",
-  ulimits: [],
-  shmSizeBytes: undefined,
-  extraHosts: [],
-  hostname: undefined,
-  cgroupParent: undefined,
-  cacheMountNamespace: undefined,
   context: { kind: "local", name: "context", excludes: [] },
 };
 

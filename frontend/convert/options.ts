@@ -34,3 +34,20 @@ export interface ConvertOptions {
   /** `all`: convert every stage, for checks. Default `target`: only what the target needs. */
   readonly stages?: "target" | "all";
 }
+
+/** What a build is asked for without any flag. */
+export const NO_FLAGS: Omit<ConvertOptions, "buildPlatform" | "context"> = {
+  target: undefined,
+  buildArgs: new Map(),
+  targetPlatform: undefined,
+  multiPlatform: false,
+  labels: new Map(),
+  noCache: "none",
+  network: "default",
+  ulimits: [],
+  shmSizeBytes: undefined,
+  extraHosts: [],
+  hostname: undefined,
+  cgroupParent: undefined,
+  cacheMountNamespace: undefined,
+};

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { SourceText } from "../../src/core/span.ts";
 import { convert, failure, resolverOf, warningsOf } from "../convert/convert.fixture.ts";
-import type { ConvertOptions } from "../convert/options.ts";
+import { type ConvertOptions, NO_FLAGS } from "../convert/options.ts";
 import { parseDockerfile } from "../parse.ts";
 import { lintDockerfile, lintJson } from "./lint.ts";
 
@@ -248,20 +248,8 @@ test("a stage that is not built is checked as text only", async () => {
 async function lint(text: string): ReturnType<typeof lintDockerfile> {
   const dockerfile = parseDockerfile(new SourceText("Dockerfile", text));
   const options: ConvertOptions = {
-    target: undefined,
-    buildArgs: new Map(),
+    ...NO_FLAGS,
     buildPlatform: { os: "linux", architecture: "amd64" },
-    targetPlatform: undefined,
-    multiPlatform: false,
-    labels: new Map(),
-    noCache: "none",
-    network: "default",
-    ulimits: [],
-    shmSizeBytes: undefined,
-    extraHosts: [],
-    hostname: undefined,
-    cgroupParent: undefined,
-    cacheMountNamespace: undefined,
     context: { kind: "scratch" },
   };
   return lintDockerfile(dockerfile, options, resolverOf({}), new AbortController().signal);

@@ -13,6 +13,7 @@ import type { SnapshotId, StoredImage } from "../store/model.ts";
 import { decompress, sniffCompression } from "../tar/compression.ts";
 import { unpackArchive } from "../tar/unpack.ts";
 import { convertDockerfile } from "../../frontend/convert/convert.ts";
+import { NO_FLAGS } from "../../frontend/convert/options.ts";
 import { parseDockerfile } from "../../frontend/parse.ts";
 import { copyAll } from "./flatten.ts";
 import { runFileOp } from "../../solver/ops/file/run-file-op.ts";
@@ -77,20 +78,9 @@ async function changedConfig(options: ImportOptions, signal: AbortSignal): Promi
   const conversion = await convertDockerfile(
     parseDockerfile(source),
     {
-      target: undefined,
-      buildArgs: new Map(),
+      ...NO_FLAGS,
       buildPlatform: options.platform,
       targetPlatform: options.platform,
-      multiPlatform: false,
-      labels: new Map(),
-      noCache: "none",
-      network: "default",
-      ulimits: [],
-      shmSizeBytes: undefined,
-      extraHosts: [],
-      hostname: undefined,
-      cgroupParent: undefined,
-      cacheMountNamespace: undefined,
       context: { kind: "scratch" },
     },
     { image: unused, namedContext: async () => undefined, sourceDate: async () => undefined },
