@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { loadNative, type Native } from "./native.ts";
+import { loadNative } from "./load.ts";
+import type { Native } from "./native.ts";
 
 /**
  * The addon for tests and un-bundled runs: builds it first when its sources are newer. The bundled program never comes

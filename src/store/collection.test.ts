@@ -238,7 +238,7 @@ describe("collection", () => {
     await using other = startScript(`
       import { openStore } from "SRC/store/open-store.ts";
       import { digestOf } from "SRC/core/digest.ts";
-      import { loadNative } from "SRC/native/native.ts";
+      import { loadNative } from "SRC/native/load.ts";
       import { mkdirSync } from "node:fs";
       const store = openStore(${JSON.stringify(root)}, { native: loadNative("SRC/../build/kiln.node"), clock: { nowMs: () => ${now} } });
       store.records.findByDefinitionKey(digestOf("used"));
@@ -270,7 +270,7 @@ describe("collection", () => {
     await using other = startScript(`
       import { openStore } from "SRC/store/open-store.ts";
       import { digestOf } from "SRC/core/digest.ts";
-      import { loadNative } from "SRC/native/native.ts";
+      import { loadNative } from "SRC/native/load.ts";
       import { mkdirSync } from "node:fs";
       const open = () => openStore(${JSON.stringify(root)}, { native: loadNative("SRC/../build/kiln.node"), clock: { nowMs: () => ${now} } });
       process.stdout.write("working\\n");

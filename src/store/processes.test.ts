@@ -35,7 +35,7 @@ function withStore(code: string): Script {
     import { createInterface } from "node:readline";
     import { openStore } from "SRC/store/open-store.ts";
     import { digestOf } from "SRC/core/digest.ts";
-    import { loadNative } from "SRC/native/native.ts";
+    import { loadNative } from "SRC/native/load.ts";
     const say = (line) => process.stdout.write(line + "\\n");
     const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
     const hear = async () => (await lines.next()).value;

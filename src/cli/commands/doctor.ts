@@ -21,7 +21,7 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const { probeAll } = await import("../../../solver/runtime/probe.ts");
-  const { loadNative } = await import("../../native/native.ts");
+  const { loadNative } = await import("../../native/load.ts");
   const { isolationOf, overlayMarksFor, readUserNamespace } = await import("../../../solver/runtime/host.ts");
   const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
   mkdirSync(root, { recursive: true, mode: 0o700 });

@@ -1,0 +1,224 @@
+import { AT_FDCWD } from "./constants.ts";
+import { SystemError } from "./errno.ts";
+import { decodeName } from "./names.ts";
+import type { FileStatus, Name, Native, PackPlan, PackSums, ScanOptions, WriteBatch } from "./native.ts";
+import type { Raw, RawScan } from "./raw.ts";
+import { TreeScan } from "./scan.ts";
+
+const ENOENT = -2;
+const ENOTDIR = -20;
+const ERANGE = -34;
+const ENODATA = -61;
+const EOPNOTSUPP = -95;
+const LOCKS = { shared: 1, exclusive: 2, nonblocking: 4, unlock: 8 } as const;
+const SCAN_XATTRS = 1;
+const SCAN_LINKS = 2;
+
+/** Loads the addon from its file. @throws Node's ERR_DLOPEN_FAILED when it is missing or of another machine. */
+export function loadNative(path: string): Native {
+  const module: { exports: unknown } = { exports: {} };
+  process.dlopen(module, path);
+  return wrap(module.exports as Raw);
+}
+
+function shown(name: Name): string {
+  return typeof name === "string" ? name : decodeName(name);
+}
+
+/** The result of a system call that takes a name, or its error. */
+function checked(result: number, syscall: string, path?: Name, dest?: Name): number {
+  if (result >= 0) return result;
+  throw new SystemError(
+    result,
+    syscall,
+    path === undefined ? undefined : shown(path),
+    dest === undefined ? undefined : shown(dest),
+  );
+}
+
+function wrap(raw: Raw): Native {
+  // Scratch space for synchronous calls: no two of them ever overlap.
+  const statusValues = new Float64Array(16);
+  const scratch = Buffer.alloc(65536);
+
+  const status = (): FileStatus => {
+    const [mode = 0, uid = 0, gid = 0, size = 0, mtimeS = 0, mtimeRest = 0, ctimeS = 0, ctimeRest = 0] = statusValues;
+    const at = (index: number): number => statusValues[index] ?? 0;
+    return {
+      mode,
+      uid,
+      gid,
+      size,
+      mtimeNs: BigInt(mtimeS) * 1_000_000_000n + BigInt(mtimeRest),
+      ctimeNs: BigInt(ctimeS) * 1_000_000_000n + BigInt(ctimeRest),
+      ino: (BigInt(at(8)) << 32n) | BigInt(at(9)),
+      dev: at(10),
+      rdevMajor: at(11),
+      rdevMinor: at(12),
+      nlink: at(13),
+      diskBytes: at(14),
+    };
+  };
+
+  const scan = (dirfd: number, options: ScanOptions, isAsync: boolean): RawScan | Promise<RawScan> =>
+    raw.scanTree(
+      dirfd,
+      options.path ?? "",
+      (options.xattrs === true ? SCAN_XATTRS : 0) | (options.links === true ? SCAN_LINKS : 0),
+      options.maxDepth ?? -1,
+      options.prunePaths ?? [],
+      options.pruneNames ?? [],
+      isAsync,
+    );
+  const scanned = (result: RawScan, options: ScanOptions): TreeScan => {
+    if (result.error < 0) {
+      const below = decodeName(result.path ?? Buffer.alloc(0));
+      throw new SystemError(result.error, "scandir", [shown(options.path ?? ""), below].filter(Boolean).join("/"));
+    }
+    return new TreeScan(result);
+  };
+  const pack = (
+    dirfd: number,
+    plan: PackPlan,
+    isCancelled: Int32Array,
+    out: Buffer,
+    isAsync: boolean,
+  ): number | Promise<number> => {
+    const { mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, names, links } = plan.columns;
+    const columns = [mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, plan.kinds];
+    return raw.packTree(dirfd, columns, names, links, plan.script, plan.latestSeconds, isCancelled, out, isAsync);
+  };
+  const packed = (result: number, plan: PackPlan, out: Buffer): PackSums => {
+    if (result < 0) throw new SystemError(result, "read", new TreeScan(plan.columns).path(out.readUInt32LE(76)));
+    return {
+      diffId: out.subarray(0, 32),
+      content: out.subarray(32, 64),
+      sizeBytes: Number(out.readBigUInt64LE(64)),
+      members: out.readUInt32LE(72),
+    };
+  };
+  const write = (dirfd: number, batch: WriteBatch, results: Int32Array, isAsync: boolean): number | Promise<number> =>
+    raw.writeFiles(
+      dirfd,
+      batch.names,
+      batch.resolve,
+      [batch.data, batch.offsets, batch.sizes],
+      batch.modes,
+      batch.uids,
+      batch.gids,
+      batch.mtimesNs,
+      results,
+      isAsync,
+    );
+
+  return {
+    openPath: (path, flags, mode = 0o666) => checked(raw.open(AT_FDCWD, path, flags, mode), "open", path),
+    openat2: (dirfd, path, how) =>
+      checked(raw.openat2(dirfd, path, how.flags, how.mode ?? 0o666, how.resolve ?? 0), "openat2", path),
+    close: (fd) => void checked(raw.close(fd), "close"),
+    mkdirat: (dirfd, name, mode) => void checked(raw.mkdirat(dirfd, name, mode), "mkdir", name),
+    symlinkat: (target, dirfd, name) => void checked(raw.symlinkat(target, dirfd, name), "symlink", target, name),
+    linkat: (fromDirfd, from, toDirfd, to) =>
+      void checked(raw.linkat(fromDirfd, from, toDirfd, to, 0), "link", from, to),
+    mknodat: (dirfd, name, mode, device) =>
+      void checked(raw.mknodat(dirfd, name, mode, device?.major ?? 0, device?.minor ?? 0), "mknod", name),
+    unlinkat: (dirfd, name, flags = 0) => void checked(raw.unlinkat(dirfd, name, flags), "unlink", name),
+    renameat: (fromDirfd, from, toDirfd, to, flags = 0) =>
+      void checked(raw.renameat(fromDirfd, from, toDirfd, to, flags), "rename", from, to),
+    readlinkat: (dirfd, name) =>
+      decodeName(scratch.subarray(0, checked(raw.readlinkat(dirfd, name, scratch), "readlink", name))),
+    keepOwners: (directory) => void checked(raw.keepOwners(directory), "open", directory),
+    fchownat: (dirfd, name, uid, gid) => void checked(raw.fchownat(dirfd, name, uid, gid), "chown", name),
+    fchmodat: (dirfd, name, mode) => void checked(raw.fchmodat(dirfd, name, mode), "chmod", name),
+    utimensat: (dirfd, name, mtimeNs, atimeNs = mtimeNs) =>
+      void checked(raw.utimensat(dirfd, name, mtimeNs, atimeNs), "utime", name),
+    statat: (dirfd, name) => {
+      checked(raw.statat(dirfd, name, statusValues), "lstat", name);
+      return status();
+    },
+    tryStatat: (dirfd, name) => {
+      const result = raw.statat(dirfd, name, statusValues);
+      if (result === ENOENT || result === ENOTDIR) return undefined;
+      checked(result, "lstat", name);
+      return status();
+    },
+    listXattrs: (dirfd, name) => {
+      const result = raw.listxattr(dirfd, name, scratch);
+      if (result === 0 || result === EOPNOTSUPP) return [];
+      const length = checked(result, "listxattr", name);
+      return decodeName(scratch.subarray(0, length - 1)).split("\0");
+    },
+    getXattr: (dirfd, name, key) => {
+      const result = raw.getxattr(dirfd, name, key, scratch);
+      // ERANGE cannot be: no value is longer than the 64 KiB of XATTR_SIZE_MAX.
+      if (result === ENODATA || result === EOPNOTSUPP || result === ERANGE) return undefined;
+      return Buffer.from(scratch.subarray(0, checked(result, "getxattr", name)));
+    },
+    setXattr: (dirfd, name, key, value) => void checked(raw.setxattr(dirfd, name, key, value), "setxattr", name),
+    removeXattr: (dirfd, name, key) => void checked(raw.removexattr(dirfd, name, key), "removexattr", name),
+    copyFileRange: (inFd, outFd, length) => checked(raw.copyFileRange(inFd, outFd, length), "copy_file_range"),
+    cloneFile: (inFd, outFd) => {
+      const result = raw.clone(inFd, outFd);
+      // EOPNOTSUPP, EXDEV, EINVAL, ENOTTY: not on this file system, or not between these two.
+      if (result === EOPNOTSUPP || result === -18 || result === -22 || result === -25) return false;
+      return checked(result, "ioctl") === 0;
+    },
+    tryLock: (fd, kind) => {
+      const result = raw.flock(fd, LOCKS[kind] | LOCKS.nonblocking);
+      return result === -11 ? false : checked(result, "flock") === 0;
+    },
+    lockSync: (fd, kind) => void checked(raw.flock(fd, LOCKS[kind]), "flock"),
+    lock: async (fd, kind) => void checked(await raw.waitFlock(fd, LOCKS[kind]), "flock"),
+    unlock: (fd) => void checked(raw.flock(fd, LOCKS.unlock), "flock"),
+    syncfs: (fd) => void checked(raw.syncfs(fd), "syncfs"),
+    scanTree: async (dirfd, options = {}) => scanned(await scan(dirfd, options, true), options),
+    scanTreeSync: (dirfd, options = {}) => scanned(scan(dirfd, options, false) as RawScan, options),
+    readFilesSync: (dirfd, batch) => {
+      const results = new Int32Array(batch.names.length);
+      const { names, resolve, into, offsets, sizes } = batch;
+      checked(raw.readFiles(dirfd, names, resolve, into, offsets, sizes, results, false) as number, "read");
+      return results;
+    },
+    digestFiles: async (dirfd, names, resolve) => {
+      const digests = Buffer.alloc(32 * names.length);
+      const results = new Float64Array(names.length);
+      checked(await raw.digestFiles(dirfd, names, resolve, digests, results), "read");
+      return { digests, results };
+    },
+    writeFiles: async (dirfd, batch) => {
+      const results = new Int32Array(batch.names.length);
+      checked(await write(dirfd, batch, results, true), "write");
+      return results;
+    },
+    writeFilesSync: (dirfd, batch) => {
+      const results = new Int32Array(batch.names.length);
+      checked(write(dirfd, batch, results, false) as number, "write");
+      return results;
+    },
+    copyFiles: async (fromDirfd, toDirfd, batch) => {
+      const results = new Int32Array(batch.to.length);
+      const { from, to, modes, uids, gids, mtimesNs, expected } = batch;
+      const { sizes = new Float64Array(0), ctimesNs = new BigInt64Array(0) } = expected ?? {};
+      const columns = [modes, uids, gids, mtimesNs, results, true, sizes, ctimesNs] as const;
+      checked(await raw.copyFiles(fromDirfd, from, toDirfd, to, ...columns), "copy");
+      return results;
+    },
+    linkFiles: async (fromDirfd, toDirfd, batch) => {
+      const results = new Float64Array(batch.names.length);
+      const { names, sizes, modes, uids, gids, mtimesNs } = batch;
+      const columns = [sizes, modes, uids, gids, mtimesNs, results, true] as const;
+      checked(await raw.linkFiles(fromDirfd, toDirfd, names, ...columns), "link");
+      return results;
+    },
+    packTree: async (dirfd, plan, isCancelled) => {
+      const out = Buffer.alloc(80);
+      return packed(await pack(dirfd, plan, isCancelled, out, true), plan, out);
+    },
+    packTreeSync: (dirfd, plan) => {
+      const out = Buffer.alloc(80);
+      return packed(pack(dirfd, plan, new Int32Array(1), out, false) as number, plan, out);
+    },
+    removeTree: async (dirfd, name) => void checked(await raw.removeTree(dirfd, name, true), "rm", name),
+    removeTreeSync: (dirfd, name) => void checked(raw.removeTree(dirfd, name, false) as number, "rm", name),
+  };
+}
