@@ -6,7 +6,8 @@ import type { TarEntry } from "./entry.ts";
 import type { Marks } from "./layer-entries.ts";
 import { malformed } from "./header-read.ts";
 import { TarReader } from "./read.ts";
-import { type OwnerPolicy, TreeWriter } from "./tree-writer.ts";
+import type { OwnerPolicy } from "./tree-metadata.ts";
+import { TreeWriter } from "./tree-writer.ts";
 
 export interface UnpackOptions {
   readonly native: Native;

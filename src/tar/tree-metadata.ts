@@ -1,0 +1,53 @@
+import { errnoOf } from "../core/errors.ts";
+import type { Native } from "../native/native.ts";
+import type { TarEntry } from "./entry.ts";
+import { representable } from "./file-batch.ts";
+import { OWNER_XATTR } from "./layer-entries.ts";
+
+/** `keep` as archived; `fixed` for all. */
+export type OwnerPolicy =
+  | { readonly kind: "keep" }
+  | { readonly kind: "fixed"; readonly uid: number; readonly gid: number };
+
+/** Gives files of a tree that is being unpacked what their members say. All names are relative to a directory's descriptor. */
+export class TreeMetadata {
+  readonly #native: Native;
+  readonly #owner: OwnerPolicy;
+  readonly #own = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+
+  constructor(native: Native, owner: OwnerPolicy) {
+    this.#native = native;
+    this.#owner = owner;
+  }
+
+  /** Owner, then mode (a change of owner takes setuid away), then attributes (so it does capabilities), then times. */
+  set(fd: number, name: string, entry: TarEntry): void {
+    const { uid, gid } = this.ownerOf(entry);
+    if (uid !== this.#own.uid || gid !== this.#own.gid) this.#native.fchownat(fd, name, uid, gid);
+    if (entry.type !== "symlink") this.#native.fchmodat(fd, name, entry.mode);
+    this.setAttributes(fd, name, entry);
+    this.#native.utimensat(fd, name, representable(entry.mtimeNs));
+  }
+
+  setAttributes(fd: number, name: string, entry: TarEntry): void {
+    for (const [key, value] of entry.xattrs) {
+      // Marks are ours to set: a layer that could would show or hide files of other layers.
+      if (/^(?:trusted|user)\.overlay\./.test(key) || key === OWNER_XATTR) continue;
+      this.#trySetXattr(fd, name, key, value);
+    }
+  }
+
+  /** What the file system or the lack of privilege refuses is left out, as every runtime does. */
+  #trySetXattr(fd: number, name: string, key: string, value: Buffer): void {
+    try {
+      this.#native.setXattr(fd, name, key, value);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code !== "ENOTSUP" && code !== "EPERM") throw error;
+    }
+  }
+
+  ownerOf(entry: TarEntry): { readonly uid: number; readonly gid: number } {
+    return this.#owner.kind === "keep" ? entry : this.#owner;
+  }
+}
