@@ -222,7 +222,7 @@ async function makeResult(
           proxyEnv: proxyEnvironment(prepared.buildArgs),
           hostAddresses: new Map((options.extraHosts ?? []).map(({ name, address }) => [name, address])),
           limits: options.limits ?? {},
-          entitlements: new Set(options.allow?.filter((name) => name !== "buildx.local.delete")),
+          entitlements: grantedEntitlements(options),
           network: options.network ?? "default",
         },
         ...(options.expectCached === undefined
@@ -305,4 +305,10 @@ function insecureRegistries(options: BuildOptions): string[] {
       : [],
   );
   return [...new Set([...names, ...caches])];
+}
+
+/** Whoever asks for the host's network on the command line has granted it. */
+function grantedEntitlements({ allow = [], network }: BuildOptions): ReadonlySet<"network.host" | "security.insecure"> {
+  const granted = new Set(allow.filter((name) => name !== "buildx.local.delete"));
+  return network === "host" ? granted.add("network.host") : granted;
 }

@@ -25,7 +25,7 @@ export interface BuildOptions {
   readonly noCache?: boolean | readonly string[];
   /** Asks registries for base images even when the store has them. */
   readonly pull?: boolean;
-  /** `sandbox` gives every RUN that names no network one of its own, by pasta or slirp4netns. */
+  /** `sandbox` gives every RUN that names no network one of its own, by pasta or slirp4netns; `host` also grants `network.host`. */
   readonly network?: "default" | "none" | "host" | "sandbox";
   readonly secrets?: readonly SecretSpec[];
   readonly ssh?: readonly SshSpec[];

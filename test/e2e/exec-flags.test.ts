@@ -43,6 +43,7 @@ describe.skipIf(why !== undefined)("flags of the build reach RUN", { timeout: 60
       flags: ["--network", "none"],
       line: 'RUN test "$(ls /sys/class/net)" = lo && ping -c1 127.0.0.1',
     },
+    { name: "--network=host", flags: ["--network", "host"], line: "RUN test -e /proc/net/dev" },
     {
       name: "--allow with --security=insecure",
       flags: ["--allow", "security.insecure"],
