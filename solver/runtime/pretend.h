@@ -73,8 +73,14 @@ int write_record (int fd, const struct owner_record *record);
 bool is_question_of_status (long call);
 struct answer tell_status (const struct seccomp_notif *call, bool one_id_is_root);
 
-/* pretend.c */
-bool is_still_asking (uint64_t id);
+/* creations.c */
+struct answer answer_creation (const struct seccomp_notif *call);
+
+/* listener.c */
 void hand_listener_over (int listener, int socket);
+bool receive_listener (int socket);
+void answer_calls (struct answer (*answer_call) (const struct seccomp_notif *));
+bool is_still_asking (uint64_t id);
+struct answer hand_descriptor (const struct seccomp_notif *call, int fd, int flags);
 
 #endif
