@@ -72,14 +72,14 @@ export class Engine implements AsyncDisposable {
     this.snapshotter = nativeSnapshotter({
       directory: this.store.layout.snapshots,
       marks,
-      newId,
-      native: this.native,
-      hold: (name) => {
-        this.store.holds.keep(
-          () => name,
-          (held) => [`snapshot:${held}`],
-        );
+      newId: () => {
+        const id = newId();
+        // Whatever it will name: a layer in the making, one that is going, the layer itself.
+        this.store.holds.claim([`snapshot:active-${id}`, `snapshot:removed-${id}`, `snapshot:${id}`]);
+        return id;
       },
+      native: this.native,
+      hold: (name) => this.store.holds.claim([`snapshot:${name}`]),
       isNeeded: async (signal) =>
         isolation === "chroot" || environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
     });
@@ -120,7 +120,9 @@ export class Engine implements AsyncDisposable {
 
   /** For a folder of one build's own, on the file system of the snapshots. Not made here. */
   scratchPath(): string {
-    return join(this.environment.root, "scratch", `${this.environment.pid}-${newId()}`);
+    const name = `${this.environment.pid}-${newId()}`;
+    this.store.holds.claim([`scratch:${name}`]);
+    return join(this.environment.root, "scratch", name);
   }
 
   /**

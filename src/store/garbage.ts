@@ -14,7 +14,7 @@ export interface Garbage {
   readonly name: string;
   readonly path: string;
   /** What a process that relies on it has noted. */
-  readonly hold: Hold | undefined;
+  readonly hold: Hold;
 }
 
 /**
@@ -30,12 +30,12 @@ export function findGarbage(
   const { before, after } = rows;
   const garbageIn = (
     directory: string,
-    of: (fileName: string) => { readonly name: string; readonly hold: Hold | undefined },
+    of: (fileName: string) => { readonly name: string; readonly hold: Hold },
     names: { readonly before: (name: string) => boolean; readonly after: (name: string) => boolean },
   ): Garbage[] =>
     entriesOf(directory).flatMap(({ name: fileName, path, changedMs }) => {
       const { name, hold } = of(fileName);
-      if (names.after(name) || (hold !== undefined && running.held.has(hold))) return [];
+      if (names.after(name) || running.held.has(hold)) return [];
       return names.before(name) || changedMs < running.oldestStartMs ? [{ name, path, hold }] : [];
     });
   const isSnapshot = (inventory: Inventory) => (name: string) =>
@@ -58,7 +58,10 @@ export function findGarbage(
       before: isBlob(before),
       after: isBlob(after),
     }),
-    ...garbageIn(layout.logs, (name) => ({ name, hold: undefined }), { before: isLog(before), after: isLog(after) }),
+    ...garbageIn(layout.logs, (name) => ({ name, hold: `log:${name}` }), {
+      before: isLog(before),
+      after: isLog(after),
+    }),
   ];
 }
 

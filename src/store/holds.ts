@@ -5,12 +5,17 @@ import { errnoOf } from "../core/errors.ts";
 import { guarded } from "./failure.ts";
 import type { LockCalls } from "./file-lock.ts";
 
-/** What a running process relies on: `snapshot:<id>`, `blob:<digest>`, `image:<digest>`, `record:<id>`. */
-export type Hold = `${"snapshot" | "blob" | "image" | "record"}:${string}`;
+/**
+ * What a running process relies on: `image:<digest>`, `record:<id>`, and by the names of their files and directories
+ * snapshots, blobs, logs, and folders of a build's own (`scratch`).
+ */
+export type Hold = `${"snapshot" | "blob" | "image" | "record" | "log" | "scratch"}:${string}`;
 
 /** What all living processes on the store hold, this one included. */
 export interface Running {
   readonly held: ReadonlySet<Hold>;
+  /** Files of processes that were killed. They are removed with what those were making, and not before. */
+  readonly killed: readonly string[];
   /** When the oldest of them opened the store, in the file system's own time: a file that changed later may be in use. */
   readonly oldestStartMs: number;
 }
@@ -21,8 +26,8 @@ export interface Running {
  * Every open store has a file in `running/`, locked as long as its process lives, with one line for each thing it has been
  * handed. Looking something up and writing that line happen under a shared lock on `running/lock`; a collector takes it
  * exclusively while it reads all lines and deletes rows. So a look-up sees a row that will stay, or none.
- * Things that are not known to the database yet (directories, temporary files) are kept when they are younger than the
- * oldest running process.
+ * Things that are not known to the database yet (directories, temporary files) have a line before they are made. Those that
+ * nobody can tell a line of are kept when they are younger than the oldest running process.
  */
 export class Holds implements Disposable {
   readonly #directory: string;
@@ -49,7 +54,18 @@ export class Holds implements Disposable {
     }
   }
 
-  /** Holds things that are being made. */
+  /**
+   * Holds things that are about to be made, under the shared lock: a collector that is at work has listed its directories
+   * before they are there, or comes later and finds the line.
+   */
+  claim(holds: Iterable<Hold>): void {
+    this.keep(
+      () => holds,
+      (claimed) => claimed,
+    );
+  }
+
+  /** Holds things that are being made and whose names nobody can know yet. */
   add(holds: Iterable<Hold>): void {
     this.#append(this.#open().own, holds);
   }
@@ -85,7 +101,7 @@ export class Holds implements Disposable {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     const lock = openSync(join(this.#directory, "lock"), "a", 0o600);
     const path = join(this.#directory, randomUUID());
-    // Under the shared lock: a collector that meets a file without a lock takes it for a dead process's and removes it.
+    // Under the shared lock: a collector that meets a file without a lock takes it for a dead process's.
     this.#calls.lockSync(lock, "shared");
     let own: number | undefined;
     try {
@@ -113,23 +129,24 @@ export class Holds implements Disposable {
     if (lines !== "") guarded("note what this build uses", () => writeSync(own, lines));
   }
 
-  /** Reads what living processes wrote and removes the files of dead ones. Called with the exclusive lock. */
+  /** Reads what living processes wrote. Called with the exclusive lock. */
   #running(): Running {
     const held = new Set<Hold>();
+    const killed: string[] = [];
     let oldestStartMs = Infinity;
     for (const name of readdirSync(this.#directory)) {
       if (name === "lock") continue;
       const path = join(this.#directory, name);
       const text = path === this.#files?.path ? readFileSync(path, "utf8") : this.#readLocked(path);
       if (text === undefined) {
-        rmSync(path, { force: true });
+        killed.push(path);
         continue;
       }
       const [start, ...lines] = text.split("\n");
       oldestStartMs = Math.min(oldestStartMs, Number(start));
       for (const line of lines) if (line !== "") held.add(line as Hold);
     }
-    return { held, oldestStartMs };
+    return { held, killed, oldestStartMs };
   }
 
   /** What a living process wrote; `undefined` when it is dead. It may end, and remove the file, at any moment. */

@@ -3,13 +3,14 @@ import { randomUUID } from "node:crypto";
 import { basename, join } from "node:path";
 import type { Logs, StepLog } from "./store.ts";
 
-export function openLogs(directory: string): Logs {
+/** @param claim told the name of a log before its file is made. */
+export function openLogs(directory: string, claim: (name: string) => void): Logs {
   // Names come from records, which may have been imported: nothing but a name in this directory.
   const pathOf = (name: string): string => join(directory, basename(name));
   return {
     create(stepId) {
       const name = `${stepId.replace(/[^A-Za-z0-9-]/g, "-").slice(0, 40)}-${randomUUID().slice(0, 8)}.log`;
-      return new FileLog(name, pathOf(name));
+      return new FileLog(name, pathOf(name), claim);
     },
     open: (name) => createReadStream(pathOf(name)),
     pathOf,
@@ -19,13 +20,15 @@ export function openLogs(directory: string): Logs {
 class FileLog implements StepLog {
   readonly name: string;
   readonly path: string;
+  readonly #claim: (name: string) => void;
   #sizeBytes = 0;
   /** Made at the first byte: most steps say nothing, and a file costs more than they do. */
   #stream: WriteStream | undefined;
 
-  constructor(name: string, path: string) {
+  constructor(name: string, path: string, claim: (name: string) => void) {
     this.name = name;
     this.path = path;
+    this.#claim = claim;
   }
 
   get sizeBytes(): number {
@@ -36,6 +39,7 @@ class FileLog implements StepLog {
     const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
     if (bytes.byteLength === 0) return;
     if (this.#stream === undefined) {
+      this.#claim(this.name);
       this.#stream = createWriteStream(this.path, { flags: "wx", mode: 0o600 });
       // A log is a by-product: when the disk is full, the step itself will say so.
       this.#stream.on("error", () => undefined);

@@ -88,7 +88,7 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
       calls: options.native,
       nowMs,
     }),
-    logs: openLogs(layout.logs),
+    logs: openLogs(layout.logs, (name) => holds.claim([`log:${name}`])),
     database,
     holds,
     native: options.native,

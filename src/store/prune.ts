@@ -9,6 +9,7 @@ import { tryFileLock } from "./file-lock.ts";
 import { emptyTrash, findGarbage, type Garbage, moveAside } from "./garbage.ts";
 import type { Hold, Running } from "./holds.ts";
 import { type Inventory, readInventory } from "./inventory.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { type MeasuredFiles, measureFiles } from "./measure.ts";
 import type { OpenStore } from "./open-store.ts";
 import { makeReserve, releaseReserve } from "./reserve.ts";
@@ -81,7 +82,7 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
     store,
     look(store),
     (view) => findUnused(store, first.inventory, view),
-    ({ hold }) => (hold === undefined ? [] : [hold]),
+    ({ hold }) => [hold],
     (batch) => {
       deleteSnapshots(store, batch);
       for (const { path } of batch) if (path !== undefined) moveAside(path, trash);
@@ -90,6 +91,7 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
     signal,
   );
   await emptyTrash(store, trash, signal);
+  await removeLeftovers(store, signal);
   // Lock files of killed processes.
   for (const { path } of entriesOf(store.layout.leases))
     tryFileLock(store.native, path, "exclusive")?.[Symbol.dispose]();

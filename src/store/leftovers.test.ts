@@ -1,0 +1,86 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { type Script, startScript } from "../../test/support/script.ts";
+import { locateNative } from "../native/locate.ts";
+import { fsck } from "./fsck.ts";
+import { removeLeftovers } from "./leftovers.ts";
+import { openStore, type OpenStore } from "./open-store.ts";
+import { prune } from "./prune.ts";
+
+const signal = new AbortController().signal;
+let root: string;
+let store: OpenStore;
+const scripts: Script[] = [];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "kiln-store-"));
+  store = openStore(root, { native: locateNative(), clock: { nowMs: () => 1 } });
+});
+
+afterEach(async () => {
+  await Promise.all(scripts.splice(0).map((script) => script[Symbol.asyncDispose]()));
+  await store[Symbol.asyncDispose]();
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** A process that makes a layer and a folder of its own, both called `name`, and waits. */
+async function making(name: string): Promise<Script> {
+  const script = startScript(`
+    import { mkdirSync } from "node:fs";
+    import { openStore } from "SRC/store/open-store.ts";
+    import { loadNative } from "SRC/native/load.ts";
+    const store = openStore(${JSON.stringify(root)}, { native: loadNative("SRC/../build/kiln.node"), clock: { nowMs: () => 1 } });
+    store.holds.claim(["snapshot:active-${name}", "scratch:${name}"]);
+    mkdirSync(store.layout.snapshots + "/active-${name}", { recursive: true });
+    mkdirSync(store.root + "/scratch/${name}", { recursive: true });
+    process.stdout.write("working\\n");
+    await new Promise((resolve) => process.stdin.once("data", resolve));
+  `);
+  scripts.push(script);
+  await script.line();
+  return script;
+}
+
+async function killed(name: string): Promise<void> {
+  const script = await making(name);
+  script.kill();
+  await script.ended();
+}
+
+const unfinished = (): string[][] => [readdirSync(store.layout.snapshots), readdirSync(join(root, "scratch"))];
+
+test("what killed processes were making goes, what a running one is making stays", async () => {
+  await killed("dead");
+  await making("alive");
+  await killed("dead-too");
+  await removeLeftovers(store, signal);
+  expect(unfinished()).toEqual([["active-alive"], ["alive"]]);
+  expect(readdirSync(store.layout.running)).toHaveLength(3);
+});
+
+test("a directory that looks older than its process stays: clocks are set back", async () => {
+  mkdirSync(join(store.layout.snapshots, "active-alive"));
+  await killed("dead");
+  await making("alive");
+  await removeLeftovers(store, signal);
+  expect(unfinished()).toEqual([["active-alive"], ["alive"]]);
+  await prune(store, {}, signal);
+  expect(unfinished()).toEqual([["active-alive"], ["alive"]]);
+});
+
+test("who only looks leaves what is left to the next", async () => {
+  await killed("dead");
+  await fsck(store, { repair: false }, signal);
+  await removeLeftovers(store, signal);
+  expect(unfinished()).toEqual([[], []]);
+  expect(readdirSync(store.layout.running)).toHaveLength(2);
+});
+
+test("a prune takes everything that killed processes were making", async () => {
+  await killed("dead");
+  await prune(store, {}, signal);
+  expect(unfinished()).toEqual([[], []]);
+  expect(readdirSync(store.layout.running)).toHaveLength(2);
+});
