@@ -70,6 +70,14 @@ test("a directory that looks older than its process stays: clocks are set back",
   expect(unfinished()).toEqual([["active-alive"], ["alive"]]);
 });
 
+test("a socket that stands for an agent's is kept while a process runs that may have made it", async () => {
+  await making("alive");
+  await killed("dead");
+  mkdirSync(join(root, "scratch", "ssh-1"));
+  await removeLeftovers(store, signal);
+  expect(unfinished()).toEqual([["active-alive"], ["alive", "ssh-1"]]);
+});
+
 test("who only looks leaves what is left to the next", async () => {
   await killed("dead");
   await fsck(store, { repair: false }, signal);

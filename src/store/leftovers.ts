@@ -1,12 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { entriesOf } from "./disk.ts";
+import { type DirectoryEntry, entriesOf } from "./disk.ts";
 import { emptyTrash, moveAside } from "./garbage.ts";
 import type { Hold } from "./holds.ts";
 import type { OpenStore } from "./open-store.ts";
 
 /** Layers in the making and doomed ones; rows never name them. */
 const UNFINISHED = /^(?:active|removed)-/;
+/** Folders of sockets that stand for an agent's. Nobody notes them: these go when they are older than every running process. */
+const UNNOTED = /^ssh-/;
 
 /**
  * Deletes what processes that were killed were making. One look into `running/` when there are none: whoever ends by itself
@@ -21,7 +23,10 @@ export async function removeLeftovers(store: OpenStore, signal: AbortSignal): Pr
     const left = [
       ...namesIn(layout.snapshots, "snapshot").filter(({ name }) => UNFINISHED.test(name)),
       ...namesIn(join(root, "scratch"), "scratch"),
-    ].filter(({ hold }) => !running.held.has(hold));
+    ].filter(
+      ({ name, hold, changedMs }) =>
+        !running.held.has(hold) && (!UNNOTED.test(name) || changedMs < running.oldestStartMs),
+    );
     if (left.length > 0) mkdirSync(trash, { recursive: true, mode: 0o700 });
     for (const { path } of left) moveAside(path, trash);
     return running;
@@ -30,9 +35,6 @@ export async function removeLeftovers(store: OpenStore, signal: AbortSignal): Pr
   for (const path of killed) rmSync(path, { force: true });
 }
 
-function namesIn(
-  directory: string,
-  kind: "snapshot" | "scratch",
-): { readonly name: string; readonly path: string; readonly hold: Hold }[] {
-  return entriesOf(directory).map(({ name, path }) => ({ name, path, hold: `${kind}:${name}` }));
+function namesIn(directory: string, kind: "snapshot" | "scratch"): (DirectoryEntry & { readonly hold: Hold })[] {
+  return entriesOf(directory).map((entry) => ({ ...entry, hold: `${kind}:${entry.name}` }));
 }
