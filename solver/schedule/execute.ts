@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { BuildError } from "../../src/core/errors.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import type { StepUsage } from "../../src/core/progress.ts";
-import type { SnapshotId } from "../../src/store/model.ts";
+import type { LayerBlob, SnapshotId } from "../../src/store/model.ts";
+import type { NewSnapshot } from "../../src/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
 import type { ExecOp } from "../graph/op.ts";
@@ -17,22 +18,24 @@ import type { Selection } from "../sources/local/select.ts";
 import type { FileWork, InputTree } from "./file-work.ts";
 import { OutputLog } from "./output-log.ts";
 
-/** What running a step gave: a committed snapshot without a row, and what it cost. */
+/** What running a step gave, none of it with a row yet: a committed snapshot or a layer's blob, and what it cost. */
 export interface Executed {
-  readonly snapshot: SnapshotId;
+  readonly snapshot: NewSnapshot;
+  /** Holds the layer's tar where its files are not there. */
+  readonly blob: LayerBlob | undefined;
   readonly wallMs: number;
   /** Of a command; file operations are not counted. */
   readonly usage: StepUsage | undefined;
   readonly logFile: string | undefined;
 }
 
-interface ExecuteDeps {
+export interface ExecuteDeps {
   readonly on: SolverDeps;
   readonly options: SolveOptions;
   readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
 }
 
-interface ExecuteInputs {
+export interface ExecuteInputs {
   /** By index of the vertex's inputs; layers are present. */
   readonly inputs: readonly (InputTree | undefined)[];
   readonly parent: Stack;
@@ -73,8 +76,8 @@ export async function executeStep(
     default:
       throw new Error(`A ${op.kind} vertex is not run`);
   }
-  const snapshot = await active.commit(signal);
-  return { snapshot, wallMs: on.clock.nowMs() - startedMs, ...ran };
+  const snapshot: NewSnapshot = { id: await active.commit(signal), state: "present" };
+  return { snapshot, blob: undefined, wallMs: on.clock.nowMs() - startedMs, ...ran };
 }
 
 async function runCommand(

@@ -1,6 +1,7 @@
 import type { Native } from "../../src/native/native.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { FileOp, LocalOp } from "../graph/op.ts";
+import { type DescribedCopy, describeCopy } from "../ops/file/described-copy.ts";
 import type { EarlierResult } from "../ops/file/earlier-copy.ts";
 import { runFileOp } from "../ops/file/run-file-op.ts";
 import { stackView } from "../ops/file/stack-view.ts";
@@ -80,6 +81,30 @@ export class FileWork implements AsyncDisposable {
       { native },
       signal,
     );
+  }
+
+  /**
+   * The layer of an op as a description instead of files, where it has one: see `describeCopy`. `selected` as for `run`.
+   * The result is to be closed before this is.
+   */
+  async describe(
+    op: FileOp,
+    at: {
+      readonly parent: Stack;
+      readonly inputs: readonly (InputTree | undefined)[];
+      readonly selected: ReadonlyMap<string, Selection>;
+      readonly nowNs: bigint;
+    },
+    signal: AbortSignal,
+  ): Promise<DescribedCopy | undefined> {
+    const [action] = op.actions;
+    const selection = at.selected.get(copyPart(0));
+    const input = action?.kind === "copy" ? at.inputs[action.input] : undefined;
+    if (selection === undefined || input === undefined) return undefined;
+    const { native, snapshotter } = this.#on;
+    await using lower = await snapshotter.view(at.parent, signal);
+    using tree = new MergedTree({ native, directories: lower.directories, marks: snapshotter.marks });
+    return describeCopy(op, { tree, view: await this.#view(input, signal), selection, nowNs: at.nowNs });
   }
 
   /** A small regular file of a tree, symlinks resolved inside it; `undefined` when there is none. */

@@ -19,8 +19,12 @@ export type Planned = Work & { readonly keyed: KeyedVertex } & (
         priority: number;
         /** A step below runs again whatever is recorded: an equal definition says nothing of what this one's inputs hold. */
         readonly afterSkipped: boolean;
+        /** Whether another step that will run may read the files that this one makes. */
+        isRead: boolean;
       }
   );
+
+export type PlannedMiss = Extract<Planned, { readonly kind: "miss" }>;
 
 /** Earlier records looked at for explaining a miss and for equal results. */
 const EARLIER_RECORDS = 8;
@@ -62,7 +66,7 @@ export async function planByNeed(
       if (isRecorded(vertex)) {
         const earlier = on.records.latestBySite(key.site, EARLIER_RECORDS);
         const afterSkipped = skipped.has(id);
-        planned.set(id, { id, needs, keyed: key, kind: "miss", earlier, priority: 0, afterSkipped });
+        planned.set(id, { id, needs, keyed: key, kind: "miss", earlier, priority: 0, afterSkipped, isRead: false });
       } else {
         planned.set(id, { id, needs, keyed: key, kind: "derived" });
       }
@@ -71,7 +75,20 @@ export async function planByNeed(
     frontier = next;
   }
   prioritize(planned, keyed);
+  noteReaders(planned);
   return planned;
+}
+
+/** Merges and differences stand for the files of their inputs. */
+function noteReaders(planned: ReadonlyMap<string, Planned>): void {
+  const read = [...planned.values()].filter(({ kind }) => kind === "miss").flatMap(({ needs }) => needs);
+  const seen = new Set<string>();
+  for (let id = read.pop(); id !== undefined; id = read.pop()) {
+    const work = seen.has(id) ? undefined : planned.get(id);
+    seen.add(id);
+    if (work?.kind === "miss") work.isRead = true;
+    if (work?.kind === "derived") read.push(...work.needs);
+  }
 }
 
 /** The vertices whose results are not looked up, and all that use them: their old results may be of other inputs. */

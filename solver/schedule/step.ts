@@ -3,7 +3,7 @@ import { digestOf, hexOf } from "../../src/core/digest.ts";
 import { BuildError, messageOf } from "../../src/core/errors.ts";
 import type { Semaphore } from "../../src/core/limits.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
-import type { Lease } from "../../src/store/store.ts";
+import type { Lease, NewSnapshot } from "../../src/store/store.ts";
 import { explainMiss, type MissReason, missText, nearestOf } from "../cache/explain.ts";
 import { contentKey, sameWork } from "../cache/key.ts";
 import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
@@ -18,7 +18,8 @@ import { EarlierResult, isSharable } from "../ops/file/earlier-copy.ts";
 import { FileWork, type InputTree } from "./file-work.ts";
 import { distinct } from "./layers.ts";
 import type { Materializer } from "./materializer.ts";
-import type { Planned } from "./plan.ts";
+import type { PlannedMiss } from "./plan.ts";
+import { writeCopy } from "./write-copy.ts";
 
 /** What all steps of one solve share. */
 export interface StepDeps {
@@ -42,14 +43,14 @@ export interface SettledStep {
  * @param inputs layers of the vertex's inputs, `undefined` for local directories.
  */
 export async function settleStep(
-  work: Extract<Planned, { readonly kind: "miss" }>,
+  work: PlannedMiss,
   inputs: readonly (Stack | undefined)[],
   deps: StepDeps,
   signal: AbortSignal,
 ): Promise<SettledStep> {
   const { definitionKey, meta, parts } = work.keyed;
   const { store } = deps.on;
-  await using step = new Step(work.keyed, work.earlier, inputs, deps);
+  await using step = new Step(work, inputs, deps);
   if (meta.cache === "skip") {
     using _slot = await deps.slots.acquire(signal, work.priority);
     return await step.run(signal);
@@ -80,21 +81,18 @@ class Step implements SettledInputs, AsyncDisposable {
   readonly stacks: readonly (Stack | undefined)[];
   readonly #keyed: KeyedVertex;
   readonly #earlier: readonly CacheRecord[];
+  readonly #isRead: boolean;
   readonly #deps: StepDeps;
   readonly #files: FileWork;
   /** By part: filled when first asked for. */
   readonly #selected = new Map<string, Selection>();
 
-  constructor(
-    keyed: KeyedVertex,
-    earlier: readonly CacheRecord[],
-    stacks: readonly (Stack | undefined)[],
-    deps: StepDeps,
-  ) {
-    this.uses = keyed.uses;
+  constructor(work: PlannedMiss, stacks: readonly (Stack | undefined)[], deps: StepDeps) {
+    this.uses = work.keyed.uses;
     this.stacks = stacks;
-    this.#keyed = keyed;
-    this.#earlier = earlier;
+    this.#keyed = work.keyed;
+    this.#earlier = work.earlier;
+    this.#isRead = work.isRead;
     this.#deps = deps;
     this.#files = new FileWork(deps.on);
   }
@@ -173,22 +171,12 @@ class Step implements SettledInputs, AsyncDisposable {
     on.progress({ kind: "step-miss", id, name: meta.name, reason: `${meta.instruction}: ${missText(miss)}` });
     on.progress({ kind: "step-started", id, name: meta.name, atMs: on.clock.nowMs() });
     try {
-      using earlier = this.#earlierCopy(parts);
-      const executed = await executeStep(
-        this.#keyed,
-        {
-          inputs: this.#trees(),
-          parent: distinct(this.#parent()),
-          files: this.#files,
-          selected: this.#selected,
-          earlier,
-        },
-        this.#deps,
-        signal,
-      );
-      const layers = [...this.#parent(), await this.#bestLayer(executed.snapshot, signal)];
+      const executed = await this.#execute(parts, signal);
+      const { snapshot, blob } = executed;
+      const layers = [...this.#parent(), await this.#bestLayer(snapshot, signal)];
       this.#record(executed, layers, parts);
-      if (layers.at(-1) === executed.snapshot) options.onCommitted?.(executed.snapshot);
+      // A layer that was written as a tar has been measured.
+      if (layers.at(-1) === snapshot.id && blob === undefined) options.onCommitted?.(snapshot.id);
       const { usage } = executed;
       on.progress({ kind: "step-done", id, atMs: on.clock.nowMs(), ...(usage === undefined ? {} : { usage }) });
       return { layers, outcome: { how: "ran", definitionKey, miss, usage } };
@@ -197,6 +185,15 @@ class Step implements SettledInputs, AsyncDisposable {
       else on.progress({ kind: "step-failed", id, atMs: on.clock.nowMs(), message: messageOf(error) });
       throw withSpan(error, meta);
     }
+  }
+
+  async #execute(parts: readonly KeyPart[], signal: AbortSignal): Promise<Executed> {
+    const inputs = this.#trees();
+    const at = { inputs, parent: distinct(this.#parent()), files: this.#files, selected: this.#selected };
+    const written = this.#isRead ? undefined : await writeCopy(this.#keyed, at, this.#earlierTar(), this.#deps, signal);
+    if (written !== undefined) return written;
+    using earlier = this.#earlierCopy(parts);
+    return await executeStep(this.#keyed, { ...at, earlier }, this.#deps, signal);
   }
 
   #parent(): Stack {
@@ -283,23 +280,37 @@ class Step implements SettledInputs, AsyncDisposable {
     return undefined;
   }
 
+  /** The tar of an earlier result's layer, if that was not made into files only. Digests say what of it is the same. */
+  #earlierTar(): string | undefined {
+    const { blobs, snapshots } = this.#deps.on.store;
+    // Without the cache everything is read again, from the files themselves.
+    if (this.#keyed.meta.cache === "skip") return undefined;
+    for (const { layers } of this.#earlier) {
+      const top = layers.at(-1);
+      const diffId = top === undefined ? undefined : snapshots.get(top)?.diffId;
+      if (diffId !== undefined && blobs.has(diffId)) return blobs.pathOf(diffId);
+    }
+    return undefined;
+  }
+
   /** The layer just made, or an older one of this step with the same contents. */
-  async #bestLayer(made: SnapshotId, signal: AbortSignal): Promise<SnapshotId> {
+  async #bestLayer(made: NewSnapshot, signal: AbortSignal): Promise<SnapshotId> {
     const { vertex, meta } = this.#keyed;
+    const { id } = made;
     // A copy whose files changed gives other files; only commands tend to end where they ended before.
-    if (meta.cache === "skip" || vertex.op.kind !== "exec" || this.#earlier.length === 0) return made;
+    if (meta.cache === "skip" || vertex.op.kind !== "exec" || this.#earlier.length === 0) return id;
     // The row comes before the record, so that what is learned of the layer has a place. Alone it is only garbage.
-    this.#deps.on.store.snapshots.insert([{ id: made, state: "present" }]);
-    return (await this.#deps.earlierResults.equalLayer(made, this.#parent(), this.#earlier, signal)) ?? made;
+    this.#deps.on.store.snapshots.insert([made]);
+    return (await this.#deps.earlierResults.equalLayer(id, this.#parent(), this.#earlier, signal)) ?? id;
   }
 
   #record(executed: Executed, layers: Stack, parts: readonly KeyPart[]): void {
     const { on } = this.#deps;
     const { definitionKey, site, meta } = this.#keyed;
-    const { snapshot, wallMs, usage, logFile } = executed;
+    const { snapshot, blob, wallMs, usage, logFile } = executed;
     on.store.records.insert(
       {
-        id: hexOf(digestOf(`${definitionKey} ${snapshot}`)).slice(0, 32),
+        id: hexOf(digestOf(`${definitionKey} ${snapshot.id}`)).slice(0, 32),
         definitionKey,
         contentKey: contentKey(parts),
         site,
@@ -312,7 +323,7 @@ class Step implements SettledInputs, AsyncDisposable {
         logFile,
         producer: "local",
       },
-      { snapshots: [{ id: snapshot, state: "present" }] },
+      { snapshots: [snapshot], ...(blob === undefined ? {} : { layerBlobs: [blob] }) },
     );
   }
 

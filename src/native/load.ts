@@ -1,7 +1,7 @@
 import { AT_FDCWD } from "./constants.ts";
 import { SystemError } from "./errno.ts";
 import { decodeName } from "./names.ts";
-import type { FileStatus, Name, Native, PackPlan, PackSums, ScanOptions, WriteBatch } from "./native.ts";
+import type { FileStatus, Name, Native, PackOutput, PackPlan, PackSums, ScanOptions, WriteBatch } from "./native.ts";
 import type { Raw, RawScan } from "./raw.ts";
 import { TreeScan } from "./scan.ts";
 
@@ -83,10 +83,14 @@ function wrap(raw: Raw): Native {
     isCancelled: Int32Array,
     out: Buffer,
     isAsync: boolean,
+    output?: PackOutput,
   ): number | Promise<number> => {
     const { mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, names, links } = plan.columns;
     const columns = [mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, plan.kinds];
-    return raw.packTree(dirfd, columns, names, links, plan.script, plan.latestSeconds, isCancelled, out, isAsync);
+    const { script, latestSeconds } = plan;
+    const more =
+      output === undefined ? [] : ([[output.fd, output.strip, output.expected, output.earlierFd ?? -1]] as const);
+    return raw.packTree(dirfd, columns, names, links, script, latestSeconds, isCancelled, out, isAsync, ...more);
   };
   const packed = (result: number, plan: PackPlan, out: Buffer): PackSums => {
     if (result < 0) throw new SystemError(result, "read", new TreeScan(plan.columns).path(out.readUInt32LE(76)));
@@ -210,9 +214,9 @@ function wrap(raw: Raw): Native {
       checked(await raw.linkFiles(fromDirfd, toDirfd, names, ...columns), "link");
       return results;
     },
-    packTree: async (dirfd, plan, isCancelled) => {
+    packTree: async (dirfd, plan, isCancelled, output) => {
       const out = Buffer.alloc(80);
-      return packed(await pack(dirfd, plan, isCancelled, out, true), plan, out);
+      return packed(await pack(dirfd, plan, isCancelled, out, true, output), plan, out);
     },
     packTreeSync: (dirfd, plan) => {
       const out = Buffer.alloc(80);

@@ -98,6 +98,18 @@ export interface PackPlan {
   readonly latestSeconds: number;
 }
 
+/** Where the tar goes whose sums are made, of a tree that is only described: its files are those of another directory. */
+export interface PackOutput {
+  /** Of an empty file, open for writing. */
+  readonly fd: number;
+  /** Bytes at the beginning of every file's path that the directory does not have: `app/` of `app/src/a`, 4. */
+  readonly strip: number;
+  /** The sha256 of each row's file, 32 bytes per row. Another one is as good as an unreadable file. */
+  readonly expected: Uint8Array;
+  /** A tar of an earlier layer: what it has under the same path with the expected digest is not read anywhere else. */
+  readonly earlierFd?: number | undefined;
+}
+
 /** Sums of a layer's tar and of its content, raw. */
 export interface PackSums {
   readonly diffId: Buffer;
@@ -178,9 +190,9 @@ export interface Native {
   linkFiles(fromDirfd: number, toDirfd: number, batch: LinkBatch): Promise<Float64Array>;
   /**
    * The sums of a layer as a tar. On a thread, until `isCancelled` holds something else than 0.
-   * @throws SystemError with the path below `dirfd` of the file that cannot be read; ESTALE: its size is another
+   * @throws SystemError with the path in the tree of the file that cannot be read; ESTALE: it is not the expected one
    */
-  packTree(dirfd: number, plan: PackPlan, isCancelled: Int32Array): Promise<PackSums>;
+  packTree(dirfd: number, plan: PackPlan, isCancelled: Int32Array, output?: PackOutput): Promise<PackSums>;
   packTreeSync(dirfd: number, plan: PackPlan): PackSums;
   /** Removes a file or a whole tree; nothing there is no error. */
   removeTree(dirfd: number, name: Name): Promise<void>;

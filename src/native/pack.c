@@ -1,13 +1,18 @@
-/* A layer's tar as digests: one pass over the files of a scanned tree, the bytes going nowhere. Members that are plain (a
- * file, directory or symlink whose header needs no extension) are encoded here, as header-write.ts would; all others come
- * ready-made from JavaScript in a script, which also decides which are which. */
+/* A layer's tar as digests: one pass over the files of a tree, the bytes going nowhere or into a file. Members that are plain
+ * (a file, directory or symlink whose header needs no extension) are encoded here, as header-write.ts would; all others come
+ * ready-made from JavaScript in a script, which also decides which are which.
+ *
+ * A tar that is written into a file may be of a tree that does not exist: its files are those of another directory, at the
+ * same paths but for how they begin, and must have the digests that are expected of them. Those that an earlier tar has are
+ * not even opened. */
 #include "addon.h"
 #include "sha256.h"
+#include "tar-cursor.h"
 
 #include <linux/openat2.h>
 #include <stdio.h>
 
-enum { BLOCK = 512, STREAM_BLOCK = 1 << 20, SKIPPED = 0, PLAIN = 1 };
+enum { BLOCK = 512, STREAM_BLOCK = 1 << 20, SKIPPED = 0, PLAIN = 1, MAX_EARLIER = 1 << 20 };
 
 /* One member of the script. Behind it: the header's bytes, then the content digest's text before and behind the digest of
  * the file's bytes. */
@@ -15,6 +20,15 @@ typedef struct
 {
   uint32_t row, header_bytes, before_bytes, behind_bytes, has_content;
 } scripted;
+
+typedef struct
+{
+  int fd;                  /* -1: the tar goes nowhere, and the rest means nothing */
+  size_t strip;            /* bytes at the beginning of each path that the directory does not have */
+  const uint8_t *expected; /* 32 bytes per row */
+  int earlier_fd;          /* of a tar, or -1 */
+  napi_value held;
+} pack_output;
 
 typedef struct
 {
@@ -32,10 +46,13 @@ typedef struct
   const int32_t *is_cancelled;
   /* 32 bytes diffID, 32 bytes content digest, 64 bits size, 32 bits members, 32 bits row of a failure. */
   uint8_t *out;
+  pack_output output;
 
   hash_stream *stream;
   uint8_t *block;
   size_t used;
+  tar_cursor *earlier;
+  uint8_t *earlier_bytes; /* room for one of its files */
   sha256_state content;
   uint64_t total;
   uint32_t members;
@@ -46,8 +63,23 @@ typedef struct
 } pack_job;
 
 static void
+keep_block (pack_job *pack)
+{
+  for (size_t done = 0; done < pack->used && pack->error == 0;)
+    {
+      ssize_t put = write (pack->output.fd, pack->block + done, pack->used - done);
+      if (put < 0 && errno != EINTR)
+        pack->error = errno;
+      if (put > 0)
+        done += (size_t) put;
+    }
+}
+
+static void
 emit_block (pack_job *pack)
 {
+  if (pack->output.fd >= 0)
+    keep_block (pack);
   hash_stream_submit (pack->stream, pack->used);
   pack->block = hash_stream_block (pack->stream);
   pack->total += pack->used;
@@ -112,21 +144,24 @@ folder_of (pack_job *pack, size_t row)
   if (parent == pack->folder_row)
     return pack->folder;
   char path[MAX_PATH];
-  if (path_of (pack, parent, path) < 0)
+  ssize_t length = path_of (pack, parent, path);
+  if (length < 0)
     {
       errno = ENAMETOOLONG;
       return -1;
     }
+  if ((size_t) length <= pack->output.strip)
+    return pack->dirfd;
   if (pack->folder >= 0)
     close (pack->folder);
   pack->folder_row = parent;
-  pack->folder = open_beneath (pack->dirfd, path, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  pack->folder = open_beneath (pack->dirfd, path + pack->output.strip, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
   return pack->folder;
 }
 
 /* Reads a file into the stream and digests it. ESTALE is a file that is not as long as it was. */
 static int
-emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1])
+emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
 {
   char name[MAX_PATH];
   size_t start = name_start (pack->name_ends, row), length = pack->name_ends[row] - start;
@@ -142,7 +177,7 @@ emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1])
     return -1;
   sha256_state digest;
   SHA256_Init (&digest);
-  uint64_t left = (uint64_t) pack->sizes[row], size = left;
+  uint64_t left = (uint64_t) pack->sizes[row];
   bool at_end = false;
   while (left > 0)
     {
@@ -173,15 +208,55 @@ emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1])
             }
         }
     }
-  uint8_t more, sum[SHA256_BYTES];
+  uint8_t more;
   if (!at_end && read (fd, &more, 1) > 0)
     {
       errno = ESTALE;
       return -1;
     }
-  emit (pack, NULL, (BLOCK - size % BLOCK) % BLOCK);
   SHA256_Final (sum, &digest);
+  return 0;
+}
+
+/* The same out of the earlier tar, if that has just these bytes at this path. */
+static bool
+emit_earlier (pack_job *pack, size_t row)
+{
+  uint8_t sum[SHA256_BYTES];
+  char path[MAX_PATH];
+  size_t size = (size_t) pack->sizes[row];
+  if (pack->earlier == NULL || pack->sizes[row] > MAX_EARLIER || path_of (pack, (int32_t) row, path) < 0
+      || !tar_cursor_take (pack->earlier, path, pack->earlier_bytes, size))
+    return false;
+  sha256_state digest;
+  SHA256_Init (&digest);
+  SHA256_Update (&digest, pack->earlier_bytes, size);
+  SHA256_Final (sum, &digest);
+  if (memcmp (sum, pack->output.expected + row * SHA256_BYTES, SHA256_BYTES) != 0)
+    return false;
+  emit (pack, pack->earlier_bytes, size);
+  return true;
+}
+
+/* A file's bytes, and their digest in hex. ESTALE is a file that is another than expected. */
+static int
+emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1])
+{
   static const char digits[] = "0123456789abcdef";
+  uint8_t read_sum[SHA256_BYTES];
+  const uint8_t *expected = pack->output.expected == NULL ? NULL : pack->output.expected + row * SHA256_BYTES, *sum = expected;
+  if (!emit_earlier (pack, row))
+    {
+      if (emit_file (pack, row, read_sum) < 0)
+        return -1;
+      sum = read_sum;
+      if (expected != NULL && memcmp (sum, expected, SHA256_BYTES) != 0)
+        {
+          errno = ESTALE;
+          return -1;
+        }
+    }
+  emit (pack, NULL, (BLOCK - (uint64_t) pack->sizes[row] % BLOCK) % BLOCK);
   for (int i = 0; i < SHA256_BYTES; i++)
     {
       hex[2 * i] = digits[sum[i] >> 4];
@@ -289,6 +364,17 @@ add_scripted (pack_job *pack, size_t row)
   return 0;
 }
 
+/* Without memory for it, everything is read where it comes from. */
+static void
+open_earlier (pack_job *pack)
+{
+  if (pack->output.earlier_fd < 0)
+    return;
+  pack->earlier_bytes = malloc (MAX_EARLIER);
+  if (pack->earlier_bytes != NULL)
+    pack->earlier = tar_cursor_open (pack->output.earlier_fd);
+}
+
 static void
 pack_run (job *self)
 {
@@ -302,6 +388,7 @@ pack_run (job *self)
       return;
     }
   pack->block = hash_stream_block (pack->stream);
+  open_earlier (pack);
   SHA256_Init (&pack->content);
   for (; row < pack->count && pack->error == 0; row++)
     {
@@ -324,6 +411,8 @@ pack_run (job *self)
   memcpy (pack->out + 76, &row, 4);
   if (pack->folder >= 0)
     close (pack->folder);
+  tar_cursor_close (pack->earlier);
+  free (pack->earlier_bytes);
 }
 
 static napi_value
@@ -338,8 +427,29 @@ pack_destroy (job *self)
   free (self);
 }
 
+/* [fd, strip, expected, earlier fd or -1]; false with an exception pending. */
+static bool
+output_argument (napi_env env, napi_value value, size_t count, pack_output *out)
+{
+  arguments list = { .env = env, .count = 4 };
+  for (uint32_t i = 0; i < 4; i++)
+    napi_get_element (env, value, i, &list.values[i]);
+  span expected = bytes_argument (&list, 2);
+  *out = (pack_output){
+    .fd = int_argument (&list, 0),
+    .strip = uint_argument (&list, 1),
+    .expected = expected.bytes,
+    .earlier_fd = int_argument (&list, 3),
+    .held = list.values[2],
+  };
+  if (expected.length / SHA256_BYTES >= count)
+    return true;
+  napi_throw_range_error (env, NULL, "fewer digests than rows");
+  return false;
+}
+
 /* packTree(dirfd, [modes, uids, gids, nameEnds, linkEnds, sizes, mtimes, parents, kinds], names, links, script,
- *          latestSeconds, isCancelled, out, is_async) */
+ *          latestSeconds, isCancelled, out, is_async, [fd, strip, expected, earlier fd]); the last may be left out */
 static napi_value
 js_pack_tree (napi_env env, napi_callback_info info)
 {
@@ -379,6 +489,12 @@ js_pack_tree (napi_env env, napi_callback_info info)
         napi_throw_range_error (env, NULL, "a directory behind what it holds");
         return NULL;
       }
+  pack_output output = { .fd = -1, .earlier_fd = -1 };
+  if (args.count > 9 && !output_argument (env, args.values[9], count, &output))
+    {
+      free (pack);
+      return NULL;
+    }
   static const uint8_t nothing[1];
   *pack = (pack_job){
     .base = { .run = pack_run, .finish = pack_finish, .destroy = pack_destroy },
@@ -399,7 +515,10 @@ js_pack_tree (napi_env env, napi_callback_info info)
     .latest_seconds = int64_argument (&args, 5),
     .is_cancelled = (const int32_t *) (const void *) cancelled.bytes,
     .out = out.bytes,
+    .output = output,
   };
+  if (output.fd >= 0)
+    job_hold (env, &pack->base, output.held);
   static const size_t held[] = { 1, 2, 3, 4, 6, 7 };
   for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
     job_hold (env, &pack->base, args.values[held[i]]);

@@ -104,6 +104,7 @@ export interface Raw {
     isCancelled: Int32Array,
     out: Uint8Array,
     isAsync: boolean,
+    ...output: readonly [(readonly [fd: number, strip: number, expected: Uint8Array, earlierFd: number])?]
   ): number | Promise<number>;
   removeTree(dirfd: number, name: Name, isAsync: boolean): number | Promise<number>;
 }

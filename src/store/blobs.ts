@@ -133,6 +133,19 @@ class FileBlobs implements Blobs {
     }
   }
 
+  async fill<T extends WrittenBlob>(write: (fd: number) => Promise<T>): Promise<T> {
+    const temporary = this.#temporary();
+    try {
+      await using file = await open(temporary, "wx", 0o600);
+      const written = await write(file.fd);
+      this.#keep(temporary, written);
+      return written;
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw storeFailure("write a blob", error);
+    }
+  }
+
   async download(
     expected: ExpectedBlob,
     from: (offsetBytes: number, signal: AbortSignal) => Promise<Readable>,
@@ -179,12 +192,16 @@ class FileBlobs implements Blobs {
         },
       );
     }
+    return this.#keep(temporary, { digest, size });
+  }
+
+  #keep(temporary: string, written: WrittenBlob): WrittenBlob {
     // Not flushed to the disk, which would cost seconds for large layers: a process may die at any instruction without
     // harm, and after a power failure a short or empty file does not have the size or digest its readers expect.
-    this.#holds.add([`blob:${digest}`]);
+    this.#holds.add([`blob:${written.digest}`]);
     // Replaces an equal blob that another process finished first, which changes nothing.
-    renameSync(temporary, this.pathOf(digest));
-    return { digest, size };
+    renameSync(temporary, this.pathOf(written.digest));
+    return written;
   }
 }
 

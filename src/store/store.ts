@@ -77,6 +77,11 @@ export interface Blobs {
     onStart?: (blob: GrowingBlob) => void,
   ): Promise<WrittenBlob>;
   /**
+   * Like `write` for whoever writes into a file and digests on the way; its word is taken for what it wrote.
+   * @param write given the descriptor of an empty file.
+   */
+  fill<T extends WrittenBlob>(write: (fd: number) => Promise<T>): Promise<T>;
+  /**
    * Like `write` for a download: what arrived before a failure stays, and the next call goes on from there.
    * `open` is asked for the bytes from `offsetBytes` to the end. Returns at once when the blob is there.
    */

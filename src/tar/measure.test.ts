@@ -254,7 +254,7 @@ describe("measuring", () => {
     writeFileSync(join(from, "f"), "1");
     const dirfd = native.openPath(from, O_PATH | O_DIRECTORY);
     const scan = native.scanTreeSync(dirfd, PACK_SCAN);
-    const plan = packPlan(native, dirfd, scan, { directory: from, marks: "trusted" });
+    const plan = packPlan(native, dirfd, scan, { marks: "trusted" });
     const columns = { ...scan.columns };
     expect(() => native.packTreeSync(dirfd, { ...plan, kinds: plan.kinds.subarray(1) })).toThrow(RangeError);
     expect(() =>

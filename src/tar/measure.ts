@@ -45,7 +45,7 @@ export async function measureLayer(native: Native, options: PackOptions, signal:
   }
 }
 
-function measured({ diffId, content, sizeBytes, members }: PackSums): LayerMeasure {
+export function measured({ diffId, content, sizeBytes, members }: PackSums): LayerMeasure {
   return {
     diffId: digestFromHex(diffId.toString("hex")),
     sizeBytes,

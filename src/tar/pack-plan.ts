@@ -31,7 +31,7 @@ export function packPlan(
   native: Native,
   dirfd: number,
   scan: TreeScan,
-  options: PackOptions,
+  options: Pick<PackOptions, "marks" | "xattrs" | "clampMtimeSeconds">,
   every: "plain" | "scripted" = "plain",
 ): PackPlan {
   const clamp = options.clampMtimeSeconds;

@@ -63,6 +63,33 @@ export async function copyMatch(
   await copier.flush(signal);
 }
 
+/** What the copy of a file gets. */
+export function copiedMetadata(settings: CopySettings, node: TreeNode): NewMetadata & { readonly mtimeNs: bigint } {
+  const { owner, keepOwner, mtimeNs, mode } = settings;
+  const bits = node.mode & 0o7777;
+  return {
+    mode:
+      mode === undefined
+        ? bits
+        : mode.kind === "octal"
+          ? mode.bits
+          : applySymbolicMode(mode.mode, bits, node.isDirectory),
+    uid: owner?.uid ?? (keepOwner ? node.uid : 0),
+    gid: owner?.gid ?? (keepOwner ? node.gid : 0),
+    mtimeNs: mtimeNs ?? node.mtimeNs,
+  };
+}
+
+/** Directories on the way to the destination: `--chown` counts, and of an octal `--chmod` the permissions. */
+export function parentMetadata({ owner, mode, mtimeNs }: CopySettings): NewMetadata {
+  return {
+    mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755,
+    uid: owner?.uid ?? 0,
+    gid: owner?.gid ?? 0,
+    mtimeNs,
+  };
+}
+
 class Copier {
   readonly #view: SourceView;
   readonly #destination: Destination;
@@ -91,7 +118,7 @@ class Copier {
   /** The directory a path means, symlinks followed, made with its parents where missing. */
   ensureDirectory(path: string): Directory {
     const { parent, entry, missing } = this.#destination.tree.resolve(path, "follow");
-    if (missing.length > 0) return this.#destination.makeParents(parent, missing, this.#parentMetadata());
+    if (missing.length > 0) return this.#destination.makeParents(parent, missing, parentMetadata(this.#settings));
     if (entry === undefined) return parent;
     if (entry.directory === undefined) {
       throw new BuildError(
@@ -113,7 +140,7 @@ class Copier {
     if (missing.length > 0) {
       const last = missing.at(-1) ?? name;
       return {
-        parent: this.#destination.makeParents(parent, missing.slice(0, -1), this.#parentMetadata()),
+        parent: this.#destination.makeParents(parent, missing.slice(0, -1), parentMetadata(this.#settings)),
         name: last,
       };
     }
@@ -143,7 +170,7 @@ class Copier {
     if (this.#batch.holds(path)) await this.#batch.flush(signal);
     const { type } = node;
     if (type === S_IFSOCK) return;
-    const metadata = this.#metadataOf(node);
+    const metadata = copiedMetadata(this.#settings, node);
     const fd = this.#destination.claim(parent, name);
     const { native } = this.#destination;
     if (type === S_IFREG) {
@@ -175,7 +202,7 @@ class Copier {
 
   /** A directory inside a copied one: new, or an existing one that takes the source's mode, owner and time. */
   #copyDirectory(node: TreeNode, parent: Directory, name: string): Directory {
-    const metadata = this.#metadataOf(node);
+    const metadata = copiedMetadata(this.#settings, node);
     const existing =
       parent.isFresh === true && !parent.children.has(name) ? undefined : this.#destination.tree.child(parent, name);
     if (existing !== undefined && existing.directory === undefined) {
@@ -187,32 +214,5 @@ class Copier {
     if (existing !== undefined) this.#destination.changeDirectory(directory, metadata);
     if (node.hasXattrs) copyXattrs(this.#view.tree, node, this.#destination, directory.path);
     return directory;
-  }
-
-  #metadataOf(node: TreeNode): NewMetadata {
-    const { owner, keepOwner, mtimeNs, mode } = this.#settings;
-    const bits = node.mode & 0o7777;
-    return {
-      mode:
-        mode === undefined
-          ? bits
-          : mode.kind === "octal"
-            ? mode.bits
-            : applySymbolicMode(mode.mode, bits, node.isDirectory),
-      uid: owner?.uid ?? (keepOwner ? node.uid : 0),
-      gid: owner?.gid ?? (keepOwner ? node.gid : 0),
-      mtimeNs: mtimeNs ?? node.mtimeNs,
-    };
-  }
-
-  /** Directories on the way to the destination: `--chown` counts, and of an octal `--chmod` the permissions. */
-  #parentMetadata(): NewMetadata {
-    const { owner, mode, mtimeNs } = this.#settings;
-    return {
-      mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755,
-      uid: owner?.uid ?? 0,
-      gid: owner?.gid ?? 0,
-      mtimeNs,
-    };
   }
 }

@@ -133,7 +133,7 @@ export class FileBatch {
     });
     for (const [at, { from, to }] of files.entries()) {
       const result = results[at] ?? 0;
-      if (result < 0) throw copyFailed(to, from, new SystemError(result, "copy", from.layerPath, to));
+      if (result < 0) throw copyFailed(to, from.layerPath, new SystemError(result, "copy", from.layerPath, to));
       if (from.hasXattrs) copyXattrs(this.#source, from, this.#destination, to);
     }
   }
@@ -169,11 +169,12 @@ function metadataOf(files: readonly Pending[]): FileMetadata {
   };
 }
 
-function copyFailed(to: string, from: TreeNode, cause: SystemError): BuildError {
+/** @param from the file's path in what is copied. */
+export function copyFailed(to: string, from: string, cause: SystemError): BuildError {
   if (cause.code === "ESTALE") {
     return new BuildError(
       "solver/copy-failed",
-      `Cannot copy ${JSON.stringify(printableName(from.layerPath))}: it has just been changed by something else`,
+      `Cannot copy ${JSON.stringify(printableName(from))}: it has just been changed by something else`,
       { hint: "build again once the files are at rest, or exclude in .dockerignore what a running program writes" },
     );
   }

@@ -8,7 +8,7 @@ import { findMatches, type Match } from "../../sources/local/select.ts";
 import type { Marks } from "../tree/overlay-marks.ts";
 import { MergedTree } from "../tree/merged-tree.ts";
 import type { SourceView } from "../tree/source-view.ts";
-import { copyMatch, copySettings } from "./copy.ts";
+import { copyMatch, type CopySettings, copySettings } from "./copy.ts";
 import type { EarlierCopy } from "./file-batch.ts";
 import { Destination, shown } from "./destination.ts";
 import { type Ids, needsLookup, resolveOwner } from "./owner.ts";
@@ -80,7 +80,7 @@ async function copy(
   signal: AbortSignal,
 ): Promise<void> {
   const { destination, source } = at;
-  const settings = copySettings(action, ownerOf(action.owner, destination), source);
+  const settings = settingsOf(action, destination.tree, source);
   for (const match of at.matches ?? (await findMatches(source, copySelector(action), signal))) {
     const to = { destination, path: action.destination, staging: at.staging, earlier: at.earlier };
     if (action.unpack !== "never" && (await unpackMatch(source, match, to, settings, action.unpack, signal))) continue;
@@ -102,7 +102,7 @@ function makeDirectory(action: MkdirAction, destination: Destination): void {
   }
   destination.makeParents(parent, missing, {
     mode: action.mode & 0o777,
-    ...(ownerOf(action.owner, destination) ?? { uid: 0, gid: 0 }),
+    ...(ownerOf(action.owner, destination.tree) ?? { uid: 0, gid: 0 }),
     mtimeNs: timeOf(action.timestamp),
   });
 }
@@ -117,7 +117,7 @@ function makeFile(action: MkfileAction, destination: Destination): void {
       `Cannot write ${shown(action.path.replace(/^\/+/, ""))}: its directory does not exist, or it is one`,
     );
   }
-  const { uid, gid } = ownerOf(action.owner, destination) ?? { uid: 0, gid: 0 };
+  const { uid, gid } = ownerOf(action.owner, destination.tree) ?? { uid: 0, gid: 0 };
   const mtimeNs = timeOf(action.timestamp);
   const mode = action.mode & 0o777;
   const dirfd = destination.claim(parent, name);
@@ -148,9 +148,14 @@ function remove(action: RmAction, destination: Destination): void {
   destination.remove(parent, entry);
 }
 
-function ownerOf(owner: Owner | undefined, destination: Destination): Ids | undefined {
+/** Names of users and groups are those of the tree that is copied to. */
+export function settingsOf(action: CopyAction, tree: MergedTree, source: SourceView): CopySettings {
+  return copySettings(action, ownerOf(action.owner, tree), source);
+}
+
+function ownerOf(owner: Owner | undefined, tree: MergedTree): Ids | undefined {
   if (owner === undefined) return undefined;
-  const read = (path: string): string | undefined => destination.tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString();
+  const read = (path: string): string | undefined => tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString();
   const needs = needsLookup(owner);
   return resolveOwner(owner, {
     passwd: () => (needs.passwd ? read("etc/passwd") : undefined),

@@ -28,12 +28,13 @@ export interface ListedFile {
  * One line per file: path, type, octal mode, uid, gid, size, then the content's digest, the link's target or the device, then
  * a digest of the extended attributes when there are any; tabs between. Everything that decides what a copy makes is in
  * it, and times are not. Equal text means equal files on every machine.
+ * @returns the text, and the sha256 of each regular file in hex, in the order of the files.
  */
 export async function listFiles(
   view: SourceView,
   files: readonly (ListedFile | typeof CONTENTS)[],
   signal: AbortSignal,
-): Promise<string> {
+): Promise<{ readonly text: string; readonly contents: readonly string[] }> {
   const regular = files.flatMap((file) => (file !== CONTENTS && file.node.type === S_IFREG ? [file.node] : []));
   const contents = await view.digests(view.tree, regular, signal);
   const lines: string[] = [];
@@ -48,7 +49,7 @@ export async function listFiles(
     const subject = isRegular ? `sha256:${contents[next++] ?? ""}` : subjectOf(node);
     lines.push(fileLine(view, path, node, isRegular ? node.sizeBytes : 0, subject));
   }
-  return lines.join("");
+  return { text: lines.join(""), contents };
 }
 
 export function digestOfListing(listing: string): Digest {

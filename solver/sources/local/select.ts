@@ -16,6 +16,8 @@ export interface Selection {
   /** One line per file, see `listFiles`; what a miss is explained by. */
   readonly listing: string;
   readonly matches: readonly Match[];
+  /** The sha256 of each regular file in hex: of each match itself, then of those below it. */
+  readonly contents: readonly string[];
 }
 
 /** One source of a copy, its final symlink followed. */
@@ -40,8 +42,8 @@ export interface Match {
 export async function select(view: SourceView, selector: Selector, signal: AbortSignal): Promise<Selection> {
   const matches = await findMatches(view, selector, signal);
   const listed = matches.flatMap((match) => [ownLine(match, selector), ...match.files]);
-  const listing = await listFiles(view, listed, signal);
-  return { digest: digestOfListing(listing), listing, matches };
+  const { text: listing, contents } = await listFiles(view, listed, signal);
+  return { digest: digestOfListing(listing), listing, matches, contents };
 }
 
 /** The same without contents: for a copy that is going to run whatever they are. */
