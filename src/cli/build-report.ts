@@ -1,3 +1,4 @@
+import { printable } from "../core/printable.ts";
 import type { BuildResult } from "../build/build.ts";
 import { metadataOf } from "../build/metadata.ts";
 import { formatWarning } from "../../frontend/lint/linter.ts";
@@ -27,5 +28,5 @@ export function reportResult(
   const { warnings } = result;
   if (warnings.length === 0) return;
   context.warn(`\n ${warnings.length} warning${warnings.length === 1 ? "" : "s"} found (use --check for details):`);
-  for (const warning of warnings) context.warn(` - ${formatWarning(warning)}`);
+  for (const warning of warnings) context.warn(` - ${printable(formatWarning(warning))}`);
 }

@@ -1,6 +1,7 @@
 import { callDockerfile } from "../build/call.ts";
 import type { BuildOptions } from "../build/options.ts";
 import { renderSpan } from "../core/code-frame.ts";
+import { printable } from "../core/printable.ts";
 import { subrequestsJson, subrequestsText } from "../../frontend/subrequests.ts";
 import type { Warning } from "../../frontend/lint/warning.ts";
 import type { CommandContext } from "./context.ts";
@@ -34,7 +35,7 @@ export async function runCall(
     return status;
   }
   if (result.text !== undefined) {
-    context.host.stdout.write(result.text);
+    context.host.stdout.write(printable(result.text));
     return status;
   }
   for (const warning of result.warnings) context.print(`${describe(warning, context)}\n`);
@@ -47,7 +48,7 @@ function describe(warning: Warning, context: CommandContext): string {
   const lines = [
     `WARNING: ${warning.rule}${warning.url === undefined ? "" : ` - ${warning.url}`}`,
     warning.description,
-    warning.message,
+    printable(warning.message),
     "",
     renderSpan(warning.span, frameOptions(context.host)),
   ];

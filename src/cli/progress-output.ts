@@ -1,4 +1,5 @@
 import { BuildError } from "../core/errors.ts";
+import { printable } from "../core/printable.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import { type ProgressDisplay, type ProgressMode, createProgress } from "../progress/progress.ts";
 import type { CommandContext } from "./context.ts";
@@ -44,7 +45,7 @@ export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
 /** For commands without a display: only what a person should know. */
 export function noticesOnly(context: Pick<CommandContext, "warn">): ProgressSink {
   return (event) => {
-    if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${event.message}`);
+    if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${printable(event.message)}`);
   };
 }
 

@@ -1,6 +1,8 @@
-/** Columns padded as docker's: three spaces apart, no trailing blanks. */
+import { printableLine } from "../core/printable.ts";
+
+/** Columns padded as docker's: three spaces apart, no trailing blanks. Cells may hold what others wrote. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const all = [header, ...rows];
+  const all = [header, ...rows.map((row) => row.map(printableLine))];
   const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
   return all.map((row) =>
     row

@@ -98,3 +98,14 @@ test("a message cannot move the cursor, and a file full of errors does not fill 
   expect(text.split("\n")[0]).toBe("error[dockerfile/syntax]: unknown instruction: \ufffd[2J\ufffd");
   expect(text.endsWith("\n\nand 71 more errors")).toBe(true);
 });
+
+test("what others wrote does nothing to a terminal; a command's own colours stay where colours are wanted", () => {
+  const error = new BuildError("solver/exec-failed", "Cannot run \u001b[2J", {
+    hint: "try \u001b[1A",
+    detail: "\u001b[31mred\u001b[0m\u001b[2A\n",
+  });
+  expect(renderError(error)).toBe("error[solver/exec-failed]: Cannot run \ufffd[2J\n  red\n  hint: try \ufffd[1A");
+  const same = (text: string): string => text;
+  const style = { error: same, bold: same, dim: same, hint: same };
+  expect(renderError(error, { style })).toContain("\n  \u001b[31mred\u001b[0m\n");
+});

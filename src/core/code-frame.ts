@@ -1,4 +1,5 @@
 import type { BuildError } from "./errors.ts";
+import { plainOutput, printable, printableLine, printableOutput } from "./printable.ts";
 import type { Span } from "./span.ts";
 
 /** Wraps pieces of text in what makes them stand out: terminal colours, or nothing. */
@@ -34,12 +35,13 @@ const PLAIN: FrameStyle = { error: same, bold: same, dim: same, hint: same };
  */
 export function renderError(error: BuildError, options: FrameOptions = {}): string {
   const style = options.style ?? PLAIN;
-  const message = error.message.split("\n").map(printable).join("\n");
-  const lines = [`${style.error(`error[${error.code}]:`)} ${style.bold(message)}`];
+  // A command that failed may have coloured what it said; without a style nobody wants colours.
+  const output = options.style === undefined ? plainOutput : printableOutput;
+  const lines = [`${style.error(`error[${error.code}]:`)} ${style.bold(printable(error.message))}`];
   if (error.span !== undefined) lines.push(renderSpan(error.span, options));
   if (error.detail !== undefined && error.detail !== "")
-    lines.push(error.detail.replace(/\n$/, "").replaceAll(/^(?=.)/gm, "  "));
-  if (error.hint !== undefined) lines.push(`  ${style.hint("hint:")} ${error.hint}`);
+    lines.push(output(error.detail.replace(/\n$/, "")).replaceAll(/^(?=.)/gm, "  "));
+  if (error.hint !== undefined) lines.push(`  ${style.hint("hint:")} ${printable(error.hint)}`);
   const others = error.more.slice(0, MAX_OTHERS).map((other) => renderError(other, options));
   const unsaid = error.more.length - others.length;
   return [lines.join("\n"), ...others, ...(unsaid > 0 ? [`and ${unsaid} more errors`] : [])].join("\n\n");
@@ -58,7 +60,7 @@ const MAX_WIDTH = 160;
 export function renderSpan(span: Span, options: FrameOptions = {}): string {
   const style = options.style ?? PLAIN;
   const { source, start, end } = span;
-  const lines = [`  ${style.dim("-->")} ${source.name}:${String(start.line)}:${String(start.column)}`];
+  const lines = [`  ${style.dim("-->")} ${printableLine(source.name)}:${String(start.line)}:${String(start.column)}`];
   // A span that ends at the very beginning of a line has nothing of that line.
   const lastLine = end.line > start.line && end.column === 1 ? end.line - 1 : end.line;
   const isLong = lastLine - start.line >= 2 * EDGE_LINES;
@@ -95,11 +97,6 @@ function cut(
   const indent = " ".repeat(before.length) + printable(line.slice(start, from)).replaceAll(/[^\t]/gu, " ");
   const marked = Array.from(line.slice(from, Math.min(to, end))).length;
   return { text: before + printable(visible) + after, indent, width: marked };
-}
-
-/** Control characters could move the cursor or change colours. */
-function printable(text: string): string {
-  return text.replaceAll(/(?!\t)\p{Cc}/gu, "\ufffd");
 }
 
 function leadingBlanks(text: string): number {

@@ -1,9 +1,14 @@
+import { printable, printableLine, printableOutput } from "../core/printable.ts";
 import type { ProgressEvent } from "../core/progress.ts";
 import type { ProgressDisplay, ProgressOutput } from "./progress.ts";
 import { StepBook, type StepState, formatSeconds, formatStatus, isFinished } from "./step-book.ts";
 
 /** Another step may take the screen once the shown one has been silent for this long. */
 const PATIENCE_MS = 500;
+/** Or once so many lines of its own are waiting. */
+const MAX_WAITING_LINES = 5_000;
+/** A line of output that is longer, in UTF-16 code units, is shown in pieces as it comes. */
+const MAX_LINE = 16_384;
 
 /** What is waiting to be printed of one step. */
 interface Pending {
@@ -69,7 +74,8 @@ export function plainDisplay(output: ProgressOutput): ProgressDisplay {
       if (step === shown) continue;
       const wants = entry.lines.length > 0 || !entry.announced || entry.ended;
       if (!wants || step.state === "waiting") continue;
-      const free = shown === undefined || entry.ended || output.nowMs() - shownAtMs > PATIENCE_MS;
+      const isLate = output.nowMs() - shownAtMs > PATIENCE_MS || entry.lines.length > MAX_WAITING_LINES;
+      const free = shown === undefined || entry.ended || isLate;
       if (force === "all" || free) show(step, entry);
     }
   };
@@ -78,7 +84,8 @@ export function plainDisplay(output: ProgressOutput): ProgressDisplay {
     sink(event) {
       if (event.kind === "notice") {
         const level = event.level === "warning" ? "WARN" : "NOTE";
-        output.write(`${level}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}\n`);
+        const text = `${level}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`;
+        output.write(`${printable(text)}\n`);
         return;
       }
       const step = book.apply(event);
@@ -101,14 +108,16 @@ function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
   switch (event.kind) {
     case "log": {
       const lines = (entry.partial[event.stream] + event.data).split("\n");
-      entry.partial[event.stream] = lines.pop() ?? "";
+      const open = lines.pop() ?? "";
+      entry.partial[event.stream] = open.length > MAX_LINE ? "" : open;
+      if (open.length > MAX_LINE) lines.push(open);
       entry.partialAtMs = event.atMs;
-      for (const line of lines)
-        entry.lines.push(`${prefix} ${secondsInto(step, event.atMs)} ${line.replace(/\r$/, "")}`);
+      for (const line of lines) entry.lines.push(outputLine(step, event.atMs, line.replace(/\r$/, "")));
       break;
     }
     case "status":
-      if (event.done) entry.lines.push(`${prefix} ${formatStatus(event)} ${secondsSince(step, event.atMs)} done`);
+      if (event.done)
+        entry.lines.push(`${prefix} ${printableLine(formatStatus(event))} ${secondsSince(step, event.atMs)} done`);
       break;
     case "step-cached":
       entry.lines.push(`${prefix} CACHED`);
@@ -121,7 +130,7 @@ function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
       break;
     case "step-failed":
       endPartialLines(step, entry);
-      entry.lines.push(`${prefix} ERROR: ${event.message}`);
+      entry.lines.push(`${prefix} ERROR: ${printable(event.message)}`);
       entry.ended = true;
       break;
     case "step-cancelled":
@@ -141,9 +150,13 @@ function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
 function endPartialLines(step: StepState, entry: Pending): void {
   for (const stream of ["stdout", "stderr"] as const) {
     const line = entry.partial[stream];
-    if (line !== "") entry.lines.push(`#${step.number} ${secondsInto(step, entry.partialAtMs)} ${line}`);
+    if (line !== "") entry.lines.push(outputLine(step, entry.partialAtMs, line));
     entry.partial[stream] = "";
   }
+}
+
+function outputLine(step: StepState, atMs: number, line: string): string {
+  return `#${step.number} ${secondsInto(step, atMs)} ${printableOutput(line)}`;
 }
 
 /** `0.312`: how far into the step a line was printed. */

@@ -148,3 +148,55 @@ test.each([
 ])("$bytes bytes are shown as $text", ({ bytes, text }) => {
   expect(formatBytes(bytes)).toBe(text);
 });
+
+const HOSTILE: readonly ProgressEvent[] = [
+  { kind: "step-miss", id: "a", name: "RUN \u001b]0;x\u0007a\n b", reason: "\u001b[2J: never built here" },
+  { kind: "step-started", id: "a", name: "RUN \u001b]0;x\u0007a\n b", atMs: T },
+  { kind: "notice", level: "warning", message: "no \u009b2J", hint: "\u001b[1A" },
+  { kind: "log", id: "a", stream: "stdout", data: "\u001b[31mred\u001b[0m \u001b[2A\u001b]0;x\u0007over\n", atMs: T },
+  { kind: "status", id: "a", item: "layer\u001b[1A", current: 1, total: 2, unit: "bytes", done: true, atMs: T },
+  { kind: "step-failed", id: "a", message: "exit \u001b[1A", atMs: T },
+];
+
+test("plain: what others wrote colours its own output and does nothing else to a terminal", () => {
+  expect(shown("plain", HOSTILE).replaceAll("\u001b", "ESC")).toMatchInlineSnapshot(`
+    "#1 RUN �]0;x�a b
+    #1 why: �[2J: never built here
+    WARN: no �2J (�[1A)
+    #1 0.000 ESC[31mredESC[0m over
+    #1 layer�[1A 1B 0.0s done
+    #1 ERROR: exit �[1A
+
+    "
+  `);
+});
+
+test("tty: what others wrote does nothing to a terminal but to be shown", () => {
+  // What the picture itself is drawn with: the cursor hidden, moved up, the rest erased, the cursor shown.
+  // oxlint-disable-next-line no-control-regex -- escape sequences are what is looked for
+  const rest = shown("tty", HOSTILE).replaceAll(/\u001b\[(?:\?25[lh]|\d+A\r\u001b\[J)/g, "");
+  expect(rest).not.toMatch(/(?!\n)\p{Cc}/u);
+  expect(rest).toContain("=> ERROR RUN");
+});
+
+test("plain: output without a line end is shown in pieces, however much it is", () => {
+  const data = "x".repeat(10_000);
+  const events = Array.from({ length: 50 }, (_, index): ProgressEvent => {
+    return { kind: "log", id: "a", stream: "stdout", data, atMs: T + index };
+  });
+  const text = shown("plain", [{ kind: "step-started", id: "a", name: "RUN yes", atMs: T }, ...events]);
+  expect(text.replaceAll(/[^x]/g, "")).toHaveLength(500_000);
+  expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThan(40_000);
+});
+
+test("plain: a step with much to say waits no longer for one that never pauses", () => {
+  const log = (id: string): ProgressEvent => ({ kind: "log", id, stream: "stdout", data: `${id}\n`, atMs: T });
+  const text = shown("plain", [
+    { kind: "step-started", id: "a", name: "RUN a", atMs: T },
+    { kind: "step-started", id: "b", name: "RUN b", atMs: T },
+    ...Array.from({ length: 20_000 }, () => [log("a"), log("b")]).flat(),
+  ]);
+  const turns = text.split("\n").filter((line) => line.endsWith(" ..."));
+  expect(turns.length).toBeGreaterThan(2);
+  expect(text.match(/^#\d \d.*[ab]$/gm)).toHaveLength(40_000);
+});

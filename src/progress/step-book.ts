@@ -1,3 +1,4 @@
+import { printable, printableLine } from "../core/printable.ts";
 import type { ProgressEvent } from "../core/progress.ts";
 
 /** Counted work inside a step, as last reported. */
@@ -23,7 +24,7 @@ export interface StepState {
   readonly statuses: Map<string, StepStatus>;
 }
 
-/** Folds events into the state of every step. The displays keep one and add what they need to draw. */
+/** Folds events into the state of every step, its texts fit to be shown. The displays keep one and add what they need to draw. */
 export class StepBook {
   readonly #steps = new Map<string, StepState>();
 
@@ -48,12 +49,12 @@ export class StepBook {
     const step = this.#step(event.id);
     switch (event.kind) {
       case "step-started":
-        step.name = event.name;
+        step.name = printableLine(event.name);
         step.state = "running";
         step.startedAtMs ??= event.atMs;
         break;
       case "step-cached":
-        step.name = event.name;
+        step.name = printableLine(event.name);
         step.state = "cached";
         step.startedAtMs ??= event.atMs;
         step.endedAtMs = event.atMs;
@@ -65,7 +66,7 @@ export class StepBook {
         break;
       case "step-failed":
         step.state = "failed";
-        step.failure = event.message;
+        step.failure = printable(event.message);
         step.endedAtMs = event.atMs;
         break;
       case "step-cancelled":
@@ -73,11 +74,11 @@ export class StepBook {
         step.endedAtMs = event.atMs;
         break;
       case "step-miss":
-        step.name = event.name;
-        step.missReason = event.reason;
+        step.name = printableLine(event.name);
+        step.missReason = printableLine(event.reason);
         break;
       case "status":
-        step.statuses.set(event.item, event);
+        step.statuses.set(event.item, { ...event, item: printableLine(event.item) });
         break;
       case "log":
         break;
@@ -93,7 +94,7 @@ export class StepBook {
       step = {
         id,
         number: this.#steps.size + 1,
-        name: id,
+        name: printableLine(id),
         state: "waiting",
         startedAtMs: undefined,
         endedAtMs: undefined,

@@ -1,3 +1,4 @@
+import { plainOutput, printable } from "../core/printable.ts";
 import type { ProgressEvent } from "../core/progress.ts";
 import type { ProgressDisplay, ProgressOutput } from "./progress.ts";
 import { StepBook, type StepState, formatSeconds, formatStatus } from "./step-book.ts";
@@ -44,7 +45,7 @@ export function ttyDisplay(output: ProgressOutput): ProgressDisplay {
       if (finished) return;
       if (event.kind === "notice") {
         const label = event.level === "warning" ? "WARNING" : "note";
-        notices.push(`${label}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`);
+        notices.push(printable(`${label}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`));
         return;
       }
       book.apply(event);
@@ -126,8 +127,8 @@ function row(text: string, time: string, columns: number): string {
 }
 
 function fit(text: string, columns: number): string {
-  // A text with a line end or a tab (a RUN heredoc's name) would break the picture.
-  const flat = text.replace(/\s*\n\s*/g, " ").replaceAll("\t", " ");
+  // A tab would break the picture.
+  const flat = text.replaceAll("\t", " ");
   return flat.length <= columns ? flat : `${flat.slice(0, Math.max(0, columns - 3))}...`;
 }
 
@@ -151,14 +152,7 @@ class LogTail {
 
 function visible(line: string): string {
   const afterReturn = line.replace(/\r+$/, "");
-  return (
-    afterReturn
-      .slice(afterReturn.lastIndexOf("\r") + 1)
-      // oxlint-disable-next-line no-control-regex -- escape sequences are what is looked for
-      .replace(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007]*\u0007?|.)/g, "")
-      // oxlint-disable-next-line no-control-regex -- other control characters would move the cursor
-      .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "")
-  );
+  return plainOutput(afterReturn.slice(afterReturn.lastIndexOf("\r") + 1));
 }
 
 /** Colours of whole rows. */

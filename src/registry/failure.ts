@@ -1,5 +1,6 @@
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { isRecord, parseJson } from "../core/json.ts";
+import { printableLine } from "../core/printable.ts";
 
 /** What was being done and to whom, for messages: `pull "alpine:3.20"`, and the registry asked. */
 export interface Purpose {
@@ -103,7 +104,7 @@ function hintFor(errno: string | undefined, registry: string): string {
   return "check the registry's name and the network; behind a proxy set HTTPS_PROXY";
 }
 
-/** The texts of the specification's error list, cleaned of what could play with a terminal. */
+/** The texts of the specification's error list, each in one line. */
 function reasonIn(body: string): string | undefined {
   const json = parseJson(body);
   if (!isRecord(json)) return undefined;
@@ -111,12 +112,7 @@ function reasonIn(body: string): string | undefined {
   const records = Array.isArray(errors) ? errors.filter(isRecord) : [json];
   const texts = records.flatMap((record) => {
     const found = [record["message"], record["details"], record["code"]].find((value) => typeof value === "string");
-    return found === undefined ? [] : [printable(found)];
+    return found === undefined ? [] : [printableLine(found.replaceAll(/\p{Cc}+/gu, " ")).trim()];
   });
   return texts.length === 0 ? undefined : texts.join("; ").slice(0, 300);
-}
-
-/** Without control characters, which could play with the terminal. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}+/gu, " ").trim();
 }

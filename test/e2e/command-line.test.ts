@@ -67,6 +67,8 @@ const CASES: readonly { readonly args: string; readonly says: RegExp }[] = [
   { args: "import nothere x", says: /Cannot import "nothere": there is no such file/ },
   { args: "--root c/a images", says: /Cannot make the store ".*c\/a"/ },
   { args: "--root /proc/nothing images", says: /Cannot make the store "\/proc\/nothing"/ },
+  { args: "--root c/a doctor", says: /Cannot write to the store ".*c\/a"/ },
+  { args: "--root /proc/nothing doctor", says: /Cannot write to the store "\/proc\/nothing"/ },
 ];
 
 describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {

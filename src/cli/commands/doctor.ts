@@ -1,6 +1,8 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Command } from "commander";
 import type { ProbeResult } from "../../../solver/runtime/probe.ts";
+import { BuildError, messageOf } from "../../core/errors.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
@@ -24,7 +26,7 @@ async function run(
   const { loadNative } = await import("../../native/load.ts");
   const { isolationOf, overlayMarksFor, readUserNamespace } = await import("../../../solver/runtime/host.ts");
   const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
-  mkdirSync(root, { recursive: true, mode: 0o700 });
+  tryToWrite(root);
   const namespace = readUserNamespace();
   const checks = await probeAll(
     {
@@ -47,6 +49,19 @@ async function run(
   else
     printReport(context, checks, `${isUsable ? ISOLATION[isolation] : "RUN does not work here"}; the store is ${root}`);
   return isUsable ? 0 : 1;
+}
+
+/** Every check makes files there. @throws {BuildError} `store/unusable` */
+function tryToWrite(root: string): void {
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+    rmSync(mkdtempSync(join(root, "probe-")), { recursive: true });
+  } catch (error) {
+    throw new BuildError("store/unusable", `Cannot write to the store "${root}": ${messageOf(error)}`, {
+      hint: "choose a directory of yours with --root or KILN_ROOT",
+      cause: error,
+    });
+  }
 }
 
 const ISOLATION = {

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { printableLine } from "../../core/printable.ts";
 import { diffIdTeller } from "../../build/after-restart.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -24,7 +25,7 @@ async function run(
     context.signal,
   );
   for (const problem of result.problems) {
-    context.print(`${problem.repaired ? "repaired" : "problem"}\t${problem.kind}\t${problem.message}`);
+    context.print(`${problem.repaired ? "repaired" : "problem"}\t${problem.kind}\t${printableLine(problem.message)}`);
   }
   context.print(
     `${result.checkedBlobs} blobs and ${result.checkedSnapshots} layers checked, ${result.problems.length} problems, ` +

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { BuildError } from "../../core/errors.ts";
+import { printableLine } from "../../core/printable.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import type { Victim, VictimKind } from "../../store/collection-plan.ts";
 import { type Cli, command } from "../command.ts";
@@ -44,7 +45,8 @@ async function run(
     },
     context.signal,
   );
-  for (const victim of result.victims) context.print(`${victim.kind}\t${formatBytes(victim.bytes)}\t${nameOf(victim)}`);
+  for (const victim of result.victims)
+    context.print(`${victim.kind}\t${formatBytes(victim.bytes)}\t${printableLine(nameOf(victim))}`);
   context.print(`Total${isDryRun ? " that would be" : ""} reclaimed: ${formatBytes(result.freedBytes)}`);
 }
 

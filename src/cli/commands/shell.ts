@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { printable, printableLine } from "../../core/printable.ts";
 import type { BuildEnvironment } from "../../build/environment.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -35,13 +36,14 @@ export async function openShell(
   const { findFailedStep, runShell } = await import("../../build/shell.ts");
   await using engine = context.openEngine({
     progress: (event) => {
-      if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${event.message}`);
+      if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${printable(event.message)}`);
     },
   });
   const step = findFailedStep(engine, asked.id);
   const [, , script] = step.op.argv;
-  context.warn(`kiln: in ${step.name}, which ended with ${step.exitCode}; changes are thrown away`);
-  if (script !== undefined && !step.name.includes(script)) context.warn(`kiln: it ran ${step.op.argv.join(" ")}`);
+  context.warn(`kiln: in ${printableLine(step.name)}, which ended with ${step.exitCode}; changes are thrown away`);
+  if (script !== undefined && !step.name.includes(script))
+    context.warn(`kiln: it ran ${printable(step.op.argv.join(" "))}`);
   const result = await runShell(
     engine,
     {

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { type BuildReport, parseReport, type ReportedStep } from "../../build/report.ts";
 import { BuildError } from "../../core/errors.ts";
+import { printable } from "../../core/printable.ts";
 import { formatReference, parseReference } from "../../core/reference.ts";
 import type { Store } from "../../store/store.ts";
 import { type Cli, command } from "../command.ts";
@@ -27,9 +28,10 @@ async function run(
   if (options["json"] === true) {
     context.print(JSON.stringify({ ...report, steps }));
   } else if (wanted === undefined) {
-    for (const line of explainBuild(report, context.host.nowMs())) context.print(line);
+    for (const line of explainBuild(report, context.host.nowMs())) context.print(printable(line));
   } else {
-    for (const step of steps) for (const line of [explainStep(step), ...explainDetails(step)]) context.print(line);
+    for (const step of steps)
+      for (const line of [explainStep(step), ...explainDetails(step)]) context.print(printable(line));
   }
 }
 
