@@ -51,7 +51,7 @@ test.skipIf(needsRoot)(
     const bytes = readFileSync(bench.store.blobs.pathOf(diffId));
     expect([digestOf(bytes), bytes.length]).toEqual([diffId, tarSizeBytes]);
 
-    bench.commands.set("look", (tree) => void tree.write("seen", tree.read("app/d1/f1") ?? "nothing"));
+    bench.commands.set("look", (tree) => tree.write("seen", tree.read("app/d1/f1") ?? "nothing"));
     const rows = await build(bench, bench.run(copied(bench), "look"));
     expect(bench.reasons().filter((reason) => reason.startsWith("COPY"))).toHaveLength(1);
     expect(rows.at(-2)).toMatchObject({ id: made.id, state: "present" });
@@ -68,7 +68,7 @@ test.skipIf(needsRoot)(
 test("a copy that a step of the same build reads is made into files at once", async () => {
   await using bench = new Workbench();
   fill(bench);
-  bench.commands.set("look", (tree) => void tree.write("seen", tree.read("app/d1/f1") ?? "nothing"));
+  bench.commands.set("look", (tree) => tree.write("seen", tree.read("app/d1/f1") ?? "nothing"));
   const [, made] = await build(bench, bench.run(bench.merge(copied(bench)), "look"));
   expect(made?.state).toBe("present");
   expect(made === undefined ? "" : readFileSync(join(bench.snapshotter.pathOf(made.id), "app/d0/f0"), "utf8")).toBe(

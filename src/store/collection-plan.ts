@@ -1,6 +1,6 @@
 import type { Digest } from "../core/digest.ts";
 import type { Hold } from "./holds.ts";
-import { type Inventory, type InventoryRecord, namedImages } from "./inventory.ts";
+import { type Inventory, type InventoryRecord, layerFiles, namedImages } from "./inventory.ts";
 
 /** Something that can be given up to free space, with what it would cost to have it again. */
 export type Victim =
@@ -137,12 +137,14 @@ class Planner {
   readonly #unpacked = new Set<Digest>();
   /** How many images stand on a snapshot. */
   readonly #images = new Map<string, number>();
+  readonly #layerFiles: (id: string) => readonly string[];
   /** Layers that images with a name need; their records go only with `all`. */
   readonly #inNamed = new Set<string>();
 
   constructor(state: CollectionState, options: CollectionOptions) {
     this.#state = state;
     this.#options = options;
+    this.#layerFiles = layerFiles(state.inventory);
     for (const { state: files, diffId } of state.inventory.snapshots.values()) {
       if (files === "present" && diffId !== undefined) this.#unpacked.add(diffId);
     }
@@ -211,7 +213,7 @@ class Planner {
     // A layer an image needs stays; with `all` the records may go without it. Later steps always need it: their turn first.
     if (!isOnlyTheirs && top !== "" && !(this.#options.all && users === records.length + (this.#images.get(top) ?? 0)))
       return [];
-    const bytes = isOnlyTheirs ? this.#size(top) : 0;
+    const bytes = isOnlyTheirs ? this.#sizes(this.#layerFiles(top)) : 0;
     const seconds = Math.max(...records.map(({ wallMs }) => wallMs)) / 1000;
     const lastUsedMs = Math.max(...records.map((record) => record.lastUsedMs));
     return this.#candidate(
@@ -226,8 +228,8 @@ class Planner {
     return this.#state.inventory.images.flatMap((image) => {
       if (named.has(image.digest) || this.#isHeld(`image:${image.digest}`)) return [];
       const snapshots = image.kind === "image" ? [...new Set(image.members)] : [];
-      const files = [image.digest, image.config ?? "", ...snapshots.filter((id) => this.#users.get(id) === 1)];
-      const bytes = files.reduce((sum, name) => sum + this.#size(name), 0);
+      const layers = snapshots.filter((id) => this.#users.get(id) === 1).flatMap(this.#layerFiles);
+      const bytes = this.#sizes([image.digest, image.config ?? "", ...layers]);
       return this.#candidate({ kind: "image", digest: image.digest, snapshots, bytes }, 1, image.lastUsedMs);
     });
   }
@@ -263,6 +265,10 @@ class Planner {
 
   #count(id: string, by: 1 | -1): void {
     this.#users.set(id, (this.#users.get(id) ?? 0) + by);
+  }
+
+  #sizes(names: readonly string[]): number {
+    return names.reduce((sum, name) => sum + this.#size(name), 0);
   }
 
   #size(name: string): number {

@@ -115,7 +115,10 @@ function brokenRows(
   const { lost, damaged } = files;
   const isThere = (digest: Digest): boolean => !damaged.has(digest) && files.has(digest);
   const canReturn = (id: string): boolean => canBeMadeAgain(inventory, id, isThere);
-  const isUsable = (id: string): boolean => inventory.snapshots.has(id) && (!lost.has(id) || canReturn(id));
+  const isUsable = (id: string): boolean => {
+    const state = inventory.snapshots.get(id)?.state;
+    return state !== undefined && ((state === "present" && !lost.has(id)) || canReturn(id));
+  };
   const problems: Omit<FsckProblem, "repaired">[] = [];
   for (const { id, name, layers } of inventory.records) {
     const missing = layers.find((layer) => !isUsable(layer));

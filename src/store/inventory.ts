@@ -124,6 +124,19 @@ export function namedImages(inventory: Inventory): ReadonlySet<Digest> {
   return named;
 }
 
+/**
+ * The names under which a layer's bytes are measured: its files, or the blobs of which they will be made, if no registry has
+ * them.
+ */
+export function layerFiles({ snapshots, localBlobs, fetchable }: Inventory): (id: string) => readonly string[] {
+  const blobs = Map.groupBy(localBlobs, ([, { diffId }]) => diffId);
+  return (id) => {
+    const { state, diffId } = snapshots.get(id) ?? { state: "present", diffId: undefined };
+    if (state === "present" || diffId === undefined || fetchable.has(diffId)) return [id];
+    return [id, ...(blobs.get(diffId) ?? []).map(([digest]) => digest)];
+  };
+}
+
 /** Blobs that some row names. What is not among them is garbage. */
 export function namedBlobs(inventory: Inventory): Set<Digest> {
   const named = new Set<Digest>(inventory.refs.values());

@@ -1,5 +1,5 @@
 import type { Digest } from "../core/digest.ts";
-import { type Inventory, type InventoryRecord, namedBlobs, readInventory } from "./inventory.ts";
+import { type Inventory, type InventoryRecord, layerFiles, namedBlobs, readInventory } from "./inventory.ts";
 import { measureFiles } from "./measure.ts";
 import type { OpenStore } from "./open-store.ts";
 
@@ -46,9 +46,10 @@ export async function usage(store: OpenStore, signal: AbortSignal): Promise<Usag
     return bytes;
   };
   const users = usersOf(inventory);
+  const filesOf = layerFiles(inventory);
   const items = [
-    ...inventory.records.map((record) => stepItem(record, users, take)),
-    ...imageItems(inventory, users, take),
+    ...inventory.records.map((record) => stepItem(record, users, filesOf, take)),
+    ...imageItems(inventory, users, filesOf, take),
     ...blobItems(inventory, take),
     ...store.cacheMounts.list().map((mount): UsageItem => {
       const name = mount.directory.split("/").at(-2) ?? "";
@@ -78,6 +79,7 @@ export async function usage(store: OpenStore, signal: AbortSignal): Promise<Usag
   return { totalBytes, items, otherBytes: totalBytes - itemBytes };
 }
 
+type FilesOf = ReturnType<typeof layerFiles>;
 type Take = (names: Iterable<string | undefined>) => number;
 
 /** How many records and images have a layer. */
@@ -90,13 +92,18 @@ function usersOf(inventory: Inventory): ReadonlyMap<string, number> {
   return users;
 }
 
-function stepItem(record: InventoryRecord, users: ReadonlyMap<string, number>, take: Take): UsageItem {
+function stepItem(
+  record: InventoryRecord,
+  users: ReadonlyMap<string, number>,
+  filesOf: FilesOf,
+  take: Take,
+): UsageItem {
   const top = record.layers.at(-1);
   return {
     kind: "step",
     id: record.id,
     description: record.name,
-    bytes: take([top, ...record.listings, record.logFile]),
+    bytes: take([...(top === undefined ? [] : filesOf(top)), ...record.listings, record.logFile]),
     shared: top !== undefined && (users.get(top) ?? 0) > 1,
     wallMs: record.wallMs,
     createdAtMs: record.createdMs,
@@ -104,7 +111,12 @@ function stepItem(record: InventoryRecord, users: ReadonlyMap<string, number>, t
   };
 }
 
-function imageItems(inventory: Inventory, users: ReadonlyMap<string, number>, take: Take): UsageItem[] {
+function imageItems(
+  inventory: Inventory,
+  users: ReadonlyMap<string, number>,
+  filesOf: FilesOf,
+  take: Take,
+): UsageItem[] {
   return inventory.images.map((image) => {
     const layers = image.kind === "image" ? image.members : [];
     const names = [...inventory.refs].filter(([, digest]) => digest === image.digest).map(([name]) => name);
@@ -112,7 +124,7 @@ function imageItems(inventory: Inventory, users: ReadonlyMap<string, number>, ta
       kind: "image",
       id: image.digest,
       description: names.join(", "),
-      bytes: take([image.digest, image.config, ...layers]),
+      bytes: take([image.digest, image.config, ...layers.flatMap(filesOf)]),
       shared: layers.some((id) => (users.get(id) ?? 0) > 1),
       wallMs: undefined,
       createdAtMs: image.createdMs,
