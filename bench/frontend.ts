@@ -1,10 +1,14 @@
 /**
  * What reading a Dockerfile of many instructions and turning it into a graph costs: in a fresh process, where the code
- * has never run but the grammar is there, as the startup snapshot has it, and when it is warm. By the clock, and in processor
- * time of the thread, which other processes disturb less. `node bench/frontend.ts [instructions]`; the best of several
- * processes, which is what a busy machine can still say.
+ * has never run but the grammar is there, and when it is warm; by the clock, and in processor time of the thread, which other
+ * processes disturb less. And as bin/kiln does it, whose code is compiled in the startup snapshot: by how much the outline of
+ * such a file takes longer than that of a file with one instruction. `node bench/frontend.ts [instructions]`, after a build;
+ * the best of several processes, which is what a busy machine can still say.
  */
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { convertDockerfile } from "../frontend/convert/convert.ts";
 import { type ConvertOptions, NO_FLAGS } from "../frontend/convert/options.ts";
 import type { Resolver } from "../frontend/convert/resolver.ts";
@@ -53,6 +57,31 @@ function main(instructions: number): void {
         Math.min(...samples.map((sample) => sample[state][part][unit])).toFixed(1);
       console.log(`${state} ${part}`.padEnd(14), `${best("wallMs")} ms, processor ${best("cpuMs")} ms`);
     }
+  }
+  console.log("in bin/kiln".padEnd(14), `${outlineMs(instructions).toFixed(1)} ms more than one instruction`);
+}
+
+function outlineMs(instructions: number): number {
+  const directory = mkdtempSync(join(tmpdir(), "kiln-bench-"));
+  try {
+    const [small, large] = ["FROM scratch\n", dockerfile(instructions).replace("FROM busybox", "FROM scratch")].map(
+      (text, index) => {
+        const file = join(directory, String(index));
+        writeFileSync(file, text);
+        return (): number => {
+          const start = performance.now();
+          const args = ["--root", join(directory, "store"), "build", "--call=outline", "-f", file, directory];
+          const { status, stderr } = spawnSync(join(import.meta.dirname, "../bin/kiln"), args, { encoding: "utf8" });
+          if (status !== 0) throw new Error(stderr);
+          return performance.now() - start;
+        };
+      },
+    );
+    if (small === undefined || large === undefined) throw new Error("Two files make two measurements");
+    const pairs = Array.from({ length: 3 * RUNS }, () => ({ small: small(), large: large() }));
+    return Math.min(...pairs.map((pair) => pair.large)) - Math.min(...pairs.map((pair) => pair.small));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

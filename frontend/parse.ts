@@ -17,7 +17,7 @@ import { readDirectives, textStart } from "./syntax/directives.ts";
 import { readHeredocs } from "./syntax/heredoc.ts";
 import { parseLine } from "./syntax/instruction-parser.ts";
 import { LineReader } from "./syntax/line-reader.ts";
-import { type LogicalLine, OffsetSpan } from "./syntax/logical-line.ts";
+import { JoinedSpan, type LogicalLine } from "./syntax/logical-line.ts";
 
 /**
  * Reads a whole Dockerfile.
@@ -136,8 +136,7 @@ class DockerfileBuilder {
     return {
       globalArgs: this.#globalArgs,
       stages: this.#stages.map(({ from, instructions }, index): Stage => {
-        const end = (instructions.at(-1) ?? from).span.end.offset;
-        const span = new OffsetSpan(this.#source, from.span.start.offset, end);
+        const span = new JoinedSpan(from.span, (instructions.at(-1) ?? from).span);
         return { index, name: from.name, from, instructions, span };
       }),
       emptyContinuations: this.#emptyContinuations,

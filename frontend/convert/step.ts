@@ -27,7 +27,9 @@ export function addVertex(
   const added = makeVertex(shared, made);
   if (!shared.meta.has(added.digest)) {
     shared.meta.set(added.digest, {
-      ...text,
+      name: text.name,
+      instruction: text.instruction,
+      span: text.span,
       stage: state.planned.stage?.name ?? String(state.planned.index),
       cache,
       argNames: made.op.kind === "exec" ? state.environment.argNames() : [],

@@ -61,9 +61,12 @@ export function explainRefusal(line: LexedLine, name: Keyword, found: IToken): E
     case "LABEL":
     case "ARG": {
       if (isEmpty) return { ...whole, message: `${name} requires at least one argument`, hint: usage };
-      if (found.tokenType === T.Equals)
-        return { ...whole, ...at, message: `${name} names can not be blank`, hint: "put a name before the =" };
       const word = wordBefore(tokens, found);
+      // Behind a name of ENV it is the name that lacks its value.
+      if (found instanceof T.LineToken && found.tokenType === T.Nameless && (name === "ARG" || word.token.tokenType !== T.Name)) {
+        const message = `${name} names can not be blank`;
+        return { ...whole, start: found.start, end: found.start + 1, message, hint: "put a name before the =" };
+      }
       if (word.index === 0) return { ...whole, kind: "form", message: `${name} must have two arguments`, hint: usage };
       return {
         ...whole,

@@ -153,7 +153,11 @@ class ArgumentLexer {
 
   #pair(start: number, end: number): void {
     const equals = this.#equalsOffset(start, end) ?? end;
-    if (equals > start) this.#push(T.Name, start, equals);
+    if (equals === start) {
+      this.#push(T.Nameless, start, end);
+      return;
+    }
+    this.#push(T.Name, start, equals);
     if (equals === end) return;
     this.#push(T.Equals, equals, equals + 1);
     this.#push(T.Value, equals + 1, end);

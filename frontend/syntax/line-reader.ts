@@ -24,7 +24,7 @@ export class LineReader {
     this.#escape = escape;
     this.#onError = onError;
     this.#at = from;
-    this.#lineNumber = source.positionAt(from).line - 1;
+    this.#lineNumber = newlines(source.text, from);
   }
 
   /** The next instruction, or `undefined` at the end. Lines that are too long are reported and left out. */
@@ -43,7 +43,8 @@ export class LineReader {
 
   #logicalLine(start: number, end: number): LogicalLine {
     const continued = this.#continuation(start, end);
-    const pieces = new Pieces(this.#text, start, continued ?? end);
+    const more = continued === undefined ? undefined : new Pieces(this.#text);
+    more?.add(start, continued ?? end);
     let blankLines: Span[] | undefined;
     let isContinued = continued !== undefined;
     while (isContinued) {
@@ -55,14 +56,20 @@ export class LineReader {
         blankLines.push(new OffsetSpan(this.#source, line.start, line.end));
       } else if (this.#text[first] !== "#") {
         const before = this.#continuation(line.start, line.end);
-        pieces.add(line.start, before ?? line.end);
+        more?.add(line.start, before ?? line.end);
         isContinued = before !== undefined;
       }
     }
     const comments = this.#comments;
     this.#comments = undefined;
-    const around = { comments: comments ?? NONE, blankLines: blankLines ?? NONE, endLine: this.#lineNumber };
-    return new LogicalLine(this.#source, pieces, around);
+    return new LogicalLine(this.#source, {
+      start,
+      end: continued ?? end,
+      more,
+      comments: comments ?? NONE,
+      blankLines: blankLines ?? NONE,
+      endLine: this.#lineNumber,
+    });
   }
 
   /**
@@ -132,6 +139,13 @@ export class LineReader {
 }
 
 const NONE: readonly never[] = [];
+
+/** Counted here: asking the source for a position would make it find all its lines, which only messages need. */
+function newlines(text: string, to: number): number {
+  let count = 0;
+  for (let at = text.indexOf("\n"); at !== -1 && at < to; at = text.indexOf("\n", at + 1)) count += 1;
+  return count;
+}
 
 /** `text` with line ends; offsets into the file. */
 export interface HeredocBody {

@@ -17,93 +17,87 @@ export class LogicalLine {
   readonly startOffset: number;
   /** Offset in the file of the end of the last line that says something. */
   readonly endOffset: number;
-  readonly #pieces: Pieces;
+  readonly #more: Pieces | undefined;
 
-  constructor(source: SourceText, pieces: Pieces, around: Around) {
+  constructor(source: SourceText, read: ReadLine) {
+    const { start, end, more } = read;
     this.source = source;
-    this.#pieces = pieces;
-    this.text = pieces.text();
-    this.comments = around.comments;
-    this.blankLines = around.blankLines;
-    this.endLine = around.endLine;
-    this.startOffset = pieces.toSource(0);
-    this.endOffset = pieces.end;
+    this.#more = more;
+    this.text = more === undefined ? source.text.slice(start, end) : more.text();
+    this.comments = read.comments;
+    this.blankLines = read.blankLines;
+    this.endLine = read.endLine;
+    this.startOffset = start;
+    this.endOffset = more === undefined ? end : more.end;
   }
 
   /** Of a stretch of `text`, given by offsets. What was taken out between its ends is inside the span. */
   span(start: number, end: number): Span {
-    return new OffsetSpan(
-      this.source,
-      this.#pieces.toSource(start),
-      end > start ? this.#pieces.toSource(end - 1) + 1 : this.#pieces.toSource(start),
-    );
+    const first = this.#toSource(start);
+    return new OffsetSpan(this.source, first, end > start ? this.#toSource(end - 1) + 1 : first);
   }
 
   /** From the first character to an offset in the file. */
   spanTo(sourceEnd: number): Span {
     return new OffsetSpan(this.source, this.startOffset, sourceEnd);
   }
+
+  #toSource(offset: number): number {
+    return this.#more === undefined ? this.startOffset + offset : this.#more.toSource(offset);
+  }
 }
 
-interface Around {
+/** What {@link LogicalLine} is made of. */
+interface ReadLine {
+  /** Of the first line, in the file; blanks before it and a continuation character are not counted. */
+  readonly start: number;
+  readonly end: number;
+  /** All the lines, when there are several. */
+  readonly more: Pieces | undefined;
   readonly comments: readonly Comment[];
   readonly blankLines: readonly Span[];
   readonly endLine: number;
 }
 
-/** The stretches of the file that make up a logical line. */
+/** The stretches of the file that make up a line with continuations. */
 export class Pieces {
   readonly #source: string;
-  readonly #start: number;
+  /** Where the stretches start in the logical line, and in the file. Two arrays of numbers: there may be 100,000s. */
+  readonly #textStarts: number[] = [];
+  readonly #sourceStarts: number[] = [];
+  #length = 0;
   /** The end of the last stretch. */
-  end: number;
-  #length: number;
-  /**
-   * Where the second and later stretches start in the logical line, and in the file. Two arrays of numbers: there may be
-   * 100,000s; and most lines have none.
-   */
-  #more: { readonly textStarts: number[]; readonly sourceStarts: number[] } | undefined;
+  end = 0;
 
-  constructor(source: string, start: number, end: number) {
+  constructor(source: string) {
     this.#source = source;
-    this.#start = start;
-    this.end = end;
-    this.#length = end - start;
-    this.#more = undefined;
   }
 
   add(start: number, end: number): void {
-    this.#more ??= { textStarts: [], sourceStarts: [] };
-    this.#more.textStarts.push(this.#length);
-    this.#more.sourceStarts.push(start);
+    this.#textStarts.push(this.#length);
+    this.#sourceStarts.push(start);
     this.#length += end - start;
     this.end = end;
   }
 
   text(): string {
-    // The usual line shares the file's memory.
-    if (this.#more === undefined) return this.#source.slice(this.#start, this.end);
-    const { textStarts, sourceStarts } = this.#more;
-    const texts = [this.#source.slice(this.#start, this.#start + (textStarts[0] ?? 0))];
-    for (let i = 0; i < sourceStarts.length; i += 1) {
-      const start = sourceStarts[i] ?? 0;
-      const length = (textStarts[i + 1] ?? this.#length) - (textStarts[i] ?? 0);
+    const texts: string[] = [];
+    for (const [i, start] of this.#sourceStarts.entries()) {
+      const length = (this.#textStarts[i + 1] ?? this.#length) - (this.#textStarts[i] ?? 0);
       texts.push(this.#source.slice(start, start + length));
     }
     return texts.join("");
   }
 
   toSource(offset: number): number {
-    if (this.#more === undefined) return this.#start + offset;
-    const { textStarts, sourceStarts } = this.#more;
-    let low = -1;
-    let high = textStarts.length - 1;
+    let low = 0;
+    let high = this.#textStarts.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if ((textStarts[middle] ?? 0) <= offset) low = middle;
+      if ((this.#textStarts[middle] ?? 0) <= offset) low = middle;
       else high = middle - 1;
     }
-    return low === -1 ? this.#start + offset : (sourceStarts[low] ?? 0) + offset - (textStarts[low] ?? 0);
+    return (this.#sourceStarts[low] ?? 0) + offset - (this.#textStarts[low] ?? 0);
   }
 }
 
@@ -125,5 +119,28 @@ export class OffsetSpan implements Span {
 
   get end(): Position {
     return this.source.positionAt(this.#end);
+  }
+}
+
+/** From the start of one span to the end of another of the same text. */
+export class JoinedSpan implements Span {
+  readonly #first: Span;
+  readonly #last: Span;
+
+  constructor(first: Span, last: Span) {
+    this.#first = first;
+    this.#last = last;
+  }
+
+  get source(): SourceText {
+    return this.#first.source;
+  }
+
+  get start(): Position {
+    return this.#first.start;
+  }
+
+  get end(): Position {
+    return this.#last.end;
   }
 }

@@ -21,6 +21,8 @@ export const JsonClose = word("JsonClose");
 export const Name = word("Name");
 export const Equals = word("Equals");
 export const Value = word("Value");
+/** `=value` with nothing before it. No rule takes it: the name in front of it is a word of its own. */
+export const Nameless = word("Nameless");
 /** The value of `ENV name value`: all that is left. */
 export const LegacyValue = word("LegacyValue");
 /** HEALTHCHECK NONE. */
@@ -34,7 +36,7 @@ export const ForbiddenTrigger = word("ForbiddenTrigger");
 
 export const VOCABULARY: TokenType[] = [
   ...[Word, As, Text, JsonOpen, JsonString, JsonMixed, JsonClose],
-  ...[Name, Equals, Value, LegacyValue, None, Test, Trigger, ForbiddenTrigger],
+  ...[Name, Equals, Value, Nameless, LegacyValue, None, Test, Trigger, ForbiddenTrigger],
 ];
 
 /** A token of a logical line. It has no line numbers: spans are made from offsets when they are wanted. */
