@@ -253,3 +253,11 @@ test.each([
   expect(error.message).toMatch(message);
   expect(error.span?.start.line).toBe(2);
 });
+
+test("two here-documents of one name are one file, copied twice", async () => {
+  const conversion = await convert("FROM scratch\nCOPY <<E <<E /d/\na\nE\nb\nE\n");
+  expect(opsOf(conversion, "file").at(-1)?.actions).toMatchObject([
+    { source: "E", input: 0 },
+    { source: "E", input: 0 },
+  ]);
+});

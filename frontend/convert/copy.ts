@@ -51,7 +51,7 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
   const excludes = instruction.excludes.map((exclude) => exclude.text);
   const actions = sources.map((source): CopyAction => ({
     kind: "copy",
-    input: inputs.indexOf(source.tree),
+    input: inputs.findIndex((tree) => tree.digest === source.tree.digest),
     source: source.source,
     wildcard: source.wildcard,
     parents: source.parents,

@@ -72,3 +72,9 @@ test("targets are listed with their bases, the last one as the default", () => {
   });
   expect(targetsText(dockerfile)).toMatch(/^TARGET +DESCRIPTION\na .*does this\n\(default\)\n$/);
 });
+
+test("a place is a range per line", async () => {
+  const dockerfile = parseDockerfile(new SourceText("Dockerfile", "FROM \\\n  scratch \\\n  AS x\n"));
+  const line = (number: number): unknown => ({ start: { line: number }, end: { line: number } });
+  expect(targetsJson(dockerfile)).toMatchObject({ targets: [{ location: { ranges: [line(1), line(2), line(3)] } }] });
+});

@@ -81,6 +81,12 @@ test.each([
     argv: ["/bin/sh", "-c", "cat <<A 3<<B\na\nA\nb\nB"],
     history: "RUN /bin/sh -c cat <<A 3<<B\na\nA\nb\nB # buildkit",
   },
+  {
+    name: "#! behind a tab is no script of its own",
+    line: "RUN <<-E\n\t#!/bin/x\n\ta\n\tE",
+    argv: ["/bin/sh", "-c", "#!/bin/x\na\n"],
+    history: "RUN /bin/sh -c #!/bin/x\na\n # buildkit",
+  },
 ])("the command: $name", async ({ line, argv, history }) => {
   const conversion = await convert(`FROM busybox\n${line}\n`);
   expect([opOf(conversion, "exec").argv, historyOf(conversion)]).toEqual([argv, [history]]);

@@ -86,7 +86,8 @@ function readCommand(state: StageState, { command, heredocs, span }: RunInstruct
   }
   const text = heredocText(first);
   const summary = ` (${summarize(first.body)})`;
-  if (!text.startsWith("#!")) return { argv: inShell(state, text), script: undefined, summary };
+  // As it is written: behind a tab that `<<-` takes away it is a comment of the shell's.
+  if (!first.body.startsWith("#!")) return { argv: inShell(state, text), script: undefined, summary };
   const script = { name: first.name, text, heredoc: first };
   return { argv: inShell(state, `${SCRIPTS}/${first.name}`), script, summary };
 }

@@ -94,7 +94,8 @@ export function buildStatement(
   keyword: string,
   text: Lexeme,
 ): MaintainerInstruction | StopsignalInstruction | UserInstruction | WorkdirInstruction {
-  readFlagTable(context, FLAGS.none);
+  // Docker's frontend does not look at those of STOPSIGNAL.
+  if (keyword !== "STOPSIGNAL") readFlagTable(context, FLAGS.none);
   const word = toWord(context.line, text);
   switch (keyword) {
     case "WORKDIR":

@@ -63,7 +63,11 @@ export function explainRefusal(line: LexedLine, name: Keyword, found: IToken): E
       if (isEmpty) return { ...whole, message: `${name} requires at least one argument`, hint: usage };
       const word = wordBefore(tokens, found);
       // Behind a name of ENV it is the name that lacks its value.
-      if (found instanceof T.LineToken && found.tokenType === T.Nameless && (name === "ARG" || word.token.tokenType !== T.Name)) {
+      if (
+        found instanceof T.LineToken &&
+        found.tokenType === T.Nameless &&
+        (name === "ARG" || word.token.tokenType !== T.Name)
+      ) {
         const message = `${name} names can not be blank`;
         return { ...whole, start: found.start, end: found.start + 1, message, hint: "put a name before the =" };
       }
