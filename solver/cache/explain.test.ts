@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Digest } from "../../src/core/digest.ts";
 import type { KeyPart } from "../../src/store/model.ts";
-import { changedFiles, explainMiss, missText } from "./explain.ts";
+import { explainMiss, missText } from "./explain.ts";
 
 const LISTINGS: Readonly<Record<string, string>> = {
   before:
@@ -127,16 +127,4 @@ test("many changed files are counted", () => {
     { ...on, readListing: read },
   );
   expect(missText(reason)).toMatch(/^f0 \(content\), .*f4 \(content\) and 7 more$/);
-});
-
-test("a file that became something else, and an owner", () => {
-  expect(
-    changedFiles(
-      "a\tf\t0644\t0\t0\t1\tx\nb\tf\t0644\t0\t0\t1\tx\n",
-      "a\tl\t0777\t0\t0\t0\tb\nb\tf\t0644\t5\t6\t1\tx\n",
-    ),
-  ).toEqual([
-    { path: "a", what: ["file -> symlink"] },
-    { path: "b", what: ["owner 0:0 -> 5:6"] },
-  ]);
 });

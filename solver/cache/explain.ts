@@ -1,5 +1,6 @@
 import type { Digest } from "../../src/core/digest.ts";
 import type { KeyPart } from "../../src/store/model.ts";
+import { changedFiles, type FileChange } from "./changed-files.ts";
 
 /** Why a step had to run (or was looked at by content), as data. */
 export type MissReason =
@@ -24,12 +25,6 @@ export type PartChange =
   | { readonly kind: "base"; readonly ref: string; readonly was: string | undefined }
   /** The step before is another one, or gave another result. `step`: how it is displayed. */
   | { readonly kind: "input"; readonly name: string; readonly step: string };
-
-export interface FileChange {
-  readonly path: string;
-  /** `mode 0664 -> 0644` and the like. */
-  readonly what: readonly string[];
-}
 
 /** How a listing blob is had; `undefined` when it has been collected. */
 export type ReadListing = (digest: Digest) => string | undefined;
@@ -190,45 +185,4 @@ function filesChange(name: string, before: Digest, after: Digest, read: ReadList
 
 function variablesOf(parts: readonly KeyPart[]): string {
   return parts.flatMap((part) => (/^(?:ENV|ARG) /.test(part.name) ? [part.name.slice(4)] : [])).join("\n");
-}
-
-/** Files that differ between two listings, whose lines are those of `listFiles` in sources/local/listing.ts. */
-export function changedFiles(before: string | undefined, after: string | undefined): FileChange[] {
-  if (before === undefined || after === undefined) return [];
-  const old = parseListing(before);
-  const now = parseListing(after);
-  const changes: FileChange[] = [];
-  for (const [path, fields] of now) {
-    const was = old.get(path);
-    if (was === undefined) changes.push({ path, what: ["added"] });
-    else if (was.join("\t") !== fields.join("\t")) changes.push({ path, what: fieldChanges(was, fields) });
-  }
-  for (const path of old.keys()) if (!now.has(path)) changes.push({ path, what: ["removed"] });
-  return changes;
-}
-
-function parseListing(text: string): Map<string, readonly string[]> {
-  const entries = new Map<string, readonly string[]>();
-  for (const line of text.split("\n")) {
-    if (line === "") continue;
-    const [path = "", ...fields] = line.split("\t");
-    entries.set(path, fields);
-  }
-  return entries;
-}
-
-function fieldChanges(was: readonly string[], now: readonly string[]): string[] {
-  const [oldType, oldMode, oldUid, oldGid, oldSize, ...oldRest] = was;
-  const [type, mode, uid, gid, size, ...rest] = now;
-  if (oldType !== type) return [`${typeName(oldType)} -> ${typeName(type)}`];
-  const what: string[] = [];
-  if (oldSize !== size || oldRest.join("\t") !== rest.join("\t")) what.push(type === "l" ? "target" : "content");
-  if (oldMode !== mode) what.push(`mode ${oldMode} -> ${mode}`);
-  if (oldUid !== uid || oldGid !== gid) what.push(`owner ${oldUid}:${oldGid} -> ${uid}:${gid}`);
-  return what;
-}
-
-function typeName(letter: string | undefined): string {
-  const names: Readonly<Record<string, string>> = { f: "file", d: "directory", l: "symlink", p: "fifo" };
-  return names[letter ?? ""] ?? "device";
 }

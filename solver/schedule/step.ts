@@ -86,6 +86,8 @@ class Step implements SettledInputs, AsyncDisposable {
   readonly #files: FileWork;
   /** By part: filled when first asked for. */
   readonly #selected = new Map<string, Selection>();
+  /** Listings that were written or read, so that none is read twice. */
+  readonly #listings = new Map<Digest, string>();
 
   constructor(work: PlannedMiss, stacks: readonly (Stack | undefined)[], deps: StepDeps) {
     this.uses = work.keyed.uses;
@@ -156,7 +158,7 @@ class Step implements SettledInputs, AsyncDisposable {
         const input = use === undefined ? undefined : vertex.inputs[use.input];
         return (input === undefined ? undefined : keyed.get(input.digest)?.meta.instruction) ?? name;
       },
-      readListing: (digest) => readListing(on.store.blobs, digest),
+      readListing: (digest) => this.#listing(digest),
     });
   }
 
@@ -228,10 +230,9 @@ class Step implements SettledInputs, AsyncDisposable {
 
   /** The key's parts with everything that a record keeps: contents of the inputs, and the listings of their files. */
   #fullParts(): readonly KeyPart[] {
-    const { blobs } = this.#deps.on.store;
     const parts = this.#keyed.parts.map((part) => {
       const selected = part.basis === undefined ? this.#selected.get(part.name) : undefined;
-      return selected === undefined ? part : { ...part, listing: keepListing(blobs, selected.listing) };
+      return selected === undefined ? part : { ...part, listing: this.#keep(selected.listing) };
     });
     for (const use of this.uses) {
       const stack = this.stacks[use.input];
@@ -239,10 +240,22 @@ class Step implements SettledInputs, AsyncDisposable {
       if (use.kind !== "parent") parts.push(stackNote(use, stack));
       const selected = this.#selected.get(use.part);
       if (selected === undefined) continue;
-      const listing = keepListing(blobs, selected.listing);
+      const listing = this.#keep(selected.listing);
       parts.push({ name: use.part, value: selected.digest, basis: "content", listing });
     }
     return [...parts, ...this.#deps.earlierResults.knownContentParts(this)];
+  }
+
+  #keep(listing: string): Digest {
+    const digest = keepListing(this.#deps.on.store.blobs, listing);
+    this.#listings.set(digest, listing);
+    return digest;
+  }
+
+  #listing(digest: Digest): string | undefined {
+    const known = this.#listings.get(digest) ?? readListing(this.#deps.on.store.blobs, digest);
+    if (known !== undefined) this.#listings.set(digest, known);
+    return known;
   }
 
   #trees(): (InputTree | undefined)[] {
@@ -269,7 +282,7 @@ class Step implements SettledInputs, AsyncDisposable {
       // By id, so that the store holds its layers from now on.
       const record = on.store.records.get(id);
       const kept = theirs.find((part) => part.name === files && part.listing !== undefined)?.listing;
-      const listing = kept === undefined ? undefined : readListing(on.store.blobs, kept);
+      const listing = kept === undefined ? undefined : this.#listing(kept);
       if (record === undefined || listing === undefined || !isPresent(record.layers, on.store)) continue;
       const directories = distinct(record.layers)
         .toReversed()
