@@ -277,3 +277,17 @@ test("the result as JSON", async () => {
     sources: [{ filename: "Dockerfile", language: "Dockerfile", data: Buffer.from(text).toString("base64") }],
   });
 });
+
+test.each([
+  {
+    text: "# check=error=true\nFROM scratch as B\n",
+    buildError: { message: expect.stringMatching(/^Lint violation found/), location: {} },
+  },
+  { text: "# check=error=true\nFROM scratch AS b\n", buildError: undefined },
+  { text: "FROM scratch as B\n", buildError: undefined },
+])("error=true is in the JSON of $text", async ({ text, buildError }) => {
+  const dockerfile = parseDockerfile(new SourceText("Dockerfile", text));
+  const json: unknown = JSON.parse(JSON.stringify(lintJson(await lint(text), dockerfile.source)));
+  expect(json).toMatchObject(buildError === undefined ? {} : { buildError });
+  expect(Object.hasOwn(Object(json), "buildError")).toBe(buildError !== undefined);
+});

@@ -12,8 +12,10 @@ import type { Warning } from "./warning.ts";
 /** What `--check` found. */
 export interface LintResult {
   readonly warnings: readonly Warning[];
-  /** What a build would fail with. */
+  /** What a build would fail with, even if nobody minded the warnings. */
   readonly error: BuildError | undefined;
+  /** What a build would fail with because of the warnings, with `error=true`. */
+  readonly violation?: BuildError | undefined;
 }
 
 /**
@@ -34,7 +36,7 @@ export async function lintDockerfile(
     if (!(error instanceof BuildError) || error.code === "build/cancelled") throw error;
     return { warnings: linter.warnings, error };
   }
-  return { warnings: linter.warnings, error: undefined };
+  return { warnings: linter.warnings, error: undefined, violation: linter.violation };
 }
 
 /** The answer to `--call=check,format=json`, as BuildKit's `frontend.lint` writes it. */
@@ -46,6 +48,7 @@ export function lintJson(result: LintResult, source: SourceText): Json {
     detail: warning.message,
     location: locationJson(warning.span),
   }));
+  const failure = result.error ?? result.violation;
   return {
     // An empty list of Go's.
     warnings: warnings.length === 0 ? null : warnings,
@@ -57,11 +60,11 @@ export function lintJson(result: LintResult, source: SourceText): Json {
       },
     ],
     buildError:
-      result.error === undefined
+      failure === undefined
         ? undefined
         : {
-            message: result.error.message,
-            location: result.error.span === undefined ? undefined : locationJson(result.error.span),
+            message: failure.message,
+            location: result.error?.span === undefined ? {} : locationJson(result.error.span),
           },
   };
 }

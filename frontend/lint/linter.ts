@@ -45,11 +45,17 @@ export class Linter {
     return [...this.#warnings.values()].toSorted((a, b) => a.span.start.offset - b.span.start.offset);
   }
 
-  /** @throws {BuildError} `dockerfile/checks-failed` when there are findings and the file or the user asked for `error=true` */
+  /** @throws {BuildError} {@link violation} */
   failIfAsked(): void {
-    if (!this.#config.failOnWarning || this.#warnings.size === 0) return;
+    const { violation } = this;
+    if (violation !== undefined) throw violation;
+  }
+
+  /** `dockerfile/checks-failed` when there are findings and the file or the user asked for `error=true` */
+  get violation(): BuildError | undefined {
+    if (!this.#config.failOnWarning || this.#warnings.size === 0) return undefined;
     const rules = [...new Set(this.warnings.map((warning) => warning.rule))].toSorted();
-    throw new BuildError("dockerfile/checks-failed", `Lint violation found for rules: ${rules.join(", ")}`, {
+    return new BuildError("dockerfile/checks-failed", `Lint violation found for rules: ${rules.join(", ")}`, {
       span: this.warnings[0]?.span,
       detail: this.warnings.map((warning) => formatWarning(warning)).join("\n"),
       hint: 'remove "error=true" from the check options to build in spite of it',
