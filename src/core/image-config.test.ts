@@ -49,3 +49,10 @@ test.each([
 ])("$name is refused, and the member named", ({ json, why }) => {
   expect(() => parse(json)).toThrow(`Cannot read the configuration of "test": ${why}`);
 });
+
+test("a configuration nested too deeply to be written again is refused", () => {
+  const deep = `{"os":"linux","x":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
+  expect(() => parseImageConfig(Buffer.from(deep), '"test"')).toThrowError(
+    /Cannot read the configuration of "test": .*deep/,
+  );
+});

@@ -29,6 +29,8 @@ export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig 
   const read = new MemberReader(json, bad, "");
   const rootfs = new MemberReader(read.record("rootfs") ?? {}, bad, "rootfs.");
   const diffIds = rootfs.strings("diff_ids") ?? [];
+  const other = Object.fromEntries(Object.entries(json).filter(([name]) => !KNOWN.has(name)));
+  if (!isShallow(other, MAX_LEVELS)) throw bad("it is nested too deeply");
   if (!diffIds.every(isDigest)) throw bad("rootfs.diff_ids holds something that is not a sha256 digest");
   return {
     architecture: read.text("architecture") ?? "",
@@ -45,8 +47,16 @@ export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig 
     history: (read.records("history") ?? []).map((entry) =>
       parseHistoryEntry(new MemberReader(entry, bad, "history[].")),
     ),
-    other: Object.fromEntries(Object.entries(json).filter(([name]) => !KNOWN.has(name))),
+    other,
   };
+}
+
+/** Of values within values in members we do not know. Reading any number of them takes no stack, but writing them does. */
+const MAX_LEVELS = 100;
+
+function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((member) => isShallow(member, levels - 1));
 }
 
 /**

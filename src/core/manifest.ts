@@ -31,6 +31,8 @@ export function parseManifestDocument(bytes: Uint8Array, mediaType: string, wher
   // One document that could be read both ways means different images to different readers (CVE-2021-41190).
   if (isIndex && ("config" in json || "layers" in json)) throw bad("it is an index that has members of a manifest");
   if (isManifest && "manifests" in json) throw bad("it is a manifest that has members of an index");
+  if (json["annotations"] === null) delete json["annotations"];
+  if ("annotations" in json && !areMembersTexts(json["annotations"])) throw bad("its annotations are not texts");
   if (isIndex) {
     const manifests = descriptors(json["manifests"], bad);
     return { kind: "index", index: { ...json, schemaVersion: 2, mediaType: type, manifests } };
@@ -44,6 +46,31 @@ export function parseManifestDocument(bytes: Uint8Array, mediaType: string, wher
   throw bad(`its media type ${JSON.stringify(type)} is not that of an image`);
 }
 
+const isText = (value: unknown): boolean => typeof value === "string";
+const isMaybeText = (value: unknown): boolean => value === undefined || isText(value);
+const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
+const areMembersTexts = (value: unknown): boolean => isRecord(value) && Object.values(value).every(isText);
+
+/** What members of a descriptor that may be missing have to be. */
+const PROPER: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
+  ["annotations", areMembersTexts],
+  ["artifactType", isText],
+  ["data", isText],
+  ["urls", areTexts],
+  ["platform", isPlatform],
+]);
+
+function isPlatform(value: unknown): boolean {
+  return (
+    isRecord(value) &&
+    isText(value["os"]) &&
+    isText(value["architecture"]) &&
+    isMaybeText(value["variant"]) &&
+    isMaybeText(value["os.version"]) &&
+    (value["os.features"] === undefined || areTexts(value["os.features"]))
+  );
+}
+
 function descriptors(value: unknown, bad: (why: string) => BuildError): Descriptor[] {
   if (!Array.isArray(value)) throw bad("a list of descriptors is missing");
   return value.map((item: unknown) => {
@@ -52,13 +79,11 @@ function descriptors(value: unknown, bad: (why: string) => BuildError): Descript
     if (typeof mediaType !== "string") throw bad("a descriptor has no media type");
     if (typeof digest !== "string" || !isDigest(digest)) throw bad(`${JSON.stringify(digest)} is not a sha256 digest`);
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw bad("a descriptor has no size");
-    const { platform } = item;
-    if (platform !== undefined && platform !== null) {
-      if (!isRecord(platform)) throw bad("a descriptor's platform is not an object");
-      if (typeof platform["os"] !== "string" || typeof platform["architecture"] !== "string") {
-        throw bad("a descriptor's platform has no os or architecture");
-      }
+    // Go writes `null` for what is absent.
+    const members = Object.entries(item).filter(([, member]) => member !== null);
+    for (const [name, member] of members) {
+      if (PROPER.get(name)?.(member) === false) throw bad(`a descriptor's ${name} is not what it has to be`);
     }
-    return { ...item, mediaType, digest, size };
+    return { ...Object.fromEntries(members), mediaType, digest, size };
   });
 }

@@ -39,3 +39,12 @@ test("the names Node uses are translated", () => {
   expect(platformOfNode("linux", "x64")).toEqual({ os: "linux", architecture: "amd64" });
   expect(samePlatform(platformOfNode("linux", "arm64"), { os: "linux", architecture: "aarch64" })).toBe(true);
 });
+
+test("a name that every object has is no architecture", () => {
+  expect(() => parsePlatform("constructor", host)).toThrowError(/neither an operating system nor an architecture/);
+  expect(formatPlatform(parsePlatform("linux/__proto__", host))).toBe("linux/__proto__");
+});
+
+test("a variant of many digits has no list of older ones", () => {
+  expect(platformPreference({ os: "linux", architecture: "arm", variant: "v999999999" })).toHaveLength(1);
+});

@@ -29,7 +29,7 @@ const KNOWN_SYSTEMS = new Set("linux windows darwin freebsd wasip1 js".split(" "
 export function normalizePlatform(platform: Platform): Platform {
   const os = platform.os.toLowerCase() === "macos" ? "darwin" : platform.os.toLowerCase();
   const name = platform.architecture.toLowerCase();
-  const known = ARCHITECTURES[name];
+  const known = Object.hasOwn(ARCHITECTURES, name) ? ARCHITECTURES[name] : undefined;
   const architecture = known?.architecture ?? name;
   let variant: string | undefined = platform.variant?.toLowerCase() || known?.variant;
   if (architecture === "arm" && (variant === undefined || variant === "7")) variant = "v7";
@@ -68,7 +68,7 @@ export function parsePlatform(text: string, host: Platform): Platform {
     if (KNOWN_SYSTEMS.has(name) || name === "macos") {
       return normalizePlatform({ ...extra, os: name, architecture: host.architecture, ...variantOf(host) });
     }
-    if (name in ARCHITECTURES || KNOWN_ARCHITECTURES.has(name)) {
+    if (Object.hasOwn(ARCHITECTURES, name) || KNOWN_ARCHITECTURES.has(name)) {
       return normalizePlatform({ ...extra, os: host.os, architecture: name });
     }
     throw bad(`${JSON.stringify(first)} is neither an operating system nor an architecture`);
@@ -98,7 +98,8 @@ export function samePlatform(a: Platform, b: Platform): boolean {
  */
 export function platformPreference(wanted: Platform): readonly Platform[] {
   const platform = normalizePlatform(wanted);
-  const level = /^v(\d+)$/.exec(platform.variant ?? "")?.[1];
+  // One digit, as all there are: a variant of many would be a list without an end.
+  const level = /^v(\d)$/.exec(platform.variant ?? "")?.[1];
   if (level === undefined) return [platform];
   const lowest = platform.architecture === "arm" ? 5 : 1;
   const older: Platform[] = [];
