@@ -1,7 +1,7 @@
 import { BuildError } from "../core/errors.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 import { type Purpose, refused } from "./failure.ts";
-import { type Host, isLoopback } from "./host.ts";
+import { type Host, isAt, isLoopback } from "./host.ts";
 import type { Credentials, RegistryOptions } from "./registry.ts";
 import { type HttpRequest, type HttpResponse, textOf, type Transport } from "./transport.ts";
 
@@ -48,7 +48,7 @@ export class Authorizer {
     const first = known === undefined ? undefined : await this.#header(host, known, scopes, purpose, signal);
     const response = await this.#transport.send(host, withAuthorization(request, first), purpose, signal);
     // Only the registry's own word counts, not that of storage it redirected to.
-    if (response.status !== 401 || response.url.host !== host.authority) return response;
+    if (response.status !== 401 || !isAt(response.url, host)) return response;
     const challenge = challengeIn(response);
     if (challenge === undefined) return response;
     response.body.destroy();

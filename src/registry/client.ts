@@ -1,13 +1,12 @@
 import type { Readable } from "node:stream";
 import { type Digest, digestOf, isDigest } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
-import { isRecord, parseJson } from "../core/json.ts";
 import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../core/manifest.ts";
 import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
 import { familiarReference, type ImageRef } from "../core/reference.ts";
 import { Authorizer, type Scope } from "./auth.ts";
 import { type Purpose, refused } from "./failure.ts";
-import { type Host, hostOf } from "./host.ts";
+import { type Host, hostOf, isAt } from "./host.ts";
 import { downloadBlob } from "./pull-blob.ts";
 import { streamBlob, uploadBlob, type UploadTarget } from "./push-blob.ts";
 import type {
@@ -61,7 +60,7 @@ class HttpRegistryClient implements RegistryClient {
       throw refused(purpose, { status: response.status, body: "" });
     }
     const digest = headerOf(response, "docker-content-digest");
-    const mediaType = headerOf(response, "content-type");
+    const mediaType = mediaTypeOf(response);
     const size = Number(headerOf(response, "content-length"));
     const isComplete =
       response.status === 200 && digest !== undefined && isDigest(digest) && mediaType !== undefined && size > 0;
@@ -161,27 +160,6 @@ class HttpRegistryClient implements RegistryClient {
     return { mediaType, digest, size: bytes.byteLength };
   }
 
-  async listTags(repository: Repository, signal: AbortSignal): Promise<readonly string[]> {
-    const purpose: Purpose = {
-      doing: `list the tags of ${JSON.stringify(nameOf(repository))}`,
-      registry: repository.registry,
-    };
-    const tags: string[] = [];
-    let path: string | undefined = "tags/list?n=1000";
-    while (path !== undefined) {
-      const response = await this.#pull(repository, { method: "GET", path, purpose }, signal);
-      const body = await textOf(response, 16 << 20);
-      if (response.status !== 200) throw refused(purpose, { status: response.status, body });
-      const json = parseJson(body);
-      const page: unknown = isRecord(json) ? json["tags"] : undefined;
-      if (Array.isArray(page)) tags.push(...page.filter((tag) => typeof tag === "string"));
-      // `Link: </v2/name/tags/list?n=1000&last=x>; rel="next"`: only its query is used, the rest is ours.
-      const next = /<[^>]*?(\?[^>]*)>\s*;\s*rel="?next"?/.exec(headerOf(response, "link") ?? "")?.[1];
-      path = next === undefined ? undefined : `tags/list${next}`;
-    }
-    return tags;
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#transport[Symbol.asyncDispose]();
   }
@@ -215,8 +193,7 @@ class HttpRegistryClient implements RegistryClient {
       );
     }
     const where = JSON.stringify(nameOf(repository, reference));
-    const contentType = (headerOf(response, "content-type") ?? "").split(";")[0]?.trim() ?? "";
-    const document = parseManifestDocument(bytes, contentType, where);
+    const document = parseManifestDocument(bytes, mediaTypeOf(response) ?? "", where);
     const { mediaType } = document.kind === "index" ? document.index : document.manifest;
     return { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length }, bytes, document };
   }
@@ -286,7 +263,7 @@ class HttpRegistryClient implements RegistryClient {
     signal: AbortSignal,
   ): Promise<HttpResponse> {
     // An upload may have been sent elsewhere (storage with signed URLs): our credentials are not for there.
-    if (request.url.host !== host.authority) return this.#transport.send(host, request, purpose, signal);
+    if (!isAt(request.url, host)) return this.#transport.send(host, request, purpose, signal);
     return this.#authorizer.send(host, request, { scopes, purpose }, signal);
   }
 
@@ -321,6 +298,11 @@ function nameOf(repository: Repository, reference?: string): string {
 
 function pushing(repository: Repository, reference?: string): Purpose {
   return { doing: `push ${JSON.stringify(nameOf(repository, reference))}`, registry: repository.registry };
+}
+
+/** Without parameters: some registries add a character set. */
+function mediaTypeOf(response: HttpResponse): string | undefined {
+  return headerOf(response, "content-type")?.split(";")[0]?.trim();
 }
 
 function checkDigest(found: RemoteManifest, wanted: Digest, name: string): void {

@@ -2,7 +2,7 @@ import type { HostSettings } from "./registry.ts";
 
 /** Where requests for one registry go. */
 export interface Host {
-  /** As in references: what credentials and settings are looked up by. */
+  /** As in references: what credentials are looked up by. */
   readonly name: string;
   /** `registry-1.docker.io`, `localhost:5000`. */
   readonly authority: string;
@@ -13,12 +13,13 @@ export interface Host {
   readonly settings: HostSettings;
 }
 
+/** @param name a registry as in references, or a mirror: `host[:port][/prefix]`. */
 export function hostOf(name: string, settings: HostSettings): Host {
   const slash = name.indexOf("/");
   const authority = slash === -1 ? name : name.slice(0, slash);
   const prefix = slash === -1 ? "" : name.slice(slash).replace(/\/+$/, "");
   return {
-    name,
+    name: authority,
     // The name people use for Docker Hub is a web site's; the registry is elsewhere.
     authority: authority === "docker.io" || authority === "index.docker.io" ? "registry-1.docker.io" : authority,
     prefix,
@@ -33,7 +34,13 @@ function schemesOf(authority: string, settings: HostSettings): readonly ("https"
   return settings.insecure === true || isLoopback(authority) ? ["https", "http"] : ["https"];
 }
 
+/** Whether a URL leads to the host. In URLs names are in lower case, and the scheme's own port is left out. */
+export function isAt(url: URL, host: Pick<Host, "authority">): boolean {
+  const own = `${url.protocol}//${host.authority}`;
+  return URL.canParse(own) && new URL(own).host === url.host;
+}
+
 export function isLoopback(authority: string): boolean {
-  const host = authority.replace(/:\d+$/, "");
+  const host = authority.replace(/:\d+$/, "").toLowerCase();
   return host === "localhost" || host === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

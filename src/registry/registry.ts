@@ -73,8 +73,6 @@ export interface RegistryClient extends AsyncDisposable {
     manifest: { readonly reference: string; readonly mediaType: string; readonly bytes: Uint8Array },
     signal: AbortSignal,
   ): Promise<Descriptor>;
-  /** All pages, in the registry's order. */
-  listTags(repository: Repository, signal: AbortSignal): Promise<readonly string[]>;
 }
 
 export type BlobId = Pick<Descriptor, "digest" | "size">;

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { BuildError } from "../core/errors.ts";
 import { type Connections, openConnections } from "./connections.ts";
-import type { Host } from "./host.ts";
+import { type Host, isAt } from "./host.ts";
 import { isNotTls, isPassing, type Purpose, unreachable } from "./failure.ts";
 import type { HostSettings, RegistryOptions } from "./registry.ts";
 
@@ -105,7 +105,7 @@ export class Transport implements AsyncDisposable {
   }
 
   async #once(host: Host, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
-    const isOwn = request.url.host === host.authority;
+    const isOwn = isAt(request.url, host);
     const { dispatcher } = await this.#connectionsTo(isOwn ? host.settings : undefined);
     const { body } = request;
     const answer = await dispatcher.request({
@@ -120,7 +120,7 @@ export class Transport implements AsyncDisposable {
       body: body === undefined ? null : await body.open(),
       signal,
     });
-    this.#schemes.set(request.url.host, request.url.protocol === "http:" ? "http" : "https");
+    if (isOwn) this.#schemes.set(host.authority, request.url.protocol === "http:" ? "http" : "https");
     const headers = new Map<string, readonly string[]>();
     for (const [name, value] of Object.entries(answer.headers)) {
       if (value !== undefined) headers.set(name.toLowerCase(), typeof value === "string" ? [value] : value);
@@ -132,7 +132,7 @@ export class Transport implements AsyncDisposable {
 
   /** A host that allows plain HTTP and did not understand TLS, or has nothing at the port for TLS: the same URL by HTTP. */
   #otherScheme(host: Host, url: URL, error: unknown): URL | undefined {
-    if (url.protocol !== "https:" || url.host !== host.authority || !host.schemes.includes("http")) return undefined;
+    if (url.protocol !== "https:" || !isAt(url, host) || !host.schemes.includes("http")) return undefined;
     if (this.#schemes.get(host.authority) === "https" || (!isNotTls(error) && !isReset(error))) return undefined;
     this.#schemes.set(host.authority, "http");
     return new URL(url.href.replace(/^https:/, "http:"));
