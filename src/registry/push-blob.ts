@@ -161,10 +161,10 @@ function metered(stream: Readable, blob: BlobSource, before: number): Readable {
       yield chunk;
     }
   };
-  const metered = Readable.from(counted(), { objectMode: false, highWaterMark: 1 << 20 });
+  const body = Readable.from(counted(), { objectMode: false, highWaterMark: 1 << 20 });
   // A body that nobody began to read would leave what it reads from open.
-  metered.once("close", () => stream.destroy());
-  return metered;
+  body.once("close", () => stream.destroy());
+  return body;
 }
 
 function finished(location: URL, digest: Digest): URL {

@@ -146,11 +146,10 @@ class MemoryRegistry implements TestRegistry {
     }
     const body = await buffer(request);
     if (url.pathname === "/token") return this.#token(request, url, body, response);
-    const match = /^\/v2\/(.+?)\/(manifests|blobs|tags)\/(.*)$/.exec(url.pathname);
+    const match = /^\/v2\/(.+?)\/(manifests|blobs)\/(.*)$/.exec(url.pathname);
     const [, name = "", kind = "", rest = ""] = match ?? [];
     if (!this.#isAllowed(request, name, method === "GET" || method === "HEAD" ? "pull" : "push", response)) return;
     if (match === null) return void response.writeHead(url.pathname === "/v2/" ? 200 : 404).end();
-    if (kind === "tags") return this.#tags(name, url, response);
     if (kind === "manifests") return this.#manifest(method, name, rest, request, body, response, fault);
     if (rest.startsWith("uploads/")) return this.#upload(method, name, rest, url, request, body, response);
     this.#blob(method, name, rest, request, response, fault);
@@ -208,21 +207,6 @@ class MemoryRegistry implements TestRegistry {
     this.#tokens.set(token, granted);
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify(request.method === "POST" ? { access_token: token } : { token, expires_in: 300 }));
-  }
-
-  #tags(name: string, url: URL, response: ServerResponse): void {
-    const all = [...this.manifests.keys()].flatMap((key) =>
-      key.startsWith(`${name}:`) ? [key.slice(name.length + 1)] : [],
-    );
-    const size = Math.min(Number(url.searchParams.get("n") ?? 1000), 2);
-    const start = all.indexOf(url.searchParams.get("last") ?? "") + 1;
-    const page = all.slice(start, start + size);
-    const more = start + size < all.length;
-    response.writeHead(all.length === 0 ? 404 : 200, {
-      "content-type": "application/json",
-      ...(more ? { link: `</v2/${name}/tags/list?n=${size}&last=${page.at(-1)}>; rel="next"` } : {}),
-    });
-    response.end(JSON.stringify({ name, tags: page }));
   }
 
   #manifest(
