@@ -25,6 +25,7 @@ import { convertInstruction } from "./stage.ts";
 import { type Shared, type StageState, entriesOf, imageOf, stateOnStage, stateOnStart } from "./stage-state.ts";
 import { type Triggers, neededStages, resolveStarts } from "./starts.ts";
 import { nextStepName } from "./step.ts";
+import { forTrigger } from "./trigger-error.ts";
 
 /**
  * Turns a parsed Dockerfile into a build graph and the image around it, for one platform. Only stages that the target needs
@@ -158,7 +159,7 @@ function convertStage(
     state.tree = asRoot(state.tree, state, shared);
     for (const name of planned.usedArgs) state.usedArgs.add(name);
     state.isTrigger = true;
-    for (const instruction of inherited) convertInstruction(state, instruction, shared);
+    for (const trigger of inherited) forTrigger(planned, () => convertInstruction(state, trigger, shared));
     state.isTrigger = false;
     for (const instruction of own) convertInstruction(state, instruction, shared);
   }

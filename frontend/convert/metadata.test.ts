@@ -223,7 +223,11 @@ test("a trigger may copy from a stage or image of the child file", async () => {
   expect(historyOf(conversion)).toEqual(["COPY /x /x # buildkit", "COPY /y /y # buildkit"]);
 });
 
-test("a trigger that cannot be read is shown in its own text", async () => {
-  const error = await failure(convert("FROM child\n", {}, onbuild("COPPY a b")));
-  expect(error.span?.source.name).toBe("ONBUILD of child");
-});
+test.each(["COPPY a b", "LABEL a=${B?}", "COPY --from=9 a b"])(
+  "an error in the trigger %s is told at the FROM that brought it",
+  async (trigger) => {
+    const error = await failure(convert("# comment\nFROM child\n", {}, onbuild(trigger)));
+    expect([error.span?.source.name, error.span?.start.line]).toEqual(["Dockerfile", 2]);
+    expect(error.detail).toBe(`ONBUILD of child: ${trigger}`);
+  },
+);

@@ -19,6 +19,7 @@ test.each([
   ["9000-9005:80", ["80/tcp"]],
   ["9000-9001:80-81", ["80/tcp", "81/tcp"]],
   ["0", ["0/tcp"]],
+  ["+80", ["80/tcp"]],
   ["65535", ["65535/tcp"]],
 ])("EXPOSE %s gives %j", (text, ports) => {
   expect(parsePorts(text, span)).toEqual(ports);

@@ -40,7 +40,8 @@ export function parsePorts(text: string, span: Span): string[] {
 }
 
 function parseRange(text: string): { readonly start: number; readonly end: number } | undefined {
-  const found = /^(\d+)(?:-(\d+))?$/.exec(text);
+  // Go reads a sign too.
+  const found = /^(\+?\d+)(?:-(\+?\d+))?$/.exec(text);
   if (found === null) return undefined;
   const start = Number(found[1]);
   const end = Number(found[2] ?? found[1]);

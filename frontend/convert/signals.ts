@@ -7,13 +7,19 @@ const NAMES = new Set(
 
 /** Whether STOPSIGNAL takes the text: a number that is not 0, or a name with or without SIG, in any case. */
 export function isSignal(text: string): boolean {
-  if (/^[+-]?\d+$/.test(text)) return Number(text) !== 0;
+  if (/^[+-]?\d+$/.test(text)) return isInteger64(text) && Number(text) !== 0;
   const name = text.toUpperCase().replace(/^SIG/, "");
   if (NAMES.has(name)) return true;
   const realTime = /^RT(?:MIN\+(\d{1,2})|MAX-(\d{1,2}))$/.exec(name);
   if (realTime === null) return false;
   const [, fromMin, fromMax] = realTime;
   return fromMin === undefined ? Number(fromMax) >= 1 && Number(fromMax) <= 14 : between(Number(fromMin));
+}
+
+/** Go reads numbers into 64 bits, and takes what does not fit for a name. */
+function isInteger64(text: string): boolean {
+  const number = BigInt(text.replace("+", ""));
+  return BigInt.asIntN(64, number) === number;
 }
 
 function between(offset: number): boolean {

@@ -8,6 +8,7 @@ import { type Start, resolveStart } from "./base-image.ts";
 import type { ConvertOptions } from "./options.ts";
 import type { Plan, PlannedStage } from "./plan.ts";
 import type { Resolver } from "./resolver.ts";
+import { forTrigger } from "./trigger-error.ts";
 
 /** Base images and named contexts asked for at the same time. */
 const MAX_LOOKUPS = 8;
@@ -53,9 +54,12 @@ export async function resolveStarts(
     const isGrown = needed
       .filter((planned) => planned.stage !== undefined && !triggers.has(planned))
       .map((planned) => {
-        const instructions = triggersOf(planned, starts.get(planned)).map((text) => readTrigger(text, planned));
+        const texts = triggersOf(planned, starts.get(planned));
+        const instructions = texts.map((text) => forTrigger(planned, () => readTrigger(text, planned)));
         triggers.set(planned, instructions);
-        return instructions.map((instruction) => plan.connect(planned, instruction)).some(Boolean);
+        const connect = (trigger: StageInstruction): boolean =>
+          forTrigger(planned, () => plan.connect(planned, trigger));
+        return instructions.map(connect).some(Boolean);
       });
     if (!isGrown.some(Boolean)) return { starts, triggers };
   }
