@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeFiles } from "../../test/support/busybox.ts";
 import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
@@ -11,7 +12,8 @@ import { build } from "../build/build.ts";
 import { Engine } from "../build/engine.ts";
 import { loadImages } from "../build/load-images.ts";
 import { digestOf } from "../core/digest.ts";
-import type { Manifest } from "../core/oci.ts";
+import { type Manifest, MEDIA_TYPES } from "../core/oci.ts";
+import { STORE_OUTPUT } from "./output-spec.ts";
 import { parseOutput } from "./parse-output.ts";
 
 const hasSkopeo = spawnSync("skopeo", ["--version"]).status === 0;
@@ -145,6 +147,26 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     const plain = await layersOf({ compression: "uncompressed" });
     expect(plain.map(({ digest }) => digest).slice(0, 2)).toEqual(original.slice(0, 2));
     expect(plain[2]?.mediaType).toMatch(/\.tar$/);
+  });
+
+  test("what another image claims to be a layer does not take the place of the layer", async () => {
+    await using registry = await startTestRegistry();
+    const environment = testEnvironment(join(home, "claimed"));
+    const context = join(home, "context");
+    await build({ context, tags: ["app:1"], outputs: [STORE_OUTPUT] }, environment, signal);
+    const evil = gzipSync("something else");
+    {
+      await using engine = new Engine(environment, { progress: () => {} });
+      const found = engine.store.images.find("app:1");
+      const diffIds = found.kind === "image" ? found.image.config.rootfs.diff_ids : [];
+      const descriptor = { mediaType: MEDIA_TYPES.ociLayerGzip, ...engine.store.blobs.put(evil) };
+      for (const diffId of diffIds) engine.store.snapshots.addLayerBlob({ diffId, descriptor, repository: undefined });
+      expect(diffIds).toHaveLength(2);
+    }
+    const outputs = [parseOutput(new Map(Object.entries({ type: "registry", name: `${registry.host}/app:1` })))];
+    await build({ context, outputs }, environment, signal);
+    expect(registry.manifests.has("app:1")).toBe(true);
+    expect([...registry.blobs.keys()]).not.toContain(digestOf(evil));
   });
 
   test("a push by digest leaves the registry's tags alone", async () => {

@@ -68,10 +68,14 @@ export async function layerContent(
   }
   const compression = form.compression ?? "gzip";
   if (compression === "uncompressed") return plainContent(layer, form.family, on, signal);
-  // Files that are elsewhere only need not come here to be made into the blob that is there.
+  // Files that are elsewhere only need not come here to be made into the blob that is there. Of blobs that are here only the one
+  // that the layer's own image names is taken for the layer: any image may claim another's. What was made here, `compressLayer` knows.
   const isElsewhere = isReceived(layer.snapshot) && on.store.snapshots.get(layer.snapshot)?.state !== "present";
-  const isAtHand = (blob: LayerBlob): boolean => isHere(blob, on) || (isElsewhere && blob.repository !== undefined);
-  const known = form.level === undefined ? blobs.find((blob) => fits(blob, compression) && isAtHand(blob)) : undefined;
+  const isTaken = (blob: LayerBlob): boolean =>
+    blob.descriptor.digest === layer.blob
+      ? isHere(blob, on) || isElsewhere
+      : isElsewhere && blob.repository !== undefined;
+  const known = form.level === undefined ? blobs.find((blob) => fits(blob, compression) && isTaken(blob)) : undefined;
   if (known !== undefined) return blobContent(known, on);
   return blobContent(await compressLayer(layer, compression, form, on, signal), on);
 }

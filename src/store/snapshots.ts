@@ -61,6 +61,9 @@ export function openSnapshots(database: Database, holds: Holds, nowMs: () => num
       holds.add([`blob:${blob.descriptor.digest}`]);
       insertLayerBlobs(database, [blob], nowMs());
     },
+    forgetLayerBlob({ diffId, descriptor }) {
+      database.run("DELETE FROM layer_blobs WHERE diff_id = ? AND digest = ?", diffId, descriptor.digest);
+    },
     repositoriesOf(blob: Digest) {
       return database
         .all(

@@ -186,6 +186,8 @@ export interface Snapshots {
   /** Local copies first. */
   layerBlobs(diffId: Digest): readonly LayerBlob[];
   addLayerBlob(blob: LayerBlob): void;
+  /** The blob turned out to hold another tar: whoever said so was wrong. */
+  forgetLayerBlob(blob: LayerBlob): void;
   /** Where a blob with this digest can be had, whatever its diffID. */
   repositoriesOf(blob: Digest): readonly string[];
 }

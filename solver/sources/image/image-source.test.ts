@@ -192,6 +192,35 @@ test.skipIf(needsRoot)("a layer whose tar is not the one of the configuration le
   expect(bench.store.snapshots.getMany(stack).map((row) => row.state)).toEqual(["absent", "absent"]);
 });
 
+test.skipIf(needsRoot).each([
+  { name: "before it was unpacked", isTried: false },
+  { name: "after its own blob was tried", isTried: true },
+])("an image that claims the layer of another does no harm to the other, $name", async ({ isTried }) => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  const [lower, upper] = twoLayers(bench);
+  if (lower === undefined || upper === undefined) throw new Error("two layers");
+  const images = sourceOf(bench);
+  const diffIds = [digestOf(lower.tar)];
+  // Some are listed before the true blob, some behind.
+  for (const text of ["no tar at all", "nor this", "nor that", "one more"]) {
+    const tar = text === "one more" ? upper.tar : Buffer.from(text);
+    addImage(registry, "evil", [{ tar, blob: gzipSync(tar), mediaType: MEDIA_TYPES.ociLayerGzip }], { diffIds });
+    const evil = await images.resolve(`${registry.host}/team/app:evil`, { platform: AMD64, mode: "pull" }, never);
+    const stack = await images.stack(evil, never);
+    const codes = expect.stringMatching(/^(?:archive\/malformed|digest\/mismatch)$/) as string;
+    if (isTried) await expect(images.materialize(stack, never)).rejects.toMatchObject({ code: codes });
+  }
+  addImage(registry, "good", [lower]);
+  const good = await images.resolve(`${registry.host}/team/app:good`, { platform: AMD64, mode: "default" }, never);
+  const stack = await images.stack(good, never);
+  await images.materialize(stack, never);
+  expect(readFileSync(join(bench.snapshotter.pathOf(stack[0] ?? ("" as never)), "etc/os"), "utf8")).toBe("lower");
+  const digests = bench.store.snapshots.layerBlobs(diffIds[0] ?? ("" as never)).map((one) => one.descriptor.digest);
+  expect(digests).toContain(digestOf(lower.blob));
+  if (isTried) expect(digests).toEqual([digestOf(lower.blob)]);
+});
+
 test.skipIf(needsRoot)("directories that a layer only implies keep what the layer below says of them", async () => {
   await using bench = new Workbench();
   await using registry = await startTestRegistry();

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { hexOf } from "../../../src/core/digest.ts";
-import { BuildError } from "../../../src/core/errors.ts";
+import { BuildError, type ErrorCode } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
 import type { ProgressSink } from "../../../src/core/progress.ts";
 import type { Native } from "../../../src/native/native.ts";
@@ -51,10 +51,8 @@ export async function materializeLayers(
   await using received = new AsyncDisposableStack();
   const unpacked = await mapLimit(absent, CONCURRENT_LAYERS, signal, async (row, s) => {
     try {
-      const blob = await fetchBlob(row, step, on, s);
-      const target = received.use(await on.snapshotter.receive(row.id, s));
-      const { impliedDirectories } = await unpack(row, blob, target.directory, on, s);
-      return { id: row.id, target, impliedDirectories };
+      const { target, impliedDirectories } = await receive(row, step, on, s);
+      return { id: row.id, target: received.use(target), impliedDirectories };
     } catch (error) {
       s.throwIfAborted();
       throw error instanceof BuildError ? new LostLayerError(row.id, error) : error;
@@ -80,14 +78,62 @@ function absentOf(stack: Stack, store: Store): readonly SnapshotRow[] {
   return store.snapshots.getMany([...new Set(stack)]).filter((row) => row.state === "absent");
 }
 
-/** The store's own copy of the layer, downloaded when there is none. */
-async function fetchBlob(
+/**
+ * A layer's files, from any blob that holds them. Which blobs do is what images say of themselves, and one image may claim the
+ * layer of another: what turns out to hold another tar, or none, is passed over, and forgotten once another blob was the right one.
+ */
+async function receive(
   row: SnapshotRow,
   step: string | undefined,
   on: MaterializeDeps,
   signal: AbortSignal,
+): Promise<{
+  readonly target: Awaited<ReturnType<Snapshotter["receive"]>>;
+  readonly impliedDirectories: readonly string[];
+}> {
+  const { diffId } = row;
+  const known = diffId === undefined ? [] : on.store.snapshots.layerBlobs(diffId);
+  // An uncompressed tar proves itself by its digest.
+  const left = new Set(
+    known.toSorted((a, b) => Number(b.descriptor.digest === diffId) - Number(a.descriptor.digest === diffId)),
+  );
+  const wrong: LayerBlob[] = [];
+  let failure: BuildError | undefined;
+  for (;;) {
+    const blob = await fetchBlob(row, [...left], step, on, signal).catch((error: unknown) => {
+      throw failure ?? error;
+    });
+    const target = await on.snapshotter.receive(row.id, signal);
+    try {
+      const { impliedDirectories } = await unpack(row, blob, target.directory, on, signal);
+      for (const other of wrong) on.store.snapshots.forgetLayerBlob(other);
+      return { target, impliedDirectories };
+    } catch (error) {
+      await target[Symbol.asyncDispose]();
+      if (!(error instanceof BuildError) || !WRONG_BLOB.has(error.code)) throw error;
+      failure ??= error;
+      wrong.push(blob);
+      for (const other of left) if (other.descriptor.digest === blob.descriptor.digest) left.delete(other);
+    }
+  }
+}
+
+/** What a blob that is not the layer ends in when it is unpacked. */
+const WRONG_BLOB: ReadonlySet<ErrorCode> = new Set([
+  "archive/malformed",
+  "archive/unsafe-path",
+  "archive/unsupported",
+  "digest/mismatch",
+]);
+
+/** The store's own copy of the layer, downloaded when there is none. */
+async function fetchBlob(
+  row: SnapshotRow,
+  known: readonly LayerBlob[],
+  step: string | undefined,
+  on: MaterializeDeps,
+  signal: AbortSignal,
 ): Promise<LayerBlob> {
-  const known = row.diffId === undefined ? [] : on.store.snapshots.layerBlobs(row.diffId);
   const here = known.find(({ descriptor }) => on.store.blobs.has(descriptor.digest));
   if (here !== undefined) return here;
   let failure: unknown;
