@@ -75,7 +75,12 @@ export type RunMount =
       readonly target: string;
       readonly mode: "ro" | "rw";
     }
-  | { readonly kind: "tmpfs"; readonly target: string; readonly sizeBytes: number | undefined }
+  | {
+      readonly kind: "tmpfs";
+      readonly target: string;
+      readonly sizeBytes: number | undefined;
+      readonly mode?: "ro" | undefined;
+    }
   /** A small file on a tmpfs of its own; the bytes reach the runtime by descriptor, never by disk or argument. */
   | {
       readonly kind: "secret";

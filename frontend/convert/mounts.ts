@@ -34,7 +34,7 @@ export function convertMounts(
       case "cache":
         return cacheMount(spec, flag, index, at);
       case "tmpfs":
-        return { type: "tmpfs", target: targetOf(spec, flag, state), sizeBytes: spec.sizeBytes };
+        return tmpfsMount(spec, flag, state);
       case "secret":
         return secretMount(spec, flag, at);
       default:
@@ -42,6 +42,11 @@ export function convertMounts(
         return sshMount(spec, flag, agents - 1, at);
     }
   });
+}
+
+function tmpfsMount(spec: MountSpec, flag: MountFlag, state: StageState): ExecMount {
+  const mode = spec.mode === "ro" ? "ro" : undefined;
+  return { type: "tmpfs", target: targetOf(spec, flag, state), sizeBytes: spec.sizeBytes, mode };
 }
 
 function bindMount(spec: MountSpec, flag: MountFlag, index: number, at: At): ExecMount {

@@ -202,6 +202,8 @@ test.each([
     },
   },
   { mount: "type=tmpfs,target=/t,size=64m", op: { type: "tmpfs", target: "/t", sizeBytes: 67_108_864 } },
+  { mount: "type=tmpfs,target=/t,ro", op: { type: "tmpfs", target: "/t", mode: "ro" } },
+  { mount: "type=tmpfs,target=/t,ro=false", op: { type: "tmpfs", target: "/t", mode: undefined } },
   {
     mount: "type=secret,id=tok/en",
     op: {

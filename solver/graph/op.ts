@@ -111,7 +111,13 @@ export type ExecMount =
       readonly uid: number;
       readonly gid: number;
     }
-  | { readonly type: "tmpfs"; readonly target: string; readonly sizeBytes: number | undefined }
+  /** With mode `ro` it stays empty. */
+  | {
+      readonly type: "tmpfs";
+      readonly target: string;
+      readonly sizeBytes: number | undefined;
+      readonly mode?: "ro" | undefined;
+    }
   | {
       readonly type: "secret";
       readonly id: string;

@@ -184,7 +184,7 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
         "echo yes > /cache/written",
         "cat /t/one; echo gone > /t/new && echo thrown-away",
         "cat /file",
-        "df /tmpfs | tail -1 | awk '{print $2}'",
+        "df /tmpfs | tail -1 | awk '{print $2}'; echo no > /frozen/x || echo empty",
         "cat /run/secrets/key; stat -c '%a %u:%g' /run/secrets/key; echo x > /run/secrets/key || echo frozen",
       ].join("\n"),
       {
@@ -201,6 +201,7 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
             mode: "ro",
           },
           { kind: "tmpfs", target: "/tmpfs", sizeBytes: 4 * 1024 * 1024 },
+          { kind: "tmpfs", target: "/frozen", sizeBytes: undefined, mode: "ro" },
           {
             kind: "secret",
             target: "/run/secrets/key",
@@ -212,7 +213,7 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
         ],
       },
     );
-    expect(result.stdout).toBe("1\nrefused\n1\nthrown-away\n1\n4096\ns\0cret\n440 7:8\nfrozen\n");
+    expect(result.stdout).toBe("1\nrefused\n1\nthrown-away\n1\n4096\nempty\ns\0cret\n440 7:8\nfrozen\n");
     expect(readFileSync(join(shared, "written"), "utf8")).toBe("yes\n");
     expect(existsSync(join(shared, "sub/new"))).toBe(false);
     expect(readdirSync(upper)).toEqual([]);

@@ -220,7 +220,8 @@ function writeMount(plan: PlanWriter, mount: RunMount, context: PlanContext, dev
       return;
     case "tmpfs": {
       const size = mount.sizeBytes === undefined ? "" : `,size=${mount.sizeBytes}`;
-      plan.add("filesystem", "tmpfs", target, `mode=1777${size}`, noSuid | devices);
+      const frozen = mount.mode === "ro" ? readOnly : 0;
+      plan.add("filesystem", "tmpfs", target, `mode=1777${size}`, noSuid | devices | frozen);
       return;
     }
     case "secret": {

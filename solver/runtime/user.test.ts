@@ -9,6 +9,7 @@ www-data:x:33:33:www:/var/www:/usr/sbin/nologin
 bob:x:1001:1001::/home/bob:/bin/sh
 nohome:x:1002:1002:::
 broken:x:abc:1::/:
+large:x:2147483648:1::/:
 `;
 const GROUP = `root:x:0:
 www-data:x:33:
@@ -61,6 +62,21 @@ test.each([
     name: "a malformed entry",
     user: "broken",
     message: "Unable to find user broken: no matching entries in passwd file",
+  },
+  {
+    name: "a number that no engine runs",
+    user: "2147483648",
+    message: "Cannot run as 2147483648:1: uids and gids must be in range 0-2147483647",
+  },
+  {
+    name: "a user that no engine runs",
+    user: "large:0",
+    message: "Cannot run as 2147483648:0: uids and gids must be in range 0-2147483647",
+  },
+  {
+    name: "a group that no engine runs",
+    user: "1:2147483648",
+    message: "Cannot run as 1:2147483648: uids and gids must be in range 0-2147483647",
   },
   {
     name: "an id the kernel cannot hold",

@@ -4,12 +4,15 @@ import type { RunUser } from "../ports.ts";
 /** Largest id that can be meant: the kernel keeps the one above for "no change". */
 const MAX_ID = 0xffff_fffe;
 
+/** Largest id that container engines run a process with: an image with others could be built and never started. */
+const MAX_RUN_ID = 0x7fff_ffff;
+
 /**
  * Who a process runs as. `userText` is a USER instruction's text after expansion: `""`, `name`, `uid`, `name:group`,
  * `uid:gid`. `passwd` and `group` are the contents of the tree's own /etc/passwd and /etc/group, `undefined` when the
  * tree has none. The rules are those of the container engines: a name is looked up first, a number needs no entry, the
  * supplementary groups are those that list the user by name, and none when a group was given.
- * @throws {BuildError} `runtime/failed` for a name that is not there.
+ * @throws {BuildError} `runtime/failed` for a name that is not there, and for an id that no engine runs.
  */
 export function resolveUser(userText: string, passwd: string | undefined, group: string | undefined): RunUser {
   const [userPart = "", ...rest] = userText.split(":");
@@ -27,12 +30,14 @@ export function resolveUser(userText: string, passwd: string | undefined, group:
   const home = entry === undefined || entry.home === "" ? "/" : entry.home;
   const groups = parseGroup(group);
 
-  if (groupPart !== undefined) {
-    return { uid, gid: findGroup(groupPart, groups), supplementary: [], home };
+  const gid = groupPart === undefined ? (entry?.gid ?? 0) : findGroup(groupPart, groups);
+  if (uid > MAX_RUN_ID || gid > MAX_RUN_ID) {
+    const why = `uids and gids must be in range 0-${String(MAX_RUN_ID)}`;
+    throw new BuildError("runtime/failed", `Cannot run as ${uid}:${gid}: ${why}`, { hint: "choose a smaller number" });
   }
-  const supplementary =
-    entry === undefined ? [] : groups.filter((one) => one.members.includes(entry.name)).map((one) => one.gid);
-  return { uid, gid: entry?.gid ?? 0, supplementary: [...new Set(supplementary)], home };
+  const isMember = (one: GroupEntry): boolean => entry !== undefined && one.members.includes(entry.name);
+  const supplementary = groupPart === undefined ? groups.filter(isMember).map((one) => one.gid) : [];
+  return { uid, gid, supplementary: [...new Set(supplementary)], home };
 }
 
 interface PasswdEntry {

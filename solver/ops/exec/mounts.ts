@@ -63,7 +63,7 @@ export async function openMounts(
           break;
         }
         case "tmpfs":
-          mounts.push({ kind: "tmpfs", target: mount.target, sizeBytes: mount.sizeBytes });
+          mounts.push({ kind: "tmpfs", target: mount.target, sizeBytes: mount.sizeBytes, mode: mount.mode });
           break;
         case "secret": {
           const data = await readSecret(mount, on.secrets, signal);
