@@ -11,7 +11,7 @@ import { diskFull, isDiskFull } from "../ops/exec/disk-full.ts";
 import { runExec } from "../ops/exec/exec.ts";
 import type { EarlierResult } from "../ops/file/earlier-copy.ts";
 import { type FailedStep, keepFailedStep } from "../ops/exec/failed-step.ts";
-import { leaveMountPoints, MOUNT_POINTS } from "../ops/exec/mount-points.ts";
+import { leaveMountPoints, mountPointsOf } from "../ops/exec/mount-points.ts";
 import type { MountInput } from "../ops/exec/mounts.ts";
 import type { ActiveSnapshot, RunResult, Stack } from "../ports.ts";
 import type { Selection } from "../sources/local/select.ts";
@@ -94,7 +94,7 @@ async function runCommand(
     const key = input === undefined ? undefined : deps.keyed.get(input.digest)?.definitionKey;
     return tree === undefined || key === undefined ? undefined : { tree, key };
   });
-  const missing = at.files.missing(active.directories, MOUNT_POINTS);
+  const missing = at.files.missing(active.directories, mountPointsOf(op));
   await using log = on.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
   const output = new OutputLog(keyed.vertex.digest, { log, progress: on.progress, clock: on.clock });
   const isFull = (): boolean => isDiskFull(active.writable);

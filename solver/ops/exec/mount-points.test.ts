@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { leaveMountPoints } from "./mount-points.ts";
+import type { ExecMount } from "../../graph/op.ts";
+import { leaveMountPoints, mountPointsOf } from "./mount-points.ts";
 
 test("missing mount points are made with a fixed date, and what the command made is left alone", () => {
   const layer = mkdtempSync(join(tmpdir(), "kiln-mount-points-"));
@@ -16,4 +17,14 @@ test("missing mount points are made with a fixed date, and what the command made
   } finally {
     rmSync(layer, { recursive: true });
   }
+});
+
+test.each([
+  { targets: [], points: ["/dev", "/proc", "/sys"] },
+  { targets: ["/device/x", "/a/dev/x"], points: ["/dev", "/proc", "/sys"] },
+  { targets: ["/dev/pipes"], points: ["/proc", "/sys"] },
+  { targets: ["/dev/shm/x", "/sys/y"], points: ["/proc"] },
+])("with mounts on $targets a command leaves $points", ({ targets, points }) => {
+  const mounts = targets.map((target): ExecMount => ({ type: "tmpfs", target, sizeBytes: undefined }));
+  expect(mountPointsOf({ mounts })).toEqual(points);
 });

@@ -1,12 +1,21 @@
 import { chmodSync, mkdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../../../src/core/errors.ts";
+import type { ExecOp } from "../../graph/op.ts";
 
 /** What container runtimes mount on in every container. */
-export const MOUNT_POINTS: readonly string[] = ["/dev", "/proc", "/sys"];
+const MOUNT_POINTS: readonly string[] = ["/dev", "/proc", "/sys"];
 
 /**
- * Makes directories of `MOUNT_POINTS` in the layer that a command has written to. Images without them get them with their
+ * Those that a command leaves behind. One that a mount of the command's own is below counts as made for that mount: the
+ * other builders take it away again with the mount.
+ */
+export function mountPointsOf(op: Pick<ExecOp, "mounts">): readonly string[] {
+  return MOUNT_POINTS.filter((point) => !op.mounts.some(({ target }) => target?.startsWith(`${point}/`)));
+}
+
+/**
+ * Makes directories of {@link mountPointsOf} in the layer that a command has written to. Images without them get them with their
  * first RUN from every other builder, and there are runtimes that mount on a read-only root and need them.
  * They are dated 1970, so that a command that changes nothing gives the same layer every time.
  */
