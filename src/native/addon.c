@@ -5,7 +5,7 @@ init (napi_env env, napi_value exports)
 {
   const exported *tables[] = { at_functions,   xattr_functions, content_functions,
                                scan_functions, batch_functions, remove_functions, owner_functions, pack_functions,
-                               link_functions,  digest_functions };
+                               link_functions,  digest_functions, known_functions };
   for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
     for (const exported *entry = tables[t]; entry->name != NULL; entry++)
       {

@@ -133,6 +133,7 @@ typedef struct
 } exported;
 
 extern const exported at_functions[], xattr_functions[], content_functions[], scan_functions[], batch_functions[],
-    remove_functions[], owner_functions[], pack_functions[], link_functions[], digest_functions[];
+    remove_functions[], owner_functions[], pack_functions[], link_functions[], digest_functions[],
+    known_functions[];
 
 #endif

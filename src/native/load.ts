@@ -1,6 +1,6 @@
 import { AT_FDCWD } from "./constants.ts";
 import { SystemError } from "./errno.ts";
-import { decodeName } from "./names.ts";
+import { decodeName, encodeName } from "./names.ts";
 import type { FileStatus, Name, Native, PackOutput, PackPlan, PackSums, ScanOptions, WriteBatch } from "./native.ts";
 import type { Raw, RawScan } from "./raw.ts";
 import { TreeScan } from "./scan.ts";
@@ -221,6 +221,25 @@ function wrap(raw: Raw): Native {
     packTreeSync: (dirfd, plan) => {
       const out = Buffer.alloc(80);
       return packed(pack(dirfd, plan, new Int32Array(1), out, false) as number, plan, out);
+    },
+    findKnown: ({ stamps, digests: known, pathEnds, paths, used }, columns, base, rows, digests) => {
+      const { dev, ino, size, mtimeNs, ctimeNs, parent, nameEnd, names } = columns;
+      const results = new Int32Array(rows.length);
+      raw.findKnown(
+        [stamps, known, pathEnds, paths, used],
+        [dev, ino, size, mtimeNs, ctimeNs],
+        [parent, nameEnd, names],
+        typeof base === "string" ? encodeName(base) : base,
+        rows,
+        digests,
+        results,
+      );
+      return results;
+    },
+    listRows: ({ columns, rows, top, digests, owners }) => {
+      const { mode, uid, gid, size, linkEnd, flags, links, parent, nameEnd, names } = columns;
+      const tree = [parent, nameEnd, names] as const;
+      return raw.listRows([mode, uid, gid, size, linkEnd, flags], links, tree, top, rows, digests, owners === "root");
     },
     removeTree: async (dirfd, name) => void checked(await raw.removeTree(dirfd, name, true), "rm", name),
     removeTreeSync: (dirfd, name) => void checked(raw.removeTree(dirfd, name, false) as number, "rm", name),

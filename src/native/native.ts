@@ -118,6 +118,31 @@ export interface PackSums {
   readonly members: number;
 }
 
+/** Digests remembered of files, one item per entry in each column; see stat-index.ts. */
+export interface KnownFiles {
+  /** Ten numbers per entry: device, inode, size, mtime and ctime as a scan has them. */
+  readonly stamps: Int32Array;
+  /** 32 bytes per entry. */
+  readonly digests: Uint8Array;
+  /** Where each path ends among all of them. */
+  readonly pathEnds: Uint32Array;
+  readonly paths: Uint8Array;
+  /** Set to 1 for entries that are found. */
+  readonly used: Uint8Array;
+}
+
+/** Rows of a scan that are listed. */
+export interface ListedRows {
+  readonly columns: ScanColumns;
+  readonly rows: Int32Array;
+  /** The row of the directory that paths are relative to. */
+  readonly top: number;
+  /** Of the regular files among the rows, 32 bytes each. */
+  readonly digests: Uint8Array;
+  /** Whether files are shown as those of root. */
+  readonly owners: "root" | "kept";
+}
+
 /**
  * The addon. Everything is synchronous unless it returns a promise. Names are relative to a directory's descriptor (or
  * AT_FDCWD), final symlinks are never followed, and an empty name means the descriptor itself where that makes sense
@@ -194,6 +219,14 @@ export interface Native {
    */
   packTree(dirfd: number, plan: PackPlan, isCancelled: Int32Array, output?: PackOutput): Promise<PackSums>;
   packTreeSync(dirfd: number, plan: PackPlan): PackSums;
+  /**
+   * Looks files up by path (the scanned directory is at `base`) and what the scan says of them.
+   * @param digests gets 32 bytes per row that is found
+   * @returns one number per row: of its entry; -1 for an unknown path; minus the number minus 2 where the stamp is another.
+   */
+  findKnown(known: KnownFiles, columns: ScanColumns, base: Name, rows: Int32Array, digests: Uint8Array): Int32Array;
+  /** The lines of a listing, as listing.ts writes them; `undefined` when a row is out of the ordinary. */
+  listRows(listed: ListedRows): string | undefined;
   /** Removes a file or a whole tree; nothing there is no error. */
   removeTree(dirfd: number, name: Name): Promise<void>;
   removeTreeSync(dirfd: number, name: Name): void;

@@ -106,5 +106,23 @@ export interface Raw {
     isAsync: boolean,
     ...output: readonly [(readonly [fd: number, strip: number, expected: Uint8Array, earlierFd: number])?]
   ): number | Promise<number>;
+  findKnown(
+    index: readonly [stamps: Int32Array, digests: Uint8Array, ends: Uint32Array, paths: Uint8Array, used: Uint8Array],
+    stamps: readonly (BigInt64Array | BigUint64Array | Float64Array)[],
+    tree: readonly [parents: Int32Array, nameEnds: Uint32Array, names: Uint8Array],
+    base: Uint8Array,
+    rows: Int32Array,
+    digests: Uint8Array,
+    results: Int32Array,
+  ): number;
+  listRows(
+    columns: readonly (Uint32Array | Float64Array | Uint8Array)[],
+    links: Uint8Array,
+    tree: readonly [parents: Int32Array, nameEnds: Uint32Array, names: Uint8Array],
+    top: number,
+    rows: Int32Array,
+    digests: Uint8Array,
+    asRoot: boolean,
+  ): string | undefined;
   removeTree(dirfd: number, name: Name, isAsync: boolean): number | Promise<number>;
 }

@@ -29,7 +29,7 @@ import { settingsOf } from "./run-file-op.ts";
 const MIN_FILES = 512;
 const MAX_MEAN_BYTES = 16 * 1024;
 const MAX_BYTES = 256 * 1024 * 1024;
-const HEX_DIGEST = 64;
+const DIGEST_BYTES = 32;
 
 /** A copy that is only described. Closing it closes its directory. */
 export interface DescribedCopy extends LayerDescription, Disposable {
@@ -89,7 +89,7 @@ class Description {
   readonly #tree: MergedTree;
   readonly #view: SourceView;
   readonly #match: Match;
-  readonly #contents: readonly string[];
+  readonly #contents: Buffer;
   readonly #settings: CopySettings;
   readonly #nowNs: bigint;
   readonly #described: DescribedTree;
@@ -108,7 +108,7 @@ class Description {
     this.#match = match;
     this.#settings = settings;
     this.#described = new DescribedTree(room);
-    this.#expected = Buffer.alloc((room + 1) * (HEX_DIGEST / 2));
+    this.#expected = Buffer.alloc((room + 1) * DIGEST_BYTES);
   }
 
   /** The directories from the root to the one that is copied to: those that exist as they are, and new ones. */
@@ -163,7 +163,7 @@ class Description {
           inodes.add(inode);
         }
         const made = this.#file(place.row, file);
-        this.#expected.write(this.#contents[regular] ?? "", made * (HEX_DIGEST / 2), "hex");
+        this.#contents.copy(this.#expected, made * DIGEST_BYTES, regular * DIGEST_BYTES, (regular + 1) * DIGEST_BYTES);
         regular += 1;
       } else if (type === S_IFLNK) this.#file(place.row, file);
       else return false;

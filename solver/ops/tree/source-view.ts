@@ -3,12 +3,8 @@ import type { ScanOptions } from "../../../src/native/native.ts";
 import type { Directory, MergedTree } from "./merged-tree.ts";
 import { type LayerScan, mergeScans, scanLayers, type TreeNode } from "./tree-node.ts";
 
-/** Digests of the contents of regular files, 64 hex digits each, in the order of the nodes. */
-export type FileDigests = (
-  tree: MergedTree,
-  nodes: readonly TreeNode[],
-  signal: AbortSignal,
-) => Promise<readonly string[]>;
+/** The sha256 of the contents of regular files, 32 bytes each, in the order of the nodes. */
+export type FileDigests = (tree: MergedTree, nodes: readonly TreeNode[], signal: AbortSignal) => Promise<Buffer>;
 
 /** Names of selections by what a scan says of their files; see `Fingerprints`. */
 export interface KnownSelections {

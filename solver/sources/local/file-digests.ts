@@ -13,7 +13,7 @@ import {
 import { printableName } from "../../../src/native/names.ts";
 import type { MergedTree } from "../../ops/tree/merged-tree.ts";
 import type { FileDigests } from "../../ops/tree/source-view.ts";
-import type { TreeNode } from "../../ops/tree/tree-node.ts";
+import type { LayerScan, TreeNode } from "../../ops/tree/tree-node.ts";
 import type { StatIndex } from "./stat-index.ts";
 
 /** Files up to this size are digested many at a time. */
@@ -21,6 +21,7 @@ const SMALL_BYTES = 256 * 1024;
 /** Files of one call to the addon, and calls at a time. */
 const CALL_FILES = 512;
 const LANES = 2;
+const DIGEST_BYTES = 32;
 /** Of one read of a large file. */
 const BLOCK_BYTES = 8 * 1024 * 1024;
 const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
@@ -29,7 +30,7 @@ const readAsync = promisify(read);
 
 /** Reads every file it is asked about: for trees that are asked about once. */
 export const readDigests: FileDigests = async (tree, nodes, signal) => {
-  const digests = Array.from<string>({ length: nodes.length });
+  const digests = Buffer.alloc(nodes.length * DIGEST_BYTES);
   const all = nodes.map((node, at) => ({ node, at }));
   await digestFiles(tree, all, digests, signal);
   return digests;
@@ -38,20 +39,44 @@ export const readDigests: FileDigests = async (tree, nodes, signal) => {
 /** Reads only what the index does not know, and tells it. */
 export function indexedDigests(index: StatIndex): FileDigests {
   return async (tree, nodes, signal) => {
-    const digests = Array.from<string>({ length: nodes.length });
-    const unknown: Wanted[] = [];
-    for (const [at, node] of nodes.entries()) {
-      const known = index.get(node.layerPath, node.layer, node.index);
-      if (known === undefined) unknown.push({ node, at });
-      else digests[at] = known;
+    const digests = Buffer.alloc(nodes.length * DIGEST_BYTES);
+    const unknown: (Wanted & { readonly entry: number })[] = [];
+    for (const [layer, at] of placesByLayer(nodes)) {
+      const rows = Int32Array.from(at, (place) => nodes[place]?.index ?? 0);
+      const found = index.find(layer, rows);
+      const isAll = at.length === nodes.length;
+      if (isAll) found.digests.copy(digests);
+      for (const [nth, place] of at.entries()) {
+        const entry = found.entries[nth] ?? -1;
+        const node = nodes[place];
+        if (node === undefined) continue;
+        if (entry < 0) unknown.push({ node, at: place, entry });
+        else if (!isAll) copyDigest(found.digests, nth, digests, place);
+      }
     }
     if (unknown.length === 0) return digests;
     await digestFiles(tree, unknown, digests, signal);
-    for (const { node, at } of unknown) {
-      index.set(node.layerPath, node.layer, node.index, digests[at] ?? "", node.layer.scannedAtNs);
+    for (const { node, at, entry } of unknown) {
+      const digest = digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
+      index.set({ layer: node.layer, row: node.index, entry }, digest);
     }
     return digests;
   };
+}
+
+/** Nearly always one scan, and all of the nodes. */
+function placesByLayer(nodes: readonly TreeNode[]): ReadonlyMap<LayerScan, readonly number[]> {
+  const places = new Map<LayerScan, number[]>();
+  for (const [at, { layer }] of nodes.entries()) {
+    const known = places.get(layer);
+    if (known === undefined) places.set(layer, [at]);
+    else known.push(at);
+  }
+  return places;
+}
+
+function copyDigest(from: Buffer, fromAt: number, to: Buffer, at: number): void {
+  from.copy(to, at * DIGEST_BYTES, fromAt * DIGEST_BYTES, (fromAt + 1) * DIGEST_BYTES);
 }
 
 interface Wanted {
@@ -63,13 +88,13 @@ interface Wanted {
 async function digestFiles(
   tree: MergedTree,
   wanted: readonly Wanted[],
-  into: string[],
+  into: Buffer,
   signal: AbortSignal,
 ): Promise<void> {
   const small = new Map<number, Wanted[]>();
   for (const item of wanted) {
     if (item.node.sizeBytes > SMALL_BYTES) {
-      into[item.at] = await digestLarge(tree, item.node, signal);
+      copyDigest(await digestLarge(tree, item.node, signal), 0, into, item.at);
       continue;
     }
     const { layer } = item.node.layer;
@@ -85,7 +110,7 @@ async function digestSmall(
   tree: MergedTree,
   layer: number,
   items: readonly Wanted[],
-  into: string[],
+  into: Buffer,
   signal: AbortSignal,
 ): Promise<void> {
   const calls: (readonly Wanted[])[] = [];
@@ -94,16 +119,14 @@ async function digestSmall(
     const names = files.map(({ node }) => node.layerPath);
     const { digests, results } = await tree.native.digestFiles(tree.layerFd(layer), names, RESOLVE);
     for (const [at, { node, at: place }] of files.entries()) {
-      into[place] =
-        results[at] === node.sizeBytes
-          ? digests.toString("hex", at * 32, at * 32 + 32)
-          : // It failed, or grew or shrank since it was scanned: take it alone, with its error or as it is now.
-            await digestLarge(tree, node, signal);
+      if (results[at] === node.sizeBytes) copyDigest(digests, at, into, place);
+      // It failed, or grew or shrank since it was scanned: take it alone, with its error or as it is now.
+      else copyDigest(await digestLarge(tree, node, signal), 0, into, place);
     }
   });
 }
 
-async function digestLarge(tree: MergedTree, node: TreeNode, signal: AbortSignal): Promise<string> {
+async function digestLarge(tree: MergedTree, node: TreeNode, signal: AbortSignal): Promise<Buffer> {
   const path = node.layerPath;
   let fd: number;
   try {
@@ -120,7 +143,7 @@ async function digestLarge(tree: MergedTree, node: TreeNode, signal: AbortSignal
     for (;;) {
       signal.throwIfAborted();
       const { bytesRead } = await readAsync(fd, block, 0, block.length, null);
-      if (bytesRead === 0) return digest.digest("hex");
+      if (bytesRead === 0) return digest.digest();
       digest.update(block.subarray(0, bytesRead));
     }
   } finally {

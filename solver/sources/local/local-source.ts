@@ -35,7 +35,7 @@ export class LocalSource implements Disposable {
   constructor(options: LocalSourceOptions) {
     this.directory = options.directory;
     this.#options = options;
-    this.#index = new StatIndex(options.index);
+    this.#index = new StatIndex(options.native, options.index);
     this.#fingerprints = options.fingerprints === undefined ? undefined : new Fingerprints(options.fingerprints);
   }
 

@@ -16,8 +16,8 @@ export interface Selection {
   /** One line per file, see `listFiles`; what a miss is explained by. */
   readonly listing: string;
   readonly matches: readonly Match[];
-  /** The sha256 of each regular file in hex: of each match itself, then of those below it. */
-  readonly contents: readonly string[];
+  /** The sha256 of each regular file, 32 bytes each: of each match itself, then of those below it. */
+  readonly contents: Buffer;
 }
 
 /** One source of a copy, its final symlink followed. */
@@ -42,7 +42,9 @@ export interface Match {
 export async function select(view: SourceView, selector: Selector, signal: AbortSignal): Promise<Selection> {
   const matches = await findMatches(view, selector, signal);
   const listed = matches.flatMap((match) => [ownLine(match, selector), ...match.files]);
-  const { text: listing, contents } = await listFiles(view, listed, signal);
+  const [only, ...others] = matches;
+  const root = only?.node.isDirectory === true && others.length === 0 ? only.node : undefined;
+  const { text: listing, contents } = await listFiles(view, listed, root, signal);
   return { digest: digestOfListing(listing), listing, matches, contents };
 }
 

@@ -137,7 +137,7 @@ describe("the stat index", () => {
   test("nothing is saved when nothing was learnt", async () => {
     await build();
     saved = undefined;
-    const index = new StatIndex(storage);
+    const index = new StatIndex(native, storage);
     index.save();
     expect(saved).toBeUndefined();
   });

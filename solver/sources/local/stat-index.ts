@@ -1,3 +1,6 @@
+import { isAscii } from "node:buffer";
+import type { Native } from "../../../src/native/native.ts";
+import { encodeName } from "../../../src/native/names.ts";
 import type { LayerScan } from "../../ops/tree/tree-node.ts";
 
 /** Numbers of 32 bits per stamp: device, inode, size, mtime and ctime, 64 bits each. */
@@ -5,11 +8,8 @@ const STAMP_WORDS = 10;
 const DIGEST_BYTES = 32;
 /** Rows of other files that are kept without asking: a build may look at a part of its context only. */
 const SPARE_ROWS = 1000;
-const MAGIC = 0x4b53_4931; // "KSI1"
+const MAGIC = 0x4b53_4932; // "KSI2"
 const HEADER_WORDS = 4;
-/** How the paths are written. */
-const UTF8 = 0;
-const UTF16 = 1;
 
 /**
  * Timestamps come from a clock that ticks at most every 10 ms (HZ=100): a file that changes right after it was read may get
@@ -25,6 +25,14 @@ export interface StatIndexStorage {
   save(bytes: Uint8Array): void;
 }
 
+/** What the index says of some files. */
+export interface Found {
+  /** One number per file: less than 0 where it has to be read, and then what `set` wants to know. */
+  readonly entries: Int32Array;
+  /** 32 bytes per file, of those that are known. */
+  readonly digests: Buffer;
+}
+
 /**
  * Remembers the digest of each file of one directory under what lstat says of it, as git's index does: while device, inode,
  * size, mtime and ctime are the same, the content is, and it is not read again.
@@ -34,55 +42,78 @@ export interface StatIndexStorage {
  * reads them again and remembers them then. The change time decides too, because nobody can set it.
  *
  * Anything may be forgotten: an index that is missing, damaged, or overwritten by another build costs only time.
+ *
+ * It is kept as columns (header, stamps, digests, ends of paths, paths), which the addon searches as they are.
  */
 export class StatIndex {
+  readonly #native: Pick<Native, "findKnown">;
   readonly #storage: StatIndexStorage;
-  /** Paths of the loaded rows, in their order, which is that of a scan. */
-  #loadedPaths: readonly string[] = [];
-  /** Made when a path is asked for out of that order; an unchanged context never is. */
-  #rows: Map<string, number> | undefined;
-  #cursor = 0;
-  /** Rows that this build has asked for or set: 1 each. */
-  #used = new Uint8Array(0);
   #stamps = new Int32Array(0);
   #digests = Buffer.alloc(0);
+  /** Rows that this build has asked for or set: 1 each. */
+  #used = new Uint8Array(0);
+  /** Of the rows that were loaded, which come first. */
+  #pathEnds = new Uint32Array(0);
+  #paths: Uint8Array = new Uint8Array(0);
+  /** Paths of the rows behind them. */
+  readonly #added = new Map<string, number>();
   #count = 0;
   #loaded = false;
   #dirty = false;
   #keepsAll = false;
 
-  constructor(storage: StatIndexStorage) {
+  constructor(native: Pick<Native, "findKnown">, storage: StatIndexStorage) {
+    this.#native = native;
     this.#storage = storage;
   }
 
-  /** The digest of a file's content, as 64 hex digits, or `undefined` when it has to be read. */
-  get(path: string, layer: LayerScan, row: number): string | undefined {
+  /** Looks up rows of a scan. */
+  find(layer: LayerScan, rows: Int32Array): Found {
     this.#load();
-    const known = this.#find(path);
-    if (known === undefined) return undefined;
-    const stamps = this.#stamps;
-    let at = known * STAMP_WORDS;
-    for (const column of stampColumns(layer)) {
-      if (stamps[at] !== column[row * 2] || stamps[at + 1] !== column[row * 2 + 1]) return undefined;
-      at += 2;
-    }
-    this.#used[known] = 1;
-    return this.#digests.toString("hex", known * DIGEST_BYTES, (known + 1) * DIGEST_BYTES);
+    const digests = Buffer.alloc(rows.length * DIGEST_BYTES);
+    const known = {
+      stamps: this.#stamps,
+      digests: this.#digests,
+      pathEnds: this.#pathEnds,
+      paths: this.#paths,
+      used: this.#used,
+    };
+    const entries = this.#native.findKnown(known, layer.scan.columns, layer.base, rows, digests);
+    if (this.#added.size > 0) this.#findAdded(layer, rows, { entries, digests });
+    return { entries, digests };
   }
 
-  /** Notes a digest, unless the file was too young when it was scanned, at `scannedAtNs`, to be sure of it. */
-  set(path: string, layer: LayerScan, row: number, digestHex: string, scannedAtNs: bigint): void {
+  /** What was read for another part of this build. */
+  #findAdded(layer: LayerScan, rows: Int32Array, { entries, digests }: Found): void {
+    for (const [at, row] of rows.entries()) {
+      const known = entries[at] === -1 ? this.#added.get(pathOf(layer, row)) : undefined;
+      if (known === undefined) continue;
+      const isSame = stampColumns(layer).every(
+        (column, index) =>
+          this.#stamps[known * STAMP_WORDS + 2 * index] === column[row * 2] &&
+          this.#stamps[known * STAMP_WORDS + 2 * index + 1] === column[row * 2 + 1],
+      );
+      if (isSame) this.#digests.copy(digests, at * DIGEST_BYTES, known * DIGEST_BYTES, (known + 1) * DIGEST_BYTES);
+      entries[at] = isSame ? known : -known - 2;
+    }
+  }
+
+  /**
+   * Notes a digest, unless the file was too young when it was scanned to be sure of it.
+   * @param entry what `find` said of it
+   */
+  set(file: { readonly layer: LayerScan; readonly row: number; readonly entry: number }, digest: Uint8Array): void {
+    const { layer, row, entry } = file;
     const { mtimeNs, ctimeNs } = layer.scan.columns;
-    if (isRacy(mtimeNs[row] ?? 0n, ctimeNs[row] ?? 0n, scannedAtNs)) return;
-    this.#load();
-    const at = this.#map().get(path) ?? this.#append(path);
+    if (isRacy(mtimeNs[row] ?? 0n, ctimeNs[row] ?? 0n, layer.scannedAtNs)) return;
+    const at = entry <= -2 ? -entry - 2 : this.#rowOf(pathOf(layer, row));
     let word = at * STAMP_WORDS;
     for (const column of stampColumns(layer)) {
       this.#stamps[word] = column[row * 2] ?? 0;
       this.#stamps[word + 1] = column[row * 2 + 1] ?? 0;
       word += 2;
     }
-    this.#digests.write(digestHex, at * DIGEST_BYTES, "hex");
+    this.#digests.set(digest, at * DIGEST_BYTES);
     this.#used[at] = 1;
     this.#dirty = true;
   }
@@ -100,28 +131,15 @@ export class StatIndex {
   }
 
   /** All rows, or only those of this build once the others, of files long gone, outnumber them. */
-  #kept(): ReadonlyMap<string, number> {
-    const rows = this.#map();
+  #kept(): readonly number[] {
     const used = this.#used.reduce((count, flag) => count + flag, 0);
-    if (this.#keepsAll || rows.size <= 2 * used + SPARE_ROWS) return rows;
-    return new Map([...rows].filter(([, row]) => this.#used[row] === 1));
+    const rows = Array.from({ length: this.#count }, (_, row) => row);
+    return this.#keepsAll || this.#count <= 2 * used + SPARE_ROWS ? rows : rows.filter((row) => this.#used[row] === 1);
   }
 
-  #find(path: string): number | undefined {
-    const next = this.#cursor;
-    if (this.#rows === undefined && this.#loadedPaths[next] === path) {
-      this.#cursor += 1;
-      return next;
-    }
-    return this.#map().get(path);
-  }
-
-  #map(): Map<string, number> {
-    this.#rows ??= new Map(this.#loadedPaths.map((path, row) => [path, row]));
-    return this.#rows;
-  }
-
-  #append(path: string): number {
+  #rowOf(path: string): number {
+    const known = this.#added.get(path);
+    if (known !== undefined) return known;
     const row = this.#count;
     if ((row + 1) * STAMP_WORDS > this.#stamps.length) {
       const room = Math.max(1024, row * 2);
@@ -136,29 +154,53 @@ export class StatIndex {
       this.#used = used;
     }
     this.#count += 1;
-    this.#map().set(path, row);
+    this.#added.set(path, row);
     return row;
   }
 
-  /** Header, stamps, digests, paths with NULs between; as UTF-16 when there are names that UTF-8 cannot hold. */
   #pack(): Uint8Array {
     const rows = this.#kept();
-    const text = [...rows.keys()].join("\0");
-    const encoding = text.isWellFormed() ? UTF8 : UTF16;
-    const paths = Buffer.from(text, encoding === UTF8 ? "utf8" : "utf16le");
-    const count = rows.size;
-    const bytes = Buffer.alloc(HEADER_WORDS * 4 + count * (STAMP_WORDS * 4 + DIGEST_BYTES) + paths.length);
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset, HEADER_WORDS + count * STAMP_WORDS);
-    words.set([MAGIC, count, paths.length, encoding]);
-    let at = 0;
-    const digestsAt = words.byteLength;
-    for (const row of rows.values()) {
-      words.set(this.#stamps.subarray(row * STAMP_WORDS, (row + 1) * STAMP_WORDS), HEADER_WORDS + at * STAMP_WORDS);
-      bytes.set(this.#digests.subarray(row * DIGEST_BYTES, (row + 1) * DIGEST_BYTES), digestsAt + at * DIGEST_BYTES);
-      at += 1;
+    const { ends, paths } = this.#pathsOf(rows);
+    const digestsAt = (HEADER_WORDS + rows.length * STAMP_WORDS) * 4;
+    const endsAt = digestsAt + rows.length * DIGEST_BYTES;
+    const bytes = Buffer.alloc(endsAt + ends.byteLength + paths.length);
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, digestsAt / 4);
+    words.set([MAGIC, rows.length, paths.length]);
+    if (rows.length === this.#count) {
+      words.set(this.#stamps.subarray(0, rows.length * STAMP_WORDS), HEADER_WORDS);
+      bytes.set(this.#digests.subarray(0, rows.length * DIGEST_BYTES), digestsAt);
+    } else {
+      for (const [at, row] of rows.entries()) {
+        const stamp = this.#stamps.subarray(row * STAMP_WORDS, (row + 1) * STAMP_WORDS);
+        words.set(stamp, HEADER_WORDS + at * STAMP_WORDS);
+        bytes.set(this.#digests.subarray(row * DIGEST_BYTES, (row + 1) * DIGEST_BYTES), digestsAt + at * DIGEST_BYTES);
+      }
     }
-    bytes.set(paths, digestsAt + count * DIGEST_BYTES);
+    bytes.set(new Uint8Array(ends.buffer), endsAt);
+    bytes.set(paths, endsAt + ends.byteLength);
     return bytes;
+  }
+
+  /** As bytes, and where each ends. */
+  #pathsOf(rows: readonly number[]): { readonly ends: Uint32Array<ArrayBuffer>; readonly paths: Uint8Array } {
+    const loaded = this.#pathEnds.length;
+    const isWhole = rows.length === this.#count;
+    const kept = isWhole ? [] : rows.filter((row) => row < loaded).map((row) => this.#loadedPath(row));
+    const added = [...this.#added].flatMap(([path, row]) => (isWhole || this.#used[row] === 1 ? [path] : []));
+    const joined = encodeName(added.join(""));
+    const paths = Buffer.concat([...(isWhole ? [this.#paths] : kept), joined]);
+    const ends = new Uint32Array(rows.length);
+    if (isWhole) ends.set(this.#pathEnds);
+    let at = isWhole ? loaded : kept.length;
+    let end = isWhole ? this.#paths.length : 0;
+    for (const [index, path] of kept.entries()) ends[index] = end += path.length;
+    const areAscii = isAscii(joined);
+    for (const path of added) ends[at++] = end += areAscii ? path.length : encodeName(path).length;
+    return { ends, paths };
+  }
+
+  #loadedPath(row: number): Uint8Array {
+    return this.#paths.subarray(row === 0 ? 0 : this.#pathEnds[row - 1], this.#pathEnds[row]);
   }
 
   #load(): void {
@@ -166,22 +208,22 @@ export class StatIndex {
     this.#loaded = true;
     const given = this.#storage.load();
     if (given === undefined || given.byteLength < HEADER_WORDS * 4) return;
-    // A fresh buffer, so that the words are aligned.
-    const bytes = Buffer.from(given);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const count = view.getInt32(4, true);
-    const pathBytes = view.getInt32(8, true);
+    // Fresh memory, so that the words are aligned.
+    const { buffer } = new Uint8Array(given);
+    const [magic, count = -1, pathBytes = -1] = new Int32Array(buffer, 0, HEADER_WORDS);
     const digestsAt = (HEADER_WORDS + count * STAMP_WORDS) * 4;
-    const pathsAt = digestsAt + count * DIGEST_BYTES;
-    if (view.getInt32(0, true) !== MAGIC || count < 0 || pathsAt + pathBytes !== bytes.length) return;
-    const encoding = view.getInt32(12, true) === UTF8 ? "utf8" : "utf16le";
-    const paths = count === 0 ? [] : bytes.toString(encoding, pathsAt).split("\0");
-    if (paths.length !== count) return;
-    this.#stamps = new Int32Array(new Uint8Array(bytes.subarray(HEADER_WORDS * 4, digestsAt)).buffer);
-    this.#digests = bytes.subarray(digestsAt, pathsAt);
+    const endsAt = digestsAt + count * DIGEST_BYTES;
+    const pathsAt = endsAt + count * 4;
+    if (magic !== MAGIC || count < 0 || pathBytes < 0 || pathsAt + pathBytes !== buffer.byteLength) return;
+    const pathEnds = new Uint32Array(buffer, endsAt, count);
+    // The addon refuses what does not fit together, and that would fail the build.
+    if (pathEnds.some((end, row) => end < (pathEnds[row - 1] ?? 0) || end > pathBytes)) return;
+    this.#stamps = new Int32Array(buffer, HEADER_WORDS * 4, count * STAMP_WORDS);
+    this.#digests = Buffer.from(buffer, digestsAt, count * DIGEST_BYTES);
+    this.#pathEnds = pathEnds;
+    this.#paths = new Uint8Array(buffer, pathsAt, pathBytes);
     this.#used = new Uint8Array(count);
     this.#count = count;
-    this.#loadedPaths = paths;
   }
 }
 
@@ -190,6 +232,10 @@ export function isRacy(mtimeNs: bigint, ctimeNs: bigint, scannedAtNs: bigint): b
   const latest = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;
   const isCoarse = mtimeNs % SECOND_NS === 0n && ctimeNs % SECOND_NS === 0n;
   return latest >= scannedAtNs - (isCoarse ? COARSE_TICK_NS : TICK_NS);
+}
+
+function pathOf({ scan, base }: LayerScan, row: number): string {
+  return base === "" ? scan.path(row) : `${base}/${scan.path(row)}`;
 }
 
 const views = new WeakMap<LayerScan, readonly Int32Array[]>();

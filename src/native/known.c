@@ -1,0 +1,352 @@
+/* What is remembered of the files of a context, and the text that names them: for each of them a few numbers compared or
+ * written, which JavaScript that runs for the first time needs a hundred times as long for. */
+#include "addon.h"
+#include "sha256.h"
+
+#include <stdio.h>
+
+enum { STAMP_BYTES = 40, UNKNOWN = -1 };
+
+/* The rows of a scan, as far as they say where a file is. */
+typedef struct
+{
+  const int32_t *parents;
+  const uint32_t *name_ends;
+  const char *names;
+  size_t count;
+} tree;
+
+/* The path of a row below the row `top`, without a NUL; its length, or -1 where it is too long for the kernel. */
+static ssize_t
+path_below (const tree *rows, int32_t row, int32_t top, char out[MAX_PATH])
+{
+  char *at = out + MAX_PATH;
+  for (int32_t i = row; i > 0 && i != top; i = rows->parents[i])
+    {
+      size_t start = rows->name_ends[i - 1], length = rows->name_ends[i] - start;
+      if ((size_t) (at - out) < length + 1)
+        return -1;
+      if (at != out + MAX_PATH)
+        *--at = '/';
+      at -= length;
+      memcpy (at, rows->names + start, length);
+    }
+  size_t length = (size_t) (out + MAX_PATH - at);
+  memmove (out, at, length);
+  return (ssize_t) length;
+}
+
+/* [parents, name ends, names]; false with an exception pending. Afterwards every row's path can be made. */
+static bool
+tree_argument (napi_env env, napi_value value, tree *out)
+{
+  arguments list = { .env = env, .count = 3 };
+  for (uint32_t i = 0; i < 3; i++)
+    napi_get_element (env, value, i, &list.values[i]);
+  span parents = bytes_argument (&list, 0), ends = bytes_argument (&list, 1), names = bytes_argument (&list, 2);
+  *out = (tree){
+    .parents = (const int32_t *) (const void *) parents.bytes,
+    .name_ends = (const uint32_t *) (const void *) ends.bytes,
+    .names = names.bytes == NULL ? "" : (const char *) names.bytes,
+    .count = parents.length / 4,
+  };
+  bool is_whole = out->count > 0 && ends.length / 4 >= out->count && out->name_ends[out->count - 1] <= names.length;
+  for (size_t i = 1; is_whole && i < out->count; i++)
+    is_whole = out->name_ends[i - 1] <= out->name_ends[i] && out->parents[i] >= 0 && (size_t) out->parents[i] < i;
+  if (!is_whole)
+    napi_throw_range_error (env, NULL, "rows that do not fit together");
+  return is_whole;
+}
+
+/* The rows asked for: each must be one of the tree's. */
+static const int32_t *
+rows_argument (const arguments *args, size_t index, const tree *of, size_t *count)
+{
+  static const int32_t none[1];
+  span rows = bytes_argument (args, index);
+  const int32_t *list = rows.bytes == NULL ? none : (const int32_t *) (const void *) rows.bytes;
+  *count = rows.length / 4;
+  for (size_t i = 0; i < *count; i++)
+    if (list[i] < 0 || (size_t) list[i] >= of->count)
+      {
+        napi_throw_range_error (args->env, NULL, "no such row");
+        return NULL;
+      }
+  return list;
+}
+
+/* Open addressing over the remembered paths: `slots` holds rows, 1 for the first. */
+typedef struct
+{
+  const uint8_t *stamps, *digests;
+  const uint32_t *ends;
+  const char *paths;
+  uint8_t *used;
+  size_t count, mask;
+  uint32_t *slots;
+} memory;
+
+static size_t
+hash_of (const char *bytes, size_t length)
+{
+  uint64_t hash = 0xcbf29ce484222325U;
+  for (size_t i = 0; i < length; i++)
+    hash = (hash ^ (uint8_t) bytes[i]) * 0x100000001b3U;
+  return (size_t) (hash ^ (hash >> 32));
+}
+
+static size_t
+start_of (const memory *known, size_t row)
+{
+  return row == 0 ? 0 : known->ends[row - 1];
+}
+
+/* Where a path is, or would be. */
+static size_t
+slot_of (const memory *known, const char *path, size_t length)
+{
+  size_t at = hash_of (path, length) & known->mask;
+  for (; known->slots[at] != 0; at = (at + 1) & known->mask)
+    {
+      size_t row = known->slots[at] - 1, start = start_of (known, row);
+      if (known->ends[row] - start == length && memcmp (known->paths + start, path, length) == 0)
+        break;
+    }
+  return at;
+}
+
+/* [stamps, digests, path ends, paths, used]; the slots are made. False with an exception pending. */
+static bool
+memory_argument (napi_env env, napi_value value, memory *out)
+{
+  arguments list = { .env = env, .count = 5 };
+  span parts[5];
+  for (uint32_t i = 0; i < 5; i++)
+    {
+      napi_get_element (env, value, i, &list.values[i]);
+      parts[i] = bytes_argument (&list, i);
+    }
+  size_t count = parts[2].length / 4, room = 16;
+  *out = (memory){
+    .stamps = parts[0].bytes,
+    .digests = parts[1].bytes,
+    .ends = (const uint32_t *) (const void *) parts[2].bytes,
+    .paths = parts[3].bytes == NULL ? "" : (const char *) parts[3].bytes,
+    .used = parts[4].bytes,
+    .count = count,
+  };
+  bool is_whole = parts[0].length / STAMP_BYTES >= count && parts[1].length / SHA256_BYTES >= count
+                  && parts[4].length >= count && count < UINT32_MAX / 4;
+  for (size_t i = 0; is_whole && i < count; i++)
+    is_whole = start_of (out, i) <= out->ends[i] && out->ends[i] <= parts[3].length;
+  if (!is_whole)
+    {
+      napi_throw_range_error (env, NULL, "an index that does not fit together");
+      return false;
+    }
+  while (room < 2 * count)
+    room *= 2;
+  out->mask = room - 1;
+  out->slots = calloc (room, sizeof *out->slots);
+  if (out->slots == NULL)
+    {
+      napi_throw_error (env, NULL, "out of memory");
+      return false;
+    }
+  for (size_t row = 0; row < count; row++)
+    {
+      size_t start = start_of (out, row);
+      out->slots[slot_of (out, out->paths + start, out->ends[row] - start)] = (uint32_t) row + 1;
+    }
+  return true;
+}
+
+/* findKnown([stamps, digests, path ends, paths, used], [dev, ino, size, mtime, ctime], [parents, name ends, names], base,
+ *           rows, digests, results): for each row the number of its entry, with its digest; or -1 where the path is unknown,
+ * or minus the number minus 2 where it is known and the stamp is another. */
+static napi_value
+js_find_known (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  arguments list = { .env = env, .count = 5 };
+  span columns[5];
+  tree rows;
+  size_t count = 0;
+  if (!tree_argument (env, args.values[2], &rows))
+    return NULL;
+  const int32_t *wanted = rows_argument (&args, 4, &rows, &count);
+  span base = bytes_argument (&args, 3), digests = bytes_argument (&args, 5), results = bytes_argument (&args, 6);
+  bool fits = wanted != NULL && digests.length / SHA256_BYTES >= count && results.length / 4 >= count && base.length < MAX_PATH;
+  for (uint32_t i = 0; i < 5; i++)
+    {
+      napi_get_element (env, args.values[1], i, &list.values[i]);
+      columns[i] = bytes_argument (&list, i);
+      fits = fits && columns[i].length / 8 >= rows.count;
+    }
+  if (wanted == NULL)
+    return NULL;
+  if (!fits)
+    {
+      napi_throw_range_error (env, NULL, "columns of different lengths");
+      return NULL;
+    }
+  memory known;
+  if (!memory_argument (env, args.values[0], &known))
+    return NULL;
+  char path[2 * MAX_PATH];
+  size_t prefix = base.length;
+  if (prefix > 0)
+    {
+      memcpy (path, base.bytes, prefix);
+      path[prefix++] = '/';
+    }
+  int32_t *out = (int32_t *) (void *) results.bytes;
+  for (size_t i = 0; i < count; i++)
+    {
+      size_t row = (size_t) wanted[i];
+      ssize_t length = path_below (&rows, wanted[i], 0, path + prefix);
+      uint32_t entry = length < 0 ? 0 : known.slots[slot_of (&known, path, prefix + (size_t) length)];
+      uint8_t stamp[STAMP_BYTES];
+      for (size_t c = 0; c < 5; c++)
+        memcpy (stamp + 8 * c, columns[c].bytes + 8 * row, 8);
+      out[i] = UNKNOWN;
+      if (entry == 0)
+        continue;
+      size_t at = entry - 1;
+      if (memcmp (stamp, known.stamps + STAMP_BYTES * at, STAMP_BYTES) != 0)
+        {
+          out[i] = -(int32_t) at - 2;
+          continue;
+        }
+      out[i] = (int32_t) at;
+      known.used[at] = 1;
+      memcpy (digests.bytes + SHA256_BYTES * i, known.digests + SHA256_BYTES * at, SHA256_BYTES);
+    }
+  free (known.slots);
+  return number (env, 0);
+}
+
+/* Text that grows, and whether all of it may be in a listing as it is. */
+typedef struct
+{
+  char *bytes;
+  size_t used, room;
+  bool is_plain, has_memory;
+} text;
+
+static void
+put (text *to, const char *bytes, size_t length)
+{
+  if (to->room - to->used < length)
+    {
+      size_t room = 2 * to->room + length + 4096;
+      char *grown = realloc (to->bytes, room);
+      if (grown == NULL)
+        {
+          to->has_memory = false;
+          return;
+        }
+      to->bytes = grown;
+      to->room = room;
+    }
+  memcpy (to->bytes + to->used, bytes, length);
+  to->used += length;
+}
+
+/* Only printable ASCII without a backslash needs no escape, and no look at what characters it is made of. */
+static void
+put_name (text *to, const char *bytes, size_t length)
+{
+  for (size_t i = 0; i < length; i++)
+    if ((uint8_t) bytes[i] < 0x20 || (uint8_t) bytes[i] >= 0x7f || bytes[i] == '\\')
+      to->is_plain = false;
+  put (to, bytes, length);
+}
+
+static void
+put_digest (text *to, const uint8_t *digest)
+{
+  static const char digits[] = "0123456789abcdef";
+  char hex[7 + 2 * SHA256_BYTES] = "sha256:";
+  for (int i = 0; i < SHA256_BYTES; i++)
+    {
+      hex[7 + 2 * i] = digits[digest[i] >> 4];
+      hex[8 + 2 * i] = digits[digest[i] & 15];
+    }
+  put (to, hex, sizeof hex);
+}
+
+/* listRows([mode, uid, gid, size, link ends, flags], links, [parents, name ends, names], top, rows, digests, as_root): a line
+ * for each row, as listing.ts has them, with paths below the row `top`; the next digest for each regular file. `undefined`
+ * where a row is not for this: one with attributes, a device, or a name that has to be escaped. */
+static napi_value
+js_list_rows (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  arguments list = { .env = env, .count = 6 };
+  static const size_t widths[6] = { 4, 4, 4, 8, 4, 1 };
+  span columns[6];
+  tree rows;
+  size_t count = 0, regular = 0;
+  napi_value result;
+  napi_get_undefined (env, &result);
+  if (!tree_argument (env, args.values[2], &rows))
+    return NULL;
+  const int32_t *wanted = rows_argument (&args, 4, &rows, &count);
+  if (wanted == NULL)
+    return NULL;
+  int32_t top = int_argument (&args, 3);
+  span links = bytes_argument (&args, 1), digests = bytes_argument (&args, 5);
+  bool as_root = bool_argument (&args, 6), fits = true;
+  for (uint32_t i = 0; i < 6; i++)
+    {
+      napi_get_element (env, args.values[0], i, &list.values[i]);
+      columns[i] = bytes_argument (&list, i);
+      fits = fits && columns[i].length / widths[i] >= rows.count;
+    }
+  const uint32_t *modes = (const uint32_t *) (const void *) columns[0].bytes;
+  const uint32_t *uids = (const uint32_t *) (const void *) columns[1].bytes;
+  const uint32_t *gids = (const uint32_t *) (const void *) columns[2].bytes;
+  const double *sizes = (const double *) (const void *) columns[3].bytes;
+  const uint32_t *link_ends = (const uint32_t *) (const void *) columns[4].bytes;
+  const uint8_t *flags = columns[5].bytes;
+  text lines = { .is_plain = true, .has_memory = true };
+  for (size_t i = 0; fits && i < count && lines.is_plain && lines.has_memory; i++)
+    {
+      size_t row = (size_t) wanted[i];
+      uint32_t mode = modes[row], start = row == 0 ? 0 : link_ends[row - 1];
+      char path[MAX_PATH], fields[128];
+      ssize_t length = path_below (&rows, wanted[i], top, path);
+      bool is_file = S_ISREG (mode), is_link = S_ISLNK (mode);
+      fits = (!is_file || digests.length / SHA256_BYTES > regular) && link_ends[row] <= links.length && start <= link_ends[row];
+      if (!fits)
+        break;
+      if (length < 0 || flags[row] != 0 || !(is_file || is_link || S_ISDIR (mode)))
+        {
+          lines.is_plain = false;
+          break;
+        }
+      put_name (&lines, path, (size_t) length);
+      int used = snprintf (fields, sizeof fields, "\t%c\t%04o\t%u\t%u\t%.0f\t", is_file ? 'f' : is_link ? 'l' : 'd',
+                           is_link ? 0777U : mode & 07777U, as_root ? 0 : uids[row], as_root ? 0 : gids[row],
+                           is_file ? sizes[row] : 0);
+      put (&lines, fields, (size_t) used);
+      if (is_file)
+        put_digest (&lines, digests.bytes + SHA256_BYTES * regular++);
+      else if (is_link)
+        put_name (&lines, (const char *) links.bytes + start, link_ends[row] - start);
+      else
+        put (&lines, "-", 1);
+      put (&lines, "\n", 1);
+    }
+  if (!fits)
+    napi_throw_range_error (env, NULL, "columns of different lengths");
+  else if (!lines.has_memory)
+    napi_throw_error (env, NULL, "out of memory");
+  else if (lines.is_plain)
+    napi_create_string_latin1 (env, lines.bytes == NULL ? "" : lines.bytes, lines.used, &result);
+  free (lines.bytes);
+  return result;
+}
+
+const exported known_functions[] = { { "findKnown", js_find_known }, { "listRows", js_list_rows }, { NULL, NULL } };
