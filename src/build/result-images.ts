@@ -5,6 +5,7 @@ import type { ResultImage, ResultLayer } from "../export/exporter.ts";
 import type { SnapshotId } from "../store/model.ts";
 import type { Store } from "../store/store.ts";
 import type { Conversion, HistoryDraft } from "../../frontend/convert/conversion.ts";
+import { layerNames } from "./layer-names.ts";
 import type { LayerPacker } from "./layer-packer.ts";
 
 /**
@@ -28,10 +29,18 @@ export async function resultImage(
     }
     return { ...(await on.packer.layer(snapshot, inner)), snapshot, origin: "built" };
   });
-  const facts = snapshots.map((id) => {
+  // Hardly ever asked for: every layer but that of a directory to start from has an instruction.
+  let names: readonly string[] | undefined;
+  const facts = snapshots.map((id, index) => {
     // A step's result keeps the time it was made, so an image does not change when nothing changed.
     const createdAtMs = on.store.snapshots.get(id)?.createdAtMs ?? 0;
-    return { created: formatTime(createdAtMs), description: "layer" };
+    return {
+      created: formatTime(createdAtMs),
+      get description() {
+        names ??= layerNames(conversion.target, conversion.meta, baseDiffIds.length);
+        return names[index] ?? "layer";
+      },
+    };
   });
   const history = completeHistory(conversion.history.map(draftEntry), facts);
   const created = history.findLast((entry) => entry.created !== undefined)?.created;
