@@ -132,6 +132,25 @@ test.skipIf(missing)("the git directory stays when wanted, with a detached head"
   expect(head).toBe(repository.second);
 });
 
+test.skipIf(missing).each([
+  { ref: undefined, refs: "refs/heads/main commit" },
+  { ref: "main", refs: "refs/heads/main commit" },
+  { ref: "light", refs: "refs/tags/light commit" },
+  { ref: "annotated", refs: "refs/tags/annotated tag" },
+])("a kept git directory of $ref knows $refs, and nothing of the fetch", async ({ ref, refs }) => {
+  using repository = new Repository();
+  const directory = await repository.checkOut({ ref, keepGitDir: true });
+  const format = "--format=%(refname) %(objecttype)";
+  expect(execFileSync("git", ["-C", directory, "for-each-ref", format], { encoding: "utf8" })).toBe(`${refs}\n`);
+  expect(existsSync(join(directory, ".git/FETCH_HEAD"))).toBe(false);
+});
+
+test.skipIf(missing)("a kept git directory of a commit knows no refs", async () => {
+  using repository = new Repository();
+  const directory = await repository.checkOut({ ref: repository.first, keepGitDir: true });
+  expect(execFileSync("git", ["-C", directory, "for-each-ref"], { encoding: "utf8" })).toBe("");
+});
+
 test.skipIf(missing)("a folder of it, and never one outside", async () => {
   using repository = new Repository();
   expect(readdirSync(await repository.checkOut({ subdir: "sub" }))).toEqual(["inner"]);

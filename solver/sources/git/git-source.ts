@@ -3,6 +3,7 @@ import { join, sep } from "node:path";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
 import type { GitOp } from "../../graph/op.ts";
 import type { FoundSource, RemoteSource, SecretSource, SshSource } from "../../ports.ts";
+import { type KeptRef, keepGitDir } from "./kept-git-dir.ts";
 import { type GitCall, GitFailure, type GitProgram, runGit, withoutCredentials } from "./run-git.ts";
 
 export interface GitSourceDeps {
@@ -57,20 +58,26 @@ async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: 
   if (/^[0-9a-f]{40}$|^[0-9a-f]{64}$/.test(wanted)) return { commit: wanted, ref: undefined, tag: undefined };
   const output = await runGit(
     on.program,
-    { args: ["ls-remote", "--end-of-options", op.remote, wanted, `${wanted}^{}`], cwd: on.scratchDirectory, ...access },
+    {
+      args: ["ls-remote", "--symref", "--end-of-options", op.remote, wanted, `${wanted}^{}`],
+      cwd: on.scratchDirectory,
+      ...access,
+    },
     signal,
   );
   const refs = new Map<string, string>();
+  const links = new Map<string, string>();
   for (const line of output.split("\n")) {
-    const [commit = "", name = ""] = line.split("\t");
-    if (name !== "") refs.set(name, commit);
+    const [object = "", name = ""] = line.split("\t");
+    if (object.startsWith("ref: ")) links.set(name, object.slice("ref: ".length));
+    else if (name !== "") refs.set(name, object);
   }
   // Branches before tags, as git checkout does.
   for (const name of [wanted, `refs/heads/${wanted}`, `refs/tags/${wanted}`, `refs/${wanted}`]) {
     const object = refs.get(name);
     if (object === undefined) continue;
     const peeled = refs.get(`${name}^{}`);
-    return { commit: peeled ?? object, ref: name, tag: peeled === undefined ? undefined : object };
+    return { commit: peeled ?? object, ref: links.get(name) ?? name, tag: peeled === undefined ? undefined : object };
   }
   if (/^[0-9a-f]{7,39}$/.test(wanted)) return findAbbreviated(wanted, op, on, access, signal);
   throw new BuildError("source/git", `Cannot find ${JSON.stringify(wanted)} in ${shownRemote(op)}`, {
@@ -117,7 +124,8 @@ async function checkOut(
     if (op.submodules) await git("submodule", "update", "-q", "--init", "--recursive", "--depth=1");
     const time =
       op.mtime === "commit" ? Number(await git("show", "-s", "--format=%ct", found.commit, "--")) : undefined;
-    if (!op.keepGitDir) await removeGitDirs(clone);
+    if (op.keepGitDir) await keepGitDir({ directory: clone, remote: op.remote }, keptRef(found), git);
+    else await removeGitDirs(clone);
     const source = await folderInside(clone, op);
     for (const name of await readdir(source)) {
       signal.throwIfAborted();
@@ -127,6 +135,10 @@ async function checkOut(
   } finally {
     await rm(clone, { recursive: true, force: true });
   }
+}
+
+function keptRef({ commit, ref, tag }: Found): KeptRef | undefined {
+  return ref === undefined ? undefined : { name: ref, object: tag ?? commit, isTag: tag !== undefined };
 }
 
 async function fetchCommit(op: GitOp, found: Found, git: (...args: string[]) => Promise<string>): Promise<void> {

@@ -1,0 +1,32 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+
+/** The ref that a checkout was asked for. */
+export interface KeptRef {
+  /** `refs/heads/main`, `refs/tags/v1`, or anything else that the remote has. */
+  readonly name: string;
+  /** What it points to: a commit, or the object of an annotated tag. */
+  readonly object: string;
+  readonly isTag: boolean;
+}
+
+/**
+ * Prepares a `.git` that stays beside its files: it knows the branch or tag that was asked for, so that `git describe` and
+ * `git branch` do, and nothing of how it was fetched. No other refs: tags that come later would change the files of a
+ * commit that did not change.
+ */
+export async function keepGitDir(
+  clone: { readonly directory: string; readonly remote: string },
+  ref: KeptRef | undefined,
+  git: (...args: string[]) => Promise<string>,
+): Promise<void> {
+  if (ref !== undefined && /^refs\/(?:heads|tags)\//.test(ref.name)) {
+    const { name, object } = ref;
+    // The object of an annotated tag does not come with its commit.
+    if (ref.isTag)
+      await git("fetch", "-q", "--depth=1", "--no-tags", "--end-of-options", clone.remote, `+${name}:${name}`);
+    await git("update-ref", "--no-deref", name, object);
+  }
+  await rm(join(clone.directory, ".git/FETCH_HEAD"), { force: true });
+  await rm(join(clone.directory, ".git/refs/kiln"), { recursive: true, force: true });
+}
