@@ -4,7 +4,8 @@ import { BuildError } from "../core/errors.ts";
 import { decompress, sniffCompression } from "../tar/compression.ts";
 import { unpackArchive } from "../tar/unpack.ts";
 import type { Engine } from "./engine.ts";
-import { type LoadedImage, loadDirectory } from "./load-layout.ts";
+import { LayoutFiles } from "./layout-files.ts";
+import { type LoadedImage, loadFiles } from "./load-layout.ts";
 import { Scratch } from "./scratch.ts";
 
 /** Images of an archive (a path, or `-` for standard input) or a layout directory, into the store. */
@@ -15,12 +16,16 @@ export async function loadImages(engine: Engine, source: string, signal: AbortSi
   if (source !== "-" && status === undefined) {
     throw new BuildError("context/not-found", `Cannot load ${JSON.stringify(source)}: there is no such file`);
   }
-  if (status?.isDirectory() === true) return loadDirectory(store, path, signal);
+  if (status?.isDirectory() === true) {
+    using files = new LayoutFiles(native, path, "anywhere");
+    return await loadFiles(store, files, signal);
+  }
   await using scratch = new Scratch(engine.scratchPath());
   const directory = scratch.directory();
   const bytes = source === "-" ? environment.stdin() : createReadStream(path);
   const { kind, stream } = await sniffCompression(bytes, signal);
   const owner = { kind: "fixed", uid: environment.uid, gid: environment.gid } as const;
   await unpackArchive(decompress(stream, kind, signal), { native, directory, owner }, signal);
-  return await loadDirectory(store, directory, signal);
+  using files = new LayoutFiles(native, directory, "inside");
+  return await loadFiles(store, files, signal);
 }

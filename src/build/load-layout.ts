@@ -1,6 +1,4 @@
-import { createReadStream, existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { isAbsolute, join, resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
 import { type Digest, digestOf, hexOf, isDigest, parseDigest } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import { parseImageConfig } from "../core/image-config.ts";
@@ -13,9 +11,11 @@ import { goJsonIndented, layerMediaType } from "../export/documents.ts";
 import { selectPlatform } from "../registry/select-platform.ts";
 import type { LayerBlob, SnapshotId, StoredImage } from "../store/model.ts";
 import type { NewSnapshot, Store } from "../store/store.ts";
+import type { Native } from "../native/native.ts";
 import { layerCompression, sniffCompression } from "../tar/compression.ts";
 import type { ResolvedBase } from "../../frontend/convert/resolver.ts";
 import type { Engine } from "./engine.ts";
+import { LayoutFiles } from "./layout-files.ts";
 
 const MAX_CONFIG_BYTES = 8 << 20;
 
@@ -38,8 +38,9 @@ export async function loadLayoutImage(
 ): Promise<ResolvedBase> {
   const [, path = "", tag, digestText] = /^(.*?)(?::([\w][\w.-]*))?(?:@(sha256:[0-9a-f]+))?$/.exec(text) ?? [];
   const directory = resolve(engine.environment.workingDirectory, path);
+  using files = openLayout(engine.native, directory);
   const digest = digestText === undefined ? undefined : parseDigest(digestText, "an OCI layout's digest");
-  const index = await readIndex(directory);
+  const index = readIndex(files);
   const entry = index.manifests.find((one) =>
     digest === undefined ? tag === undefined || refNameOf(one) === tag : one.digest === digest,
   );
@@ -53,7 +54,7 @@ export async function loadLayoutImage(
     );
   }
   const root = entry ?? { mediaType: MEDIA_TYPES.ociManifest, digest: digest as Digest, size: 0 };
-  const image = await loadDescriptor(engine.store, directory, root, platform, signal);
+  const image = await loadDescriptor(engine.store, files, root, platform, signal);
   return {
     ref: `oci-layout/${hexOf(image.manifestDigest).slice(0, 12)}:latest`,
     manifest: image.manifestDigest,
@@ -65,31 +66,31 @@ export async function loadLayoutImage(
  * Every image of a directory with an OCI layout, or with what `docker save` writes, into the store.
  * @throws {BuildError} `archive/unsupported` when it is neither.
  */
-export async function loadDirectory(store: Store, directory: string, signal: AbortSignal): Promise<LoadedImage[]> {
-  if (existsSync(join(directory, "index.json"))) return loadOciLayout(store, directory, signal);
-  if (existsSync(join(directory, "manifest.json"))) return loadDockerArchive(store, directory, signal);
+export async function loadFiles(store: Store, files: LayoutFiles, signal: AbortSignal): Promise<LoadedImage[]> {
+  if (files.has("index.json")) return loadOciLayout(store, files, signal);
+  if (files.has("manifest.json")) return loadDockerArchive(store, files, signal);
   throw new BuildError("archive/unsupported", "Cannot load the archive: it has neither index.json nor manifest.json", {
     hint: "`kiln load` reads OCI layouts and what `docker save` writes; a root file system is read by `kiln import`",
   });
 }
 
-async function loadOciLayout(store: Store, directory: string, signal: AbortSignal): Promise<LoadedImage[]> {
+async function loadOciLayout(store: Store, files: LayoutFiles, signal: AbortSignal): Promise<LoadedImage[]> {
   const loaded = new Map<Digest, LoadedImage>();
-  for (const entry of (await readIndex(directory)).manifests) {
+  for (const entry of readIndex(files).manifests) {
     const name = entry.annotations?.["io.containerd.image.name"] ?? nameIn(refNameOf(entry));
     const names = [...(loaded.get(entry.digest)?.names ?? []), ...(name === undefined ? [] : [fullName(name)])];
-    const bytes = await readBlob(directory, entry.digest, MAX_MANIFEST_BYTES);
+    const bytes = readBlob(files, entry.digest, MAX_MANIFEST_BYTES);
     const document = parseManifestDocument(bytes, entry.mediaType, "the archive's manifest");
     if (document.kind === "manifest") {
-      const image = await loadManifest(store, directory, bytes, entry.mediaType, names, signal);
+      const image = await loadManifest(store, files, bytes, entry.mediaType, names, signal);
       loaded.set(entry.digest, { names, digest: entry.digest, configDigest: image.configDigest });
       continue;
     }
     for (const member of document.index.manifests) {
       // An archive of one platform may keep the whole index.
-      if (!existsSync(blobPath(directory, member.digest))) continue;
-      const inner = await readBlob(directory, member.digest, MAX_MANIFEST_BYTES);
-      await loadManifest(store, directory, inner, member.mediaType, [], signal);
+      if (!files.has(blobPath(member.digest))) continue;
+      const inner = readBlob(files, member.digest, MAX_MANIFEST_BYTES);
+      await loadManifest(store, files, inner, member.mediaType, [], signal);
     }
     store.images.putIndex({ bytes, names });
     loaded.set(entry.digest, { names, digest: entry.digest, configDigest: undefined });
@@ -98,22 +99,22 @@ async function loadOciLayout(store: Store, directory: string, signal: AbortSigna
 }
 
 /** What `docker save` wrote before it wrote OCI layouts: `manifest.json` lists configs and layer tars by path. */
-async function loadDockerArchive(store: Store, directory: string, signal: AbortSignal): Promise<LoadedImage[]> {
-  const json = parseJson(await readFile(join(directory, "manifest.json"), "utf8"));
+async function loadDockerArchive(store: Store, files: LayoutFiles, signal: AbortSignal): Promise<LoadedImage[]> {
+  const json = parseJson(files.read("manifest.json", MAX_CONFIG_BYTES).toString());
   const bad = (): BuildError =>
     new BuildError("archive/malformed", "Cannot load the archive: manifest.json is damaged");
   if (!Array.isArray(json)) throw bad();
   const loaded: LoadedImage[] = [];
   for (const entry of json as unknown[]) {
     if (!isRecord(entry) || typeof entry["Config"] !== "string" || !Array.isArray(entry["Layers"])) throw bad();
-    const config = await readFile(inside(directory, entry["Config"]));
+    const config = files.read(inside(entry["Config"]), MAX_CONFIG_BYTES);
     const diffIds = parseImageConfig(config, "the archive's image").rootfs.diff_ids;
-    const paths = (entry["Layers"] as unknown[]).map((path) => inside(directory, String(path)));
+    const paths = (entry["Layers"] as unknown[]).map((path) => inside(String(path)));
     if (paths.length !== diffIds.length) throw bad();
     const blobs: LayerBlob[] = [];
     for (const [index, path] of paths.entries()) {
       const diffId = diffIds[index];
-      if (diffId !== undefined) blobs.push(await keepLayer(store, path, diffId, signal));
+      if (diffId !== undefined) blobs.push(await keepLayer(store, files, { path, diffId }, signal));
     }
     const { digest: configDigest, size } = store.blobs.put(config);
     const manifest = goJsonIndented({
@@ -133,21 +134,25 @@ async function loadDockerArchive(store: Store, directory: string, signal: AbortS
 
 async function loadDescriptor(
   store: Store,
-  directory: string,
+  files: LayoutFiles,
   root: Descriptor,
   platform: Platform,
   signal: AbortSignal,
 ): Promise<StoredImage> {
-  const bytes = await readBlob(directory, root.digest, MAX_MANIFEST_BYTES);
+  const bytes = readBlob(files, root.digest, MAX_MANIFEST_BYTES);
   const document = parseManifestDocument(bytes, root.mediaType, "the OCI layout's manifest");
-  if (document.kind === "manifest") return loadManifest(store, directory, bytes, root.mediaType, [], signal);
-  const wanted = selectPlatform(document.index, platform, `OCI layout ${directory} (${formatPlatform(platform)})`);
-  return loadDescriptor(store, directory, wanted, platform, signal);
+  if (document.kind === "manifest") return loadManifest(store, files, bytes, root.mediaType, [], signal);
+  const wanted = selectPlatform(
+    document.index,
+    platform,
+    `OCI layout ${files.directory} (${formatPlatform(platform)})`,
+  );
+  return loadDescriptor(store, files, wanted, platform, signal);
 }
 
 async function loadManifest(
   store: Store,
-  directory: string,
+  files: LayoutFiles,
   bytes: Buffer,
   mediaType: string,
   names: readonly string[],
@@ -157,13 +162,13 @@ async function loadManifest(
   if (document.kind !== "manifest") {
     throw new BuildError("archive/malformed", "Cannot load the archive: an index lists another index");
   }
-  const config = await readBlob(directory, document.manifest.config.digest, MAX_CONFIG_BYTES);
+  const config = readBlob(files, document.manifest.config.digest, MAX_CONFIG_BYTES);
   const diffIds = parseImageConfig(config, "the archive's image").rootfs.diff_ids;
   const blobs: LayerBlob[] = [];
   for (const [index, descriptor] of document.manifest.layers.entries()) {
     const diffId = diffIds[index];
     if (diffId === undefined) continue;
-    await store.blobs.write(createReadStream(blobPath(directory, descriptor.digest)), descriptor, signal);
+    await store.blobs.write(files.open(blobPath(descriptor.digest)), descriptor, signal);
     blobs.push({ diffId, descriptor, repository: undefined });
   }
   return keepImage(store, { manifest: bytes, mediaType: document.manifest.mediaType, config, diffIds, blobs, names });
@@ -197,10 +202,14 @@ function keepImage(
 }
 
 /** A layer file of unknown compression, as a blob. */
-async function keepLayer(store: Store, path: string, diffId: Digest, signal: AbortSignal): Promise<LayerBlob> {
-  const { kind, stream } = await sniffCompression(createReadStream(path), signal);
-  await stream.return();
-  const written = await store.blobs.write(createReadStream(path), undefined, signal);
+async function keepLayer(
+  store: Store,
+  files: LayoutFiles,
+  { path, diffId }: { readonly path: string; readonly diffId: Digest },
+  signal: AbortSignal,
+): Promise<LayerBlob> {
+  const { kind, stream } = await sniffCompression(files.open(path), signal);
+  const written = await store.blobs.write(stream, undefined, signal);
   const compression = layerCompression(kind);
   if (compression === "uncompressed" && written.digest !== diffId) {
     throw new BuildError("digest/mismatch", `Cannot load a layer: its digest is ${written.digest}, not ${diffId}`);
@@ -208,15 +217,18 @@ async function keepLayer(store: Store, path: string, diffId: Digest, signal: Abo
   return { diffId, descriptor: { mediaType: layerMediaType("oci", compression), ...written }, repository: undefined };
 }
 
-async function readIndex(directory: string): Promise<Index> {
-  let bytes: Buffer;
+function openLayout(native: Native, directory: string): LayoutFiles {
   try {
-    bytes = await readFile(join(directory, "index.json"));
+    return new LayoutFiles(native, directory, "anywhere");
   } catch (error) {
-    throw new BuildError("context/not-found", `Cannot read OCI layout ${directory}: it has no index.json`, {
-      cause: error,
-    });
+    throw noLayout(directory, error);
   }
+}
+
+function readIndex(files: LayoutFiles): Index {
+  const { directory } = files;
+  if (!files.has("index.json")) throw noLayout(directory);
+  const bytes = files.read("index.json", MAX_MANIFEST_BYTES);
   // A layout's index may leave out its media type.
   const document = parseManifestDocument(bytes, MEDIA_TYPES.ociIndex, `OCI layout ${directory}`);
   if (document.kind !== "index")
@@ -224,28 +236,33 @@ async function readIndex(directory: string): Promise<Index> {
   return document.index;
 }
 
-/** A document of a layout, checked against its digest. */
-async function readBlob(directory: string, digest: Digest, maxBytes: number): Promise<Buffer> {
-  const bytes = await readFile(blobPath(directory, digest)).catch((error: unknown) => {
-    throw new BuildError("archive/malformed", `Cannot load the archive: blob ${digest} is missing`, { cause: error });
-  });
+function noLayout(directory: string, cause?: unknown): BuildError {
+  return new BuildError("context/not-found", `Cannot read OCI layout ${directory}: it has no index.json`, { cause });
+}
 
-  if (bytes.byteLength > maxBytes || digestOf(bytes) !== digest) {
+/** A document of a layout, checked against its digest. */
+function readBlob(files: LayoutFiles, digest: Digest, maxBytes: number): Buffer {
+  const path = blobPath(digest);
+  if (!files.has(path)) {
+    throw new BuildError("archive/malformed", `Cannot load the archive: blob ${digest} is missing`);
+  }
+  const bytes = files.read(path, maxBytes);
+  if (digestOf(bytes) !== digest) {
     throw new BuildError("digest/mismatch", `Cannot load the archive: blob ${digest} is damaged`);
   }
   return bytes;
 }
 
-function blobPath(directory: string, digest: Digest): string {
-  return join(directory, "blobs", "sha256", hexOf(digest));
+function blobPath(digest: Digest): string {
+  return `blobs/sha256/${hexOf(digest)}`;
 }
 
 /** A path inside the archive; whoever wrote it may not lead us anywhere else. */
-function inside(directory: string, path: string): string {
+function inside(path: string): string {
   if (isAbsolute(path) || path.split("/").includes("..")) {
     throw new BuildError("archive/unsafe-path", `Cannot load the archive: it names ${JSON.stringify(path)}`);
   }
-  return join(directory, path);
+  return path;
 }
 
 function refNameOf(descriptor: Descriptor): string | undefined {
