@@ -27,7 +27,7 @@ test.each([
   ["app:staff", { user: "app", group: "staff" }],
   ["0:0", { user: "0", group: "0" }],
   [":5", { user: "", group: "5" }],
-  ["app:", { user: "app", group: undefined }],
+  ["app:", { user: "app", group: "0" }],
 ])("--chown=%s", (text, owner) => {
   expect(parseOwner(text)).toEqual(owner);
 });

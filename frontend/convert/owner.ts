@@ -2,11 +2,11 @@ import { BuildError } from "../../src/core/errors.ts";
 import type { Span } from "../../src/core/span.ts";
 import type { Owner } from "../../solver/graph/op.ts";
 
-/** `user[:group]`, as in --chown and USER. Either part may be empty, which leaves it as it would be without. */
+/** `user[:group]`, as in --chown. Either part may be empty, which is then root; without a colon the group follows the user. */
 export function parseOwner(text: string): Owner {
   const colon = text.indexOf(":");
   if (colon === -1) return { user: text, group: undefined };
-  return { user: text.slice(0, colon), group: text.slice(colon + 1) || undefined };
+  return { user: text.slice(0, colon), group: text.slice(colon + 1) || "0" };
 }
 
 /**

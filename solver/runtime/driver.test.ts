@@ -219,6 +219,21 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     expect(readdirSync(upper)).toEqual([]);
   });
 
+  test("a directory that only mounts need leaves nothing, whoever makes their mount points", async () => {
+    const shared = join(box.directory, "only");
+    mkdirSync(join(shared, "sub"), { recursive: true });
+    const { upper, mount } = box.overlay();
+    const tree = { kind: "directory", path: shared, mode: "ro" } as const;
+    const { stdout } = await box.sh("ls /new", {
+      root: mount,
+      mounts: [
+        { kind: "tmpfs", target: "/new/tmpfs", sizeBytes: undefined },
+        { kind: "tree", tree, source: "/sub", target: "/new/tree", mode: "ro" },
+      ],
+    });
+    expect([stdout, readdirSync(upper)]).toEqual(["tmpfs\ntree\n", []]);
+  });
+
   test("a Unix socket of the host can be mounted", async () => {
     const path = join(box.directory, "agent.sock");
     const server = createServer().listen(path);

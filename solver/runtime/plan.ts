@@ -144,11 +144,12 @@ function writeNameFiles(plan: PlanWriter, request: RunRequest, facts: HostFacts)
 function mountPoints(request: RunRequest): MountPoint[] {
   const points: MountPoint[] = SYSTEM_DIRECTORIES.map((target) => ({ target, kind: "directory" }));
   points.push({ target: "/etc/resolv.conf", kind: "file" }, { target: "/etc/hosts", kind: "file" });
-  for (const mount of request.mounts) {
-    const target = cleanTarget(mount.target);
-    const kind = mountKind(mount);
+  const own = request.mounts.map((mount) => ({ target: cleanTarget(mount.target), kind: mountKind(mount) }));
+  // What the runtime makes beside a directory of ours would copy that one into the layer, where it would stay.
+  const touched = new Set(own.filter(({ kind }) => kind === undefined).map(({ target }) => target.split("/")[1]));
+  for (const { target, kind } of own) {
     if (kind === undefined || SYSTEM_DIRECTORIES.some((one) => target.startsWith(`${one}/`))) continue;
-    points.push({ target, kind });
+    if (!touched.has(target.split("/")[1])) points.push({ target, kind });
   }
   return points;
 }

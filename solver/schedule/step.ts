@@ -223,9 +223,17 @@ class Step implements SettledInputs, AsyncDisposable {
     const stack = this.stacks[use.input];
     if (stack === undefined) throw new Error(`Input ${use.input} has no layers`);
     await this.#deps.materializer.materialize(stack, signal);
-    const selected = await this.#files.select(use, { kind: "stack", stack: distinct(stack) }, signal);
+    const selected = await this.#read(use, stack, signal);
     this.#selected.set(use.part, selected);
     return selected;
+  }
+
+  async #read(use: InputUse, stack: Stack, signal: AbortSignal): Promise<Selection> {
+    try {
+      return await this.#files.select(use, { kind: "stack", stack: distinct(stack) }, signal);
+    } catch (error) {
+      throw withSpan(error, this.#keyed.meta);
+    }
   }
 
   /** The key's parts with everything that a record keeps: contents of the inputs, and the listings of their files. */

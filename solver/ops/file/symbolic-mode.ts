@@ -2,11 +2,11 @@ import { BuildError } from "../../../src/core/errors.ts";
 
 /** One `u+rwX` of a symbolic mode, ready to be applied. */
 interface Clause {
-  /** The bits that `who` stands for, set-id and sticky bits included where they belong. */
+  /** The bits that the clause may change; 0 when it names no class. */
   readonly who: number;
   readonly operator: "+" | "-" | "=";
   readonly permissions: number;
-  /** `X`: execute for directories and for files that already have it for someone. */
+  /** `X`: execute for directories and for files that have it for someone before anything is applied. */
   readonly conditionalExecute: boolean;
   /** `g=u`: the permissions of another class, taken at the time of applying. */
   readonly copyFrom: "u" | "g" | "o" | undefined;
@@ -14,11 +14,15 @@ interface Clause {
 
 export type SymbolicMode = readonly Clause[];
 
-const WHO: Readonly<Record<string, number>> = { u: 0o4700, g: 0o2070, o: 0o1007, a: 0o7777 };
+const WHO: Readonly<Record<string, number>> = { u: 0o4700, g: 0o2070, o: 0o0007, a: 0o6777 };
 const SHIFT = { u: 6, g: 3, o: 0 } as const;
+const STICKY = 0o1000;
 
 /**
- * Reads chmod(1)'s symbolic form, `u=rwX,go=rX`. No umask applies to a clause without a class.
+ * Reads chmod(1)'s symbolic form, `u=rwX,go=rX`. No umask applies to a clause without a class. The fine points are those
+ * of BSD's setmode(3), which BuildKit has from there: the sticky bit belongs to no class, and `t` in a clause without one
+ * makes it a clause about that bit alone; classes of others ignore `s` and `t`; `=` with a class to copy from leaves
+ * set-id bits alone.
  * @throws {BuildError} `dockerfile/copy`
  */
 export function parseSymbolicMode(text: string): SymbolicMode {
@@ -28,9 +32,9 @@ export function parseSymbolicMode(text: string): SymbolicMode {
     if (found === null) throw malformed(text);
     const [, classes = "", actions = ""] = found;
     let who = 0;
-    for (const letter of classes === "" ? "a" : classes) who |= WHO[letter] ?? 0;
+    for (const letter of classes) who |= WHO[letter] ?? 0;
     for (const [, operator = "", permissions = ""] of actions.matchAll(/([-+=])([rwxXst]+|[ugo]|)/g)) {
-      clauses.push(clause(who, operator, permissions, classes === ""));
+      clauses.push(clause(who, operator, permissions));
     }
   }
   return clauses;
@@ -41,18 +45,22 @@ export function applySymbolicMode(mode: SymbolicMode, bits: number, isDirectory:
   let result = bits & 0o7777;
   for (const { who, operator, permissions, conditionalExecute, copyFrom } of mode) {
     let value = permissions;
-    if (copyFrom !== undefined) value = ((result >> SHIFT[copyFrom]) & 7) * 0o111;
-    if (conditionalExecute && (isDirectory || (result & 0o111) !== 0)) value |= 0o111;
-    value &= who;
+    let cleared = who === 0 ? 0o6777 : who;
+    if (copyFrom !== undefined) {
+      value = ((result >> SHIFT[copyFrom]) & 7) * 0o111;
+      cleared &= 0o777;
+    } else if (conditionalExecute && (isDirectory || (bits & 0o111) !== 0)) value |= 0o111;
+    if (who !== 0) value &= who;
     if (operator === "+") result |= value;
     else if (operator === "-") result &= ~value;
-    // As GNU chmod: "=" leaves a directory's set-id bits alone unless they are named.
-    else result = (result & ~(who & (isDirectory ? 0o1777 | (value & 0o6000) : 0o7777))) | value;
+    else result = (result & ~cleared) | value;
   }
   return result;
 }
 
-function clause(who: number, operator: string, letters: string, isDefaultClass: boolean): Clause {
+function clause(classes: number, operator: string, letters: string): Clause {
+  const isOthers = classes === WHO["o"];
+  let who = classes;
   let permissions = 0;
   let conditionalExecute = false;
   let copyFrom: Clause["copyFrom"];
@@ -61,12 +69,14 @@ function clause(who: number, operator: string, letters: string, isDefaultClass: 
     else if (letter === "w") permissions |= 0o222;
     else if (letter === "x") permissions |= 0o111;
     else if (letter === "X") conditionalExecute = true;
-    else if (letter === "s") permissions |= 0o6000;
-    else if (letter === "t") permissions |= 0o1000;
-    else if (letter === "u" || letter === "g" || letter === "o") copyFrom = letter;
+    else if (letter === "s" && !isOthers) permissions |= 0o6000;
+    else if (letter === "t" && !isOthers) {
+      who |= STICKY;
+      permissions |= STICKY;
+    } else if (letter === "u" || letter === "g" || letter === "o") copyFrom = letter;
   }
   return {
-    who: isDefaultClass && letters.includes("t") ? who | 0o1000 : who,
+    who,
     operator: operator === "+" || operator === "-" ? operator : "=",
     permissions,
     conditionalExecute,
