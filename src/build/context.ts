@@ -1,12 +1,11 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { text as readText } from "node:stream/consumers";
 import { BuildError, errnoOf } from "../core/errors.ts";
 import { parseGitUrl } from "../core/git-url.ts";
 import { SourceText } from "../core/span.ts";
 import type { BuildOptions } from "./options.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
+import { dockerfileText } from "./dockerfile-text.ts";
 import { refusePolicies } from "./policy.ts";
 import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
 
@@ -66,17 +65,18 @@ async function fromDirectory(
   signal: AbortSignal,
 ): Promise<LoadedContext> {
   if (dockerfile === "-") {
-    const text = await readText(on.environment.stdin());
-    return loaded(directory, new SourceText("<stdin>", text), await rootIgnoreFile(directory));
+    const source = await dockerfileText(on.environment.stdin(), "<stdin>", signal);
+    return loaded(directory, source, await rootIgnoreFile(directory, signal));
   }
   if (dockerfile !== undefined && /^https?:\/\//.test(dockerfile)) {
-    const text = await readText((await download(dockerfile, on, signal)).body);
-    return loaded(directory, new SourceText(dockerfile, text), await rootIgnoreFile(directory));
+    const { body } = await download(dockerfile, on, signal);
+    const source = await dockerfileText(body, dockerfile, signal);
+    return loaded(directory, source, await rootIgnoreFile(directory, signal));
   }
   const path = dockerfilePath(directory, dockerfile, on.environment.workingDirectory);
-  const source = await readDockerfile(path, directory, dockerfile);
+  const source = await readDockerfile(path, directory, dockerfile, signal);
   const own = `${path}.dockerignore`;
-  const ignoreFile = (await readSource(own, basename(own))) ?? (await rootIgnoreFile(directory));
+  const ignoreFile = (await readSource(own, basename(own), signal)) ?? (await rootIgnoreFile(directory, signal));
   return loaded(directory, source, ignoreFile);
 }
 
@@ -93,9 +93,14 @@ function dockerfilePath(directory: string, given: string | undefined, workingDir
   return existsSync(lower) ? lower : usual;
 }
 
-async function readDockerfile(path: string, directory: string, given: string | undefined): Promise<SourceText> {
+async function readDockerfile(
+  path: string,
+  directory: string,
+  given: string | undefined,
+  signal: AbortSignal,
+): Promise<SourceText> {
   const name = given ?? basename(path);
-  const source = await readSource(path, name);
+  const source = await readSource(path, name, signal);
   if (source !== undefined) return source;
   throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {
     hint:
@@ -105,12 +110,12 @@ async function readDockerfile(path: string, directory: string, given: string | u
   });
 }
 
-async function rootIgnoreFile(directory: string): Promise<SourceText | undefined> {
-  return readSource(join(directory, ".dockerignore"), ".dockerignore");
+async function rootIgnoreFile(directory: string, signal: AbortSignal): Promise<SourceText | undefined> {
+  return readSource(join(directory, ".dockerignore"), ".dockerignore", signal);
 }
 
 /** `undefined` when there is no such file. */
-async function readSource(path: string, name: string): Promise<SourceText | undefined> {
+async function readSource(path: string, name: string, signal: AbortSignal): Promise<SourceText | undefined> {
   try {
     const status = statSync(path, { throwIfNoEntry: false });
     if (status === undefined) return undefined;
@@ -121,7 +126,8 @@ async function readSource(path: string, name: string): Promise<SourceText | unde
       throw tooLarge(name);
     }
     // Without waiting for a thread, unless it is a pipe, whose writer may keep us waiting.
-    return new SourceText(name, status.isFile() ? readFileSync(path, "utf8") : await readFile(path, "utf8"));
+    if (status.isFile()) return new SourceText(name, readFileSync(path, "utf8"));
+    return await dockerfileText(createReadStream(path), name, signal);
   } catch (error) {
     if (errnoOf(error) !== "EACCES") throw error;
     throw new BuildError("context/unreadable", `Cannot read ${JSON.stringify(name)}: permission denied`, {

@@ -32,9 +32,14 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
     onInterrupt(stop) {
       let stopped = false;
       const handle = (signal: NodeJS.Signals): void => {
-        if (stopped) process.exit(signal === "SIGINT" ? 130 : 143);
-        stopped = true;
-        stop(signal);
+        if (!stopped) {
+          stopped = true;
+          stop(signal);
+          return;
+        }
+        // Not by `process.exit`, which waits for threads, and one may be waiting for a pipe that nobody writes to.
+        process.off(signal, handle);
+        process.kill(process.pid, signal);
       };
       process.on("SIGINT", handle);
       process.on("SIGTERM", handle);
