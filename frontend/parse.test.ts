@@ -331,3 +331,10 @@ test("an ONBUILD trigger is read like a file of one instruction", () => {
   expect(() => trigger("FOO a")).toThrow("unknown instruction: FOO");
   expect(() => trigger("")).toThrow("onbuild trigger should be a single expression");
 });
+
+test.each(["", "\n\n", "# only a comment\n# and another\n", "ARG a\nARG b\n"])(
+  "a file without stages, %j, is wrong from its first line on",
+  (text) => {
+    expect(failure(text).span?.start.line).toBe(1);
+  },
+);

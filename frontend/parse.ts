@@ -145,10 +145,11 @@ class DockerfileBuilder {
 
   #noStages(): BuildError {
     const { text } = this.#source;
+    const span = this.#source.span(0, 0);
     const hint = "begin with FROM <image>, or FROM scratch";
-    if (text.length === 0) return new BuildError("dockerfile/empty", "the Dockerfile cannot be empty", { hint });
+    if (text.length === 0) return new BuildError("dockerfile/empty", "the Dockerfile cannot be empty", { span, hint });
     const message = this.#sawInstruction ? "dockerfile contains no stages to build" : "file with no instructions";
-    return new BuildError("dockerfile/empty", message, { span: this.#source.span(text.length, text.length), hint });
+    return new BuildError("dockerfile/empty", message, { span, hint });
   }
 }
 

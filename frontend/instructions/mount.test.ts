@@ -48,6 +48,7 @@ test.each([
   { text: "type=cache,uid=-1", message: "invalid value -1 for uid" },
   { text: "type=cache,gid=4294967296", message: "invalid value 4294967296 for gid" },
   { text: "mode=0700", message: 'mode not allowed for "bind" type mounts' },
+  { text: "type=tmpfs,source=a", message: "unexpected key 'source' for mount type 'tmpfs'" },
   { text: "type=tmpfs,uid=1", message: 'uid not allowed for "tmpfs" type mounts' },
   { text: "sharing=shared", message: "invalid cache sharing set for bind mount" },
   { text: "type=secret", message: "invalid secret mount. one of source, target required" },

@@ -1,4 +1,5 @@
 import { BuildError } from "../../src/core/errors.ts";
+import { cleanPath } from "../../src/core/patterns/clean-path.ts";
 import { didYouMean } from "../../src/core/suggest.ts";
 import { CsvError, csvFields } from "./csv.ts";
 import type { MountFlag } from "./instruction.ts";
@@ -211,6 +212,8 @@ function checked(mount: Draft, fail: Fail): MountSpec {
     ])
       if (value !== undefined) fail(`${key} not allowed for ${JSON.stringify(type)} type mounts`);
   }
+  if (type === "tmpfs" && present(mount.source) && cleanPath(`/${mount.source}`) !== "/")
+    fail("unexpected key 'source' for mount type 'tmpfs'", { hint: "a tmpfs begins empty: leave source out" });
   if (mount.sharing !== undefined && type !== "cache") fail(`invalid cache sharing set for ${type} mount`);
   if (type === "secret") {
     if (present(mount.from)) fail("secret mount should not have a from");

@@ -291,3 +291,8 @@ test.each([
   expect(json).toMatchObject(buildError === undefined ? {} : { buildError });
   expect(Object.hasOwn(Object(json), "buildError")).toBe(buildError !== undefined);
 });
+
+test("check options that cannot be read are what a check finds", async () => {
+  const result = await lint("# check=skp=all\nFROM scratch AS B\n");
+  expect([result.warnings, result.error?.code]).toEqual([[], "dockerfile/syntax"]);
+});

@@ -6,6 +6,7 @@ import { locationJson } from "../convert/location-json.ts";
 import type { ConvertOptions } from "../convert/options.ts";
 import type { Resolver } from "../convert/resolver.ts";
 import type { Dockerfile } from "../instructions/dockerfile.ts";
+import { DEFAULT_CHECKS } from "./check-config.ts";
 import { Linter } from "./linter.ts";
 import type { Warning } from "./warning.ts";
 
@@ -28,9 +29,10 @@ export async function lintDockerfile(
   resolver: Resolver,
   signal: AbortSignal,
 ): Promise<LintResult> {
-  const linter = new Linter(checksOf(dockerfile, options));
+  let linter = new Linter(DEFAULT_CHECKS);
   const stages = options.target === undefined ? "all" : (options.stages ?? "target");
   try {
+    linter = new Linter(checksOf(dockerfile, options));
     await convertChecked(dockerfile, { options: { ...options, stages }, resolver, linter }, signal);
   } catch (error) {
     if (!(error instanceof BuildError) || error.code === "build/cancelled") throw error;

@@ -26,6 +26,11 @@ test.each([
   },
   { name: "labels, bare names empty", got: labels(["a=b=c", "x"]), want: { a: "b=c", x: "" } },
   { name: "contexts", got: buildContexts(["src=./a=b"]), want: { src: "./a=b" } },
+  {
+    name: "contexts in place of images",
+    got: buildContexts(["docker.io/library/a:latest=1", "host:5000/b:latest=2", "c:1=3", "D d=4"]),
+    want: { a: "1", "host:5000/b": "2", "c:1": "3", "D d": "4" },
+  },
 ])("reads $name", ({ got, want }) => {
   expect({ ...got }).toEqual(want);
 });

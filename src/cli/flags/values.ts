@@ -1,5 +1,7 @@
 import { isIP } from "node:net";
 import type { SecretSpec, SshSpec } from "../../build/options.ts";
+import { BuildError } from "../../core/errors.ts";
+import { familiarReference, parseReference } from "../../core/reference.ts";
 import { keyValues, malformed, splitCsv } from "./csv.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -31,15 +33,24 @@ function pairs(
   return values;
 }
 
-/** `name=path|url`. */
+/** `name=path|url`. A name that can be an image's is the one people know it by: `app:latest` is `app`. */
 export function buildContexts(flags: readonly string[]): Record<string, string> {
   const contexts: Record<string, string> = Object.create(null) as Record<string, string>;
   for (const flag of flags) {
     const equals = flag.indexOf("=");
     if (equals <= 0) throw malformed("build-context", flag, "it is not name=value", 'write "name=path"');
-    contexts[flag.slice(0, equals)] = flag.slice(equals + 1);
+    contexts[familiarName(flag.slice(0, equals))] = flag.slice(equals + 1);
   }
   return contexts;
+}
+
+function familiarName(name: string): string {
+  try {
+    return familiarReference(parseReference(name), "hidden");
+  } catch (error) {
+    if (error instanceof BuildError && error.code === "reference/malformed") return name;
+    throw error;
+  }
 }
 
 /** `id=…[,src=file|,env=VAR][,type=file|env]`; a bare id is an environment variable of that name, else a file. */
