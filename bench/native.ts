@@ -41,7 +41,9 @@ try {
   await best("readFiles, 1 kB each", async () =>
     native.readFilesSync(from, { names, into, offsets, sizes, resolve: RESOLVE_BENEATH }),
   );
-  await best("digestFiles, 1 kB each", () => native.digestFiles(from, names, RESOLVE_BENEATH));
+  const { columns } = scan;
+  const kept = { bytes: new Uint8Array(0), offsets: new Float64Array(scan.count).fill(-1) };
+  await best("digestRows, 1 kB each", () => native.digestRows(from, { columns, rows: Int32Array.from(files), kept }));
 
   const metadata = {
     modes: new Uint32Array(names.length).fill(0o644),

@@ -1,26 +1,84 @@
-/* The sha256 of many small files in one call. Each file has its own result, so one failure does not hide the others. */
-#include "addon.h"
+/* The sha256 of many small files in one call, and their bytes for whoever needs them soon. Each file has its own result, so
+ * one failure does not hide the others. */
+#include "rows.h"
 #include "sha256.h"
+
+#include <linux/openat2.h>
 
 typedef struct
 {
   job base;
   int dirfd;
-  uint64_t resolve;
-  name_list names;
-  uint8_t *digests;  /* 32 bytes per file */
-  double *results;   /* one per file: its length, or -errno */
+  row_tree tree;
+  const int32_t *rows;
+  size_t count;
+  uint8_t *digests; /* 32 bytes per file */
+  double *results;  /* one per file: its length, or -errno */
+  const double *sizes, *offsets; /* of the file and in `kept`, one per row of the tree; offset -1: not to be kept */
+  span kept;
+  /* The directory that was used last. */
+  int folder;
+  int32_t folder_row;
 } digest_job;
 
+/* Files of one directory come one behind the other: it is opened once for all of them. */
+static int
+folder_of (digest_job *job, int32_t row)
+{
+  int32_t parent = job->tree.parents[row];
+  if (parent <= 0)
+    return job->dirfd;
+  if (parent == job->folder_row && job->folder >= 0)
+    return job->folder;
+  char path[MAX_PATH + 1];
+  ssize_t length = path_below (&job->tree, parent, 0, path);
+  if (length < 0 || length >= MAX_PATH)
+    {
+      errno = ENAMETOOLONG;
+      return -1;
+    }
+  path[length] = '\0';
+  if (job->folder >= 0)
+    close (job->folder);
+  job->folder_row = parent;
+  job->folder = open_beneath (job->dirfd, path, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  return job->folder;
+}
+
 /* Reading is not to change the access time; O_NOATIME is for the file's owner and the privileged only. */
+static int
+open_row (digest_job *job, int32_t row)
+{
+  char name[MAX_PATH];
+  size_t start = row == 0 ? 0 : job->tree.name_ends[row - 1], length = job->tree.name_ends[row] - start;
+  int folder = folder_of (job, row);
+  if (folder < 0)
+    return -1;
+  if (length >= sizeof name)
+    {
+      errno = ENAMETOOLONG;
+      return -1;
+    }
+  memcpy (name, job->tree.names + start, length);
+  name[length] = '\0';
+  int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  int opened = openat (folder, name, flags | O_NOATIME);
+  return opened < 0 && errno == EPERM ? openat (folder, name, flags) : opened;
+}
+
+/* A part of a file, if it is one that is kept and has not grown beyond its room. */
+static void
+keep (const digest_job *job, int32_t row, double at, const uint8_t *bytes, size_t length)
+{
+  if (job->offsets[row] >= 0 && at + (double) length <= job->sizes[row])
+    memcpy (job->kept.bytes + (size_t) (job->offsets[row] + at), bytes, length);
+}
+
 static double
-digest_file (const digest_job *job, const char *path, uint8_t *digest)
+digest_file (digest_job *job, int32_t row, uint8_t *digest)
 {
   static __thread uint8_t block[1 << 16];
-  int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-  int opened = open_beneath (job->dirfd, path, flags | O_NOATIME, 0, job->resolve);
-  cleanup_fd int fd
-      = opened < 0 && errno == EPERM ? open_beneath (job->dirfd, path, flags, 0, job->resolve) : opened;
+  cleanup_fd int fd = open_row (job, row);
   if (fd < 0)
     return -errno;
   sha256_state state;
@@ -34,6 +92,7 @@ digest_file (const digest_job *job, const char *path, uint8_t *digest)
       if (got < 0)
         return -errno;
       SHA256_Update (&state, block, (size_t) got);
+      keep (job, row, length, block, (size_t) got);
       length += (double) got;
       /* A short read of a regular file is its end. */
       if ((size_t) got < sizeof block)
@@ -47,9 +106,10 @@ static void
 digest_run (job *self)
 {
   digest_job *job = (digest_job *) self;
-  for (size_t i = 0; i < job->names.count; i++)
-    job->results[i]
-        = digest_file (job, job->names.bytes + job->names.starts[i], job->digests + i * SHA256_BYTES);
+  for (size_t i = 0; i < job->count; i++)
+    job->results[i] = digest_file (job, job->rows[i], job->digests + i * SHA256_BYTES);
+  if (job->folder >= 0)
+    close (job->folder);
 }
 
 static napi_value
@@ -62,40 +122,57 @@ digest_finish (napi_env env, job *self)
 static void
 digest_destroy (job *self)
 {
-  names_free (&((digest_job *) self)->names);
   free (self);
 }
 
-/* digestFiles(dirfd, names, resolve, digests, results): always on a thread */
+/* digestRows(dirfd, [parents, name ends, names], rows, sizes, digests, results, kept, offsets): always on a thread */
 static napi_value
-js_digest_files (napi_env env, napi_callback_info info)
+js_digest_rows (napi_env env, napi_callback_info info)
 {
   arguments args = read_arguments (env, info);
+  row_tree tree;
+  size_t count = 0;
+  if (!row_tree_argument (env, args.values[1], &tree))
+    return NULL;
+  const int32_t *rows = row_list_argument (&args, 2, &tree, &count);
+  if (rows == NULL)
+    return NULL;
+  span sizes = bytes_argument (&args, 3), digests = bytes_argument (&args, 4), results = bytes_argument (&args, 5);
+  span kept = bytes_argument (&args, 6), offsets = bytes_argument (&args, 7);
+  const double *size = (const double *) (const void *) sizes.bytes;
+  const double *offset = (const double *) (const void *) offsets.bytes;
+  bool fits = digests.length / SHA256_BYTES >= count && results.length / sizeof (double) >= count
+              && sizes.length / sizeof (double) >= tree.count && offsets.length / sizeof (double) >= tree.count;
+  for (size_t i = 0; fits && i < count; i++)
+    {
+      double at = offset[rows[i]];
+      fits = at < 0 || (size[rows[i]] >= 0 && at + size[rows[i]] <= (double) kept.length);
+    }
+  if (!fits)
+    {
+      napi_throw_range_error (env, NULL, "columns of different lengths");
+      return NULL;
+    }
   digest_job *job = calloc (1, sizeof *job);
   if (job == NULL)
     return number (env, -ENOMEM);
-  job->base.run = digest_run;
-  job->base.finish = digest_finish;
-  job->base.destroy = digest_destroy;
-  job->dirfd = int_argument (&args, 0);
-  job->resolve = uint_argument (&args, 2);
-  span digests = bytes_argument (&args, 3), results = bytes_argument (&args, 4);
-  if (!names_argument (&args, 1, &job->names))
-    {
-      free (job);
-      return NULL;
-    }
-  if (digests.length / SHA256_BYTES < job->names.count || results.length / sizeof (double) < job->names.count)
-    {
-      digest_destroy (&job->base);
-      napi_throw_range_error (env, NULL, "a column is shorter than the list of names");
-      return NULL;
-    }
-  job->digests = digests.bytes;
-  job->results = (double *) (void *) results.bytes;
-  job_hold (env, &job->base, args.values[3]);
-  job_hold (env, &job->base, args.values[4]);
+  *job = (digest_job){
+    .base = { .run = digest_run, .finish = digest_finish, .destroy = digest_destroy },
+    .dirfd = int_argument (&args, 0),
+    .tree = tree,
+    .rows = rows,
+    .count = count,
+    .digests = digests.bytes,
+    .results = (double *) (void *) results.bytes,
+    .sizes = size,
+    .offsets = offset,
+    .kept = kept,
+    .folder = -1,
+    .folder_row = -1,
+  };
+  for (size_t i = 1; i < 8; i++)
+    job_hold (env, &job->base, args.values[i]);
   return job_start (env, &job->base, true);
 }
 
-const exported digest_functions[] = { { "digestFiles", js_digest_files }, { NULL, NULL } };
+const exported digest_functions[] = { { "digestRows", js_digest_rows }, { NULL, NULL } };

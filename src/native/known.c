@@ -1,79 +1,12 @@
 /* What is remembered of the files of a context, and the text that names them: for each of them a few numbers compared or
  * written, which JavaScript that runs for the first time needs a hundred times as long for. */
 #include "addon.h"
+#include "rows.h"
 #include "sha256.h"
 
 #include <stdio.h>
 
 enum { STAMP_BYTES = 40, UNKNOWN = -1 };
-
-/* The rows of a scan, as far as they say where a file is. */
-typedef struct
-{
-  const int32_t *parents;
-  const uint32_t *name_ends;
-  const char *names;
-  size_t count;
-} tree;
-
-/* The path of a row below the row `top`, without a NUL; its length, or -1 where it is too long for the kernel. */
-static ssize_t
-path_below (const tree *rows, int32_t row, int32_t top, char out[MAX_PATH])
-{
-  char *at = out + MAX_PATH;
-  for (int32_t i = row; i > 0 && i != top; i = rows->parents[i])
-    {
-      size_t start = rows->name_ends[i - 1], length = rows->name_ends[i] - start;
-      if ((size_t) (at - out) < length + 1)
-        return -1;
-      if (at != out + MAX_PATH)
-        *--at = '/';
-      at -= length;
-      memcpy (at, rows->names + start, length);
-    }
-  size_t length = (size_t) (out + MAX_PATH - at);
-  memmove (out, at, length);
-  return (ssize_t) length;
-}
-
-/* [parents, name ends, names]; false with an exception pending. Afterwards every row's path can be made. */
-static bool
-tree_argument (napi_env env, napi_value value, tree *out)
-{
-  arguments list = { .env = env, .count = 3 };
-  for (uint32_t i = 0; i < 3; i++)
-    napi_get_element (env, value, i, &list.values[i]);
-  span parents = bytes_argument (&list, 0), ends = bytes_argument (&list, 1), names = bytes_argument (&list, 2);
-  *out = (tree){
-    .parents = (const int32_t *) (const void *) parents.bytes,
-    .name_ends = (const uint32_t *) (const void *) ends.bytes,
-    .names = names.bytes == NULL ? "" : (const char *) names.bytes,
-    .count = parents.length / 4,
-  };
-  bool is_whole = out->count > 0 && ends.length / 4 >= out->count && out->name_ends[out->count - 1] <= names.length;
-  for (size_t i = 1; is_whole && i < out->count; i++)
-    is_whole = out->name_ends[i - 1] <= out->name_ends[i] && out->parents[i] >= 0 && (size_t) out->parents[i] < i;
-  if (!is_whole)
-    napi_throw_range_error (env, NULL, "rows that do not fit together");
-  return is_whole;
-}
-
-/* The rows asked for: each must be one of the tree's. */
-static const int32_t *
-rows_argument (const arguments *args, size_t index, const tree *of, size_t *count)
-{
-  static const int32_t none[1];
-  span rows = bytes_argument (args, index);
-  const int32_t *list = rows.bytes == NULL ? none : (const int32_t *) (const void *) rows.bytes;
-  *count = rows.length / 4;
-  for (size_t i = 0; i < *count; i++)
-    if (list[i] < 0 || (size_t) list[i] >= of->count)
-      {
-        napi_throw_range_error (args->env, NULL, "no such row");
-        return NULL;
-      }
-  return list;
-}
 
 /* Open addressing over the remembered paths: `slots` holds rows, 1 for the first. */
 typedef struct
@@ -170,11 +103,11 @@ js_find_known (napi_env env, napi_callback_info info)
   arguments args = read_arguments (env, info);
   arguments list = { .env = env, .count = 5 };
   span columns[5];
-  tree rows;
+  row_tree rows;
   size_t count = 0;
-  if (!tree_argument (env, args.values[2], &rows))
+  if (!row_tree_argument (env, args.values[2], &rows))
     return NULL;
-  const int32_t *wanted = rows_argument (&args, 4, &rows, &count);
+  const int32_t *wanted = row_list_argument (&args, 4, &rows, &count);
   span base = bytes_argument (&args, 3), digests = bytes_argument (&args, 5), results = bytes_argument (&args, 6);
   bool fits = wanted != NULL && digests.length / SHA256_BYTES >= count && results.length / 4 >= count && base.length < MAX_PATH;
   for (uint32_t i = 0; i < 5; i++)
@@ -194,7 +127,7 @@ js_find_known (napi_env env, napi_callback_info info)
   if (!memory_argument (env, args.values[0], &known))
     return NULL;
   char path[2 * MAX_PATH];
-  size_t prefix = base.length;
+  size_t prefix = base.bytes == NULL ? 0 : base.length;
   if (prefix > 0)
     {
       memcpy (path, base.bytes, prefix);
@@ -237,7 +170,9 @@ typedef struct
 static void
 put (text *to, const char *bytes, size_t length)
 {
-  if (to->room - to->used < length)
+  if (length == 0)
+    return;
+  if (to->bytes == NULL || to->room - to->used < length)
     {
       size_t room = 2 * to->room + length + 4096;
       char *grown = realloc (to->bytes, room);
@@ -286,13 +221,13 @@ js_list_rows (napi_env env, napi_callback_info info)
   arguments list = { .env = env, .count = 6 };
   static const size_t widths[6] = { 4, 4, 4, 8, 4, 1 };
   span columns[6];
-  tree rows;
+  row_tree rows;
   size_t count = 0, regular = 0;
   napi_value result;
   napi_get_undefined (env, &result);
-  if (!tree_argument (env, args.values[2], &rows))
+  if (!row_tree_argument (env, args.values[2], &rows))
     return NULL;
-  const int32_t *wanted = rows_argument (&args, 4, &rows, &count);
+  const int32_t *wanted = row_list_argument (&args, 4, &rows, &count);
   if (wanted == NULL)
     return NULL;
   int32_t top = int_argument (&args, 3);

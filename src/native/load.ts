@@ -88,9 +88,12 @@ function wrap(raw: Raw): Native {
     const { mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, names, links } = plan.columns;
     const columns = [mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, plan.kinds];
     const { script, latestSeconds } = plan;
-    const more =
-      output === undefined ? [] : ([[output.fd, output.strip, output.expected, output.earlierFd ?? -1]] as const);
-    return raw.packTree(dirfd, columns, names, links, script, latestSeconds, isCancelled, out, isAsync, ...more);
+    if (output === undefined) {
+      return raw.packTree(dirfd, columns, names, links, script, latestSeconds, isCancelled, out, isAsync);
+    }
+    const { fd, strip, expected, earlierFd = -1, kept } = output;
+    const more = [fd, strip, expected, earlierFd, kept.bytes, kept.offsets] as const;
+    return raw.packTree(dirfd, columns, names, links, script, latestSeconds, isCancelled, out, isAsync, more);
   };
   const packed = (result: number, plan: PackPlan, out: Buffer): PackSums => {
     if (result < 0) throw new SystemError(result, "read", new TreeScan(plan.columns).path(out.readUInt32LE(76)));
@@ -183,10 +186,13 @@ function wrap(raw: Raw): Native {
       checked(raw.readFiles(dirfd, names, resolve, into, offsets, sizes, results, false) as number, "read");
       return results;
     },
-    digestFiles: async (dirfd, names, resolve) => {
-      const digests = Buffer.alloc(32 * names.length);
-      const results = new Float64Array(names.length);
-      checked(await raw.digestFiles(dirfd, names, resolve, digests, results), "read");
+    digestRows: async (dirfd, { columns, rows, kept }) => {
+      const { parent, nameEnd, names, size } = columns;
+      const digests = Buffer.alloc(32 * rows.length);
+      const results = new Float64Array(rows.length);
+      const { bytes, offsets } = kept;
+      const tree = [parent, nameEnd, names] as const;
+      checked(await raw.digestRows(dirfd, tree, rows, size, digests, results, bytes, offsets), "read");
       return { digests, results };
     },
     writeFiles: async (dirfd, batch) => {

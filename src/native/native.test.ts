@@ -267,13 +267,30 @@ describe("batches", () => {
     writeFileSync(join(directory, "large"), large);
     writeFileSync(join(directory, "block"), Buffer.alloc(65_536, 1));
     symlinkSync("a", join(directory, "s"));
-    const names = ["a", "large", "block", "s", "gone"];
-    const { digests, results } = await native.digestFiles(dirfd, names, c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS);
-    expect([...results]).toEqual([5, 200_000, 65_536, -40, -2]);
-    const bytes = ["hello", large, Buffer.alloc(65_536, 1)];
-    expect(bytes.map((_, at) => digests.toString("hex", at * 32, at * 32 + 32))).toEqual(
-      bytes.map((each) => hash("sha256", each, "hex")),
-    );
+    mkdirSync(join(directory, "below"));
+    writeFileSync(join(directory, "below/b"), "world");
+    writeFileSync(join(directory, "gone"), "");
+    const scan = native.scanTreeSync(dirfd);
+    rmSync(join(directory, "gone"));
+    const rowOf = (path: string): number =>
+      Array.from({ length: scan.count }, (_, row) => row).findIndex((row) => scan.path(row) === path);
+    const rows = Int32Array.from(["a", "large", "block", "s", "gone", "below/b"], rowOf);
+    const kept = { bytes: new Uint8Array(20), offsets: new Float64Array(scan.count).fill(-1) };
+    kept.offsets[rowOf("a")] = 0;
+    kept.offsets[rowOf("below/b")] = 5;
+    writeFileSync(join(directory, "a"), "jello and more");
+    const { digests, results } = await native.digestRows(dirfd, { columns: scan.columns, rows, kept });
+    expect([...results]).toEqual([14, 200_000, 65_536, -40, -2, 5]);
+    const bytes = ["jello and more", large, Buffer.alloc(65_536, 1), undefined, undefined, "world"];
+    for (const [at, each] of bytes.entries()) {
+      if (each === undefined) continue;
+      expect(digests.toString("hex", at * 32, at * 32 + 32)).toBe(hash("sha256", each, "hex"));
+    }
+    // What has grown is not kept, and nobody else's room is taken.
+    expect(Buffer.from(kept.bytes).subarray(5, 10).toString()).toBe("world");
+    expect(Buffer.from(kept.bytes).subarray(10)).toEqual(Buffer.alloc(10));
+    const beyond = { ...kept, offsets: kept.offsets.with(rowOf("below/b"), 16) };
+    await expect(native.digestRows(dirfd, { columns: scan.columns, rows, kept: beyond })).rejects.toThrow(RangeError);
   });
 
   test("copy only files that are as expected", async () => {

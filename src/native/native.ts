@@ -63,6 +63,20 @@ export interface FileMetadata {
   readonly mtimesNs: BigInt64Array;
 }
 
+/** Bytes of files that stay in memory: those of row `i` at `offsets[i]`; less than 0 for those of other rows. */
+export interface KeptBytes {
+  readonly bytes: Uint8Array;
+  readonly offsets: Float64Array;
+}
+
+/** Regular files of a scan of `dirfd`. */
+export interface DigestBatch {
+  readonly columns: ScanColumns;
+  readonly rows: Int32Array;
+  /** Gets the bytes of files for which there is room; whole only where the result is the size that the scan says. */
+  readonly kept: KeptBytes;
+}
+
 /** Files to create from one block: file `i` is the `sizes[i]` bytes at `offsets[i]`. */
 export interface WriteBatch extends FileMetadata {
   readonly names: readonly string[];
@@ -108,6 +122,8 @@ export interface PackOutput {
   readonly expected: Uint8Array;
   /** A tar of an earlier layer: what it has under the same path with the expected digest is not read anywhere else. */
   readonly earlierFd?: number | undefined;
+  /** Bytes that had the expected digests when they were read. */
+  readonly kept: KeptBytes;
 }
 
 /** Sums of a layer's tar and of its content, raw. */
@@ -201,11 +217,7 @@ export interface Native {
   /** One number per file: the bytes read, `size + 1` when there are more than asked for, or -errno. */
   readFilesSync(dirfd: number, batch: ReadBatch): Int32Array;
   /** The sha256 of each file, 32 bytes, and one number: its length, or -errno. A final symlink is never followed. */
-  digestFiles(
-    dirfd: number,
-    names: readonly string[],
-    resolve: number,
-  ): Promise<{ readonly digests: Buffer; readonly results: Float64Array }>;
+  digestRows(dirfd: number, batch: DigestBatch): Promise<{ readonly digests: Buffer; readonly results: Float64Array }>;
   /** One number per file: 0 or -errno. The names must be new (O_EXCL), their directories there. */
   writeFiles(dirfd: number, batch: WriteBatch): Promise<Int32Array>;
   writeFilesSync(dirfd: number, batch: WriteBatch): Int32Array;

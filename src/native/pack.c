@@ -27,7 +27,9 @@ typedef struct
   size_t strip;            /* bytes at the beginning of each path that the directory does not have */
   const uint8_t *expected; /* 32 bytes per row */
   int earlier_fd;          /* of a tar, or -1 */
-  napi_value held;
+  span kept;               /* bytes of files that were read when their digests were made */
+  const double *kept_at;   /* where each row's are; -1 for nowhere */
+  napi_value held[3];
 } pack_output;
 
 typedef struct
@@ -218,6 +220,16 @@ emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
   return 0;
 }
 
+/* The same from memory, where the bytes are that gave the expected digest. */
+static bool
+emit_kept (pack_job *pack, size_t row)
+{
+  if (pack->output.fd < 0 || pack->output.kept_at[row] < 0)
+    return false;
+  emit (pack, pack->output.kept.bytes + (size_t) pack->output.kept_at[row], (size_t) pack->sizes[row]);
+  return true;
+}
+
 /* The same out of the earlier tar, if that has just these bytes at this path. */
 static bool
 emit_earlier (pack_job *pack, size_t row)
@@ -245,7 +257,7 @@ emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1])
   static const char digits[] = "0123456789abcdef";
   uint8_t read_sum[SHA256_BYTES];
   const uint8_t *expected = pack->output.expected == NULL ? NULL : pack->output.expected + row * SHA256_BYTES, *sum = expected;
-  if (!emit_earlier (pack, row))
+  if (!emit_kept (pack, row) && !emit_earlier (pack, row))
     {
       if (emit_file (pack, row, read_sum) < 0)
         return -1;
@@ -427,29 +439,34 @@ pack_destroy (job *self)
   free (self);
 }
 
-/* [fd, strip, expected, earlier fd or -1]; false with an exception pending. */
+/* [fd, strip, expected, earlier fd or -1, kept, kept at]; false with an exception pending. */
 static bool
-output_argument (napi_env env, napi_value value, size_t count, pack_output *out)
+output_argument (napi_env env, napi_value value, size_t count, const double *sizes, pack_output *out)
 {
-  arguments list = { .env = env, .count = 4 };
-  for (uint32_t i = 0; i < 4; i++)
+  arguments list = { .env = env, .count = 6 };
+  for (uint32_t i = 0; i < 6; i++)
     napi_get_element (env, value, i, &list.values[i]);
-  span expected = bytes_argument (&list, 2);
+  span expected = bytes_argument (&list, 2), kept = bytes_argument (&list, 4), kept_at = bytes_argument (&list, 5);
+  const double *at = (const double *) (const void *) kept_at.bytes;
   *out = (pack_output){
     .fd = int_argument (&list, 0),
     .strip = uint_argument (&list, 1),
     .expected = expected.bytes,
     .earlier_fd = int_argument (&list, 3),
-    .held = list.values[2],
+    .kept = kept,
+    .kept_at = at,
+    .held = { list.values[2], list.values[4], list.values[5] },
   };
-  if (expected.length / SHA256_BYTES >= count)
-    return true;
-  napi_throw_range_error (env, NULL, "fewer digests than rows");
-  return false;
+  bool fits = expected.length / SHA256_BYTES >= count && kept_at.length / sizeof (double) >= count;
+  for (size_t i = 0; fits && i < count; i++)
+    fits = at[i] < 0 || (sizes[i] >= 0 && at[i] + sizes[i] <= (double) kept.length);
+  if (!fits)
+    napi_throw_range_error (env, NULL, "fewer digests or kept bytes than rows");
+  return fits;
 }
 
 /* packTree(dirfd, [modes, uids, gids, nameEnds, linkEnds, sizes, mtimes, parents, kinds], names, links, script,
- *          latestSeconds, isCancelled, out, is_async, [fd, strip, expected, earlier fd]); the last may be left out */
+ *          latestSeconds, isCancelled, out, is_async, [fd, strip, expected, earlier fd, kept, kept at]); the last may be left out */
 static napi_value
 js_pack_tree (napi_env env, napi_callback_info info)
 {
@@ -490,7 +507,7 @@ js_pack_tree (napi_env env, napi_callback_info info)
         return NULL;
       }
   pack_output output = { .fd = -1, .earlier_fd = -1 };
-  if (args.count > 9 && !output_argument (env, args.values[9], count, &output))
+  if (args.count > 9 && !output_argument (env, args.values[9], count, (const double *) (const void *) columns[5].bytes, &output))
     {
       free (pack);
       return NULL;
@@ -517,8 +534,8 @@ js_pack_tree (napi_env env, napi_callback_info info)
     .out = out.bytes,
     .output = output,
   };
-  if (output.fd >= 0)
-    job_hold (env, &pack->base, output.held);
+  for (size_t i = 0; output.fd >= 0 && i < sizeof output.held / sizeof output.held[0]; i++)
+    job_hold (env, &pack->base, output.held[i]);
   static const size_t held[] = { 1, 2, 3, 4, 6, 7 };
   for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
     job_hold (env, &pack->base, args.values[held[i]]);

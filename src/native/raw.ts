@@ -49,12 +49,15 @@ export interface Raw {
     results: Int32Array,
     isAsync: boolean,
   ): number | Promise<number>;
-  digestFiles(
+  digestRows(
     dirfd: number,
-    names: readonly string[],
-    resolve: number,
+    tree: readonly [parents: Int32Array, nameEnds: Uint32Array, names: Uint8Array],
+    rows: Int32Array,
+    sizes: Float64Array,
     digests: Uint8Array,
     results: Float64Array,
+    kept: Uint8Array,
+    offsets: Float64Array,
   ): number | Promise<number>;
   writeFiles(
     dirfd: number,
@@ -104,7 +107,16 @@ export interface Raw {
     isCancelled: Int32Array,
     out: Uint8Array,
     isAsync: boolean,
-    ...output: readonly [(readonly [fd: number, strip: number, expected: Uint8Array, earlierFd: number])?]
+    ...output: readonly [
+      (readonly [
+        fd: number,
+        strip: number,
+        expected: Uint8Array,
+        earlierFd: number,
+        kept: Uint8Array,
+        keptAt: Float64Array,
+      ])?,
+    ]
   ): number | Promise<number>;
   findKnown(
     index: readonly [stamps: Int32Array, digests: Uint8Array, ends: Uint32Array, paths: Uint8Array, used: Uint8Array],

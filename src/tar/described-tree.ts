@@ -1,20 +1,14 @@
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../native/constants.ts";
 import { encodeName } from "../native/names.ts";
-import type { ScanColumns } from "../native/scan.ts";
+import type { ScanColumns, TreeScan } from "../native/scan.ts";
 
-/** What a layer says of one file. */
-export interface DescribedFile {
-  /** Row of its directory; the root is row 0. */
-  readonly parent: number;
-  readonly name: string | Uint8Array;
-  /** Type and permissions, as in `st_mode`. */
+/** What a layer says of a file beside its name, type and size. */
+export interface DescribedMetadata {
+  /** Permissions with the setuid, setgid and sticky bits. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Of a regular file. */
-  readonly size: number;
   readonly mtimeNs: bigint;
-  /** Of a symlink. */
-  readonly target: string;
 }
 
 /**
@@ -23,6 +17,7 @@ export interface DescribedFile {
  */
 export class DescribedTree {
   readonly #mtimeNs: BigInt64Array<ArrayBuffer>;
+  readonly #times: Int32Array<ArrayBuffer>;
   readonly #size: Float64Array<ArrayBuffer>;
   readonly #mode: Uint32Array<ArrayBuffer>;
   readonly #uid: Uint32Array<ArrayBuffer>;
@@ -31,6 +26,8 @@ export class DescribedTree {
   readonly #nameEnd: Uint32Array<ArrayBuffer>;
   readonly #linkEnd: Uint32Array<ArrayBuffer>;
   readonly #links: Buffer[] = [];
+  /** Of the scan that rows come from. */
+  #scannedTimes: { readonly of: BigInt64Array; readonly halves: Int32Array } | undefined;
   #names: Buffer;
   #linkBytes = 0;
   #count = 0;
@@ -39,6 +36,7 @@ export class DescribedTree {
   constructor(room: number) {
     const rows = room + 1;
     this.#mtimeNs = new BigInt64Array(rows);
+    this.#times = new Int32Array(this.#mtimeNs.buffer);
     this.#size = new Float64Array(rows);
     this.#mode = new Uint32Array(rows);
     this.#uid = new Uint32Array(rows);
@@ -47,7 +45,7 @@ export class DescribedTree {
     this.#nameEnd = new Uint32Array(rows);
     this.#linkEnd = new Uint32Array(rows);
     this.#names = Buffer.allocUnsafe(rows * 16);
-    this.#mode[0] = 0o40755;
+    this.#mode[0] = S_IFDIR | 0o755;
     this.#count = 1;
   }
 
@@ -55,19 +53,42 @@ export class DescribedTree {
     return this.#count;
   }
 
-  /** @returns its row. */
-  add(file: DescribedFile): number {
-    const row = this.#count;
-    this.#count += 1;
-    this.#mtimeNs[row] = file.mtimeNs;
-    this.#size[row] = file.size;
-    this.#mode[row] = file.mode;
-    this.#uid[row] = file.uid;
-    this.#gid[row] = file.gid;
-    this.#parent[row] = file.parent;
-    this.#nameEnd[row] = this.#addName(typeof file.name === "string" ? encodeName(file.name) : file.name, row);
-    if (file.target !== "") this.#linkBytes += this.#links[this.#links.push(encodeName(file.target)) - 1]?.length ?? 0;
-    this.#linkEnd[row] = this.#linkBytes;
+  /** @param parent row of the directory that it is in; the root is row 0. @returns its row. */
+  addDirectory(parent: number, name: string, { mode, uid, gid, mtimeNs }: DescribedMetadata): number {
+    const row = this.#add(parent, S_IFDIR | (mode & 0o7777), uid, gid);
+    this.#mtimeNs[row] = mtimeNs;
+    const bytes = encodeName(name);
+    const at = this.#roomFor(row, bytes.length);
+    this.#names.set(bytes, at);
+    return row;
+  }
+
+  /**
+   * A file, directory or symlink of a scan under its own name.
+   * @param metadata what is not as in the scan; without it only permissions and time are, and the owner is root
+   */
+  addScanned(parent: number, { columns }: TreeScan, from: number, metadata: DescribedMetadata | undefined): number {
+    const scanned = columns.mode[from] ?? 0;
+    const type = scanned & S_IFMT;
+    const bits = type === S_IFLNK ? 0o777 : (metadata?.mode ?? scanned) & 0o7777;
+    const row = this.#add(parent, type | bits, metadata?.uid ?? 0, metadata?.gid ?? 0);
+    if (metadata === undefined) {
+      // By halves: as bigints they would be ten thousand objects.
+      const times = this.#scannedTimes?.of === columns.mtimeNs ? this.#scannedTimes.halves : this.#halvesOf(columns);
+      this.#times[row * 2] = times[from * 2] ?? 0;
+      this.#times[row * 2 + 1] = times[from * 2 + 1] ?? 0;
+    } else this.#mtimeNs[row] = metadata.mtimeNs;
+    if (type === S_IFREG) this.#size[row] = columns.size[from] ?? 0;
+    const start = columns.nameEnd[from - 1] ?? 0;
+    const end = columns.nameEnd[from] ?? 0;
+    const at = this.#roomFor(row, end - start);
+    columns.names.copy(this.#names, at, start, end);
+    if (type === S_IFLNK) {
+      const target = columns.links.subarray(columns.linkEnd[from - 1] ?? 0, columns.linkEnd[from]);
+      this.#links.push(target);
+      this.#linkBytes += target.length;
+      this.#linkEnd[row] = this.#linkBytes;
+    }
     return row;
   }
 
@@ -97,15 +118,33 @@ export class DescribedTree {
     };
   }
 
-  #addName(name: Uint8Array, row: number): number {
+  #halvesOf({ mtimeNs }: ScanColumns): Int32Array {
+    const halves = new Int32Array(mtimeNs.buffer, mtimeNs.byteOffset, mtimeNs.length * 2);
+    this.#scannedTimes = { of: mtimeNs, halves };
+    return halves;
+  }
+
+  #add(parent: number, mode: number, uid: number, gid: number): number {
+    const row = this.#count;
+    this.#count += 1;
+    this.#mode[row] = mode;
+    this.#uid[row] = uid;
+    this.#gid[row] = gid;
+    this.#parent[row] = parent;
+    this.#linkEnd[row] = this.#linkBytes;
+    return row;
+  }
+
+  /** Where the name of a row goes. */
+  #roomFor(row: number, length: number): number {
     const at = this.#nameEnd[row - 1] ?? 0;
-    const end = at + name.length;
+    const end = at + length;
     if (end > this.#names.length) {
       const grown = Buffer.allocUnsafe(2 * end);
       this.#names.copy(grown, 0, 0, at);
       this.#names = grown;
     }
-    this.#names.set(name, at);
-    return end;
+    this.#nameEnd[row] = end;
+    return at;
   }
 }

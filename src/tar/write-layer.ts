@@ -1,6 +1,6 @@
 import { O_RDONLY } from "../native/constants.ts";
 import { errnoOf } from "../core/errors.ts";
-import type { Native } from "../native/native.ts";
+import type { KeptBytes, Native } from "../native/native.ts";
 import { type ScanColumns, TreeScan } from "../native/scan.ts";
 import { type LayerMeasure, measured } from "./measure.ts";
 import { packPlan } from "./pack-plan.ts";
@@ -15,6 +15,8 @@ export interface LayerDescription {
   readonly strip: number;
   /** The sha256 of each regular file, 32 bytes per row. */
   readonly expected: Uint8Array;
+  /** Of files whose bytes are in memory. */
+  readonly kept: KeptBytes;
 }
 
 /**
@@ -30,14 +32,14 @@ export async function writeLayer(
   signal: AbortSignal,
 ): Promise<LayerMeasure> {
   signal.throwIfAborted();
-  const { columns, dirfd, strip, expected } = layer;
+  const { columns, dirfd, strip, expected, kept } = layer;
   const plan = packPlan(native, dirfd, new TreeScan(columns), { marks: "trusted" });
   const isCancelled = new Int32Array(1);
   const stop = (): void => void Atomics.store(isCancelled, 0, 1);
   const earlierFd = to.earlier === undefined ? undefined : openEarlier(native, to.earlier);
   signal.addEventListener("abort", stop, { once: true });
   try {
-    return measured(await native.packTree(dirfd, plan, isCancelled, { fd: to.fd, strip, expected, earlierFd }));
+    return measured(await native.packTree(dirfd, plan, isCancelled, { fd: to.fd, strip, expected, earlierFd, kept }));
   } catch (error) {
     signal.throwIfAborted();
     throw error;

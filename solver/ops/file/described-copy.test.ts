@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { digestOf } from "../../../src/core/digest.ts";
 import { AT_FDCWD } from "../../../src/native/constants.ts";
+import type { KeptBytes } from "../../../src/native/native.ts";
 import { type LayerMeasure, measureLayer } from "../../../src/tar/measure.ts";
-import { writeLayer } from "../../../src/tar/write-layer.ts";
+import { type LayerDescription, writeLayer } from "../../../src/tar/write-layer.ts";
 import type { CopyAction, FileOp } from "../../graph/op.ts";
 import { LocalSource } from "../../sources/local/local-source.ts";
 import { select } from "../../sources/local/select.ts";
@@ -69,10 +70,16 @@ async function both(
   const to = more.to ?? join(bench.root, "layer.tar");
   const fd = openSync(to, "w");
   try {
-    return { made, written: await writeLayer(native, copy, { fd, earlier: more.earlier }, signal) };
+    // With an earlier tar, as where the index knew the files: none of their bytes are in memory.
+    const layer = more.earlier === undefined ? copy : { ...copy, kept: nothingKept(copy) };
+    return { made, written: await writeLayer(native, layer, { fd, earlier: more.earlier }, signal) };
   } finally {
     closeSync(fd);
   }
+}
+
+function nothingKept({ kept }: LayerDescription): KeptBytes {
+  return { bytes: Buffer.alloc(0), offsets: kept.offsets.map(() => -1) };
 }
 
 function empty(bench: FileBench): string {
@@ -271,7 +278,11 @@ describe.skipIf(SKIP_UNLESS_ROOT)(`a copy that is written as a tar (${SKIP_UNLES
   });
 
   /** Writes a copy of files that change in between. */
-  async function writeAfter(bench: FileBench, earlier: string | undefined, change: () => void): Promise<LayerMeasure> {
+  async function writeAfter(
+    bench: FileBench,
+    from: { readonly earlier?: string; readonly memory?: "kept" },
+    change: () => void,
+  ): Promise<LayerMeasure> {
     const { native } = bench;
     const index = { load: () => undefined, save: () => {} };
     using local = new LocalSource({ native, directory: bench.context, index, nowNs: () => NOW_NS });
@@ -286,7 +297,8 @@ describe.skipIf(SKIP_UNLESS_ROOT)(`a copy that is written as a tar (${SKIP_UNLES
     change();
     const fd = openSync(join(bench.root, "layer.tar"), "w");
     try {
-      return await writeLayer(native, copy, { fd, earlier }, signal);
+      const layer = from.memory === "kept" ? copy : { ...copy, kept: nothingKept(copy) };
+      return await writeLayer(native, layer, { fd, earlier: from.earlier }, signal);
     } finally {
       closeSync(fd);
     }
@@ -300,7 +312,7 @@ describe.skipIf(SKIP_UNLESS_ROOT)(`a copy that is written as a tar (${SKIP_UNLES
   ])("a file that has $name since it was named fails the copy", async ({ change, code }) => {
     using bench = new FileBench();
     plantMany(bench.context);
-    const writing = writeAfter(bench, undefined, () => change(join(bench.context, "src/many/f1")));
+    const writing = writeAfter(bench, {}, () => change(join(bench.context, "src/many/f1")));
     await expect(writing).rejects.toMatchObject({ code, path: "app/many/f1" });
   });
 
@@ -309,7 +321,19 @@ describe.skipIf(SKIP_UNLESS_ROOT)(`a copy that is written as a tar (${SKIP_UNLES
     plantMany(bench.context);
     const earlier = join(bench.root, "earlier.tar");
     const before = await both(bench, into("/app/"), { to: earlier });
-    const after = await writeAfter(bench, earlier, () => rmSync(join(bench.context, "src/many"), { recursive: true }));
+    const after = await writeAfter(bench, { earlier }, () =>
+      rmSync(join(bench.context, "src/many"), { recursive: true }),
+    );
     expect(after).toEqual(before.made);
+  });
+
+  test("a file that was read to be named is not opened again", async () => {
+    using bench = new FileBench();
+    plantMany(bench.context);
+    const { made } = await both(bench, into("/app/"));
+    const after = await writeAfter(bench, { memory: "kept" }, () => {
+      rmSync(join(bench.context, "src/many"), { recursive: true });
+    });
+    expect(after).toEqual(made);
   });
 });

@@ -7,6 +7,7 @@ import {
   S_IFLNK,
   S_IFREG,
 } from "../../../src/native/constants.ts";
+import type { KeptBytes } from "../../../src/native/native.ts";
 import { encodeName } from "../../../src/native/names.ts";
 import { DescribedTree } from "../../../src/tar/described-tree.ts";
 import type { LayerDescription } from "../../../src/tar/write-layer.ts";
@@ -15,7 +16,6 @@ import type { Match, Selection } from "../../sources/local/select.ts";
 import type { Directory, MergedTree } from "../tree/merged-tree.ts";
 import { isOverlayMark } from "../tree/overlay-marks.ts";
 import type { SourceView } from "../tree/source-view.ts";
-import type { TreeNode } from "../tree/tree-node.ts";
 import { copiedMetadata, type CopySettings, parentMetadata } from "./copy.ts";
 import { settingsOf } from "./run-file-op.ts";
 
@@ -89,26 +89,32 @@ class Description {
   readonly #tree: MergedTree;
   readonly #view: SourceView;
   readonly #match: Match;
-  readonly #contents: Buffer;
+  readonly #digests: Buffer;
   readonly #settings: CopySettings;
   readonly #nowNs: bigint;
   readonly #described: DescribedTree;
   readonly #expected: Buffer;
+  /** Bytes of files by rows of their scan, and then by those of the description. */
+  readonly #bytes: KeptBytes;
+  readonly #keptAt: Float64Array;
 
   constructor(
     at: { readonly tree: MergedTree; readonly view: SourceView; readonly selection: Selection; readonly nowNs: bigint },
     match: Match,
     settings: CopySettings,
   ) {
-    const room = match.files.length + MAX_DEPTH;
+    const rows = match.files.length + MAX_DEPTH + 1;
+    const { digests, kept } = at.selection.contents;
     this.#tree = at.tree;
     this.#view = at.view;
-    this.#contents = at.selection.contents;
+    this.#digests = digests;
     this.#nowNs = at.nowNs;
     this.#match = match;
     this.#settings = settings;
-    this.#described = new DescribedTree(room);
-    this.#expected = Buffer.alloc((room + 1) * DIGEST_BYTES);
+    this.#described = new DescribedTree(rows - 1);
+    this.#expected = Buffer.alloc(rows * DIGEST_BYTES);
+    this.#bytes = kept.get(match.node.layer) ?? { bytes: Buffer.alloc(0), offsets: new Float64Array(0) };
+    this.#keptAt = new Float64Array(rows).fill(-1);
   }
 
   /** The directories from the root to the one that is copied to: those that exist as they are, and new ones. */
@@ -123,12 +129,12 @@ class Description {
       const { mode, uid, gid, mtimeNs } = directory.status;
       const isTarget = missing.length === 0 && directory === existing;
       const name = directory.path.slice(directory.path.lastIndexOf("/") + 1);
-      row = this.#directory(row, name, { mode, uid, gid, mtimeNs: isTarget ? targetTime : mtimeNs });
+      row = this.#described.addDirectory(row, name, { mode, uid, gid, mtimeNs: isTarget ? targetTime : mtimeNs });
     }
     for (const [index, name] of missing.entries()) {
       const metadata = parentMetadata(this.#settings);
       const mtimeNs = index === missing.length - 1 ? targetTime : (metadata.mtimeNs ?? this.#nowNs);
-      row = this.#directory(row, name, { ...metadata, mtimeNs });
+      row = this.#described.addDirectory(row, name, { ...metadata, mtimeNs });
     }
     return { row, existing: missing.length > 0 ? undefined : existing };
   }
@@ -137,36 +143,35 @@ class Description {
   contents(target: Place): boolean {
     const { node, files } = this.#match;
     const { layer } = node;
-    const { scan } = layer;
-    const { columns } = scan;
+    const { columns } = layer.scan;
+    const { owner, mode, mtimeNs, keepOwner } = this.#settings;
+    const isPlain = owner === undefined && mode === undefined && mtimeNs === undefined && !keepOwner;
     const places = new Map<number, Place>([[node.index, target]]);
     const inodes = new Set<bigint>();
     let regular = 0;
     for (const { node: file } of files) {
-      const row = file.index;
-      const place = places.get(columns.parent[row] ?? -1);
+      const from = file.index;
+      const place = places.get(columns.parent[from] ?? -1);
       if (file.layer !== layer || place === undefined || file.hasXattrs) return false;
       const known = place.existing === undefined ? undefined : this.#tree.child(place.existing, file.name);
       const { type } = file;
-      if (type === S_IFDIR) {
-        if (known !== undefined && (known.directory === undefined || this.#hasXattrs(known.directory))) return false;
-        const made = this.#directory(place.row, nameBytes(file), copiedMetadata(this.#settings, file));
-        places.set(row, { row: made, existing: known?.directory });
-        continue;
+      const isDirectory = type === S_IFDIR;
+      if (!isDirectory && type !== S_IFREG && type !== S_IFLNK) return false;
+      if (known !== undefined && isDirectory !== (known.directory !== undefined)) return false;
+      if (known?.directory !== undefined && this.#hasXattrs(known.directory)) return false;
+      const metadata = isPlain ? undefined : copiedMetadata(this.#settings, file);
+      const row = this.#described.addScanned(place.row, layer.scan, from, metadata);
+      if (isDirectory) places.set(from, { row, existing: known?.directory });
+      if (type !== S_IFREG) continue;
+      if (file.nlink > 1) {
+        // Two names of one file are one member and a link to it.
+        const inode = columns.ino[from] ?? 0n;
+        if (inodes.has(inode)) return false;
+        inodes.add(inode);
       }
-      if (known?.directory !== undefined) return false;
-      if (type === S_IFREG) {
-        if (file.nlink > 1) {
-          // Two names of one file are one member and a link to it.
-          const inode = columns.ino[row] ?? 0n;
-          if (inodes.has(inode)) return false;
-          inodes.add(inode);
-        }
-        const made = this.#file(place.row, file);
-        this.#contents.copy(this.#expected, made * DIGEST_BYTES, regular * DIGEST_BYTES, (regular + 1) * DIGEST_BYTES);
-        regular += 1;
-      } else if (type === S_IFLNK) this.#file(place.row, file);
-      else return false;
+      this.#digests.copy(this.#expected, row * DIGEST_BYTES, regular * DIGEST_BYTES, (regular + 1) * DIGEST_BYTES);
+      this.#keptAt[row] = this.#bytes.offsets[from] ?? -1;
+      regular += 1;
     }
     return true;
   }
@@ -185,34 +190,13 @@ class Description {
       dirfd,
       strip: path === "" ? 0 : encodeName(path).length + 1,
       expected: this.#expected,
+      kept: { bytes: this.#bytes.bytes, offsets: this.#keptAt },
       sourceOf: (file) => {
         const below = path === "" ? file : file.slice(path.length + 1);
         return node.layerPath === "" ? below : `${node.layerPath}/${below}`;
       },
       [Symbol.dispose]: () => native.close(dirfd),
     };
-  }
-
-  #directory(
-    parent: number,
-    name: string | Uint8Array,
-    metadata: { readonly mode: number; readonly uid: number; readonly gid: number; readonly mtimeNs: bigint },
-  ): number {
-    const mode = S_IFDIR | (metadata.mode & 0o7777);
-    return this.#described.add({ ...metadata, parent, name, mode, size: 0, target: "" });
-  }
-
-  #file(parent: number, node: TreeNode): number {
-    const metadata = copiedMetadata(this.#settings, node);
-    const isLink = node.type === S_IFLNK;
-    return this.#described.add({
-      ...metadata,
-      parent,
-      name: nameBytes(node),
-      mode: isLink ? S_IFLNK | 0o777 : S_IFREG | (metadata.mode & 0o7777),
-      size: isLink ? 0 : node.sizeBytes,
-      target: isLink ? node.linkTarget : "",
-    });
   }
 
   /** An existing directory keeps its attributes, which a description cannot have. */
@@ -225,8 +209,3 @@ class Description {
 
 /** Directories on the way to the destination. */
 const MAX_DEPTH = 200;
-
-function nameBytes({ layer, index }: TreeNode): Uint8Array {
-  const { nameEnd, names } = layer.scan.columns;
-  return names.subarray(nameEnd[index - 1] ?? 0, nameEnd[index]);
-}

@@ -1,10 +1,17 @@
 import type { Digest } from "../../../src/core/digest.ts";
-import type { ScanOptions } from "../../../src/native/native.ts";
+import type { KeptBytes, ScanOptions } from "../../../src/native/native.ts";
 import type { Directory, MergedTree } from "./merged-tree.ts";
 import { type LayerScan, mergeScans, scanLayers, type TreeNode } from "./tree-node.ts";
 
-/** The sha256 of the contents of regular files, 32 bytes each, in the order of the nodes. */
-export type FileDigests = (tree: MergedTree, nodes: readonly TreeNode[], signal: AbortSignal) => Promise<Buffer>;
+/** What is known of the contents of some regular files. */
+export interface FileContents {
+  /** The sha256 of each, 32 bytes, in the order in which they were asked for. */
+  readonly digests: Buffer;
+  /** Bytes of small ones that had to be read, by the scan whose rows they are; they are what the digests are of. */
+  readonly kept: ReadonlyMap<LayerScan, KeptBytes>;
+}
+
+export type FileDigests = (tree: MergedTree, nodes: readonly TreeNode[], signal: AbortSignal) => Promise<FileContents>;
 
 /** Names of selections by what a scan says of their files; see `Fingerprints`. */
 export interface KnownSelections {

@@ -77,7 +77,7 @@ export class TreeNode {
     return this.layer.scan.hasXattrs(this.index);
   }
 
-  /** Relative to the root of its layer, as `copyFiles` and `digestFiles` want it. */
+  /** Relative to the root of its layer, as `copyFiles` wants it. */
   get layerPath(): string {
     const below = this.layer.scan.path(this.index);
     if (this.layer.base === "") return below;

@@ -4,13 +4,16 @@ import { promisify } from "node:util";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
 import {
+  O_DIRECTORY,
   O_NOFOLLOW,
   O_NONBLOCK,
+  O_PATH,
   O_RDONLY,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
 } from "../../../src/native/constants.ts";
 import { printableName } from "../../../src/native/names.ts";
+import type { KeptBytes } from "../../../src/native/native.ts";
 import type { MergedTree } from "../../ops/tree/merged-tree.ts";
 import type { FileDigests } from "../../ops/tree/source-view.ts";
 import type { LayerScan, TreeNode } from "../../ops/tree/tree-node.ts";
@@ -18,6 +21,8 @@ import type { StatIndex } from "./stat-index.ts";
 
 /** Files up to this size are digested many at a time. */
 const SMALL_BYTES = 256 * 1024;
+/** Bytes that stay in memory for a copy that comes soon. */
+const KEPT_BYTES = 32 * 1024 * 1024;
 /** Files of one call to the addon, and calls at a time. */
 const CALL_FILES = 512;
 const LANES = 2;
@@ -32,8 +37,7 @@ const readAsync = promisify(read);
 export const readDigests: FileDigests = async (tree, nodes, signal) => {
   const digests = Buffer.alloc(nodes.length * DIGEST_BYTES);
   const all = nodes.map((node, at) => ({ node, at }));
-  await digestFiles(tree, all, digests, signal);
-  return digests;
+  return { digests, kept: await digestFiles(tree, all, digests, signal) };
 };
 
 /** Reads only what the index does not know, and tells it. */
@@ -41,42 +45,26 @@ export function indexedDigests(index: StatIndex): FileDigests {
   return async (tree, nodes, signal) => {
     const digests = Buffer.alloc(nodes.length * DIGEST_BYTES);
     const unknown: (Wanted & { readonly entry: number })[] = [];
-    for (const [layer, at] of placesByLayer(nodes)) {
-      const rows = Int32Array.from(at, (place) => nodes[place]?.index ?? 0);
-      const found = index.find(layer, rows);
-      const isAll = at.length === nodes.length;
+    for (const [layer, places] of placesByLayer(nodes)) {
+      const found = index.find(layer, rowsOf(places));
+      const isAll = places.length === nodes.length;
       if (isAll) found.digests.copy(digests);
-      for (const [nth, place] of at.entries()) {
+      for (let nth = 0; nth < places.length; nth += 1) {
         const entry = found.entries[nth] ?? -1;
-        const node = nodes[place];
-        if (node === undefined) continue;
-        if (entry < 0) unknown.push({ node, at: place, entry });
-        else if (!isAll) copyDigest(found.digests, nth, digests, place);
+        const place = places[nth];
+        if (place === undefined) continue;
+        if (entry < 0) unknown.push({ ...place, entry });
+        else if (!isAll) copyDigest(found.digests, nth, digests, place.at);
       }
     }
-    if (unknown.length === 0) return digests;
-    await digestFiles(tree, unknown, digests, signal);
+    if (unknown.length === 0) return { digests, kept: new Map() };
+    const kept = await digestFiles(tree, unknown, digests, signal);
     for (const { node, at, entry } of unknown) {
       const digest = digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES);
       index.set({ layer: node.layer, row: node.index, entry }, digest);
     }
-    return digests;
+    return { digests, kept };
   };
-}
-
-/** Nearly always one scan, and all of the nodes. */
-function placesByLayer(nodes: readonly TreeNode[]): ReadonlyMap<LayerScan, readonly number[]> {
-  const places = new Map<LayerScan, number[]>();
-  for (const [at, { layer }] of nodes.entries()) {
-    const known = places.get(layer);
-    if (known === undefined) places.set(layer, [at]);
-    else known.push(at);
-  }
-  return places;
-}
-
-function copyDigest(from: Buffer, fromAt: number, to: Buffer, at: number): void {
-  from.copy(to, at * DIGEST_BYTES, fromAt * DIGEST_BYTES, (fromAt + 1) * DIGEST_BYTES);
 }
 
 interface Wanted {
@@ -85,45 +73,111 @@ interface Wanted {
   readonly at: number;
 }
 
+/** Nearly always one scan, and all of the nodes. */
+function placesByLayer(nodes: readonly TreeNode[]): ReadonlyMap<LayerScan, readonly Wanted[]> {
+  const places = new Map<LayerScan, Wanted[]>();
+  let layer: LayerScan | undefined;
+  let last: Wanted[] = [];
+  for (let at = 0; at < nodes.length; at += 1) {
+    const node = nodes[at];
+    if (node === undefined) continue;
+    if (node.layer !== layer) {
+      layer = node.layer;
+      last = places.get(layer) ?? [];
+      places.set(layer, last);
+    }
+    last.push({ node, at });
+  }
+  return places;
+}
+
+function rowsOf(wanted: readonly Wanted[]): Int32Array {
+  const rows = new Int32Array(wanted.length);
+  for (let at = 0; at < wanted.length; at += 1) rows[at] = wanted[at]?.node.index ?? 0;
+  return rows;
+}
+
+function copyDigest(from: Buffer, fromAt: number, to: Buffer, at: number): void {
+  from.copy(to, at * DIGEST_BYTES, fromAt * DIGEST_BYTES, (fromAt + 1) * DIGEST_BYTES);
+}
+
+/** @returns the bytes of small files, as far as there is room for them. */
 async function digestFiles(
   tree: MergedTree,
   wanted: readonly Wanted[],
   into: Buffer,
   signal: AbortSignal,
-): Promise<void> {
-  const small = new Map<number, Wanted[]>();
+): Promise<ReadonlyMap<LayerScan, KeptBytes>> {
+  const small = new Map<LayerScan, Wanted[]>();
   for (const item of wanted) {
     if (item.node.sizeBytes > SMALL_BYTES) {
       copyDigest(await digestLarge(tree, item.node, signal), 0, into, item.at);
       continue;
     }
-    const { layer } = item.node.layer;
+    const { layer } = item.node;
     const known = small.get(layer);
     if (known === undefined) small.set(layer, [item]);
     else known.push(item);
   }
-  for (const [layer, items] of small) await digestSmall(tree, layer, items, into, signal);
+  const kept = new Map<LayerScan, KeptBytes>();
+  let room = KEPT_BYTES;
+  for (const [layer, items] of small) {
+    const bytes = keepable(layer, items, room);
+    room -= bytes.bytes.length;
+    kept.set(layer, bytes);
+    await digestSmall(tree, layer, items, { digests: into, kept: bytes }, signal);
+  }
+  return kept;
+}
+
+/** Room for the first files that fit into it. */
+function keepable(layer: LayerScan, items: readonly Wanted[], room: number): KeptBytes {
+  const offsets = new Float64Array(layer.scan.count).fill(-1);
+  const sizes = layer.scan.columns.size;
+  let used = 0;
+  for (const { node } of items) {
+    const size = sizes[node.index] ?? 0;
+    if (used + size > room) break;
+    offsets[node.index] = used;
+    used += size;
+  }
+  return { bytes: Buffer.allocUnsafeSlow(used), offsets };
 }
 
 /** On threads of the addon, some at a time. */
 async function digestSmall(
   tree: MergedTree,
-  layer: number,
+  layer: LayerScan,
   items: readonly Wanted[],
-  into: Buffer,
+  into: { readonly digests: Buffer; readonly kept: KeptBytes },
   signal: AbortSignal,
 ): Promise<void> {
   const calls: (readonly Wanted[])[] = [];
   for (let at = 0; at < items.length; at += CALL_FILES) calls.push(items.slice(at, at + CALL_FILES));
-  await mapLimit(calls, LANES, signal, async (files) => {
-    const names = files.map(({ node }) => node.layerPath);
-    const { digests, results } = await tree.native.digestFiles(tree.layerFd(layer), names, RESOLVE);
-    for (const [at, { node, at: place }] of files.entries()) {
-      if (results[at] === node.sizeBytes) copyDigest(digests, at, into, place);
-      // It failed, or grew or shrank since it was scanned: take it alone, with its error or as it is now.
-      else copyDigest(await digestLarge(tree, node, signal), 0, into, place);
-    }
-  });
+  const { columns } = layer.scan;
+  const root = layer.base === "" ? "." : layer.base;
+  const flags = O_PATH | O_DIRECTORY;
+  const dirfd = tree.native.openat2(tree.layerFd(layer.layer), root, { flags, resolve: RESOLVE });
+  try {
+    await mapLimit(calls, LANES, signal, async (files) => {
+      const { digests, results } = await tree.native.digestRows(dirfd, {
+        columns,
+        rows: rowsOf(files),
+        kept: into.kept,
+      });
+      for (const [nth, { node, at }] of files.entries()) {
+        if (results[nth] === node.sizeBytes) {
+          copyDigest(digests, nth, into.digests, at);
+          continue;
+        }
+        // It failed, or grew or shrank since it was scanned: take it alone, with its error or as it is now.
+        into.kept.offsets[node.index] = -1;
+        copyDigest(await digestLarge(tree, node, signal), 0, into.digests, at);
+      }
+    });
+  } finally {
+    tree.native.close(dirfd);
+  }
 }
 
 async function digestLarge(tree: MergedTree, node: TreeNode, signal: AbortSignal): Promise<Buffer> {

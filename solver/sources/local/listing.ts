@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { type Digest, digestOf } from "../../../src/core/digest.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "../../../src/native/constants.ts";
 import { isOverlayMark } from "../../ops/tree/overlay-marks.ts";
-import type { SourceView } from "../../ops/tree/source-view.ts";
+import type { FileContents, SourceView } from "../../ops/tree/source-view.ts";
 import type { TreeNode } from "../../ops/tree/tree-node.ts";
 
 /** Letters as `ls -l` has them; `f` for a regular file. */
@@ -38,14 +38,15 @@ export async function listFiles(
 ): Promise<Listing> {
   const regular = files.flatMap((file) => (file !== CONTENTS && file.node.type === S_IFREG ? [file.node] : []));
   const contents = await view.digests(view.tree, regular, signal);
-  const text = (root === undefined ? undefined : listPlain(view, files, root, contents)) ?? list(view, files, contents);
+  const { digests } = contents;
+  const text = (root === undefined ? undefined : listPlain(view, files, root, digests)) ?? list(view, files, digests);
   return { text, contents };
 }
 
 export interface Listing {
   readonly text: string;
-  /** The sha256 of each regular file, 32 bytes each, in the order of the files. */
-  readonly contents: Buffer;
+  /** Of the regular files, in their order. */
+  readonly contents: FileContents;
 }
 
 /** By the addon, where no file is out of the ordinary. */
@@ -67,7 +68,7 @@ function listPlain(
   return lines === undefined || first !== CONTENTS ? lines : CONTENTS + lines;
 }
 
-function list(view: SourceView, files: readonly (ListedFile | typeof CONTENTS)[], contents: Buffer): string {
+function list(view: SourceView, files: readonly (ListedFile | typeof CONTENTS)[], digests: Buffer): string {
   const lines: string[] = [];
   let next = 0;
   for (const file of files) {
@@ -77,7 +78,7 @@ function list(view: SourceView, files: readonly (ListedFile | typeof CONTENTS)[]
     }
     const { path, node } = file;
     const isRegular = node.type === S_IFREG;
-    const subject = isRegular ? `sha256:${contents.toString("hex", next * 32, ++next * 32)}` : subjectOf(node);
+    const subject = isRegular ? `sha256:${digests.toString("hex", next * 32, ++next * 32)}` : subjectOf(node);
     lines.push(fileLine(view, path, node, isRegular ? node.sizeBytes : 0, subject));
   }
   return lines.join("");

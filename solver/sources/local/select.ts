@@ -3,7 +3,7 @@ import { compileGoPattern, hasWildcards } from "../../../src/core/patterns/go-ma
 import { PatternMatcher } from "../../../src/core/patterns/pattern-matcher.ts";
 import { S_IFSOCK } from "../../../src/native/constants.ts";
 import type { Directory } from "../../ops/tree/merged-tree.ts";
-import type { SourceView } from "../../ops/tree/source-view.ts";
+import type { FileContents, SourceView } from "../../ops/tree/source-view.ts";
 import type { TreeNode } from "../../ops/tree/tree-node.ts";
 import { CONTENTS, digestOfListing, type ListedFile, listFiles } from "./listing.ts";
 import { sourceNotFound } from "./not-found.ts";
@@ -16,8 +16,8 @@ export interface Selection {
   /** One line per file, see `listFiles`; what a miss is explained by. */
   readonly listing: string;
   readonly matches: readonly Match[];
-  /** The sha256 of each regular file, 32 bytes each: of each match itself, then of those below it. */
-  readonly contents: Buffer;
+  /** Of the regular files: of each match itself, then of those below it. */
+  readonly contents: FileContents;
 }
 
 /** One source of a copy, its final symlink followed. */

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { digestOf } from "../../../src/core/digest.ts";
 import { locateNative } from "../../../src/native/locate.ts";
 import type { Native } from "../../../src/native/native.ts";
+import { TreeScan } from "../../../src/native/scan.ts";
 import { LocalSource } from "./local-source.ts";
 import { type Selection, select } from "./select.ts";
 import type { Selector } from "./selector.ts";
@@ -24,9 +25,10 @@ describe("the stat index", () => {
   /** Notes which files are read. */
   const watching: Native = {
     ...native,
-    digestFiles: (dirfd, names, resolve) => {
-      reads.push(...names);
-      return native.digestFiles(dirfd, names, resolve);
+    digestRows: (dirfd, batch) => {
+      const scan = new TreeScan(batch.columns);
+      reads.push(...Array.from(batch.rows, (row) => scan.path(row)));
+      return native.digestRows(dirfd, batch);
     },
   };
   const storage = { load: () => saved, save: (bytes: Uint8Array) => void (saved = bytes) };
