@@ -14,7 +14,10 @@ const start = async (): Promise<void> => {
   // The launcher saves itself the forks of an absolute path; what runs in other directories needs one.
   const directory = home === undefined ? join(process.argv[1] ?? ".", "..") : resolve(home, "build");
   // With --snapshot-blob there is no script among the arguments, so they begin one place earlier.
-  process.exitCode = await main(process.argv.slice(home === undefined ? 2 : 1), nodeHost({ directory, bundled: true }));
+  const status = await main(process.argv.slice(home === undefined ? 2 : 1), nodeHost({ directory, bundled: true }));
+  // Nothing is left to wait for but the streams' word that the last write failed. Left to itself Node would take the heap
+  // apart first, object by object.
+  setImmediate(() => process.exit(status));
 };
 
 if (startupSnapshot.isBuildingSnapshot()) {

@@ -37,7 +37,7 @@ const CASES: readonly { readonly args: string; readonly says: RegExp }[] = [
   { args: "build c/Dockerfile", says: /hint: give the Dockerfile with -f .*kiln build -f c\/Dockerfile c/ },
   { args: "build -f nothere c", says: /open nothere: no such file.*\n.*relative to the working directory/ },
   { args: "build directory", says: /Cannot read "Dockerfile": it is a directory/ },
-  { args: "build empty", says: /the Dockerfile cannot be empty\n.*begin with FROM/ },
+  { args: "build empty", says: /the Dockerfile cannot be empty\n[\s\S]*begin with FROM/ },
   { args: "build comments", says: /file with no instructions/ },
   { args: "build binary", says: /^(?:(?!\p{Cc})[^]|\n)*and \d+ more errors\s*$/u },
   { args: "build no-from", says: /no build stage in current context/ },

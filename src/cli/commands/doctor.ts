@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import type { ProbeResult } from "../../../solver/runtime/probe.ts";
 import { BuildError, messageOf } from "../../core/errors.ts";
+import { makeDirectory } from "../../core/make-directory.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
@@ -54,7 +55,7 @@ async function run(
 /** Every check makes files there. @throws {BuildError} `store/unusable` */
 function tryToWrite(root: string): void {
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeDirectory(root, 0o700);
     rmSync(mkdtempSync(join(root, "probe-")), { recursive: true });
   } catch (error) {
     throw new BuildError("store/unusable", `Cannot write to the store "${root}": ${messageOf(error)}`, {
