@@ -20,11 +20,11 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { S_IFCHR, S_IFIFO } from "../native/constants.ts";
 import { locateNative } from "../native/locate.ts";
 import { decodeName } from "../native/names.ts";
-import { BLOCK, paddingOf, type TarEntry } from "./entry.ts";
-import { encodeHeader } from "./header-write.ts";
+import { BLOCK, type TarEntry } from "./entry.ts";
 import { measureLayer } from "./measure.ts";
 import { packLayer, type PackOptions } from "./pack.ts";
 import { TarReader } from "./read.ts";
+import { dir, link, type Member, symlink, tarOf } from "./testing.ts";
 import { unpackArchive, unpackLayer } from "./unpack.ts";
 
 const native = locateNative();
@@ -56,38 +56,6 @@ async function entriesOf(path: string, options: Partial<PackOptions> = {}): Prom
   const bytes = await bytesOf(packLayer(native, { directory: path, marks: "trusted", ...options }, signal));
   return [...reader.push(bytes)].flatMap((event) => (event.kind === "entry" ? [event.entry] : []));
 }
-
-type Member = Partial<Omit<TarEntry, "xattrs">> & {
-  readonly path: string;
-  readonly content?: string;
-  readonly xattrs?: Record<string, Buffer>;
-};
-
-async function* tarOf(members: readonly Member[]): AsyncGenerator<Buffer, void> {
-  for (const { content = "", xattrs = {}, ...member } of members) {
-    const entry: TarEntry = {
-      type: "file",
-      mode: 0o644,
-      uid: process.getuid?.() ?? 0,
-      gid: process.getgid?.() ?? 0,
-      mtimeNs: 0n,
-      linkName: "",
-      deviceMajor: 0,
-      deviceMinor: 0,
-      ...member,
-      size: Buffer.byteLength(content),
-      xattrs: new Map(Object.entries(xattrs)),
-    };
-    yield encodeHeader(entry);
-    yield Buffer.from(content);
-    yield Buffer.alloc(paddingOf(entry.size));
-  }
-  yield Buffer.alloc(2 * BLOCK);
-}
-
-const dir = (path: string, more: Partial<Member> = {}): Member => ({ path, type: "directory", mode: 0o755, ...more });
-const link = (path: string, linkName: string): Member => ({ path, type: "link", linkName });
-const symlink = (path: string, linkName: string): Member => ({ path, type: "symlink", mode: 0o777, linkName });
 
 async function unpackTo(name: string, members: readonly Member[]): Promise<string> {
   const to = fresh(name);

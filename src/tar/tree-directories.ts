@@ -3,7 +3,7 @@ import { O_DIRECTORY, O_PATH, RESOLVE_IN_ROOT, S_IFDIR, S_IFMT } from "../native
 import type { FileStatus, Native } from "../native/native.ts";
 import { NO_XATTRS, type TarEntry } from "./entry.ts";
 import { malformed } from "./header-read.ts";
-import { memberPath, splitParent } from "./unpack-path.ts";
+import { linkedPath, splitParent } from "./unpack-path.ts";
 import type { Whiteouts } from "./whiteouts.ts";
 
 const MAX_SYMLINKS = 40;
@@ -92,7 +92,7 @@ export class TreeDirectories {
         throw malformed(`"${path.toWellFormed()}" is used as a directory and is none`);
       }
       // A symlink to a directory that only lower layers have.
-      this.ensure(memberPath(target.startsWith("/") ? target : `${parent}/${target}`), depth + 1);
+      this.ensure(linkedPath(parent, target), depth + 1);
     }
     this.#known.add(path);
   }

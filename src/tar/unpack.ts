@@ -1,6 +1,7 @@
 import { write } from "node:fs";
 import { type Digest, Digester } from "../core/digest.ts";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { describeErrno, SystemError } from "../native/errno.ts";
 import type { Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
 import type { Marks } from "./layer-entries.ts";
@@ -68,12 +69,28 @@ async function unpack(
   try {
     return await unpackAll(stream, options, marks, signal);
   } catch (error) {
-    const code = errnoOf(error);
-    if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
-    throw new BuildError("store/full", `Cannot unpack into "${options.directory}": ${messageOf(error)}`, {
+    throw unpackFailure(error, options.directory);
+  }
+}
+
+/** What the kernel refuses is the archive's doing, or the disk's; neither is a broken assumption of ours. */
+function unpackFailure(error: unknown, directory: string): unknown {
+  const code = errnoOf(error);
+  const isSystems = error instanceof SystemError;
+  // An attribute that does not fit beside the file's others is told by the same number as a full disk.
+  const isFull = (code === "ENOSPC" || code === "EDQUOT") && !(isSystems && error.syscall === "setxattr");
+  if (isFull) {
+    return new BuildError("store/full", `Cannot unpack into "${directory}": ${messageOf(error)}`, {
+      hint: 'free space with "kiln prune", or keep the store on another disk with --root',
       cause: error,
     });
   }
+  if (!isSystems) return error;
+  const { path = directory, syscall, errno } = error;
+  const [, why] = describeErrno(errno);
+  return new BuildError("snapshot/failed", `Cannot unpack "${path.toWellFormed()}": ${why} (${syscall})`, {
+    cause: error,
+  });
 }
 
 async function unpackAll(
