@@ -12,7 +12,7 @@ import { build } from "../build/build.ts";
 import { Engine } from "../build/engine.ts";
 import { loadImages } from "../build/load-images.ts";
 import { digestOf } from "../core/digest.ts";
-import { type Manifest, MEDIA_TYPES } from "../core/oci.ts";
+import { type Index, type Manifest, MEDIA_TYPES } from "../core/oci.ts";
 import { STORE_OUTPUT } from "./output-spec.ts";
 import { parseOutput } from "./parse-output.ts";
 
@@ -57,6 +57,28 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     const blobs = await readdir(join(dest, "blobs/sha256"));
     // Two manifests, one config, two layers in two forms.
     expect(blobs).toHaveLength(7);
+  });
+
+  test("builds that write into one OCI directory at one time all find their image there", async () => {
+    const dest = join(home, "shared-layout");
+    const names = Array.from({ length: 8 }, (_, index) => `docker.io/library/app${index}:1`);
+    await Promise.all(names.map((name) => run({ type: "oci", tar: "false", dest, name })));
+    const { manifests } = JSON.parse(await readFile(join(dest, "index.json"), "utf8")) as Index;
+    const listed = manifests.map(({ annotations }) => annotations?.["io.containerd.image.name"]);
+    expect(new Set(listed)).toEqual(new Set(names));
+    expect(listed).toHaveLength(names.length);
+    for (const blob of await readdir(join(dest, "blobs/sha256"))) {
+      expect(digestOf(await readFile(join(dest, "blobs/sha256", blob)))).toBe(`sha256:${blob}`);
+    }
+  });
+
+  test("an OCI directory whose list cannot be read is left as it is", async () => {
+    const dest = join(home, "broken-layout");
+    await mkdir(dest);
+    await writeFile(join(dest, "index.json"), '{"schemaVersion":2,"manifests":[{"digest":7}]}');
+    const failed = run({ type: "oci", tar: "false", dest });
+    await expect(failed).rejects.toMatchObject({ code: "export/failed" });
+    expect(await readFile(join(dest, "index.json"), "utf8")).toContain('"digest":7');
   });
 
   test.each([

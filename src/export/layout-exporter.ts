@@ -1,13 +1,8 @@
-import { createWriteStream } from "node:fs";
-import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Digest, hexOf } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
-import { escapeAsGo } from "../core/image-config.ts";
-import { isRecord, parseJson } from "../core/json.ts";
-import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
+import type { Descriptor } from "../core/oci.ts";
 import { familiarReference, parseReference } from "../core/reference.ts";
 import { type ArchiveEntry, writeArchive } from "../tar/archive.ts";
 import { type Assembled, assemble } from "./assemble.ts";
@@ -15,9 +10,7 @@ import { type Exporter, type OpenDestination, type ReadableBlob, withoutAttestat
 import type { LayerSources } from "./layers.ts";
 import { type ImageOptions, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
-import { makeDestination } from "./make-destination.ts";
-
-const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
+import { indexJson, LAYOUT_FILE, writeLayout } from "./layout-directory.ts";
 
 export type LayoutDestination =
   | { readonly form: "tar"; readonly open: OpenDestination }
@@ -56,7 +49,7 @@ export function layoutExporter(
         reportSubtask(progress, `exporting attestation manifest ${attestations.manifest.descriptor.digest}`);
       }
       const entries = rootEntries(assembled, names);
-      if (to.form === "directory") await writeDirectory(to.path, blobs, entries, signal);
+      if (to.form === "directory") await writeLayout({ directory: to.path, blobs, entries }, on.store.leases, signal);
       else {
         const docker = kind === "docker" ? dockerManifest(assembled, names) : undefined;
         reportSubtask(progress, "sending tarball");
@@ -117,10 +110,6 @@ function rootEntries(assembled: Assembled, names: readonly string[]): Descriptor
   });
 }
 
-function indexJson(entries: readonly Descriptor[]): string {
-  return escapeAsGo(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: entries }));
-}
-
 /** Docker's own list of the archive's images. */
 function dockerManifest(assembled: Assembled, names: readonly string[]): string {
   const path = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
@@ -161,45 +150,4 @@ function archiveEntries(
 
 async function* readBlob(blob: ReadableBlob, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   yield* blob.open(signal) as AsyncIterable<Uint8Array>;
-}
-
-/** index.json comes last and is renamed into place: a reader sees all of the image or none of it. */
-async function writeDirectory(
-  directory: string,
-  blobs: readonly ReadableBlob[],
-  entries: readonly Descriptor[],
-  signal: AbortSignal,
-): Promise<void> {
-  const folder = join(directory, "blobs", "sha256");
-  makeDestination(folder);
-  for (const blob of blobs) {
-    const path = join(folder, hexOf(blob.descriptor.digest));
-    const there = await stat(path).catch(() => undefined);
-    if (there?.size === blob.descriptor.size) continue;
-    const partial = `${path}.partial`;
-    try {
-      await pipeline(blob.open(signal), createWriteStream(partial), { signal });
-      await rename(partial, path);
-    } finally {
-      await rm(partial, { force: true });
-    }
-  }
-  await writeFile(join(directory, "oci-layout"), LAYOUT_FILE);
-  const kept = await otherImages(directory, entries);
-  const partial = join(directory, "index.json.partial");
-  await writeFile(partial, indexJson([...kept, ...entries]));
-  await rename(partial, join(directory, "index.json"));
-}
-
-/** What a directory lists already, less what the new entries replace: the same name, or the same image. */
-async function otherImages(directory: string, entries: readonly Descriptor[]): Promise<Descriptor[]> {
-  const text = await readFile(join(directory, "index.json"), "utf8").catch(() => "");
-  const index = parseJson(text);
-  if (!isRecord(index) || !Array.isArray(index["manifests"])) return [];
-  const nameOf = (descriptor: Descriptor): string | undefined => descriptor.annotations?.["io.containerd.image.name"];
-  const names = new Set(entries.map(nameOf));
-  const digests = new Set(entries.map((entry) => entry.digest));
-  return (index["manifests"] as Descriptor[]).filter(
-    (old) => !(nameOf(old) === undefined ? digests.has(old.digest) : names.has(nameOf(old))),
-  );
 }

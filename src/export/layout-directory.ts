@@ -1,0 +1,99 @@
+import { randomUUID } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { hexOf } from "../core/digest.ts";
+import { BuildError, errnoOf } from "../core/errors.ts";
+import { escapeAsGo } from "../core/image-config.ts";
+import { parseManifestDocument } from "../core/manifest.ts";
+import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
+import type { Leases } from "../store/store.ts";
+import type { ReadableBlob } from "./exporter.ts";
+import { makeDestination } from "./make-destination.ts";
+
+export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
+
+export function indexJson(entries: readonly Descriptor[]): string {
+  return escapeAsGo(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: entries }));
+}
+
+export interface LayoutDirectory {
+  /** Made when missing. */
+  readonly directory: string;
+  readonly blobs: readonly ReadableBlob[];
+  /** What index.json is to list of them. */
+  readonly entries: readonly Descriptor[];
+}
+
+/**
+ * Writes images into a directory that may have others. index.json comes last and is renamed into place: a reader sees all of the image or none of it. Other builds may write into
+ * the same directory: blobs have temporary names of their own, and what index.json lists is read and written by one at a time.
+ */
+export async function writeLayout(
+  { directory, blobs, entries }: LayoutDirectory,
+  leases: Leases,
+  signal: AbortSignal,
+): Promise<void> {
+  const folder = join(directory, "blobs", "sha256");
+  makeDestination(folder);
+  for (const blob of blobs) {
+    const path = join(folder, hexOf(blob.descriptor.digest));
+    const there = await stat(path).catch(() => undefined);
+    if (there?.size === blob.descriptor.size) continue;
+    await replace(path, (partial) =>
+      pipeline(blob.open(signal), createWriteStream(partial, { flags: "wx" }), { signal }),
+    );
+  }
+  using _lease = await leases.acquire(`layout ${await realpath(directory)}`, signal);
+  await replace(join(directory, "oci-layout"), (partial) => writeFile(partial, LAYOUT_FILE));
+  const kept = await otherImages(directory, entries);
+  await replace(join(directory, "index.json"), (partial) => writeFile(partial, indexJson([...kept, ...entries])));
+}
+
+/** Writes a file under a name of its own beside its place, and moves it there when it is whole. */
+async function replace(path: string, write: (partial: string) => Promise<void>): Promise<void> {
+  const partial = `${path}.${randomUUID()}.partial`;
+  try {
+    await write(partial);
+    await rename(partial, path);
+  } finally {
+    await rm(partial, { force: true });
+  }
+}
+
+/**
+ * What a directory lists already, less what the new entries replace: the same name, or the same image.
+ * @throws {BuildError} `export/failed` when it lists something else: it would be lost.
+ */
+async function otherImages(directory: string, entries: readonly Descriptor[]): Promise<readonly Descriptor[]> {
+  const path = join(directory, "index.json");
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+  const nameOf = (descriptor: Descriptor): string | undefined => descriptor.annotations?.["io.containerd.image.name"];
+  const names = new Set(entries.map(nameOf));
+  const digests = new Set(entries.map((entry) => entry.digest));
+  return listedIn(bytes, path).filter(
+    (old) => !(nameOf(old) === undefined ? digests.has(old.digest) : names.has(nameOf(old))),
+  );
+}
+
+function listedIn(bytes: Buffer, path: string): readonly Descriptor[] {
+  let cause: unknown;
+  try {
+    // A layout's index may leave out its media type.
+    const document = parseManifestDocument(bytes, MEDIA_TYPES.ociIndex, path);
+    if (document.kind === "index") return document.index.manifests;
+  } catch (error) {
+    cause = error;
+  }
+  throw new BuildError("export/failed", `Cannot add an image to the layout that "${path}" lists: it is no index`, {
+    hint: "write into another directory, or remove the file",
+    cause,
+  });
+}
