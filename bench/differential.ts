@@ -28,7 +28,7 @@ const showErrors = words.includes("--errors");
 const wanted = words.filter((word) => word !== "--errors");
 const work = mkdtempSync(join(tmpdir(), "kiln-differential-"));
 const mine = kiln(home, join(work, "store"));
-const theirs = buildkit(process.env["KILN_BENCH_DOCKER"] ?? "docker");
+const theirs = buildkit(process.env["KILN_BENCH_DOCKER"] ?? "docker", registry);
 
 type Verdict = { readonly kind: "same" | "different" | "skipped"; readonly lines: readonly string[] };
 

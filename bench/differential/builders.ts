@@ -46,21 +46,28 @@ export function kiln(home: string, store: string): Builder {
   };
 }
 
-/** Docker's engine, which holds BuildKit. Without containerd's image store it writes no archives: `docker save` does. */
-export function buildkit(docker: string): Builder {
-  const image = `kiln-differential:${process.pid}`;
+/**
+ * Docker's engine, which holds BuildKit. Without containerd's image store it writes no archives: `docker save` does. An
+ * image without layers it does not save: that one's configuration is read from the registry, after a push.
+ */
+export function buildkit(docker: string, registry: string): Builder {
+  let count = 0;
   const program = [docker, "buildx", "build", "--network", "host"];
   return {
     name: "buildkit",
     async build(context, flags, { out, files }) {
+      // Builds may run side by side.
+      const image = `kiln-differential:${process.pid}-${++count}`;
       const outputs = ["-t", image, "-o", "type=docker", "-o", `type=tar,dest=${files}`];
       const all = [...program, "--progress", "plain", "--provenance=false", "--no-cache", ...flags, ...outputs];
       const answer = await run(all, context);
       if (!answer.ok) return answer;
       const saved = join(out, "image.tar");
       const save = await run([docker, "save", "-o", saved, image], out);
-      if (!save.ok) return save;
+      const config = save.output.includes("empty export") ? await pushedConfig(docker, image, registry) : undefined;
       await run([docker, "image", "rm", "-f", image], out);
+      if (config !== undefined) return { ...answer, config };
+      if (!save.ok) throw new Error(`docker save: ${save.output}`);
       mkdirSync(join(out, "image"));
       await run(["tar", "-xf", saved, "-C", join(out, "image")], out);
       const [manifest] = readJson(join(out, "image/manifest.json")) as { Config: string }[];
@@ -68,6 +75,20 @@ export function buildkit(docker: string): Builder {
     },
     call: (context, method, flags) => run([...program, `--call=${method},format=json`, ...flags], context),
   };
+}
+
+async function pushedConfig(docker: string, image: string, registry: string): Promise<unknown> {
+  const name = "kiln-differential/empty";
+  const tag = image.slice(image.indexOf(":") + 1);
+  await run([docker, "tag", image, `${registry}/${name}:${tag}`], ".");
+  const push = await run([docker, "push", "-q", `${registry}/${name}:${tag}`], ".");
+  await run([docker, "image", "rm", "-f", `${registry}/${name}:${tag}`], ".");
+  if (!push.ok) throw new Error(`docker push: ${push.output}`);
+  const url = `http://${registry}/v2/${name}`;
+  const accept = "application/vnd.docker.distribution.manifest.v2+json";
+  const manifest = await (await fetch(`${url}/manifests/${tag}`, { headers: { accept } })).json();
+  const { config } = manifest as { config: { digest: string } };
+  return (await fetch(`${url}/blobs/${config.digest}`)).json();
 }
 
 /** Every file of a tar, as one line: what `tar -tv` says, and the digest of what is in it. */

@@ -29,17 +29,12 @@ export function configLines(config: unknown): string[] {
     if (key === "comment" && value !== "buildkit.dockerfile.v0") return undefined;
     // Newer versions of BuildKit print the fields with Go's `%+v`, which kiln does; older ones with `%q`, unreadably.
     if (key === "created_by" && String(value).startsWith("HEALTHCHECK ")) return "HEALTHCHECK";
-    if (key === "created") return isRecent(String(value).slice(0, 4)) ? "<recent>" : value;
-    // A layer that no instruction of the file made: each builder says in its own words what did.
-    if (key === "history" && Array.isArray(value)) return value.map(withoutOwnWords);
-    if (key === "diff_ids") return Array.isArray(value) ? value.length : value;
+    if (key === "created") return isRecent(String(value).slice(0, 4)) ? "<recent>" : (value ?? undefined);
+    if (key === "history") return Array.isArray(value) && value.length > 0 ? value : undefined;
+    // A list without members is null in one builder and [] in the other.
+    if (key === "diff_ids") return Array.isArray(value) ? value.length : 0;
     return value;
   });
-}
-
-function withoutOwnWords(entry: unknown): unknown {
-  const isExtra = isRecord(entry) && entry["comment"] === "buildkit.exporter.image.v0";
-  return isExtra ? { ...entry, created_by: "<layer>" } : entry;
 }
 
 /**
@@ -60,7 +55,7 @@ function isRecent(year: string): boolean {
   return Number(year) >= new Date().getFullYear();
 }
 
-/** The answer to `--call`, one line per member. */
+/** The answer to `--call`, one line per warning, argument or target. */
 export function callLines(answer: string): string[] {
   let value: unknown;
   try {
@@ -68,7 +63,7 @@ export function callLines(answer: string): string[] {
   } catch {
     return answer.split("\n");
   }
-  return jsonLines(value, (key, member) => {
+  const plain = plainJson(value, (key, member) => {
     // BuildKit finds a variable once per word that has it; kiln once per instruction.
     if (key === "warnings" && Array.isArray(member)) return withoutRepetition(member);
     // How the Dockerfile was sent to the engine; what kiln has no counterpart of.
@@ -85,6 +80,10 @@ export function callLines(answer: string): string[] {
     if (key === "buildError" && typeof member === "object") return "<error>";
     return member;
   });
+  if (!isRecord(plain)) return [JSON.stringify(plain)];
+  return Object.entries(plain).flatMap(([name, member]) =>
+    (Array.isArray(member) ? member : [member]).map((item) => `${name}: ${JSON.stringify(item)}`),
+  );
 }
 
 function withoutRepetition(list: readonly unknown[]): unknown[] {
@@ -94,8 +93,11 @@ function withoutRepetition(list: readonly unknown[]): unknown[] {
 
 /** Pretty JSON with the members in one order. */
 function jsonLines(value: unknown, replace: (key: string, value: unknown) => unknown): string[] {
-  const plain: unknown = JSON.parse(JSON.stringify(value, (key, member: unknown) => sorted(replace(key, member))));
-  return JSON.stringify(plain, undefined, 1).split("\n");
+  return JSON.stringify(plainJson(value, replace), undefined, 1).split("\n");
+}
+
+function plainJson(value: unknown, replace: (key: string, value: unknown) => unknown): unknown {
+  return JSON.parse(JSON.stringify(value, (key, member: unknown) => sorted(replace(key, member))));
 }
 
 function sorted(value: unknown): unknown {
