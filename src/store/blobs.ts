@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { randomUUID } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { addAbortSignal, Readable } from "node:stream";
 import { type Digest, Digester, digestOf, hexOf } from "../core/digest.ts";
 import { BuildError, errnoOf } from "../core/errors.ts";
@@ -158,6 +158,7 @@ class FileBlobs implements Blobs {
     using _lease = lock;
     if (this.sizeOf(expected.digest) === expected.size) return expected;
     const partial = `${this.pathOf(expected.digest)}.partial`;
+    this.#holds.claim([`blob:${basename(partial)}`]);
     try {
       const digester = resume(partial, expected);
       if (digester.sizeBytes < expected.size) {
@@ -176,8 +177,11 @@ class FileBlobs implements Blobs {
     await rm(this.pathOf(digest), { force: true });
   }
 
+  /** A new name, which no collection takes away from under us. */
   #temporary(): string {
-    return join(this.#directory, `new-${randomUUID()}`);
+    const name = `new-${randomUUID()}`;
+    this.#holds.claim([`blob:${name}`]);
+    return join(this.#directory, name);
   }
 
   #finish(temporary: string, digester: Digester, expected: ExpectedBlob | undefined): WrittenBlob {

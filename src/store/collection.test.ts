@@ -242,6 +242,7 @@ describe("collection", () => {
       import { mkdirSync } from "node:fs";
       const store = openStore(${JSON.stringify(root)}, { native: loadNative("SRC/../build/kiln.node"), clock: { nowMs: () => ${now} } });
       store.records.findByDefinitionKey(digestOf("used"));
+      store.holds.claim(["snapshot:active-1"]);
       mkdirSync(store.layout.snapshots + "/active-1");
       store.blobs.put("being made");
       (await store.cacheMounts.claim("apt", "locked", new AbortController().signal)).seeded();

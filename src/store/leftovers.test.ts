@@ -1,8 +1,10 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Script, startScript } from "../../test/support/script.ts";
+import { digestOf } from "../core/digest.ts";
 import { locateNative } from "../native/locate.ts";
 import { fsck } from "./fsck.ts";
 import { removeLeftovers } from "./leftovers.ts";
@@ -76,6 +78,39 @@ test("a socket that stands for an agent's is kept while a process runs that may 
   mkdirSync(join(root, "scratch", "ssh-1"));
   await removeLeftovers(store, signal);
   expect(unfinished()).toEqual([["active-alive"], ["alive", "ssh-1"]]);
+});
+
+/** As if every running process had been started in the future. */
+function setClocksBack(): void {
+  for (const name of readdirSync(store.layout.running).filter((file) => file !== "lock")) {
+    const path = join(store.layout.running, name);
+    writeFileSync(path, readFileSync(path, "utf8").replace(/^[\d.]+/, "9000000000000000"));
+  }
+}
+
+test("blobs and logs that are being written stay when clocks are set back", async () => {
+  const source = async function* (): AsyncGenerator<Buffer> {
+    yield Buffer.from("one ");
+    setClocksBack();
+    await prune(store, {}, signal);
+    yield Buffer.from("two");
+  };
+  await using log = store.logs.create("step");
+  log.write("said ");
+  const { digest } = await store.blobs.write(source(), undefined, signal);
+  log.write("more");
+  await log.close();
+  expect(readFileSync(store.blobs.pathOf(digest), "utf8")).toBe("one two");
+  expect(readFileSync(log.path, "utf8")).toBe("said more");
+  const expected = { digest: digestOf("whole"), size: 5 };
+  const open = async (): Promise<Readable> => {
+    writeFileSync(`${store.blobs.pathOf(expected.digest)}.partial`, "");
+    setClocksBack();
+    await prune(store, {}, signal);
+    return Readable.from([Buffer.from("whole")]);
+  };
+  await store.blobs.download(expected, open, signal);
+  expect(readFileSync(store.blobs.pathOf(expected.digest), "utf8")).toBe("whole");
 });
 
 test("who only looks leaves what is left to the next", async () => {
