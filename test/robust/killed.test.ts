@@ -16,10 +16,14 @@ describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 +
   const store = join(folder.path, "store");
   const context = join(folder.path, "context");
 
-  beforeAll(() => importBusybox(store, folder.path));
+  beforeAll(() => {
+    importBusybox(store, folder.path);
+    const many = Array.from({ length: 520 }, (_, n) => [`many/${n}`, `file ${n}\n`]);
+    writeContext(context, Object.fromEntries(many));
+  });
   afterAll(() => folder[Symbol.dispose]());
 
-  /** All kinds of work: a copy, commands, a seeded cache mount, a file from another stage, an archive. */
+  /** All kinds of work: copies into files and into a tar, commands, a seeded cache mount, a file from another stage. */
   function change(round: number): void {
     writeContext(context, {
       Dockerfile: [
@@ -33,9 +37,11 @@ describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 +
         "FROM busybox",
         "COPY --from=work /made-1 /made-9 /twice /out/",
         "RUN cat /out/* > /all",
+        "COPY many/ /many/",
         "",
       ].join("\n"),
       "files/round": `round ${round}\n`,
+      "many/round": `round ${round}\n`,
       ...Object.fromEntries(
         Array.from({ length: 30 }, (_, n) => [`files/${n}`, `file ${n} of ${round}\n`.repeat(500)]),
       ),
@@ -93,13 +99,13 @@ describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 +
         "app",
         "sh",
         "-c",
-        "cat /out/twice; wc -c < /out/made-1; cmp /out/made-1 /out/made-9",
+        "cat /out/twice /many/round; wc -c < /out/made-1; cmp /out/made-1 /out/made-9",
       ]);
       const line = `round ${round}\n`;
       const bytes =
         line.length +
         Array.from({ length: 30 }, (_, n) => `file ${n} of ${round}\n`.length * 500).reduce((a, b) => a + b, 0);
-      expect(stdout).toBe(`${line}${line}${bytes}\n`);
+      expect(stdout).toBe(`${line}${line}${line}${bytes}\n`);
       // fsck reads everything there is. Without this, later rounds would mostly wait for it.
       if (round % 10 === 9) mustKiln(store, ["prune", "--all"]);
     }
