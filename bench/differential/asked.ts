@@ -141,7 +141,8 @@ function bakeTarget({ case: one, dockerfile }: Placed): Record<string, unknown> 
     context: "context",
     dockerfile: `../${dockerfile}`,
     args: pairs(one.args),
-    contexts: pairs(one.contexts),
+    // `build` does this by itself.
+    contexts: pairs(one.contexts.map((context) => context.replace(/:latest=/, "="))),
     ...(one.target === undefined ? {} : { target: one.target }),
     ...(one.platform === undefined ? {} : { platforms: [one.platform] }),
   };

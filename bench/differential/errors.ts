@@ -39,8 +39,10 @@ function essentials(text: string): string[] {
   if (/^process ".*" did not complete/.test(text)) return [...text.matchAll(/exit code: \d+/g)].map(([whole]) => whole);
   const found = text.matchAll(/"((?:[^"\\]|\\.)+)"|'([^']+)'|(--[a-z-]+)/g);
   const words = [...found].map(([, double, single, flag]) => unescaped(double) ?? single ?? flag ?? "");
-  // Paths are named as they are written, without the root; what BuildKit itself garbles is not looked for.
-  return words.filter((word) => !word.includes("\\x")).map((word) => word.replace(/^\//, ""));
+  // Paths are named as they are written, without the root; what BuildKit itself garbles, and where it asked, is not looked for.
+  return words
+    .filter((word) => !word.includes("\\x") && !word.startsWith("http"))
+    .map((word) => word.replace(/^\//, ""));
 }
 
 function unescaped(quoted: string | undefined): string | undefined {

@@ -223,6 +223,11 @@ test("a trigger may copy from a stage or image of the child file", async () => {
   expect(historyOf(conversion)).toEqual(["COPY /x /x # buildkit", "COPY /y /y # buildkit"]);
 });
 
+test("an image that only a trigger names is blamed on the FROM that brought it", async () => {
+  const error = await failure(convert("# comment\nFROM child\n", {}, onbuild("COPY --from=not/there:1 a b")));
+  expect([error.span?.source.name, error.span?.start.line]).toEqual(["Dockerfile", 2]);
+});
+
 test.each(["COPPY a b", "LABEL a=${B?}", "COPY --from=9 a b"])(
   "an error in the trigger %s is told at the FROM that brought it",
   async (trigger) => {

@@ -64,7 +64,7 @@ export class Plan {
   connect(user: PlannedStage, instruction: StageInstruction): boolean {
     const words = fromWords(instruction);
     if (words.length === 0) return false;
-    const sources = words.map((word) => (word === undefined ? undefined : this.#find(word)));
+    const sources = words.map((word) => (word === undefined ? undefined : this.#find(word, user)));
     this.sources.set(instruction, sources);
     for (const source of sources) if (source !== undefined) user.needs.set(source, instruction.span);
     return sources.some((source) => source !== undefined);
@@ -101,7 +101,7 @@ export class Plan {
     return planned;
   }
 
-  #find(word: Word): PlannedStage {
+  #find(word: Word, user: PlannedStage): PlannedStage {
     if (/^[+-]?\d+$/.test(word.text)) {
       const numbered = this.stages[Number(word.text)];
       if (numbered?.stage !== undefined) return numbered;
@@ -119,7 +119,8 @@ export class Plan {
       baseText: word.text,
       base: undefined,
       platform: undefined,
-      span: word.span,
+      // A trigger's words are in no file of the user's: what they name is blamed on the FROM that brought it.
+      span: word.span.source === user.span.source ? word.span : user.span,
       usedArgs: new Set(),
       needs: new Map(),
     });

@@ -4,7 +4,7 @@ import type { RunUser } from "../ports.ts";
 /** Largest id that can be meant: the kernel keeps the one above for "no change". */
 const MAX_ID = 0xffff_fffe;
 
-/** Largest id that container engines run a process with: an image with others could be built and never started. */
+/** Largest id that container engines run a process with when no group is given with it: they look such a user up. */
 const MAX_RUN_ID = 0x7fff_ffff;
 
 /**
@@ -31,9 +31,11 @@ export function resolveUser(userText: string, passwd: string | undefined, group:
   const groups = parseGroup(group);
 
   const gid = groupPart === undefined ? (entry?.gid ?? 0) : findGroup(groupPart, groups);
-  if (uid > MAX_RUN_ID || gid > MAX_RUN_ID) {
+  if (groupPart === undefined && (uid > MAX_RUN_ID || gid > MAX_RUN_ID)) {
     const why = `uids and gids must be in range 0-${String(MAX_RUN_ID)}`;
-    throw new BuildError("runtime/failed", `Cannot run as ${uid}:${gid}: ${why}`, { hint: "choose a smaller number" });
+    throw new BuildError("runtime/failed", `Cannot run as ${uid}:${gid}: ${why}`, {
+      hint: `choose a smaller number, or give a group: "USER ${uid}:${gid}"`,
+    });
   }
   const isMember = (one: GroupEntry): boolean => entry !== undefined && one.members.includes(entry.name);
   const supplementary = groupPart === undefined ? groups.filter(isMember).map((one) => one.gid) : [];
