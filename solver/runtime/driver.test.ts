@@ -20,6 +20,9 @@ import { cannotRun, RUNTIME_PATH, Sandbox } from "./testing.ts";
 /** `TMPFS_MAGIC` of linux/magic.h. */
 const TMPFS = 0x0102_1994;
 
+const hasShm = existsSync("/dev/shm") && statfsSync("/dev/shm").type === TMPFS;
+if (!hasShm) console.warn("skipping a tree on a tmpfs: /dev/shm is none"); // oxlint-disable-line no-console
+
 const reason = cannotRun();
 if (reason !== undefined) console.warn(`skipping the runtime's tests: ${reason}`); // oxlint-disable-line no-console
 
@@ -243,6 +246,17 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     });
     server.close();
     expect(stdout).toBe("socket\n");
+  });
+
+  test.skipIf(!hasShm)("mount points leave no trace in a tree on a tmpfs, mounted without an overlay", async () => {
+    using sandbox = new Sandbox({}, "/dev/shm");
+    const before = readdirSync(sandbox.base, { recursive: true, encoding: "utf8" }).toSorted();
+    const { exitCode } = await sandbox.run({
+      root: { kind: "directory", path: sandbox.base, mode: "rw" },
+      mounts: [{ kind: "tmpfs", target: "/a/b/c", sizeBytes: undefined }],
+    });
+    expect(exitCode).toBe(0);
+    expect(readdirSync(sandbox.base, { recursive: true, encoding: "utf8" }).toSorted()).toEqual(before);
   });
 
   test("a mount point behind a link of the image is found inside the image", async () => {

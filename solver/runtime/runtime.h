@@ -132,6 +132,7 @@ enum { MAX_STUBS = 512 };
 /* Anonymous memory shared by supervisor and PID 1. The command never sees it: it is gone with exec. */
 struct shared
 {
+  dev_t store_device; /* of the file system that layers and cache mounts are on */
   bool command_ended;
   bool network_is_up;
   int command_status; /* as from waitpid */

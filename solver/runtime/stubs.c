@@ -25,18 +25,20 @@ times_of (int fd, struct timespec times[2])
   return true;
 }
 
-/* Our own tmpfs mounts vanish by themselves, so nothing made on them is worth remembering. */
+/* Our own tmpfs mounts vanish by themselves, so nothing made on them is worth remembering. A store may lie on another one. */
 static bool
-is_temporary (int fd)
+is_temporary (int fd, const struct shared *shared)
 {
   struct statfs file_system;
-  return fstatfs (fd, &file_system) == 0 && file_system.f_type == TMPFS_MAGIC;
+  struct stat status;
+  return fstatfs (fd, &file_system) == 0 && file_system.f_type == TMPFS_MAGIC && fstat (fd, &status) == 0
+         && status.st_dev != shared->store_device;
 }
 
 static void
 remember (struct shared *shared, int parent, const char *name, bool is_directory)
 {
-  if (shared == NULL || is_temporary (parent))
+  if (shared == NULL || is_temporary (parent, shared))
     return;
   if (shared->stub_count == MAX_STUBS)
     die ("more than %d mount points are missing in the image", MAX_STUBS);

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -208,6 +209,9 @@ supervise (struct plan *plan)
   struct shared *shared = mmap (NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED)
     die_errno ("cannot map memory to share with PID 1");
+  struct stat store;
+  if (plan->scratch != NULL && stat (plan->scratch, &store) == 0)
+    shared->store_device = store.st_dev;
 
   pid_t pretender = plan->owner_records != NULL ? start_pretending (plan) : -1;
   if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)

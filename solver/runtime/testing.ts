@@ -36,13 +36,16 @@ export interface Finished extends RunResult {
 
 /** A base layer with busybox, /etc/passwd and /tmp; each step gets its own upper directory over it. */
 export class Sandbox implements Disposable {
-  readonly directory = mkdtempSync(join(tmpdir(), "kiln-runtime-test-"));
-  readonly base = join(this.directory, "base");
+  readonly directory: string;
+  readonly base: string;
   readonly notices: string[] = [];
   readonly runtime: Runtime & Disposable;
   #steps = 0;
 
-  constructor(options: Partial<RuntimeOptions> = {}) {
+  /** @param parent where all of it is, for tests of a file system. */
+  constructor(options: Partial<RuntimeOptions> = {}, parent = tmpdir()) {
+    this.directory = mkdtempSync(join(parent, "kiln-runtime-test-"));
+    this.base = join(this.directory, "base");
     mkdirSync(join(this.base, "bin"), { recursive: true });
     copyFileSync(BUSYBOX, join(this.base, "bin/busybox"));
     for (const name of execFileSync(BUSYBOX, ["--list"], { encoding: "utf8" }).split("\n").filter(Boolean)) {
