@@ -151,7 +151,7 @@ test("EXPOSE splits what its variables hold", async () => {
 
 test.each([
   { name: "VOLUME", text: "VOLUME $NOTHING", message: /VOLUME specified can not be an empty string/ },
-  { name: "STOPSIGNAL", text: "STOPSIGNAL SIGNOTHING", message: /invalid signal/ },
+  { name: "STOPSIGNAL", text: "STOPSIGNAL SIGNOTHING", message: /invalid signal: SIGNOTHING$/ },
   { name: "EXPOSE", text: "EXPOSE web", message: /invalid containerPort: web/ },
   { name: "a failed expansion", text: `ENV A="\${B:?must be given}"`, message: /must be given/ },
 ])("an impossible value is an error at its word: $name", async ({ text, message }) => {

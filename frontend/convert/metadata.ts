@@ -216,7 +216,7 @@ export function convertStopsignal(state: StageState, instruction: StopsignalInst
   const signal = expandIn(state, instruction.signal, instruction, shared);
   if (!isSignal(signal)) {
     throw instructionError(
-      `STOPSIGNAL does not take ${JSON.stringify(signal)}: invalid signal`,
+      `STOPSIGNAL does not take ${JSON.stringify(signal)}: invalid signal: ${signal}`,
       instruction.signal.span,
       'write a name such as "SIGTERM" or a number',
     );
