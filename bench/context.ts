@@ -90,7 +90,7 @@ async function once(root: string, copy: boolean): Promise<void> {
   const nowNs = (): bigint => (BigInt(Date.now()) + 10_000n) * 1_000_000n;
   using source = new LocalSource({ native, directory: join(root, "context"), index, nowNs });
   const view = source.view([]);
-  const { matches } = await select(view, copySelector(action), signal);
+  const selection = await select(view, copySelector(action), signal);
   source.save();
   const keyed = performance.now();
   if (copy) {
@@ -100,7 +100,7 @@ async function once(root: string, copy: boolean): Promise<void> {
     const cleared = performance.now();
     await runFileOp(
       { kind: "file", base: "input", actions: [action] },
-      { directories: [upper], marks: "trusted", source: () => view, selected: () => matches },
+      { directories: [upper], marks: "trusted", source: () => view, selected: () => selection },
       { native },
       signal,
     );

@@ -75,7 +75,7 @@ export class FileWork implements AsyncDisposable {
           if (input === undefined) throw new Error(`File operation without its input ${index}`);
           return this.#view(input, signal);
         },
-        selected: (action) => at.selected?.get(copyPart(action))?.matches,
+        selected: (action) => at.selected?.get(copyPart(action)),
         earlier: at.earlier === undefined ? undefined : (target) => at.earlier?.into(target),
       },
       { native },

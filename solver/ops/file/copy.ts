@@ -3,7 +3,7 @@ import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../../../
 import type { CopyAction } from "../../graph/op.ts";
 import type { Match } from "../../sources/local/select.ts";
 import type { Directory } from "../tree/merged-tree.ts";
-import type { SourceView } from "../tree/source-view.ts";
+import type { FileContents, SourceView } from "../tree/source-view.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
 import { type Destination, join, type NewMetadata, shown } from "./destination.ts";
 import { copyXattrs, type EarlierCopy, FileBatch } from "./file-batch.ts";
@@ -44,12 +44,14 @@ export async function copyMatch(
     readonly path: string;
     /** Given the directory that the copy goes to, where no symlink leads to it any more. */
     readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
+    /** Bytes of files that are in memory. */
+    readonly kept?: FileContents["kept"] | undefined;
   },
   settings: CopySettings,
   signal: AbortSignal,
 ): Promise<void> {
-  const { destination, path, earlier } = to;
-  const copier = new Copier(view, destination, settings);
+  const { destination, path, earlier, kept } = to;
+  const copier = new Copier(view, destination, settings, kept);
   if (match.node.isDirectory) {
     const target = copier.ensureDirectory(path);
     copier.share(earlier?.(target.path));
@@ -94,12 +96,19 @@ class Copier {
   readonly #view: SourceView;
   readonly #destination: Destination;
   readonly #settings: CopySettings;
+  readonly #kept: FileContents["kept"] | undefined;
   #batch: FileBatch;
   /** First path of each inode that has several names, so that hard links stay hard links. */
   readonly #links = new Map<string, string>();
 
-  constructor(view: SourceView, destination: Destination, settings: CopySettings) {
+  constructor(
+    view: SourceView,
+    destination: Destination,
+    settings: CopySettings,
+    kept: FileContents["kept"] | undefined,
+  ) {
     this.#view = view;
+    this.#kept = kept;
     this.#destination = destination;
     this.#settings = settings;
     this.#batch = this.#newBatch(undefined);
@@ -112,7 +121,7 @@ class Copier {
 
   #newBatch(earlier: EarlierCopy | undefined): FileBatch {
     const mutability = this.#view.owners === "root" ? "mutable" : "immutable";
-    return new FileBatch(this.#view.tree, this.#destination, mutability, earlier);
+    return new FileBatch(this.#view.tree, this.#destination, { mutability, earlier, kept: this.#kept });
   }
 
   /** The directory a path means, symlinks followed, made with its parents where missing. */

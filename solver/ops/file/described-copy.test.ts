@@ -55,7 +55,7 @@ async function both(
   const lowers = bench.layers.toReversed();
   rmSync(bench.upper, { recursive: true });
   mkdirSync(bench.upper);
-  const inputs = { source: () => view, selected: () => selection.matches };
+  const inputs = { source: () => view, selected: () => selection };
   const failure = await runFileOp(
     op,
     { directories: [bench.upper, ...lowers], marks: "trusted", ...inputs },

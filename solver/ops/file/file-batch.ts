@@ -1,9 +1,11 @@
 import { BuildError } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
+import { RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../../../src/native/constants.ts";
 import { SystemError } from "../../../src/native/errno.ts";
 import { printableName } from "../../../src/native/names.ts";
-import type { FileMetadata } from "../../../src/native/native.ts";
+import type { FileMetadata, KeptBytes } from "../../../src/native/native.ts";
 import type { MergedTree } from "../tree/merged-tree.ts";
+import type { FileContents } from "../tree/source-view.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
 import { isOverlayMark } from "../tree/overlay-marks.ts";
 import type { Destination, NewMetadata } from "./destination.ts";
@@ -42,20 +44,26 @@ export class FileBatch {
   readonly #destination: Destination;
   readonly #mutable: boolean;
   readonly #earlier: EarlierCopy | undefined;
+  readonly #kept: FileContents["kept"] | undefined;
   /** Inodes shared with the earlier copy. */
   readonly #shared = new Set<number>();
   #pending: Pending[] = [];
   #names = new Set<string>();
 
-  /** `mutable`: files of the client, which may change at any time; not those of a snapshot. */
   constructor(
     source: MergedTree,
     destination: Destination,
-    mutability: "mutable" | "immutable",
-    earlier: EarlierCopy | undefined,
+    from: {
+      /** `mutable`: files of the client, which may change at any time; not those of a snapshot. */
+      readonly mutability: "mutable" | "immutable";
+      readonly earlier: EarlierCopy | undefined;
+      /** Bytes of source files that are in memory. */
+      readonly kept: FileContents["kept"] | undefined;
+    },
   ) {
-    this.#earlier = earlier;
-    this.#mutable = mutability === "mutable";
+    this.#earlier = from.earlier;
+    this.#kept = from.kept;
+    this.#mutable = from.mutability === "mutable";
     this.#source = source;
     this.#destination = destination;
   }
@@ -76,12 +84,28 @@ export class FileBatch {
     this.#pending = [];
     this.#names = new Set();
     const toCopy = this.#earlier === undefined ? pending : await this.#share(pending, this.#earlier, signal);
-    const calls: { readonly layer: number; readonly files: readonly Pending[] }[] = [];
-    for (const [layer, files] of Map.groupBy(toCopy, ({ from }) => from.layer.layer)) {
-      for (let at = 0; at < files.length; at += CALL_FILES)
-        calls.push({ layer, files: files.slice(at, at + CALL_FILES) });
+    const calls: (() => Promise<void>)[] = [];
+    for (const [scan, files] of Map.groupBy(toCopy, ({ from }) => from.layer)) {
+      const kept = this.#kept?.get(scan);
+      const isKept = ({ from }: Pending): boolean => (kept?.offsets[from.index] ?? -1) >= 0;
+      const { here = [], there = [] } = Object.groupBy(files, (file) => (isKept(file) ? "here" : "there"));
+      for (const part of parts(here)) if (kept !== undefined) calls.push(() => this.#write(kept, part));
+      for (const part of parts(there)) calls.push(() => this.#copy(scan.layer, part));
     }
-    await mapLimit(calls, LANES, signal, ({ layer, files }) => this.#copy(layer, files));
+    await mapLimit(calls, LANES, signal, (call) => call());
+  }
+
+  async #write(kept: KeptBytes, files: readonly Pending[]): Promise<void> {
+    const { native, upperFd } = this.#destination;
+    const results = await native.writeFiles(upperFd, {
+      names: files.map(({ to }) => to),
+      data: kept.bytes,
+      offsets: Float64Array.from(files, ({ from }) => kept.offsets[from.index] ?? -1),
+      sizes: Float64Array.from(files, ({ from }) => from.sizeBytes),
+      resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+      ...metadataOf(files),
+    });
+    this.#finish(files, results, "write");
   }
 
   /** Links what the earlier layer has just so, and returns the rest. */
@@ -93,9 +117,7 @@ export class FileBatch {
       const { from } = file;
       (from.nlink === 1 && !from.hasXattrs && earlier.isSame(from) ? same : rest).push(file);
     }
-    const calls: (readonly Pending[])[] = [];
-    for (let at = 0; at < same.length; at += CALL_FILES) calls.push(same.slice(at, at + CALL_FILES));
-    await mapLimit(calls, LANES, signal, async (files) => {
+    await mapLimit(parts(same), LANES, signal, async (files) => {
       const results = await native.linkFiles(earlier.fd, upperFd, {
         names: files.map(({ to }) => to),
         sizes: Float64Array.from(files, ({ from }) => from.sizeBytes),
@@ -131,9 +153,13 @@ export class FileBatch {
       ...metadataOf(files),
       expected: this.#mutable ? expected : undefined,
     });
+    this.#finish(files, results, "copy");
+  }
+
+  #finish(files: readonly Pending[], results: Int32Array, syscall: "copy" | "write"): void {
     for (const [at, { from, to }] of files.entries()) {
       const result = results[at] ?? 0;
-      if (result < 0) throw copyFailed(to, from.layerPath, new SystemError(result, "copy", from.layerPath, to));
+      if (result < 0) throw copyFailed(to, from.layerPath, new SystemError(result, syscall, from.layerPath, to));
       if (from.hasXattrs) copyXattrs(this.#source, from, this.#destination, to);
     }
   }
@@ -156,6 +182,12 @@ export function copyXattrs(source: MergedTree, from: TreeNode, destination: Dest
       if (!(error instanceof SystemError) || !REFUSED.has(error.code)) throw error;
     }
   }
+}
+
+function parts(files: readonly Pending[]): readonly (readonly Pending[])[] {
+  const found: (readonly Pending[])[] = [];
+  for (let at = 0; at < files.length; at += CALL_FILES) found.push(files.slice(at, at + CALL_FILES));
+  return found;
 }
 
 const REFUSED: ReadonlySet<string> = new Set(["ENOTSUP", "EOPNOTSUPP", "EPERM", "ENOSPC", "E2BIG"]);

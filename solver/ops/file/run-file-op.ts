@@ -4,7 +4,7 @@ import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFREG } from "../../../src/nat
 import type { Native } from "../../../src/native/native.ts";
 import type { CopyAction, FileOp, MkdirAction, MkfileAction, Owner, RmAction } from "../../graph/op.ts";
 import { copySelector } from "../../sources/local/selector.ts";
-import { findMatches, type Match } from "../../sources/local/select.ts";
+import { findMatches, type Selection } from "../../sources/local/select.ts";
 import type { Marks } from "../tree/overlay-marks.ts";
 import { MergedTree } from "../tree/merged-tree.ts";
 import type { SourceView } from "../tree/source-view.ts";
@@ -21,10 +21,13 @@ export interface FileOpInputs {
   /** What input `index` of the op shows; asked for copy actions only. The caller owns the views. */
   source(index: number): SourceView | Promise<SourceView>;
   /** What action `index` was found to select when its key was made; without it the source is searched again. */
-  selected(action: number): readonly Match[] | undefined;
+  selected(action: number): Found | undefined;
   /** An earlier result of an op with one copy, by the directory that the copy goes to. */
   readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
 }
+
+/** A selection, as far as a copy needs it. */
+export type Found = Pick<Selection, "matches"> & Partial<Pick<Selection, "contents">>;
 
 /** Largest passwd or group file that is looked into, as in BuildKit. */
 const MAX_ACCOUNTS_BYTES = 10 * 1024 * 1024;
@@ -49,7 +52,7 @@ export async function runFileOp(
     switch (action.kind) {
       case "copy": {
         const source = await at.source(action.input);
-        await copy(action, { destination, source, matches: at.selected(index), staging, earlier: at.earlier }, signal);
+        await copy(action, { destination, source, found: at.selected(index), staging, earlier: at.earlier }, signal);
         break;
       }
       case "mkdir":
@@ -73,16 +76,17 @@ async function copy(
   at: {
     readonly destination: Destination;
     readonly source: SourceView;
-    readonly matches: readonly Match[] | undefined;
+    readonly found: Found | undefined;
     readonly staging: string;
     readonly earlier: FileOpInputs["earlier"];
   },
   signal: AbortSignal,
 ): Promise<void> {
-  const { destination, source } = at;
+  const { destination, source, found } = at;
   const settings = settingsOf(action, destination.tree, source);
-  for (const match of at.matches ?? (await findMatches(source, copySelector(action), signal))) {
-    const to = { destination, path: action.destination, staging: at.staging, earlier: at.earlier };
+  const kept = found?.contents?.kept;
+  for (const match of found?.matches ?? (await findMatches(source, copySelector(action), signal))) {
+    const to = { destination, path: action.destination, staging: at.staging, earlier: at.earlier, kept };
     if (action.unpack !== "never" && (await unpackMatch(source, match, to, settings, action.unpack, signal))) continue;
     await copyMatch(source, match, to, settings, signal);
   }

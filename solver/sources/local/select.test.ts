@@ -210,7 +210,7 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("a selection", () => {
     writeFileSync(join(directory, "a"), "2");
     const copied = runFileOp(
       { kind: "file", base: "input", actions: [copyAction("a", "/x")] },
-      { directories: [upper], marks: "trusted", source: () => view, selected: () => matches },
+      { directories: [upper], marks: "trusted", source: () => view, selected: () => ({ matches }) },
       { native },
       signal,
     );
