@@ -43,15 +43,15 @@ export function flagsOf({ case: one, dockerfile }: Placed): string[] {
   ];
 }
 
-/** kiln's answers, one process each. */
+/** kiln's answers, one process each. A file that a check refuses is not asked about further. */
 export async function kilnCalls(kiln: Builder, work: string, one: Placed): Promise<Calls> {
-  const answers = await Promise.all(METHODS.map((method) => kiln.call(work, method, flagsOf(one))));
-  return Object.fromEntries(
-    METHODS.flatMap((method, index) => {
-      const text = answers[index]?.stdout ?? "";
-      return text.trim() === "" ? [] : [[method, JSON.parse(text) as unknown]];
-    }),
-  );
+  const ask = async (method: Method): Promise<Calls> => {
+    const { stdout } = await kiln.call(work, method, flagsOf(one));
+    return stdout.trim() === "" ? {} : { [method]: JSON.parse(stdout) as unknown };
+  };
+  const checked = await ask("check");
+  if (isRefused(checked.check)) return checked;
+  return Object.assign(checked, await ask("outline"), await ask("targets"));
 }
 
 /**
