@@ -50,6 +50,7 @@ export const ERROR_CODES = [
   "platform/malformed",
   "reference/malformed",
   "registry/denied",
+  "registry/configuration",
   "registry/malformed",
   "registry/not-found",
   "registry/unauthorized",

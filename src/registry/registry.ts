@@ -77,7 +77,7 @@ export interface RegistryClient extends AsyncDisposable {
 
 export type BlobId = Pick<Descriptor, "digest" | "size">;
 
-/** How to reach one registry; keyed by its name as in references (`docker.io`, `localhost:5000`). */
+/** How to reach one registry. */
 export interface HostSettings {
   /** Hosts asked first when pulling, `host[:port][/prefix]`, in order. */
   readonly mirrors?: readonly string[];
@@ -89,6 +89,11 @@ export interface HostSettings {
   readonly ca?: readonly string[];
   /** PEM certificate and key that identify the client. */
   readonly client?: { readonly cert: string; readonly key: string };
+}
+
+/** Settings by a registry's or a mirror's name; `undefined` where nothing is special. A Map is one. */
+export interface HostLookup {
+  get(name: string): HostSettings | undefined;
 }
 
 export type Credentials =
@@ -106,7 +111,7 @@ export interface CredentialSource {
 export interface RegistryOptions extends ConnectionOptions {
   readonly credentials: CredentialSource;
   readonly userAgent: string;
-  readonly hosts?: ReadonlyMap<string, HostSettings>;
+  readonly hosts?: HostLookup;
   readonly clock: { nowMs(): number };
   /** Pauses between attempts. */
   readonly timer: Timer;

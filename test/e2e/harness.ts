@@ -26,6 +26,9 @@ export function kiln(
     input: options.input ?? "",
     encoding: "utf8",
     maxBuffer: 1 << 28,
+    // One that does not end would otherwise be the last that is heard of the whole run.
+    timeout: 300_000,
+    killSignal: "SIGKILL",
   });
   return { status: run.status ?? 255, stdout: run.stdout, stderr: run.stderr };
 }
