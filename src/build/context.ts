@@ -105,9 +105,17 @@ async function readDockerfile(
   throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {
     hint:
       given === undefined
-        ? `put a Dockerfile into ${directory}, or name another file with -f`
+        ? hintWithoutDockerfile(directory)
         : "-f is relative to the working directory, not to the context",
   });
+}
+
+/** What podman and buildah look for first, docker does not look for at all. */
+function hintWithoutDockerfile(directory: string): string {
+  const other = join(directory, "Containerfile");
+  return existsSync(other)
+    ? `name it: -f ${other}`
+    : `put a Dockerfile into ${directory}, or name another file with -f`;
 }
 
 async function rootIgnoreFile(directory: string, signal: AbortSignal): Promise<SourceText | undefined> {
