@@ -72,6 +72,29 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     }
   });
 
+  test.each([
+    { name: "an OCI directory", attributes: { type: "oci", tar: "false" } },
+    { name: "a tree of files", attributes: { type: "local" } },
+  ])("$name that does not fit on its disk is told in one error", async ({ attributes }) => {
+    const disk = await mkdtemp(join(home, "disk-"));
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]);
+    expect(mounted.status).toBe(0);
+    try {
+      const context = join(home, "noise");
+      await mkdir(context, { recursive: true });
+      await writeFiles(context, { Dockerfile: "FROM scratch\nCOPY noise /noise\n" });
+      await writeFile(join(context, "noise"), randomBytes(3 << 20));
+      const outputs = [parseOutput(new Map(Object.entries({ ...attributes, dest: join(disk, "out") })))];
+      const failed = build({ context, outputs }, testEnvironment(store()), signal);
+      await expect(failed).rejects.toMatchObject({
+        code: "export/failed",
+        message: expect.stringMatching(/^Cannot write into ".*out": ENOSPC/) as string,
+      });
+    } finally {
+      spawnSync("umount", ["-l", disk]);
+    }
+  });
+
   test("an OCI directory whose list cannot be read is left as it is", async () => {
     const dest = join(home, "broken-layout");
     await mkdir(dest);

@@ -11,6 +11,7 @@ import type { LayerSources } from "./layers.ts";
 import { type ImageOptions, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
 import { indexJson, LAYOUT_FILE, writeLayout } from "./layout-directory.ts";
+import { writingInto } from "./make-destination.ts";
 
 export type LayoutDestination =
   | { readonly form: "tar"; readonly open: OpenDestination }
@@ -49,8 +50,10 @@ export function layoutExporter(
         reportSubtask(progress, `exporting attestation manifest ${attestations.manifest.descriptor.digest}`);
       }
       const entries = rootEntries(assembled, names);
-      if (to.form === "directory") await writeLayout({ directory: to.path, blobs, entries }, on.store.leases, signal);
-      else {
+      if (to.form === "directory") {
+        const layout = { directory: to.path, blobs, entries };
+        await writingInto(to.path, () => writeLayout(layout, on.store.leases, signal));
+      } else {
         const docker = kind === "docker" ? dockerManifest(assembled, names) : undefined;
         reportSubtask(progress, "sending tarball");
         const archive = writeArchive(archiveEntries(blobs, entries, docker, signal), {}, signal);

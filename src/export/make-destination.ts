@@ -1,4 +1,4 @@
-import { BuildError, messageOf } from "../core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { makeDirectory } from "../core/make-directory.ts";
 
 /** The directory that an output goes to, made where it is missing. @throws {BuildError} `export/failed` */
@@ -9,3 +9,20 @@ export function makeDestination(path: string): void {
     throw new BuildError("export/failed", `Cannot make the directory "${path}": ${messageOf(error)}`, { cause: error });
   }
 }
+
+/** Does `work`, which writes into the directory `path`. @throws {BuildError} `export/failed` for what the system refuses there */
+export async function writingInto<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof BuildError || !REFUSALS.has(errnoOf(error) ?? "")) throw error;
+    throw new BuildError("export/failed", `Cannot write into "${path}": ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** The disk is full, broken or not to be written, or somebody else's files are in the way. */
+const REFUSALS: ReadonlySet<string> = new Set(
+  "EACCES EBUSY EDQUOT EEXIST EFBIG EIO EISDIR ENAMETOOLONG ENOENT ENOSPC ENOTDIR ENOTEMPTY EPERM EROFS ETXTBSY".split(
+    " ",
+  ),
+);

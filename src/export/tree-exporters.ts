@@ -7,7 +7,7 @@ import type { Native } from "../native/native.ts";
 import { copyTree, filesIn, removeOthers } from "./copy-tree.ts";
 import type { Exporter, OpenDestination, Result, ResultImage } from "./exporter.ts";
 import { reportSubtask } from "./report.ts";
-import { makeDestination } from "./make-destination.ts";
+import { makeDestination, writingInto } from "./make-destination.ts";
 
 /** A result's whole tree in one directory, and what packs such a directory. */
 export interface TreeTools {
@@ -54,11 +54,13 @@ export function localExporter(
         makeDestination(target);
         // BuildKit sets every time to the epoch here, older ones too.
         const mtimeSeconds = options.sourceDateEpoch ?? image.sourceDateEpoch;
-        const written = await copyTree(tree.directory, target, { native: tools.native, mtimeSeconds }, signal);
+        const how = { native: tools.native, mtimeSeconds };
+        const written = await writingInto(target, () => copyTree(tree.directory, target, how, signal));
         if (folder !== "") kept.add(folder);
         for (const path of written) kept.add(folder === "" ? path : `${folder}/${path}`);
       }
-      if (options.mode === "delete") await removeOthers(destination, kept, tools.native);
+      if (options.mode === "delete")
+        await writingInto(destination, () => removeOthers(destination, kept, tools.native));
       reportSubtask(progress, "copying files");
       return { names: [] };
     },

@@ -1,11 +1,12 @@
 import { createReadStream, createWriteStream } from "node:fs";
-import { access, mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { access, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { PassThrough, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type Digest, DigestStream, hexOf } from "../../../src/core/digest.ts";
-import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../../../src/core/errors.ts";
 import { isRecord, parseJson } from "../../../src/core/json.ts";
+import { makeDirectory } from "../../../src/core/make-directory.ts";
 import { type Removed, removeUnused } from "./directory-retention.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
 
@@ -61,8 +62,13 @@ export class DirectoryCache implements CacheSink {
   }
 
   async prepare(): Promise<void> {
-    await mkdir(join(this.#directory, "entries"), { recursive: true });
-    await mkdir(join(this.#directory, "blobs/sha256"), { recursive: true });
+    try {
+      for (const name of ["entries", "blobs/sha256"]) makeDirectory(join(this.#directory, name));
+    } catch (error) {
+      throw new BuildError("cache/export-failed", `Cannot make the cache "${this.#directory}": ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
     if (!(await this.exists())) await this.#write(join(this.#directory, MARKER), "kiln cache 1\n");
   }
 
