@@ -48,6 +48,8 @@ export interface SolveOptions {
    * Steps that must not run: `all`, or those of the named stages. The first one that would is an error with the reason.
    */
   readonly expectCached?: "all" | ReadonlySet<string>;
+  /** Whether the files of the results are wanted as files at once, and not as layers: for an export into a directory. */
+  readonly resultIsRead?: boolean;
   /** Told why a result was not found under its key, before the step runs. Must not throw. */
   readonly onMiss?: (vertex: Digest, miss: MissReason) => void;
   /**

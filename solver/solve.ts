@@ -65,7 +65,12 @@ async function solveKeyed(
   signal: AbortSignal,
 ): Promise<SolveResult> {
   const lookUp = new LookUp(on.store.records, on.remote, keyed);
-  const planned = await planByNeed(graph.targets, keyed, { lookUp, records: on.store.records }, signal);
+  const planned = await planByNeed(
+    graph.targets,
+    keyed,
+    { lookUp, records: on.store.records, resultIsRead: options.resultIsRead === true },
+    signal,
+  );
   const outcomes = new Map<Digest, VertexOutcome>();
   const results = new Map<Digest, Stack>();
   takeHits(graph, keyed, planned, on, { outcomes, results });

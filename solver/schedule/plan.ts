@@ -38,7 +38,12 @@ const UNKNOWN_MS: Readonly<Record<string, number>> = { exec: 5000, git: 2000, ht
 export async function planByNeed(
   targets: readonly Vertex[],
   keyed: ReadonlyMap<Digest, KeyedVertex>,
-  on: { readonly lookUp: LookUp; readonly records: Pick<Records, "latestBySite"> },
+  on: {
+    readonly lookUp: LookUp;
+    readonly records: Pick<Records, "latestBySite">;
+    /** Whether somebody reads the files of the targets, as steps do of theirs. */
+    readonly resultIsRead: boolean;
+  },
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, Planned>> {
   const planned = new Map<string, Planned>();
@@ -75,13 +80,14 @@ export async function planByNeed(
     frontier = next;
   }
   prioritize(planned, keyed);
-  noteReaders(planned);
+  noteRead(planned, on.resultIsRead ? targets.map(({ digest }) => digest) : []);
   return planned;
 }
 
-/** Merges and differences stand for the files of their inputs. */
-function noteReaders(planned: ReadonlyMap<string, Planned>): void {
-  const read = [...planned.values()].filter(({ kind }) => kind === "miss").flatMap(({ needs }) => needs);
+/** Marks what steps read, and those whose ids are given. Merges and differences stand for the files of their inputs. */
+function noteRead(planned: ReadonlyMap<string, Planned>, others: readonly string[]): void {
+  const steps = [...planned.values()].filter(({ kind }) => kind === "miss");
+  const read = [...others, ...steps.flatMap(({ needs }) => needs)];
   const seen = new Set<string>();
   for (let id = read.pop(); id !== undefined; id = read.pop()) {
     const work = seen.has(id) ? undefined : planned.get(id);

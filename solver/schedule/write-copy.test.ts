@@ -76,6 +76,16 @@ test("a copy that a step of the same build reads is made into files at once", as
   );
 });
 
+test("a copy whose result is wanted as files is made into files", async () => {
+  await using bench = new Workbench();
+  fill(bench);
+  using deps = bench.deps();
+  const options = bench.options({ resultIsRead: true });
+  const { targets } = await solve(bench.graph(bench.merge(bench.image("one"), copied(bench))), deps, options, signal);
+  const snapshot = targets[0]?.layers.at(-1)?.snapshot ?? ("" as SnapshotId);
+  expect(existsSync(join(bench.snapshotter.pathOf(snapshot), "app/d0/f0"))).toBe(true);
+});
+
 test("of two copies the one that the other goes on is made into files", async () => {
   await using bench = new Workbench();
   fill(bench);

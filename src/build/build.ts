@@ -228,6 +228,7 @@ async function makeResult(
         ...(options.expectCached === undefined
           ? {}
           : { expectCached: options.expectCached === "all" ? "all" : new Set(options.expectCached) }),
+        resultIsRead: at.outputs.some(wantsFiles),
         onCommitted: (snapshot) => packer.start(snapshot),
         onMiss: (vertex, miss) => at.reporter.missed(vertex, miss),
       },
@@ -250,6 +251,11 @@ async function makeResult(
   } finally {
     await packer.settle();
   }
+}
+
+/** Whether an output needs the files of the result, and not only its layers. */
+function wantsFiles(output: OutputSpec): boolean {
+  return output.kind === "local" || output.kind === "tar" || (output.kind === "image" && output.image.unpack);
 }
 
 function graphOf({ conversions }: PreparedBuild): Graph {
