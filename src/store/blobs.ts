@@ -17,7 +17,7 @@ import { basename, join } from "node:path";
 import { addAbortSignal, Readable } from "node:stream";
 import { type Digest, Digester, digestOf, hexOf } from "../core/digest.ts";
 import { BuildError, errnoOf } from "../core/errors.ts";
-import { storeFailure } from "./failure.ts";
+import { ownFailure, storeFailure } from "./failure.ts";
 import type { Holds } from "./holds.ts";
 import { BlobGrowth, type GrowingBlob } from "./growing-blob.ts";
 import { fileLock, type LockCalls } from "./file-lock.ts";
@@ -69,7 +69,7 @@ class FileBlobs implements Blobs {
     try {
       fd = openSync(path, "r");
     } catch (error) {
-      throw errnoOf(error) === "ENOENT" ? missingBlob(digest) : storeFailure(`read blob "${digest}"`, error);
+      throw errnoOf(error) === "ENOENT" ? missingBlob(digest) : ownFailure(`read blob "${digest}"`, error);
     }
     return createReadStream(path, { fd, start: from?.offsetBytes ?? 0, highWaterMark: CHUNK_BYTES });
   }
@@ -88,7 +88,7 @@ class FileBlobs implements Blobs {
       bytes = readFileSync(this.pathOf(digest));
     } catch (error) {
       if (errnoOf(error) === "ENOENT") return undefined;
-      throw storeFailure(`read blob "${digest}"`, error);
+      throw ownFailure(`read blob "${digest}"`, error);
     }
     if (digestOf(bytes) !== digest) throw damagedBlob(digest);
     return bytes;
@@ -174,7 +174,7 @@ class FileBlobs implements Blobs {
   }
 
   async remove(digest: Digest): Promise<void> {
-    await rm(this.pathOf(digest), { force: true });
+    await rm(this.pathOf(digest), { force: true, recursive: true });
   }
 
   /** A new name, which no collection takes away from under us. */

@@ -378,6 +378,18 @@ describe("fsck", () => {
     expect((await fsck(store, { repair: false }, signal)).problems).toEqual([]);
   });
 
+  test("removes what stands in a blob's place, which until then is an error and no bug", async () => {
+    const id = snapshot("layer-1", 1);
+    const { digest } = store.blobs.put("a document");
+    store.snapshots.insert([{ id, state: "present" }]);
+    rmSync(store.blobs.pathOf(digest));
+    mkdirSync(store.blobs.pathOf(digest));
+    expect(() => store.blobs.readBytes(digest, 100_000)).toThrowError(/^Cannot read blob ".*": EISDIR/);
+    const { problems } = await fsck(store, { repair: true }, signal);
+    expect(problems.map(({ kind }) => kind)).toEqual(["blob-damaged"]);
+    expect(store.blobs.readBytes(digest, 100_000)).toBeUndefined();
+  });
+
   test("finds lost files: layers a registry has become absent, records of others go", async () => {
     const base = pulled("base", 1);
     step("a", [base], 1, 1);

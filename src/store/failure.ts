@@ -37,14 +37,29 @@ export function storeFailure(doing: string, error: unknown): unknown {
   }
 }
 
-/** Runs `work`, with its failures put into the store's words. */
+/** Runs `work`, which touches nothing but the store, with its failures put into the store's words. */
 export function guarded<T>(doing: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw storeFailure(doing, error);
+    throw ownFailure(doing, error);
   }
 }
+
+/** Like `storeFailure` where the failure can only be one of the store's own files. */
+export function ownFailure(doing: string, error: unknown): unknown {
+  const failure = storeFailure(doing, error);
+  if (failure instanceof BuildError || !SYSTEMS.has(errnoOf(failure) ?? "")) return failure;
+  return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
+    hint: "check the disk and who owns the store's directory, or choose another with --root",
+    cause: error,
+  });
+}
+
+/** What the system has against the store's files: a broken disk, somebody else's permissions, too many open files. */
+const SYSTEMS: ReadonlySet<string> = new Set(
+  "EACCES EIO EISDIR ELOOP EMFILE ENFILE ENOTDIR EPERM EROFS EUCLEAN".split(" "),
+);
 
 // Primary result codes, https://www.sqlite.org/rescode.html: the low byte of what node:sqlite puts into `errcode`.
 const SQLITE_BUSY = 5;

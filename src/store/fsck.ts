@@ -4,8 +4,9 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type Digest, hexOf, isDigest } from "../core/digest.ts";
-import { BuildError } from "../core/errors.ts";
+import { BuildError, errnoOf } from "../core/errors.ts";
 import { entriesOf } from "./disk.ts";
+import { ownFailure } from "./failure.ts";
 import { type Inventory, readInventory } from "./inventory.ts";
 import { blobName } from "./measure.ts";
 import type { SnapshotId } from "./model.ts";
@@ -188,7 +189,10 @@ async function isWhole(store: OpenStore, digest: Digest, signal: AbortSignal): P
   } catch (error) {
     // Collected meanwhile by another process.
     if (error instanceof BuildError && error.code === "store/corrupt") return true;
-    throw error;
+    signal.throwIfAborted();
+    // What is no file has not its bytes either.
+    if (errnoOf(error) === "EISDIR") return false;
+    throw ownFailure(`read blob "${digest}"`, error);
   }
   return hash.digest("hex") === hexOf(digest);
 }

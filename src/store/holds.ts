@@ -80,7 +80,7 @@ export class Holds implements Disposable {
     const { lock } = this.#open();
     this.#calls.lockSync(lock, "exclusive");
     try {
-      return work(this.#running());
+      return work(guarded("read what running builds use", () => this.#running()));
     } finally {
       this.#calls.unlock(lock);
     }
