@@ -255,7 +255,7 @@ async function makeResult(
 
 /** Whether an output needs the files of the result, and not only its layers. */
 function wantsFiles(output: OutputSpec): boolean {
-  return output.kind === "local" || output.kind === "tar" || (output.kind === "image" && output.image.unpack);
+  return output.kind === "local" || output.kind === "tar" || (output.kind === "image" && output.unpack);
 }
 
 function graphOf({ conversions }: PreparedBuild): Graph {
