@@ -12,11 +12,11 @@
  * The cases are in testdata/one-file, by topic; `differential/cases.ts` says how they are written. All are built with one
  * context, testdata/one-file/context, in which its setup.sh makes what git cannot hold.
  */
-import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mapLimit } from "../src/core/limits.ts";
+import { Answers } from "./differential/answers.ts";
 import { type Calls, METHODS, type Placed, bakeCalls, flagsOf, kilnCalls, placed } from "./differential/asked.ts";
 import { type Builder, buildkit, emptied, kiln, listing, run } from "./differential/builders.ts";
 import { type Case, parseCases } from "./differential/cases.ts";
@@ -41,8 +41,6 @@ interface Result {
   readonly files: string[];
   readonly calls: Partial<Record<string, string[]>>;
 }
-
-type Answers = Record<string, Result>;
 
 function commandLine(given: readonly string[]): { words: string[]; options: Map<string, string> } {
   const rest = [...given];
@@ -113,28 +111,20 @@ function compare(one: Case, ours: Result, other: Result): string[] {
 }
 
 /** BuildKit's side: what is kept from an earlier run, and the rest in groups that share one process for the calls. */
-async function theirResults(all: readonly Placed[], kept: Answers, keep: () => void): Promise<Result[]> {
-  const missing = all.filter((one) => kept[keyOf(one)] === undefined);
+async function theirResults(all: readonly Placed[], answers: Answers<Result>): Promise<(Result | undefined)[]> {
+  const missing = all.filter((one) => answers.get(one.case) === undefined);
   for (let at = 0; at < missing.length; at += GROUP) {
     const group = missing.slice(at, at + GROUP);
     const calls = await bakeCalls(docker, work, group);
     await mapLimit(group, 3, signal, async (one, _signal, index) => {
-      kept[keyOf(one)] = await built(theirs, one, calls[index] ?? {});
+      answers.set(one.case, await built(theirs, one, calls[index] ?? {}));
     });
-    keep();
+    answers.save();
   }
-  return all.flatMap((one) => kept[keyOf(one)] ?? []);
+  return all.map((one) => answers.get(one.case));
 }
 
 const GROUP = 40;
-
-/** Everything that BuildKit is given but the shared context. */
-function keyOf({ case: one }: Placed): string {
-  return createHash("sha256")
-    .update(JSON.stringify({ ...one, name: "", meant: "", newer: undefined }))
-    .digest("hex")
-    .slice(0, 24);
-}
 
 /** Base images of other cases have to be there first. */
 async function pushBases(all: readonly Placed[]): Promise<void> {
@@ -158,14 +148,9 @@ async function main(): Promise<number> {
   const wanted = (one: Case): boolean => words.length === 0 || words.some((word) => one.name.includes(word));
   const everything = placed(allCases(), work);
   const chosen = everything.filter((one) => wanted(one.case));
-  const answers = options.get("--answers");
-  const kept =
-    answers !== undefined && existsSync(answers) ? (JSON.parse(readFileSync(answers, "utf8")) as Answers) : {};
   await pushBases(everything.filter(({ case: { push } }) => push !== undefined));
   const [other, ours] = await Promise.all([
-    theirResults(chosen, kept, () => {
-      if (answers !== undefined) writeFileSync(answers, JSON.stringify(kept));
-    }),
+    theirResults(chosen, new Answers(options.get("--answers"), folder)),
     mapLimit(chosen, 2, signal, async (one) => built(mine, one, await kilnCalls(mine, work, one))),
   ]);
   const counts: Record<Verdict, number> = { same: 0, different: 0, meant: 0, newer: 0, stale: 0 };
