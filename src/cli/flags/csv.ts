@@ -55,6 +55,8 @@ function quoted(text: string, start: number, flag: string): { readonly field: st
   }
 }
 
+/** @param flag its name without the dashes; or an environment variable, which is written in capitals. */
 export function malformed(flag: string, text: string, why: string, hint?: string): BuildError {
-  return new BuildError("cli/usage", `Cannot read --${flag} ${JSON.stringify(text)}: ${why}`, { hint });
+  const name = /^[A-Z_]+$/.test(flag) ? flag : `--${flag}`;
+  return new BuildError("cli/usage", `Cannot read ${name} ${JSON.stringify(text)}: ${why}`, { hint });
 }

@@ -66,6 +66,11 @@ test.each([
   expect(memorySize(text, "memory")).toBe(bytes);
 });
 
+test("an error names a flag with its dashes and a variable as it is", () => {
+  expect(() => memorySize("lots", "memory")).toThrowError(/^Cannot read --memory "lots"/);
+  expect(() => memorySize("lots", "KILN_KEEP_STORAGE")).toThrowError(/^Cannot read KILN_KEEP_STORAGE "lots"/);
+});
+
 test("resources come from --resource and from the flags of the classic builder", () => {
   expect(resourceLimits(["memory=1g,cpu-quota=50000"], { cpuShares: "512" })).toEqual({
     memoryBytes: 2 ** 30,
