@@ -18,7 +18,11 @@ describe.skipIf(why !== undefined)("on a full disk", { timeout: 120_000 }, () =>
     kiln(store, ["build", "--progress", "plain", "-t", "app", ...args, context]);
   const checked = (): Outcome => kiln(store, ["fsck"]);
 
-  beforeAll(() => importBusybox(store, folder.path));
+  beforeAll(() => {
+    importBusybox(store, folder.path);
+    const many = Array.from({ length: 520 }, (_, n) => [`many/${n}`, `${n} `.repeat(n)]);
+    writeContext(context, Object.fromEntries(many));
+  });
   afterAll(() => {
     spawnSync("umount", ["-l", store]);
     folder[Symbol.dispose]();
@@ -32,6 +36,7 @@ describe.skipIf(why !== undefined)("on a full disk", { timeout: 120_000 }, () =>
 
   test.each([
     { name: "a large COPY", dockerfile: "FROM busybox\nCOPY big /\n", fails: [1] },
+    { name: "a COPY of many small files", dockerfile: "FROM busybox\nCOPY many /many/\n", fails: [1] },
     { name: "a RUN that writes", dockerfile: "FROM busybox\nRUN cat /bin/busybox /bin/busybox > /copy\n", fails: [1] },
     // The room that the store is opened with may be enough for these.
     { name: "a WORKDIR", dockerfile: "FROM busybox\nWORKDIR /a/b/c\n", fails: [0, 1] },
