@@ -1,25 +1,16 @@
-import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { kiln, missing, mustKiln, temporary } from "../e2e/harness.ts";
-import { counted, executions, importBusybox, letGo, startKiln, writeContext } from "./kiln-process.ts";
+import { describe, expect, test } from "vitest";
+import { kiln, missing, mustKiln } from "../e2e/harness.ts";
+import { useFreshStore } from "./fresh-store.ts";
+import { counted, executions, letGo, startKiln, writeContext } from "./kiln-process.ts";
 
 const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of many builds on one store are skipped: ${why}`);
 
 // Real processes that know nothing of each other but the store.
 describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, () => {
-  let folder: ReturnType<typeof temporary>;
   let store: string;
   let context: string;
-
-  beforeEach(() => {
-    folder = temporary();
-    store = join(folder.path, "store");
-    context = join(folder.path, "context");
-    importBusybox(store, folder.path);
-  });
-
-  afterEach(() => folder[Symbol.dispose]());
+  useFreshStore((fresh) => ({ store, context } = fresh));
 
   test("forty started together all succeed and run each step once", async () => {
     writeContext(context, {

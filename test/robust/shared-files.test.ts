@@ -1,25 +1,18 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, readdirSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { kiln, missing, mustKiln, temporary } from "../e2e/harness.ts";
-import { importBusybox, writeContext } from "./kiln-process.ts";
+import { describe, expect, test } from "vitest";
+import { kiln, missing, mustKiln } from "../e2e/harness.ts";
+import { useFreshStore } from "./fresh-store.ts";
+import { writeContext } from "./kiln-process.ts";
 
 const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of layers that share files are skipped: ${why}`);
 
 describe.skipIf(why !== undefined)("layers that share files", { timeout: 120_000 }, () => {
-  let folder: ReturnType<typeof temporary>;
   let store: string;
   let context: string;
-
-  beforeEach(() => {
-    folder = temporary();
-    store = join(folder.path, "store");
-    context = join(folder.path, "context");
-    importBusybox(store, folder.path);
-  });
-  afterEach(() => folder[Symbol.dispose]());
+  useFreshStore((fresh) => ({ store, context } = fresh));
 
   const RUIN =
     "RUN cd /src && echo more >> f1 && echo other > f2 && chmod 777 f3 && chown 5:5 f4 && touch -d @5 f5 && rm f6 && " +

@@ -1,25 +1,18 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { kiln, missing, mustKiln, temporary } from "../e2e/harness.ts";
-import { importBusybox, startKiln, writeContext } from "./kiln-process.ts";
+import { describe, expect, test } from "vitest";
+import { kiln, missing, mustKiln } from "../e2e/harness.ts";
+import { useFreshStore } from "./fresh-store.ts";
+import { startKiln, writeContext } from "./kiln-process.ts";
 
 const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of the store's space are skipped: ${why}`);
 
 describe.skipIf(why !== undefined)("space", { timeout: 120_000 }, () => {
-  let folder: ReturnType<typeof temporary>;
   let store: string;
   let context: string;
-
-  beforeEach(() => {
-    folder = temporary();
-    store = join(folder.path, "store");
-    context = join(folder.path, "context");
-    importBusybox(store, folder.path);
-  });
-  afterEach(() => folder[Symbol.dispose]());
+  useFreshStore((fresh) => ({ store, context } = fresh));
 
   const build = (lines: readonly string[], ...args: string[]): void => {
     writeContext(context, { Dockerfile: ["FROM busybox", ...lines, ""].join("\n") });

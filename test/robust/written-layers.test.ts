@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { kiln, missing, mustKiln, temporary } from "../e2e/harness.ts";
-import { importBusybox, startKiln, writeContext } from "./kiln-process.ts";
+import { describe, expect, test } from "vitest";
+import { kiln, missing, mustKiln } from "../e2e/harness.ts";
+import { useFreshStore } from "./fresh-store.ts";
+import { startKiln, writeContext } from "./kiln-process.ts";
 
 const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of layers that are written as a tar are skipped: ${why}`);
@@ -13,19 +14,14 @@ const FILES = 600;
 const DATED = ["--build-arg", "SOURCE_DATE_EPOCH=5"];
 
 describe.skipIf(why !== undefined)("a copy of many small files that no step reads", { timeout: 120_000 }, () => {
-  let folder: ReturnType<typeof temporary>;
+  let folder: string;
   let store: string;
   let context: string;
-
-  beforeEach(() => {
-    folder = temporary();
-    store = join(folder.path, "store");
-    context = join(folder.path, "context");
-    importBusybox(store, folder.path);
+  useFreshStore((fresh) => {
+    ({ folder, store, context } = fresh);
     const files = Array.from({ length: FILES }, (_, n) => [`src/d${n % 7}/f${n}`, `file ${n}\n`.repeat(n % 9)]);
     writeContext(context, Object.fromEntries(files));
   });
-  afterEach(() => folder[Symbol.dispose]());
 
   function build(changed: string, more: readonly string[] = [], ...args: string[]): string {
     writeContext(context, {
@@ -45,7 +41,7 @@ describe.skipIf(why !== undefined)("a copy of many small files that no step read
     const written = build("one\n", ["LABEL a=b"]);
     expect(unpacked()).toEqual([]);
     build("two\n", ["LABEL a=b"]);
-    const tar = join(folder.path, "image.tar");
+    const tar = join(folder, "image.tar");
     mustKiln(store, ["save", "-o", tar, "app"]);
     expect(unpacked()).toEqual([]);
     expect(build("one\n", ["LABEL a=b"], "--no-cache")).toBe(written);
