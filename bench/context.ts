@@ -1,18 +1,22 @@
 /**
  * What a COPY of a large context costs, in fresh processes as in a build: naming its files by content (cold, unchanged, one
- * file changed) and copying them. `node bench/context.ts [files]`; prints the best of several runs, which is what a busy
- * machine can still say.
+ * file changed), copying them into files, and writing them as a tar. `node bench/context.ts [files]`; prints the best of
+ * several runs, which is what a busy machine can still say.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runFileOp } from "../solver/ops/file/run-file-op.ts";
 import { LocalSource } from "../solver/sources/local/local-source.ts";
 import { select } from "../solver/sources/local/select.ts";
 import { copySelector } from "../solver/sources/local/selector.ts";
-import type { CopyAction } from "../solver/graph/op.ts";
+import { describeCopy } from "../solver/ops/file/described-copy.ts";
+import { MergedTree } from "../solver/ops/tree/merged-tree.ts";
+import type { CopyAction, FileOp } from "../solver/graph/op.ts";
 import { locateNative } from "../src/native/locate.ts";
+import { writeLayer } from "../src/tar/write-layer.ts";
 
 const RUNS = 5;
 
@@ -32,7 +36,13 @@ const action: CopyAction = {
   timestamp: undefined,
 };
 
-if (process.argv[2] === "once") await once(process.argv[3] ?? "", process.argv[4] === "copy");
+type Work = "key" | "copy" | "write";
+interface Times {
+  readonly keyMs: number;
+  readonly workMs: number;
+}
+
+if (process.argv[2] === "once") await once(process.argv[3] ?? "", (process.argv[4] ?? "key") as Work);
 else main(Number(process.argv[2] ?? 10_000));
 
 function main(files: number): void {
@@ -44,20 +54,25 @@ function main(files: number): void {
       if (at % 100 === 0) mkdirSync(directory, { recursive: true });
       writeFileSync(join(directory, `file-${at}.txt`), `file ${at}\n`.repeat(50));
     }
-    const measure = (name: string, before: () => void, copy: boolean): void => {
+    const measure = (name: string, before: () => void, work: Work): void => {
       const times = Array.from({ length: RUNS }, () => {
         before();
-        return run(root, copy);
+        return run(root, work);
       });
-      const best = (pick: "keyMs" | "copyMs"): string => Math.min(...times.map((time) => time[pick])).toFixed(0);
-      console.log(`${name.padEnd(24)} key ${best("keyMs")} ms${copy ? `, copy ${best("copyMs")} ms` : ""}`);
+      const best = (pick: keyof Times): string => Math.min(...times.map((time) => time[pick])).toFixed(0);
+      console.log(
+        `${name.padEnd(24)} key ${best("keyMs")} ms${work === "key" ? "" : `, ${work} ${best("workMs")} ms`}`,
+      );
     };
-    console.log(`${files} files`);
-    measure("cold", () => rmSync(join(root, "index"), { force: true }), true);
-    run(root, false);
-    measure("unchanged", () => {}, false);
+    const forget = (): void => rmSync(join(root, "index"), { force: true });
     let change = 0;
-    measure("one file changed", () => writeFileSync(join(context, "d0/file-0.txt"), `${(change += 1)}`), false);
+    const changeOne = (): void => writeFileSync(join(context, "d0/file-0.txt"), `${(change += 1)}`);
+    console.log(`${files} files`);
+    measure("cold", forget, "copy");
+    measure("cold", forget, "write");
+    run(root, "key");
+    measure("unchanged", () => {}, "key");
+    measure("one file changed", changeOne, "write");
     const cp = Array.from({ length: RUNS }, () => {
       rmSync(join(root, "cp"), { recursive: true, force: true });
       const start = performance.now();
@@ -70,14 +85,14 @@ function main(files: number): void {
   }
 }
 
-function run(root: string, copy: boolean): { readonly keyMs: number; readonly copyMs: number } {
-  const args = [import.meta.filename, "once", root, copy ? "copy" : "key"];
+function run(root: string, work: Work): Times {
+  const args = [import.meta.filename, "once", root, work];
   const done = spawnSync(process.execPath, args, { encoding: "utf8" });
   if (done.status !== 0) throw new Error(done.stderr);
-  return JSON.parse(done.stdout) as { keyMs: number; copyMs: number };
+  return JSON.parse(done.stdout) as Times;
 }
 
-async function once(root: string, copy: boolean): Promise<void> {
+async function once(root: string, work: Work): Promise<void> {
   const native = locateNative();
   const file = join(root, "index");
   const index = {
@@ -85,6 +100,9 @@ async function once(root: string, copy: boolean): Promise<void> {
     save: (bytes: Uint8Array) => writeFileSync(file, bytes),
   };
   const { signal } = new AbortController();
+  const upper = join(root, "upper");
+  rmSync(upper, { recursive: true, force: true });
+  mkdirSync(upper);
   const start = performance.now();
   // The clock runs ahead so that files written a moment ago do not count as racy.
   const nowNs = (): bigint => (BigInt(Date.now()) + 10_000n) * 1_000_000n;
@@ -93,17 +111,22 @@ async function once(root: string, copy: boolean): Promise<void> {
   const selection = await select(view, copySelector(action), signal);
   source.save();
   const keyed = performance.now();
-  if (copy) {
-    const upper = join(root, "upper");
-    rmSync(upper, { recursive: true, force: true });
-    mkdirSync(upper);
-    const cleared = performance.now();
+  const op: FileOp = { kind: "file", base: "input", actions: [action] };
+  if (work === "copy") {
     await runFileOp(
-      { kind: "file", base: "input", actions: [action] },
+      op,
       { directories: [upper], marks: "trusted", source: () => view, selected: () => selection },
       { native },
       signal,
     );
-    console.log(JSON.stringify({ keyMs: keyed - start, copyMs: performance.now() - cleared }));
-  } else console.log(JSON.stringify({ keyMs: keyed - start, copyMs: 0 }));
+  } else if (work === "write") {
+    using tree = new MergedTree({ native, directories: [upper], marks: "trusted" });
+    using copy = describeCopy(op, { tree, view, selection, nowNs: nowNs() });
+    if (copy === undefined) throw new Error("the copy cannot be described");
+    const fd = openSync(join(root, "layer.new"), "w");
+    await writeLayer(native, copy, { fd, earlier: join(root, "layer") }, signal);
+    closeSync(fd);
+    renameSync(join(root, "layer.new"), join(root, "layer"));
+  }
+  console.log(JSON.stringify({ keyMs: keyed - start, workMs: performance.now() - keyed }));
 }
