@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
 import { digestOf } from "../core/digest.ts";
+import { AT_FDCWD, S_IFCHR, S_IFIFO } from "../native/constants.ts";
+import { locateNative } from "../native/locate.ts";
 import { Engine } from "./engine.ts";
 import { loadImages } from "./load-images.ts";
 
@@ -70,13 +72,14 @@ describe.skipIf(cannotRun !== undefined)("an archive of an image", () => {
       make: (directory: string) => {
         withLayer(directory);
         rmSync(join(directory, "config.json"));
-        execFileSync("mkfifo", [join(directory, "config.json")]);
+        locateNative().mknodat(AT_FDCWD, join(directory, "config.json"), S_IFIFO | 0o600);
       },
       says: /"config.json" of the archive: it is no file/,
     },
     {
       name: "an index that is a device",
-      make: (directory: string) => execFileSync("mknod", [join(directory, "index.json"), "c", "1", "5"]),
+      make: (directory: string) =>
+        locateNative().mknodat(AT_FDCWD, join(directory, "index.json"), S_IFCHR | 0o600, { major: 1, minor: 5 }),
       says: /"index.json" of the archive: it is no file/,
     },
     {
@@ -97,7 +100,7 @@ describe.skipIf(cannotRun !== undefined)("an archive of an image", () => {
   test("whose configuration is larger than any is refused unread", async () => {
     const failed = load("large", (directory) => {
       withLayer(directory);
-      execFileSync("truncate", ["-s", "9M", join(directory, "config.json")]);
+      truncateSync(join(directory, "config.json"), 9 << 20);
     });
     await expect(failed).rejects.toMatchObject({ message: expect.stringMatching(/9437184 bytes, more than/) });
   });

@@ -1,46 +1,30 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Script, startScript } from "../../test/support/script.ts";
+import { expect, test } from "vitest";
+import type { Script } from "../../test/support/script.ts";
 import { digestOf } from "../core/digest.ts";
-import { locateNative } from "../native/locate.ts";
 import { fsck } from "./fsck.ts";
 import { removeLeftovers } from "./leftovers.ts";
-import { openStore, type OpenStore } from "./open-store.ts";
+import type { OpenStore } from "./open-store.ts";
 import { prune } from "./prune.ts";
+import { useSharedStore } from "./testing.ts";
 
 const signal = new AbortController().signal;
 let root: string;
 let store: OpenStore;
-const scripts: Script[] = [];
-
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "kiln-store-"));
-  store = openStore(root, { native: locateNative(), clock: { nowMs: () => 1 } });
-});
-
-afterEach(async () => {
-  await Promise.all(scripts.splice(0).map((script) => script[Symbol.asyncDispose]()));
-  await store[Symbol.asyncDispose]();
-  rmSync(root, { recursive: true, force: true });
-});
+const { withStore } = useSharedStore((fresh) => ({ root, store } = fresh));
 
 /** A process that makes a layer and a folder of its own, both called `name`, and waits. */
 async function making(name: string): Promise<Script> {
-  const script = startScript(`
-    import { mkdirSync } from "node:fs";
-    import { openStore } from "SRC/store/open-store.ts";
-    import { loadNative } from "SRC/native/load.ts";
-    const store = openStore(${JSON.stringify(root)}, { native: loadNative("SRC/../build/kiln.node"), clock: { nowMs: () => 1 } });
+  const script = withStore(`
+    const { mkdirSync } = process.getBuiltinModule("node:fs");
     store.holds.claim(["snapshot:active-${name}", "scratch:${name}"]);
     mkdirSync(store.layout.snapshots + "/active-${name}", { recursive: true });
     mkdirSync(store.root + "/scratch/${name}", { recursive: true });
-    process.stdout.write("working\\n");
-    await new Promise((resolve) => process.stdin.once("data", resolve));
+    say("working");
+    await hear();
   `);
-  scripts.push(script);
   await script.line();
   return script;
 }

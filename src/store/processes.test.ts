@@ -1,12 +1,11 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Script, startScript } from "../../test/support/script.ts";
+import { describe, expect, test } from "vitest";
 import { type Digest, digestOf } from "../core/digest.ts";
 import { locateNative } from "../native/locate.ts";
 import type { SnapshotId } from "./model.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
+import { useSharedStore } from "./testing.ts";
 
 /*
  * The store with other real processes on it, living and dying. Nothing here waits for a clock: a script says on a line
@@ -16,36 +15,7 @@ import { openStore, type OpenStore } from "./open-store.ts";
 const signal = new AbortController().signal;
 let root: string;
 let store: OpenStore;
-const scripts: Script[] = [];
-
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), "kiln-store-"));
-  store = openStore(root, { native: locateNative(), clock: { nowMs: () => 1_700_000_000_000 } });
-});
-
-afterEach(async () => {
-  await Promise.all(scripts.splice(0).map((script) => script[Symbol.asyncDispose]()));
-  await store[Symbol.asyncDispose]();
-  rmSync(root, { recursive: true, force: true });
-});
-
-/** A process with the same store open as `store`; `say` prints a line, `hear` waits for one. */
-function withStore(code: string): Script {
-  const script = startScript(`
-    import { createInterface } from "node:readline";
-    import { openStore } from "SRC/store/open-store.ts";
-    import { digestOf } from "SRC/core/digest.ts";
-    import { loadNative } from "SRC/native/load.ts";
-    const say = (line) => process.stdout.write(line + "\\n");
-    const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-    const hear = async () => (await lines.next()).value;
-    const signal = new AbortController().signal;
-    const store = openStore(${JSON.stringify(root)}, { native: loadNative("SRC/../build/kiln.node"), clock: { nowMs: () => Date.now() } });
-    ${code}
-  `);
-  scripts.push(script);
-  return script;
-}
+const { withStore } = useSharedStore((fresh) => ({ root, store } = fresh));
 
 describe("a lease", () => {
   test("held by another process is waited for until it is given back", async () => {
@@ -214,11 +184,11 @@ describe("processes on one store", () => {
     const other = withStore(`store.snapshots.get("held"); say("held"); await hear();`);
     await other.line();
     await store[Symbol.asyncDispose]();
-    store = openStore(root, { native: locateNative(), clock: { nowMs: () => 1 } });
-    expect(store.holds.collect(({ held }) => held.has("snapshot:held"))).toBe(true);
+    await using later = openStore(root, { native: locateNative(), clock: { nowMs: () => 1 } });
+    expect(later.holds.collect(({ held }) => held.has("snapshot:held"))).toBe(true);
     other.kill();
     await other.ended();
-    expect(store.holds.collect(({ held }) => held.has("snapshot:held"))).toBe(false);
-    expect(existsSync(store.layout.running)).toBe(true);
+    expect(later.holds.collect(({ held }) => held.has("snapshot:held"))).toBe(false);
+    expect(existsSync(later.layout.running)).toBe(true);
   });
 });
