@@ -5,14 +5,11 @@
  * A tar that is written into a file may be of a tree that does not exist: its files are those of another directory, at the
  * same paths but for how they begin, and must have the digests that are expected of them. Those that an earlier tar has are
  * not even opened. */
-#include "addon.h"
-#include "sha256.h"
-#include "tar-cursor.h"
+#include "pack.h"
 
-#include <linux/openat2.h>
 #include <stdio.h>
 
-enum { BLOCK = 512, STREAM_BLOCK = 1 << 20, SKIPPED = 0, PLAIN = 1, MAX_EARLIER = 1 << 20 };
+enum { SKIPPED = 0, PLAIN = 1 };
 
 /* One member of the script. Behind it: the header's bytes, then the content digest's text before and behind the digest of
  * the file's bytes. */
@@ -20,49 +17,6 @@ typedef struct
 {
   uint32_t row, header_bytes, before_bytes, behind_bytes, has_content;
 } scripted;
-
-typedef struct
-{
-  int fd;                  /* -1: the tar goes nowhere, and the rest means nothing */
-  size_t strip;            /* bytes at the beginning of each path that the directory does not have */
-  const uint8_t *expected; /* 32 bytes per row */
-  int earlier_fd;          /* of a tar, or -1 */
-  span kept;               /* bytes of files that were read when their digests were made */
-  const double *kept_at;   /* where each row's are; -1 for nowhere */
-  napi_value held[3];
-} pack_output;
-
-typedef struct
-{
-  job base;
-  int dirfd;
-  size_t count;
-  const uint32_t *modes, *uids, *gids, *name_ends, *link_ends;
-  const double *sizes;
-  const int64_t *mtimes;
-  const int32_t *parents;
-  const uint8_t *names, *links, *kinds;
-  span script;
-  size_t script_at;
-  int64_t latest_seconds;
-  const int32_t *is_cancelled;
-  /* 32 bytes diffID, 32 bytes content digest, 64 bits size, 32 bits members, 32 bits row of a failure. */
-  uint8_t *out;
-  pack_output output;
-
-  hash_stream *stream;
-  uint8_t *block;
-  size_t used;
-  tar_cursor *earlier;
-  uint8_t *earlier_bytes; /* room for one of its files */
-  sha256_state content;
-  uint64_t total;
-  uint32_t members;
-  /* The directory that was used last. */
-  int folder;
-  int32_t folder_row;
-  int error;
-} pack_job;
 
 static void
 keep_block (pack_job *pack)
@@ -77,7 +31,7 @@ keep_block (pack_job *pack)
     }
 }
 
-static void
+void
 emit_block (pack_job *pack)
 {
   if (pack->output.fd >= 0)
@@ -88,7 +42,7 @@ emit_block (pack_job *pack)
   pack->used = 0;
 }
 
-static void
+void
 emit (pack_job *pack, const void *bytes, size_t length)
 {
   const uint8_t *from = bytes;
@@ -109,14 +63,13 @@ emit (pack_job *pack, const void *bytes, size_t length)
     }
 }
 
-static size_t
+size_t
 name_start (const uint32_t *ends, size_t row)
 {
   return row == 0 ? 0 : ends[row - 1];
 }
 
-/* The path of a row below the root, NUL-terminated; its length, or -1 where it is too long for the kernel. */
-static ssize_t
+ssize_t
 path_of (const pack_job *pack, int32_t row, char out[MAX_PATH])
 {
   char *at = out + MAX_PATH - 1;
@@ -134,148 +87,6 @@ path_of (const pack_job *pack, int32_t row, char out[MAX_PATH])
   size_t length = (size_t) (out + MAX_PATH - 1 - at);
   memmove (out, at, length + 1);
   return (ssize_t) length;
-}
-
-/* Files of one directory come one behind the other: it is opened once for all of them. */
-static int
-folder_of (pack_job *pack, size_t row)
-{
-  int32_t parent = pack->parents[row];
-  if (parent <= 0)
-    return pack->dirfd;
-  if (parent == pack->folder_row)
-    return pack->folder;
-  char path[MAX_PATH];
-  ssize_t length = path_of (pack, parent, path);
-  if (length < 0)
-    {
-      errno = ENAMETOOLONG;
-      return -1;
-    }
-  if ((size_t) length <= pack->output.strip)
-    return pack->dirfd;
-  if (pack->folder >= 0)
-    close (pack->folder);
-  pack->folder_row = parent;
-  pack->folder = open_beneath (pack->dirfd, path + pack->output.strip, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-  return pack->folder;
-}
-
-/* Reads a file into the stream and digests it. ESTALE is a file that is not as long as it was. */
-static int
-emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
-{
-  char name[MAX_PATH];
-  size_t start = name_start (pack->name_ends, row), length = pack->name_ends[row] - start;
-  int folder = folder_of (pack, row);
-  if (folder < 0 || length >= sizeof name)
-    return -1;
-  memcpy (name, pack->names + start, length);
-  name[length] = '\0';
-  int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-  int opened = openat (folder, name, flags | O_NOATIME);
-  cleanup_fd int fd = opened < 0 && errno == EPERM ? openat (folder, name, flags) : opened;
-  if (fd < 0)
-    return -1;
-  sha256_state digest;
-  SHA256_Init (&digest);
-  uint64_t left = (uint64_t) pack->sizes[row];
-  bool at_end = false;
-  while (left > 0)
-    {
-      size_t room = STREAM_BLOCK - pack->used;
-      /* One byte more than there should be tells that the file has grown, without another call. */
-      size_t wanted = left < room ? (size_t) left + 1 : room;
-      ssize_t got = read (fd, pack->block + pack->used, wanted);
-      if (got < 0 && errno == EINTR)
-        continue;
-      if (got < 0)
-        return -1;
-      if (got == 0 || (uint64_t) got > left)
-        {
-          errno = ESTALE;
-          return -1;
-        }
-      at_end = left < room && (uint64_t) got == left;
-      SHA256_Update (&digest, pack->block + pack->used, (size_t) got);
-      pack->used += (size_t) got;
-      left -= (uint64_t) got;
-      if (pack->used == STREAM_BLOCK)
-        {
-          emit_block (pack);
-          if (__atomic_load_n (pack->is_cancelled, __ATOMIC_RELAXED) != 0)
-            {
-              errno = ECANCELED;
-              return -1;
-            }
-        }
-    }
-  uint8_t more;
-  if (!at_end && read (fd, &more, 1) > 0)
-    {
-      errno = ESTALE;
-      return -1;
-    }
-  SHA256_Final (sum, &digest);
-  return 0;
-}
-
-/* The same from memory, where the bytes are that gave the expected digest. */
-static bool
-emit_kept (pack_job *pack, size_t row)
-{
-  if (pack->output.fd < 0 || pack->output.kept_at[row] < 0)
-    return false;
-  emit (pack, pack->output.kept.bytes + (size_t) pack->output.kept_at[row], (size_t) pack->sizes[row]);
-  return true;
-}
-
-/* The same out of the earlier tar, if that has just these bytes at this path. */
-static bool
-emit_earlier (pack_job *pack, size_t row)
-{
-  uint8_t sum[SHA256_BYTES];
-  char path[MAX_PATH];
-  size_t size = (size_t) pack->sizes[row];
-  if (pack->earlier == NULL || pack->sizes[row] > MAX_EARLIER || path_of (pack, (int32_t) row, path) < 0
-      || !tar_cursor_take (pack->earlier, path, pack->earlier_bytes, size))
-    return false;
-  sha256_state digest;
-  SHA256_Init (&digest);
-  SHA256_Update (&digest, pack->earlier_bytes, size);
-  SHA256_Final (sum, &digest);
-  if (memcmp (sum, pack->output.expected + row * SHA256_BYTES, SHA256_BYTES) != 0)
-    return false;
-  emit (pack, pack->earlier_bytes, size);
-  return true;
-}
-
-/* A file's bytes, and their digest in hex. ESTALE is a file that is another than expected. */
-static int
-emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1])
-{
-  static const char digits[] = "0123456789abcdef";
-  uint8_t read_sum[SHA256_BYTES];
-  const uint8_t *expected = pack->output.expected == NULL ? NULL : pack->output.expected + row * SHA256_BYTES, *sum = expected;
-  if (!emit_kept (pack, row) && !emit_earlier (pack, row))
-    {
-      if (emit_file (pack, row, read_sum) < 0)
-        return -1;
-      sum = read_sum;
-      if (expected != NULL && memcmp (sum, expected, SHA256_BYTES) != 0)
-        {
-          errno = ESTALE;
-          return -1;
-        }
-    }
-  emit (pack, NULL, (BLOCK - (uint64_t) pack->sizes[row] % BLOCK) % BLOCK);
-  for (int i = 0; i < SHA256_BYTES; i++)
-    {
-      hex[2 * i] = digits[sum[i] >> 4];
-      hex[2 * i + 1] = digits[sum[i] & 15];
-    }
-  hex[2 * SHA256_BYTES] = '\0';
-  return 0;
 }
 
 /* `width` digits; the NUL behind them is there already. */
@@ -376,31 +187,20 @@ add_scripted (pack_job *pack, size_t row)
   return 0;
 }
 
-/* Without memory for it, everything is read where it comes from. */
-static void
-open_earlier (pack_job *pack)
-{
-  if (pack->output.earlier_fd < 0)
-    return;
-  pack->earlier_bytes = malloc (MAX_EARLIER);
-  if (pack->earlier_bytes != NULL)
-    pack->earlier = tar_cursor_open (pack->output.earlier_fd);
-}
-
 static void
 pack_run (job *self)
 {
   pack_job *pack = (pack_job *) self;
   uint32_t row = 0;
-  pack->folder = pack->folder_row = -1;
+  open_content (pack);
   pack->stream = hash_stream_open (STREAM_BLOCK);
   if (pack->stream == NULL)
     {
       pack->error = ENOMEM;
+      close_content (pack);
       return;
     }
   pack->block = hash_stream_block (pack->stream);
-  open_earlier (pack);
   SHA256_Init (&pack->content);
   for (; row < pack->count && pack->error == 0; row++)
     {
@@ -421,10 +221,7 @@ pack_run (job *self)
   memcpy (pack->out + 72, &pack->members, 4);
   row -= pack->error == 0 ? 0 : 1;
   memcpy (pack->out + 76, &row, 4);
-  if (pack->folder >= 0)
-    close (pack->folder);
-  tar_cursor_close (pack->earlier);
-  free (pack->earlier_bytes);
+  close_content (pack);
 }
 
 static napi_value
