@@ -11,6 +11,7 @@ import type { Graph } from "../../solver/graph/graph.ts";
 import { lostLayer } from "../../solver/schedule/lost-layer.ts";
 import { solve } from "../../solver/solve.ts";
 import { LocalSource } from "../../solver/sources/local/local-source.ts";
+import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
 import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import type { SolveResult } from "../../solver/deps.ts";
@@ -72,7 +73,7 @@ function buildWith(engine: Engine, options: BuildOptions, signal: AbortSignal): 
     {
       id: `${startedAtMs.toString(36)}-${engine.environment.pid}`,
       startedAtMs,
-      context: options.context,
+      context: withoutCredentials(options.context),
       target: options.target,
       tags: options.tags ?? [],
     },

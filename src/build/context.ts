@@ -5,6 +5,7 @@ import { parseGitUrl } from "../core/git-url.ts";
 import { SourceText } from "../core/span.ts";
 import type { BuildOptions } from "./options.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
+import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
 import { refusePolicies } from "./policy.ts";
 import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
@@ -70,7 +71,7 @@ async function fromDirectory(
   }
   if (dockerfile !== undefined && /^https?:\/\//.test(dockerfile)) {
     const { body } = await download(dockerfile, on, signal);
-    const source = await dockerfileText(body, dockerfile, signal);
+    const source = await dockerfileText(body, withoutCredentials(dockerfile), signal);
     return loaded(directory, source, await rootIgnoreFile(directory, signal));
   }
   const path = dockerfilePath(directory, dockerfile, on.environment.workingDirectory);

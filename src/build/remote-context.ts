@@ -1,5 +1,4 @@
 import { closeSync, fstatSync, mkdirSync, readFileSync } from "node:fs";
-import { text as readText } from "node:stream/consumers";
 import { Readable } from "node:stream";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import type { GitUrl } from "../core/git-url.ts";
@@ -10,6 +9,8 @@ import { unpackArchive } from "../tar/unpack.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
 import { requestOf, shownUrl } from "../../solver/sources/http/request.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
+import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
+import { dockerfileText } from "./dockerfile-text.ts";
 import { commitDate, newestFile } from "./source-date.ts";
 
 /**
@@ -33,11 +34,11 @@ export async function fromStream(
         { hint: "pipe a tar to use -f with it" },
       );
     }
-    const text = await readText(Readable.from(head.all));
-    return { directory, dockerfile: new SourceText(given.name, text), ignoreFile: undefined, owners: "root" };
+    const dockerfile = await dockerfileText(Readable.from(head.all), withoutCredentials(given.name), signal);
+    return { directory, dockerfile, ignoreFile: undefined, owners: "root" };
   }
   await unpackArchive(decompress(head.all, kind, signal), { native: on.native, directory }, signal);
-  return { ...(await unpacked(directory, given.dockerfile, on)), owners: "kept" };
+  return { ...(await unpacked(directory, given.dockerfile, on, signal)), owners: "kept" };
 }
 
 /** A repository's files at one commit. */
@@ -61,7 +62,7 @@ export async function fromGit(
   const found = await on.git.find(op, signal);
   await found.writeTo(directory, signal);
   return {
-    ...(await unpacked(directory, dockerfile, on)),
+    ...(await unpacked(directory, dockerfile, on, signal)),
     owners: "root",
     sourceDate: (dateSignal) => commitDate(op, on, dateSignal),
   };
@@ -81,10 +82,11 @@ async function unpacked(
   directory: string,
   dockerfile: string | undefined,
   on: ContextDeps,
+  signal: AbortSignal,
 ): Promise<Pick<LoadedContext, "directory" | "dockerfile" | "ignoreFile">> {
   if (dockerfile === "-") {
-    const text = await readText(on.environment.stdin());
-    return { directory, dockerfile: new SourceText("<stdin>", text), ignoreFile: undefined };
+    const source = await dockerfileText(on.environment.stdin(), "<stdin>", signal);
+    return { directory, dockerfile: source, ignoreFile: undefined };
   }
   const names = dockerfile === undefined ? ["Dockerfile", "dockerfile"] : [dockerfile];
   for (const name of names) {

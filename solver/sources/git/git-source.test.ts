@@ -195,6 +195,8 @@ test.skipIf(missing)("a protocol that is not on the list is refused", async () =
 });
 
 test("credentials are taken out of URLs", () => {
+  expect(withoutCredentials("https://me:p@w@host/x@y")).toBe("https://host/x@y");
+  expect(withoutCredentials("ssh://me:p@w@host/x")).toBe("ssh://me@host/x");
   expect(withoutCredentials("https://me:pw@host/x and ssh://git:pw@host/y and git@host:z")).toBe(
     "https://host/x and ssh://git@host/y and git@host:z",
   );

@@ -106,7 +106,10 @@ function environment(program: GitProgram, call: GitCall): Record<string, string>
 
 /** Text with credentials taken out of its URLs. The user of an ssh URL is no secret, its password is. */
 export function withoutCredentials(text: string): string {
-  return text
-    .replace(/\b(ssh:\/\/[^/\s@:']+)(?::[^/\s@']*)?@/gi, "$1@")
-    .replace(/\b((?!ssh:)[a-z][a-z0-9+.-]*:\/\/)[^/\s@']*@/gi, "$1");
+  return (
+    text
+      .replace(/\b(ssh:\/\/[^/\s@:']+)(?::[^/\s']*)?@/gi, "$1@")
+      // Up to the last @ before the path: a password may hold others.
+      .replace(/\b((?!ssh:)[a-z][a-z0-9+.-]*:\/\/)[^/\s']*@/gi, "$1")
+  );
 }
