@@ -132,6 +132,8 @@ async function pushBases(all: readonly Placed[]): Promise<void> {
     const tag = `${registry}/kiln-differential/${one.case.push}`;
     const build = await run([docker, "buildx", "build", "--network", "host", "-t", tag, ...flagsOf(one)], work);
     const push = await run([docker, "push", "-q", tag], work);
+    // Later cases are to pull it.
+    await run([docker, "image", "rm", "-f", tag], work);
     if (!build.ok || !push.ok) throw new Error(`Cannot push ${tag}: ${build.output}${push.output}`);
   }
 }
