@@ -37,6 +37,9 @@ serve (void)
   /* A terminal's signals are for kiln, which says what is to happen. A supervisor blocks all of them too. */
   (void) sigfillset (&all);
   (void) sigprocmask (SIG_SETMASK, &all, NULL);
+  /* What a supervisor that failed has left behind becomes ours. */
+  if (prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+    die_errno ("cannot adopt what failed steps leave behind");
 
   while (plan_is_coming ())
     {
@@ -54,7 +57,9 @@ serve (void)
       while (waitpid (supervisor, &status, 0) < 0)
         if (errno != EINTR)
           die_errno ("cannot wait for a step");
-      /* The last word on a step: whatever has become of it, nothing of it runs any more. */
+      /* The last word on a step: whatever has become of it, nothing of it runs any more, or has something else to say. */
+      if (waitpid (-1, NULL, WNOHANG) >= 0)
+        kill_descendants ();
       int size = snprintf (text, sizeof text, "%d", WIFEXITED (status) ? WEXITSTATUS (status) : -WTERMSIG (status));
       report ('z', text, (size_t) size);
     }
