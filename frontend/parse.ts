@@ -83,7 +83,7 @@ function readInstructions(
 function readInstruction(line: LogicalLine, reader: LineReader, escape: Escape): Instruction {
   const parsed = parseLine(line, escape);
   // Also below an instruction with errors: the lines of a body are no instructions.
-  const below = parsed.canHaveHeredocs ? readHeredocs(line, reader) : undefined;
+  const below = parsed.heredocs === undefined ? undefined : readHeredocs(line, reader, parsed.heredocs);
   if (parsed.error !== undefined) throw parsed.error;
   const { node } = parsed;
   const text: InstructionText = {

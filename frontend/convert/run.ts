@@ -2,6 +2,7 @@ import type { BuildError } from "../../src/core/errors.ts";
 import type { Span } from "../../src/core/span.ts";
 import type { ExecMount, ExecOp } from "../../solver/graph/op.ts";
 import { type Heredoc, type RunInstruction, heredocText } from "../instructions/instruction.ts";
+import { isHeredocWord } from "../syntax/heredoc.ts";
 import type { Variables } from "../words/expand.ts";
 import { refuseDevices } from "./devices.ts";
 import { inShell } from "./metadata.ts";
@@ -79,15 +80,14 @@ function readCommand(state: StageState, { command, heredocs, span }: RunInstruct
   }
   const [first] = heredocs;
   if (first === undefined) return { argv: inShell(state, command.text), script: undefined, summary: "" };
-  if (!ONLY_HEREDOC.test(command.text.trim())) {
+  if (!isHeredocWord(command.text.trim())) {
     // Several, or one as the input of a command: the shell has to know here-documents itself.
     const text = [command.text, ...heredocs.map(({ body, name }) => body + name)].join("\n");
     return { argv: inShell(state, text), script: undefined, summary: "" };
   }
   const text = heredocText(first);
   const summary = ` (${summarize(first.body)})`;
-  // As it is written: behind a tab that `<<-` takes away it is a comment of the shell's.
-  if (!first.body.startsWith("#!")) return { argv: inShell(state, text), script: undefined, summary };
+  if (!text.startsWith("#!")) return { argv: inShell(state, text), script: undefined, summary };
   const script = { name: first.name, text, heredoc: first };
   return { argv: inShell(state, `${SCRIPTS}/${first.name}`), script, summary };
 }
@@ -95,9 +95,6 @@ function readCommand(state: StageState, { command, heredocs, span }: RunInstruct
 function emptyCommand(span: Span): BuildError {
   return instructionError("RUN has no command: its list is empty", span, 'write RUN ["<program>", "<argument>"]');
 }
-
-/** One here-document word and nothing else, quoted or not. */
-const ONLY_HEREDOC = /^\d*<<-?\s*(?:"[^"]*"|'[^']*'|[^\s<"']+)$/;
 
 const SCRIPTS = "/dev/pipes";
 

@@ -51,8 +51,9 @@ export function buildCopying(
 function readOperands(
   { line, heredocs }: InstructionContext,
   keyword: string,
-  words: readonly Lexeme[],
+  given: readonly Lexeme[],
 ): Pick<CopyFields, "paths" | "contents" | "destination"> {
+  const words = heredocs.length === 0 ? given : joinHeredocs(given);
   const last = words.at(-1);
   if (last === undefined) throw new Error("The grammar accepts no COPY without words");
   const destination = toWord(line, last);
@@ -80,6 +81,17 @@ function readOperands(
     contents.push({ name, expand, text, span: word.span, bodySpan: found?.bodySpan ?? word.span });
   }
   return { paths, contents, destination };
+}
+
+/** Puts `<<` and the name behind a blank together. */
+function joinHeredocs(words: readonly Lexeme[]): readonly Lexeme[] {
+  const joined: Lexeme[] = [];
+  for (const word of words) {
+    const sign = joined.at(-1);
+    if (sign === undefined || !/^\d*<<-?$/.test(sign.text)) joined.push(word);
+    else joined[joined.length - 1] = { text: sign.text + word.text, start: sign.start, end: word.end };
+  }
+  return joined;
 }
 
 function readFrom(from: Word | undefined): Word | undefined {

@@ -2,6 +2,7 @@ import { BuildError } from "../../src/core/errors.ts";
 import type { Span } from "../../src/core/span.ts";
 import type { Heredoc } from "../instructions/instruction.ts";
 import { expandToWords, rawWords, type Variables } from "../words/expand.ts";
+import { withoutShifts } from "./shell-text.ts";
 import type { LineReader } from "./line-reader.ts";
 import { OffsetSpan, type LogicalLine } from "./logical-line.ts";
 
@@ -12,9 +13,9 @@ export interface HeredocWord {
   readonly fileDescriptor: number;
 }
 
-const HEREDOC = /^(\d*)<<(-?)([^<]*)$/;
+const HEREDOC = /^(\d*)<<(-?)\s*([^<]*)$/;
 
-/** Reads one word as `<<NAME`, `<<-NAME`, `3<<"NAME"`; `undefined` when it is something else. */
+/** Reads one word as `<<NAME`, `<<- NAME`, `3<<"NAME"`; `undefined` when it is something else. */
 export function parseHeredocWord(word: string, span?: Span): HeredocWord | undefined {
   if (!word.includes("<<")) return undefined;
   const match = HEREDOC.exec(word);
@@ -28,18 +29,32 @@ export function parseHeredocWord(word: string, span?: Span): HeredocWord | undef
   return { name, expand, chomp: match[2] === "-", fileDescriptor: Number(match[1] ?? "") };
 }
 
+/** Whether a text is one here-document word and nothing else. */
+export function isHeredocWord(text: string): boolean {
+  try {
+    return parseHeredocWord(text) !== undefined;
+  } catch (error) {
+    // A quote that is never closed, behind a `#` for example: the shell's own business.
+    if (error instanceof BuildError && error.code === "dockerfile/expansion") return false;
+    throw error;
+  }
+}
+
 /**
  * What stands in the lines below `line`, which are consumed. Bodies come in the order of their words; `end` is where the
- * last terminator ends. `undefined` for a line that asks for none at first sight.
+ * last terminator ends. `undefined` for a line that asks for none at first sight. In `shell` language, which is RUN's, a `<<` in a
+ * comment or in arithmetic asks for none either.
  */
 export function readHeredocs(
   line: LogicalLine,
   reader: LineReader,
+  language: "shell" | "words",
 ): { readonly heredocs: readonly Heredoc[]; readonly end: number } | undefined {
   if (!line.text.includes("<<")) return undefined;
   const heredocs: Heredoc[] = [];
   let end = line.endOffset;
-  for (const { text, start } of rawWords(line.text)) {
+  const searched = language === "shell" ? withoutShifts(line.text) : line.text;
+  for (const { text, start } of rawWords(searched)) {
     const span = line.span(start, Math.min(start + text.length, line.text.length));
     const word = parseHeredocWord(text, span);
     if (word === undefined) continue;

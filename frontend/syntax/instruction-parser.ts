@@ -8,8 +8,8 @@ import type { LogicalLine } from "./logical-line.ts";
 import * as T from "./tokens.ts";
 
 export type ParsedLine = {
-  /** The lines below belong to this instruction if it has `<<` words. */
-  readonly canHaveHeredocs: boolean;
+  /** In what language `<<` words are looked for, to which the lines below belong; `undefined` where they mean nothing. */
+  readonly heredocs: "shell" | "words" | undefined;
 } & (
   | { readonly node: InstructionNode; readonly error: undefined }
   | { readonly node: undefined; readonly error: BuildError }
@@ -20,16 +20,16 @@ export function parseLine(line: LogicalLine, escape: Escape): ParsedLine {
   const lexed = lexInstruction(line.text, escape);
   const [trigger] = lexed.name === "ONBUILD" && lexed.tokens[0]?.tokenType === T.Trigger ? lexed.tokens : [];
   const inner = trigger && lexInstruction(line.text, escape, trigger.start, lexed.argumentsEnd);
-  const canHaveHeredocs = takesHeredocs(inner ?? lexed);
+  const heredocs = heredocLanguage(inner ?? lexed);
   const result = parseTokens(lexed);
   const refusal = "message" in result ? result : innerRefusal(inner);
   if (refusal !== undefined) {
     const { code, message, hint, start, end } = refusal;
     const error = new BuildError(code, message, { span: line.span(start, end), hint });
-    return { canHaveHeredocs, node: undefined, error };
+    return { heredocs, node: undefined, error };
   }
   if ("message" in result) throw new Error("A refusal is an error");
-  return { canHaveHeredocs, node: result, error: undefined };
+  return { heredocs, node: result, error: undefined };
 }
 
 /** Builds the grammar now, for a start-up snapshot to contain it. */
@@ -62,9 +62,9 @@ function innerRefusal(inner: LexedLine | undefined): Explanation | undefined {
   return "message" in result && result.kind === "form" ? result : undefined;
 }
 
-function takesHeredocs(line: LexedLine): boolean {
-  const { name, tokens } = line;
-  if (name !== "RUN" && name !== "COPY" && name !== "ADD") return false;
+function heredocLanguage({ name, tokens }: LexedLine): "shell" | "words" | undefined {
+  if (name !== "RUN" && name !== "COPY" && name !== "ADD") return undefined;
   const first = tokens[0]?.tokenType;
-  return first !== T.JsonOpen && first !== T.JsonMixed;
+  if (first === T.JsonOpen || first === T.JsonMixed) return undefined;
+  return name === "RUN" ? "shell" : "words";
 }

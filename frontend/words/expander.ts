@@ -71,7 +71,8 @@ export class Expander {
         return result;
       }
       const isQuote = this.#hasQuotes && (char === "'" || char === '"');
-      if (char !== "$" && char !== this.#escape && !isQuote) {
+      const heredoc = this.#isRaw && char === "<" ? heredocSign(source, this.#at) : undefined;
+      if (char !== "$" && char !== this.#escape && !isQuote && heredoc === undefined) {
         this.#at += 1;
         continue;
       }
@@ -79,7 +80,11 @@ export class Expander {
       const pieceStart = this.#at;
       words?.addSplit(run, runStart);
       let piece: string;
-      if (char === "$") {
+      if (heredoc !== undefined) {
+        piece = heredoc;
+        this.#at += piece.length;
+        words?.add(piece, pieceStart);
+      } else if (char === "$") {
         piece = this.#dollar();
         words?.addSplit(piece, pieceStart);
       } else if (isQuote) {
@@ -268,6 +273,14 @@ export class Expander {
 
 /** The word ended inside braces: always caught by the caller who opened them. */
 class EndOfWord extends Error {}
+
+const HEREDOC_SIGN = /<<-?[ \t\r]*/y;
+
+/** `<<` or `<<-` with the blanks behind it, which belong to the word: the name may stand apart. */
+function heredocSign(text: string, at: number): string | undefined {
+  HEREDOC_SIGN.lastIndex = at;
+  return HEREDOC_SIGN.exec(text)?.[0];
+}
 
 function characterLength(text: string, at: number): 1 | 2 {
   const point = text.codePointAt(at);
