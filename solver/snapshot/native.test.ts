@@ -76,3 +76,21 @@ test.skipIf(SKIP_UNLESS_ROOT !== false).each([
     rmSync(directory, { recursive: true, force: true });
   }
 });
+
+test.skipIf(SKIP_UNLESS_ROOT !== false)("a device that would be taken for a whiteout is refused", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "kiln-native-"));
+  try {
+    let count = 0;
+    const native = locateNative();
+    const snapshots = nativeSnapshotter({ directory, marks: "trusted", newId: () => `n${(count += 1)}`, native });
+    const { signal } = new AbortController();
+    await using first = await snapshots.prepare([], signal);
+    const below = await first.commit(signal);
+    await using second = await snapshots.prepare([below], signal);
+    const mount = await second.mount(signal);
+    spawnSync("mknod", ["f", "c", "0", "0"], { cwd: mount.kind === "directory" ? mount.path : "not a copy" });
+    await expect(second.commit(signal)).rejects.toMatchObject({ code: "image/reserved" });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../src/native/constants.ts";
 import type { Native } from "../../src/native/native.ts";
 import type { SnapshotId } from "../../src/store/model.ts";
+import { isReservedDevice, reservedDevice } from "../../src/tar/reserved.ts";
 import { makeWhiteout } from "../ops/tree/overlay-marks.ts";
 import type { Snapshotter, TreeMount } from "../ports.ts";
 import { readBorrowed } from "./borrowed.ts";
@@ -129,11 +130,13 @@ function stateOf(native: Native, root: string): ReadonlyMap<string, string> {
     const isDirectory = ((columns.mode[row] ?? 0) & S_IFMT) === S_IFDIR;
     // A directory's times change with what is in it, and its inode's number may come back when it is made again. Whether it
     // changed itself is told by mode and owner; what was in it is compared file by file.
+    const device = { major: columns.rdevMajor[row] ?? 0, minor: columns.rdevMinor[row] ?? 0 };
+    const kind = isReservedDevice(columns.mode[row] ?? 0, device) ? "reserved" : "f";
     states.set(
       scan.path(row),
       isDirectory
         ? `d ${columns.mode[row]} ${columns.uid[row]} ${columns.gid[row]}`
-        : `f ${columns.ino[row]} ${columns.ctimeNs[row]}`,
+        : `${kind} ${columns.ino[row]} ${columns.ctimeNs[row]}`,
     );
   }
   return states;
@@ -177,6 +180,7 @@ function moveChanges(
     }
     for (const [path, state] of after) {
       if (state.startsWith("d") || at.before.get(path) === state || isGivenBack(at, path, state)) continue;
+      if (state.startsWith("reserved")) throw reservedDevice(path);
       ensure(parentOf(path));
       // Times of parents are read before the move changes them: `ensure` has done so.
       native.renameat(rootFd, path, diffFd, path);

@@ -242,8 +242,7 @@ async function makeResult(
     for (const conversion of conversions) {
       // A conversion without a target is an empty file system and has no entry among the solved ones.
       const layers = conversion.target === undefined ? [] : (targets.shift()?.layers ?? []);
-      const ids = layers.map((layer) => layer.snapshot);
-      images.push(await resultImage(conversion, ids, { store, packer }, signal));
+      images.push(await resultImage(conversion, layers, { store, packer }, signal));
     }
     return { result: { images, multiPlatform: conversions.length > 1, names: at.names }, solved };
   } catch (error) {

@@ -107,13 +107,13 @@ async function readRoot(engine: Engine, source: string, signal: AbortSignal): Pr
   const [directory] = directories;
   if (directory === undefined) throw new Error("a snapshot without a directory");
   if (status?.isDirectory() === true) {
-    using view = stackView({ native, directories: [path], marks: snapshotter.marks, name: source });
+    using view = stackView({ native, directories: [path], marks: undefined, name: source });
     const at = { directories, marks: snapshotter.marks, source: () => view, selected: () => undefined };
     await runFileOp(copyAll([""]), at, { native }, signal);
   } else {
     const bytes: Readable = source === "-" ? environment.stdin() : createReadStream(path);
     const { kind, stream } = await sniffCompression(bytes, signal);
-    await unpackArchive(decompress(stream, kind, signal), { native, directory }, signal);
+    await unpackArchive(decompress(stream, kind, signal), { native, directory, reserved: "refuse" }, signal);
   }
   return await active.commit(signal);
 }

@@ -2,8 +2,9 @@ import { mapLimit } from "../core/limits.ts";
 import type { HistoryEntry, ImageConfig } from "../core/oci.ts";
 import { completeHistory, clampTimes, formatTime } from "../export/history.ts";
 import type { ResultImage, ResultLayer } from "../export/exporter.ts";
-import type { SnapshotId } from "../store/model.ts";
 import type { Store } from "../store/store.ts";
+import { withSpan } from "../../solver/cache/keyed-graph.ts";
+import type { ResultLayer as MadeLayer } from "../../solver/deps.ts";
 import type { Conversion, HistoryDraft } from "../../frontend/convert/conversion.ts";
 import { layerNames } from "./layer-names.ts";
 import type { LayerPacker } from "./layer-packer.ts";
@@ -14,20 +15,25 @@ import type { LayerPacker } from "./layer-packer.ts";
  */
 export async function resultImage(
   conversion: Conversion,
-  snapshots: readonly SnapshotId[],
+  made: readonly MadeLayer[],
   on: { readonly store: Store; readonly packer: LayerPacker },
   signal: AbortSignal,
 ): Promise<ResultImage> {
+  const snapshots = made.map(({ snapshot }) => snapshot);
   const baseDiffIds = conversion.base?.config.rootfs.diff_ids ?? [];
   const baseOp = conversion.base?.vertex?.op;
   const baseLayers = baseOp?.kind === "image" ? on.store.images.get(baseOp.manifest)?.manifest.layers : undefined;
-  const layers = await mapLimit(snapshots, 8, signal, async (snapshot, inner, index): Promise<ResultLayer> => {
+  const layers = await mapLimit(made, 8, signal, async ({ snapshot, vertex }, inner, index): Promise<ResultLayer> => {
     const diffId = baseDiffIds[index];
     if (diffId !== undefined) {
       const { tarSizeBytes } = on.store.snapshots.get(snapshot) ?? {};
       return { diffId, snapshot, origin: "base", tarSizeBytes, blob: baseLayers?.[index]?.digest };
     }
-    return { ...(await on.packer.layer(snapshot, inner)), snapshot, origin: "built" };
+    const meta = vertex === undefined ? undefined : conversion.meta.get(vertex);
+    const packed = await on.packer.layer(snapshot, inner).catch((error: unknown) => {
+      throw meta === undefined ? error : withSpan(error, meta);
+    });
+    return { ...packed, snapshot, origin: "built" };
   });
   // Hardly ever asked for: every layer but that of a directory to start from has an instruction.
   let names: readonly string[] | undefined;

@@ -44,6 +44,7 @@ export const ERROR_CODES = [
   "image/in-use",
   "image/not-found",
   "image/platform",
+  "image/reserved",
   "native/missing",
   "network/failed",
   "pattern/malformed",

@@ -288,3 +288,11 @@ describe("the pool", () => {
     expect(await pool.measure(options, signal)).toEqual(here);
   });
 });
+
+test.each([".wh.f", "d/.wh.f", "d/.wh..wh..opq", ".wh.d/f"])("a file called %s is no part of a layer", async (path) => {
+  const at = fresh("named");
+  mkdirSync(join(at, path, ".."), { recursive: true });
+  writeFileSync(join(at, path), "");
+  const measured = measureLayer(native, { directory: at, marks: "trusted" }, signal);
+  await expect(measured).rejects.toMatchObject({ code: "image/reserved" });
+});

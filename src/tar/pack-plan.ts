@@ -6,8 +6,9 @@ import type { TreeScan } from "../native/scan.ts";
 import { CONTENT_FORMAT, contentBefore, contentBehind, countsXattr } from "./content-digest.ts";
 import { floorSeconds } from "./entry.ts";
 import { encodeHeader } from "./header-write.ts";
-import { layerEntries, type LayerEntry } from "./layer-entries.ts";
+import { layerEntries, type LayerEntry, WHITEOUT_PREFIX } from "./layer-entries.ts";
 import type { PackOptions } from "./pack.ts";
+import { isReservedName, reservedName } from "./reserved.ts";
 
 /** Kinds of rows, as pack.c has them. */
 const SKIPPED = 0;
@@ -26,6 +27,7 @@ const NO_CLAMP = 0o77777777777;
  * Says how the addon has to pack a scanned tree. Nearly all members of nearly all layers are plain: a header of one block
  * made of what the scan knows. The rest, everything with attributes, whiteouts, links, devices, long or foreign names, is
  * written out here, by the code that also writes tars.
+ * @throws {BuildError} `image/reserved` for a file whose name would be a whiteout's
  */
 export function packPlan(
   native: Native,
@@ -34,6 +36,7 @@ export function packPlan(
   options: Pick<PackOptions, "marks" | "xattrs" | "clampMtimeSeconds">,
   every: "plain" | "scripted" = "plain",
 ): PackPlan {
+  refuseReserved(scan);
   const clamp = options.clampMtimeSeconds;
   const kinds = every === "plain" && (clamp ?? 0) >= 0 ? kindsOf(scan) : scripted(scan);
   const { marks, xattrs = "capability" } = options;
@@ -42,6 +45,13 @@ export function packPlan(
     script.push(...memberRecord(member, clamp));
   }
   return { columns: scan.columns, kinds, script: Buffer.concat(script), latestSeconds: clamp ?? NO_CLAMP };
+}
+
+/** A layer's directory says by its own marks what is deleted, so a file of a whiteout's name is just that: a file. */
+function refuseReserved(scan: TreeScan): void {
+  const { buffer, byteOffset, byteLength } = scan.columns.names;
+  if (!Buffer.from(buffer, byteOffset, byteLength).includes(WHITEOUT_PREFIX)) return;
+  for (let row = 1; row < scan.count; row += 1) if (isReservedName(scan.name(row))) throw reservedName(scan.path(row));
 }
 
 /** The root has no member of its own but may be opaque, and its record opens the content digest. */

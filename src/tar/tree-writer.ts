@@ -17,12 +17,12 @@ import { describeErrno, SystemError } from "../native/errno.ts";
 import type { FileStatus, Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
 import { FileBatch } from "./file-batch.ts";
-import { malformed } from "./header-read.ts";
 import type { Marks } from "./layer-entries.ts";
+import { isReservedDevice, reservedDevice } from "./reserved.ts";
 import { isDirectory, TreeDirectories } from "./tree-directories.ts";
 import { type OwnerPolicy, TreeMetadata } from "./tree-metadata.ts";
 import { memberPath, splitParent } from "./unpack-path.ts";
-import { isMarkName, readMarkName, Whiteouts } from "./whiteouts.ts";
+import { LINK_TARGETS, type MemberRole, readMarkName, roleOf, Whiteouts } from "./whiteouts.ts";
 
 export interface TreeWriterOptions {
   readonly native: Native;
@@ -30,6 +30,8 @@ export interface TreeWriterOptions {
   /** Form of whiteouts; `undefined` when `.wh.` names are plain files. */
   readonly marks: Marks | undefined;
   readonly owner: OwnerPolicy;
+  /** See `UnpackOptions`. */
+  readonly reserved?: "refuse" | "keep";
 }
 
 const SMALL = 128 << 10;
@@ -47,6 +49,7 @@ export class TreeWriter implements AsyncDisposable {
   readonly #whiteouts: Whiteouts | undefined;
   readonly #metadata: TreeMetadata;
   readonly #directories: TreeDirectories;
+  readonly #reserved: TreeWriterOptions["reserved"];
   readonly #skippedDevices: string[] = [];
   #batch: FileBatch;
   #spare: FileBatch;
@@ -56,6 +59,7 @@ export class TreeWriter implements AsyncDisposable {
   constructor(options: TreeWriterOptions) {
     const { native, marks } = options;
     this.#native = native;
+    this.#reserved = options.reserved;
     this.#root = native.openPath(options.directory, O_RDONLY | O_DIRECTORY);
     this.#metadata = new TreeMetadata(native, options.owner);
     this.#whiteouts = marks === undefined ? undefined : new Whiteouts(native, this.#root, marks);
@@ -76,8 +80,9 @@ export class TreeWriter implements AsyncDisposable {
   /** Starts a small file. Its bytes follow by `smallData` and `smallHole`, then `endSmall`. */
   beginSmall(entry: TarEntry): Promise<void> | undefined {
     const path = memberPath(entry.path);
-    if (this.#isMark(path)) return this.#mark(path);
-    this.#refuseRoot(path, entry);
+    const role = this.#roleOf(path);
+    if (role === "mark") return this.#mark(path);
+    if (role === "bookkeeping" || isRoot(path)) return undefined;
     this.#directories.ensure(splitParent(path)[0]);
     if (this.#batch.hasRoom(entry.size)) {
       this.#batch.begin(path, entry, this.#metadata.ownerOf(entry));
@@ -98,14 +103,12 @@ export class TreeWriter implements AsyncDisposable {
     this.#batch.end();
   }
 
-  /** Creates a large file for the caller to write; `endLarge` closes it. `undefined` for a whiteout that claims to have content. */
+  /** Creates a large file for the caller to write; `endLarge` closes it. `undefined` for what has no place in the tree. */
   async beginLarge(entry: TarEntry): Promise<number | undefined> {
     const path = memberPath(entry.path);
-    if (this.#isMark(path)) {
-      await this.#mark(path);
-      return undefined;
-    }
-    this.#refuseRoot(path, entry);
+    const role = this.#roleOf(path);
+    if (role === "mark") await this.#mark(path);
+    if (role === "mark" || role === "bookkeeping" || isRoot(path)) return undefined;
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     const fd = await this.#make(path, (parent, name) => this.#native.openat2(parent, name, { flags, mode: 0o600 }));
     this.#large = { fd, entry };
@@ -128,9 +131,11 @@ export class TreeWriter implements AsyncDisposable {
   /** Makes anything that is not a regular file. */
   async add(entry: TarEntry): Promise<void> {
     const path = memberPath(entry.path);
-    if (this.#isMark(path) && entry.type !== "directory") return this.#mark(path);
+    const role = this.#roleOf(path);
+    if (role === "mark") return this.#mark(path);
+    if (role === "bookkeeping") return;
     if (entry.type === "directory") return this.#addDirectory(path, entry);
-    this.#refuseRoot(path, entry);
+    if (isRoot(path)) return;
     switch (entry.type) {
       case "link":
         return this.#addLink(path, entry);
@@ -152,6 +157,8 @@ export class TreeWriter implements AsyncDisposable {
     readonly skippedDevices: readonly string[];
   }> {
     await this.#flush();
+    // Whatever links to them has the files now.
+    if (this.#directories.has(LINK_TARGETS) && this.#whiteouts !== undefined) this.#directories.remove(LINK_TARGETS);
     // From the deepest up: a directory that its final mode closes is not entered again.
     const paths = [...this.#directories.unfinished.keys()].toSorted().toReversed();
     for (const path of paths) {
@@ -225,6 +232,14 @@ export class TreeWriter implements AsyncDisposable {
   async #addSpecial(path: string, entry: TarEntry): Promise<void> {
     const kind = entry.type === "char" ? S_IFCHR : entry.type === "block" ? S_IFBLK : S_IFIFO;
     const device = { major: entry.deviceMajor, minor: entry.deviceMinor };
+    if (isReservedDevice(kind, device)) {
+      if (this.#reserved === "refuse") throw reservedDevice(path);
+      // In a layer's directory it would hide what lower layers have. No container can make one, so nobody misses it.
+      if (this.#whiteouts !== undefined) {
+        this.#skippedDevices.push(path);
+        return;
+      }
+    }
     try {
       await this.#make(path, (parent, name) => this.#native.mknodat(parent, name, kind | 0o600, device));
     } catch (error) {
@@ -258,12 +273,8 @@ export class TreeWriter implements AsyncDisposable {
     return this.#batch.has(path) || this.#spare.has(path);
   }
 
-  #refuseRoot(path: string, entry: TarEntry): void {
-    if (path === "") throw malformed(`"${entry.path.toWellFormed()}" is not a directory`);
-  }
-
-  #isMark(path: string): boolean {
-    return this.#whiteouts !== undefined && isMarkName(path);
+  #roleOf(path: string): MemberRole {
+    return this.#whiteouts === undefined ? "file" : roleOf(path);
   }
 
   /** OCI image-spec, layer.md: a whiteout hides what lower layers have, never what this one has. */
@@ -323,6 +334,11 @@ export class TreeWriter implements AsyncDisposable {
     }
     batch.clear();
   }
+}
+
+/** Old archivers wrote the root as a file without a name. As every reader, step over what is no directory and is to be the root. */
+function isRoot(path: string): boolean {
+  return path === "";
 }
 
 function failure(path: string, errno: number): BuildError {

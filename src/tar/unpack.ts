@@ -17,6 +17,8 @@ export interface UnpackOptions {
   /** What the files' owners become. Default: as in the archive. */
   readonly owner?: OwnerPolicy;
   readonly limits?: UnpackLimits;
+  /** `refuse`: what becomes a layer as it is may not hold a device that means a deleted file there. Default: `keep`. */
+  readonly reserved?: "refuse" | "keep";
 }
 
 /** Against archives made to fill a disk. Defaults: 64 GiB a file (holes included), 2 TiB in all, 20 million members. */

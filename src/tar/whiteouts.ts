@@ -22,8 +22,25 @@ export type MarkName =
   /** aufs's own bookkeeping. */
   | { readonly kind: "ignored" };
 
-export function isMarkName(path: string): boolean {
-  return splitParent(path)[1].startsWith(WHITEOUT_PREFIX);
+/** What a member of a layer is, by its path. */
+export type MemberRole =
+  | "file"
+  | "mark"
+  /** Of aufs, or below a mark: nothing of the tree. */
+  | "bookkeeping"
+  /** Of aufs: files that hard links in the layer may name, and that are no part of the tree. */
+  | "link-target";
+
+/** Where aufs kept the first name of files with several. */
+export const LINK_TARGETS = ".wh..wh.plnk";
+
+export function roleOf(path: string): MemberRole {
+  if (!path.includes(WHITEOUT_PREFIX)) return "file";
+  const names = path.split("/");
+  const first = names.findIndex((name) => name.startsWith(WHITEOUT_PREFIX));
+  if (first < 0) return "file";
+  if (names[0] === LINK_TARGETS && names.length > 1) return "link-target";
+  return first === names.length - 1 ? "mark" : "bookkeeping";
 }
 
 /** @throws {BuildError} `archive/malformed` for a whiteout of nothing */

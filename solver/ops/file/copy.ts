@@ -1,5 +1,6 @@
 import { BuildError } from "../../../src/core/errors.ts";
 import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../../../src/native/constants.ts";
+import { isReservedDevice, reservedDevice } from "../../../src/tar/reserved.ts";
 import type { CopyAction } from "../../graph/op.ts";
 import type { Match } from "../../sources/local/select.ts";
 import type { Directory } from "../tree/merged-tree.ts";
@@ -179,6 +180,7 @@ class Copier {
     if (this.#batch.holds(path)) await this.#batch.flush(signal);
     const { type } = node;
     if (type === S_IFSOCK) return;
+    if (isReservedDevice(type, node.device)) throw reservedDevice(path);
     const metadata = copiedMetadata(this.#settings, node);
     const fd = this.#destination.claim(parent, name);
     const { native } = this.#destination;

@@ -10,6 +10,7 @@ import {
 import type { KeptBytes } from "../../../src/native/native.ts";
 import { encodeName } from "../../../src/native/names.ts";
 import { DescribedTree } from "../../../src/tar/described-tree.ts";
+import { isReservedName } from "../../../src/tar/reserved.ts";
 import type { LayerDescription } from "../../../src/tar/write-layer.ts";
 import type { FileOp } from "../../graph/op.ts";
 import type { Match, Selection } from "../../sources/local/select.ts";
@@ -121,7 +122,7 @@ class Description {
   way(existing: Directory, missing: readonly string[]): Place | undefined {
     const above: Directory[] = [];
     for (let at = existing; at.parent !== undefined; at = at.parent) above.unshift(at);
-    if (above.length + missing.length > MAX_DEPTH) return undefined;
+    if (above.length + missing.length > MAX_DEPTH || missing.some(isReservedName)) return undefined;
     const targetTime = this.#settings.mtimeNs ?? this.#match.node.mtimeNs;
     let row = 0;
     for (const directory of above) {
@@ -153,6 +154,7 @@ class Description {
       const from = file.index;
       const place = places.get(columns.parent[from] ?? -1);
       if (file.layer !== layer || place === undefined || file.hasXattrs) return false;
+      if (isReservedName(file.name)) return false;
       const known = place.existing === undefined ? undefined : this.#tree.child(place.existing, file.name);
       const { type } = file;
       const isDirectory = type === S_IFDIR;

@@ -2,6 +2,7 @@ import { BuildError } from "../../../src/core/errors.ts";
 import { S_IFDIR } from "../../../src/native/constants.ts";
 import { printableName } from "../../../src/native/names.ts";
 import type { FileStatus, Native } from "../../../src/native/native.ts";
+import { isReservedName, reservedName } from "../../../src/tar/reserved.ts";
 import { isOverlayMark, isWhiteout, makeWhiteout, markOpaque } from "../tree/overlay-marks.ts";
 import type { Directory, Entry, MergedTree } from "../tree/merged-tree.ts";
 
@@ -56,6 +57,7 @@ export class Destination {
 
   /** Makes a directory where nothing of its name is visible. */
   makeDirectory(parent: Directory, name: string, metadata: NewMetadata): Directory {
+    if (isReservedName(name)) throw reservedName(join(parent, name));
     const fd = this.upperOf(parent);
     const hidesLower = this.#clearWhiteout(parent, fd, name);
     this.native.mkdirat(fd, name, 0o700);
@@ -94,9 +96,10 @@ export class Destination {
 
   /**
    * Makes a name free for something that is not a directory, and returns the upper directory to make it in.
-   * @throws {BuildError} `solver/copy-failed` when a directory has the name
+   * @throws {BuildError} `solver/copy-failed` when a directory has the name; `image/reserved` when it is one of a whiteout
    */
   claim(parent: Directory, name: string): number {
+    if (isReservedName(name)) throw reservedName(join(parent, name));
     // In a directory made by this very step, what is not remembered does not exist: no need to ask the kernel.
     const existing = parent.isFresh === true && !parent.children.has(name) ? undefined : this.tree.child(parent, name);
     if (existing?.directory !== undefined) {

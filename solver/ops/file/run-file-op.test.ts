@@ -303,6 +303,21 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("ADD of an archive", () => {
     expect(found.map((line) => line.split(" ")[1])).toEqual(["n", "n/a.tar"]);
   });
 
+  test.each([
+    { name: "the device of a whiteout", lines: ["c etc/passwd"], says: /"\/n\/etc\/passwd".*0:0/ },
+    { name: "the name of a whiteout", lines: ["f etc/.wh.passwd"], says: /"\/n\/etc\/\.wh\.passwd".*deleted/ },
+    { name: "a directory with the name of one", lines: ["d .wh.etc"], says: /"\/n\/\.wh\.etc".*deleted/ },
+  ])("refuses $name", async ({ lines, says }) => {
+    using bench = new FileBench();
+    bench.layer(["f n/etc/passwd"]);
+    archive(bench, "a.tar", lines);
+    const added = bench.run([copyAction("a.tar", "/n", unpack)]);
+    await expect(added).rejects.toMatchObject({
+      code: "image/reserved",
+      message: expect.stringMatching(says) as string,
+    });
+  });
+
   test("a symlink in the archive sends nothing outside", async () => {
     using bench = new FileBench();
     const inner = join(bench.root, "inner");

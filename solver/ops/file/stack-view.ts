@@ -11,7 +11,8 @@ import { SourceView } from "../tree/source-view.ts";
 export function stackView(options: {
   readonly native: Native;
   readonly directories: readonly string[];
-  readonly marks: Marks;
+  /** `undefined` for a plain directory. */
+  readonly marks: Marks | undefined;
   readonly name: string;
 }): SourceView & Disposable {
   const tree = new MergedTree(options);

@@ -12,6 +12,7 @@ import {
   S_IFREG,
 } from "../../../src/native/constants.ts";
 import { decompress, sniffCompression } from "../../../src/tar/compression.ts";
+import { isReservedDevice, reservedDevice } from "../../../src/tar/reserved.ts";
 import { unpackArchive } from "../../../src/tar/unpack.ts";
 import type { Match } from "../../sources/local/select.ts";
 import { type Directory, type Entry, MergedTree } from "../tree/merged-tree.ts";
@@ -152,6 +153,7 @@ class Mover {
 
   /** A rename keeps everything: content, links between files, times, attributes. */
   #file(node: TreeNode, into: Directory): void {
+    if (isReservedDevice(node.type, node.device)) throw reservedDevice(join(into, node.name));
     const existing = this.#destination.tree.child(into, node.name);
     if (existing?.directory !== undefined) this.#destination.remove(into, existing);
     const fd = this.#destination.claim(into, node.name);

@@ -1,0 +1,133 @@
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { importBusybox, noBusybox } from "../../test/support/busybox.ts";
+import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
+import { BuildError } from "../core/errors.ts";
+import { build } from "./build.ts";
+import { Engine } from "./engine.ts";
+import { importImage } from "./import-image.ts";
+
+/* COPY, ADD, WORKDIR and RUN as a whole, where what one step leaves meets what another one does. */
+
+const skip = cannotRun ?? noBusybox;
+if (skip !== undefined) console.warn(`skipped: copies: ${skip}`);
+
+describe.skipIf(skip !== undefined)("copies", () => {
+  let home = "";
+  let contexts = 0;
+  const signal = new AbortController().signal;
+
+  beforeAll(async () => {
+    home = await mkdtemp(join(tmpdir(), "kiln-copies-"));
+    await importBusybox(testEnvironment(join(home, "store")));
+  });
+  afterAll(() => rm(home, { recursive: true, force: true }));
+
+  /** Builds `lines` on busybox; `script` makes the context. */
+  async function run(lines: readonly string[], script = "true"): Promise<readonly string[]> {
+    const directory = join(home, `context-${(contexts += 1)}`);
+    await mkdir(directory);
+    execFileSync("sh", ["-ec", script], { cwd: directory });
+    const dockerfile = join(directory, "Dockerfile");
+    await mkdir(dirname(dockerfile), { recursive: true });
+    await writeFile(dockerfile, [...lines, ""].join("\n"));
+    const environment = testEnvironment(join(home, "store"), { workingDirectory: home });
+    const said: string[] = [];
+    await build(
+      {
+        context: directory,
+        progress: (event) => {
+          if (event.kind === "notice" && event.level === "warning") said.push(event.message);
+        },
+      },
+      environment,
+      signal,
+    );
+    return said;
+  }
+
+  async function failure(lines: readonly string[], script?: string): Promise<BuildError> {
+    try {
+      await run(lines, script);
+    } catch (error) {
+      if (error instanceof BuildError) return error;
+      throw error;
+    }
+    throw new Error("the build succeeded");
+  }
+
+  test.each([
+    {
+      name: "the device of a whiteout in a context",
+      script: "mkdir -p d/etc; mknod d/etc/passwd c 0 0",
+      lines: ["FROM busybox", "COPY d /"],
+      says: /"\/etc\/passwd".*0:0/,
+    },
+    {
+      name: "the device of a whiteout in an archive",
+      script: "mkdir -p d/etc; mknod d/etc/passwd c 0 0; tar -C d -cf a.tar .; rm -r d",
+      lines: ["FROM busybox", "ADD a.tar /"],
+      says: /"\/etc\/passwd".*0:0/,
+    },
+    {
+      name: "a whiteout's name made by a command",
+      lines: ["FROM busybox", "RUN mkdir -p /d && touch /d/.wh.x"],
+      says: /"\/d\/\.wh\.x".*deleted/,
+    },
+    {
+      name: "one copied out of a stage",
+      lines: ["FROM busybox AS s", "RUN mkdir /d && touch /d/.wh.x", "FROM busybox", "COPY --from=s /d /d"],
+      says: /"\/d\/\.wh\.x".*deleted/,
+    },
+    {
+      name: "one that WORKDIR would make",
+      lines: ["FROM busybox", "WORKDIR /d/.wh.x"],
+      says: /"\/d\/\.wh\.x".*deleted/,
+    },
+    {
+      name: "one among many small files",
+      script: "mkdir d; for i in $(seq 600); do : > d/$i; done; : > d/.wh.x",
+      lines: ["FROM busybox", "COPY d /d"],
+      says: /"\/d\/\.wh\.x".*deleted/,
+    },
+  ])("$name is refused with its line", async ({ lines, script, says }) => {
+    const error = await failure(lines, script);
+    expect(error.code).toBe("image/reserved");
+    expect(error.message).toMatch(says);
+    expect(error.span?.start.line).toBe(lines.length);
+  });
+
+  test.each([
+    { name: "a device in a tar", script: "mkdir t; mknod t/f c 0 0; tar -C t -cf root.tar .", source: "root.tar" },
+    { name: "a device in a directory", script: "mkdir root; mknod root/f c 0 0", source: "root" },
+    { name: "a name in a tar", script: "mkdir t; touch t/.wh.f; tar -C t -cf root.tar .", source: "root.tar" },
+    { name: "a name in a directory", script: "mkdir root; touch root/.wh.f", source: "root" },
+  ])("import refuses $name", async ({ script, source }) => {
+    const directory = join(home, `context-${(contexts += 1)}`);
+    await mkdir(directory);
+    execFileSync("sh", ["-ec", script], { cwd: directory });
+    const environment = testEnvironment(join(home, "store"), { workingDirectory: directory });
+    await using engine = new Engine(environment, { progress: () => {} });
+    const { platform } = environment;
+    const imported = importImage(engine, { source, tags: [], changes: [], message: "", platform }, signal);
+    await expect(imported).rejects.toMatchObject({ code: "image/reserved" });
+  });
+
+  test("a whiteout's name that is no part of the image is left alone", async () => {
+    const said = await run(
+      [
+        "FROM busybox AS s",
+        "RUN touch /.wh.x",
+        "FROM busybox",
+        "COPY --from=s /etc/passwd /p",
+        "COPY --exclude=.wh.* d /d",
+        "RUN touch /.wh.x && rm /.wh.x && ! test -e /d/.wh.y",
+      ],
+      "mkdir d; touch d/.wh.y d/a",
+    );
+    expect(said).toEqual([]);
+  });
+});
