@@ -14,6 +14,8 @@ main (int argc, char **argv)
 {
   if (argc > 2 && strcmp (argv[1], "enter") == 0)
     enter_user_namespace (argv + 2);
+  if (argc > 2 && strcmp (argv[1], "guard") == 0)
+    guard_program (argv + 2);
 
   /* A plain user who calls this program gets nothing that was not his before: it is never setuid. */
   bool known = argc == 2 && (strcmp (argv[1], "run") == 0 || strcmp (argv[1], "serve") == 0);

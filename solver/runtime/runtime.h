@@ -158,6 +158,9 @@ int serve (void);
 /* enter.c */
 void enter_user_namespace (char **argv) __attribute__ ((noreturn));
 
+/* guard.c */
+void guard_program (char **argv) __attribute__ ((noreturn));
+
 /* devices.c */
 void settle_devices (struct plan *plan, int cgroup_fd);
 

@@ -73,7 +73,11 @@ export async function readBuild(
   checkDirectories(options.contexts ?? {}, environment.workingDirectory);
   const ssh = sshSource(options.ssh ?? [], environment, at.scratch);
   const git = createGitSource({
-    program: { env: gitEnvironment(environment.env), protocols: ["https", "http", "ssh", "git"] },
+    program: {
+      env: gitEnvironment(environment.env),
+      protocols: ["https", "http", "ssh", "git"],
+      guardPath: environment.runtimePath,
+    },
     scratchDirectory: at.scratch.root,
     secrets,
     ssh,
@@ -186,9 +190,13 @@ function withSourceDate(
   return buildArgs;
 }
 
-/** What git and ssh need to find themselves and their keys. */
+/** What git, ssh and curl need to find themselves, their keys, their proxies and the authorities they trust. */
 function gitEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const names = ["PATH", "HOME", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
+  const proxies = ["http_proxy", "https_proxy", "no_proxy", "all_proxy"];
+  const names = [
+    ...["PATH", "HOME", ...proxies, ...proxies.map((name) => name.toUpperCase())],
+    ...["SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_SSL_CAINFO"],
+  ];
   return Object.fromEntries(
     names.flatMap((name) => {
       const value = env[name];

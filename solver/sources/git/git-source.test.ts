@@ -1,100 +1,9 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { GitOp } from "../../graph/op.ts";
-import { createGitSource } from "./git-source.ts";
+import { Repository, missing, never } from "./git.fixture.ts";
 import { withoutCredentials } from "./run-git.ts";
-
-const never = new AbortController().signal;
-const missing = spawnSync("git", ["--version"]).status === 0 ? undefined : "needs git";
-const PATH = process.env["PATH"] ?? "/usr/bin:/bin";
-
-/** A repository with a branch, a lightweight and an annotated tag, a folder, a symlink that leads out and a hook. */
-class Repository implements Disposable {
-  readonly directory = mkdtempSync(join(tmpdir(), "kiln-git-"));
-  readonly remote = join(this.directory, "remote");
-  readonly scratch = join(this.directory, "scratch");
-  readonly first: string;
-  readonly second: string;
-
-  constructor() {
-    mkdirSync(this.remote);
-    mkdirSync(this.scratch);
-    this.git("init", "-q", "-b", "main");
-    writeFileSync(join(this.remote, "file"), "one");
-    mkdirSync(join(this.remote, "sub"));
-    writeFileSync(join(this.remote, "sub/inner"), "inner");
-    symlinkSync("/etc", join(this.remote, "out"));
-    this.first = this.commit("first");
-    this.git("tag", "light");
-    this.git("tag", "-a", "-m", "x", "annotated");
-    writeFileSync(join(this.remote, "file"), "two");
-    this.second = this.commit("second");
-  }
-
-  git(...args: string[]): string {
-    const env = {
-      PATH,
-      GIT_CONFIG_GLOBAL: "/dev/null",
-      GIT_AUTHOR_DATE: "@1500000000 +0000",
-      GIT_COMMITTER_DATE: "@1500000000 +0000",
-    };
-    const config = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always"];
-    return execFileSync("git", [...config, ...args], { cwd: this.remote, env, encoding: "utf8" }).trim();
-  }
-
-  commit(message: string): string {
-    this.git("add", "-A");
-    this.git("commit", "-q", "-m", message);
-    return this.git("rev-parse", "HEAD");
-  }
-
-  source(protocols: readonly ("file" | "https")[] = ["file"]): ReturnType<typeof createGitSource> {
-    return createGitSource({
-      program: { env: { PATH }, protocols },
-      scratchDirectory: this.scratch,
-      secrets: { get: async () => undefined },
-      ssh: { socket: async () => undefined },
-    });
-  }
-
-  op(over: Partial<GitOp> = {}): GitOp {
-    return {
-      kind: "git",
-      remote: this.remote,
-      ref: undefined,
-      subdir: undefined,
-      keepGitDir: false,
-      submodules: true,
-      checksum: undefined,
-      mtime: "checkout",
-      ...over,
-    };
-  }
-
-  async checkOut(over: Partial<GitOp> = {}): Promise<string> {
-    const found = await this.source().find(this.op(over), never);
-    const directory = mkdtempSync(join(this.directory, "out-"));
-    await found.writeTo(directory, never);
-    return directory;
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-}
 
 test.skipIf(missing)("each form of a ref names its commit", async () => {
   using repository = new Repository();
@@ -190,7 +99,7 @@ test.skipIf(missing).each([
 
 test.skipIf(missing)("a protocol that is not on the list is refused", async () => {
   using repository = new Repository();
-  const found = repository.source(["https"]).find(repository.op(), never);
+  const found = repository.source({ protocols: ["https"] }).find(repository.op(), never);
   await expect(found).rejects.toMatchObject({ code: "source/git" });
 });
 

@@ -60,6 +60,7 @@ async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: 
     on.program,
     {
       args: ["ls-remote", "--symref", "--end-of-options", op.remote, wanted, `${wanted}^{}`],
+      repository: undefined,
       cwd: on.scratchDirectory,
       ...access,
     },
@@ -80,12 +81,13 @@ async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: 
     return { commit: peeled ?? object, ref: links.get(name) ?? name, tag: peeled === undefined ? undefined : object };
   }
   if (/^[0-9a-f]{7,39}$/.test(wanted)) return findAbbreviated(wanted, op, on, access, signal);
-  throw new BuildError("source/git", `Cannot find ${JSON.stringify(wanted)} in ${shownRemote(op)}`, {
-    hint: "it must be a branch, a tag, a full ref or a commit",
-  });
+  throw unknownRef(wanted, op);
 }
 
-/** A server answers for whole commit ids only, so all commits are fetched, without their files. */
+/**
+ * A server answers for whole commit ids only, so all commits are fetched: without their files where the server can do that.
+ * An endless depth is what a server of plain files refuses at once, and so does not become the source of a partial clone.
+ */
 async function findAbbreviated(
   wanted: string,
   op: GitOp,
@@ -93,17 +95,39 @@ async function findAbbreviated(
   access: Access,
   signal: AbortSignal,
 ): Promise<Found> {
-  const cwd = await mkdtemp(join(on.scratchDirectory, "git-"));
+  const everything = ["--end-of-options", op.remote, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+  const find = async (...options: string[]): Promise<Found> => {
+    const cwd = await mkdtemp(join(on.scratchDirectory, "git-"));
+    try {
+      const git = (...args: string[]): Promise<string> =>
+        runGit(on.program, { args, repository: cwd, cwd, ...access }, signal);
+      await git("init", "-q", "--bare", "--template=");
+      await git("fetch", "--progress", ...options, ...everything);
+      const commit = await git("rev-parse", "--verify", "-q", "--end-of-options", `${wanted}^{commit}`).catch(
+        (error: unknown) => {
+          throw error instanceof GitFailure ? unknownRef(wanted, op) : error;
+        },
+      );
+      return { commit: commit.trim(), ref: undefined, tag: undefined };
+    } finally {
+      await rm(cwd, { recursive: true, force: true });
+    }
+  };
   try {
-    const git = (...args: string[]): Promise<string> => runGit(on.program, { args, cwd, ...access }, signal);
-    await git("init", "-q", "--bare");
-    const everything = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-    await git("fetch", "-q", "--filter=tree:0", "--end-of-options", op.remote, ...everything);
-    const commit = await git("rev-parse", "--verify", "-q", "--end-of-options", `${wanted}^{commit}`);
-    return { commit: commit.trim(), ref: undefined, tag: undefined };
-  } finally {
-    await rm(cwd, { recursive: true, force: true });
+    return await find("--filter=tree:0", `--depth=${ENDLESS_DEPTH}`);
+  } catch (error) {
+    if (!(error instanceof GitFailure)) throw error;
+    return find();
   }
+}
+
+/** The depth that git and its servers take for no limit. */
+const ENDLESS_DEPTH = 2 ** 31 - 1;
+
+function unknownRef(wanted: string, op: GitOp): BuildError {
+  return new BuildError("source/git", `Cannot find ${JSON.stringify(wanted)} in ${shownRemote(op)}`, {
+    hint: "it must be a branch, a tag, a full ref or a commit",
+  });
 }
 
 async function checkOut(
@@ -115,13 +139,14 @@ async function checkOut(
   const { op, found } = work;
   const clone = await mkdtemp(join(on.scratchDirectory, "git-"));
   try {
-    const git = (...args: string[]): Promise<string> => runGit(on.program, { args, cwd: clone, ...access }, signal);
-    await git("init", "-q");
+    const git = (...args: string[]): Promise<string> =>
+      runGit(on.program, { args, repository: join(clone, ".git"), cwd: clone, ...access }, signal);
+    await git("init", "-q", ...(op.keepGitDir ? [] : ["--template="]));
     await git("remote", "add", "--", "origin", withoutCredentials(op.remote));
     await fetchCommit(op, found, git);
     // Detached also for a branch, as BuildKit leaves it.
-    await git("checkout", "-q", "--detach", found.commit, "--");
-    if (op.submodules) await git("submodule", "update", "-q", "--init", "--recursive", "--depth=1");
+    await git("checkout", "--progress", "--detach", found.commit, "--");
+    if (op.submodules) await updateSubmodules(git);
     const time =
       op.mtime === "commit" ? Number(await git("show", "-s", "--format=%ct", found.commit, "--")) : undefined;
     if (op.keepGitDir) await keepGitDir({ directory: clone, remote: op.remote }, keptRef(found), git);
@@ -148,13 +173,18 @@ async function fetchCommit(op: GitOp, found: Found, git: (...args: string[]) => 
     ...(found.ref === undefined
       ? []
       : [["--depth=1", "--no-tags", "--end-of-options", op.remote, `+${found.ref}:refs/kiln/found`]]),
-    // An old server that gives out neither: everything it has.
-    ["--end-of-options", op.remote, "+refs/heads/*:refs/kiln/heads/*", "+refs/tags/*:refs/kiln/tags/*"],
+    // An old server that gives out neither, or one of plain files: everything it has.
+    [
+      ...["--end-of-options", op.remote, "+refs/heads/*:refs/kiln/heads/*", "+refs/tags/*:refs/kiln/tags/*"],
+      ...(found.ref === undefined || /^(?:HEAD$|refs\/(?:heads|tags)\/)/.test(found.ref)
+        ? []
+        : [`+${found.ref}:refs/kiln/found`]),
+    ],
   ];
   let failure: unknown;
   for (const way of ways) {
     try {
-      await git("fetch", "-q", ...way);
+      await git("fetch", "--progress", ...way);
       await git("cat-file", "-e", `${found.commit}^{commit}`);
       return;
     } catch (error) {
@@ -163,6 +193,17 @@ async function fetchCommit(op: GitOp, found: Found, git: (...args: string[]) => 
     }
   }
   throw failure;
+}
+
+/** Shallow ones, but where the server cannot give those. */
+async function updateSubmodules(git: (...args: string[]) => Promise<string>): Promise<void> {
+  const update = ["submodule", "update", "--progress", "--init", "--recursive"];
+  try {
+    await git(...update, "--depth=1");
+  } catch (error) {
+    if (!(error instanceof GitFailure) || !/shallow|--depth|unadvertised|not our ref/.test(error.text)) throw error;
+    await git(...update);
+  }
 }
 
 /** @throws {BuildError} `source/git` when the folder is missing or outside, as through a symlink of the repository's. */
@@ -254,7 +295,11 @@ async function explained<T>(op: GitOp, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (!(error instanceof GitFailure)) throw error;
-    const last = error.text.split("\n").findLast((line) => /^(?:fatal|error|remote):/.test(line)) ?? error.text;
+    const lines = error.text.split("\n");
+    const last =
+      lines.findLast((line) => /^(?:fatal|error):/.test(line)) ??
+      lines.findLast((line) => line.startsWith("remote:")) ??
+      error.text;
     const denied = /could not read Username|Authentication failed|Permission denied|403/.test(error.text);
     throw new BuildError("source/git", `Cannot fetch ${shownRemote(op)}: ${last.replace(/^(?:fatal|error): /, "")}`, {
       detail: error.text,

@@ -24,7 +24,7 @@ export async function keepGitDir(
     const { name, object } = ref;
     // The object of an annotated tag does not come with its commit.
     if (ref.isTag)
-      await git("fetch", "-q", "--depth=1", "--no-tags", "--end-of-options", clone.remote, `+${name}:${name}`);
+      await git("fetch", "--progress", "--depth=1", "--no-tags", "--end-of-options", clone.remote, `+${name}:${name}`);
     await git("update-ref", "--no-deref", name, object);
   }
   await rm(join(clone.directory, ".git/FETCH_HEAD"), { force: true });

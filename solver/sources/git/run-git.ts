@@ -1,19 +1,29 @@
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
 
 export interface GitProgram {
-  /** Environment for git: PATH, and HOME for ssh's own files. Nothing of it that steers git is passed on. */
+  /** Environment for git: PATH, HOME for ssh's and curl's own files, proxies, certificates. Nothing else that steers git is passed on. */
   readonly env: Readonly<Record<string, string>>;
   /** URL schemes that may be fetched, submodules included. `file` only where the caller trusts every URL. */
   readonly protocols: readonly ("https" | "http" | "ssh" | "git" | "file")[];
+  /** The program `kiln-runtime`, whose `guard` ends everything that git starts. */
+  readonly guardPath: string;
+  /** Milliseconds without a word of progress after which git is ended. */
+  readonly quietMs?: number;
 }
 
 /** Bytes of git's output that are read; more is a repository with millions of refs. */
 const OUTPUT_LIMIT = 64 * 1024 * 1024;
+/** Every network operation runs with `--progress`, so a server that still sends something is never this quiet. */
+const QUIET_MS = 5 * 60 * 1000;
 
 export interface GitCall {
   /** Git's arguments. Whatever comes from outside stands behind `--` or `--end-of-options`. */
   readonly args: readonly string[];
+  /** The repository; `undefined` for a call that needs none. Git never looks for one by itself: it would take its configuration from any that encloses the store. */
+  readonly repository: string | undefined;
   readonly cwd: string;
   /** Configuration that must not be seen in the list of processes: authorisation headers. */
   readonly secretConfig: readonly { readonly key: string; readonly value: string }[];
@@ -21,52 +31,86 @@ export interface GitCall {
 }
 
 /**
- * Runs git and returns what it prints. No configuration of the user's or the machine's counts, no hook runs, nothing is
- * asked on a terminal, and only the allowed protocols are spoken.
- * @throws {BuildError} `source/git` with git's own last words.
+ * Configuration of every call. It is on the command line, so it also holds for the processes that git starts, and no
+ * repository can override it.
+ */
+const SETTINGS = [
+  "protocol.allow=never",
+  "core.hooksPath=/dev/null",
+  "core.attributesFile=/dev/null",
+  "core.fsmonitor=false",
+  "core.autocrlf=false",
+  "core.symlinks=true",
+  "core.gitProxy=none",
+  "advice.detachedHead=false",
+  "init.defaultBranch=master",
+  "gc.auto=0",
+  "maintenance.auto=false",
+  "credential.helper=",
+  "fetch.fsckObjects=false",
+  "fetch.recurseSubmodules=false",
+  "submodule.recurse=false",
+  "http.lowSpeedLimit=1",
+  "http.lowSpeedTime=120",
+];
+
+/**
+ * Runs git and returns what it prints. No configuration of the user's, the machine's or an enclosing repository counts, no
+ * hook runs, nothing is asked on a terminal, only the allowed protocols are spoken, and nothing that git starts outlives it
+ * or kiln.
+ * @throws {BuildError} `source/git` when git cannot be run, prints too much or stands still
+ * @throws {GitFailure} with git's own last words
  */
 export async function runGit(program: GitProgram, call: GitCall, signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
-  const config = [
-    "protocol.allow=never",
-    ...program.protocols.map((protocol) => `protocol.${protocol}.allow=always`),
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
-    "core.autocrlf=false",
-    "core.symlinks=true",
-    "advice.detachedHead=false",
-    "init.defaultBranch=master",
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "credential.helper=",
-    "fetch.fsckObjects=false",
-    "submodule.recurse=false",
-  ].flatMap((setting) => ["-c", setting]);
-  // Through sh for the umask: Node has only one for the whole process, and modes of the files must not depend on it.
-  const child = spawn("/bin/sh", ["-c", 'umask 022 && exec git "$@"', "git", ...config, ...call.args], {
+  const config = [...SETTINGS, ...program.protocols.map((protocol) => `protocol.${protocol}.allow=always`)].flatMap(
+    (setting) => ["-c", setting],
+  );
+  const child = spawn(program.guardPath, ["guard", "git", ...config, ...call.args], {
     cwd: call.cwd,
     env: environment(program, call),
     stdio: ["ignore", "pipe", "pipe"],
     signal,
-    killSignal: "SIGKILL",
+    // The guard kills what there is before it goes.
+    killSignal: "SIGTERM",
   });
+  let stopped: string | undefined;
+  const stop = (why: string): void => {
+    stopped ??= why;
+    child.kill("SIGTERM");
+  };
+  const quietMs = program.quietMs ?? QUIET_MS;
+  const quiet = setTimeout(() => stop(`git made no progress for ${Math.round(quietMs / 1000)} seconds`), quietMs);
   const output: Buffer[] = [];
   let outputBytes = 0;
   let errors = "";
   child.stdout.on("data", (chunk: Buffer) => {
+    quiet.refresh();
     outputBytes += chunk.length;
-    if (outputBytes > OUTPUT_LIMIT) child.kill("SIGKILL");
+    if (outputBytes > OUTPUT_LIMIT) stop("git printed more than 64 MiB");
     else output.push(chunk);
   });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors = (errors + text).slice(-4096)));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    quiet.refresh();
+    errors = withoutProgress(errors + text).slice(-4096);
+  });
   const status = await new Promise<number | undefined>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code) => resolve(code ?? undefined));
-  }).catch((error: unknown) => {
-    signal.throwIfAborted();
-    throw new BuildError("source/git", `Cannot run git: ${errnoOf(error) ?? "it did not start"}`, { cause: error });
-  });
+  })
+    .catch((error: unknown) => {
+      signal.throwIfAborted();
+      if (errnoOf(error) === "ENOENT" && !existsSync(program.guardPath)) {
+        throw new BuildError(
+          "runtime/missing",
+          `Cannot start ${JSON.stringify(program.guardPath)}: there is no such file`,
+        );
+      }
+      throw new BuildError("source/git", `Cannot run git: ${errnoOf(error) ?? "it did not start"}`, { cause: error });
+    })
+    .finally(() => clearTimeout(quiet));
   signal.throwIfAborted();
+  if (stopped !== undefined) throw new GitFailure(`fatal: ${stopped}`);
   if (status === 0) return Buffer.concat(output).toString();
   if (status === 127) {
     throw new BuildError("source/git", "Cannot run git: there is no such program", {
@@ -74,6 +118,11 @@ export async function runGit(program: GitProgram, call: GitCall, signal: AbortSi
     });
   }
   throw new GitFailure(withoutCredentials(errors.trim()));
+}
+
+/** Lines of a progress display overwrite each other; the last state of each line is its text. */
+function withoutProgress(text: string): string {
+  return text.replace(/[^\r\n]*\r(?=[^\n])/g, "");
 }
 
 /** Git ran and refused. `text` is what it said. For callers that have another way to try. */
@@ -86,14 +135,27 @@ export class GitFailure extends Error {
   }
 }
 
+/** Variables of git's that say which authorities to trust. */
+const CERTIFICATES = new Set(["GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_SSL_CAINFO"]);
+
 function environment(program: GitProgram, call: GitCall): Record<string, string> {
   const env: Record<string, string> = {};
-  for (const [name, value] of Object.entries(program.env)) if (!name.startsWith("GIT_")) env[name] = value;
+  for (const [name, value] of Object.entries(program.env))
+    if (!name.startsWith("GIT_") || CERTIFICATES.has(name)) env[name] = value;
   delete env["SSH_AUTH_SOCK"];
   env["GIT_CONFIG_NOSYSTEM"] = "1";
   env["GIT_CONFIG_GLOBAL"] = "/dev/null";
+  env["GIT_ATTR_NOSYSTEM"] = "1";
   env["GIT_TERMINAL_PROMPT"] = "0";
-  env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes";
+  env["GIT_SSH_COMMAND"] =
+    "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=30 -o ServerAliveCountMax=4";
+  // An explicit repository is not searched for; what git starts for submodules stops searching below the store.
+  env["GIT_DIR"] = call.repository ?? "/dev/null";
+  env["GIT_CEILING_DIRECTORIES"] = dirname(call.cwd);
+  // Takes precedence over every protocol.* setting, also of a submodule's own configuration.
+  env["GIT_ALLOW_PROTOCOL"] = program.protocols.join(":");
+  // An object that is missing is an error: git would start a fetch of its own for each one.
+  env["GIT_NO_LAZY_FETCH"] = "1";
   env["LC_ALL"] = "C";
   if (call.sshSocket !== undefined) env["SSH_AUTH_SOCK"] = call.sshSocket;
   env["GIT_CONFIG_COUNT"] = String(call.secretConfig.length);
