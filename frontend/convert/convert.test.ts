@@ -387,6 +387,17 @@ test.each(["COPY --chown=root:root a /b", "COPY --chown=1:2 a /b", "COPY --link 
   },
 );
 
+test.each([
+  { name: "in the global scope", text: 'ARG FOO=${FOO:?"text"}\nFROM scratch\nARG FOO\nLABEL a=$FOO\n' },
+  { name: "in a stage", text: "FROM scratch\nARG FOO=${BAR:?}\nLABEL a=$FOO\n" },
+  { name: "that another one needs", text: "ARG FOO=${FOO?}\nARG B=${FOO:?}\nFROM scratch\nARG B\nLABEL a=$B\n" },
+  { name: "in FROM", text: "ARG FOO\nFROM ${FOO:?} AS x\nFROM scratch\nARG FOO\nLABEL a=$FOO\n" },
+])("a default that cannot be expanded does not matter when a value is given: $name", async ({ text }) => {
+  const { image } = await convert(text, { buildArgs: new Map([["FOO", "x"]]) });
+  expect(image.config.Labels).toEqual({ a: "x" });
+  await expect(convert(text)).rejects.toThrow(/not allowed to be|text/);
+});
+
 test("FROM --platform= with nothing behind it is FROM without it", async () => {
   expect((await convert("FROM --platform= scratch\n")).warnings).toEqual([]);
 });

@@ -55,7 +55,7 @@ export async function convertChecked(
   const target = given.options.targetPlatform ?? given.options.buildPlatform;
   const targetStage = given.options.target ?? dockerfile.stages.at(-1)?.name;
   const predefined = platformArgs({ build: given.options.buildPlatform, target, targetStage });
-  checkDefaultBases(dockerfile, evaluateGlobalArgs(dockerfile, predefined, new Map()), linter);
+  checkDefaultBases(dockerfile, predefined, linter);
   const evaluated = evaluateGlobalArgs(dockerfile, predefined, given.options.buildArgs);
   const dated = await resolveEpoch(dockerfile, { scope: evaluated, options: given.options, resolver, target }, signal);
   const { scope, epoch } = dated;
@@ -117,7 +117,9 @@ export function checksOf(dockerfile: Dockerfile, options: ConvertOptions): Retur
 }
 
 /** A file should make sense without any --build-arg. */
-function checkDefaultBases(dockerfile: Dockerfile, scope: GlobalScope, linter: Linter): void {
+function checkDefaultBases(dockerfile: Dockerfile, predefined: ReadonlyMap<string, string>, linter: Linter): void {
+  const scope = defaultScope(dockerfile, predefined);
+  if (scope === undefined) return;
   for (const { from } of dockerfile.stages) {
     try {
       const { text } = expandWord(from.base.text, scope.values, { escape: dockerfile.directives.escape });
@@ -127,6 +129,16 @@ function checkDefaultBases(dockerfile: Dockerfile, scope: GlobalScope, linter: L
       if (error.code !== "reference/malformed") return;
       linter.report(invalidDefaultArgInFrom, from, from.base.text);
     }
+  }
+}
+
+/** The global scope without any --build-arg; `undefined` for a file that insists on one. */
+function defaultScope(dockerfile: Dockerfile, predefined: ReadonlyMap<string, string>): GlobalScope | undefined {
+  try {
+    return evaluateGlobalArgs(dockerfile, predefined, new Map());
+  } catch (error) {
+    if (error instanceof BuildError && error.code === "dockerfile/expansion") return undefined;
+    throw error;
   }
 }
 
