@@ -159,7 +159,16 @@ js_syncfs (napi_env env, napi_callback_info info)
   return outcome (env, syncfs (int_argument (&args, 0)));
 }
 
+/* Gives blocks to all of the first `length` bytes of a file, holes included; its bytes stay what they are. */
+static napi_value
+js_allocate (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  return outcome (env, fallocate (int_argument (&args, 0), 0, 0, (off_t) int64_argument (&args, 1)));
+}
+
 const exported content_functions[] = {
   { "copyFileRange", js_copy_file_range }, { "clone", js_clone }, { "flock", js_flock }, { "waitFlock", js_wait_flock }, { "syncfs", js_syncfs },
+  { "allocate", js_allocate },
   { NULL, NULL },
 };

@@ -10,6 +10,7 @@ const ENOTDIR = -20;
 const ERANGE = -34;
 const ENODATA = -61;
 const EOPNOTSUPP = -95;
+const ENOSYS = -38;
 const LOCKS = { shared: 1, exclusive: 2, nonblocking: 4, unlock: 8 } as const;
 const SCAN_XATTRS = 1;
 const SCAN_LINKS = 2;
@@ -178,6 +179,11 @@ function wrap(raw: Raw): Native {
     lock: async (fd, kind) => void checked(await raw.waitFlock(fd, LOCKS[kind]), "flock"),
     unlock: (fd) => void checked(raw.flock(fd, LOCKS.unlock), "flock"),
     syncfs: (fd) => void checked(raw.syncfs(fd), "syncfs"),
+    allocate: (fd, length) => {
+      const result = raw.allocate(fd, length);
+      if (result === EOPNOTSUPP || result === ENOSYS) return false;
+      return checked(result, "fallocate") === 0;
+    },
     scanTree: async (dirfd, options = {}) => scanned(await scan(dirfd, options, true), options),
     scanTreeSync: (dirfd, options = {}) => scanned(scan(dirfd, options, false) as RawScan, options),
     readFilesSync: (dirfd, batch) => {

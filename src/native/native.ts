@@ -212,6 +212,8 @@ export interface Native {
   lock(fd: number, kind: "shared" | "exclusive"): Promise<void>;
   unlock(fd: number): void;
   syncfs(fd: number): void;
+  /** Gives blocks to all of the file's first `length` bytes, holes included. False where the file system cannot. */
+  allocate(fd: number, length: number): boolean;
   scanTree(dirfd: number, options?: ScanOptions): Promise<TreeScan>;
   scanTreeSync(dirfd: number, options?: ScanOptions): TreeScan;
   /** One number per file: the bytes read, `size + 1` when there are more than asked for, or -errno. */

@@ -30,6 +30,7 @@ export interface Raw {
   flock(fd: number, operation: number): number;
   waitFlock(fd: number, operation: number): number | Promise<number>;
   syncfs(fd: number): number;
+  allocate(fd: number, length: number): number;
   scanTree(
     dirfd: number,
     path: Name,

@@ -16,14 +16,14 @@ import { openLeases } from "./leases.ts";
 import { openLogs } from "./logs.ts";
 import { openRecords } from "./records.ts";
 import { openRefs } from "./refs.ts";
-import { makeReserve, withReserve } from "./reserve.ts";
+import { type AllocateCalls, fillSharedMemory, makeReserve, makeRoomToOpen, withReserve } from "./reserve.ts";
 import { openSnapshots } from "./snapshots.ts";
 import type { Store, StoreLayout } from "./store.ts";
 import { Touches } from "./touches.ts";
 
 export interface StoreOptions {
   /** The native addon, or its part that locks, measures and removes files. */
-  readonly native: LockCalls & ScanCalls;
+  readonly native: LockCalls & ScanCalls & AllocateCalls;
   readonly clock: { nowMs(): number };
 }
 
@@ -43,9 +43,7 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
   const layout = layoutOf(resolve(root));
   const nowMs = (): number => options.clock.nowMs();
   makeDirectories(layout);
-  const database = withReserve(layout.root, () =>
-    Database.open(layout.database, (work) => alone(layout.leases, options.native, work)),
-  );
+  const database = withReserve(layout.root, () => openDatabase(layout, options.native));
   const holds = new Holds(layout.running, options.native);
   try {
     withReserve(layout.root, () => guarded(`use the store "${layout.root}"`, () => holds.register()));
@@ -102,6 +100,19 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
       makeReserve(layout.root);
     },
   };
+}
+
+function openDatabase(layout: StoreLayout, native: LockCalls & AllocateCalls): Database {
+  const doing = `open the store "${layout.root}"`;
+  guarded(doing, () => makeRoomToOpen(layout.root, native));
+  const database = Database.open(layout.database, (work) => alone(layout.leases, native, work));
+  try {
+    guarded(doing, () => fillSharedMemory(layout.database, native));
+    return database;
+  } catch (error) {
+    database[Symbol.dispose]();
+    throw error;
+  }
 }
 
 function layoutOf(root: string): StoreLayout {
