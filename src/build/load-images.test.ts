@@ -92,6 +92,35 @@ describe.skipIf(cannotRun !== undefined)("an archive of an image", () => {
     await expect(failed).rejects.toMatchObject({ code: "archive/malformed", message: expect.stringMatching(says) });
   });
 
+  const other = `sha256:${"0".repeat(64)}`;
+  const configured = (directory: string, diffIds: readonly string[]): void => {
+    const image = { os: "linux", architecture: "amd64", rootfs: { type: "layers", diff_ids: diffIds } };
+    writeFileSync(join(directory, "config.json"), JSON.stringify(image));
+  };
+
+  test.each([
+    { name: "more diffIDs than layers", code: "archive/malformed", diffIds: (own: string) => [own, other] },
+    { name: "fewer diffIDs than layers", code: "archive/malformed", diffIds: () => [] },
+    { name: "the diffID of another layer", code: "digest/mismatch", diffIds: () => [other] },
+  ])("is refused when it is loaded with $name", async ({ name, code, diffIds }) => {
+    for (const layer of [tar, gzipSync(tar)]) {
+      const failed = load(`${name.replaceAll(" ", "-")}-${layer.length}`, (directory) => {
+        writeFileSync(join(directory, "a/layer.tar"), layer);
+        configured(directory, diffIds(digestOf(tar)));
+      });
+      await expect(failed).rejects.toMatchObject({ code });
+    }
+  });
+
+  test("is refused when it is loaded with a file outside of its layer", async () => {
+    const outside = execFileSync("tar", ["-C", join(home, "tree"), "-cf", "-", "--transform=s,^,../,", "-P", "file"]);
+    const failed = load("outside-layer", (directory) => {
+      writeFileSync(join(directory, "a/layer.tar"), gzipSync(outside));
+      configured(directory, [digestOf(outside)]);
+    });
+    await expect(failed).rejects.toMatchObject({ code: "archive/unsafe-path" });
+  });
+
   test("is refused when it names a file outside", async () => {
     const failed = load("outside", withLayer, "../config.json");
     await expect(failed).rejects.toMatchObject({ code: "archive/unsafe-path" });

@@ -7,15 +7,15 @@ import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../core/manifest.ts";
 import { type Descriptor, type Index, MEDIA_TYPES } from "../core/oci.ts";
 import { type Platform, formatPlatform } from "../core/platform.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
-import { goJsonIndented, layerMediaType } from "../export/documents.ts";
+import { goJsonIndented } from "../export/documents.ts";
 import { selectPlatform } from "../registry/select-platform.ts";
 import type { LayerBlob, SnapshotId, StoredImage } from "../store/model.ts";
 import type { NewSnapshot, Store } from "../store/store.ts";
 import type { Native } from "../native/native.ts";
-import { layerCompression, sniffCompression } from "../tar/compression.ts";
 import type { ResolvedBase } from "../../frontend/convert/resolver.ts";
 import type { Engine } from "./engine.ts";
 import { LayoutFiles } from "./layout-files.ts";
+import { keepDescribedLayer, keepLayerFile, pairLayers } from "./layout-layers.ts";
 
 const MAX_CONFIG_BYTES = 8 << 20;
 
@@ -110,11 +110,9 @@ async function loadDockerArchive(store: Store, files: LayoutFiles, signal: Abort
     const config = files.read(inside(entry["Config"]), MAX_CONFIG_BYTES);
     const diffIds = parseImageConfig(config, "the archive's image").rootfs.diff_ids;
     const paths = (entry["Layers"] as unknown[]).map((path) => inside(String(path)));
-    if (paths.length !== diffIds.length) throw bad();
     const blobs: LayerBlob[] = [];
-    for (const [index, path] of paths.entries()) {
-      const diffId = diffIds[index];
-      if (diffId !== undefined) blobs.push(await keepLayer(store, files, { path, diffId }, signal));
+    for (const { layer, diffId } of pairLayers(paths, diffIds)) {
+      blobs.push(await keepLayerFile(store, files, { path: layer, diffId }, signal));
     }
     const { digest: configDigest, size } = store.blobs.put(config);
     const manifest = goJsonIndented({
@@ -165,11 +163,9 @@ async function loadManifest(
   const config = readBlob(files, document.manifest.config.digest, MAX_CONFIG_BYTES);
   const diffIds = parseImageConfig(config, "the archive's image").rootfs.diff_ids;
   const blobs: LayerBlob[] = [];
-  for (const [index, descriptor] of document.manifest.layers.entries()) {
-    const diffId = diffIds[index];
-    if (diffId === undefined) continue;
-    await store.blobs.write(files.open(blobPath(descriptor.digest)), descriptor, signal);
-    blobs.push({ diffId, descriptor, repository: undefined });
+  for (const { layer, diffId } of pairLayers(document.manifest.layers, diffIds)) {
+    const path = blobPath(layer.digest);
+    blobs.push(await keepDescribedLayer(store, files, { path, descriptor: layer, diffId }, signal));
   }
   return keepImage(store, { manifest: bytes, mediaType: document.manifest.mediaType, config, diffIds, blobs, names });
 }
@@ -199,22 +195,6 @@ function keepImage(
     layerBlobs: parts.blobs,
     names: parts.names,
   });
-}
-
-/** A layer file of unknown compression, as a blob. */
-async function keepLayer(
-  store: Store,
-  files: LayoutFiles,
-  { path, diffId }: { readonly path: string; readonly diffId: Digest },
-  signal: AbortSignal,
-): Promise<LayerBlob> {
-  const { kind, stream } = await sniffCompression(files.open(path), signal);
-  const written = await store.blobs.write(stream, undefined, signal);
-  const compression = layerCompression(kind);
-  if (compression === "uncompressed" && written.digest !== diffId) {
-    throw new BuildError("digest/mismatch", `Cannot load a layer: its digest is ${written.digest}, not ${diffId}`);
-  }
-  return { diffId, descriptor: { mediaType: layerMediaType("oci", compression), ...written }, repository: undefined };
 }
 
 function openLayout(native: Native, directory: string): LayoutFiles {

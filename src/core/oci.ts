@@ -55,6 +55,14 @@ export const MEDIA_TYPES = {
   dockerLayerZstd: "application/vnd.docker.image.rootfs.diff.tar.zstd",
 } as const;
 
+/** Tells layers, old kinds and those of other compressions included, from what artifacts carry in their place. */
+export function isLayerMediaType(mediaType: string): boolean {
+  return (
+    mediaType.startsWith("application/vnd.oci.image.layer.") ||
+    mediaType.startsWith("application/vnd.docker.image.rootfs.")
+  );
+}
+
 /** How a layer's bytes are packed for transport. The store itself keeps none of them for layers built here. */
 export type Compression = "uncompressed" | "gzip" | "zstd";
 

@@ -31,6 +31,17 @@ test.each(["", "-a", "a/", "/a", "a//b", "a:b:c", "a@sha256:123", "a b", "a:-x",
   },
 );
 
+test.each([
+  { text: `${"a".repeat(247)}:1`, fits: true }, // library/ is a part of it
+  { text: `${"a".repeat(248)}:1`, fits: false },
+  { text: `localhost:5000/${"a/".repeat(127)}a`, fits: true },
+  { text: `localhost:5000/${"a/".repeat(127)}ab`, fits: false },
+])("a repository of at most 255 characters is a name: $text", ({ text, fits }) => {
+  const parse = (): unknown => parseReference(text);
+  if (fits) expect(parse()).toBeDefined();
+  else expect(parse).toThrowError(expect.objectContaining({ code: "reference/malformed" }));
+});
+
 test("upper-case repository names get the hint that repairs them", () => {
   expect(() => parseReference("MyApp:1")).toThrowError(
     expect.objectContaining({ code: "reference/malformed", hint: 'write "myapp:1"' }),

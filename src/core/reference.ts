@@ -17,12 +17,16 @@ const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|[-]+)[a-z0-9]+)*";
 const REPOSITORY = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
 const HOST =
   /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::\d+)?$/;
+/** Longest repository, `library/` included and the registry not: what registries accept. distribution/reference. */
+const MAX_REPOSITORY = 255;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
 /** @throws {BuildError} `reference/malformed` */
 export function parseReference(text: string): ImageRef {
   const bad = (why: string, hint?: string): BuildError =>
-    new BuildError("reference/malformed", `Cannot use ${JSON.stringify(text)} as an image name: ${why}`, { hint });
+    new BuildError("reference/malformed", `Cannot use ${JSON.stringify(shortened(text))} as an image name: ${why}`, {
+      hint,
+    });
   if (text === "") throw bad("it is empty");
   const at = text.indexOf("@");
   const name = at === -1 ? text : text.slice(0, at);
@@ -51,9 +55,11 @@ export function parseReference(text: string): ImageRef {
     throw bad(`${JSON.stringify(path)} is not a repository name`);
   }
   const isHub = registry === DEFAULT_REGISTRY || registry === "index.docker.io";
+  const repository = isHub && !path.includes("/") ? `library/${path}` : path;
+  if (repository.length > MAX_REPOSITORY) throw bad(`its repository is longer than ${MAX_REPOSITORY} characters`);
   return {
     registry: isHub ? DEFAULT_REGISTRY : registry,
-    repository: isHub && !path.includes("/") ? `library/${path}` : path,
+    repository,
     tag: tagText ?? (digest === undefined ? "latest" : undefined),
     digest,
   };
@@ -72,4 +78,9 @@ export function familiarReference(ref: ImageRef, latest: "shown" | "hidden" = "s
     ref.registry === DEFAULT_REGISTRY ? ref.repository.replace(/^library\//, "") : `${ref.registry}/${ref.repository}`;
   const tag = ref.tag === undefined || (latest === "hidden" && ref.tag === "latest") ? "" : `:${ref.tag}`;
   return `${name}${tag}${ref.digest === undefined ? "" : `@${ref.digest}`}`;
+}
+
+/** A name that is too long to be read is shown by its beginning. */
+function shortened(text: string): string {
+  return text.length > 300 ? `${text.slice(0, 100)}...` : text;
 }
