@@ -1,7 +1,7 @@
 import { type Digest, Digester } from "../core/digest.ts";
 import { TarReader } from "./read.ts";
 import { memberPath } from "./unpack-path.ts";
-import { isMarkName, readMarkName } from "./whiteouts.ts";
+import { readMarkName, roleOf } from "./whiteouts.ts";
 
 /**
  * Reads a layer's tar to its end and writes nothing: what unpacking would refuse later is refused here.
@@ -18,7 +18,7 @@ export async function checkLayer(stream: AsyncIterable<Uint8Array>, signal: Abor
     for (const event of reader.push(chunk)) {
       if (event.kind !== "entry") continue;
       const path = memberPath(event.entry.path);
-      if (isMarkName(path)) readMarkName(path);
+      if (roleOf(path) === "mark") readMarkName(path);
       if (event.entry.type === "link") memberPath(event.entry.linkName);
     }
   }
