@@ -18,6 +18,7 @@ import { writeBorrowed } from "../snapshot/borrowed.ts";
 import { copyMerged } from "../snapshot/copy-tree.ts";
 import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
+import { DEVICES } from "./policy/paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 
 export interface ChrootContext {
@@ -25,9 +26,6 @@ export interface ChrootContext {
   readonly marks: "trusted" | "user";
   readonly facts: HostFacts;
 }
-
-/** Standard nodes with their numbers: linux/Documentation/admin-guide/devices.txt. */
-const NODES = { null: [1, 3], zero: [1, 5], full: [1, 7], random: [1, 8], urandom: [1, 9], tty: [5, 0] } as const;
 
 /** A step's tree, with what other steps see by mounts put into it. Disposing takes all of it out again. */
 export interface FurnishedRoot extends AsyncDisposable {
@@ -92,7 +90,7 @@ class Furniture implements FurnishedRoot {
       const native = this.#native;
       native.mkdirat(parent, name, 0o755);
       const fd = native.openat2(parent, name, { flags: O_PATH | O_DIRECTORY });
-      for (const [node, [major, minor]] of Object.entries(NODES)) {
+      for (const [node, [major, minor]] of Object.entries(DEVICES)) {
         makeNode(native, fd, node, { major, minor });
         native.fchmodat(fd, node, 0o666);
       }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 enum { MAX_PLAN = 64 * 1024 * 1024, MAX_LIST = 65536 };
 
@@ -194,6 +195,17 @@ read_step (struct plan *plan, struct reader *reader, const char *name)
       step->target = text (reader);
       step->uid = small_number (reader);
       step->gid = small_number (reader);
+    }
+  else if (strcmp (name, "device") == 0)
+    {
+      step = new_step (plan, STEP_DEVICE);
+      step->target = text (reader);
+      step->mode = small_number (reader) & (S_IFMT | 07777);
+      step->device = (dev_t) number (reader, 10);
+      step->uid = small_number (reader);
+      step->gid = small_number (reader);
+      step->attributes = number (reader, 10);
+      step->optional = strchr (text (reader), 'o') != NULL;
     }
   else
     return false;

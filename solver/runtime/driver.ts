@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { BuildError, errnoOf, unreachable } from "../../src/core/errors.ts";
@@ -12,6 +12,8 @@ import { readHostFacts } from "./host.ts";
 import type { SeccompFilter, UserNamespaceMap } from "./plan.ts";
 import { findNetworkHelper, type NetworkHelper } from "./network-helper.ts";
 import { writeChrootPlan, writePlan } from "./plan.ts";
+import type { DeviceNode } from "./policy/mounts.ts";
+import { DEVICES } from "./policy/paths.ts";
 import { defaultSeccompFilter } from "./policy/seccomp.ts";
 import { StubLayers } from "./stub-layer.ts";
 import { Workers } from "./workers.ts";
@@ -309,19 +311,24 @@ const HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
 ];
 
 /** Character and block devices directly in /dev and in the two folders that hold nodes programs ask for. */
-function hostDevices(): string[] {
-  const nodes = (directory: string, prefix: string): string[] => {
-    try {
-      return readdirSync(directory, { withFileTypes: true })
-        .filter((entry) => entry.isCharacterDevice() || entry.isBlockDevice())
-        .map((entry) => `${prefix}${entry.name}`);
-    } catch (error) {
-      if (errnoOf(error) === "ENOENT") return [];
-      throw error;
-    }
-  };
-  const standard = new Set(["null", "zero", "full", "random", "urandom", "tty", "ptmx", "console"]);
-  return [...nodes("/dev", ""), ...nodes("/dev/net", "net/"), ...nodes("/dev/mapper", "mapper/")].filter(
-    (name) => !standard.has(name),
+function hostDevices(): DeviceNode[] {
+  const standard = new Set([...Object.keys(DEVICES), "ptmx", "console"]);
+  return ["", "net/", "mapper/"].flatMap((prefix) =>
+    namesIn(`/dev/${prefix}`).flatMap((entry) => {
+      const name = `${prefix}${entry}`;
+      const status = lstatSync(`/dev/${name}`, { throwIfNoEntry: false });
+      const isDevice = status?.isCharacterDevice() === true || status?.isBlockDevice() === true;
+      if (status === undefined || !isDevice || standard.has(name)) return [];
+      return [{ name, mode: status.mode, device: status.rdev, uid: status.uid, gid: status.gid }];
+    }),
   );
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
 }

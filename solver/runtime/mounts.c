@@ -10,7 +10,7 @@
 
 /* `name` is "root" or "tree": the two empty directories of the scratch directory. Mounts on them exist only in this
  * mount namespace, so any number of containers use the same two. */
-static void
+void
 attach_to_scratch (const struct plan *plan, int fd, const char *name)
 {
   char path[4096];
@@ -29,6 +29,9 @@ attach_root (const struct plan *plan)
   if (sys_mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
     die_errno ("cannot make the mounts private");
   attach_to_scratch (plan, plan->root->fd, "root");
+  /* Linux before 6.15 clones only what is attached. */
+  if (plan->spare_nodes >= 0)
+    attach_to_scratch (plan, plan->spare_nodes, "tree");
 }
 
 static void
@@ -154,6 +157,9 @@ run_steps (const struct plan *plan, int root_fd, struct shared *shared)
           break;
         case STEP_WORKING_DIRECTORY:
           make_working_directory (root_fd, step, plan->owner_records != NULL);
+          break;
+        case STEP_DEVICE:
+          add_device (plan, root_fd, step, shared);
           break;
         }
     }

@@ -4,10 +4,11 @@ import { BuildError, unreachable } from "../../src/core/errors.ts";
 import type { RunMount, RunRequest, TreeMount } from "../ports.ts";
 import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
+import { MountTable, mountTarget } from "./mount-table.ts";
 import { MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
 import { type Capability, capabilitySets } from "./policy/capabilities.ts";
 import { deviceFilter } from "./policy/devices.ts";
-import { SYSTEM_DIRECTORIES, writeSystemMounts } from "./policy/mounts.ts";
+import { addSystemMounts, type DeviceNode, SYSTEM_DIRECTORIES, writeDevices } from "./policy/mounts.ts";
 import { MASKED_PATHS, READ_ONLY_PATHS } from "./policy/paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 import { RLIMITS } from "./rlimits.ts";
@@ -56,7 +57,7 @@ export interface PlanContext {
   /** The command line that gives a network namespace a way out, asked for where a step wants one. */
   networkHelper(): readonly string[];
   /** All nodes of the host's /dev, asked for by an insecure step only. */
-  hostDevices(): readonly string[];
+  hostDevices(): readonly DeviceNode[];
   stubLayer(points: readonly MountPoint[]): string;
 }
 
@@ -84,18 +85,29 @@ export function writePlan(request: RunRequest, context: PlanContext): Uint8Array
   const devices = sandboxed ? deviceAttributes(context) : 0;
   writeTree(plan, request.root, context, { attributes: devices, below: mountPoints(request) });
   plan.add("root");
-  writeSystemMounts(plan, {
+  const table = new MountTable();
+  addSystemMounts(table, plan, {
     security: request.security,
-    shmSizeBytes: request.shmSizeBytes,
     sysfs: inUserNamespace && !ownNetwork ? "bind" : "mount",
     cgroup: context.cgroup?.showsV2 === true ? "v2" : "none",
     deviceAttributes: devices,
     ttyGroup: facts.userNamespace === undefined || facts.userNamespace.gids.some((ids) => contains(ids, 5)),
-    hasKernelCore: existsSync("/proc/kcore"),
-    extraDevices: sandboxed ? [] : context.hostDevices(),
   });
-  writeNameFiles(plan, request, facts);
-  for (const mount of request.mounts) writeMount(plan, mount, context, devices);
+  addNameFiles(table, plan, request, facts);
+  for (const mount of request.mounts) {
+    const target = mountTarget(mount);
+    table.set(target, () => writeMount(plan, mount, target, context, devices));
+  }
+  if (request.shmSizeBytes !== undefined) {
+    const options = `mode=1777,size=${request.shmSizeBytes}`;
+    table.set("/dev/shm", () => plan.add("filesystem", "tmpfs", "/dev/shm", options, noSuid | devices));
+  }
+  table.write();
+  writeDevices(plan, {
+    attributes: devices,
+    hasKernelCore: existsSync("/proc/kcore"),
+    extra: sandboxed ? [] : context.hostDevices(),
+  });
   plan.add("working-directory", request.cwd, request.user.uid, request.user.gid);
   if (sandboxed) {
     for (const path of MASKED_PATHS) plan.add("mask", path);
@@ -129,22 +141,26 @@ function contains(range: { readonly first: number; readonly count: number }, id:
 }
 
 /** resolv.conf and hosts are files of ours over the image's own, which a layer never sees. */
-function writeNameFiles(plan: PlanWriter, request: RunRequest, facts: HostFacts): void {
+function addNameFiles(table: MountTable, plan: PlanWriter, request: RunRequest, facts: HostFacts): void {
   const resolver = resolvConf(
     facts.resolver,
     request.network === "none" || request.network === "sandbox" ? "own" : "host",
   );
   const hosts = hostsFile(request.hostname, request.extraHosts);
   const attributes = readOnly | noSuid | noDev | noExec;
-  plan.addBytes("file", ["/etc/resolv.conf", 0o644, 0, 0, attributes], Buffer.from(resolver));
-  plan.addBytes("file", ["/etc/hosts", 0o644, 0, 0, attributes], Buffer.from(hosts));
+  for (const [target, text] of [
+    ["/etc/resolv.conf", resolver],
+    ["/etc/hosts", hosts],
+  ] as const) {
+    table.set(target, () => plan.addBytes("file", [target, 0o644, 0, 0, attributes], Buffer.from(text)));
+  }
 }
 
 /** Mount points that must be there before the first mount; those inside /dev and the like come with their mount. */
 function mountPoints(request: RunRequest): MountPoint[] {
   const points: MountPoint[] = SYSTEM_DIRECTORIES.map((target) => ({ target, kind: "directory" }));
   points.push({ target: "/etc/resolv.conf", kind: "file" }, { target: "/etc/hosts", kind: "file" });
-  const own = request.mounts.map((mount) => ({ target: cleanTarget(mount.target), kind: mountKind(mount) }));
+  const own = request.mounts.map((mount) => ({ target: mountTarget(mount), kind: mountKind(mount) }));
   // What the runtime makes beside a directory of ours would copy that one into the layer, where it would stay.
   const touched = new Set(own.filter(({ kind }) => kind === undefined).map(({ target }) => target.split("/")[1]));
   for (const { target, kind } of own) {
@@ -169,13 +185,6 @@ function mountKind(mount: RunMount): MountPoint["kind"] | undefined {
     default:
       return unreachable(mount);
   }
-}
-
-/** `/a//b/../c/` is `/a/c`. */
-function cleanTarget(target: string): string {
-  const clean = posix.join("/", target);
-  if (clean === "/") throw new BuildError("runtime/failed", 'Cannot mount on "/": that is the root itself');
-  return clean.endsWith("/") ? clean.slice(0, -1) : clean;
 }
 
 function writeTree(
@@ -209,8 +218,7 @@ function writeTree(
   }
 }
 
-function writeMount(plan: PlanWriter, mount: RunMount, context: PlanContext, devices: number): void {
-  const target = cleanTarget(mount.target);
+function writeMount(plan: PlanWriter, mount: RunMount, target: string, context: PlanContext, devices: number): void {
   switch (mount.kind) {
     case "bind":
       plan.add("bind", mount.hostPath, target, devices | (mount.mode === "ro" ? readOnly : 0), "");

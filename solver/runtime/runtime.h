@@ -53,6 +53,7 @@ enum step_kind
   STEP_MASK,
   STEP_READ_ONLY,
   STEP_WORKING_DIRECTORY,
+  STEP_DEVICE,
 };
 
 /* One thing to do inside the new root, in the order given. Which members count depends on `kind`. */
@@ -64,8 +65,9 @@ struct step
   const char *options; /* filesystem: key=value, separated by commas */
   uint64_t attributes; /* MOUNT_ATTR_* */
   bool recursive;
-  bool optional; /* bind: a missing source is not an error */
+  bool optional; /* bind, device: a missing source is not an error */
   struct tree *tree;
+  dev_t device; /* device: its number; `mode` then has the type too */
   mode_t mode;
   uid_t uid;
   gid_t gid;
@@ -89,6 +91,7 @@ struct plan
   struct tree *root;
   struct step *steps;
   size_t step_count;
+  int spare_nodes; /* a tmpfs with device nodes to bind, made outside of the step's user namespace; or -1 */
   struct limit *limits;
   size_t limit_count;
   const char **cgroup_procs; /* files to write the pid of PID 1 to (cgroup v1) */
@@ -164,10 +167,16 @@ void guard_program (char **argv) __attribute__ ((noreturn));
 /* devices.c */
 void settle_devices (struct plan *plan, int cgroup_fd);
 
+/* nodes.c */
+void make_spare_nodes (struct plan *plan);
+void add_device (const struct plan *plan, int root_fd, const struct step *step, struct shared *shared);
+int clone_of_null (int root_fd);
+
 /* overlay.c */
 void open_tree_mounts (struct plan *plan);
 
 /* mounts.c */
+void attach_to_scratch (const struct plan *plan, int fd, const char *name);
 void attach_root (const struct plan *plan);
 void run_steps (const struct plan *plan, int root_fd, struct shared *shared);
 void pivot_into (int root_fd);
@@ -179,6 +188,7 @@ void make_read_only (int root_fd, const char *path);
 int generated_file (const struct step *step, int directory, bool pretend);
 
 /* stubs.c */
+bool is_temporary (int fd, const struct shared *shared);
 int open_mount_point (int root_fd, const char *target, bool is_directory, struct shared *shared);
 void make_working_directory (int root_fd, const struct step *step, bool pretend);
 void remove_stubs (struct shared *shared);

@@ -34,7 +34,7 @@ new_filesystem (const char *type, const char *options, uint64_t attributes)
   return fd;
 }
 
-/* Directories are covered by an empty read-only tmpfs, files by /dev/null. What this kernel does not have needs no
+/* Directories are covered by an empty read-only tmpfs, files by the step's /dev/null. What this kernel does not have needs no
  * hiding. Links are not followed: /proc and /sys hold none at the paths we are told. */
 void
 mask (int root_fd, const char *path)
@@ -47,7 +47,7 @@ mask (int root_fd, const char *path)
     die_errno ("cannot open %s to hide it", path);
   cleanup_fd int cover = S_ISDIR (status.st_mode)
                            ? new_filesystem ("tmpfs", "size=4k,nr_inodes=2,mode=755", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC)
-                           : sys_open_tree (AT_FDCWD, "/dev/null", OPEN_TREE_CLONE);
+                           : clone_of_null (root_fd);
   if (cover < 0)
     die_errno ("cannot open /dev/null to hide %s", path);
   if (sys_move_mount (cover, target) < 0)

@@ -26,7 +26,7 @@ times_of (int fd, struct timespec times[2])
 }
 
 /* Our own tmpfs mounts vanish by themselves, so nothing made on them is worth remembering. A store may lie on another one. */
-static bool
+bool
 is_temporary (int fd, const struct shared *shared)
 {
   struct statfs file_system;

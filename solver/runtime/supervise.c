@@ -217,6 +217,7 @@ supervise (struct plan *plan)
   if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
     die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
   settle_devices (plan, cgroup_fd);
+  make_spare_nodes (plan);
   if (plan->chroot == NULL)
     open_tree_mounts (plan);
   else

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { busyboxRoot, missing, PROJECT, temporary } from "./harness.ts";
@@ -57,5 +57,20 @@ COPY --from=0 /d /
     expect(read("caps")).toBe("CapEff:\t00000000a80425fb\n");
     const { stdout: machine } = spawnSync("readlink", ["/proc/self/ns/user"], { encoding: "utf8" });
     expect(read("ns")).not.toBe(machine);
+  });
+
+  test("the machine's device nodes stay as they are, and work", () => {
+    const nodes = ["null", "full", "tty"].map((name) => `/dev/${name}`);
+    const metadata = (): unknown => nodes.map((path) => [path, statSync(path).mode, statSync(path).ctimeMs]);
+    const before = metadata();
+    writeFileSync(
+      join(folder.path, "Dockerfile"),
+      `FROM base
+RUN for f in ${nodes.join(" ")} /proc/timer_list /proc/keys; do [ ! -e $f ] || { chmod 0640 $f; touch -d '2001-01-01 00:00' $f; chown 1:1 $f; chmod 0666 $f; }; done; true
+RUN echo x > /dev/null && ! echo x > /dev/full && head -c1 /dev/zero > /dev/null
+`,
+    );
+    const built = kiln("build", "--progress", "plain", folder.path);
+    expect({ status: built.status, metadata: metadata() }).toEqual({ status: 0, metadata: before });
   });
 });

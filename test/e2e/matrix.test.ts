@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT, busyboxRoot, debianTar, has, temporary } from "./harness.ts";
@@ -86,6 +86,20 @@ describe.each(ROWS)("$name", { timeout: 600_000 }, (row) => {
     const context = contextFor(folder.path, { Dockerfile: MOUNTS, f: "hi\n", secret: "hush" });
     const { made, before } = build("mounts", "--secret", `id=s,src=${join(context, "secret")}`, context);
     expect(made).toEqual(before);
+  });
+
+  test.skipIf(skip)("no step changes a device node of the machine", () => {
+    const nodes = ["null", "zero", "full", "random", "urandom", "tty"].map((name) => `/dev/${name}`);
+    const metadata = (): unknown => nodes.map((path) => [path, statSync(path).mode, statSync(path).ctimeMs]);
+    const changes = "chmod 0640 $f; touch -d '2001-01-01 00:00' $f; chown 1:1 $f; chmod 0666 $f";
+    const dockerfile = [
+      "FROM base",
+      `RUN for f in ${nodes.join(" ")} /proc/timer_list /proc/keys; do [ ! -e $f ] || { ${changes}; }; done; true`,
+      "RUN echo x > /dev/null && head -c1 /dev/zero > /dev/null",
+    ].join("\n");
+    const before = metadata();
+    must("build", contextFor(folder.path, { Dockerfile: dockerfile }));
+    expect(metadata()).toEqual(before);
   });
 
   test.skipIf(skip || !has("mmdebstrap"))("apt-get, useradd, runuser, install and tar in Debian", () => {

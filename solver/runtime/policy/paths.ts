@@ -16,8 +16,15 @@ export const MASKED_PATHS = [
 /** Visible but not writable: what they set is the host's. */
 export const READ_ONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"] as const;
 
-/** Device nodes of every container, bound one by one from the host's /dev. */
-export const DEVICES = ["null", "zero", "full", "random", "urandom", "tty"] as const;
+/** Device nodes of every container with their numbers: linux/Documentation/admin-guide/devices.txt. */
+export const DEVICES = {
+  null: [1, 3],
+  zero: [1, 5],
+  full: [1, 7],
+  random: [1, 8],
+  urandom: [1, 9],
+  tty: [5, 0],
+} as const;
 
 /** Links that programs expect in /dev: link name and where it leads. */
 export const DEVICE_LINKS = [
