@@ -53,7 +53,7 @@ is_over (void)
 
 /* Until all processes with the filter are gone. */
 void
-answer_calls (struct answer (*answer_call) (const struct seccomp_notif *))
+answer_calls (struct answer (*give) (const struct seccomp_notif *))
 {
   /* The kernel may know longer structures than the headers do. */
   struct seccomp_notif_sizes sizes;
@@ -78,7 +78,7 @@ answer_calls (struct answer (*answer_call) (const struct seccomp_notif *))
             continue;
           die_errno ("cannot receive a system call");
         }
-      struct answer answer = answer_call (call);
+      struct answer answer = give (call);
       if (answer.done)
         continue;
       response->id = call->id;

@@ -3,43 +3,11 @@
 #define KILN_PRETEND_H
 
 #include "../../src/native/owner-record.h"
+#include "answer.h"
 #include "runtime.h"
 
 #include <linux/seccomp.h>
 #include <sys/stat.h>
-
-/* The answer to one call. `done`: the answer went out already, with a descriptor. */
-struct answer
-{
-  bool carry_on, done; /* carry_on: the kernel is to do the call as if we had not been asked */
-  int error;           /* as errno, 0 for success */
-  int64_t value;
-};
-
-static inline struct answer
-answer_error (int error)
-{
-  return (struct answer){ .error = error };
-}
-
-static inline struct answer
-answer_value (int64_t value)
-{
-  return (struct answer){ .value = value };
-}
-
-static const struct answer LET_THE_KERNEL = { .carry_on = true };
-
-/* Who a process believes to be. */
-enum { MAX_GROUPS = 128 };
-struct identity
-{
-  uint32_t uid[4]; /* real, effective, saved, of the file system */
-  uint32_t gid[4];
-  uint32_t groups[MAX_GROUPS];
-  size_t group_count;
-};
-enum { REAL, EFFECTIVE, SAVED, FILES };
 
 /* identities.c */
 void first_identity (const struct plan *plan);
@@ -79,7 +47,7 @@ struct answer answer_creation (const struct seccomp_notif *call);
 /* listener.c */
 void hand_listener_over (int listener, int socket);
 bool receive_listener (int socket);
-void answer_calls (struct answer (*answer_call) (const struct seccomp_notif *));
+void answer_calls (struct answer (*give) (const struct seccomp_notif *));
 bool is_still_asking (uint64_t id);
 struct answer hand_descriptor (const struct seccomp_notif *call, int fd, int flags);
 

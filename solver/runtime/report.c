@@ -1,7 +1,6 @@
 /* Frames to the driver: one letter, the length in decimal, a newline, the bytes. 'x' carries the text of a failure. */
 #include "runtime.h"
 
-#include "terminal.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+
+void (*before_death) (void);
 
 /* False when the other side is gone; SIGPIPE is blocked or ignored by everyone who calls this. */
 bool
@@ -71,7 +72,8 @@ die_with (int error, const char *format, va_list arguments)
         used = sizeof text - 1;
     }
   report ('x', text, used);
-  restore_terminal ();
+  if (before_death != NULL)
+    before_death ();
   _exit (STATUS_FAILED);
 }
 

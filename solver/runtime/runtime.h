@@ -144,6 +144,9 @@ struct shared
 };
 
 /* report.c */
+
+/* Called by a process that dies of an error, after its last word: what it must put back. NULL for nothing. */
+extern void (*before_death) (void);
 void report (char kind, const void *data, size_t size);
 void die (const char *format, ...) __attribute__ ((format (printf, 1, 2), noreturn));
 void die_errno (const char *format, ...) __attribute__ ((format (printf, 1, 2), noreturn));

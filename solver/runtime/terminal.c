@@ -66,6 +66,7 @@ make_raw (void)
   raw = before;
   cfmakeraw (&raw);
   changed = tcsetattr (STDIN_FILENO, TCSANOW, &raw) == 0;
+  before_death = restore_terminal;
   /* We must live to put it back. When kiln is killed its end of the control socket closes, which ends us in order. */
   (void) prctl (PR_SET_PDEATHSIG, 0);
 }

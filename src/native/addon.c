@@ -3,7 +3,7 @@
 static napi_value
 init (napi_env env, napi_value exports)
 {
-  const exported *tables[] = { at_functions,   xattr_functions, content_functions,
+  const exported *tables[] = { at_functions,   attribute_functions, content_functions,
                                scan_functions, batch_functions, remove_functions, owner_functions, pack_functions,
                                link_functions,  digest_functions, known_functions };
   for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)

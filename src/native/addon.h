@@ -132,7 +132,7 @@ typedef struct
   napi_callback function;
 } exported;
 
-extern const exported at_functions[], xattr_functions[], content_functions[], scan_functions[], batch_functions[],
+extern const exported at_functions[], attribute_functions[], content_functions[], scan_functions[], batch_functions[],
     remove_functions[], owner_functions[], pack_functions[], link_functions[], digest_functions[],
     known_functions[];
 

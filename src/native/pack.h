@@ -51,7 +51,7 @@ typedef struct
   int error;
 } pack_job;
 
-/* --- pack.c: the tar. --- */
+/* --- tar-sink.c: where the bytes of the tar go. --- */
 
 /* Adds bytes to it, zeros for NULL. */
 void emit (pack_job *pack, const void *bytes, size_t length);
