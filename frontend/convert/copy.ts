@@ -48,7 +48,6 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
   const destination = destinationPath(state, words.destination);
   const owner = ownerOf(words.chown, state, instruction);
   const mode = words.chmod === "" ? undefined : parseMode(words.chmod, instruction.chmod?.span ?? instruction.span);
-  const excludes = instruction.excludes.map((exclude) => exclude.text);
   const actions = sources.map((source): CopyAction => ({
     kind: "copy",
     input: inputs.findIndex((tree) => tree.digest === source.tree.digest),
@@ -60,7 +59,7 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
     destination,
     owner,
     mode,
-    excludes,
+    excludes: source.excludes,
     link: isLinked,
     timestamp: shared.epoch,
   }));
@@ -87,7 +86,9 @@ function ownerOf(chown: string, state: StageState, { chown: word, link, span }: 
 }
 
 /** What differs from source to source. */
-type Source = Pick<CopyAction, "source" | "wildcard" | "parents" | "unpack" | "keepOwner"> & { readonly tree: Vertex };
+type Source = Pick<CopyAction, "source" | "wildcard" | "parents" | "unpack" | "keepOwner" | "excludes"> & {
+  readonly tree: Vertex;
+};
 
 /** The tree that paths are looked up in; `undefined` is an empty one. */
 function contextOf(state: StageState, instruction: Instruction, shared: Shared): Vertex | undefined {
@@ -154,13 +155,16 @@ function pathSource(path: string, instruction: Instruction, from: Vertex | undef
     parents: isParents,
     unpack,
     keepOwner: from === undefined || !isClientTree(from),
+    excludes: instruction.excludes.map((exclude) => exclude.text),
   };
 }
 
 function remoteSource(remote: RemoteSource, instruction: Instruction, tree: Vertex): Source {
   const unpack =
     instruction.kind === "add" && instruction.unpack === true && remote.op.kind === "http" ? "auto" : "never";
-  return { tree, source: remote.source, wildcard: false, parents: false, unpack, keepOwner: true };
+  // A checkout's files are left out by patterns; the one file of a URL is what was asked for.
+  const excludes = remote.op.kind === "git" ? instruction.excludes.map((exclude) => exclude.text) : [];
+  return { tree, source: remote.source, wildcard: false, parents: false, unpack, keepOwner: true, excludes };
 }
 
 /** A here-document is a file of its own in an empty tree. */
@@ -200,6 +204,7 @@ function contentSource(content: CopyContent, state: StageState, instruction: Ins
     parents: false,
     unpack: "never",
     keepOwner: true,
+    excludes: [],
   };
 }
 

@@ -441,6 +441,51 @@ const CASES: readonly Case[] = [
 
   // --exclude.
   {
+    name: "the sources that a pattern names",
+    context: ["f home.txt", "f home.md", "f homx", "f hom.d/x.txt", "f hom.d/y"],
+    copies: [["hom*", "/n/", { excludes: ["*.txt"] }]],
+    makes: ["d n 755 0:0", "f n/home.md 644 0:0 =home.md", "f n/homx 644 0:0 =homx", "f n/y 644 0:0 =hom.d/y"],
+  },
+  {
+    name: "the sources that a pattern names by their path",
+    context: ["f d/a.txt", "f d/b.txt", "f d/c"],
+    copies: [
+      ["d/*", "/n/", { excludes: ["*.txt", "d/b.*"] }],
+      ["d/*", "/m/", { excludes: ["**/*.txt"] }],
+    ],
+    makes: ["d m 755 0:0", "f m/c 644 0:0 =d/c", "d n 755 0:0", "f n/a.txt 644 0:0 =d/a.txt", "f n/c 644 0:0 =d/c"],
+  },
+  {
+    name: "all sources but what an exception names",
+    context: ["f a.so", "f b.so", "f lib/c.so", "f lib/d.so"],
+    copies: [
+      ["*.so", "/n/", { excludes: ["*", "!b.so"] }],
+      ["lib/*.so", "/n/", { excludes: ["*", "lib/*", "!**/d.so"] }],
+    ],
+    makes: ["d n 755 0:0", "f n/b.so 644 0:0 =b.so", "f n/d.so 644 0:0 =lib/d.so"],
+  },
+  {
+    name: "a directory among the sources",
+    context: ["f docs/a", "f src/docs/b", "f src/c"],
+    copies: [["*", "/n/", { excludes: ["docs"] }]],
+    makes: ["d n 755 0:0", "f n/c 644 0:0 =src/c"],
+  },
+  {
+    name: "a directory that is named, only by what is in it",
+    context: ["f app/app", "f app/x"],
+    copies: [["app", "/n/", { excludes: ["app"] }]],
+    makes: ["d n 755 0:0", "f n/x 644 0:0 =app/x"],
+  },
+  {
+    name: "a file that is named",
+    context: ["f a", "f b"],
+    copies: [
+      ["a", "/n/", { excludes: ["a"] }],
+      ["./b", "/n/", { excludes: ["a"] }],
+    ],
+    makes: ["d n 755 0:0", "f n/b 644 0:0 =b"],
+  },
+  {
     name: "an excluded directory",
     context: ["f d/a", "f d/sub/b"],
     copies: [["d", "/n", { excludes: ["sub"] }]],

@@ -1,4 +1,5 @@
 import type { Digest } from "../../../src/core/digest.ts";
+import { cleanPath } from "../../../src/core/patterns/clean-path.ts";
 import { compileGoPattern, hasWildcards } from "../../../src/core/patterns/go-match.ts";
 import { PatternMatcher } from "../../../src/core/patterns/pattern-matcher.ts";
 import { S_IFSOCK } from "../../../src/native/constants.ts";
@@ -58,13 +59,22 @@ export async function findMatches(
   const excludes = selector.excludes.length === 0 ? undefined : new PatternMatcher(selector.excludes);
   if (selector.parents) return matchParents(view, selector.source, excludes, signal);
   if (!selector.wildcard || !hasWildcards(selector.source)) {
-    return [await matchOne(view, selector.source, excludes, signal)];
+    const match = await matchOne(view, selector.source, excludes, signal);
+    // A directory that is named is where the patterns begin; what they say is said of what is in it.
+    return match.node.isDirectory || !isExcluded(cleanPath(selector.source), excludes) ? [match] : [];
   }
   const matches: Match[] = [];
   for (const path of await expandWildcards(view, selector.source, signal)) {
-    matches.push(await matchOne(view, path, excludes, signal));
+    const match = await matchOne(view, path, excludes, signal);
+    const mayHold = match.node.isDirectory && excludes?.mayContainIncluded(path) === true;
+    if (mayHold || !isExcluded(path, excludes)) matches.push(match);
   }
   return matches;
+}
+
+/** Whether a source itself is left out, by its path as a whole: a pattern that only a directory above it has does not count. */
+function isExcluded(path: string, excludes: PatternMatcher | undefined): boolean {
+  return excludes?.matchesBelow(path, excludes.root) === true;
 }
 
 /** A directory that is copied by its contents leaves no trace of its own name or mode; a file does. */
