@@ -50,6 +50,8 @@ export interface SolveOptions {
   readonly expectCached?: "all" | ReadonlySet<string>;
   /** Whether the files of the results are wanted as files at once, and not as layers: for an export into a directory. */
   readonly resultIsRead?: boolean;
+  /** Names of contexts that docker's engine would have as a whole: an archive, a checkout. Of others it has what is taken. */
+  readonly wholeContexts?: ReadonlySet<string>;
   /** Told why a result was not found under its key, before the step runs. Must not throw. */
   readonly onMiss?: (vertex: Digest, miss: MissReason) => void;
   /**

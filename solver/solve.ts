@@ -13,6 +13,7 @@ import { type Planned, planByNeed } from "./schedule/plan.ts";
 import { runInOrder } from "./schedule/run-in-order.ts";
 import { LookUp } from "./schedule/look-up.ts";
 import { lostLayer } from "./schedule/lost-layer.ts";
+import { warningAt } from "./warning.ts";
 import { settleStep, type StepDeps } from "./schedule/step.ts";
 
 /**
@@ -36,6 +37,8 @@ export async function solve(
       http: on.http,
       git: on.git,
       selectLocal: (use, op, s) => contexts.name(use, op, s),
+      wholeContexts: options.wholeContexts ?? new Set(),
+      warn: (meta, message) => on.progress(warningAt(meta, message)),
     },
     signal,
   );

@@ -9,6 +9,7 @@ import { inputsFirst } from "../graph/order.ts";
 import type { Vertex, VertexMeta } from "../graph/vertex.ts";
 import type { FoundSource, RemoteSource } from "../ports.ts";
 import type { NamedSelection } from "../sources/local/name-selection.ts";
+import { type LocalUse, refuseEmptyPatterns } from "./empty-patterns.ts";
 import { definitionText, keyOfText, ownParts, OwnTexts, shownValue } from "./key.ts";
 import { type InputUse, usesOf } from "./uses.ts";
 
@@ -58,6 +59,10 @@ export interface KeyingDeps {
   readonly git: RemoteSource<GitOp>;
   /** Reads what a use takes from the local directory that is its input. */
   readonly selectLocal: (use: InputUse, input: LocalOp, signal: AbortSignal) => Promise<NamedSelection>;
+  /** See `SolveOptions`. */
+  readonly wholeContexts: ReadonlySet<string>;
+  /** Told of an instruction that does nothing. */
+  readonly warn: (meta: VertexMeta, message: string) => void;
 }
 
 /** Contexts are mostly read once each, and remote sources mostly wait. */
@@ -127,6 +132,7 @@ async function readOutside(
 ): Promise<ReadonlyMap<Digest, Outside>> {
   const outside = new Map<Digest, Outside>();
   const reads: ((readSignal: AbortSignal) => Promise<void>)[] = [];
+  const uses: (Omit<LocalUse, "named"> & { named: NamedSelection | undefined })[] = [];
   for (const vertex of order) {
     const { op } = vertex;
     const entry: Outside = { selected: new Map(), found: undefined };
@@ -138,7 +144,12 @@ async function readOutside(
         const input = vertex.inputs[use.input]?.op;
         if (input?.kind !== "local") continue;
         if (use.kind !== "copy" && use.kind !== "path") throw new Error("A local directory is used as a whole layer");
-        reads.push(async (s) => void entry.selected.set(use.part, await on.selectLocal(use, input, s)));
+        const local: (typeof uses)[number] = { vertex, meta: metaOf(graph, vertex), use, input, named: undefined };
+        uses.push(local);
+        reads.push(async (s) => {
+          local.named = await on.selectLocal(use, input, s);
+          entry.selected.set(use.part, local.named);
+        });
       }
     }
     if (reads.length === before) continue;
@@ -146,6 +157,8 @@ async function readOutside(
     for (let at = before; at < reads.length; at += 1) reads[at] = placed(reads[at], graph, vertex);
   }
   await mapLimit(reads, CONCURRENT_READS, signal, (read, s) => read(s));
+  const read = uses.flatMap(({ named, ...use }) => (named === undefined ? [] : [{ ...use, named }]));
+  if (read.some(({ named }) => named.isEmpty)) refuseEmptyPatterns(read, on);
   return outside;
 }
 

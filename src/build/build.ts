@@ -229,6 +229,7 @@ async function makeResult(
         ...(options.expectCached === undefined
           ? {}
           : { expectCached: options.expectCached === "all" ? "all" : new Set(options.expectCached) }),
+        ...(isWhole(prepared.context) ? { wholeContexts: new Set(["context"]) } : {}),
         resultIsRead: at.outputs.some(wantsFiles),
         onCommitted: (snapshot) => packer.start(snapshot),
         onMiss: (vertex, miss) => at.reporter.missed(vertex, miss),
@@ -251,6 +252,11 @@ async function makeResult(
   } finally {
     await packer.settle();
   }
+}
+
+/** Whether a context came from elsewhere, as one piece. */
+function isWhole({ owners, sourceDate }: PreparedBuild["context"]): boolean {
+  return owners === "kept" || sourceDate !== undefined;
 }
 
 /** Whether an output needs the files of the result, and not only its layers. */

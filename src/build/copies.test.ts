@@ -130,4 +130,48 @@ describe.skipIf(skip !== undefined)("copies", () => {
     );
     expect(said).toEqual([]);
   });
+
+  describe("a pattern that matches nothing", () => {
+    const script = "mkdir -p src/a1 other/d; touch src/a1/c other/x keep";
+
+    test.each([
+      { name: "below a directory", copies: ["COPY src/a*/b /o/"] },
+      { name: "below a directory, beside other sources", copies: ["COPY src/*.x keep /o/"] },
+      { name: "of ADD", copies: ["ADD src/*.x /o/"] },
+      {
+        name: "below a directory that something else is taken from, but not from there",
+        copies: ["COPY other/*.x other/d/*.y /o/"],
+      },
+    ])("fails $name", async ({ copies }) => {
+      const error = await failure(["FROM busybox", ...copies], script);
+      expect(error).toMatchObject({ code: "solver/not-found", span: { start: { line: 2 } } });
+      expect(error.message).toMatch(/nothing in "(?:src|other)" matches/);
+    });
+
+    test.each([
+      {
+        name: "at the root, with a word",
+        copies: ["COPY *.x /o/"],
+        says: [/Dockerfile:2: .*nothing in the context matches/],
+      },
+      { name: "at the root beside other sources", copies: ["COPY keep *.x /o/"], says: [] },
+      { name: "at the root, further down", copies: ["COPY o*/b /o/"], says: [/Dockerfile:2: /] },
+      {
+        name: "where another instruction takes the directory",
+        copies: ["COPY src/*.x keep /o/", "COPY src /s"],
+        says: [],
+      },
+      { name: "where another one takes something out of it", copies: ["COPY src/*.x keep src/a*/c /o/"], says: [] },
+      {
+        name: "where a mount shows the context",
+        copies: ["COPY src/*.x keep /o/", "RUN --mount=target=/m true"],
+        says: [],
+      },
+      { name: "in a stage", copies: ["COPY keep /src/", "FROM busybox", "COPY --from=0 src/*.x /o/"], says: [] },
+      { name: "where everything is left out", copies: ["COPY --exclude=**/c src/a1/* /o/"], says: [] },
+    ])("is fine $name", async ({ copies, says }) => {
+      const said = await run(["FROM busybox", ...copies], script);
+      expect(said).toEqual(says.map((text) => expect.stringMatching(text) as string));
+    });
+  });
 });

@@ -8,6 +8,8 @@ import type { Selector } from "./selector.ts";
 /** A selection by name. What is in it is found when somebody needs it: a step that is cached does not. */
 export interface NamedSelection {
   readonly digest: Digest;
+  /** A pattern that matches nothing. */
+  readonly isEmpty: boolean;
   whole(signal: AbortSignal): Promise<Selection>;
 }
 
@@ -22,10 +24,11 @@ export async function nameSelection(
 ): Promise<NamedSelection> {
   const seen = await lookAt(view, selector, signal);
   const known = seen === undefined ? undefined : view.fingerprints?.get(seen.what, seen.print);
-  if (known !== undefined) return { digest: known, whole: (inner) => select(view, selector, inner) };
+  if (known !== undefined) return { digest: known, isEmpty: false, whole: (inner) => select(view, selector, inner) };
   const selection = await select(view, selector, signal);
   if (seen?.isRacy() === false) view.fingerprints?.set(seen.what, seen.print, selection.digest);
-  return { digest: selection.digest, whole: async () => selection };
+  const isEmpty = selection.matches.length === 0;
+  return { digest: selection.digest, isEmpty, whole: async () => selection };
 }
 
 interface Seen {
