@@ -130,7 +130,7 @@ export interface RunRequest {
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly limits: ResourceLimits;
   readonly cgroupParent: string | undefined;
-  /** `pipes`: output goes to `onOutput`, input is empty. `inherit`: the caller's own terminal, for `kiln run`. */
+  /** `pipes`: output goes to `onOutput`, input is empty. `inherit`: bytes are passed from and to the caller's own, for `kiln run`. */
   readonly stdio:
     | { readonly kind: "pipes"; onOutput(stream: "stdout" | "stderr", chunk: Uint8Array): void }
     | { readonly kind: "inherit" };
@@ -155,7 +155,7 @@ export interface RunResult {
 /**
  * Runs one process in a sandbox and waits for it. Files left behind by mount points are removed and their parents'
  * times restored before it returns. Aborting the signal kills every process inside before the promise rejects;
- * a command that has the caller's own standard streams is asked to end instead (SIGTERM), and its result is awaited.
+ * a command before which a person sits (`inherit`) is asked to end instead (SIGTERM), and its result is awaited.
  * @throws {BuildError} `runtime/failed` when the sandbox cannot be made, which is never the command's own status.
  */
 export interface Runtime {

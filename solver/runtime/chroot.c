@@ -53,7 +53,7 @@ confine (int root_fd)
 }
 
 void
-run_chrooted (const struct plan *plan, const int output[2])
+run_chrooted (const struct plan *plan, const int streams[3])
 {
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
     die_errno ("cannot tie the command to its supervisor");
@@ -63,7 +63,7 @@ run_chrooted (const struct plan *plan, const int output[2])
   if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     die_errno ("cannot set no_new_privs");
   confine (root);
-  run_command (plan, output, -1);
+  run_command (plan, streams, -1);
 }
 
 /* Whoever loses a parent becomes our child. */

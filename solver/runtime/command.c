@@ -18,28 +18,31 @@
 #define CLOSE_RANGE_CLOEXEC 4
 #endif
 
-/* Pipes: the command leads a session without a terminal. Its ends of the pipes belong to its user, so that a program
- * which opens /dev/stdout (a link to /proc/self/fd/1) is let in. */
+/* The command's ends of the pipes belong to its user, so that a program which opens /dev/stdout (a link to
+ * /proc/self/fd/1) is let in. */
 static void
-connect_pipes (const struct plan *plan, const int output[2])
+connect_pipes (const struct plan *plan, const int streams[3])
 {
-  if (setsid () < 0)
-    die_errno ("cannot start a session for the command");
-  cleanup_fd int input = open ("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (input < 0)
-    die_errno ("cannot open /dev/null for the command's input");
-  if (fchown (output[0], plan->uid, plan->gid) < 0 || fchown (output[1], plan->uid, plan->gid) < 0)
-    die_errno ("cannot give the command its output");
-  if (dup2 (input, STDIN_FILENO) < 0 || dup2 (output[0], STDOUT_FILENO) < 0 || dup2 (output[1], STDERR_FILENO) < 0)
-    die_errno ("cannot connect the command's output");
+  for (int i = 0; i < 3; i++)
+    if (streams[i] >= 0 && (fchown (streams[i], plan->uid, plan->gid) < 0 || dup2 (streams[i], i) < 0))
+      die_errno ("cannot connect the command's standard streams");
 }
 
-/* The caller's own streams. In a session of its own the command has no terminal, whatever the streams are. */
 static void
-keep_streams (void)
+take_empty_input (void)
 {
-  if (setsid () < 0)
-    die_errno ("cannot start a session for the command");
+  cleanup_fd int input = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (input < 0 || dup2 (input, STDIN_FILENO) < 0)
+    die_errno ("cannot open /dev/null for the command's input");
+}
+
+/* Outputs may share one descriptor, and a number that is closed twice may by then be somebody else's. */
+void
+close_streams (const int streams[3])
+{
+  for (int i = 0; i < 3; i++)
+    if (streams[i] >= 0 && (i != STDERR_FILENO || streams[i] != streams[STDOUT_FILENO]))
+      (void) close (streams[i]);
 }
 
 static void
@@ -167,14 +170,15 @@ explain (const char *name, bool searched, int error)
 }
 
 void
-run_command (const struct plan *plan, const int output[2], int terminal)
+run_command (const struct plan *plan, const int streams[3], int terminal)
 {
+  if (setsid () < 0)
+    die_errno ("cannot start a session for the command");
   if (terminal >= 0)
     take_terminal (terminal);
-  else if (plan->inherit_stdio)
-    keep_streams ();
-  else
-    connect_pipes (plan, output);
+  else if (streams[STDIN_FILENO] < 0)
+    take_empty_input ();
+  connect_pipes (plan, streams);
   (void) umask (022);
   set_limits (plan);
   leave_keyring ();

@@ -58,7 +58,7 @@ reap_until_command_ends (pid_t command, struct shared *shared)
 }
 
 void
-run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int output[2], int announce_fd)
+run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int streams[3], int announce_fd)
 {
   /* The supervisor's death must be ours, or a container could outlive kiln. */
   if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
@@ -89,14 +89,10 @@ run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int
   if (command < 0)
     die_errno ("cannot start a process for the command");
   if (command == 0)
-    run_command (plan, output, terminal);
+    run_command (plan, streams, terminal);
 
   /* The supervisor shares our descriptors: closing the writing ends here lets it see the end of the output. */
-  if (!plan->inherit_stdio)
-    {
-      (void) close (output[0]);
-      (void) close (output[1]);
-    }
+  close_streams (streams);
   if (terminal >= 0)
     (void) close (terminal);
   reap_until_command_ends (command, shared);

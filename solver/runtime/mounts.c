@@ -10,7 +10,7 @@
 
 /* `name` is "root" or "tree": the two empty directories of the scratch directory. Mounts on them exist only in this
  * mount namespace, so any number of containers use the same two. */
-void
+static void
 attach_to_scratch (const struct plan *plan, int fd, const char *name)
 {
   char path[4096];

@@ -173,13 +173,11 @@ void settle_devices (struct plan *plan, int cgroup_fd);
 /* nodes.c */
 void make_spare_nodes (struct plan *plan);
 void add_device (const struct plan *plan, int root_fd, const struct step *step, struct shared *shared);
-int clone_of_null (int root_fd);
 
 /* overlay.c */
 void open_tree_mounts (struct plan *plan);
 
 /* mounts.c */
-void attach_to_scratch (const struct plan *plan, int fd, const char *name);
 void attach_root (const struct plan *plan);
 void run_steps (const struct plan *plan, int root_fd, struct shared *shared);
 void pivot_into (int root_fd);
@@ -216,14 +214,15 @@ void set_capabilities (const struct plan *plan);
 void install_seccomp (const struct plan *plan);
 
 /* init.c */
-void run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int output[2], int announce_fd)
+void run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int streams[3], int announce_fd)
   __attribute__ ((noreturn));
 
 /* command.c */
-void run_command (const struct plan *plan, const int output[2], int terminal) __attribute__ ((noreturn));
+void close_streams (const int streams[3]);
+void run_command (const struct plan *plan, const int streams[3], int terminal) __attribute__ ((noreturn));
 
 /* chroot.c */
-void run_chrooted (const struct plan *plan, const int output[2]) __attribute__ ((noreturn));
+void run_chrooted (const struct plan *plan, const int streams[3]) __attribute__ ((noreturn));
 void adopt_orphans (void);
 void kill_descendants (void);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 /* A detached mount of a new instance. The kernel takes the pid, ipc and network namespace of whoever calls. */
 int
@@ -31,6 +32,21 @@ new_filesystem (const char *type, const char *options, uint64_t attributes)
   int fd = sys_fsmount (context, (unsigned int) attributes);
   if (fd < 0)
     die_errno ("cannot mount a %s file system", type);
+  return fd;
+}
+
+/* A mount of /dev/null to hide a file with. The step's own, whose metadata it may change, or the host's, frozen. */
+static int
+clone_of_null (int root_fd)
+{
+  struct mount_attr frozen = { .attr_set = MOUNT_ATTR_RDONLY };
+  struct stat status;
+  cleanup_fd int own = open_in_root (root_fd, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS);
+  if (own >= 0 && fstat (own, &status) == 0 && S_ISCHR (status.st_mode) && status.st_rdev == makedev (1, 3))
+    return sys_open_tree (own, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  int fd = sys_open_tree (AT_FDCWD, "/dev/null", OPEN_TREE_CLONE);
+  if (fd >= 0 && sys_mount_setattr (fd, 0, &frozen) < 0)
+    die_errno ("cannot freeze /dev/null");
   return fd;
 }
 

@@ -3,6 +3,7 @@
 #include "runtime.h"
 
 #include "kernel.h"
+#include "streams.h"
 #include "terminal.h"
 #include <errno.h>
 #include <linux/sched.h>
@@ -42,20 +43,34 @@ open_signals (void)
   return fd;
 }
 
-/* Reading ends in `ours`, writing ends in `theirs`. Real pipes, because a socket cannot be opened through /dev/stdout. */
+/* A real pipe, because a socket cannot be opened through /dev/stdout. Our end does not block. */
 static void
-make_pipes (int ours[2], int theirs[2])
+make_pipe (int *ours, int *theirs, bool is_input)
 {
-  for (int i = 0; i < 2; i++)
-    {
-      int ends[2];
-      if (pipe2 (ends, O_CLOEXEC) < 0)
-        die_errno ("cannot make a pipe for the command's output");
-      if (fcntl (ends[0], F_SETFL, O_NONBLOCK) < 0)
-        die_errno ("cannot make a pipe non-blocking");
-      ours[i] = ends[0];
-      theirs[i] = ends[1];
-    }
+  int ends[2];
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    die_errno ("cannot make a pipe for the command");
+  *ours = ends[is_input ? 1 : 0];
+  *theirs = ends[is_input ? 0 : 1];
+  if (fcntl (*ours, F_SETFL, O_NONBLOCK) < 0)
+    die_errno ("cannot make a pipe non-blocking");
+}
+
+/* Pipes by the numbers of the standard streams; -1 where there is none. What the command has from its own terminal, or
+ * from /dev/null, needs none, and one pipe serves for both outputs where they lead to one place. */
+static void
+make_pipes (const struct plan *plan, bool has_terminal, int ours[3], int theirs[3])
+{
+  if (plan->inherit_stdio && !has_terminal)
+    make_pipe (&ours[STDIN_FILENO], &theirs[STDIN_FILENO], true);
+  if (!has_terminal)
+    make_pipe (&ours[STDOUT_FILENO], &theirs[STDOUT_FILENO], false);
+  if (has_terminal && isatty (STDERR_FILENO))
+    return;
+  if (plan->inherit_stdio && !has_terminal && output_is_shared ())
+    theirs[STDERR_FILENO] = theirs[STDOUT_FILENO];
+  else
+    make_pipe (&ours[STDERR_FILENO], &theirs[STDERR_FILENO], false);
 }
 
 /* One chunk of output to the driver. False at its end or when there is nothing now. */
@@ -100,25 +115,38 @@ take_signals (int signal_fd, pid_t init, int master)
 
 /* Until PID 1 is dead, and with it, by the kernel's promise, every process of its namespace. */
 static void
-watch (pid_t init, int signal_fd, const int output[2], int announced_fd, int *status, struct rusage *usage)
+watch (const struct plan *plan, pid_t init, int signal_fd, const int pipes[3], int announced_fd, int *status, struct rusage *usage)
 {
   static struct input input;
+  static struct stream streams[3];
+  bool passes = plan->inherit_stdio;
+  open_stream (&streams[0], passes && pipes[0] >= 0 ? STDIN_FILENO : -1, pipes[0]);
+  open_stream (&streams[1], passes ? pipes[1] : -1, STDOUT_FILENO);
+  open_stream (&streams[2], passes ? pipes[2] : -1, STDERR_FILENO);
   int master = -1;
   bool more_to_type = true;
   struct pollfd watched[] = {
-    { .fd = output[0], .events = POLLIN },
-    { .fd = output[1], .events = POLLIN },
+    { .fd = passes ? -1 : pipes[1], .events = POLLIN },
+    { .fd = passes ? -1 : pipes[2], .events = POLLIN },
     { .fd = CONTROL_FD, .events = POLLIN },
     { .fd = signal_fd, .events = POLLIN },
     { .fd = announced_fd, .events = POLLIN },
     { .fd = -1, .events = POLLIN }, /* the person's terminal */
     { .fd = -1, .events = POLLIN }, /* the command's */
+    { .fd = -1 },                   /* the caller's streams */
+    { .fd = -1 },
+    { .fd = -1 },
   };
 
   for (;;)
     {
-      if (poll (watched, 7, -1) < 0 && errno != EINTR)
+      for (int i = 0; i < 3; i++)
+        watched[7 + i] = wish_of (&streams[i]);
+      if (poll (watched, 10, -1) < 0 && errno != EINTR)
         die_errno ("cannot wait for the command");
+      for (int i = 0; i < 3; i++)
+        if (watched[7 + i].revents != 0)
+          pass_stream (&streams[i]);
       if (watched[4].revents != 0)
         {
           if (read (announced_fd, &master, sizeof master) == sizeof master)
@@ -166,6 +194,8 @@ watch (pid_t init, int signal_fd, const int output[2], int announced_fd, int *st
       ;
   while (watched[6].fd >= 0 && pass_terminal_output (master))
     ;
+  finish_stream (&streams[1]);
+  finish_stream (&streams[2]);
 }
 
 static uint64_t
@@ -202,7 +232,7 @@ int
 supervise (struct plan *plan)
 {
   int signal_fd = open_signals ();
-  int ours[2] = { -1, -1 }, theirs[2] = { -1, -1 }, gate[2] = { -1, -1 }, announced[2] = { -1, -1 };
+  int ours[3] = { -1, -1, -1 }, theirs[3] = { -1, -1, -1 }, gate[2] = { -1, -1 }, announced[2] = { -1, -1 };
   cleanup_fd int cgroup_fd = -1;
   struct rusage usage = { 0 };
 
@@ -222,13 +252,13 @@ supervise (struct plan *plan)
     open_tree_mounts (plan);
   else
     adopt_orphans ();
-  if (!plan->inherit_stdio)
-    make_pipes (ours, theirs);
+  bool has_terminal = plan->chroot == NULL && terminal_is_wanted (plan);
+  make_pipes (plan, has_terminal, ours, theirs);
   bool gated = plan->uid_map != NULL || plan->cgroup_procs_count > 0;
   if (gated && pipe2 (gate, O_CLOEXEC) < 0)
     die_errno ("cannot make a pipe to PID 1");
 
-  if (plan->chroot == NULL && terminal_is_wanted (plan) && pipe2 (announced, O_CLOEXEC) < 0)
+  if (has_terminal && pipe2 (announced, O_CLOEXEC) < 0)
     die_errno ("cannot make a pipe to PID 1");
 
   plan->supervisor_fd = plan->chroot != NULL ? -1 : (int) syscall (SYS_pidfd_open, getpid (), 0); /* Linux 5.3 */
@@ -253,15 +283,12 @@ supervise (struct plan *plan)
       join_cgroups (plan, init);
       (void) write_all (gate[1], "", 1);
     }
-  if (plan->chroot != NULL && !plan->inherit_stdio)
-    {
-      (void) close (theirs[0]);
-      (void) close (theirs[1]);
-    }
+  if (plan->chroot != NULL)
+    close_streams (theirs);
   if (plan->network_helper != NULL && plan->chroot == NULL)
     start_network (plan, shared, init);
   int status = 0;
-  watch (init, signal_fd, ours, announced[0], &status, &usage);
+  watch (plan, init, signal_fd, ours, announced[0], &status, &usage);
   restore_terminal ();
   uint64_t ended = now_microseconds ();
   stop_network ();

@@ -37,14 +37,13 @@ open_terminal (const struct plan *plan, int announce_fd)
   return slave;
 }
 
-/* In the command. Standard error stays what it is when it leads elsewhere. */
+/* In the command, which leads a session. Standard error becomes a pipe afterwards when it leads elsewhere. */
 void
 take_terminal (int slave)
 {
-  if (setsid () < 0 || ioctl (slave, TIOCSCTTY, 0) < 0)
+  if (ioctl (slave, TIOCSCTTY, 0) < 0)
     die_errno ("cannot make the terminal the command's own");
-  if (dup2 (slave, STDIN_FILENO) < 0 || dup2 (slave, STDOUT_FILENO) < 0
-      || (isatty (STDERR_FILENO) && dup2 (slave, STDERR_FILENO) < 0))
+  if (dup2 (slave, STDIN_FILENO) < 0 || dup2 (slave, STDOUT_FILENO) < 0 || dup2 (slave, STDERR_FILENO) < 0)
     die_errno ("cannot connect the command to its terminal");
 }
 

@@ -17,7 +17,7 @@ export interface RunImageOptions {
   readonly user: string | undefined;
   readonly network: "default" | "none" | "host" | "sandbox";
   readonly hostname: string | undefined;
-  /** Whether the command's output is a terminal, whose kind it is then told. */
+  /** Whether the command gets a terminal, whose kind it is then told. */
   readonly terminal: boolean;
   readonly mounts: readonly { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" }[];
 }

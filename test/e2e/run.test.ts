@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -94,5 +94,48 @@ describe.skipIf(why !== undefined)("kiln run", { timeout: 60_000 }, () => {
     const script = "cat; cat f; id -u; id -g; touch x 2>/dev/null || echo read-only";
     const { stdout } = kiln(store, ["run", ...flags, "base", "sh", "-c", script], { input: "typed\n" });
     expect(stdout).toBe("typed\nfrom outside\n12\n34\nread-only\n");
+  });
+
+  test("a file behind a standard stream is neither changed nor opened anew by the command", () => {
+    const paths = ["in", "out", "err"].map((name) => join(folder.path, name));
+    writeFileSync(paths[0] ?? "", "input\n");
+    const [input, output, errors] = paths.map((path) => openSync(path, path.endsWith("in") ? "r" : "w", 0o600));
+    const script =
+      "cat; for f in stdin stdout stderr; do chmod 777 /dev/$f; chown 1:1 /dev/$f; touch -d '2001-01-01 00:00' /dev/$f; : > /dev/$f; done; echo end; echo said >&2";
+    const { status } = spawnSync(join(PROJECT, "bin/kiln"), ["--root", store, "run", "base", "sh", "-c", script], {
+      stdio: [input, output, errors],
+    });
+    for (const fd of [input, output, errors]) if (fd !== undefined) closeSync(fd);
+    expect(status).toBe(0);
+    expect(paths.map((path) => statSync(path)).map(({ mode, uid, gid }) => [mode & 0o777, uid, gid])).toEqual([
+      [0o644, 0, 0],
+      [0o600, 0, 0],
+      [0o600, 0, 0],
+    ]);
+    expect(paths.map((path) => readFileSync(path, "utf8"))).toEqual(["input\n", "input\nend\n", "said\n"]);
+    expect(statSync(paths[0] ?? "").mtimeMs).toBeGreaterThan(Date.UTC(2002));
+  });
+
+  test.each([
+    {
+      name: "much of it",
+      script: "dd if=/dev/zero bs=65536 count=200 2>/dev/null | tr '\\0' x",
+      pipe: "wc -c",
+      says: "13107200\n",
+    },
+    { name: "more of it than anybody reads", script: "yes", pipe: "head -n 2", says: "y\ny\n" },
+    {
+      name: "two streams in one, in order",
+      script: "for i in 1 2 3; do echo o$i; echo e$i >&2; done",
+      pipe: "tr '\\n' ' '",
+      says: "o1 e1 o2 e2 o3 e3 ",
+    },
+    { name: "input that is passed through", script: "md5sum", pipe: "cut -c1-8", says: "68b329da\n" },
+  ])("output into a pipe: $name", ({ script, pipe, says }) => {
+    const command = `echo | "$0" --root "$1" run base sh -c "$2" 2>&1 | ${pipe}`;
+    const { stdout, stderr } = spawnSync("sh", ["-c", command, join(PROJECT, "bin/kiln"), store, script], {
+      encoding: "utf8",
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: says, stderr: "" });
   });
 });

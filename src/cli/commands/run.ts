@@ -58,7 +58,7 @@ async function run(
       user: text("user"),
       network: networkOf(text("network")),
       hostname: text("hostname"),
-      terminal: context.host.stdout.isTTY === true,
+      terminal: context.host.stdin.isTTY === true && context.host.stdout.isTTY === true,
       mounts: (options["volume"] as readonly string[]).map((volume) => mountOf(volume, context)),
     },
     context.signal,
