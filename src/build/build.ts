@@ -35,7 +35,7 @@ import { checkSecrets } from "./secrets.ts";
 
 /** What a build made. */
 export interface BuildResult {
-  /** Digest of the first image's configuration: what docker calls the image id. Absent when only files were written. */
+  /** Digest of the image's configuration: what docker calls the image id. Absent for files, and for several platforms. */
   readonly imageId: Digest | undefined;
   /** The manifest, or for several platforms the index. */
   readonly manifest: Descriptor | undefined;

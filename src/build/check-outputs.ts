@@ -20,7 +20,7 @@ export function checkOutputs(
   checkStandardOutput(outputs, environment);
   for (const output of outputs) {
     if (output.kind === "image") {
-      if (output.push) checkPush(output.pushByDigest, output.image.names.length > 0 ? output.image.names : tags);
+      if (output.push) checkPush(output.pushByDigest, [...tags, ...output.image.names]);
     } else if (output.kind !== "cacheonly" && output.destination !== "-") {
       const isFile = output.kind === "tar" || (output.kind !== "local" && output.form === "tar");
       checkDestination(output.destination, isFile, environment);

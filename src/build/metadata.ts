@@ -1,5 +1,5 @@
 import type { Json } from "../core/json.ts";
-import { familiarReference, parseReference } from "../core/reference.ts";
+import { formatReference, parseReference } from "../core/reference.ts";
 import type { BuildResult } from "./build.ts";
 
 /** What `--metadata-file` holds, under buildx's names. */
@@ -21,8 +21,12 @@ export function metadataOf(result: BuildResult, withWarnings: boolean): { readon
     ...(manifest === undefined
       ? {}
       : { "containerimage.descriptor": { ...manifest }, "containerimage.digest": manifest.digest }),
-    ...(names.length === 0
-      ? {}
-      : { "image.name": names.map((name) => familiarReference(parseReference(name))).join(",") }),
+    ...(names.length === 0 ? {} : { "image.name": names.map(fullName).join(",") }),
   };
+}
+
+/** With registry and folder, as buildx writes it; `latest` need not be said. */
+function fullName(name: string): string {
+  const reference = parseReference(name);
+  return formatReference(reference.tag === "latest" ? { ...reference, tag: undefined } : reference);
 }

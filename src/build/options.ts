@@ -23,8 +23,8 @@ export interface BuildOptions {
   readonly outputs?: readonly OutputSpec[];
   /** `true`: no step uses the cache; names: none of those stages. Results are recorded all the same. */
   readonly noCache?: boolean | readonly string[];
-  /** Asks registries for base images even when the store has them. */
-  readonly pull?: boolean;
+  /** Asks registries for base images even when the store has them; `never`: not even when it lacks them. */
+  readonly pull?: boolean | "never";
   /** `sandbox` gives every RUN that names no network one of its own, by pasta or slirp4netns; `host` also grants `network.host`. */
   readonly network?: "default" | "none" | "host" | "sandbox";
   readonly secrets?: readonly SecretSpec[];

@@ -19,6 +19,7 @@ import { loadLayoutImage } from "./load-layout.ts";
 import type { BuildOptions } from "./options.ts";
 import { BuildResolver, checkDirectories } from "./resolver.ts";
 import type { Scratch } from "./scratch.ts";
+import { checkStageNames } from "./stage-names.ts";
 import { checkAgents, secretSource, sshSource } from "./secrets.ts";
 
 /** A build up to the point where work begins: everything read, nothing made. */
@@ -99,12 +100,13 @@ export async function readBuild(
   );
   requireBuiltInFrontend(context.dockerfile, buildArgs.get("BUILDKIT_SYNTAX"));
   const dockerfile = parseDockerfile(context.dockerfile);
+  checkStageNames(dockerfile, options, at.progress);
   const ignored = context.ignoreFile === undefined ? [] : parseIgnoreFile(context.ignoreFile).patterns;
   const excludes = ignored.map(({ text }) => text);
   const resolver = new BuildResolver({
     environment,
     images: engine.images,
-    mode: options.pull === true ? "pull" : "default",
+    mode: options.pull === "never" ? "local" : options.pull === true ? "pull" : "default",
     contexts: options.contexts ?? {},
     progress: at.progress,
     dates: {

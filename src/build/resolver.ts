@@ -16,7 +16,7 @@ import { type SourceDateDeps, sourceDate } from "./source-date.ts";
 export interface ResolverDeps {
   readonly environment: BuildEnvironment;
   readonly images: ImageSource;
-  readonly mode: "default" | "pull";
+  readonly mode: "default" | "pull" | "local";
   /** `--build-context`, values as typed. */
   readonly contexts: Readonly<Record<string, string>>;
   readonly progress: ProgressSink;

@@ -1,3 +1,4 @@
+import { BuildError } from "../core/errors.ts";
 import { Engine } from "../build/engine.ts";
 import type { BuildEnvironment } from "../build/environment.ts";
 import type { ProgressSink } from "../core/progress.ts";
@@ -27,4 +28,10 @@ export function commandContext(host: Host, root: string | undefined, signal: Abo
     warn: (line) => void host.stderr.write(`${line}\n`),
     openEngine: (options = {}) => new Engine(environment, { progress: () => {}, ...options }),
   };
+}
+
+/** Nobody types an archive. @throws {BuildError} `cli/usage` where standard input is a terminal. */
+export function refuseTerminal({ host }: CommandContext, verb: string, hint: string): void {
+  if (host.stdin.isTTY !== true) return;
+  throw new BuildError("cli/usage", `Cannot ${verb} from a terminal: standard input is to be an archive`, { hint });
 }

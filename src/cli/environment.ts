@@ -8,7 +8,7 @@ import type { Host } from "./host.ts";
 export function environmentOf(host: Host, root: string | undefined): BuildEnvironment {
   const parts = (name: string): string => join(host.partsDirectory, name);
   return {
-    root: resolve(host.workingDirectory, root ?? host.env["KILN_ROOT"] ?? defaultRoot(host)),
+    root: resolve(host.workingDirectory, root ?? (host.env["KILN_ROOT"] || defaultRoot(host))),
     addonPath: parts("kiln.node"),
     runtimePath: parts("kiln-runtime"),
     env: host.env,

@@ -14,6 +14,14 @@ export function platformOption(
   return typeof text === "string" ? parsePlatform(text, context.environment.platform) : undefined;
 }
 
+/** The platform that is meant: that of --platform, of DOCKER_DEFAULT_PLATFORM, or this machine's. */
+export function platformOrDefault(context: CommandContext, options: Readonly<Record<string, unknown>>): Platform {
+  const { environment, host } = context;
+  const text = host.env["DOCKER_DEFAULT_PLATFORM"] ?? "";
+  const byVariable = (): Platform => (text === "" ? environment.platform : parsePlatform(text, environment.platform));
+  return platformOption(context, options) ?? byVariable();
+}
+
 /**
  * The image somebody named: by reference, id or the beginning of an id. Of several platforms, that of --platform or this machine's.
  * @throws {BuildError} `image/not-found`, `image/platform`
@@ -26,7 +34,7 @@ export function findImage(
 ): StoredImage {
   const found = store.images.find(text);
   if (found.kind === "image") return found.image;
-  const wanted = platformOption(context, options) ?? context.environment.platform;
+  const wanted = platformOrDefault(context, options);
   const { digest } = selectPlatform(found.index, wanted, JSON.stringify(text));
   const image = store.images.get(digest);
   if (image !== undefined) return image;

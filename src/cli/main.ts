@@ -1,17 +1,29 @@
 import { CommanderError } from "commander";
 import { BuildError } from "../core/errors.ts";
 import { commandContext } from "./context.ts";
+import { refuseElsewhere } from "./flags/elsewhere.ts";
 import type { Host } from "./host.ts";
-import { createProgram, wordsFor } from "./program.ts";
+import { createProgram } from "./program.ts";
 import { printError } from "./print-error.ts";
+import { canonicalWords, commandIndex } from "./words.ts";
+
+/** docker's status for a command line that cannot be used, and for `kiln run` where kiln itself has failed. */
+const OWN_FAILURE = 125;
+/** Commands that end with the status of somebody else's program. */
+const FOREIGN_STATUS: ReadonlySet<string> = new Set(["run", "shell"]);
+/** A shell's statuses for a program that a signal has ended. */
+const SIGNAL_STATUS: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGINT: 130, SIGTERM: 143 };
 
 /**
  * Runs one command line, without the program's name.
- * @returns the exit status: 0, 1 for a failed build, command or command line, and what `kiln run`'s process ended with.
+ * @returns the exit status: 0; 1 for what failed; 125 for a command line that cannot be used; 130 or 143 after a signal. That of
+ * `kiln run` and `kiln shell` is their program's, and 125 where kiln has failed.
  */
 export async function main(argv: readonly string[], host: Host): Promise<number> {
   const stop = new AbortController();
+  let stoppedBy: NodeJS.Signals | undefined;
   using _interrupt = host.onInterrupt((signal) => {
+    stoppedBy = signal;
     stop.abort(new BuildError("build/cancelled", `Cancelled by ${signal}`));
   });
   let status = 0;
@@ -26,12 +38,14 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     argv,
   );
   try {
-    await program.parseAsync(wordsFor(argv), { from: "user" });
+    await program.parseAsync(canonicalWords(program, argv, refuseElsewhere), { from: "user" });
     return status;
   } catch (error) {
     // commander has printed its message; --help and --version end this way too.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : OWN_FAILURE;
     printError(stop.signal.aborted && !(error instanceof BuildError) ? stop.signal.reason : error, host);
-    return 1;
+    if (stoppedBy !== undefined) return SIGNAL_STATUS[stoppedBy] ?? 1;
+    const isUsage = error instanceof BuildError && error.code === "cli/usage";
+    return isUsage || FOREIGN_STATUS.has(argv[commandIndex(argv)] ?? "") ? OWN_FAILURE : 1;
   }
 }

@@ -12,7 +12,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
     pid: process.pid,
-    homeDirectory: process.env["HOME"] ?? homedir(),
+    homeDirectory: process.env["HOME"] || homedir() || "/",
     temporaryDirectory: tmpdir(),
     platform: process.platform,
     arch: process.arch,

@@ -1,5 +1,4 @@
 import { Command } from "commander";
-import { BuildError } from "../core/errors.ts";
 import type { Cli } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -19,6 +18,7 @@ import { saveCommand } from "./commands/save.ts";
 import { shellCommand } from "./commands/shell.ts";
 import { tagCommand } from "./commands/tag.ts";
 import { whyCommand } from "./commands/why.ts";
+import { commandIndex } from "./words.ts";
 
 const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> = {
   build: buildCommand,
@@ -41,33 +41,10 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   doctor: doctorCommand,
 };
 
-/** Flags of `kiln build` whose value, if any, is joined by "=": the word after a bare one is the context. */
-const JOINED_FLAGS: ReadonlySet<string> = new Set(["--expect-cached", "--explain"]);
-
-/** Flags of `kiln build` that are given or not; scripts written for docker also say `--pull=true` and `--pull=false`. */
-const SWITCHES: ReadonlySet<string> = new Set(
-  "check compress force-rm load no-cache pull push q quiet rm squash".split(" "),
-);
-
-/** The words as commander is to read them: a bare flag with a joined value gets an empty one, a switch none. */
-export function wordsFor(argv: readonly string[]): readonly string[] {
-  if (argv.find((word) => Object.hasOwn(COMMANDS, word)) !== "build") return argv;
-  return argv.flatMap((word) => (JOINED_FLAGS.has(word) ? [`${word}=`] : switched(word)));
-}
-
-/** `--pull=true` is `--pull`, and `--pull=false` is nothing. In the words Go takes for a boolean. */
-function switched(word: string): readonly string[] {
-  const [, dashes = "", name = "", value = ""] = /^(--?)([a-z-]+)=(.*)$/s.exec(word) ?? [];
-  if (!SWITCHES.has(name) || (name === "q") !== (dashes === "-")) return [word];
-  if (/^(?:1|t|T|TRUE|true|True)$/.test(value)) return [dashes + name];
-  if (/^(?:0|f|F|FALSE|false|False)$/.test(value)) return [];
-  throw new BuildError("cli/usage", `Cannot use ${dashes}${name}=${value}: it is neither true nor false`);
-}
-
 /** The command line's grammar. Only the command that is meant is declared: the others cost time and are not read. */
 export function createProgram(cli: Cli, argv: readonly string[]): Command {
-  const meant = argv.find((word) => Object.hasOwn(COMMANDS, word));
-  if (meant === undefined || argv.includes("help")) return declared(cli, Object.values(COMMANDS));
+  const meant = argv[commandIndex(argv)];
+  if (meant === undefined || !Object.hasOwn(COMMANDS, meant)) return declared(cli, Object.values(COMMANDS));
   if (meant === "build" && prepared !== undefined) {
     const { program, late } = prepared;
     // A program remembers what it has read, so it serves once.

@@ -1,10 +1,12 @@
 import { BuildError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
 import type { ProgressSink } from "../core/progress.ts";
+import { DEFAULT_COLORS } from "../progress/colors.ts";
 import { type ProgressDisplay, type ProgressMode, createProgress } from "../progress/progress.ts";
 import type { CommandContext } from "./context.ts";
 import type { Host } from "./host.ts";
 import { useColors } from "./print-error.ts";
+import { readColors } from "./flags/colors.ts";
 
 const MODES = ["auto", "tty", "plain", "quiet", "rawjson", "none"] as const;
 
@@ -32,7 +34,7 @@ export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
     write: (text) => void host.stderr.write(text),
     // A terminal that was never given a size says 0.
     size: () => ({ columns: host.stderr.columns || 80, rows: host.stderr.rows || 24 }),
-    colors: useColors(host),
+    colors: useColors(host) && { ...DEFAULT_COLORS, ...readColors(host.env["BUILDKIT_COLORS"] ?? "").colors },
     logLines: logLines(host.env["BUILDKIT_TTY_LOG_LINES"]),
     nowMs: () => host.nowMs(),
     every: (milliseconds, tick) => {

@@ -130,9 +130,13 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
     { argv: ["build", "--call", "outline,format=xml", "."], says: 'Cannot use --call "format=xml"' },
     { argv: ["pull"], says: "missing required argument" },
     { argv: ["images", "--format", "{{.ID}}"], says: "use table or json" },
-    { argv: ["tag", "a", `b@sha256:${"0".repeat(64)}`], says: "it has a digest" },
-  ])("a usage error ends with 1: kiln $argv", async ({ argv, says }) => {
-    expect(await kiln("usage", argv)).toMatchObject({ status: 1, stderr: expect.stringContaining(says) });
+  ])("a usage error ends with 125: kiln $argv", async ({ argv, says }) => {
+    expect(await kiln("usage", argv)).toMatchObject({ status: 125, stderr: expect.stringContaining(says) });
+  });
+
+  test("a name that cannot be given is no usage error", async () => {
+    const argv = ["tag", "a", `b@sha256:${"0".repeat(64)}`];
+    expect(await kiln("usage", argv)).toMatchObject({ status: 1, stderr: expect.stringContaining("it has a digest") });
   });
 
   test.each("build pull push images inspect history tag rmi save load import run".split(" "))(

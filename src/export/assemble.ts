@@ -1,3 +1,4 @@
+import type { Digest } from "../core/digest.ts";
 import { mapLimit } from "../core/limits.ts";
 import { serializeImageConfig } from "../core/image-config.ts";
 import type { Descriptor } from "../core/oci.ts";
@@ -179,4 +180,14 @@ function annotated(
 ): { annotations?: Readonly<Record<string, string>> } {
   const found = annotationsFor(annotations, target, platform);
   return Object.keys(found).length === 0 ? {} : { annotations: found };
+}
+
+/** How a result is known: by its manifest or index, and one image also by its configuration. */
+export function identityOf({ root, images }: Assembled): {
+  readonly manifest: Descriptor;
+  readonly configDigest?: Digest;
+} {
+  const [image, ...others] = images;
+  const isOne = image !== undefined && others.length === 0;
+  return { manifest: root, ...(isOne ? { configDigest: image.config.descriptor.digest } : {}) };
 }

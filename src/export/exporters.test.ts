@@ -35,7 +35,10 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
   afterAll(() => rm(home, { recursive: true, force: true }));
 
   const store = (): string => join(home, "store");
-  const run = (attributes: Readonly<Record<string, string>>, tags: readonly string[] = ["app:1"]) =>
+  const run = (
+    attributes: Readonly<Record<string, string>>,
+    tags: readonly string[] = "name" in attributes ? [] : ["app:1"],
+  ) =>
     build(
       { context: join(home, "context"), tags, outputs: [parseOutput(new Map(Object.entries(attributes)))] },
       testEnvironment(store()),

@@ -5,7 +5,7 @@ import { BuildError } from "../core/errors.ts";
 import type { Descriptor } from "../core/oci.ts";
 import { familiarReference, parseReference } from "../core/reference.ts";
 import { type ArchiveEntry, writeArchive } from "../tar/archive.ts";
-import { type Assembled, assemble } from "./assemble.ts";
+import { type Assembled, assemble, identityOf } from "./assemble.ts";
 import { type Exporter, type OpenDestination, type ReadableBlob, withoutAttestations } from "./exporter.ts";
 import type { LayerSources } from "./layers.ts";
 import { type ImageOptions, namesOf } from "./output-spec.ts";
@@ -59,10 +59,8 @@ export function layoutExporter(
         const archive = writeArchive(archiveEntries(blobs, entries, docker, signal), {}, signal);
         await pipeline(archive, await to.open(), { signal });
       }
-      const [first] = assembled.images;
       return {
-        manifest: assembled.root,
-        ...(first === undefined ? {} : { configDigest: first.config.descriptor.digest }),
+        ...identityOf(assembled),
         names,
       };
     },

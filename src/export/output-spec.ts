@@ -2,7 +2,7 @@ import type { Compression } from "../core/oci.ts";
 
 /** Options that every image format understands. */
 export interface ImageOptions {
-  /** Full or familiar image names; empty means the build's own tags. */
+  /** Full or familiar image names, besides the build's own tags. */
   readonly names: readonly string[];
   /** `undefined`: as each layer already is (base layers), else gzip, the default of every registry client. */
   readonly compression: Compression | undefined;
@@ -87,9 +87,9 @@ export const DEFAULT_IMAGE_OPTIONS: ImageOptions = {
   annotations: [],
 };
 
-/** Full names an output goes by: its own, or those of the build. */
+/** Full names an output goes by: those of the build and its own. buildx drops its own where the build has any. */
 export function namesOf(image: ImageOptions, result: { readonly names: readonly string[] }): readonly string[] {
-  return image.names.length > 0 ? image.names : result.names;
+  return [...new Set([...result.names, ...image.names])];
 }
 
 /** The local store and nothing else: what a build without outputs does. */

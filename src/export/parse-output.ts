@@ -19,6 +19,11 @@ const IMAGE_KEYS = [
   ...ATTESTATION_KEYS,
   ...OBSOLETE_KEYS,
 ];
+const BOOLEAN_KEYS = [
+  ...["force-compression", "name-canonical", "oci-mediatypes", "platform-split", "prefer-nondist-layers", "push"],
+  ...["push-by-digest", "registry.insecure", "rewrite-timestamp", "store", "tar", "unpack"],
+  ...["danging-name-empty-only", "dangling-name-empty-only"],
+];
 /** BuildKit reads the misspelt key; the right one is what people write. */
 const DANGLING_ONLY_KEYS = ["danging-name-empty-only", "dangling-name-empty-only"];
 const TREE_KEYS = ["dest", "platform-split", "attestation-prefix", "source-date-epoch"];
@@ -27,7 +32,11 @@ const TREE_KEYS = ["dest", "platform-split", "attestation-prefix", "source-date-
  * Reads the attributes of one `--output`: BuildKit's names and defaults.
  * @throws {BuildError} `export/unsupported` for what kiln cannot write, `cli/usage` for what makes no sense.
  */
-export function parseOutput(attributes: ReadonlyMap<string, string>): OutputSpec {
+export function parseOutput(given: ReadonlyMap<string, string>): OutputSpec {
+  // An empty name or path is none. An annotation may be empty, and an empty switch is on, as in BuildKit.
+  const attributes = new Map(
+    [...given].filter(([key, value]) => value !== "" || key.startsWith("annotation") || BOOLEAN_KEYS.includes(key)),
+  );
   const type = attributes.get("type");
   switch (type) {
     case undefined:
@@ -106,7 +115,7 @@ function imageOutput(type: "image" | "registry", attributes: ReadonlyMap<string,
     unpack: booleanOf(attributes, "unpack", false),
     digestNames: {
       canonical: booleanOf(attributes, "name-canonical", false),
-      danglingPrefix: prefix === "" ? undefined : prefix,
+      danglingPrefix: prefix,
       dangling: onlyWithoutNames ? "without-names" : "always",
     },
   };
@@ -179,14 +188,14 @@ function treeOptions(attributes: ReadonlyMap<string, string>): {
 function booleanOf(attributes: ReadonlyMap<string, string>, key: string, absent: boolean): boolean {
   const text = attributes.get(key);
   if (text === undefined) return absent;
-  if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true;
+  if (text === "" || /^(1|t|T|TRUE|true|True)$/.test(text)) return true;
   if (/^(0|f|F|FALSE|false|False)$/.test(text)) return false;
   throw usage(`${key} is true or false, not ${JSON.stringify(text)}`);
 }
 
 function integerOf(attributes: ReadonlyMap<string, string>, key: string): number | undefined {
   const text = attributes.get(key);
-  if (text === undefined || text === "") return undefined;
+  if (text === undefined) return undefined;
   if (!/^\d{1,12}$/.test(text)) throw usage(`${key} is a number, not ${JSON.stringify(text)}`);
   return Number(text);
 }

@@ -3,7 +3,7 @@ import { mapLimit } from "../core/limits.ts";
 import { type ImageRef, familiarReference, formatReference, parseReference } from "../core/reference.ts";
 import { type RegistryClient, type Repository, formatRepository, parseRepository } from "../registry/registry.ts";
 import type { Store } from "../store/store.ts";
-import { type Assembled, type AssembledImage, assemble } from "./assemble.ts";
+import { type Assembled, type AssembledImage, assemble, identityOf } from "./assemble.ts";
 import type { Document } from "./documents.ts";
 import type { ExportProgress, Exporter } from "./exporter.ts";
 import type { EarlyUploads } from "./early-uploads.ts";
@@ -35,10 +35,8 @@ export function registryExporter(
         const root = pushByDigest ? assembled.root.digest : (reference.tag ?? "latest");
         await push({ reference, root }, assembled, { client, store: on.store, early: on.early }, progress, signal);
       }
-      const [first] = assembled.images;
       return {
-        manifest: assembled.root,
-        ...(first === undefined ? {} : { configDigest: first.config.descriptor.digest }),
+        ...identityOf(assembled),
         names: pushByDigest
           ? names.map((name) =>
               formatReference({ ...parseReference(name), tag: undefined, digest: assembled.root.digest }),

@@ -1,7 +1,7 @@
 import { type Digest, digestOf } from "../core/digest.ts";
 import { serializeImageConfig } from "../core/image-config.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
-import { assemble } from "./assemble.ts";
+import { assemble, identityOf } from "./assemble.ts";
 import { type Exported, type Exporter, type Result, withoutAttestations } from "./exporter.ts";
 import type { LayerSources } from "./layers.ts";
 import { type DigestNames, type ImageOptions, type ImageOutput, namesOf } from "./output-spec.ts";
@@ -37,7 +37,6 @@ export function storeExporter(
       if (before !== undefined) return before;
       const assembled = await assemble(result, form, on, signal);
       const names = [...given, ...withDigest(digestNames, namesOf(options, result), assembled.root.digest)];
-      const [first] = assembled.images;
       for (const one of assembled.images) {
         on.store.images.put({
           manifest: one.manifest.bytes,
@@ -51,8 +50,7 @@ export function storeExporter(
       if (assembled.index !== undefined) on.store.images.putIndex({ bytes: assembled.index.bytes, names });
       for (const name of names) reportSubtask(progress, `naming to ${name}`);
       return {
-        manifest: assembled.root,
-        ...(first === undefined ? {} : { configDigest: first.config.descriptor.digest }),
+        ...identityOf(assembled),
         names,
       };
     },

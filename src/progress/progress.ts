@@ -1,4 +1,5 @@
 import { type ProgressSink } from "../core/progress.ts";
+import type { ProgressColors } from "./colors.ts";
 import { plainDisplay } from "./plain.ts";
 import { ttyDisplay } from "./tty.ts";
 
@@ -10,7 +11,8 @@ export interface ProgressOutput {
   write(text: string): void;
   /** Asked at every frame, so that a resized window is noticed. */
   size(): { readonly columns: number; readonly rows: number };
-  readonly colors: boolean;
+  /** `false`: none at all. */
+  readonly colors: false | ProgressColors;
   /** Lines of a running step's output kept on a terminal; BuildKit's default is 6. */
   readonly logLines: number;
   /** Milliseconds since the epoch, on the clock that stamps the events. */

@@ -1,5 +1,6 @@
 import { plainOutput, printable } from "../core/printable.ts";
 import type { ProgressEvent } from "../core/progress.ts";
+import { DEFAULT_COLORS, type ProgressColors } from "./colors.ts";
 import type { ProgressDisplay, ProgressOutput } from "./progress.ts";
 import { StepBook, type StepState, formatSeconds, formatStatus } from "./step-book.ts";
 
@@ -15,7 +16,7 @@ const KEPT_LINES = 50;
 export function ttyDisplay(output: ProgressOutput): ProgressDisplay {
   const book = new StepBook();
   const logs = new Map<string, LogTail>();
-  const notices: string[] = [];
+  const notices: { readonly text: string; readonly isWarning: boolean }[] = [];
   let startedAtMs: number | undefined;
   let drawnRows = 0;
   let drawnColumns = 0;
@@ -34,7 +35,7 @@ export function ttyDisplay(output: ProgressOutput): ProgressDisplay {
     // A window that became narrower has re-wrapped what was drawn: those rows take up more lines than were written.
     const factor = drawnColumns > columns ? Math.ceil(drawnColumns / Math.max(1, columns)) : 1;
     const erase = drawnRows === 0 ? "" : `\u001b[${Math.min(drawnRows * factor, rows)}A\r\u001b[J`;
-    const said = notices.splice(0).map((line) => `${line}\n`);
+    const said = notices.splice(0).map(({ text, isWarning }) => `${isWarning ? style.warning(text) : text}\n`);
     output.write(`\u001b[?25l${erase}${said.join("")}${lines.map((line) => `${line}\n`).join("")}\u001b[?25h`);
     drawnRows = lines.length;
     drawnColumns = columns;
@@ -45,7 +46,8 @@ export function ttyDisplay(output: ProgressOutput): ProgressDisplay {
       if (finished) return;
       if (event.kind === "notice") {
         const label = event.level === "warning" ? "WARNING" : "note";
-        notices.push(printable(`${label}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`));
+        const text = printable(`${label}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`);
+        notices.push({ text, isWarning: event.level === "warning" });
         return;
       }
       book.apply(event);
@@ -99,6 +101,12 @@ function pictureOf(
   return [fit(headline, window.columns), ...(rows.length > room ? rows.slice(rows.length - room) : rows)];
 }
 
+function styleOf({ state }: StepState, style: Style): (text: string) => string {
+  if (state === "running") return style.plain;
+  if (state === "failed") return style.error;
+  return state === "cancelled" ? style.cancel : style.run;
+}
+
 function rowsOf(step: StepState, picture: Picture, columns: number, style: Style): string[] {
   const time = formatSeconds((step.endedAtMs ?? picture.nowMs) - (step.startedAtMs ?? picture.nowMs));
   const marks: Partial<Record<StepState["state"], string>> = {
@@ -106,7 +114,7 @@ function rowsOf(step: StepState, picture: Picture, columns: number, style: Style
     failed: "ERROR ",
     cancelled: "CANCELED ",
   };
-  const paint = step.state === "failed" ? style.red : step.state === "running" ? style.plain : style.blue;
+  const paint = styleOf(step, style);
   const rows = [paint(row(` => ${marks[step.state] ?? ""}${step.name}`, time, columns))];
   if (step.missReason !== undefined) rows.push(style.dim(row(` => => why: ${reasonOf(step)}`, "", columns)));
   if (step.state === "running") {
@@ -156,14 +164,18 @@ function visible(line: string): string {
 }
 
 /** Colours of whole rows. */
-export type Style = Readonly<Record<"plain" | "red" | "blue" | "dim", (text: string) => string>>;
+export type Style = Readonly<
+  Record<"plain" | "error" | "cancel" | "run" | "warning" | "dim", (text: string) => string>
+>;
 
-function styler(colors: boolean): Style {
+function styler(colors: ProgressColors | false): Style {
   const wrap =
-    (code: number) =>
+    (code: string | undefined) =>
     (text: string): string =>
-      colors ? `\u001b[${code}m${text}\u001b[0m` : text;
-  return { plain: (text) => text, red: wrap(31), blue: wrap(34), dim: wrap(2) };
+      code !== undefined && colors !== false ? `\u001b[${code}m${text}\u001b[0m` : text;
+  const { run, error, cancel, warning } = colors === false ? DEFAULT_COLORS : colors;
+  const painted = { run: wrap(run), error: wrap(error), cancel: wrap(cancel), warning: wrap(warning) };
+  return { plain: (text) => text, ...painted, dim: wrap("2") };
 }
 
 /** Without the instruction, which stands in the row above: in a narrow terminal there would be no room for the reason. */

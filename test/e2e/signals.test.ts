@@ -19,6 +19,8 @@ COPY --from=one / /1
 COPY --from=two / /2
 `;
 
+const STATUS = { SIGINT: 130, SIGTERM: 143, SIGKILL: null } as const;
+
 /** Processes of the steps on this machine, zombies excepted. */
 function sleepers(): string[] {
   return readdirSync("/proc").filter((pid) => {
@@ -58,7 +60,7 @@ describe.skipIf(why !== undefined)("a build that is stopped", { timeout: 60_000 
     const [status] = (await ended) as [number | null];
     // kiln itself waits for the steps; when it is killed the kernel ends them, and nobody waits.
     if (name === "SIGKILL") await until(() => sleepers().length === 0);
-    expect({ status, left: sleepers() }).toEqual({ status: name === "SIGKILL" ? null : 1, left: [] });
+    expect({ status, left: sleepers() }).toEqual({ status: STATUS[name], left: [] });
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(folder.path);
     const unfinished = readdirSync(join(store, "snapshots")).filter((entry) => entry.startsWith("active-"));
     if (name !== "SIGKILL") expect(unfinished).toEqual([]);

@@ -9,7 +9,9 @@ import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
 import { type AcceptedFlags, declareAccepted, ignoredFlags, isPolicyDisabled } from "../flags/accepted.ts";
 import { attestations } from "../flags/attestations.ts";
-import { cacheOptions } from "../flags/cache.ts";
+import { cacheNotices, cacheOptions } from "../flags/cache.ts";
+import { readColors } from "../flags/colors.ts";
+import { ignoredVariables } from "../flags/variables.ts";
 import { malformed, splitCsv } from "../flags/csv.ts";
 import { outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
@@ -40,6 +42,7 @@ interface Flags extends AcceptedFlags {
   readonly cacheMode?: string;
   readonly cacheTrust: readonly string[];
   readonly pull?: boolean;
+  readonly pullPolicy?: string;
   readonly secret: readonly string[];
   readonly ssh: readonly string[];
   readonly network?: string;
@@ -145,7 +148,15 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
       hint: `quote arguments with spaces; what is ${JSON.stringify(args[1])}?`,
     });
   }
-  for (const notice of [...ignoredFlags(flags), ...outputNotices(flags.output)]) context.warn(`WARNING: ${notice}`);
+  const { env } = context.host;
+  const notices = [
+    ...ignoredFlags(flags),
+    ...ignoredVariables(env),
+    ...outputNotices(flags.output),
+    ...cacheNotices(flags),
+    ...readColors(env["BUILDKIT_COLORS"] ?? "").notices,
+  ];
+  for (const notice of notices) context.warn(`WARNING: ${notice}`);
   const options = buildOptions(context, source, flags);
   const files = { iidfile: flags.iidfile || undefined, metadataFile: flags.metadataFile || undefined };
   checkResultFiles(context, files);
@@ -191,7 +202,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     dockerfile: flags.file || undefined,
     tags: flags.tag,
     target: flags.target || undefined,
-    platforms: platforms(flags.platform),
+    platforms: platforms(flags.platform, env["DOCKER_DEFAULT_PLATFORM"]),
     buildArgs: { ...dockerProxies(dockerConfigDirectory(context.environment)), ...buildArgs(flags.buildArg, env) },
     contexts: buildContexts(flags.buildContext),
     labels: labels(flags.label),
@@ -200,6 +211,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
       annotations: flags.annotation,
       load: flags.load === true,
       push: flags.push === true,
+      noDefaultLoad: /^(1|t|true)$/i.test(env["BUILDX_NO_DEFAULT_LOAD"] ?? ""),
     }),
     noCache: flags.cache ? commaList(flags.noCacheFilter, "no-cache-filter") : true,
     cache: cacheOptions({
@@ -208,7 +220,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
       mode: flags.cacheMode,
       trust: flags.cacheTrust,
     }),
-    pull: flags.pull === true,
+    pull: flags.pull === true || pullOf(flags.pullPolicy),
     secrets: secrets(flags.secret, env),
     ssh: sshAgents(flags.ssh, env),
     network: oneOf("network", flags.network || "default", ["default", "none", "host", "sandbox"]),
@@ -254,7 +266,8 @@ function callOf(flags: Flags): Call {
 }
 
 /** An empty one is a mistake: the build would be for this machine. */
-function platforms(values: readonly string[]): string[] {
+function platforms(given: readonly string[], byVariable: string | undefined): string[] {
+  const values = given.length === 0 && byVariable ? [byVariable] : given;
   return values.flatMap((text) => {
     const list = splitCsv(text, "platform");
     if (list.includes("")) throw malformed("platform", text, "a platform is empty", 'write "linux/amd64,linux/arm64"');
@@ -268,6 +281,12 @@ function oneOf<T extends string>(flag: string, value: string, allowed: readonly 
   throw new BuildError("cli/usage", `Cannot use --${flag} ${JSON.stringify(value)}`, {
     hint: `it is one of ${allowed.join(", ")}`,
   });
+}
+
+/** The words of buildah and podman for `--pull`. A moved tag is looked up by its digest, so `newer` is `always`. */
+function pullOf(policy: string | undefined): boolean | "never" {
+  if (policy === "never") return "never";
+  return policy === "always" || policy === "newer";
 }
 
 function jobsOf(text: string): number {

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { formatBytes } from "../../progress/step-book.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { listFormat } from "../flags/format.ts";
 import { ago, shortId, table } from "../table.ts";
 
 /** `kiln du`: where the store's bytes are. */
@@ -9,7 +10,7 @@ export function duCommand(program: Command, cli: Cli): void {
   command(program, cli, "du", run)
     .description("show what takes space in the store")
     .option("--verbose", "also what takes none of its own")
-    .option("--format <format>", "json: one object");
+    .option("--format <format>", "table, or json: one object");
 }
 
 async function run(
@@ -18,9 +19,10 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const { usage } = await import("../../store/usage.ts");
+  const format = listFormat(options["format"]);
   await using engine = context.openEngine();
   const found = await usage(engine.store, context.signal);
-  if (options["format"] === "json") {
+  if (format === "json") {
     context.print(JSON.stringify(found));
     return;
   }

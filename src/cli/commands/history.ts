@@ -4,6 +4,7 @@ import type { Store } from "../../store/store.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { listFormat } from "../flags/format.ts";
 import { findImage } from "../find-image.ts";
 import { ago, shortId, table } from "../table.ts";
 
@@ -13,7 +14,7 @@ export function historyCommand(program: Command, cli: Cli): void {
     .description("show how an image was made")
     .option("--no-trunc", "whole texts")
     .option("-q, --quiet", "only ids")
-    .option("--format <format>", "json: one object per line")
+    .option("--format <format>", "table, or json: one object per line")
     .option("--platform <os/arch>", "which of several platforms")
     .addHelpText(
       "after",
@@ -29,6 +30,7 @@ async function run(
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
+  const format = listFormat(options["format"]);
   await using engine = context.openEngine();
   const image = findImage(context, engine.store, args[0] ?? "", options);
   const now = context.host.nowMs();
@@ -46,7 +48,7 @@ async function run(
     size: formatBytes(entry.size),
     comment: entry.comment ?? "",
   }));
-  if (options["format"] === "json") for (const row of rows) context.print(JSON.stringify(row));
+  if (format === "json") for (const row of rows) context.print(JSON.stringify(row));
   else if (options["quiet"] === true) for (const row of rows) context.print(row.id);
   else {
     const header = ["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"];

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
-import { BuildError } from "../../core/errors.ts";
 import { familiarReference, parseReference } from "../../core/reference.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import type { ImageSummary, Store } from "../../store/store.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { type NamedImage, imageFilter } from "../image-filters.ts";
+import { listFormat } from "../flags/format.ts";
 import { ago, shortId, table } from "../table.ts";
 
 /** `kiln images`: what is in the local store, newest first. */
@@ -50,10 +50,7 @@ async function run(
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const { format } = options;
-  if (format !== "table" && format !== "json") {
-    throw new BuildError("cli/usage", `Cannot use --format ${JSON.stringify(format)}`, { hint: "use table or json" });
-  }
+  const format = listFormat(options["format"]);
   await using engine = context.openEngine();
   const { store } = engine;
   const filter = await imageFilter(args[0], options["filter"] as readonly string[], store);

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type Cli, command, examples } from "../command.ts";
-import type { CommandContext } from "../context.ts";
-import { platformOption } from "../find-image.ts";
+import { type CommandContext, refuseTerminal } from "../context.ts";
+import { platformOrDefault } from "../find-image.ts";
 
 /** `kiln import`: a base image from a root file system. */
 export function importCommand(program: Command, cli: Cli): void {
@@ -30,6 +30,7 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const [source = "", ...tags] = args;
+  if (source === "-") refuseTerminal(context, "import", "kiln import FILE, or tar -c -C ROOT . | kiln import -");
   const { importImage } = await import("../../build/import-image.ts");
   await using engine = context.openEngine();
   const image = await importImage(
@@ -39,7 +40,7 @@ async function run(
       tags,
       changes: options["change"] as readonly string[],
       message: typeof options["message"] === "string" ? options["message"] : `Imported from ${source}`,
-      platform: platformOption(context, options) ?? context.environment.platform,
+      platform: platformOrDefault(context, options),
     },
     context.signal,
   );

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { familiarReference, parseReference } from "../../core/reference.ts";
 import { type Cli, command, examples } from "../command.ts";
-import type { CommandContext } from "../context.ts";
+import { type CommandContext, refuseTerminal } from "../context.ts";
 
 /** `kiln load`: images of an archive or an OCI layout directory into the local store. */
 export function loadCommand(program: Command, cli: Cli): void {
@@ -24,6 +24,7 @@ async function run(
   _args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
+  if (options["input"] === "-") refuseTerminal(context, "load", "kiln load -i FILE, or docker save app | kiln load");
   const { loadImages } = await import("../../build/load-images.ts");
   await using engine = context.openEngine();
   const loaded = await loadImages(engine, String(options["input"]), context.signal);

@@ -84,7 +84,7 @@ function filters(
 
 function kindOf(text: string): VictimKind {
   const names: Readonly<Record<string, VictimKind>> = { regular: "step", "exec.cachemount": "cache-mount" };
-  const kind = names[text] ?? KINDS.find((one) => one === text);
+  const kind = (Object.hasOwn(names, text) ? names[text] : undefined) ?? KINDS.find((one) => one === text);
   if (kind !== undefined) return kind;
   throw new BuildError("cli/usage", `Cannot filter by type ${JSON.stringify(text)}`, {
     hint: `types: ${KINDS.join(", ")}`,

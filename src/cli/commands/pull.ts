@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { formatReference, parseReference } from "../../core/reference.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
-import { platformOption } from "../find-image.ts";
+import { platformOrDefault } from "../find-image.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
 /** `kiln pull`: an image with all its files. A build pulls what it needs by itself. */
@@ -30,7 +30,7 @@ async function run(
 ): Promise<void> {
   const reference = parseReference(args[0] ?? "");
   const ref = formatReference(reference);
-  const platform = platformOption(context, options) ?? context.environment.platform;
+  const platform = platformOrDefault(context, options);
   const flag = typeof options["progress"] === "string" ? options["progress"] : undefined;
   const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host);
   await using engine = context.openEngine({

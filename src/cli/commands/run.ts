@@ -4,6 +4,7 @@ import { BuildError } from "../../core/errors.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
+import { malformed } from "../flags/csv.ts";
 import { noticesOnly } from "../progress-output.ts";
 
 /** `kiln run`: tries an image out. What it writes is gone when it ends; its exit status is ours. */
@@ -45,6 +46,12 @@ async function run(
     return typeof value === "string" ? value : undefined;
   };
   const { entrypoint } = options;
+  // Before the image is looked for: what is wrong on the command line is said first.
+  const given = {
+    env: environment(options["env"] as readonly string[], context.host.env),
+    network: networkOf(text("network")),
+    mounts: (options["volume"] as readonly string[]).map((volume) => mountOf(volume, context)),
+  };
   await using engine = context.openEngine({ progress: noticesOnly(context) });
   const image = findImage(context, engine.store, name, options);
   const result = await runImage(
@@ -53,13 +60,11 @@ async function run(
       image,
       command: words,
       entrypoint: typeof entrypoint === "string" ? (entrypoint === "" ? [] : [entrypoint]) : undefined,
-      env: environment(options["env"] as readonly string[], context.host.env),
+      ...given,
       workingDirectory: text("workdir"),
       user: text("user"),
-      network: networkOf(text("network")),
       hostname: text("hostname"),
       terminal: context.host.stdin.isTTY === true && context.host.stdout.isTTY === true,
-      mounts: (options["volume"] as readonly string[]).map((volume) => mountOf(volume, context)),
     },
     context.signal,
   );
@@ -68,6 +73,7 @@ async function run(
 
 function environment(flags: readonly string[], env: Readonly<Record<string, string | undefined>>): string[] {
   return flags.flatMap((flag) => {
+    if (flag.startsWith("=")) throw malformed("env", flag, "it has no name", 'write "name=value"');
     if (flag.includes("=")) return [flag];
     const value = env[flag];
     return value === undefined ? [] : [`${flag}=${value}`];
@@ -79,7 +85,13 @@ function mountOf(
   context: CommandContext,
 ): { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" } {
   const [hostPath = "", target, mode = "rw", ...rest] = volume.split(":");
-  if (target === undefined || !target.startsWith("/") || rest.length > 0 || (mode !== "ro" && mode !== "rw")) {
+  if (
+    hostPath === "" ||
+    target === undefined ||
+    !target.startsWith("/") ||
+    rest.length > 0 ||
+    (mode !== "ro" && mode !== "rw")
+  ) {
     throw new BuildError("cli/usage", `Cannot read --volume ${JSON.stringify(volume)}`, {
       hint: 'write it like "./data:/data" or "./data:/data:ro"',
     });

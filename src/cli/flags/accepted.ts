@@ -9,6 +9,11 @@ const RESOURCE_FLAGS = ["memory-swap", "cpu-period", "cpu-quota", "cpuset-cpus",
 /** What the classic builder and buildx have and kiln has not. Accepted, so that scripts run, and said to be ignored. */
 const IGNORED: Readonly<Record<string, string>> = {
   builder: "kiln builds by itself",
+  debug: "--progress plain shows everything that happens, and an error says all that is known",
+  detach: "a build ends with its command",
+  invoke: "`kiln shell` opens a shell where a build failed, `kiln run` one in an image",
+  on: "--on-error=shell opens a shell where a build failed",
+  "server-config": "there is no server",
   isolation: "there is one way to isolate steps on Linux",
   "security-opt": "see --allow and `kiln doctor`",
   squash:
@@ -39,7 +44,13 @@ export function declareAccepted(build: Command): void {
   // No step leaves a container to remove, and nothing is sent to a daemon that could be compressed.
   for (const name of ["compress", "rm", "force-rm"]) hide(`--${name}`);
   hide("--squash");
-  for (const name of ["builder", "isolation", "security-opt"]) hide(`--${name} <value>`);
+  hide("-D, --debug");
+  hide("--detach");
+  // Signatures of Docker Content Trust are not checked, which is what the flag asks for.
+  hide("--disable-content-trust");
+  for (const name of ["builder", "isolation", "invoke", "on", "server-config"]) hide(`--${name} <value>`);
+  hideList("--security-opt <option>");
+  hide("--pull-policy <policy>");
   hide("--print <method>");
   hide("--sbom <attributes>");
   hideList("--policy <attributes>");
@@ -56,7 +67,8 @@ export function ignoredFlags(flags: AcceptedFlags): string[] {
   for (const device of flags.device ?? []) refuseDevice(device);
   const ignored = Object.entries(IGNORED).flatMap(([name, why]) => {
     const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
-    return flags[key] === undefined ? [] : [`--${name} is ignored: ${why}`];
+    const value = flags[key];
+    return value === undefined || (Array.isArray(value) && value.length === 0) ? [] : [`--${name} is ignored: ${why}`];
   });
   return [...ignored, ...attestations(flags).notices];
 }

@@ -25,8 +25,15 @@ const TO_KEYS = [
   "ignore-error",
   "registry.insecure",
 ];
-/** BuildKit's, which say how its own cache manifests look. */
-const WITHOUT_EFFECT = ["image-manifest", "oci-mediatypes", "force-compression"];
+/** BuildKit's attributes without a counterpart, and why. */
+const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
+  "image-manifest": "kiln's caches have a form of their own",
+  "oci-mediatypes": "kiln's caches have a form of their own",
+  "oci-artifact": "kiln's caches have a form of their own",
+  "force-compression": "a cache holds what was built, compressed as compression= says",
+  tag: "one directory serves any number of builds: results are found by what they were made of",
+  digest: "a directory's results are found by what they were made of",
+};
 const HIGHEST_LEVELS: Readonly<Record<Compression, number>> = { uncompressed: 0, gzip: 9, zstd: 22 };
 
 /** @throws {BuildError} `cli/usage` */
@@ -39,6 +46,24 @@ export function cacheOptions(flags: CacheFlags): CacheOptions {
   const from = flags.from.flatMap(places);
   const to = flags.to.map(cacheTo);
   return { from: mode === "off" ? [] : from, to: mode === "read-write" ? to : [], trust: flags.trust };
+}
+
+/** What the cache flags ask for without any effect, one sentence each. */
+export function cacheNotices(flags: {
+  readonly cacheFrom: readonly string[];
+  readonly cacheTo: readonly string[];
+}): string[] {
+  const texts = [
+    ...flags.cacheFrom.map((text) => ["cache-from", text]),
+    ...flags.cacheTo.map((text) => ["cache-to", text]),
+  ];
+  return texts.flatMap(([flag = "", text = ""]) =>
+    text.includes("=")
+      ? [...keyValues(text, flag).keys()].flatMap((key) =>
+          Object.hasOwn(WITHOUT_EFFECT, key) ? [`--${flag}: ${key} is ignored: ${WITHOUT_EFFECT[key]}`] : [],
+        )
+      : [],
+  );
 }
 
 /** Without `=`, references separated by commas. */
@@ -84,8 +109,9 @@ function keepDaysOf(days: string | undefined, kind: string, text: string): numbe
 
 function attributes(text: string, flag: string, known: readonly string[]): ReadonlyMap<string, string> {
   const values = keyValues(text, flag);
-  for (const key of values.keys()) {
-    if (known.includes(key) || WITHOUT_EFFECT.includes(key)) continue;
+  for (const [key, value] of values) {
+    if (value === "") throw malformed(flag, text, `${key} is empty`);
+    if (known.includes(key) || Object.hasOwn(WITHOUT_EFFECT, key)) continue;
     throw malformed(flag, text, `there is no attribute ${JSON.stringify(key)}`, `it is one of ${known.join(", ")}`);
   }
   return values;

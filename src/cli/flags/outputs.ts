@@ -8,6 +8,8 @@ export interface OutputFlags {
   readonly load: boolean;
   readonly push: boolean;
   readonly annotations: readonly string[];
+  /** BUILDX_NO_DEFAULT_LOAD: a build that names no output keeps its cache and no image. */
+  readonly noDefaultLoad?: boolean;
 }
 
 /**
@@ -23,7 +25,10 @@ export function outputSpecs(flags: OutputFlags): OutputSpec[] {
   };
   if (flags.load) add(false);
   if (flags.push && image === undefined) add(true);
-  if (specs.length === 0) add(false);
+  if (specs.length === 0) {
+    if (flags.noDefaultLoad === true) specs.push({ kind: "cacheonly" });
+    else add(false);
+  }
   return specs.map((spec) => {
     if (!("image" in spec)) return spec;
     const withAnnotations = { ...spec.image, annotations: [...spec.image.annotations, ...annotations] };
@@ -50,7 +55,7 @@ function outputAttributes(text: string): Map<string, string> {
 /** `[type[platform][,type...]:]key=value`. */
 function annotationOptions(text: string): AnnotationOption[] {
   const equals = text.indexOf("=");
-  if (equals === -1) throw malformed("annotation", text, "it is not key=value");
+  if (equals <= 0) throw malformed("annotation", text, "it is not key=value");
   const value = text.slice(equals + 1);
   const [, targets, key = text.slice(0, equals)] =
     /^([a-z-]+(?:\[[^\]]*\])?(?:,[a-z-]+(?:\[[^\]]*\])?)*):(.+)$/.exec(text.slice(0, equals)) ?? [];

@@ -39,6 +39,7 @@ export function buildContexts(flags: readonly string[]): Record<string, string> 
   for (const flag of flags) {
     const equals = flag.indexOf("=");
     if (equals <= 0) throw malformed("build-context", flag, "it is not name=value", 'write "name=path"');
+    if (equals === flag.length - 1) throw malformed("build-context", flag, "its source is empty");
     contexts[familiarName(flag.slice(0, equals))] = flag.slice(equals + 1);
   }
   return contexts;
@@ -66,6 +67,7 @@ export function secrets(flags: readonly string[], env: Environment): SecretSpec[
     }
     let path = values.get("src") ?? values.get("source");
     let variable = values.get("env");
+    if (path === "" || variable === "") throw malformed("secret", flag, "the name of its file or variable is empty");
     // `type=env,src=NAME` names a variable by the file's key.
     if (type === "env" && variable === undefined) [variable, path] = [path, undefined];
     const id = values.get("id");
@@ -84,6 +86,7 @@ export function sshAgents(flags: readonly string[], env: Environment): SshSpec[]
     const equals = flag.indexOf("=");
     const id = equals === -1 ? flag : flag.slice(0, equals);
     const paths = (equals === -1 ? (env["SSH_AUTH_SOCK"] ?? "") : flag.slice(equals + 1)).split(",").filter(Boolean);
+    if (paths.length === 0 && equals !== -1) throw malformed("ssh", flag, "it names no socket and no key");
     if (paths.length === 0) {
       throw malformed(
         "ssh",

@@ -1,0 +1,33 @@
+/** Variables of buildx and docker's command line that would change a build there and change nothing here, and why. */
+export const IGNORED_VARIABLES: Readonly<Record<string, string>> = {
+  BUILDKIT_HOST: "kiln builds by itself",
+  BUILDX_BUILDER: "kiln builds by itself",
+  BUILDX_CONFIG: "there are no builder instances to remember",
+  BUILDX_CPU_PROFILE: "no profile is written",
+  BUILDX_MEM_PROFILE: "no profile is written",
+  BUILDX_NO_DEFAULT_OCI_ARTIFACT: "attestations are OCI artifacts in the index",
+  OTEL_EXPORTER_OTLP_ENDPOINT: "no traces are sent; --explain=json and --progress rawjson say what took how long",
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT:
+    "no traces are sent; --explain=json and --progress rawjson say what took how long",
+};
+
+/** Variables that only some values of ask for what is not there. */
+const REFUSED_VALUES: Readonly<Record<string, { readonly value: RegExp; readonly why: string }>> = {
+  DOCKER_BUILDKIT: { value: /^(?:0|f|false)$/i, why: "there is one builder" },
+  DOCKER_CONTENT_TRUST: {
+    value: /^(?!(?:0|f|false)$)/i,
+    why: "Docker Content Trust is not checked; name base images by their digests",
+  },
+};
+
+/** What the environment asks for in vain, one sentence each. */
+export function ignoredVariables(env: Readonly<Record<string, string | undefined>>): string[] {
+  const ignored = Object.entries(IGNORED_VARIABLES).flatMap(([name, why]) =>
+    (env[name] ?? "") === "" ? [] : [[name, why]],
+  );
+  const refused = Object.entries(REFUSED_VALUES).flatMap(([name, { value, why }]) => {
+    const text = env[name] ?? "";
+    return text !== "" && value.test(text) ? [[`${name}=${text}`, why]] : [];
+  });
+  return [...ignored, ...refused].map(([name, why]) => `${name} is ignored: ${why}`);
+}
