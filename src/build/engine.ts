@@ -150,7 +150,7 @@ export class Engine implements AsyncDisposable {
 
   async #openRegistry(): Promise<RegistryClient> {
     const { createRegistryClient } = await import("../registry/client.ts");
-    return createRegistryClient(registryOptions(this.environment, this.#insecure));
+    return createRegistryClient(registryOptions(this.environment, this.#insecure, this.#progress));
   }
 }
 

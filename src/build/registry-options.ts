@@ -4,15 +4,22 @@ import { setTimeout as wait } from "node:timers/promises";
 import { dockerCredentials } from "../registry/docker-config.ts";
 import { dockerHosts } from "../registry/docker-hosts.ts";
 import type { ConnectionOptions } from "../registry/connections.ts";
-import type { RegistryOptions } from "../registry/registry.ts";
+import type { Notice, RegistryOptions } from "../registry/registry.ts";
+import type { ProgressSink } from "../core/progress.ts";
 import type { BuildEnvironment } from "./environment.ts";
 
 /** How registries are reached: as docker reaches them, and as all servers are. */
-export function registryOptions(environment: BuildEnvironment, insecure: ReadonlySet<string>): RegistryOptions {
+export function registryOptions(
+  environment: BuildEnvironment,
+  insecure: ReadonlySet<string>,
+  progress: ProgressSink,
+): RegistryOptions {
   const { env } = environment;
+  const notice: Notice = (message, hint) => progress({ kind: "notice", level: "warning", message, hint });
   return {
     ...connectionOptions(env),
-    credentials: dockerCredentials({ directory: dockerConfigDirectory(environment), env }),
+    credentials: dockerCredentials({ directory: dockerConfigDirectory(environment), env, notice }),
+    notice,
     userAgent: "kiln",
     hosts: dockerHosts(["/etc/docker", engineConfigDirectory(environment)], insecure),
     clock: environment,

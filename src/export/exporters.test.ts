@@ -140,6 +140,9 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     const pushed = await run({ type: "registry", name }, []);
     expect(registry.manifests.get("team/app:1")?.bytes.toString()).toContain('"schemaVersion": 2');
     expect([...registry.blobs.keys()]).toContain(pushed.imageId);
+    const asked = registry.requests.filter(({ method }) => method === "HEAD").map(({ path }) => path);
+    expect(asked.length).toBeGreaterThan(1);
+    expect(new Set(asked).size).toBe(asked.length);
     expect(registry.blobs.size).toBe(3);
     registry.clearLog();
     await run({ type: "registry", name }, []);

@@ -101,7 +101,7 @@ async function pushBlob(
   const onProgress = (sent: number): void => reportBytes(progress, { item, current: sent, total: size, done: false });
   if ((await early?.finish(digest, onProgress, signal)) !== true) {
     const open = (inner: AbortSignal): Readable => ("bytes" in blob ? Readable.from([blob.bytes]) : blob.open(inner));
-    await on.client.pushBlob(to, { descriptor: { digest, size }, open, onProgress }, signal);
+    await on.client.uploadBlob(to, { descriptor: { digest, size }, open, onProgress }, signal);
   }
   reportBytes(progress, { item, current: size, total: size, done: true });
   // The next repository on this registry can have it from here.

@@ -2,7 +2,7 @@ import { BuildError } from "../core/errors.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 import { type Purpose, refused } from "./failure.ts";
 import { type Host, isAt, isLoopback } from "./host.ts";
-import type { Credentials, RegistryOptions } from "./registry.ts";
+import { type Credentials, formatRepository, type RegistryOptions, type Repository } from "./registry.ts";
 import { type HttpRequest, type HttpResponse, textOf, type Transport } from "./transport.ts";
 
 /** What a request needs to be allowed: `repository:library/alpine:pull`. */
@@ -23,12 +23,26 @@ const DEFAULT_LIFE_SECONDS = 60;
 /** Not used any more when it ends so soon. */
 const MARGIN_MS = 5_000;
 
+/** Who we are for one repository, or why that could not be found out. */
+interface Account {
+  readonly credentials: Credentials | undefined;
+  /** Nothing is refused for want of credentials before a registry refuses it: most of what is pulled is there for everybody. */
+  readonly failure: BuildError | undefined;
+}
+
+/** A request's place among the things that need to be allowed. */
+export interface Permission {
+  readonly repository: Repository;
+  readonly scopes: readonly Scope[];
+  readonly purpose: Purpose;
+}
+
 /** Authorization headers for one client: asked for when a registry wants one, kept by host and scope. */
 export class Authorizer {
   readonly #transport: Transport;
   readonly #options: RegistryOptions;
   readonly #challenges = new Map<string, Challenge>();
-  readonly #credentials = new Map<string, Promise<Credentials | undefined>>();
+  readonly #accounts = new Map<string, Promise<Account>>();
   readonly #tokens = new Map<string, Promise<{ readonly token: string; readonly endsAtMs: number }>>();
 
   constructor(transport: Transport, options: RegistryOptions) {
@@ -37,15 +51,11 @@ export class Authorizer {
   }
 
   /** Sends a request with whatever authorization its host has asked for before, and once more when it asks now. */
-  async send(
-    host: Host,
-    request: HttpRequest,
-    at: { readonly scopes: readonly Scope[]; readonly purpose: Purpose },
-    signal: AbortSignal,
-  ): Promise<HttpResponse> {
+  async send(host: Host, request: HttpRequest, at: Permission, signal: AbortSignal): Promise<HttpResponse> {
     const { scopes, purpose } = at;
+    const { attempts = "many" } = request;
     const known = this.#challenges.get(host.authority);
-    const first = known === undefined ? undefined : await this.#header(host, known, scopes, purpose, signal);
+    const first = known === undefined ? undefined : await this.#header(host, known, at, attempts, signal);
     const response = await this.#transport.send(host, withAuthorization(request, first), purpose, signal);
     // Only the registry's own word counts, not that of storage it redirected to.
     if (response.status !== 401 || !isAt(response.url, host)) return response;
@@ -56,15 +66,21 @@ export class Authorizer {
     // The token may have been withdrawn, or the registry wants more than we thought.
     const wanted =
       challenge.kind === "bearer" && challenge.scope !== undefined ? union(scopes, challenge.scope) : scopes;
-    this.#tokens.delete(tokenKey(host, wanted));
-    const second = await this.#header(host, challenge, wanted, purpose, signal);
+    const wider = { ...at, scopes: wanted };
+    this.#tokens.delete(tokenKey(host, wider));
+    const second = await this.#header(host, challenge, wider, attempts, signal);
     // A redirected or HTTP-fallen-back request goes to where the answer came from.
-    return this.#transport.send(
+    const answer = await this.#transport.send(
       host,
       withAuthorization({ ...request, url: this.#sameScheme(request.url, response.url) }, second),
       purpose,
       signal,
     );
+    if (answer.status !== 401 && answer.status !== 403) return answer;
+    const { failure } = await this.#accountOf(at.repository, signal);
+    if (failure === undefined) return answer;
+    answer.body.destroy();
+    throw failure;
   }
 
   #sameScheme(url: URL, answered: URL): URL {
@@ -76,18 +92,19 @@ export class Authorizer {
   async #header(
     host: Host,
     challenge: Challenge,
-    scopes: readonly Scope[],
-    purpose: Purpose,
+    at: Permission,
+    attempts: "one" | "many",
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    const credentials = await this.#credentialsOf(host, signal);
+    const account = await this.#accountOf(at.repository, signal);
+    const { credentials } = account;
     if (credentials?.kind === "registry-token") return `Bearer ${credentials.token}`;
     if (challenge.kind === "basic") return credentials?.kind === "basic" ? basic(credentials) : undefined;
-    const key = tokenKey(host, scopes);
+    const key = tokenKey(host, at);
     const cached = await this.#tokens.get(key)?.catch(() => undefined);
     if (cached !== undefined && cached.endsAtMs - MARGIN_MS > this.#options.clock.nowMs())
       return `Bearer ${cached.token}`;
-    const fetching = this.#fetchToken(host, challenge, scopes, credentials, purpose, signal);
+    const fetching = this.#fetchToken(host, challenge, at, account, attempts, signal);
     this.#tokens.set(key, fetching);
     try {
       return `Bearer ${(await fetching).token}`;
@@ -97,23 +114,34 @@ export class Authorizer {
     }
   }
 
-  #credentialsOf(host: Host, signal: AbortSignal): Promise<Credentials | undefined> {
-    let credentials = this.#credentials.get(host.name);
-    if (credentials === undefined) {
-      credentials = this.#options.credentials.get(host.name, signal);
-      this.#credentials.set(host.name, credentials);
+  #accountOf(repository: Repository, signal: AbortSignal): Promise<Account> {
+    const key = formatRepository(repository);
+    let account = this.#accounts.get(key);
+    if (account === undefined) {
+      account = this.#findAccount(repository, signal);
+      this.#accounts.set(key, account);
       // Cancelled for one build, it may be wanted by another.
-      credentials.catch(() => this.#credentials.delete(host.name));
+      account.catch(() => this.#accounts.delete(key));
     }
-    return credentials;
+    return account;
+  }
+
+  async #findAccount(repository: Repository, signal: AbortSignal): Promise<Account> {
+    try {
+      return { credentials: await this.#options.credentials.get(repository, signal), failure: undefined };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof BuildError)) throw error;
+      return { credentials: undefined, failure: error };
+    }
   }
 
   async #fetchToken(
     host: Host,
     challenge: Challenge & { readonly kind: "bearer" },
-    scopes: readonly Scope[],
-    credentials: Credentials | undefined,
-    purpose: Purpose,
+    { scopes, purpose }: Permission,
+    { credentials, failure }: Account,
+    attempts: "one" | "many",
     signal: AbortSignal,
   ): Promise<{ readonly token: string; readonly endsAtMs: number }> {
     const { realm, service } = challenge;
@@ -138,19 +166,23 @@ export class Authorizer {
       prefix: "",
       schemes: [realm.protocol === "http:" ? "http" : "https"],
       settings: realm.hostname === new URL(`https://${host.authority}`).hostname ? host.settings : {},
+      patience: host.patience,
     };
     const startedAtMs = this.#options.clock.nowMs();
-    const response = await this.#transport.send(realmHost, request, { ...purpose, registry: host.name }, signal);
+    const asking: Purpose = {
+      doing: `get a token to ${purpose.doing}`,
+      registry: host.name,
+      who: `the token server "${realm.host}"`,
+    };
+    const response = await this.#transport.send(realmHost, { ...request, attempts }, asking, signal);
     const body = await textOf(response, 1 << 20);
     if (response.status !== 200) {
-      throw refused(
-        { doing: `get a token to ${purpose.doing}`, registry: host.name },
-        { status: response.status === 400 ? 401 : response.status, body },
-      );
+      throw failure ?? refused(asking, { status: response.status === 400 ? 401 : response.status, body });
     }
     const json = parseJson(body);
-    const token: unknown = isRecord(json) ? (json["token"] ?? json["access_token"]) : undefined;
-    if (!isRecord(json) || typeof token !== "string" || token === "") {
+    const tokens = isRecord(json) ? [json["token"], json["access_token"]] : [];
+    const token = tokens.find((one): one is string => typeof one === "string" && one !== "");
+    if (!isRecord(json) || token === undefined) {
       throw new BuildError(
         "registry/malformed",
         `Cannot ${purpose.doing}: the token server "${realm.host}" sent no token`,
@@ -234,8 +266,9 @@ function withAuthorization(request: HttpRequest, authorization: string | undefin
   return authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } };
 }
 
-function tokenKey(host: Host, scopes: readonly Scope[]): string {
-  return [host.name, ...scopes.toSorted()].join(" ");
+/** Two repositories of a registry may have accounts of their own. */
+function tokenKey(host: Host, { repository, scopes }: Permission): string {
+  return [host.name, formatRepository(repository), ...scopes.toSorted()].join(" ");
 }
 
 function union(scopes: readonly Scope[], more: string): readonly Scope[] {

@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import type { Readable } from "node:stream";
 import { Readable as Stream } from "node:stream";
 import { buffer } from "node:stream/consumers";
@@ -12,7 +14,7 @@ import { MEDIA_TYPES } from "../core/oci.ts";
 import { parseReference } from "../core/reference.ts";
 import { createRegistryClient } from "./client.ts";
 import { anonymous } from "./docker-config.ts";
-import type { BlobSource, Credentials, RegistryClient, RegistryOptions } from "./registry.ts";
+import type { BlobSource, Credentials, RegistryClient, RegistryOptions, Repository } from "./registry.ts";
 
 const signal = new AbortController().signal;
 const blobBytes = randomBytes(300_000);
@@ -239,6 +241,126 @@ describe("pulling", () => {
   });
 });
 
+describe("a mirror", () => {
+  interface Setting {
+    readonly origin: TestRegistry;
+    readonly mirror: TestRegistry;
+    readonly client: RegistryClient;
+    readonly notices: string[];
+  }
+  async function mirrored(mirrorOptions: TestRegistryOptions = {}): Promise<Setting> {
+    const [origin, mirror] = [await serve(), await serve(mirrorOptions)];
+    fill(origin);
+    fill(mirror);
+    const notices: string[] = [];
+    const hosts = new Map([[origin.host, { mirrors: [mirror.host] }]]);
+    return { origin, mirror, client: connect({ hosts, notice: (line) => notices.push(line) }), notices };
+  }
+  /** Resolves, describes and reads a blob, as a build does. */
+  async function pullAll({ client, origin }: Setting): Promise<void> {
+    const ref = refOf(origin);
+    expect((await client.describe(ref, signal)).digest).toBe(digestOf(manifestBytes));
+    const found = await client.resolve(ref, signal);
+    expect(found.bytes.toString()).toBe(manifestBytes);
+    expect((await client.fetchManifest(ref, found.descriptor, signal)).bytes.toString()).toBe(manifestBytes);
+    expect((await pulled(client.fetchBlob(ref, blob, signal))).equals(blobBytes)).toBe(true);
+    expect((await pulled(client.openBlob(ref, blob, 1000, signal))).equals(blobBytes.subarray(1000))).toBe(true);
+  }
+  const html = { headers: { "content-type": "text/html; charset=utf-8" }, body: "<html>log in</html>" };
+  const garbage = { headers: { "content-type": "application/octet-stream" }, body: "garbage" };
+
+  test.each([
+    { name: "a web page", fault: { kind: { kind: "status", status: 200, ...html } }, why: /a web page of/ },
+    { name: "garbage", fault: { kind: { kind: "status", status: 200, ...garbage } }, why: /./ },
+    { name: "trouble of its own", fault: { kind: { kind: "status", status: 500 } }, why: /answered 500/ },
+    { name: "too many requests", fault: { kind: { kind: "status", status: 429 } }, why: /answered 429/ },
+    { name: "a closed connection", fault: { kind: { kind: "drop", afterBytes: 0 } }, why: /closed the connection/ },
+    { name: "a manifest that breaks off", fault: { method: "GET", kind: { kind: "drop", afterBytes: 10 } }, why: /./ },
+    {
+      name: "a blob that breaks off",
+      fault: { path: /blobs/, kind: { kind: "drop", afterBytes: 10_000 } },
+      why: /broke off/,
+    },
+    {
+      name: "a short blob",
+      fault: { path: /blobs/, kind: { kind: "truncate", toBytes: 1000 } },
+      why: /1000 bytes came, and it has/,
+    },
+    {
+      name: "another manifest than was asked for",
+      fault: { path: /sha256/, kind: { kind: "status", status: 200, body: manifestBytes.replace("2", "2 ") } },
+      why: /sent a manifest with digest/,
+    },
+    {
+      name: "a redirect to where nobody is",
+      fault: { kind: { kind: "redirect", status: 302, origin: "http://127.0.0.1:1" } },
+      why: /nothing listens at "127.0.0.1:1", where .* sends such requests/,
+    },
+  ] as const)("that answers with $name is passed over, with one line", async ({ fault, why }) => {
+    const setting = await mirrored();
+    setting.mirror.fail({ path: /./, times: 1000, ...fault });
+    await pullAll(setting);
+    expect(setting.notices).toEqual([expect.stringMatching(why)]);
+    expect(setting.notices[0]).toContain(
+      `The mirror "${setting.mirror.host}" of ${setting.origin.host} is passed over`,
+    );
+    expect(pauses.length).toBeLessThanOrEqual(1);
+  });
+
+  test("that is not there is asked once", async () => {
+    const setting = await mirrored();
+    await setting.mirror[Symbol.asyncDispose]();
+    await pullAll(setting);
+    expect(setting.notices).toEqual([expect.stringMatching(/nothing listens at the mirror/)]);
+    expect(pauses).toEqual([]);
+  });
+
+  test("that does not have the image is no trouble", async () => {
+    const setting = await mirrored();
+    setting.mirror.fail({ path: /./, times: 1000, kind: { kind: "status", status: 404 } });
+    await pullAll(setting);
+    expect(setting.notices).toEqual([]);
+  });
+
+  test("that sent other bytes of the right number is not asked again", async () => {
+    const { client, origin, mirror, notices } = await mirrored();
+    mirror.fail({ path: /blobs/, times: 1000, kind: { kind: "alter" } });
+    expect((await failure(pulled(client.fetchBlob(refOf(origin), blob, signal)))).code).toBe("digest/mismatch");
+    expect(client.distrust(blob.digest)).toBe(true);
+    expect((await pulled(client.fetchBlob(refOf(origin), blob, signal))).equals(blobBytes)).toBe(true);
+    expect(client.distrust(blob.digest)).toBe(false);
+    expect(notices).toEqual([expect.stringContaining("it sent other bytes")]);
+  });
+
+  test("that failed is named when the registry fails too", async () => {
+    const { client, origin, mirror } = await mirrored();
+    const [ref, host] = [refOf(origin), mirror.host];
+    await mirror[Symbol.asyncDispose]();
+    await origin[Symbol.asyncDispose]();
+    const error = await failure(client.resolve(ref, signal));
+    expect(error.message).toContain(`nothing listens at "${ref.registry}"`);
+    expect(error.hint).toContain(`its mirror "${host}" failed before: nothing listens at`);
+  });
+
+  test("whose token server fails is passed over", async () => {
+    const setting = await mirrored({ auth: { kind: "token", username: "ann", password: "pw" } });
+    setting.mirror.fail({ path: /^.token/, times: 1000, kind: { kind: "status", status: 503 } });
+    await pullAll(setting);
+    expect(setting.notices).toEqual([
+      expect.stringContaining(`the token server "${setting.mirror.host}" answered 503`),
+    ]);
+  });
+});
+
+test("a manifest whose connection breaks off is asked for again", async () => {
+  const registry = await serve();
+  fill(registry);
+  registry.fail({ path: /manifests/, kind: { kind: "drop", afterBytes: 20 }, times: 2 });
+  expect((await connect().resolve(refOf(registry), signal)).bytes.toString()).toBe(manifestBytes);
+  registry.fail({ path: /manifests/, kind: { kind: "drop", afterBytes: 20 }, times: 9 });
+  expect((await failure(connect().resolve(refOf(registry), signal))).code).toBe("registry/unreachable");
+});
+
 describe("errors", () => {
   test.each([
     { name: "a tag that is not there", path: "team/app:2", code: "registry/not-found" },
@@ -261,6 +383,60 @@ describe("errors", () => {
       code: "registry/unreachable",
       message: `Cannot pull "${host}/team/app:1": nothing listens at "${host}"`,
     });
+  });
+
+  test.each([
+    {
+      name: "token server that is not there",
+      path: "",
+      says: 'get a token to pull ".*": nothing listens at the token server',
+    },
+    {
+      name: "storage that is not there",
+      path: "blobs",
+      says: 'nothing listens at "127.0.0.1:1", where ".*" sends such requests',
+    },
+  ])("name a $name", async ({ path, says }) => {
+    const registry = await serve();
+    fill(registry);
+    const realm = `Bearer realm="http://127.0.0.1:1/token",service="x"`;
+    registry.fail(
+      path === ""
+        ? { path: /./, kind: { kind: "status", status: 401, headers: { "www-authenticate": realm } }, times: 9 }
+        : { path: /blobs/, kind: { kind: "redirect", status: 307, origin: "http://127.0.0.1:1" }, times: 9 },
+    );
+    const client = connect();
+    const work =
+      path === "" ? client.resolve(refOf(registry), signal) : client.fetchBlob(refOf(registry), blob, signal);
+    const error = await failure(work);
+    expect(error.code).toBe("registry/unreachable");
+    expect(error.message).toMatch(new RegExp(says));
+  });
+
+  test.each([
+    { name: "that is not there", port: "1", says: 'nothing listens at the proxy "127.0.0.1:1"' },
+    { name: "that refuses", port: "", says: /the proxy "127.0.0.1:\d+" answered 407 when it was to connect/ },
+  ])("name a proxy $name, and not its password", async ({ port, says }) => {
+    const server = createServer().on("connect", (_, socket) => {
+      socket.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
+    });
+    await new Promise<void>((resolve) => {
+      server.listen(0, "127.0.0.1", resolve);
+    });
+    open.push({ [Symbol.asyncDispose]: async () => void server.close() });
+    const proxy = { https: `http://user:secret@127.0.0.1:${port || (server.address() as AddressInfo).port}` };
+    const error = await failure(connect({ proxy }).resolve(parseReference("registry.test/app:1"), signal));
+    expect(error).toMatchObject({ code: "registry/unreachable" });
+    expect(error.message).toMatch(says);
+    expect(`${error.message} ${error.hint ?? ""}`).not.toContain("secret");
+  });
+
+  test("tell a web page from a manifest", async () => {
+    const registry = await serve();
+    const kind = { kind: "status", status: 200, headers: { "content-type": "text/html" }, body: "<html>" } as const;
+    registry.fail({ path: /./, kind });
+    const error = await failure(connect().resolve(refOf(registry), signal));
+    expect(error.message).toContain(`a web page of "${registry.host}" came instead`);
   });
 
   test("carry the registry's own words without control characters", async () => {
@@ -301,13 +477,13 @@ describe("authorization", () => {
     const mirror = await serve({ auth: { kind: "basic", ...user } });
     fill(origin);
     mirror.addManifest("mirrored/v2/team/app", "1", MEDIA_TYPES.ociManifest, manifestBytes);
-    const get = async (registry: string): Promise<Credentials> => {
-      asked.push(registry);
+    const get = async ({ registry, repository }: Repository): Promise<Credentials> => {
+      asked.push(`${registry} ${repository}`);
       return basic;
     };
     const hosts = new Map([[origin.host, { mirrors: [`${mirror.host}/prefix/`] }]]);
     await connect({ credentials: { get }, hosts }).resolve(refOf(origin), signal);
-    expect(asked).toEqual([mirror.host]);
+    expect(asked).toEqual([`${mirror.host} prefix/team/app`]);
     expect(mirror.requests.at(-1)?.headers["authorization"]).toMatch(/^Basic /);
   });
 
@@ -332,6 +508,54 @@ describe("authorization", () => {
     expect(registry.blobs.has(blob.digest)).toBe(true);
     const error = await failure(connect().pushBlob(refOf(registry), source(Buffer.from("more bytes")), signal));
     expect(error.code).toBe("registry/unauthorized");
+  });
+
+  test.each([
+    { name: "another's name", answer: (token: string) => ({ token: "", access_token: token }) },
+    { name: "its own name", answer: (token: string) => ({ token, access_token: "" }) },
+    {
+      name: "another's name, and a token that is none",
+      answer: (token: string) => ({ token: null, access_token: token }),
+    },
+  ])("takes a token under $name", async ({ answer }) => {
+    const registry = await serve({ auth: { kind: "token", ...user }, tokenAnswer: answer });
+    fill(registry);
+    const found = await connect(knowing(basic)).resolve(refOf(registry), signal);
+    expect(found.descriptor.digest).toBe(digestOf(manifestBytes));
+  });
+
+  test("whose account cannot be found out goes without where that is enough, and tells why where it is not", async () => {
+    const credentials = {
+      get: async () => {
+        throw new BuildError("registry/unauthorized", "the keyring is locked");
+      },
+    };
+    for (const auth of [
+      { kind: "token", ...user, anonymousPull: true },
+      { kind: "basic", ...user },
+    ] as const) {
+      const registry = await serve({ auth });
+      fill(registry);
+      const client = connect({ credentials });
+      if (auth.kind === "token") await client.resolve(refOf(registry), signal);
+      const error = await failure(client.pushBlob(refOf(registry), source(Buffer.from("new")), signal));
+      expect(error.message).toBe("the keyring is locked");
+    }
+  });
+
+  test("of one repository is not another's", async () => {
+    const asked: string[] = [];
+    const registry = await serve({ auth: { kind: "token", ...user } });
+    fill(registry);
+    registry.addManifest("other/app", "1", MEDIA_TYPES.ociManifest, manifestBytes);
+    const get = async ({ repository }: Repository): Promise<Credentials> => {
+      asked.push(repository);
+      return repository === "team/app" ? basic : { kind: "basic", username: "bob", password: "no" };
+    };
+    const client = connect({ credentials: { get } });
+    await client.resolve(refOf(registry), signal);
+    expect((await failure(client.resolve(refOf(registry, "other/app:1"), signal))).code).toBe("registry/unauthorized");
+    expect(asked).toEqual(["team/app", "other/app"]);
   });
 
   test("renews a token that the registry no longer takes", async () => {
@@ -424,6 +648,63 @@ describe("pushing", () => {
       expect(request.path).toContain("signature=1");
       expect(request.headers["authorization"]).toBeUndefined();
     }
+  });
+
+  test.each([
+    { method: "POST", status: 307 },
+    { method: "POST", status: 308 },
+    { method: "PUT", status: 307 },
+    { method: "PATCH", status: 308 },
+  ])("follows a $status of $method, and takes no credentials along", async ({ method, status }) => {
+    const storage = await serve();
+    const refuseWholeUploads = method === "PATCH" ? { refuseWholeUploads: 413 } : {};
+    const auth = { kind: "basic", username: "ann", password: "s3cret" } as const;
+    const registry = await serve({ auth, ...refuseWholeUploads });
+    const client = connect(knowing({ kind: "basic", username: "ann", password: "s3cret" }));
+    await client.blobExists(refOf(registry), blob.digest, signal);
+    const origin = `http://${storage.host}`;
+    registry.fail({ method, path: /./, kind: { kind: "redirect", status, origin }, times: 1000 });
+    // The storage has its own uploads: it knows those that began there.
+    const work = client.pushBlob(refOf(registry), source(blobBytes), signal);
+    if (method === "POST") {
+      expect(await work).toBe("uploaded");
+      expect(storage.blobs.get(blob.digest)?.equals(blobBytes)).toBe(true);
+      await client.uploadBlob(refOf(registry), source(config), signal);
+    } else await failure(work);
+    expect(storage.requests.map((request) => request.method)).toContain(method);
+    for (const { headers } of storage.requests) expect(headers["authorization"]).toBeUndefined();
+  });
+
+  test("follows a redirect of a manifest's PUT on the same host", async () => {
+    const registry = await serve();
+    const origin = `http://${registry.host}`;
+    registry.fail({ method: "PUT", path: /manifests/, kind: { kind: "redirect", status: 308, origin } });
+    const manifest = { reference: "1", mediaType: MEDIA_TYPES.ociManifest, bytes: Buffer.from(manifestBytes) };
+    await connect().pushManifest(refOf(registry), manifest, signal);
+    expect(registry.manifests.has("team/app:1")).toBe(true);
+  });
+
+  test.each([400, 401, 403, 404, 405, 416, 500, 501, 503])(
+    "uploads what the registry will not take over (%i), and asks no second time",
+    async (status) => {
+      const registry = await serve();
+      const client = connect();
+      registry.fail({ method: "POST", path: /mount=/, kind: { kind: "status", status }, times: 1000 });
+      expect(await client.mountBlob(refOf(registry), blob.digest, "team/base", signal)).toBe(false);
+      expect(await client.mountBlob(refOf(registry), blob.digest, "team/base", signal)).toBe(false);
+      expect(registry.requests.filter(({ path }) => path.includes("mount="))).toHaveLength(1);
+      expect(pauses).toEqual([]);
+      expect(await client.pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+    },
+  );
+
+  test.each([401, 403, 400, 500])("uploads what the token server allows nobody to take over (%i)", async (status) => {
+    const user = { username: "ann", password: "s3cret" };
+    const registry = await serve({ auth: { kind: "token", ...user }, refuseScopes: { of: "team/base", status } });
+    const client = connect(knowing({ kind: "basic", ...user }));
+    expect(await client.mountBlob(refOf(registry), blob.digest, "team/base", signal)).toBe(false);
+    expect(pauses).toEqual([]);
+    expect(await client.pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
   });
 
   test("of a manifest that the registry stores as another one fails", async () => {

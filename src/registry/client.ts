@@ -1,24 +1,26 @@
 import type { Readable } from "node:stream";
 import { type Digest, digestOf, isDigest } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
-import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../core/manifest.ts";
 import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
 import { familiarReference, type ImageRef } from "../core/reference.ts";
-import { Authorizer, type Scope } from "./auth.ts";
+import { checkBlobAnswer, manifestIn, mediaTypeOf } from "./answers.ts";
+import { Authorizer, type Permission, type Scope } from "./auth.ts";
 import { type Purpose, refused } from "./failure.ts";
 import { type Host, hostOf, isAt } from "./host.ts";
+import { type Mirror, Mirrors, reasonOf } from "./mirrors.ts";
 import { downloadBlob } from "./pull-blob.ts";
 import { streamBlob, uploadBlob, type UploadTarget } from "./push-blob.ts";
-import type {
-  BlobId,
-  BlobSource,
-  RegistryClient,
-  RegistryOptions,
-  RemoteManifest,
-  Repository,
-  StreamedBlob,
+import {
+  type BlobId,
+  type BlobSource,
+  formatRepository,
+  type RegistryClient,
+  type RegistryOptions,
+  type RemoteManifest,
+  type Repository,
+  type StreamedBlob,
 } from "./registry.ts";
-import { bytesOf, headerOf, type HttpRequest, type HttpResponse, textOf, Transport } from "./transport.ts";
+import { headerOf, type HttpRequest, type HttpResponse, textOf, Transport } from "./transport.ts";
 
 /** Creates a client. Nothing is loaded or connected before the first request. */
 export function createRegistryClient(options: RegistryOptions): RegistryClient {
@@ -33,39 +35,55 @@ const ACCEPT = [
   "*/*",
 ].join(", ");
 
+/** How often a manifest is asked for whose connection breaks off. */
+const MANIFEST_ATTEMPTS = 3;
+
 class HttpRegistryClient implements RegistryClient {
   readonly #options: RegistryOptions;
   readonly #transport: Transport;
   readonly #authorizer: Authorizer;
+  readonly #mirrors: Mirrors;
+  /** The mirrors that blobs came from. */
+  readonly #senders = new Map<Digest, Mirror>();
+  /** `registry repository`: where blobs cannot be taken over from. */
+  readonly #notMountable = new Set<string>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
     this.#transport = new Transport(options);
     this.#authorizer = new Authorizer(this.#transport, options);
+    this.#mirrors = new Mirrors(options.hosts, options.notice);
   }
 
   async resolve(ref: ImageRef, signal: AbortSignal): Promise<RemoteManifest> {
     const name = familiarReference(ref);
-    const found = await this.#manifest(ref, ref.digest ?? ref.tag ?? "latest", `pull ${JSON.stringify(name)}`, signal);
-    if (ref.digest !== undefined) checkDigest(found, ref.digest, name);
-    return found;
+    const reference = ref.digest ?? ref.tag ?? "latest";
+    return this.#manifest(ref, { reference, digest: ref.digest, doing: `pull ${JSON.stringify(name)}` }, signal);
   }
 
   async describe(ref: ImageRef, signal: AbortSignal): Promise<Descriptor> {
     const purpose: Purpose = { doing: `look up ${JSON.stringify(familiarReference(ref))}`, registry: ref.registry };
     const path = `manifests/${ref.digest ?? ref.tag ?? "latest"}`;
-    const response = await this.#pull(ref, { method: "HEAD", path, headers: { accept: ACCEPT }, purpose }, signal);
-    response.body.destroy();
-    if (response.status === 404 || response.status === 401 || response.status === 403) {
-      throw refused(purpose, { status: response.status, body: "" });
-    }
-    const digest = headerOf(response, "docker-content-digest");
-    const mediaType = mediaTypeOf(response);
-    const size = Number(headerOf(response, "content-length"));
-    const isComplete =
-      response.status === 200 && digest !== undefined && isDigest(digest) && mediaType !== undefined && size > 0;
+    const request: RepositoryRequest = { method: "HEAD", path, headers: { accept: ACCEPT }, purpose };
+    const described = await this.#pull(
+      ref,
+      request,
+      async (response): Promise<Descriptor | undefined> => {
+        response.body.destroy();
+        if (response.status === 404 || response.status === 401 || response.status === 403) {
+          throw refused(purpose, { status: response.status, body: "" });
+        }
+        const digest = headerOf(response, "docker-content-digest");
+        const mediaType = mediaTypeOf(response);
+        const size = Number(headerOf(response, "content-length"));
+        const isComplete =
+          response.status === 200 && digest !== undefined && isDigest(digest) && mediaType !== undefined && size > 0;
+        return isComplete ? { mediaType, digest, size } : undefined;
+      },
+      signal,
+    );
     // Some registries answer HEAD with less than the specification asks for, and some not at all.
-    return isComplete ? { mediaType, digest, size } : (await this.resolve(ref, signal)).descriptor;
+    return described ?? (await this.resolve(ref, signal)).descriptor;
   }
 
   async fetchManifest(
@@ -73,10 +91,9 @@ class HttpRegistryClient implements RegistryClient {
     descriptor: Pick<Descriptor, "digest">,
     signal: AbortSignal,
   ): Promise<RemoteManifest> {
-    const name = nameOf(repository, descriptor.digest);
-    const found = await this.#manifest(repository, descriptor.digest, `pull ${JSON.stringify(name)}`, signal);
-    checkDigest(found, descriptor.digest, name);
-    return found;
+    const { digest } = descriptor;
+    const doing = `pull ${JSON.stringify(nameOf(repository, digest))}`;
+    return this.#manifest(repository, { reference: digest, digest, doing }, signal);
   }
 
   async fetchBlob(repository: Repository, blob: BlobId, signal: AbortSignal): Promise<Readable> {
@@ -103,26 +120,41 @@ class HttpRegistryClient implements RegistryClient {
     const purpose = pushing(repository);
     const query = `?mount=${encodeURIComponent(digest)}&from=${encodeURIComponent(from)}`;
     const scopes = [...scopesOf(repository, "pull,push"), `repository:${from}:pull`];
-    const response = await this.#push(
-      repository,
-      { method: "POST", path: `blobs/uploads/${query}`, purpose, scopes },
-      signal,
-    );
-    const body = await textOf(response, 64 << 10);
-    if (response.status === 201) return true;
-    if (response.status >= 400) {
-      // Not being allowed to read the other repository only means that the blob has to be uploaded.
-      if (response.status === 401 || response.status === 403 || response.status === 404) return false;
-      throw refused(purpose, { status: response.status, body });
+    const way = `${formatRepository(repository)} ${from}`;
+    if (this.#notMountable.has(way)) return false;
+    try {
+      const path = `blobs/uploads/${query}`;
+      const request: RepositoryRequest = { method: "POST", path, purpose, scopes, attempts: "one" };
+      const response = await this.#push(repository, request, signal);
+      await textOf(response, 64 << 10);
+      if (response.status === 201) return true;
+      // 202: the registry has opened an upload instead. It is not used, and expires.
+      if (response.status >= 400) this.#notMountable.add(way);
+    } catch (error) {
+      signal.throwIfAborted();
+      // The token server would not hear of the other repository, say. What it costs is an upload, which says what is wrong.
+      if (!(error instanceof BuildError)) throw error;
+      this.#notMountable.add(way);
     }
-    // 202: the registry has opened an upload instead. It is not used, and expires.
     return false;
+  }
+
+  distrust(digest: Digest): boolean {
+    const sender = this.#senders.get(digest);
+    if (sender === undefined) return false;
+    this.#senders.delete(digest);
+    this.#mirrors.giveUp(sender, `it sent other bytes than those of blob ${digest}`);
+    return true;
   }
 
   async pushBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<"exists" | "uploaded"> {
     if (await this.blobExists(repository, blob.descriptor.digest, signal)) return "exists";
-    await uploadBlob({ ...this.#uploadTarget(repository), blob, timer: this.#options.timer }, signal);
+    await this.uploadBlob(repository, blob, signal);
     return "uploaded";
+  }
+
+  async uploadBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<void> {
+    await uploadBlob({ ...this.#uploadTarget(repository), blob, timer: this.#options.timer }, signal);
   }
 
   async streamBlob(repository: Repository, bytes: AsyncIterable<Buffer>, signal: AbortSignal): Promise<StreamedBlob> {
@@ -170,32 +202,38 @@ class HttpRegistryClient implements RegistryClient {
     return {
       purpose,
       uploads: this.#transport.urlOf(host, `/v2/${repository.repository}/blobs/uploads/`),
-      request: (request, signal) => this.#send(host, request, scopesOf(repository, "pull,push"), purpose, signal),
+      request: (request, signal) =>
+        this.#send(host, request, { repository, scopes: scopesOf(repository, "pull,push"), purpose }, signal),
     };
   }
 
   async #manifest(
     repository: Repository,
-    reference: string,
-    doing: string,
+    wanted: { readonly reference: string; readonly digest: Digest | undefined; readonly doing: string },
     signal: AbortSignal,
   ): Promise<RemoteManifest> {
+    const { reference, doing } = wanted;
     const purpose: Purpose = { doing, registry: repository.registry };
     const request = { method: "GET", path: `manifests/${reference}`, headers: { accept: ACCEPT }, purpose } as const;
-    const response = await this.#pull(repository, request, signal);
-    if (response.status !== 200)
-      throw refused(purpose, { status: response.status, body: await textOf(response, 64 << 10) });
-    const bytes = await bytesOf(response, MAX_MANIFEST_BYTES);
-    if (bytes.length > MAX_MANIFEST_BYTES) {
-      throw new BuildError(
-        "registry/malformed",
-        `Cannot ${doing}: the manifest is larger than ${MAX_MANIFEST_BYTES} bytes`,
-      );
+    let hasBegun = false;
+    const accept = async (response: HttpResponse): Promise<RemoteManifest> => {
+      if (response.status !== 200)
+        throw refused(purpose, { status: response.status, body: await textOf(response, 64 << 10) });
+      hasBegun = true;
+      const found = await manifestIn(response, purpose, JSON.stringify(nameOf(repository, reference)), signal);
+      if (wanted.digest !== undefined) checkDigest(found, wanted.digest, nameOf(repository, reference));
+      return found;
+    };
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        hasBegun = false;
+        return await this.#pull(repository, request, accept, signal);
+      } catch (error) {
+        // A request without an answer has been repeated already; an answer that broke off has not.
+        const brokeOff = hasBegun && error instanceof BuildError && error.code === "registry/unreachable";
+        if (!brokeOff || attempt === MANIFEST_ATTEMPTS) throw error;
+      }
     }
-    const where = JSON.stringify(nameOf(repository, reference));
-    const document = parseManifestDocument(bytes, mediaTypeOf(response) ?? "", where);
-    const { mediaType } = document.kind === "index" ? document.index : document.manifest;
-    return { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.length }, bytes, document };
   }
 
   async #download(
@@ -208,35 +246,74 @@ class HttpRegistryClient implements RegistryClient {
       doing: `pull ${JSON.stringify(nameOf(repository, blob.digest))}`,
       registry: repository.registry,
     };
+    let requests = 0;
     return downloadBlob(
       {
         blob,
         purpose,
         ...at,
         timer: this.#options.timer,
-        request: async (range, inner) => {
+        request: (range, accept, inner) => {
           const headers = range === undefined ? {} : { range };
-          return this.#pull(repository, { method: "GET", path: `blobs/${blob.digest}`, headers, purpose }, inner);
+          // Asked once more: the connection broke off before the end.
+          const sender = this.#senders.get(blob.digest);
+          if (requests > 0 && sender !== undefined) this.#mirrors.giveUp(sender, "the connection broke off");
+          requests += 1;
+          this.#senders.delete(blob.digest);
+          const request: RepositoryRequest = { method: "GET", path: `blobs/${blob.digest}`, headers, purpose };
+          const accepted = async (response: HttpResponse, mirror: Mirror | undefined): Promise<Readable> => {
+            if (mirror === undefined) return accept(response);
+            checkBlobAnswer(response, blob.size - at.offsetBytes, purpose);
+            const body = await accept(response);
+            this.#senders.set(blob.digest, mirror);
+            return body;
+          };
+          return this.#pull(repository, request, accepted, inner);
         },
       },
       signal,
     );
   }
 
-  /** Asks the mirrors first; one that fails in any way is passed over, for the registry itself has the last word. */
-  async #pull(repository: Repository, request: RepositoryRequest, signal: AbortSignal): Promise<HttpResponse> {
-    for (const mirror of this.#options.hosts?.get(repository.registry)?.mirrors ?? []) {
-      const host = hostOf(mirror, this.#options.hosts?.get(mirror) ?? {});
+  /**
+   * Asks the mirrors first; one whose answer is not accepted is passed over, for the registry itself has the last word.
+   * @param accept makes of an answer what is wanted, or throws.
+   */
+  async #pull<T>(
+    repository: Repository,
+    request: RepositoryRequest,
+    accept: (response: HttpResponse, mirror: Mirror | undefined) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    for (const mirror of this.#mirrors.of(repository.registry)) {
+      const purpose: Purpose = { ...request.purpose, registry: mirror.host.name, who: `the mirror "${mirror.name}"` };
       try {
-        const response = await this.#ask(host, repository, request, "pull", signal);
-        if (response.status === 200 || response.status === 206) return response;
-        response.body.destroy();
+        const response = await this.#ask(mirror.host, repository, { ...request, purpose }, "pull", signal);
+        if (response.status === 200 || response.status === 206) return await accept(response, mirror);
+        const body = await textOf(response, 64 << 10);
+        // It does not have the image, or not for us. That says nothing about others.
+        if (response.status !== 404 && response.status !== 401 && response.status !== 403)
+          this.#mirrors.giveUp(mirror, reasonOf(refused(purpose, { status: response.status, body })));
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof BuildError)) throw error;
+        this.#mirrors.giveUp(mirror, reasonOf(error));
       }
     }
-    return this.#ask(this.#origin(repository), repository, request, "pull", signal);
+    try {
+      return await accept(await this.#ask(this.#origin(repository), repository, request, "pull", signal), undefined);
+    } catch (error) {
+      throw this.#withMirrors(error, repository.registry);
+    }
+  }
+
+  /** A registry that cannot be reached, told with what became of its mirrors. */
+  #withMirrors(error: unknown, registry: string): unknown {
+    if (!(error instanceof BuildError) || error.code !== "registry/unreachable") return error;
+    const failures = this.#mirrors.failuresOf(registry);
+    if (failures === undefined) return error;
+    const hint = error.hint === undefined ? failures : `${failures}; ${error.hint}`;
+    return new BuildError(error.code, error.message, { hint, cause: error });
   }
 
   async #push(repository: Repository, request: RepositoryRequest, signal: AbortSignal): Promise<HttpResponse> {
@@ -250,21 +327,19 @@ class HttpRegistryClient implements RegistryClient {
     actions: "pull" | "pull,push",
     signal: AbortSignal,
   ): Promise<HttpResponse> {
-    const { method, path, headers = {}, body, purpose, scopes = scopesOf(repository, actions) } = request;
+    const { method, path, headers = {}, body, purpose, attempts, scopes = scopesOf(repository, actions) } = request;
     const url = this.#transport.urlOf(host, `/v2/${repository.repository}/${path}`);
-    return this.#send(host, { method, url, headers, ...(body === undefined ? {} : { body }) }, scopes, purpose, signal);
+    const more = { ...(body === undefined ? {} : { body }), ...(attempts === undefined ? {} : { attempts }) };
+    // A mirror's accounts are its own; a path in its name stands before the repository's.
+    const below = host.prefix === "" ? "" : `${host.prefix.slice(1)}/`;
+    const asked: Repository = { registry: host.name, repository: below + repository.repository };
+    return this.#send(host, { method, url, headers, ...more }, { repository: asked, scopes, purpose }, signal);
   }
 
-  async #send(
-    host: Host,
-    request: HttpRequest,
-    scopes: readonly Scope[],
-    purpose: Purpose,
-    signal: AbortSignal,
-  ): Promise<HttpResponse> {
+  async #send(host: Host, request: HttpRequest, permission: Permission, signal: AbortSignal): Promise<HttpResponse> {
     // An upload may have been sent elsewhere (storage with signed URLs): our credentials are not for there.
-    if (!isAt(request.url, host)) return this.#transport.send(host, request, purpose, signal);
-    return this.#authorizer.send(host, request, { scopes, purpose }, signal);
+    if (!isAt(request.url, host)) return this.#transport.send(host, request, permission.purpose, signal);
+    return this.#authorizer.send(host, request, permission, signal);
   }
 
   #origin(repository: Repository): Host {
@@ -280,6 +355,7 @@ interface RepositoryRequest {
   readonly body?: NonNullable<HttpRequest["body"]>;
   readonly purpose: Purpose;
   readonly scopes?: readonly Scope[];
+  readonly attempts?: HttpRequest["attempts"];
 }
 
 function scopesOf(repository: Repository, actions: "pull" | "pull,push"): readonly Scope[] {
@@ -298,11 +374,6 @@ function nameOf(repository: Repository, reference?: string): string {
 
 function pushing(repository: Repository, reference?: string): Purpose {
   return { doing: `push ${JSON.stringify(nameOf(repository, reference))}`, registry: repository.registry };
-}
-
-/** Without parameters: some registries add a character set. */
-function mediaTypeOf(response: HttpResponse): string | undefined {
-  return headerOf(response, "content-type")?.split(";")[0]?.trim();
 }
 
 function checkDigest(found: RemoteManifest, wanted: Digest, name: string): void {

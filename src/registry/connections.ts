@@ -5,6 +5,9 @@ import type { HostSettings } from "./registry.ts";
 /** Silence for this long, before or between bytes, counts as a broken connection. */
 const SILENCE_MS = 60_000;
 const CONNECT_MS = 20_000;
+/** The same for places that are asked before others. */
+const SHORT_SILENCE_MS = 15_000;
+const SHORT_CONNECT_MS = 3_000;
 
 /** How servers are reached. */
 export interface ConnectionOptions {
@@ -21,18 +24,20 @@ export interface Connections extends AsyncDisposable {
 export async function openConnections(
   options: ConnectionOptions,
   host: Pick<HostSettings, "ca" | "insecure" | "client">,
+  patience: "short" | "long" = "long",
 ): Promise<Connections> {
   // Here and not at the top: it takes longer to load than a cached build takes altogether.
   const { Agent, ProxyAgent } = await import("undici");
   const { getCACertificates } = process.getBuiltinModule("node:tls");
   const extra = [...(options.ca ?? []), ...(host.ca ?? [])];
   const tls = {
-    timeout: CONNECT_MS,
+    timeout: patience === "short" ? SHORT_CONNECT_MS : CONNECT_MS,
     ...(extra.length === 0 ? {} : { ca: [...getCACertificates("default"), ...extra] }),
     ...(host.insecure === true ? { rejectUnauthorized: false } : {}),
     ...host.client,
   };
-  const settings = { connect: tls, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS, allowH2: false };
+  const silenceMs = patience === "short" ? SHORT_SILENCE_MS : SILENCE_MS;
+  const settings = { connect: tls, headersTimeout: silenceMs, bodyTimeout: silenceMs, allowH2: false };
   const direct = new Agent(settings);
   const proxies = new Map<string, Dispatcher>();
   const proxyAt = (url: URL): Dispatcher => {

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -18,7 +18,10 @@ read server
 case "$1 $server" in
   "get helped.example") echo '{"ServerURL":"helped.example","Username":"helped","Secret":"by a helper"}' ;;
   "get https://index.docker.io/v1/") echo '{"Username":"<token>","Secret":"refresh"}' ;;
-  "get broken.example") echo "boom: a secret" ; exit 3 ;;
+  "get broken.example") echo '{"Username":"u","Secret":"a secret"}' ; printf 'the \\033[31mkeyring\\nis locked' >&2 ; exit 3 ;;
+  "get stdout.example") echo "pass not initialized: exit status 1" ; exit 1 ;;
+  "get deep.example/team") echo '{"Username":"path","Secret":"by a helper"}' ;;
+  "get https://raw.example/") echo '{"Username":"raw","Secret":"by its own name"}' ;;
   *) echo "credentials not found in native keychain" ; exit 1 ;;
 esac
 `,
@@ -30,9 +33,16 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function credentialsFor(registry: string, config: unknown): Promise<Credentials | undefined> {
+async function credentialsFor(
+  place: string,
+  config: unknown,
+  more: { readonly env?: Record<string, string>; readonly notice?: (message: string) => void } = {},
+): Promise<Credentials | undefined> {
+  const [registry = "", ...path] = place.split("/");
   writeFileSync(join(directory, "config.json"), typeof config === "string" ? config : JSON.stringify(config));
-  return dockerCredentials({ directory, env: { PATH: `${directory}:/usr/bin:/bin` } }).get(registry, signal);
+  const env = { PATH: `${directory}:/usr/bin:/bin`, ...more.env };
+  const source = dockerCredentials({ directory, env, ...(more.notice === undefined ? {} : { notice: more.notice }) });
+  return source.get({ registry, repository: path.join("/") || "team/app" }, signal);
 }
 
 const auth = (text: string): { auth: string } => ({ auth: Buffer.from(text).toString("base64") });
@@ -102,7 +112,7 @@ describe("docker's config.json", () => {
     {
       name: "a helper that fails",
       config: { credHelpers: { "broken.example": "fake" } },
-      message: "ended with status 3",
+      message: /"docker-credential-fake" ended with status 3: the.*keyring is locked$/,
     },
     {
       name: "a helper that is not there",
@@ -119,13 +129,96 @@ describe("docker's config.json", () => {
     const failing = credentialsFor("broken.example", config);
     await expect(failing).rejects.toMatchObject({
       code: "registry/unauthorized",
-      message: expect.stringContaining(message),
+      message: typeof message === "string" ? expect.stringContaining(message) : expect.stringMatching(message),
     });
     await expect(failing).rejects.not.toMatchObject({ message: expect.stringContaining("a secret") });
   });
 
+  const named = (...names: string[]): Record<string, { auth: string }> =>
+    Object.fromEntries(names.map((name) => [name, auth(`${name}:pw`)]));
+  test.each([
+    ["h.example/team/app", ["h.example/other", "h.example/team"], "h.example/team"],
+    ["h.example/team/app", ["h.example/other", "h.example"], "h.example"],
+    ["h.example/team/app", ["h.example/other"], undefined],
+    ["h.example/team/app", ["h.example/tea", "h.example/team/ap"], undefined],
+    ["h.example/team/app", ["h.example/team/app/deeper"], undefined],
+    ["h.example/team/app", ["h.example", "h.example/team", "h.example/team/app"], "h.example/team/app"],
+    ["h.example/team/app", ["h.example/team/"], "h.example/team/"],
+    ["h.example/team/app", ["https://h.example/team/"], "https://h.example/team/"],
+    ["h.example/team/app", ["https://h.example/v2/team"], "https://h.example/v2/team"],
+    ["h.example/team/app", ["https://h.example/v1/"], "https://h.example/v1/"],
+    ["h.example/team/app", ["h.example/v1/"], "h.example/v1/"],
+    ["h.example/v2/app", ["h.example/v2/app"], "h.example/v2/app"],
+    ["h.example/team/app", ["HTTPS://H.Example"], "HTTPS://H.Example"],
+    ["H.EXAMPLE/team/app", ["h.example"], "h.example"],
+    ["h.example/team/app", ["h.example/Team"], undefined],
+    ["h.example:5000/team/app", ["h.example", "h.example:5001"], undefined],
+    ["h.example/team/app", ["h.example:5000"], undefined],
+    ["h.example:5000/team/app", ["http://h.example:5000/"], "http://h.example:5000/"],
+    ["h.example/team/app", ["https://h.example:443"], "https://h.example:443"],
+    ["h.example/team/app", ["sub.h.example", "example", "h.example.evil"], undefined],
+    ["docker.io/library/alpine", ["docker.io"], "docker.io"],
+    ["docker.io/library/alpine", ["index.docker.io"], "index.docker.io"],
+    ["docker.io/library/alpine", ["https://index.docker.io/v1"], "https://index.docker.io/v1"],
+    ["docker.io/library/alpine", ["http://registry-1.docker.io/v2/"], "http://registry-1.docker.io/v2/"],
+    ["docker.io/library/alpine", ["https://index.docker.io/v1/access-token"], undefined],
+    ["docker.io/team/app", ["docker.io/team", "https://index.docker.io/v1/"], "docker.io/team"],
+  ])("for %s and entries %j gives that of %s", async (place, entries, expected) => {
+    const found = await credentialsFor(place, { auths: named(...entries) });
+    // The name is the part before the first colon, which an entry with a scheme or a port has too.
+    const text = found?.kind === "basic" ? `${found.username}:${found.password}` : undefined;
+    expect(text).toBe(expected === undefined ? undefined : `${expected}:pw`);
+  });
+
+  test.each([
+    { name: "an empty helper means the file", config: { credHelpers: { "a.example": "" }, credsStore: "missing" } },
+    { name: "a store that is not installed", config: { credsStore: "missing" } },
+    { name: "a helper that is not installed", config: { credHelpers: { "a.example": "missing" } } },
+    { name: "a file that begins with a mark of its encoding", config: {}, mark: "\uFEFF" },
+  ])("with $name the entry of auths is used", async ({ config, mark = "" }) => {
+    const text = mark + JSON.stringify({ ...config, auths: named("a.example") });
+    const notices: string[] = [];
+    const found = await credentialsFor("a.example/x", text, { notice: (message) => notices.push(message) });
+    expect(found).toMatchObject({ username: "a.example" });
+    expect(notices).toEqual([]);
+  });
+
+  test("a helper that fails is told of where auths has an entry", async () => {
+    const notices: string[] = [];
+    const config = { credsStore: "fake", auths: named("broken.example") };
+    const found = await credentialsFor("broken.example/x", config, { notice: (message) => notices.push(message) });
+    expect(found).toMatchObject({ username: "broken.example" });
+    expect(notices).toEqual([expect.stringContaining("is locked; the entry in config.json is used")]);
+  });
+
+  test.each([
+    { name: "an entry for a path", place: "deep.example/team/app", auths: { "deep.example/team": {} }, user: "path" },
+    { name: "an entry with a scheme", place: "raw.example/app", auths: { "https://raw.example/": {} }, user: "raw" },
+  ])("a store is asked by $name, which it keeps the secret of", async ({ place, auths, user }) => {
+    expect(await credentialsFor(place, { credsStore: "fake", auths })).toMatchObject({ username: user });
+  });
+
+  test("DOCKER_AUTH_CONFIG comes before the file and its helpers", async () => {
+    const env = { DOCKER_AUTH_CONFIG: JSON.stringify({ auths: { "helped.example": auth("env:pw") } }) };
+    const config = { credHelpers: { "helped.example": "fake" }, auths: named("helped.example") };
+    expect(await credentialsFor("helped.example/x", config, { env })).toMatchObject({ username: "env" });
+    expect(await credentialsFor("helped.example/x", config)).toMatchObject({ username: "helped" });
+  });
+
+  test.each(["", " \n", "{}", '{"auths":null,"credHelpers":[]}'])("%j knows nobody", async (content) => {
+    expect(await credentialsFor("a.example/x", content)).toBeUndefined();
+  });
+
+  test("that are a directory are none", async () => {
+    const above = mkdtempSync(join(tmpdir(), "kiln-docker-config-"));
+    mkdirSync(join(above, "config.json"));
+    const source = dockerCredentials({ directory: above, env: {} });
+    expect(await source.get({ registry: "a.example", repository: "x" }, signal)).toBeUndefined();
+    rmSync(above, { recursive: true });
+  });
+
   test("need not exist", async () => {
     const source = dockerCredentials({ directory: join(directory, "nowhere"), env: {} });
-    expect(await source.get("docker.io", signal)).toBeUndefined();
+    expect(await source.get({ registry: "docker.io", repository: "library/alpine" }, signal)).toBeUndefined();
   });
 });

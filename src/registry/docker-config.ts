@@ -1,10 +1,10 @@
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { isRecord, parseJson } from "../core/json.ts";
-import type { Credentials, CredentialSource } from "./registry.ts";
+import { accountKey, accountKeysOf } from "./account-keys.ts";
+import { askHelper, HelperError } from "./credential-helper.ts";
+import type { Credentials, CredentialSource, Notice } from "./registry.ts";
 
 /** No credentials for anybody. */
 export const anonymous: CredentialSource = { get: async () => undefined };
@@ -12,77 +12,150 @@ export const anonymous: CredentialSource = { get: async () => undefined };
 export interface DockerConfigOptions {
   /** `$DOCKER_CONFIG`, or `~/.docker`. */
   readonly directory: string;
-  /** Environment of credential helpers: they need PATH and HOME. */
+  /** Environment of credential helpers: they need PATH and HOME. `DOCKER_AUTH_CONFIG` has entries that come first. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Told of a helper that failed where the file has an entry to use instead. */
+  readonly notice?: Notice;
 }
 
 /**
- * Credentials as docker keeps them in `config.json`: `credHelpers` for a registry, else `credsStore`, else `auths`.
- * The file is read at the first question. @see https://docs.docker.com/reference/cli/docker/login/#credential-stores
+ * Finds credentials as docker keeps them in `config.json`: `credHelpers` for a registry, else `credsStore`, else `auths`.
+ * Entries may be for a path of a registry: the longest one that the repository lies below counts, then the registry's own,
+ * and never that of another path. The file is read at the first question.
+ * @see https://docs.docker.com/reference/cli/docker/login/#credential-stores
+ * @see https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
  */
 export function dockerCredentials(options: DockerConfigOptions): CredentialSource {
   let config: Promise<DockerConfig> | undefined;
   return {
-    async get(registry, signal) {
-      config ??= readConfig(join(options.directory, "config.json"));
-      const { helpers, store, auths } = await config;
-      const helper = helpers.get(registry) ?? store;
-      const fromHelper =
-        helper === undefined ? undefined : await askHelper(helper, serverOf(registry), options.env, signal);
-      return fromHelper ?? auths.get(registry);
+    async get(repository, signal) {
+      config ??= readConfig(options);
+      return new Lookup(await config, options, signal).find(accountKeysOf(repository));
     },
   };
 }
 
 interface DockerConfig {
-  /** Keys are registries as in references. */
+  /** Programs by key; an empty name says that the file itself has the credentials. */
   readonly helpers: ReadonlyMap<string, string>;
   readonly store: string | undefined;
-  readonly auths: ReadonlyMap<string, Credentials>;
+  readonly accounts: ReadonlyMap<string, Account>;
 }
 
-async function readConfig(path: string): Promise<DockerConfig> {
-  let content: string;
-  try {
-    content = await readFile(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR")
-      return { helpers: new Map(), store: undefined, auths: new Map() };
-    throw new BuildError("registry/unauthorized", `Cannot read "${path}": ${messageOf(error)}`, { cause: error });
+/** An entry of `auths`. */
+interface Account {
+  /** As written: credential stores know it by that. */
+  readonly server: string;
+  /** Absent where a credential store keeps them. */
+  readonly credentials: Credentials | undefined;
+}
+
+class Lookup {
+  readonly #config: DockerConfig;
+  readonly #options: DockerConfigOptions;
+  readonly #signal: AbortSignal;
+
+  constructor(config: DockerConfig, options: DockerConfigOptions, signal: AbortSignal) {
+    this.#config = config;
+    this.#options = options;
+    this.#signal = signal;
   }
-  const json = parseJson(content);
-  if (!isRecord(json)) {
-    throw new BuildError("registry/unauthorized", `Cannot read "${path}": it is not a JSON object`, {
-      hint: "repair the file, or log in anew",
-    });
+
+  /**
+   * Finds the credentials for the first of the keys that has some.
+   * @throws {HelperError} when there are none, and a helper that may know some could not be asked
+   */
+  async find(keys: readonly string[]): Promise<Credentials | undefined> {
+    let failure: HelperError | undefined;
+    for (const key of keys) {
+      try {
+        const found = await this.#fromHelper(key, key === keys.at(-1));
+        if (found !== undefined) return found;
+      } catch (error) {
+        if (!(error instanceof HelperError)) throw error;
+        failure ??= error;
+      }
+      const { credentials } = this.#config.accounts.get(key) ?? {};
+      if (credentials === undefined) continue;
+      if (failure?.isInstalled === true) this.#options.notice?.(`${failure.message}; the entry in config.json is used`);
+      return credentials;
+    }
+    if (failure !== undefined) throw failure;
+    return undefined;
   }
+
+  async #fromHelper(key: string, isRegistry: boolean): Promise<Credentials | undefined> {
+    const account = this.#config.accounts.get(key);
+    const own = this.#config.helpers.get(key);
+    // The store keeps what `docker login` was told, which is registries; for paths it is asked when an entry says so.
+    const helper = own ?? (isRegistry || account !== undefined ? this.#config.store : undefined);
+    if (helper === undefined || helper === "") return undefined;
+    const servers = new Set([serverOf(key), ...(account === undefined ? [] : [account.server])]);
+    for (const server of servers) {
+      const found = await askHelper(helper, server, this.#options.env, this.#signal);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+}
+
+/** The key under which docker login stores credentials. */
+function serverOf(key: string): string {
+  return key === "docker.io" ? "https://index.docker.io/v1/" : key;
+}
+
+async function readConfig({ directory, env }: DockerConfigOptions): Promise<DockerConfig> {
+  const path = join(directory, "config.json");
+  const json = objectIn(await contentOf(path), `"${path}"`);
+  const first = objectIn(env["DOCKER_AUTH_CONFIG"] ?? "", "the variable DOCKER_AUTH_CONFIG");
   const helpers = new Map<string, string>();
   for (const [server, helper] of entriesOf(json["credHelpers"]))
-    if (typeof helper === "string") helpers.set(registryOf(server), helper);
-  const auths = new Map<string, Credentials>();
+    if (typeof helper === "string") helpers.set(accountKey(server), helper);
+  const accounts = new Map<string, Account>();
   for (const [server, entry] of entriesOf(json["auths"])) {
+    const key = accountKey(server);
     const credentials = isRecord(entry) ? credentialsIn(entry) : undefined;
-    // An exact name beats one with a scheme or path, whichever comes first in the file.
-    if (credentials !== undefined && (server === registryOf(server) || !auths.has(registryOf(server))))
-      auths.set(registryOf(server), credentials);
+    const known = accounts.get(key);
+    // Of several spellings of one place the plain name counts, whichever comes first in the file.
+    if (known?.credentials === undefined || (credentials !== undefined && server === key && known.server !== key))
+      accounts.set(key, { server, credentials });
+  }
+  // What is given for this one run is given to be used.
+  for (const [server, entry] of entriesOf(first["auths"])) {
+    accounts.set(accountKey(server), { server, credentials: isRecord(entry) ? credentialsIn(entry) : undefined });
+    helpers.set(accountKey(server), "");
   }
   const store = json["credsStore"];
-  return { helpers, store: typeof store === "string" && store !== "" ? store : undefined, auths };
+  return { helpers, store: typeof store === "string" && store !== "" ? store : undefined, accounts };
+}
+
+/** Nothing where there is no such file; a mount of a file that was not there is an empty directory. */
+async function contentOf(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return "";
+    throw unreadable(`"${path}"`, messageOf(error), error);
+  }
+}
+
+/** An empty text is an empty object, as docker has it. */
+function objectIn(text: string, where: string): Record<string, unknown> {
+  const content = text.replace(/^\uFEFF/, "").trim();
+  const json = content === "" ? {} : parseJson(content);
+  if (isRecord(json)) return json;
+  throw unreadable(where, "it is not a JSON object");
+}
+
+function unreadable(where: string, why: string, cause?: unknown): BuildError {
+  return new BuildError("registry/unauthorized", `Cannot read ${where}: ${why}`, {
+    hint: "repair the file, or log in anew",
+    cause,
+  });
 }
 
 function entriesOf(value: unknown): [string, unknown][] {
   return isRecord(value) ? Object.entries(value) : [];
-}
-
-/** `https://index.docker.io/v1/` and `localhost:5000`: from docker's keys to names in references. */
-function registryOf(server: string): string {
-  const host = server.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
-  return host === "index.docker.io" || host === "registry-1.docker.io" ? "docker.io" : host;
-}
-
-/** The key under which docker login stores credentials. */
-function serverOf(registry: string): string {
-  return registry === "docker.io" ? "https://index.docker.io/v1/" : registry;
 }
 
 function credentialsIn(entry: Record<string, unknown>): Credentials | undefined {
@@ -103,45 +176,4 @@ function credentialsIn(entry: Record<string, unknown>): Credentials | undefined 
   const username = member("username");
   const password = member("password");
   return username === undefined || password === undefined ? undefined : { kind: "basic", username, password };
-}
-
-/** Runs `docker-credential-<name> get`. `undefined` when it knows nobody there. */
-async function askHelper(
-  name: string,
-  server: string,
-  env: DockerConfigOptions["env"],
-  signal: AbortSignal,
-): Promise<Credentials | undefined> {
-  const program = `docker-credential-${name}`;
-  const fail = (why: string, cause?: unknown): BuildError =>
-    new BuildError("registry/unauthorized", `Cannot get the credentials for "${server}": ${why}`, {
-      hint: `check that "${program}" works, or remove it from docker's config.json`,
-      cause,
-    });
-  if (!/^[A-Za-z0-9._-]+$/.test(name)) throw fail(`${JSON.stringify(name)} is not the name of a credential helper`);
-  const child = spawn(program, ["get"], { env: { ...env }, signal, stdio: ["pipe", "pipe", "ignore"] });
-  const ended = new Promise<number | undefined>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code) => resolve(code ?? undefined));
-  });
-  // A helper that does not read its input is not to be mistaken for a broken pipe of ours.
-  child.stdin.on("error", () => undefined);
-  child.stdin.end(`${server}\n`);
-  let output: string;
-  let status: number | undefined;
-  try {
-    [output, status] = await Promise.all([text(child.stdout), ended]);
-  } catch (error) {
-    signal.throwIfAborted();
-    throw errnoOf(error) === "ENOENT" ? fail(`"${program}" is not installed`) : fail(messageOf(error), error);
-  }
-  // By the helpers' protocol this text, on stdout, is how "no such entry" is told from other failures.
-  if (status !== 0 && output.includes("credentials not found")) return undefined;
-  if (status !== 0) throw fail(`"${program}" ended with status ${status ?? "unknown"}`);
-  const json = parseJson(output);
-  const username: unknown = isRecord(json) ? json["Username"] : undefined;
-  const secret: unknown = isRecord(json) ? json["Secret"] : undefined;
-  if (typeof username !== "string" || typeof secret !== "string") throw fail(`"${program}" answered in another format`);
-  if (username === "<token>") return { kind: "identity-token", token: secret };
-  return username === "" ? undefined : { kind: "basic", username, password: secret };
 }

@@ -1,11 +1,14 @@
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 import { printableLine } from "../core/printable.ts";
+import { isNotTls, tlsTrouble } from "./tls-trouble.ts";
 
 /** What was being done and to whom, for messages: `pull "alpine:3.20"`, and the registry asked. */
 export interface Purpose {
   readonly doing: string;
   readonly registry: string;
+  /** Who answers, where that is not the registry itself: `the mirror "mirror.example"`. */
+  readonly who?: string;
 }
 
 /** An answer that says no. `body` is its beginning. */
@@ -17,7 +20,8 @@ export interface Refusal {
 /** The error a user sees for an answer that says no. */
 export function refused(purpose: Purpose, { status, body }: Refusal): BuildError {
   const reason = reasonIn(body);
-  const said = reason === undefined ? `the registry answered ${status}` : `the registry answered ${status}: ${reason}`;
+  const who = purpose.who ?? "the registry";
+  const said = reason === undefined ? `${who} answered ${status}` : `${who} answered ${status}: ${reason}`;
   const error = (code: ConstructorParameters<typeof BuildError>[0], hint: string | undefined): BuildError =>
     new BuildError(code, `Cannot ${purpose.doing}: ${said}`, { hint });
   const logIn = `log in with "docker login ${purpose.registry}", or check the entry for it in ~/.docker/config.json`;
@@ -29,23 +33,33 @@ export function refused(purpose: Purpose, { status, body }: Refusal): BuildError
     case 404:
       return error("registry/not-found", "check the name and the tag for typing mistakes");
     case 429:
-      return error("registry/unreachable", `the registry limits how much one may ask for: wait, or ${logIn}`);
+      return error("registry/unreachable", `${who} limits how much one may ask for: wait, or ${logIn}`);
     default:
       return status >= 500
-        ? error("registry/unreachable", "the registry is in trouble: try again later")
+        ? error("registry/unreachable", `${who} is in trouble: try again later`)
         : error("registry/malformed", undefined);
   }
 }
 
-/** The error a user sees when there was no answer. */
-export function unreachable(purpose: Purpose, error: unknown): unknown {
+/** Where a request went that got no answer. */
+export interface Asked {
+  /** `registry.example:5000` */
+  readonly host: string;
+  /** The URL of the proxy that was to pass it on, without credentials. */
+  readonly proxy?: string | undefined;
+  /** Whether the host is another one than that which the request was for: it was sent there. */
+  readonly isRedirected?: boolean;
+}
+
+/** The error a user sees when there was no answer. It names whoever did not give it. */
+export function unreachable(purpose: Purpose, error: unknown, asked: Asked = { host: purpose.registry }): unknown {
   if (error instanceof BuildError) return error;
   const deepest = deepestCause(error);
-  const errno = errnoOf(deepest);
-  return new BuildError("registry/unreachable", `Cannot ${purpose.doing}: ${whatHappened(purpose.registry, deepest)}`, {
-    hint: hintFor(errno, purpose.registry),
-    cause: error,
-  });
+  const isSelf = purpose.who?.includes(JSON.stringify(asked.host)) === true;
+  const place = isSelf && purpose.who !== undefined ? purpose.who : JSON.stringify(asked.host);
+  const { what, hint } = tlsTrouble(deepest, asked.host) ?? connectionTrouble(deepest, { ...asked, place });
+  const way = asked.isRedirected === true ? `, where "${purpose.registry}" sends such requests` : "";
+  return new BuildError("registry/unreachable", `Cannot ${purpose.doing}: ${what}${way}`, { hint, cause: error });
 }
 
 /** Failures worth another attempt: nothing was decided, the way there or the server just broke. */
@@ -53,21 +67,9 @@ export function isPassing(status: number): boolean {
   return status === 408 || status === 429 || status === 500 || status === 502 || status === 503 || status === 504;
 }
 
-/** TLS spoken to something that does not: what an HTTPS request to a plain HTTP port ends in. */
-export function isNotTls(error: unknown): boolean {
-  const code = errnoOf(deepestCause(error));
-  return (
-    code === "ERR_SSL_WRONG_VERSION_NUMBER" ||
-    code === "ERR_SSL_PACKET_LENGTH_TOO_LONG" ||
-    code === "EPROTO" ||
-    code === "ERR_SSL_HTTP_REQUEST"
-  );
-}
-
-/** Certificates do not become good by asking again. */
-function isCertificateProblem(error: unknown): boolean {
-  const code = errnoOf(deepestCause(error)) ?? "";
-  return /^(?:CERT_|ERR_TLS_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_)/.test(code);
+/** Whether TLS was spoken to something that does not: what an HTTPS request to a plain HTTP port ends in. */
+export function spokeTlsInVain(error: unknown): boolean {
+  return isNotTls(deepestCause(error));
 }
 
 function deepestCause(error: unknown): unknown {
@@ -75,33 +77,41 @@ function deepestCause(error: unknown): unknown {
   return error instanceof Error && error.cause !== undefined ? deepestCause(error.cause) : error;
 }
 
-function whatHappened(registry: string, error: unknown): string {
-  const errno = errnoOf(error);
-  switch (errno) {
+function connectionTrouble(
+  error: unknown,
+  asked: Asked & { readonly place: string },
+): { readonly what: string; readonly hint: string } {
+  const { proxy } = asked;
+  // Whatever happens on the way to the first byte happens between us and the proxy.
+  const place = proxy === undefined ? asked.place : `the proxy "${proxy}"`;
+  const hint =
+    proxy === undefined
+      ? "check the registry's name and the network; behind a proxy set HTTPS_PROXY"
+      : "check HTTPS_PROXY and HTTP_PROXY; NO_PROXY lists hosts that are reached without";
+  const trouble = (what: string): { readonly what: string; readonly hint: string } => ({ what, hint });
+  const status = /Proxy response \((\d+)\)/.exec(messageOf(error))?.[1];
+  if (status !== undefined) return trouble(`${place} answered ${status} when it was to connect to "${asked.host}"`);
+  switch (errnoOf(error)) {
     case "ENOTFOUND":
     case "EAI_AGAIN":
-      return `the name "${registry}" does not resolve`;
+      return trouble(`the name ${place.startsWith('"') ? "" : "of "}${place} does not resolve`);
     case "ECONNREFUSED":
-      return `nothing listens at "${registry}"`;
+      return trouble(`nothing listens at ${place}`);
+    case "ENETUNREACH":
+    case "EHOSTUNREACH":
+      return trouble(`there is no way to ${place}`);
     case "ECONNRESET":
     case "EPIPE":
     case "UND_ERR_SOCKET":
-      return `"${registry}" closed the connection`;
+      return trouble(`${place} closed the connection`);
     case "UND_ERR_CONNECT_TIMEOUT":
     case "UND_ERR_HEADERS_TIMEOUT":
     case "UND_ERR_BODY_TIMEOUT":
     case "ETIMEDOUT":
-      return `"${registry}" does not answer`;
+      return trouble(`${place} does not answer`);
     default:
-      return `${messageOf(error)} ("${registry}")`;
+      return trouble(`${messageOf(error)} (${place})`);
   }
-}
-
-function hintFor(errno: string | undefined, registry: string): string {
-  if (isCertificateProblem({ code: errno }) || /CERT|SELF_SIGNED|UNABLE_TO/.test(errno ?? "")) {
-    return `the certificate of "${registry}" is not trusted: add its authority to the system's, or allow the registry as insecure`;
-  }
-  return "check the registry's name and the network; behind a proxy set HTTPS_PROXY";
 }
 
 /** The texts of the specification's error list, each in one line. */

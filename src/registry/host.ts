@@ -11,10 +11,12 @@ export interface Host {
   /** In the order they are tried. */
   readonly schemes: readonly ("https" | "http")[];
   readonly settings: HostSettings;
+  /** `short` where another place can be asked instead: nobody then waits long for this one, nor asks it again and again. */
+  readonly patience: "short" | "long";
 }
 
 /** @param name a registry as in references, or a mirror: `host[:port][/prefix]`. */
-export function hostOf(name: string, settings: HostSettings): Host {
+export function hostOf(name: string, settings: HostSettings, patience: Host["patience"] = "long"): Host {
   const slash = name.indexOf("/");
   const authority = slash === -1 ? name : name.slice(0, slash);
   const prefix = slash === -1 ? "" : name.slice(slash).replace(/\/+$/, "");
@@ -25,6 +27,7 @@ export function hostOf(name: string, settings: HostSettings): Host {
     prefix,
     schemes: schemesOf(authority, settings),
     settings,
+    patience,
   };
 }
 

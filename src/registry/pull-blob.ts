@@ -16,8 +16,12 @@ export interface BlobDownload {
   /** Size and digest are checked at the end; only for downloads from the beginning. */
   readonly check: "digest" | "none";
   readonly timer: Timer;
-  /** Sends one GET; `range` is the value of its Range header. */
-  request(range: string | undefined, signal: AbortSignal): Promise<HttpResponse>;
+  /** Sends one GET; `range` is the value of its Range header. `accept` makes the body wanted of an answer, or throws. */
+  request(
+    range: string | undefined,
+    accept: (response: HttpResponse) => Promise<Readable>,
+    signal: AbortSignal,
+  ): Promise<Readable>;
 }
 
 /** A blob's bytes. The first request is answered before this returns, so that a missing blob is an error here. */
@@ -63,9 +67,12 @@ async function* bytesOf(download: BlobDownload, first: Readable, signal: AbortSi
 
 /** The body of the blob from an offset on, also from servers that know no ranges and send all of it. */
 async function openAt(download: BlobDownload, offset: number, signal: AbortSignal): Promise<Readable> {
-  const { purpose, blob } = download;
-  if (offset > 0 && offset === blob.size) return Readable.from([]);
-  const response = await download.request(offset === 0 ? undefined : `bytes=${offset}-`, signal);
+  if (offset > 0 && offset === download.blob.size) return Readable.from([]);
+  const range = offset === 0 ? undefined : `bytes=${offset}-`;
+  return download.request(range, (response) => bodyFrom(download, offset, response), signal);
+}
+
+async function bodyFrom({ purpose }: BlobDownload, offset: number, response: HttpResponse): Promise<Readable> {
   if (response.status !== 200 && response.status !== 206) {
     throw refused(purpose, { status: response.status, body: await textOf(response, 64 << 10) });
   }

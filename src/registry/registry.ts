@@ -57,11 +57,21 @@ export interface RegistryClient extends AsyncDisposable {
   fetchBlob(repository: Repository, blob: BlobId, signal: AbortSignal): Promise<Readable>;
   /** The blob from an offset to its end, not verified: for `Blobs.download`, which does that. Goes on after dropped connections. */
   openBlob(repository: Repository, blob: BlobId, offsetBytes: number, signal: AbortSignal): Promise<Readable>;
+  /**
+   * Takes note that a blob came with other bytes than its digest says: a mirror that sent them is not asked again.
+   * @returns whether another place is left to ask.
+   */
+  distrust(digest: Digest): boolean;
   blobExists(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean>;
-  /** Asks the registry to take a blob over from another of its repositories. False when it did not. */
+  /**
+   * Asks the registry to take a blob over from another of its repositories. False when it did not, for whatever reason: the
+   * blob can always be uploaded.
+   */
   mountBlob(repository: Repository, digest: Digest, from: string, signal: AbortSignal): Promise<boolean>;
-  /** Uploads a blob unless it is there. In one request, or in pieces where that is refused. */
+  /** Uploads a blob unless it is there. */
   pushBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<"exists" | "uploaded">;
+  /** Uploads a blob without asking for it before. In one request, or in pieces where that is refused. */
+  uploadBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<void>;
   /**
    * Sends a blob whose digest is not known before its last byte, and returns when all is sent. It counts from `finish` on.
    * Tried once: a body that is still being made cannot be sent again.
@@ -103,10 +113,13 @@ export type Credentials =
   /** Sent as it is. */
   | { readonly kind: "registry-token"; readonly token: string };
 
-/** Who we are to a registry. Asked once per registry and client. */
+/** Who we are to a registry. Asked once per repository and client. */
 export interface CredentialSource {
-  get(registry: string, signal: AbortSignal): Promise<Credentials | undefined>;
+  get(repository: Repository, signal: AbortSignal): Promise<Credentials | undefined>;
 }
+
+/** Takes a line for people: a fallback, what it is about and what is done instead. */
+export type Notice = (message: string, hint?: string) => void;
 
 export interface RegistryOptions extends ConnectionOptions {
   readonly credentials: CredentialSource;
@@ -115,6 +128,8 @@ export interface RegistryOptions extends ConnectionOptions {
   readonly clock: { nowMs(): number };
   /** Pauses between attempts. */
   readonly timer: Timer;
+  /** Told of mirrors that are passed over. */
+  readonly notice?: Notice;
 }
 
 export interface Timer {

@@ -2,8 +2,9 @@ import type { Readable } from "node:stream";
 import { BuildError } from "../core/errors.ts";
 import { type Connections, openConnections } from "./connections.ts";
 import { type Host, isAt } from "./host.ts";
-import { isNotTls, isPassing, type Purpose, unreachable } from "./failure.ts";
-import type { HostSettings, RegistryOptions } from "./registry.ts";
+import { isPassing, type Purpose, spokeTlsInVain, unreachable } from "./failure.ts";
+import { proxyFor } from "./proxy.ts";
+import type { RegistryOptions } from "./registry.ts";
 
 export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -11,7 +12,10 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** `sizeBytes` is `undefined` for a body that ends when it ends (chunked). */
   readonly body?: { readonly sizeBytes: number | undefined; open(): Uint8Array | Readable | Promise<Readable> };
-  /** `one`: the request changes something half-way when it breaks, and the caller knows how to begin again. Default `many`. */
+  /**
+   * `one`: the request changes something half-way when it breaks, and the caller knows how to begin again, or nothing
+   * depends on it. Default `many`.
+   */
   readonly attempts?: "one" | "many";
 }
 
@@ -27,13 +31,16 @@ export interface HttpResponse {
 
 const MAX_REDIRECTS = 10;
 const MAX_ATTEMPTS = 5;
+/** Where another place can be asked instead. Two, because kept connections are closed by the other side at any time. */
+const SHORT_ATTEMPTS = 2;
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 60_000;
 
 /** HTTP as registries need it: redirects without leaking credentials, passing failures tried again, proxies, TLS. */
 export class Transport implements AsyncDisposable {
   readonly #options: RegistryOptions;
-  readonly #connections = new Map<HostSettings | "elsewhere", Promise<Connections>>();
+  /** By what there is to know about the host, and how long it is waited for. */
+  readonly #connections = new Map<string, Promise<Connections>>();
   readonly #schemes = new Map<string, "https" | "http">();
 
   constructor(options: RegistryOptions) {
@@ -47,18 +54,20 @@ export class Transport implements AsyncDisposable {
   }
 
   /**
-   * Sends a request until there is an answer that is not a passing failure, or attempts run out. Redirects of GET and
-   * HEAD are followed. The last answer is returned whatever its status.
+   * Sends a request until there is an answer that is not a passing failure, or attempts run out. Redirects are followed
+   * (`isFollowed` says which). The last answer is returned whatever its status.
    * @throws {BuildError} `registry/unreachable` when there was no answer.
    */
   async send(host: Host, request: HttpRequest, purpose: Purpose, signal: AbortSignal): Promise<HttpResponse> {
     let url = request.url;
-    const attempts = request.attempts === "one" ? 1 : MAX_ATTEMPTS;
+    const isShort = host.patience === "short";
+    const attempts = request.attempts === "one" ? 1 : isShort ? SHORT_ATTEMPTS : MAX_ATTEMPTS;
     for (let attempt = 1; ; attempt += 1) {
       let pauseMs = FIRST_PAUSE_MS * 2 ** (attempt - 1);
+      const asked: { url: URL } = { url };
       try {
-        const response = await this.#follow(host, { ...request, url }, signal);
-        if (!isPassing(response.status) || attempt === attempts) return response;
+        const response = await this.#follow(host, { ...request, url }, asked, signal);
+        if (!isPassing(response.status) || attempt === attempts || isShort) return response;
         pauseMs = retryAfterMs(response) ?? pauseMs;
         response.body.destroy();
       } catch (error) {
@@ -69,7 +78,8 @@ export class Transport implements AsyncDisposable {
           attempt -= 1;
           continue;
         }
-        if (attempt === attempts || !isWorthAnother(error)) throw unreachable(purpose, error);
+        const isLast = attempt === attempts || !isWorthAnother(error) || (isShort && !isReset(error));
+        if (isLast) throw unreachable(purpose, error, this.#placeOf(asked.url, host));
       }
       await this.#options.timer.wait(pauseMs, signal);
     }
@@ -81,16 +91,24 @@ export class Transport implements AsyncDisposable {
     await Promise.all(opened.map((connections) => connections[Symbol.asyncDispose]()));
   }
 
-  async #follow(host: Host, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
+  /** Who did not answer, for the message. */
+  #placeOf(url: URL, host: Host): { readonly host: string; readonly proxy: string | undefined; isRedirected: boolean } {
+    const { proxy: settings } = this.#options;
+    const proxy = settings === undefined ? undefined : proxyFor(url, settings);
+    return { host: url.host, proxy: proxy?.host, isRedirected: !isAt(url, host) };
+  }
+
+  /** @param asked keeps where the last request went. */
+  async #follow(host: Host, request: HttpRequest, asked: { url: URL }, signal: AbortSignal): Promise<HttpResponse> {
     let { url, headers } = request;
     for (let redirects = 0; ; redirects += 1) {
+      asked.url = url;
       const response = await this.#once(host, { ...request, url, headers }, signal);
       const location = response.headers.get("location")?.[0];
-      const isRedirect = [301, 302, 303, 307, 308].includes(response.status) && location !== undefined;
-      const isFollowed = request.method === "GET" || request.method === "HEAD";
-      if (!isRedirect || !isFollowed || redirects === MAX_REDIRECTS) return response;
-      response.body.destroy();
+      if (location === undefined || !URL.canParse(location, url.href) || redirects === MAX_REDIRECTS) return response;
       const next = new URL(location, url);
+      if (!isFollowed(request, response.status, { from: url, next })) return response;
+      response.body.destroy();
       if (next.protocol !== "https:" && (next.protocol !== "http:" || url.protocol === "https:")) {
         throw new BuildError(
           "registry/malformed",
@@ -106,7 +124,7 @@ export class Transport implements AsyncDisposable {
 
   async #once(host: Host, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
     const isOwn = isAt(request.url, host);
-    const { dispatcher } = await this.#connectionsTo(isOwn ? host.settings : undefined);
+    const { dispatcher } = await this.#connectionsTo(isOwn ? host : undefined, host.patience);
     const { body } = request;
     const answer = await dispatcher.request({
       origin: request.url.origin,
@@ -133,17 +151,18 @@ export class Transport implements AsyncDisposable {
   /** A host that allows plain HTTP and did not understand TLS, or has nothing at the port for TLS: the same URL by HTTP. */
   #otherScheme(host: Host, url: URL, error: unknown): URL | undefined {
     if (url.protocol !== "https:" || !isAt(url, host) || !host.schemes.includes("http")) return undefined;
-    if (this.#schemes.get(host.authority) === "https" || (!isNotTls(error) && !isReset(error))) return undefined;
+    if (this.#schemes.get(host.authority) === "https" || (!spokeTlsInVain(error) && !isBroken(error))) return undefined;
     this.#schemes.set(host.authority, "http");
     return new URL(url.href.replace(/^https:/, "http:"));
   }
 
-  #connectionsTo(settings: HostSettings | undefined): Promise<Connections> {
-    const hasOwn = settings !== undefined && (settings.ca ?? settings.client ?? settings.insecure) !== undefined;
-    const key = hasOwn ? settings : "elsewhere";
+  #connectionsTo(host: Host | undefined, patience: Host["patience"]): Promise<Connections> {
+    const { ca, client, insecure } = host?.settings ?? {};
+    const own = (ca ?? client ?? insecure) === undefined ? undefined : host;
+    const key = `${own?.authority ?? ""} ${patience}`;
     let opened = this.#connections.get(key);
     if (opened === undefined) {
-      opened = openConnections(this.#options, hasOwn ? settings : {});
+      opened = openConnections(this.#options, own?.settings ?? {}, patience);
       this.#connections.set(key, opened);
     }
     return opened;
@@ -154,21 +173,28 @@ export function headerOf(response: HttpResponse, name: string): string | undefin
   return response.headers.get(name)?.[0];
 }
 
-/** The beginning of a small answer, as text; the rest is thrown away. */
+/** Reads the beginning of a small answer, as text, or what came of it; the rest is thrown away. */
 export async function textOf(response: HttpResponse, maxBytes: number): Promise<string> {
-  return (await bytesOf(response, maxBytes)).subarray(0, maxBytes).toString("utf8");
+  const chunks: Buffer[] = [];
+  // The status has said what there is to say: a body that breaks off is no other answer.
+  await readInto(chunks, response, maxBytes).catch(() => undefined);
+  return Buffer.concat(chunks).subarray(0, maxBytes).toString("utf8");
 }
 
 /** At most `maxBytes` and a piece more: longer is for the caller to refuse. */
 export async function bytesOf(response: HttpResponse, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
+  await readInto(chunks, response, maxBytes);
+  return Buffer.concat(chunks);
+}
+
+async function readInto(chunks: Buffer[], response: HttpResponse, maxBytes: number): Promise<void> {
   let size = 0;
   for await (const chunk of response.body as AsyncIterable<Buffer>) {
     chunks.push(chunk);
     size += chunk.length;
     if (size > maxBytes) break;
   }
-  return Buffer.concat(chunks);
 }
 
 /** How long a server that is busy wants to be left alone; no longer than anybody would wait. */
@@ -177,12 +203,28 @@ export function retryAfterMs(response: HttpResponse): number | undefined {
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds * 1000, MAX_PAUSE_MS) : undefined;
 }
 
+/**
+ * Whether an answer sends a request on to another place. 307 and 308 do so for every method, as long as there is a body that can
+ * be sent again. The older kinds are made into a GET by web browsers, which is nothing to do to an upload: they are
+ * followed as they are when they only name the same host in another way (by https, say).
+ */
+function isFollowed(
+  { method, body }: HttpRequest,
+  status: number,
+  { from, next }: { readonly from: URL; readonly next: URL },
+): boolean {
+  if (method === "GET" || method === "HEAD") return [301, 302, 303, 307, 308].includes(status);
+  if (body !== undefined && body.sizeBytes === undefined) return false;
+  return status === 307 || status === 308 || ((status === 301 || status === 302) && next.hostname === from.hostname);
+}
+
+/** A connection that was there and broke. */
 function isReset(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    "code" in error &&
-    (error.code === "ECONNRESET" || error.code === "UND_ERR_SOCKET" || error.code === "ECONNREFUSED")
-  );
+  return error instanceof Error && "code" in error && (error.code === "ECONNRESET" || error.code === "UND_ERR_SOCKET");
+}
+
+function isBroken(error: unknown): boolean {
+  return isReset(error) || (error instanceof Error && "code" in error && error.code === "ECONNREFUSED");
 }
 
 function isWorthAnother(error: unknown): boolean {

@@ -164,6 +164,9 @@ class FileBlobs implements Blobs {
       if (digester.sizeBytes < expected.size) {
         const source = await from(digester.sizeBytes, signal);
         await receive(source, { file: partial, flags: "a", digester, expected }, signal);
+      } else {
+        // A blob without bytes is a file all the same.
+        closeSync(openSync(partial, "a", 0o600));
       }
       return this.#finish(partial, digester, expected);
     } catch (error) {

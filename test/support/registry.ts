@@ -24,7 +24,11 @@ export interface Fault {
     /** One byte of the body is another. */
     | { readonly kind: "alter" }
     /** Range headers are ignored: all of the blob comes, with status 200. */
-    | { readonly kind: "no-range" };
+    | { readonly kind: "no-range" }
+    /** The request is taken and never answered. */
+    | { readonly kind: "silence" }
+    /** Sends on to the same path and query of another origin. */
+    | { readonly kind: "redirect"; readonly status: number; readonly origin: string };
 }
 
 export type RegistryAuth =
@@ -45,6 +49,10 @@ export interface TestRegistryOptions {
   readonly refuseWholeUploads?: number;
   /** Uploads and blobs are answered by redirects to this origin. */
   readonly redirectBlobsTo?: string;
+  /** What the token server says instead of a token. */
+  readonly tokenAnswer?: (token: string) => object;
+  /** Scopes for repositories of these names are refused with this status. */
+  readonly refuseScopes?: { readonly of: string; readonly status: number };
 }
 
 export interface LoggedRequest {
@@ -140,6 +148,12 @@ class MemoryRegistry implements TestRegistry {
     this.requests.push({ method, path: url.pathname + url.search, headers: request.headers });
     const fault = this.#fault(method, url.pathname + url.search);
     if (fault?.kind === "drop" && fault.afterBytes === 0) return void request.socket.destroy();
+    if (fault?.kind === "silence") return void request.resume();
+    if (fault?.kind === "redirect") {
+      request.resume();
+      const location = fault.origin + (request.url ?? "");
+      return void response.writeHead(fault.status, { location }).end();
+    }
     if (fault?.kind === "status") {
       request.resume();
       return void response.writeHead(fault.status, fault.headers).end(fault.body);
@@ -205,7 +219,11 @@ class MemoryRegistry implements TestRegistry {
     });
     const token = randomUUID();
     this.#tokens.set(token, granted);
+    const { refuseScopes, tokenAnswer } = this.#options;
+    if (refuseScopes !== undefined && asked.some((scope) => scope.split(":")[1] === refuseScopes.of))
+      return void response.writeHead(refuseScopes.status).end(errors("DENIED", "not for you"));
     response.writeHead(200, { "content-type": "application/json" });
+    if (tokenAnswer !== undefined) return void response.end(JSON.stringify(tokenAnswer(token)));
     response.end(JSON.stringify(request.method === "POST" ? { access_token: token } : { token, expires_in: 300 }));
   }
 

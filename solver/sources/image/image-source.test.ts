@@ -1,11 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { digestOf } from "../../../src/core/digest.ts";
 import { MEDIA_TYPES } from "../../../src/core/oci.ts";
 import { createRegistryClient } from "../../../src/registry/client.ts";
+import type { RegistryOptions } from "../../../src/registry/registry.ts";
 import { startTestRegistry, type TestRegistry } from "../../../test/support/registry.ts";
 import type { ImageSource } from "../../ports.ts";
 import { Workbench } from "../../testing/workbench.ts";
@@ -16,18 +17,19 @@ const AMD64 = { os: "linux", architecture: "amd64" };
 const ARM64 = { os: "linux", architecture: "arm64" };
 const needsRoot = process.getuid?.() === 0 ? undefined : "unpacking with owners needs root";
 
-function sourceOf(bench: Workbench): ImageSource {
+function sourceOf(bench: Workbench, options: Pick<RegistryOptions, "hosts" | "notice"> = {}): ImageSource {
+  const client = createRegistryClient({
+    credentials: { get: async () => undefined },
+    userAgent: "kiln-test",
+    clock: { nowMs: () => 0 },
+    timer: { wait: async () => undefined },
+    ...options,
+  });
   return createImageSource({
     store: bench.store,
     native: bench.native,
     snapshotter: bench.snapshotter,
-    registry: async () =>
-      createRegistryClient({
-        credentials: { get: async () => undefined },
-        userAgent: "kiln-test",
-        clock: { nowMs: () => 0 },
-        timer: { wait: async () => undefined },
-      }),
+    registry: async () => client,
     progress: (event) => bench.events.push(event),
     clock: { nowMs: () => 0 },
   });
@@ -178,6 +180,57 @@ test.skipIf(needsRoot)("a layer that was altered on the way is fetched once more
   await images.materialize(upper, never);
   expect(bench.store.snapshots.getMany(stack).map((row) => row.state)).toEqual(["present", "present"]);
 });
+
+test.skipIf(needsRoot)(
+  "a mirror that sends other bytes is passed over, for configurations and for layers",
+  async () => {
+    for (const path of [/blobs/, /./]) {
+      await using bench = new Workbench();
+      await using registry = await startTestRegistry();
+      await using mirror = await startTestRegistry();
+      addImage(registry, "latest", twoLayers(bench));
+      addImage(mirror, "latest", twoLayers(bench));
+      const notices: string[] = [];
+      const hosts = new Map([[registry.host, { mirrors: [mirror.host] }]]);
+      const images = sourceOf(bench, { hosts, notice: (line) => notices.push(line) });
+      mirror.fail({ method: "GET", path, kind: { kind: "alter" }, times: 100 });
+      const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
+      await images.materialize(await images.stack(image, never), never);
+      expect(notices).toHaveLength(1);
+    }
+  },
+);
+
+test.skipIf(needsRoot)("a mirror that alters only layers is passed over", async () => {
+  await using bench = new Workbench();
+  await using registry = await startTestRegistry();
+  await using mirror = await startTestRegistry();
+  addImage(registry, "latest", twoLayers(bench));
+  addImage(mirror, "latest", twoLayers(bench));
+  const notices: string[] = [];
+  const hosts = new Map([[registry.host, { mirrors: [mirror.host] }]]);
+  const images = sourceOf(bench, { hosts, notice: (line) => notices.push(line) });
+  const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
+  mirror.fail({ method: "GET", path: /blobs/, kind: { kind: "alter" }, times: 100 });
+  await images.materialize(await images.stack(image, never), never);
+  expect(notices).toEqual([expect.stringContaining("it sent other bytes")]);
+});
+
+test.skipIf(needsRoot).each(["uncompressed", "said to be gzip"])(
+  "a layer without bytes is an empty one, %s",
+  async (how) => {
+    await using bench = new Workbench();
+    await using registry = await startTestRegistry();
+    const nothing = Buffer.alloc(0);
+    const mediaType = how === "uncompressed" ? MEDIA_TYPES.ociLayer : MEDIA_TYPES.ociLayerGzip;
+    addImage(registry, "latest", [{ tar: nothing, blob: nothing, mediaType }, ...twoLayers(bench)]);
+    const images = sourceOf(bench);
+    const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
+    const stack = await images.stack(image, never);
+    await images.materialize(stack, never);
+    expect(readdirSync(bench.snapshotter.pathOf(stack[0] ?? ("" as never)))).toEqual([]);
+  },
+);
 
 test.skipIf(needsRoot)("a layer whose tar is not the one of the configuration leaves nothing", async () => {
   await using bench = new Workbench();

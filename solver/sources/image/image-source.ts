@@ -1,3 +1,4 @@
+import { buffer } from "node:stream/consumers";
 import { parseImageConfig } from "../../../src/core/image-config.ts";
 import { type Digest, hexOf } from "../../../src/core/digest.ts";
 import { BuildError } from "../../../src/core/errors.ts";
@@ -152,11 +153,16 @@ async function fetchConfig(
   }
   const known = on.store.blobs.readBytes(config.digest, MAX_CONFIG_BYTES);
   if (known !== undefined) return known;
-  const chunks: Buffer[] = [];
-  // Verified by the client: the stream ends with an error when size or digest differ.
-  const stream = await (await on.registry()).fetchBlob(ref, config, signal);
-  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  const client = await on.registry();
+  for (;;) {
+    try {
+      // Verified by the client: the stream ends with an error when size or digest differ.
+      return await buffer(await client.fetchBlob(ref, config, signal));
+    } catch (error) {
+      const isWrong = error instanceof BuildError && error.code === "digest/mismatch";
+      if (!isWrong || !client.distrust(config.digest)) throw error;
+    }
+  }
 }
 
 function notHere(text: string): BuildError {

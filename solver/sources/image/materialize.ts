@@ -174,8 +174,10 @@ async function download(
   try {
     await on.store.blobs.download(descriptor, open, signal);
   } catch (error) {
-    // What was altered on the way may come whole the second time; a registry that has other bytes sends them again.
+    // What was altered on the way may come whole the second time, from elsewhere if a mirror did it; a registry that has
+    // other bytes sends them again.
     if (!(error instanceof BuildError) || error.code !== "digest/mismatch") throw error;
+    if (!repository.startsWith("/")) (await on.registry()).distrust(descriptor.digest);
     await on.store.blobs.download(descriptor, open, signal);
   }
   report(descriptor.size, true);
