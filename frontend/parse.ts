@@ -14,10 +14,12 @@ import type {
 } from "./instructions/instruction.ts";
 import type { FlagLexeme } from "./syntax/ast.ts";
 import { readDirectives, textStart } from "./syntax/directives.ts";
+import { EncodingCheck } from "./syntax/encoding.ts";
 import { readHeredocs } from "./syntax/heredoc.ts";
 import { parseLine } from "./syntax/instruction-parser.ts";
 import { LineReader } from "./syntax/line-reader.ts";
 import { JoinedSpan, type LogicalLine } from "./syntax/logical-line.ts";
+import { otherFormat } from "./syntax/other-format.ts";
 
 /**
  * Reads a whole Dockerfile.
@@ -30,8 +32,20 @@ export function parseDockerfile(source: SourceText): Dockerfile {
   const reader = new LineReader(source, endOffset, directives.escape, errors.add);
   const file = new DockerfileBuilder(source, errors);
   readInstructions(reader, directives.escape, errors, (instruction, line) => file.add(instruction, line));
+  refuseOtherFormat(source, errors, file);
   errors.throwIfAny();
   return { source, directives, ...file.finish() };
+}
+
+/** A text that is plainly something else gets one sentence, not an error per line. */
+function refuseOtherFormat(source: SourceText, errors: ErrorList, file: DockerfileBuilder): void {
+  if (errors.isEmpty) return;
+  const format = otherFormat(source.text);
+  const known = format === undefined ? undefined : `it looks like ${format.name}`;
+  const why = known ?? (!file.hasInstructions && errors.isHopeless ? "none of its lines is an instruction" : undefined);
+  if (why === undefined) return;
+  const message = `Cannot read ${JSON.stringify(source.name)} as a Dockerfile: ${why}`;
+  throw new BuildError("dockerfile/other-format", message, { hint: format?.hint });
 }
 
 /**
@@ -68,10 +82,11 @@ function readInstructions(
   errors: ErrorList,
   add: (instruction: Instruction, line: LogicalLine) => void,
 ): void {
+  const encoding = new EncodingCheck(reader.source);
   for (let line = reader.next(); line !== undefined && !errors.isFull; line = reader.next()) {
     let instruction: Instruction;
     try {
-      instruction = readInstruction(line, reader, escape);
+      instruction = readInstruction(line, { reader, escape, encoding });
     } catch (error) {
       errors.addOfInstruction(error);
       continue;
@@ -80,10 +95,16 @@ function readInstructions(
   }
 }
 
-function readInstruction(line: LogicalLine, reader: LineReader, escape: Escape): Instruction {
-  const parsed = parseLine(line, escape);
+function readInstruction(
+  line: LogicalLine,
+  file: { readonly reader: LineReader; readonly escape: Escape; readonly encoding: EncodingCheck },
+): Instruction {
+  const { reader, encoding } = file;
+  const parsed = parseLine(line, file.escape);
   // Also below an instruction with errors: the lines of a body are no instructions.
   const below = parsed.heredocs === undefined ? undefined : readHeredocs(line, reader, parsed.heredocs);
+  const undecoded = encoding.errorOf(line, below?.heredocs ?? NONE, parsed.heredocs === "words" ? "files" : "command");
+  if (undecoded !== undefined) throw undecoded;
   if (parsed.error !== undefined) throw parsed.error;
   const { node } = parsed;
   const text: InstructionText = {
@@ -131,6 +152,10 @@ class DockerfileBuilder {
     else this.#errors.addStageless(instruction);
   }
 
+  get hasInstructions(): boolean {
+    return this.#sawInstruction;
+  }
+
   finish(): Omit<Dockerfile, "source" | "directives"> {
     if (this.#stages.length === 0) throw this.#noStages();
     return {
@@ -165,6 +190,15 @@ class ErrorList {
   readonly add = (error: BuildError): void => {
     if (!this.isFull) this.#errors.push(error);
   };
+
+  get isEmpty(): boolean {
+    return this.#errors.length === 0;
+  }
+
+  /** Whether several lines begin with no instruction, and nothing else is wrong. */
+  get isHopeless(): boolean {
+    return this.#errors.length >= 5 && this.#errors.every(({ code }) => code === "dockerfile/unknown-instruction");
+  }
 
   get isFull(): boolean {
     return this.#errors.length >= MAX_ERRORS;

@@ -32,7 +32,7 @@ export function parseIgnoreFile(source: SourceText): IgnoreFile {
     const span = source.span(from, from + text.length);
     const isException = text.startsWith("!");
     const path = cleanPattern(isException ? text.slice(1).trim() : text);
-    const problem = problemOf(path, span);
+    const problem = encodingProblem(source, from, from + text.length) ?? problemOf(path, span);
     if (problem === undefined) patterns.push({ text: isException ? `!${path}` : path, span });
     else errors.push(problem);
   }
@@ -41,6 +41,19 @@ export function parseIgnoreFile(source: SourceText): IgnoreFile {
     throw new BuildError(first.code, first.message, { span: first.span, hint: first.hint, more });
   }
   return { patterns };
+}
+
+/** Such a pattern would match no file, and what it names would get into the context. */
+function encodingProblem(source: SourceText, from: number, to: number): BuildError | undefined {
+  const undecoded = source.undecoded.find((offset) => from <= offset && offset < to);
+  const zero = source.text.indexOf("\0", from);
+  if (undecoded === undefined && !(zero !== -1 && zero < to)) return undefined;
+  const offset = undecoded ?? zero;
+  const what = undecoded === undefined ? "a zero byte" : "a byte that is not UTF-8";
+  return new BuildError("dockerfile/encoding", `Cannot read an ignore pattern: it holds ${what}`, {
+    span: source.span(offset, offset + 1),
+    hint: 'save the file as UTF-8, or write "?" for the character',
+  });
 }
 
 function cleanPattern(text: string): string {

@@ -10,7 +10,7 @@ const MAX_LINE_BYTES = 65_535;
 
 /** Reads a Dockerfile line by line: {@link next} gives instructions, {@link heredocBody} what follows one. */
 export class LineReader {
-  readonly #source: SourceText;
+  readonly source: SourceText;
   readonly #text: string;
   readonly #escape: Escape;
   readonly #onError: (error: BuildError) => void;
@@ -19,7 +19,7 @@ export class LineReader {
   #comments: Comment[] | undefined;
 
   constructor(source: SourceText, from: number, escape: Escape, onError: (error: BuildError) => void) {
-    this.#source = source;
+    this.source = source;
     this.#text = source.text;
     this.#escape = escape;
     this.#onError = onError;
@@ -53,7 +53,7 @@ export class LineReader {
       const first = skipSpaces(this.#text, line.start, line.end);
       if (first >= line.end) {
         blankLines ??= [];
-        blankLines.push(new OffsetSpan(this.#source, line.start, line.end));
+        blankLines.push(new OffsetSpan(this.source, line.start, line.end));
       } else if (this.#text[first] !== "#") {
         const before = this.#continuation(line.start, line.end);
         more?.add(line.start, before ?? line.end);
@@ -62,7 +62,7 @@ export class LineReader {
     }
     const comments = this.#comments;
     this.#comments = undefined;
-    return new LogicalLine(this.#source, {
+    return new LogicalLine(this.source, {
       start,
       end: continued ?? end,
       more,
@@ -101,7 +101,7 @@ export class LineReader {
     while (end > start && this.#text[end - 1] === "\r") end -= 1;
     if (this.#isTooLong(start, next)) {
       const message = `dockerfile line greater than max allowed size of ${String(MAX_LINE_BYTES)}`;
-      const span = new OffsetSpan(this.#source, start, Math.min(end, start + 80));
+      const span = new OffsetSpan(this.source, start, Math.min(end, start + 80));
       this.#onError(new BuildError("dockerfile/syntax", message, { span, hint: "break the line, or COPY a file" }));
       return { start, end: start };
     }
@@ -133,7 +133,7 @@ export class LineReader {
     else {
       const text = this.#text.slice(textFrom, textEnd);
       this.#comments ??= [];
-      this.#comments.push({ text, span: new OffsetSpan(this.#source, start, end) });
+      this.#comments.push({ text, span: new OffsetSpan(this.source, start, end) });
     }
   }
 }

@@ -42,6 +42,12 @@ export class LogicalLine {
     return new OffsetSpan(this.source, this.startOffset, sourceEnd);
   }
 
+  /** Whether the character at an offset in the file is part of `text`. */
+  covers(sourceOffset: number): boolean {
+    if (this.#more !== undefined) return this.#more.covers(sourceOffset);
+    return this.startOffset <= sourceOffset && sourceOffset < this.endOffset;
+  }
+
   #toSource(offset: number): number {
     return this.#more === undefined ? this.startOffset + offset : this.#more.toSource(offset);
   }
@@ -87,6 +93,13 @@ export class Pieces {
       texts.push(this.#source.slice(start, start + length));
     }
     return texts.join("");
+  }
+
+  covers(sourceOffset: number): boolean {
+    return this.#sourceStarts.some((start, i) => {
+      const length = (this.#textStarts[i + 1] ?? this.#length) - (this.#textStarts[i] ?? 0);
+      return start <= sourceOffset && sourceOffset < start + length;
+    });
   }
 
   toSource(offset: number): number {

@@ -154,6 +154,47 @@ describe.skipIf(skip !== undefined)("build", () => {
     expect((await failure(options)).code).toBe(code);
   });
 
+  const COPY_ALL = "FROM scratch\nCOPY . /\n";
+  test.each([
+    { name: "small letters, by name", files: { dockerfile: COPY_ALL }, dockerfile: "Dockerfile", has: "dockerfile" },
+    { name: "small letters", files: { dockerfile: COPY_ALL }, dockerfile: undefined, has: "dockerfile" },
+    { name: "podman's name", files: { Containerfile: COPY_ALL }, dockerfile: undefined, has: "Containerfile" },
+    {
+      name: "small letters below a folder, with an ignore file of its own",
+      files: { "d/dockerfile": COPY_ALL, "d/dockerfile.dockerignore": "b\n", a: "", b: "" },
+      dockerfile: "d/Dockerfile",
+      has: "a",
+    },
+  ])("a Dockerfile is found under another name: $name", async ({ files, dockerfile, has }) => {
+    const directory = await context({ ...files, b: "" });
+    const named = dockerfile === undefined ? {} : { dockerfile: join(directory, dockerfile) };
+    const out = await outputOf({ context: directory, ...named });
+    expect(existsSync(join(out, has))).toBe(true);
+    expect(existsSync(join(out, "b"))).toBe(dockerfile !== "d/Dockerfile");
+  });
+
+  test.each([
+    { name: "podman's ignore file", files: { ".containerignore": "a\n" }, left: ["b"], notices: 0 },
+    {
+      name: "docker's before podman's",
+      files: { ".dockerignore": "b\n", ".containerignore": "a\n" },
+      left: ["a"],
+      notices: 1,
+    },
+    { name: "both, and equal", files: { ".dockerignore": "a\n", ".containerignore": "a\n" }, left: ["b"], notices: 0 },
+    { name: "the Dockerfile's own", files: { "Dockerfile.containerignore": "b\n" }, left: ["a"], notices: 0 },
+  ])("an ignore file counts: $name", async ({ files, left, notices }) => {
+    const directory = await context({ ...files, a: "", b: "", Dockerfile: COPY_ALL });
+    const destination = join(home, `out-${(contexts += 1)}`);
+    const local = parseOutput(new Map(Object.entries({ type: "local", dest: destination })));
+    const { events } = await run({ context: directory, outputs: [local] });
+    expect(["a", "b"].filter((name) => existsSync(join(destination, name)))).toEqual(left);
+    const said = events.filter(
+      (event) => event.kind === "notice" && event.message.includes(".containerignore is not used"),
+    );
+    expect(said).toHaveLength(notices);
+  });
+
   test("a Dockerfile on standard input has an empty context", async () => {
     const { imageId } = await run({ context: "-", tags: ["piped"] }, { input: "FROM busybox\nRUN echo piped > /p\n" });
     expect(imageId).toMatch(/^sha256:/);

@@ -18,6 +18,8 @@ export interface ContextDeps {
   readonly keepGitDir: boolean;
   /** A new directory that is removed when the build ends. */
   scratchDirectory(): string;
+  /** Tells the user something that does not stop the build. */
+  notice(message: string): void;
 }
 
 /** The build context and the Dockerfile, loaded. */

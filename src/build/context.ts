@@ -1,10 +1,11 @@
-import { createReadStream, existsSync, readFileSync, statSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
-import { BuildError, errnoOf } from "../core/errors.ts";
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
+import { BuildError } from "../core/errors.ts";
 import { parseGitUrl } from "../core/git-url.ts";
-import { SourceText } from "../core/span.ts";
+import type { SourceText } from "../core/span.ts";
 import type { BuildOptions } from "./options.ts";
-import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
+import type { ContextDeps, LoadedContext } from "./context-deps.ts";
+import { dockerfileNames, findIgnoreFile, readSource } from "./context-files.ts";
 import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
 import { refusePolicies } from "./policy.ts";
@@ -67,80 +68,29 @@ async function fromDirectory(
 ): Promise<LoadedContext> {
   if (dockerfile === "-") {
     const source = await dockerfileText(on.environment.stdin(), "<stdin>", signal);
-    return loaded(directory, source, await rootIgnoreFile(directory, signal));
+    return loaded(directory, source, await findIgnoreFile({ directory }, on, signal));
   }
   if (dockerfile !== undefined && /^https?:\/\//.test(dockerfile)) {
     const { body } = await download(dockerfile, on, signal);
     const source = await dockerfileText(body, withoutCredentials(dockerfile), signal);
-    return loaded(directory, source, await rootIgnoreFile(directory, signal));
+    return loaded(directory, source, await findIgnoreFile({ directory }, on, signal));
   }
-  const path = dockerfilePath(directory, dockerfile, on.environment.workingDirectory);
-  const source = await readDockerfile(path, directory, dockerfile, signal);
-  const own = `${path}.dockerignore`;
-  const ignoreFile = (await readSource(own, basename(own), signal)) ?? (await rootIgnoreFile(directory, signal));
-  return loaded(directory, source, ignoreFile);
-}
-
-function loaded(directory: string, dockerfile: SourceText, ignoreFile: SourceText | undefined): LoadedContext {
-  return { directory, dockerfile, ignoreFile, owners: "root" };
-}
-
-/** A `-f` path is relative to the working directory; without one the context has a `Dockerfile` or a `dockerfile`. */
-function dockerfilePath(directory: string, given: string | undefined, workingDirectory: string): string {
-  if (given !== undefined) return resolve(workingDirectory, given);
-  const usual = join(directory, "Dockerfile");
-  if (existsSync(usual)) return usual;
-  const lower = join(directory, "dockerfile");
-  return existsSync(lower) ? lower : usual;
-}
-
-async function readDockerfile(
-  path: string,
-  directory: string,
-  given: string | undefined,
-  signal: AbortSignal,
-): Promise<SourceText> {
-  const name = given ?? basename(path);
-  const source = await readSource(path, name, signal);
-  if (source !== undefined) return source;
+  const base = dockerfile === undefined ? directory : on.environment.workingDirectory;
+  for (const name of dockerfileNames(dockerfile)) {
+    const path = resolve(base, name);
+    const source = await readSource(path, name, "a Dockerfile", signal);
+    if (source === undefined) continue;
+    return loaded(directory, source, await findIgnoreFile({ directory, dockerfile: path }, on, signal));
+  }
+  const name = dockerfile ?? "Dockerfile";
   throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {
     hint:
-      given === undefined
-        ? hintWithoutDockerfile(directory)
+      dockerfile === undefined
+        ? `put a Dockerfile into ${directory}, or name another file with -f`
         : "-f is relative to the working directory, not to the context",
   });
 }
 
-/** What podman and buildah look for first, docker does not look for at all. */
-function hintWithoutDockerfile(directory: string): string {
-  const other = join(directory, "Containerfile");
-  return existsSync(other)
-    ? `name it: -f ${other}`
-    : `put a Dockerfile into ${directory}, or name another file with -f`;
-}
-
-async function rootIgnoreFile(directory: string, signal: AbortSignal): Promise<SourceText | undefined> {
-  return readSource(join(directory, ".dockerignore"), ".dockerignore", signal);
-}
-
-/** `undefined` when there is no such file. */
-async function readSource(path: string, name: string, signal: AbortSignal): Promise<SourceText | undefined> {
-  try {
-    const status = statSync(path, { throwIfNoEntry: false });
-    if (status === undefined) return undefined;
-    if (status.isDirectory()) {
-      throw new BuildError("dockerfile/not-found", `Cannot read ${JSON.stringify(name)}: it is a directory`);
-    }
-    if (status.size > MAX_DOCKERFILE_BYTES) {
-      throw tooLarge(name);
-    }
-    // Without waiting for a thread, unless it is a pipe, whose writer may keep us waiting.
-    if (status.isFile()) return new SourceText(name, readFileSync(path, "utf8"));
-    return await dockerfileText(createReadStream(path), name, signal);
-  } catch (error) {
-    if (errnoOf(error) !== "EACCES") throw error;
-    throw new BuildError("context/unreadable", `Cannot read ${JSON.stringify(name)}: permission denied`, {
-      cause: error,
-    });
-  }
+function loaded(directory: string, dockerfile: SourceText, ignoreFile: SourceText | undefined): LoadedContext {
+  return { directory, dockerfile, ignoreFile, owners: "root" };
 }

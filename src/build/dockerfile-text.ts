@@ -1,10 +1,11 @@
 import { addAbortSignal, type Readable } from "node:stream";
-import { SourceText } from "../core/span.ts";
+import { decodeSource } from "../core/decode-source.ts";
+import type { SourceText } from "../core/span.ts";
 import { MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
 
 /**
  * A Dockerfile that comes as a stream, whose end is somebody else's to decide.
- * @param name as shown to people. @throws {BuildError} as `tooLarge` says, as soon as it is.
+ * @param name as shown to people. @throws {BuildError} as `tooLarge` says, as soon as it is, and as `decodeSource` does
  */
 export async function dockerfileText(stream: Readable, name: string, signal: AbortSignal): Promise<SourceText> {
   const chunks: Buffer[] = [];
@@ -20,5 +21,5 @@ export async function dockerfileText(stream: Readable, name: string, signal: Abo
     signal.throwIfAborted();
     throw error;
   }
-  return new SourceText(name, new TextDecoder("utf-8", { ignoreBOM: true }).decode(Buffer.concat(chunks)));
+  return decodeSource(name, Buffer.concat(chunks), "a Dockerfile");
 }

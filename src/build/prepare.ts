@@ -94,6 +94,7 @@ export async function readBuild(
         secrets,
         keepGitDir: isTrue(buildArgs.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")),
         scratchDirectory: () => at.scratch.directory(),
+        notice: (message) => at.progress({ kind: "notice", level: "warning", message, hint: undefined }),
       },
       signal,
     ),

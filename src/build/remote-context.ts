@@ -2,7 +2,8 @@ import { closeSync, fstatSync, mkdirSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import type { GitUrl } from "../core/git-url.ts";
-import { SourceText } from "../core/span.ts";
+import { decodeSource } from "../core/decode-source.ts";
+import type { SourceText } from "../core/span.ts";
 import { O_DIRECTORY, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT } from "../native/constants.ts";
 import { decompress, sniffCompression } from "../tar/compression.ts";
 import { unpackArchive } from "../tar/unpack.ts";
@@ -10,6 +11,7 @@ import type { GitOp } from "../../solver/graph/op.ts";
 import { requestOf, shownUrl } from "../../solver/sources/http/request.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
 import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
+import { dockerfileNames } from "./context-files.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
 import { commitDate, newestFile } from "./source-date.ts";
 
@@ -88,19 +90,18 @@ async function unpacked(
     const source = await dockerfileText(on.environment.stdin(), "<stdin>", signal);
     return { directory, dockerfile: source, ignoreFile: undefined };
   }
-  const names = dockerfile === undefined ? ["Dockerfile", "dockerfile"] : [dockerfile];
-  for (const name of names) {
-    const text = readInside(directory, name, on);
-    if (text !== undefined) return { directory, dockerfile: new SourceText(name, text), ignoreFile: undefined };
+  for (const name of dockerfileNames(dockerfile)) {
+    const source = readInside(directory, name, on);
+    if (source !== undefined) return { directory, dockerfile: source, ignoreFile: undefined };
   }
-  const [name] = names;
+  const name = dockerfile ?? "Dockerfile";
   throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {
     hint: "with a context from elsewhere, -f names a file in it",
   });
 }
 
 /** `undefined` when there is no such regular file. Symlinks are followed inside the directory. */
-function readInside(directory: string, name: string, { native }: ContextDeps): string | undefined {
+function readInside(directory: string, name: string, { native }: ContextDeps): SourceText | undefined {
   const root = native.openPath(directory, O_PATH | O_DIRECTORY);
   let file: number | undefined;
   try {
@@ -108,7 +109,7 @@ function readInside(directory: string, name: string, { native }: ContextDeps): s
     const status = fstatSync(file);
     if (!status.isFile()) return undefined;
     if (status.size > MAX_DOCKERFILE_BYTES) throw tooLarge(name);
-    return readFileSync(file, "utf8");
+    return decodeSource(name, readFileSync(file), "a Dockerfile");
   } catch (error) {
     if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) return undefined;
     throw error;

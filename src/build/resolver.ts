@@ -1,16 +1,15 @@
 import { statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
-import { BuildError, errnoOf } from "../core/errors.ts";
+import { basename, resolve } from "node:path";
+import { BuildError } from "../core/errors.ts";
 import { parseGitUrl } from "../core/git-url.ts";
 import type { Platform } from "../core/platform.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
-import { SourceText } from "../core/span.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import { parseIgnoreFile } from "../../frontend/ignore/ignore-file.ts";
 import type { ContextSource, ResolvedBase, Resolver } from "../../frontend/convert/resolver.ts";
 import type { ImageSource } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
+import { findIgnoreFile } from "./context-files.ts";
 import { type SourceDateDeps, sourceDate } from "./source-date.ts";
 
 export interface ResolverDeps {
@@ -82,7 +81,7 @@ export class BuildResolver implements Resolver {
         hint: "use a directory, docker-image://, oci-layout://, a git repository or an http(s) URL",
       });
     }
-    return this.#localContext(name, value);
+    return this.#localContext(name, value, signal);
   }
 
   async sourceDate(source: ContextSource, signal: AbortSignal): Promise<number | undefined> {
@@ -105,10 +104,14 @@ export class BuildResolver implements Resolver {
     }
   }
 
-  async #localContext(name: string, value: string): Promise<ContextSource> {
+  async #localContext(name: string, value: string, signal: AbortSignal): Promise<ContextSource> {
     const directory = resolve(this.#on.environment.workingDirectory, value);
     this.localDirectories.set(name, directory);
-    return { kind: "local", name, excludes: await ignorePatterns(join(directory, ".dockerignore")) };
+    const notice = (message: string): void =>
+      this.#on.progress({ kind: "notice", level: "warning", message: `context ${name}: ${message}`, hint: undefined });
+    const source = await findIgnoreFile({ directory, shownDirectory: value }, { notice }, signal);
+    const excludes = source === undefined ? [] : parseIgnoreFile(source).patterns.map(({ text }) => text);
+    return { kind: "local", name, excludes };
   }
 }
 
@@ -125,16 +128,5 @@ export function checkDirectories(contexts: Readonly<Record<string, string>>, wor
     throw new BuildError("context/not-found", `Cannot use ${JSON.stringify(value)} as context ${name}: ${why}`, {
       hint: "a --build-context is a directory, docker-image://, oci-layout://, a git repository or an http(s) URL",
     });
-  }
-}
-
-/** The patterns of an ignore file; none when there is no file. */
-async function ignorePatterns(path: string): Promise<readonly string[]> {
-  try {
-    const source = new SourceText(path, await readFile(path, "utf8"));
-    return parseIgnoreFile(source).patterns.map((pattern) => pattern.text);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return [];
-    throw error;
   }
 }

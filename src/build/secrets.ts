@@ -21,11 +21,18 @@ export function secretSource(specs: readonly SecretSpec[], environment: BuildEnv
       if (spec === undefined) return undefined;
       if (spec.from === "env") {
         const value = environment.env[spec.variable];
+        if (value?.includes("\ufffd") === true) throw notUtf8(id, spec.variable);
         return value === undefined ? undefined : Buffer.from(value);
       }
       return readSecret(id, resolve(environment.workingDirectory, spec.path));
     },
   };
+}
+
+/** Node puts U+FFFD in place of bytes that are not UTF-8: the step would get another secret. */
+function notUtf8(id: string, variable: string): BuildError {
+  const message = `Cannot read secret ${JSON.stringify(id)} from the variable ${variable}: it is not UTF-8`;
+  return new BuildError("secret/unreadable", message, { hint: `put it into a file: --secret id=${id},src=<file>` });
 }
 
 /** Says at the start of a build what would fail in the middle of it. */

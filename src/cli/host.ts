@@ -13,6 +13,8 @@ export interface Host {
   readonly pid: number;
   /** The kernel's name of this start of the machine. */
   bootId(): string | undefined;
+  /** The process's arguments as bytes; `undefined` where the system does not tell. Strings hold U+FFFD for what is not UTF-8. */
+  rawArguments(): readonly Buffer[] | undefined;
   readonly homeDirectory: string;
   readonly temporaryDirectory: string;
   /** Node's words for the machine. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { CommanderError } from "commander";
 import { BuildError } from "../core/errors.ts";
 import { commandContext } from "./context.ts";
@@ -38,6 +39,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     argv,
   );
   try {
+    refuseUndecodable(argv, host);
     await program.parseAsync(canonicalWords(program, argv, refuseElsewhere), { from: "user" });
     return status;
   } catch (error) {
@@ -48,4 +50,15 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     const isUsage = error instanceof BuildError && error.code === "cli/usage";
     return isUsage || FOREIGN_STATUS.has(argv[commandIndex(argv)] ?? "") ? OWN_FAILURE : 1;
   }
+}
+
+/** Node puts U+FFFD in place of bytes that are not UTF-8: a label, a build argument or a path would be another one. */
+function refuseUndecodable(argv: readonly string[], host: Host): void {
+  if (!argv.some((argument) => argument.includes("\ufffd"))) return;
+  const bad = host.rawArguments()?.find((bytes) => !isUtf8(bytes));
+  if (bad === undefined) return;
+  throw new BuildError(
+    "cli/usage",
+    `Cannot read the argument ${JSON.stringify(bad.toString("utf8"))}: it is not UTF-8`,
+  );
 }

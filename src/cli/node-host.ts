@@ -29,6 +29,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
     },
     nowMs: () => Date.now(),
     bootId,
+    rawArguments,
     onInterrupt(stop) {
       let stopped = false;
       const handle = (signal: NodeJS.Signals): void => {
@@ -57,6 +58,19 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
 function bootId(): string | undefined {
   try {
     return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function rawArguments(): readonly Buffer[] | undefined {
+  try {
+    const bytes = readFileSync("/proc/self/cmdline");
+    // One character per byte, for its splitting.
+    return bytes
+      .toString("latin1")
+      .split("\0")
+      .map((argument) => Buffer.from(argument, "latin1"));
   } catch {
     return undefined;
   }

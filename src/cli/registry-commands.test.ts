@@ -39,6 +39,7 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
       stdin: Readable.from([]),
       stdout,
       stderr,
+      rawArguments: () => undefined,
       onInterrupt: () => ({ [Symbol.dispose]: () => undefined }),
     });
     const text = (stream: PassThrough): string => String(stream.read() ?? "");

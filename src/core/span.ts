@@ -17,11 +17,14 @@ export class SourceText {
   /** As shown to people: `Dockerfile`, `services/api/Dockerfile`, `<stdin>`. */
   readonly name: string;
   readonly text: string;
+  /** Offsets of characters that stand for bytes which are not UTF-8, ascending. */
+  readonly undecoded: readonly number[];
   #lineStarts: readonly number[] | undefined;
 
-  constructor(name: string, text: string) {
+  constructor(name: string, text: string, undecoded: readonly number[] = []) {
     this.name = name;
     this.text = text;
+    this.undecoded = undecoded;
   }
 
   /** Offsets at which lines begin; only "\n" ends a line. */

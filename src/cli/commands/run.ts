@@ -5,6 +5,7 @@ import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
 import { malformed } from "../flags/csv.ts";
+import { fromEnvironment } from "../flags/values.ts";
 import { noticesOnly } from "../progress-output.ts";
 
 /** `kiln run`: tries an image out. What it writes is gone when it ends; its exit status is ours. */
@@ -75,7 +76,7 @@ function environment(flags: readonly string[], env: Readonly<Record<string, stri
   return flags.flatMap((flag) => {
     if (flag.startsWith("=")) throw malformed("env", flag, "it has no name", 'write "name=value"');
     if (flag.includes("=")) return [flag];
-    const value = env[flag];
+    const value = fromEnvironment(flag, env);
     return value === undefined ? [] : [`${flag}=${value}`];
   });
 }

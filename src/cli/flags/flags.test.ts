@@ -86,6 +86,7 @@ test.each([
   { name: "a size that is none", parse: () => memorySize("lots", "memory") },
   { name: "a build argument without a name", parse: () => buildArgs(["=x"], {}) },
   { name: "a label without a name", parse: () => labels(["=x"]) },
+  { name: "a variable that is not UTF-8", parse: () => buildArgs(["A"], { A: "caf\ufffd" }) },
   { name: "a secret without an id", parse: () => secrets(["src=a"], {}) },
   { name: "an unknown secret key", parse: () => secrets(["id=a,file=b"], {}) },
   { name: "an agent that is not there", parse: () => sshAgents(["default"], {}) },

@@ -8,7 +8,14 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** `K=V` pairs in order; a bare `K` takes its value from the environment, and is left out when unset there. */
 export function buildArgs(flags: readonly string[], env: Environment): Record<string, string> {
-  return pairs("build-arg", flags, (name) => env[name]);
+  return pairs("build-arg", flags, (name) => fromEnvironment(name, env));
+}
+
+/** Node puts U+FFFD in place of bytes that are not UTF-8. @throws {BuildError} `cli/usage` */
+export function fromEnvironment(name: string, env: Environment): string | undefined {
+  const value = env[name];
+  if (value?.includes("\ufffd") !== true) return value;
+  throw new BuildError("cli/usage", `Cannot read the variable ${name} of the environment: it is not UTF-8`);
 }
 
 /** `k=v` pairs; a bare `k` has the empty value. */
