@@ -195,6 +195,8 @@ export interface FoundSource {
   readonly parts: readonly KeyPart[];
   /** Writes those files into an empty directory of the host's. */
   writeTo(directory: string, signal: AbortSignal): Promise<void>;
+  /** When it was last changed, in seconds since 1970, as far as its server or its repository says so. */
+  date(signal: AbortSignal): Promise<number | undefined>;
 }
 
 /**

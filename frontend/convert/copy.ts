@@ -61,7 +61,8 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
     mode,
     excludes: source.excludes,
     link: isLinked,
-    timestamp: shared.epoch,
+    // Files keep their times, whatever the epoch; a new one leaves copies in the cache.
+    timestamp: undefined,
   }));
   const copied = addVertex(
     shared,

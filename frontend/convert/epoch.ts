@@ -33,7 +33,7 @@ export async function resolveEpoch(
   const text = options.buildArgs.get(NAME) ?? (scope.values.get(NAME) || undefined);
   if (text === undefined) return { epoch: undefined, scope, buildArgs: options.buildArgs };
   let epoch: number | undefined;
-  if (/^[+-]?\d{1,15}$/.test(text)) epoch = Number(text);
+  if (/^[+-]?\d+$/.test(text)) epoch = dateIn(text);
   else if (text !== "") {
     const source = await findSource(text, dockerfile, at, signal);
     epoch = await at.resolver.sourceDate(source, signal);
@@ -45,6 +45,17 @@ export async function resolveEpoch(
     else if (known.has(NAME)) known.set(NAME, String(epoch));
   }
   return { epoch, scope: { ...scope, values }, buildArgs };
+}
+
+/** The years that a configuration can name. */
+const [EARLIEST, LATEST] = [-62_135_596_800, 253_402_300_799];
+
+function dateIn(text: string): number {
+  const seconds = Number(text);
+  if (seconds >= EARLIEST && seconds <= LATEST) return seconds;
+  throw new BuildError("dockerfile/arg", `Cannot use ${JSON.stringify(text)} as ${NAME}: it is out of range`, {
+    hint: "give seconds since 1970 of a date before the year 10000",
+  });
 }
 
 async function findSource(

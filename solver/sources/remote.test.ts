@@ -28,6 +28,7 @@ test("what a URL holds is asked in every build, and written when it is new", asy
         written += 1;
         writeFileSync(join(directory, "file"), content);
       },
+      date: async () => undefined,
     }),
   };
   const target = bench.copy(bench.image("one"), "/file", "/got", { from: vertex(op, []) });

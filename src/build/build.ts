@@ -145,6 +145,7 @@ async function solveAndExport(
 ): Promise<BuildResult> {
   const { progress, imports, mounts, outputs } = at;
   const { to = [], trust = [] } = options.cache ?? {};
+  tellUnusedRewrite(prepared, outputs, progress);
   const { result, solved } = await makeResult(engine, options, prepared, at, signal);
   const attested = withProvenance(result, { options, prepared, reporter: at.reporter, solved }, engine, progress);
   const { records } = imports;
@@ -257,6 +258,21 @@ async function makeResult(
 /** Whether a context came from elsewhere, as one piece. */
 function isWhole({ owners, sourceDate }: PreparedBuild["context"]): boolean {
   return owners === "kept" || sourceDate !== undefined;
+}
+
+/** Says that `rewrite-timestamp` has no date to rewrite to. */
+function tellUnusedRewrite(
+  { conversions }: PreparedBuild,
+  outputs: readonly OutputSpec[],
+  progress: ProgressSink,
+): void {
+  const isDated = conversions.some(({ sourceDateEpoch }) => sourceDateEpoch !== undefined);
+  const isUnused = outputs.some(
+    (output) => "image" in output && output.image.rewriteTimestamp && output.image.sourceDateEpoch === undefined,
+  );
+  if (isDated || !isUnused) return;
+  const message = "rewrite-timestamp is specified, but no source-date-epoch was found: times stay as they are";
+  progress({ kind: "notice", level: "warning", message, hint: "give --build-arg SOURCE_DATE_EPOCH=SECONDS" });
 }
 
 /** Whether an output needs the files of the result, and not only its layers. */

@@ -16,6 +16,8 @@ export interface ContextDeps {
   readonly secrets: SecretSource;
   /** From the build argument BUILDKIT_CONTEXT_KEEP_GIT_DIR. */
   readonly keepGitDir: boolean;
+  /** Files of a repository get their commit's time: the build argument SOURCE_DATE_EPOCH is given. */
+  readonly commitTimes: boolean;
   /** A new directory that is removed when the build ends. */
   scratchDirectory(): string;
   /** Tells the user something that does not stop the build. */

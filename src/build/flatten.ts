@@ -66,9 +66,8 @@ export function treeTools(engine: Engine): TreeTools {
         throw error;
       }
     },
-    packDirectory(directory, { latestMtime }, signal) {
-      const clamp = latestMtime === undefined ? {} : { clampMtimeSeconds: latestMtime };
-      return Readable.from(packLayer(native, { directory, marks: snapshotter.marks, ...clamp }, signal), {
+    packDirectory(directory, { mtimeSeconds }, signal) {
+      return Readable.from(packLayer(native, { directory, marks: snapshotter.marks, mtimeSeconds }, signal), {
         objectMode: false,
       });
     },

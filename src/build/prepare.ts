@@ -92,6 +92,7 @@ export async function readBuild(
         git,
         fetch: engine.fetch,
         secrets,
+        commitTimes: (buildArgs.get("SOURCE_DATE_EPOCH") ?? "") !== "",
         keepGitDir: isTrue(buildArgs.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")),
         scratchDirectory: () => at.scratch.directory(),
         notice: (message) => at.progress({ kind: "notice", level: "warning", message, hint: undefined }),
@@ -111,7 +112,6 @@ export async function readBuild(
     contexts: options.contexts ?? {},
     progress: at.progress,
     dates: {
-      native: engine.native,
       git,
       http: createHttpSource({ store: engine.store, fetch: engine.fetch, secrets }),
       scratchDirectory: () => at.scratch.directory(),

@@ -13,7 +13,7 @@ import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } 
 import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
 import { dockerfileNames } from "./context-files.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
-import { commitDate, newestFile } from "./source-date.ts";
+import { newestFile } from "./source-date.ts";
 
 /**
  * A tar is the context; anything else is a Dockerfile with an empty context. `name` says where the bytes come from;
@@ -40,7 +40,11 @@ export async function fromStream(
     return { directory, dockerfile, ignoreFile: undefined, owners: "root" };
   }
   await unpackArchive(decompress(head.all, kind, signal), { native: on.native, directory }, signal);
-  return { ...(await unpacked(directory, given.dockerfile, on, signal)), owners: "kept" };
+  return {
+    ...(await unpacked(directory, given.dockerfile, on, signal)),
+    owners: "kept",
+    sourceDate: () => newestFile(directory, on.native),
+  };
 }
 
 /** A repository's files at one commit. */
@@ -59,14 +63,14 @@ export async function fromGit(
     keepGitDir: git.keepGitDir ?? on.keepGitDir,
     submodules: git.submodules ?? true,
     checksum: git.checksum,
-    mtime: git.mtime ?? "checkout",
+    mtime: on.commitTimes ? "commit" : (git.mtime ?? "checkout"),
   };
   const found = await on.git.find(op, signal);
   await found.writeTo(directory, signal);
   return {
     ...(await unpacked(directory, dockerfile, on, signal)),
     owners: "root",
-    sourceDate: (dateSignal) => commitDate(op, on, dateSignal),
+    sourceDate: (dateSignal) => found.date(dateSignal),
   };
 }
 
@@ -159,7 +163,7 @@ export async function fromUrl(
 ): Promise<LoadedContext> {
   const { body, modified } = await download(url, on, signal);
   const loaded = await fromStream(body, { name: url, dockerfile }, on, signal);
-  return { ...loaded, sourceDate: async () => modified ?? newestFile(loaded.directory, on.native) };
+  return { ...loaded, sourceDate: async (dateSignal) => modified ?? loaded.sourceDate?.(dateSignal) };
 }
 
 /** The first bytes of a stream, and the whole of it again. */

@@ -48,7 +48,12 @@ export async function resultImage(
       },
     };
   });
-  const history = completeHistory(conversion.history.map(draftEntry), facts);
+  const epoch = conversion.sourceDateEpoch;
+  const dated = epoch === undefined ? {} : { created: formatTime(epoch * 1000) };
+  const drafts = conversion.history.map((draft) =>
+    draft.kind === "base" ? draftEntry(draft) : { ...draftEntry(draft), ...dated },
+  );
+  const history = completeHistory(drafts, facts);
   const created = history.findLast((entry) => entry.created !== undefined)?.created;
   const config: ImageConfig = {
     ...conversion.image,
@@ -57,7 +62,6 @@ export async function resultImage(
     history,
   };
   const baseHistoryCount = conversion.history.filter((draft) => draft.kind === "base").length;
-  const epoch = conversion.sourceDateEpoch;
   return {
     platform: conversion.platform,
     config: epoch === undefined ? config : clampTimes(config, baseHistoryCount, epoch),

@@ -21,7 +21,8 @@ describe.skipIf(cannotRun !== undefined)("SOURCE_DATE_EPOCH that names a source"
   let url = "";
   const server = createServer((request, response) => {
     if (request.url === "/dated.tar") response.setHeader("last-modified", DATED);
-    createReadStream(join(home, "context.tar")).pipe(response);
+    if (request.url === "/text") response.end("text");
+    else createReadStream(join(home, "context.tar")).pipe(response);
   });
 
   beforeAll(async () => {
@@ -39,14 +40,19 @@ describe.skipIf(cannotRun !== undefined)("SOURCE_DATE_EPOCH that names a source"
     await rm(home, { recursive: true, force: true });
   });
 
-  const created = async (context: string, epoch: string, dockerfile?: string): Promise<string | undefined> => {
+  const created = async (
+    context: string,
+    epoch: string,
+    dockerfile?: string,
+    contexts: Readonly<Record<string, string>> = { named: `${url}/dated.tar` },
+  ): Promise<string | undefined> => {
     const environment = testEnvironment(join(home, "store"), { input: dockerfile ?? "" });
     const result = await build(
       {
         context,
         dockerfile: dockerfile === undefined ? undefined : "-",
         buildArgs: { SOURCE_DATE_EPOCH: epoch },
-        contexts: { named: `${url}/dated.tar` },
+        contexts,
         tags: ["dated"],
       },
       environment,
@@ -73,6 +79,21 @@ describe.skipIf(cannotRun !== undefined)("SOURCE_DATE_EPOCH that names a source"
     const dockerfile = `FROM scratch AS source\nADD ${url}/dated.tar /\nFROM scratch\nLABEL a=b\n`;
     await mkdir(join(home, "empty"), { recursive: true });
     expect(await created(join(home, "empty"), "source", dockerfile)).toBe(DATED_CREATED);
+  });
+
+  test("a named context and a stage that are archives without a date have that of their newest file", async () => {
+    const undated = `${url}/undated.tar`;
+    expect(await created(undated, "named", undefined, { named: undated })).toBe("2001-09-09T01:46:40Z");
+    const dockerfile = `FROM scratch AS source\nADD ${undated} /\nFROM scratch\nLABEL a=b\n`;
+    await mkdir(join(home, "empty"), { recursive: true });
+    expect(await created(join(home, "empty"), "Source", dockerfile)).toBe("2001-09-09T01:46:40Z");
+  });
+
+  test("what is no archive and has no date leaves the time of the build", async () => {
+    const dockerfile = `FROM scratch AS source\nADD ${url}/text /\nFROM scratch\nCOPY --from=source text /\n`;
+    await mkdir(join(home, "empty"), { recursive: true });
+    const time = await created(join(home, "empty"), "source", dockerfile);
+    expect(Date.parse(time ?? "")).toBeGreaterThan(1_700_000_000_000);
   });
 
   test("a directory has no date: the time of the build", async () => {

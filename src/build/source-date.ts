@@ -1,40 +1,48 @@
-import { mkdirSync } from "node:fs";
-import { O_DIRECTORY, O_RDONLY } from "../native/constants.ts";
+import { createReadStream, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { BuildError } from "../core/errors.ts";
+import { O_DIRECTORY, O_RDONLY, S_IFMT, S_IFREG } from "../native/constants.ts";
 import type { Native } from "../native/native.ts";
+import { floorSeconds } from "../tar/entry.ts";
+import { decompress, sniffCompression } from "../tar/compression.ts";
+import { TarReader } from "../tar/read.ts";
 import type { ContextSource } from "../../frontend/convert/resolver.ts";
 import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
 import type { RemoteSource } from "../../solver/ports.ts";
 
 /** What finding out a source's date may use. */
 export interface SourceDateDeps {
-  readonly native: Native;
   readonly git: RemoteSource<GitOp>;
   readonly http: RemoteSource<HttpOp>;
   /** A new directory that is removed when the build ends. */
   scratchDirectory(): string;
-  /** Of the build context, where it came from somewhere that has dates. */
+  /** The date of the build context, where it came from somewhere that has dates. */
   contextDate(signal: AbortSignal): Promise<number | undefined>;
 }
 
 /**
- * Seconds since 1970 at which a source was last changed, for a SOURCE_DATE_EPOCH that names one: a commit's time, the
- * Last-Modified of a URL. Directories of this machine and images have no date of their own.
+ * Finds when a source was last changed, in seconds since 1970, for a SOURCE_DATE_EPOCH that names one: a commit's time, the
+ * Last-Modified of a URL or the newest file of the archive there. Directories of this machine and images have no date.
  */
 export async function sourceDate(
   source: ContextSource,
-  on: SourceDateDeps,
+  deps: SourceDateDeps,
   signal: AbortSignal,
 ): Promise<number | undefined> {
   switch (source.kind) {
     case "git":
-      return commitDate(source, on, signal);
+      return (await deps.git.find(source, signal)).date(signal);
     case "http": {
-      const { parts } = await on.http.find(source, signal);
-      const seconds = Number(parts.find((part) => part.name === "modified")?.value ?? 0);
-      return seconds > 0 ? seconds : undefined;
+      const found = await deps.http.find(source, signal);
+      const date = await found.date(signal);
+      if (date !== undefined) return date;
+      const directory = deps.scratchDirectory();
+      await found.writeTo(directory, signal);
+      const [name = ""] = readdirSync(directory);
+      return newestMember(createReadStream(join(directory, name)), signal);
     }
     case "local":
-      return source.name === "context" ? on.contextDate(signal) : undefined;
+      return source.name === "context" ? deps.contextDate(signal) : undefined;
     case "image":
     case "scratch":
       return undefined;
@@ -43,28 +51,36 @@ export async function sourceDate(
   }
 }
 
-/** The time of the commit that a repository's ref names now. */
-export async function commitDate(
-  op: GitOp,
-  on: Pick<SourceDateDeps, "native" | "git" | "scratchDirectory">,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  const directory = `${on.scratchDirectory()}/dated`;
-  mkdirSync(directory);
-  // Checked out with the commit's time on every file, which then tells it.
-  const plain = { ...op, mtime: "commit", keepGitDir: false, submodules: false, subdir: undefined } as const;
-  await (await on.git.find(plain, signal)).writeTo(directory, signal);
-  return newestFile(directory, on.native);
-}
-
-/** The latest time of anything in a directory; `undefined` for an empty one. */
+/** The latest time of a regular file in a directory; `undefined` where there is none. */
 export async function newestFile(directory: string, native: Native): Promise<number | undefined> {
   const fd = native.openPath(directory, O_RDONLY | O_DIRECTORY);
   try {
     const { columns } = await native.scanTree(fd);
-    const [newest] = columns.mtimeNs.slice(1).toSorted().toReversed();
-    return newest === undefined ? undefined : Number(newest / 1_000_000_000n);
+    const times = columns.mtimeNs.filter((_, row) => ((columns.mode[row] ?? 0) & S_IFMT) === S_IFREG);
+    return times.length === 0 ? undefined : floorSeconds(times.toSorted().at(-1) ?? 0n);
   } finally {
     native.close(fd);
+  }
+}
+
+/** The latest time of a regular file in an archive; `undefined` for what has none, or is no archive. */
+export async function newestMember(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<number | undefined> {
+  let newest: number | undefined;
+  try {
+    const reader = new TarReader();
+    const { kind, stream } = await sniffCompression(bytes, signal);
+    for await (const chunk of decompress(stream, kind, signal)) {
+      for (const event of reader.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))) {
+        if (event.kind !== "entry" || event.entry.type !== "file") continue;
+        const seconds = floorSeconds(event.entry.mtimeNs);
+        newest = newest === undefined ? seconds : Math.max(newest, seconds);
+      }
+    }
+    reader.finish();
+    return newest;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof BuildError && error.code.startsWith("archive/")) return undefined;
+    throw error;
   }
 }

@@ -14,10 +14,10 @@ export interface TreeTools {
   readonly native: Native;
   /** Merges images' layers into one directory without whiteouts, each below its folder; disposing removes it. */
   flatten(places: readonly Placed[], signal: AbortSignal): Promise<{ readonly directory: string } & AsyncDisposable>;
-  /** The directory as a tar; `latestMtime` in seconds clamps times. */
+  /** The directory as a tar; `mtimeSeconds` is every member's time. */
   packDirectory(
     directory: string,
-    options: { readonly latestMtime: number | undefined },
+    options: { readonly mtimeSeconds: number | undefined },
     signal: AbortSignal,
   ): Readable;
 }
@@ -52,7 +52,7 @@ export function localExporter(
         await using tree = await tools.flatten([{ image, folder: "" }], signal);
         const target = join(destination, folder);
         makeDestination(target);
-        // BuildKit sets every time to the epoch here, older ones too.
+        // BuildKit sets every time to the epoch here and in a tar, older ones too.
         const mtimeSeconds = options.sourceDateEpoch ?? image.sourceDateEpoch;
         const how = { native: tools.native, mtimeSeconds };
         const written = await writingInto(target, () => copyTree(tree.directory, target, how, signal));
@@ -75,9 +75,9 @@ export function tarExporter(open: OpenDestination, options: TreeOptions, tools: 
       const places = placesOf(result, options);
       await refuseCollisions(places, tools, signal);
       await using tree = await tools.flatten(places, signal);
-      const latestMtime = options.sourceDateEpoch ?? result.images[0]?.sourceDateEpoch;
+      const mtimeSeconds = options.sourceDateEpoch ?? result.images[0]?.sourceDateEpoch;
       reportSubtask(progress, "sending tarball");
-      await pipeline(tools.packDirectory(tree.directory, { latestMtime }, signal), await open(), { signal });
+      await pipeline(tools.packDirectory(tree.directory, { mtimeSeconds }, signal), await open(), { signal });
       return { names: [] };
     },
   };

@@ -25,6 +25,8 @@ export interface PackOptions {
   readonly xattrs?: "capability" | "user";
   /** Later times become this one: whole seconds since 1970 (`rewrite-timestamp`). */
   readonly clampMtimeSeconds?: number;
+  /** The time of every member: whole seconds since 1970. */
+  readonly mtimeSeconds?: number | undefined;
   /** The directory as already scanned with `PACK_SCAN`, to save doing it twice. */
   readonly scan?: ScanColumns;
 }
@@ -124,8 +126,8 @@ class Packer {
   }
 
   #mtime(ns: bigint): bigint {
-    const { clampMtimeSeconds } = this.#options;
-    const seconds = floorSeconds(ns);
+    const { clampMtimeSeconds, mtimeSeconds } = this.#options;
+    const seconds = mtimeSeconds ?? floorSeconds(ns);
     return BigInt(clampMtimeSeconds === undefined ? seconds : Math.min(seconds, clampMtimeSeconds)) * 1_000_000_000n;
   }
 

@@ -10,7 +10,7 @@ const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of layers that are written as a tar are skipped: ${why}`);
 
 const FILES = 600;
-/** Without it, directories made on the way to a destination and the image have the time of the build. */
+/** Without it, WORKDIR's directories and the image have the time of the build. */
 const DATED = ["--build-arg", "SOURCE_DATE_EPOCH=5"];
 
 describe.skipIf(why !== undefined)("a copy of many small files that no step reads", { timeout: 120_000 }, () => {
@@ -25,10 +25,10 @@ describe.skipIf(why !== undefined)("a copy of many small files that no step read
 
   function build(changed: string, more: readonly string[] = [], ...args: string[]): string {
     writeContext(context, {
-      Dockerfile: ["FROM busybox", "COPY src /app/src", ...more, ""].join("\n"),
+      Dockerfile: ["FROM busybox", "WORKDIR /app", "COPY src /app/src", ...more, ""].join("\n"),
       "src/d1/changed": changed,
     });
-    utimesSync(join(context, "src/d1"), 1000, 1000);
+    for (const name of ["src/d1/changed", "src/d1", "src"]) utimesSync(join(context, name), 1000, 1000);
     return mustKiln(store, ["build", "-q", "-t", "app", ...DATED, ...args, context]).stdout.trim();
   }
   /** Layers of the copy that are files. */
@@ -85,7 +85,9 @@ describe.skipIf(why !== undefined)("a copy of many small files that no step read
       const path = join(store, "blobs/sha256", name);
       if (statSync(path).size > 300_000) rmSync(path);
     }
-    writeContext(context, { Dockerfile: "FROM busybox\nCOPY src /app/src\nRUN cat /app/src/d1/changed > /seen\n" });
+    writeContext(context, {
+      Dockerfile: "FROM busybox\nWORKDIR /app\nCOPY src /app/src\nRUN cat /app/src/d1/changed > /seen\n",
+    });
     const again = mustKiln(store, ["build", "--progress", "plain", "-t", "app", ...DATED, context]);
     expect(again.stderr).toContain("runs again");
     expect(mustKiln(store, ["run", "--rm", "app", "cat", "/seen"]).stdout).toBe("one\n");

@@ -46,6 +46,7 @@ export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
         ],
         writeTo: (directory, writeSignal) =>
           explained(op, () => checkOut({ op, found, directory }, on, access, writeSignal)),
+        date: (dateSignal) => explained(op, () => commitTime({ op, found }, on, access, dateSignal)),
       };
     },
   };
@@ -139,16 +140,14 @@ async function checkOut(
   const { op, found } = work;
   const clone = await mkdtemp(join(on.scratchDirectory, "git-"));
   try {
-    const git = (...args: string[]): Promise<string> =>
-      runGit(on.program, { args, repository: join(clone, ".git"), cwd: clone, ...access }, signal);
+    const git = gitIn(clone, on, access, signal);
     await git("init", "-q", ...(op.keepGitDir ? [] : ["--template="]));
     await git("remote", "add", "--", "origin", withoutCredentials(op.remote));
     await fetchCommit(op, found, git);
     // Detached also for a branch, as BuildKit leaves it.
     await git("checkout", "--progress", "--detach", found.commit, "--");
     if (op.submodules) await updateSubmodules(git);
-    const time =
-      op.mtime === "commit" ? Number(await git("show", "-s", "--format=%ct", found.commit, "--")) : undefined;
+    const time = op.mtime === "commit" ? await shownTime(found, git) : undefined;
     if (op.keepGitDir) await keepGitDir({ directory: clone, remote: op.remote }, keptRef(found), git);
     else await removeGitDirs(clone);
     const source = await folderInside(clone, op);
@@ -162,17 +161,50 @@ async function checkOut(
   }
 }
 
+/** The committer's time, for which no file is fetched where the server can leave them out. */
+async function commitTime(
+  { op, found }: { readonly op: GitOp; readonly found: Found },
+  on: GitSourceDeps,
+  access: Access,
+  signal: AbortSignal,
+): Promise<number> {
+  const clone = await mkdtemp(join(on.scratchDirectory, "git-"));
+  try {
+    const git = gitIn(clone, on, access, signal);
+    await git("init", "-q", "--template=");
+    await fetchCommit(op, found, git, ["--filter=tree:0"]);
+    return await shownTime(found, git);
+  } finally {
+    await rm(clone, { recursive: true, force: true });
+  }
+}
+
+type Git = (...args: string[]) => Promise<string>;
+
+/** Git, in the repository of a folder of ours. */
+function gitIn(directory: string, on: GitSourceDeps, access: Access, signal: AbortSignal): Git {
+  return (...args) =>
+    runGit(on.program, { args, repository: join(directory, ".git"), cwd: directory, ...access }, signal);
+}
+
+async function shownTime(found: Found, git: Git): Promise<number> {
+  return Number(await git("show", "-s", "--format=%ct", found.commit, "--"));
+}
+
 function keptRef({ commit, ref, tag }: Found): KeptRef | undefined {
   return ref === undefined ? undefined : { name: ref, object: tag ?? commit, isTag: tag !== undefined };
 }
 
-async function fetchCommit(op: GitOp, found: Found, git: (...args: string[]) => Promise<string>): Promise<void> {
+/** `shallowOptions` go with the requests that a server of plain files refuses. */
+async function fetchCommit(op: GitOp, found: Found, git: Git, shallowOptions: readonly string[] = []): Promise<void> {
   // By commit first, so that a branch that moved since `find` still gives what the key says.
   const ways = [
-    ["--depth=1", "--no-tags", "--end-of-options", op.remote, found.commit],
+    ["--depth=1", "--no-tags", ...shallowOptions, "--end-of-options", op.remote, found.commit],
     ...(found.ref === undefined
       ? []
-      : [["--depth=1", "--no-tags", "--end-of-options", op.remote, `+${found.ref}:refs/kiln/found`]]),
+      : [
+          ["--depth=1", "--no-tags", ...shallowOptions, "--end-of-options", op.remote, `+${found.ref}:refs/kiln/found`],
+        ]),
     // An old server that gives out neither, or one of plain files: everything it has.
     [
       ...["--end-of-options", op.remote, "+refs/heads/*:refs/kiln/heads/*", "+refs/tags/*:refs/kiln/tags/*"],
@@ -196,7 +228,7 @@ async function fetchCommit(op: GitOp, found: Found, git: (...args: string[]) => 
 }
 
 /** Shallow ones, but where the server cannot give those. */
-async function updateSubmodules(git: (...args: string[]) => Promise<string>): Promise<void> {
+async function updateSubmodules(git: Git): Promise<void> {
   const update = ["submodule", "update", "--progress", "--init", "--recursive"];
   try {
     await git(...update, "--depth=1");

@@ -67,6 +67,7 @@ export function createHttpSource(on: HttpSourceDeps): RemoteSource<HttpOp> {
           await chmod(path, op.mode);
           await utimes(path, mtime, mtime);
         },
+        date: async () => (Number.isNaN(modifiedMs) ? undefined : mtime),
       };
     },
   };
