@@ -1,6 +1,7 @@
-import { readFileSync, utimesSync } from "node:fs";
+import { readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { SnapshotId } from "../src/store/model.ts";
 import type { SolveOptions, SolveResult, SolverDeps } from "./deps.ts";
 import type { Vertex } from "./graph/vertex.ts";
 import { solve } from "./solve.ts";
@@ -114,6 +115,53 @@ test("a command that ends where it ended before stops the change, in a chain of 
   const third = await build(bench, chain);
   expect(bench.ran).toEqual([]);
   expect(third.outcomes.get(chain.digest)?.how).toBe("cached");
+});
+
+/** A command that dates `out/dated` as its variable says; 0 leaves it at the time of the run. */
+function dated(bench: Workbench, seconds: string): Vertex {
+  bench.commands.set("date", (tree) => {
+    tree.write("out/dated", "same");
+    if (Number(seconds) > 0) tree.setTime("out/dated", Number(seconds));
+  });
+  bench.commands.set("look", (tree) => tree.write("seen", "looked"));
+  return bench.run(bench.run(bench.image("one"), "date", { env: [`DATE=${seconds}`] }), "look");
+}
+
+test.each([
+  { name: "a time set by a command counts", dates: ["1000", "2000"], ran: ["date", "look"] },
+  { name: "the same time again does not", dates: ["1000", "01000"], ran: ["date"] },
+  { name: "nor does the time of the run", dates: ["0", "00"], ran: ["date"] },
+  { name: "a time set instead of the run's counts", dates: ["0", "2000"], ran: ["date", "look"] },
+])("$name", async ({ dates: [before = "", after = ""], ran }) => {
+  await using bench = new Workbench();
+  const first = await build(bench, dated(bench, before));
+  const second = await build(bench, dated(bench, after));
+  expect(bench.ran).toEqual(ran);
+  const layer = second.targets[0]?.layers[1]?.snapshot ?? ("" as SnapshotId);
+  const seconds = Math.floor(statSync(join(bench.snapshotter.pathOf(layer), "out/dated")).mtimeMs / 1000);
+  if (Number(after) > 0) expect(seconds).toBe(Number(after));
+  // Of two that are equal the older stays.
+  expect(layersOf(second)[1] === layersOf(first)[1]).toBe(ran.length === 1);
+});
+
+test("what need not run goes on the new lower layers", async () => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.file("src/a.c", "one");
+  const chain = (on: Workbench, cache: "use" | "skip"): Vertex =>
+    on.run(on.run(on.copy(on.image("one"), "src", "/src"), "make", { cache }), "test");
+  const first = layersOf(await build(bench, chain(bench, "use")));
+  // Ordered to run: its result counts, and the command behind it finds what it found before.
+  await using fresh = new Workbench(bench.directory);
+  compiler(fresh);
+  fresh.file("src/a.c", "one");
+  const second = layersOf(await build(fresh, chain(fresh, "skip")));
+  expect(fresh.ran).toEqual(["make"]);
+  expect(second[2]).not.toBe(first[2]);
+  expect([second[0], second[1], second[3]]).toEqual([first[0], first[1], first[3]]);
+  // And that is what is recorded.
+  expect(layersOf(await build(bench, chain(bench, "use")))).toEqual(second);
+  expect(bench.ran).toEqual([]);
 });
 
 test("a re-run stage with equal files stops the change at COPY --from", async () => {

@@ -90,11 +90,11 @@ test("the key of one fixed command", () => {
     ]
   `);
   expect(definitionKey(parts)).toMatchInlineSnapshot(
-    `"sha256:9e6e81b8bae59e8fe2e57f23a2e3927ed53cd44e66efcc3b0175d8112fdb2396"`,
+    `"sha256:2b1fee61fba66b53d18065ae13059f51eaef8f1d3d61010bddfaf56a22b9f226"`,
   );
   expect(contentKey(parts)).toBeUndefined();
   expect(contentKey([...parts, { name: "parent", value: "c", basis: "content" }])).toMatchInlineSnapshot(
-    `"sha256:3557bd5be188cd6d75f07214d7dfdff311179193e0324491eb850ed3afa86070"`,
+    `"sha256:187805b56f24eba7af0723bedfb632ba45ec34e3ee7b622bba9f233722d48e7f"`,
   );
 });
 

@@ -6,7 +6,7 @@ import { unreachable } from "../../src/core/errors.ts";
 import { type ExecMount, type ExecOp, type FileAction, GROUP_SIZE, type Op } from "../graph/op.ts";
 
 /** Raise when the meaning of a stored result changes, so that old results are never matched. */
-const FORMAT = "kiln step 2";
+const FORMAT = "kiln step 3";
 
 /** Values up to this many UTF-16 code units stand in a part as they are; longer ones as their digest. */
 const SHOWN_LENGTH = 200;

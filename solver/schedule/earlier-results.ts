@@ -25,8 +25,8 @@ export class EarlierResults {
   }
 
   /**
-   * The record of an earlier run of the same work on inputs with the same contents. Inputs are only read when there is
-   * a record to compare with.
+   * The record of an earlier run of the same work on inputs with the same contents, whose own layer can go on the parent.
+   * Inputs are only read when there is a record to compare with.
    */
   async equalRun(
     parts: readonly KeyPart[],
@@ -34,14 +34,19 @@ export class EarlierResults {
     earlier: readonly CacheRecord[],
     signal: AbortSignal,
   ): Promise<CacheRecord | undefined> {
+    const lower = parentOf(inputs);
+    // No layer may be twice in a stack.
+    const isAbove = ({ layers }: CacheRecord): boolean => !layers.slice(-1).some((id) => lower.includes(id));
     for (const record of earlier) {
-      if (!sameWork(record.parts, parts) || !(await this.#sameInputs(record, inputs, signal))) continue;
+      if (!isAbove(record) || !sameWork(record.parts, parts)) continue;
+      if (!(await this.#sameInputs(record, inputs, signal))) continue;
       // Asked for by id so that the store holds it: what `earlier` lists may be collected at any time.
       const held = this.#store.records.get(record.id);
       if (held !== undefined) return held;
     }
     const known = contentKey([...parts, ...this.knownContentParts(inputs)]);
-    return known === undefined ? undefined : this.#store.records.findByContentKey(known);
+    const found = known === undefined ? undefined : this.#store.records.findByContentKey(known);
+    return found !== undefined && isAbove(found) ? found : undefined;
   }
 
   /** The `content` parts that cost nothing: of whole stacks whose layers have all been read before. */
@@ -119,6 +124,11 @@ export class EarlierResults {
     }
     return true;
   }
+}
+
+function parentOf({ uses, stacks }: SettledInputs): Stack {
+  const use = uses.find(({ kind }) => kind === "parent");
+  return use === undefined ? [] : (stacks[use.input] ?? []);
 }
 
 /** Uses of a whole tree are named by its layers: hashing all files of an image for a mount would cost too much. */

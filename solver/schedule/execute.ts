@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { BuildError } from "../../src/core/errors.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import type { StepUsage } from "../../src/core/progress.ts";
-import type { LayerBlob, SnapshotId } from "../../src/store/model.ts";
+import type { LayerBlob, SnapshotId, SnapshotRow } from "../../src/store/model.ts";
 import type { NewSnapshot } from "../../src/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
@@ -13,6 +13,7 @@ import type { EarlierResult } from "../ops/file/earlier-copy.ts";
 import { type FailedStep, keepFailedStep } from "../ops/exec/failed-step.ts";
 import { leaveMountPoints, mountPointsOf } from "../ops/exec/mount-points.ts";
 import type { MountInput } from "../ops/exec/mounts.ts";
+import { TimedRuntime } from "../ops/exec/run-interval.ts";
 import type { ActiveSnapshot, RunResult, Stack } from "../ports.ts";
 import type { Selection } from "../sources/local/select.ts";
 import type { FileWork, InputTree } from "./file-work.ts";
@@ -57,7 +58,7 @@ export async function executeStep(
   const { op } = keyed.vertex;
   const startedMs = on.clock.nowMs();
   await using active = await on.snapshotter.prepare(at.parent, signal);
-  let ran: Pick<Executed, "usage" | "logFile"> = { usage: undefined, logFile: undefined };
+  let ran: Ran = { usage: undefined, logFile: undefined, run: undefined };
   switch (op.kind) {
     case "exec":
       ran = await runCommand(op, keyed, active, at, deps, signal);
@@ -76,9 +77,13 @@ export async function executeStep(
     default:
       throw new Error(`A ${op.kind} vertex is not run`);
   }
-  const snapshot: NewSnapshot = { id: await active.commit(signal), state: "present" };
-  return { snapshot, blob: undefined, wallMs: on.clock.nowMs() - startedMs, ...ran };
+  const { run, usage, logFile } = ran;
+  const id = await active.commit(signal);
+  const snapshot: NewSnapshot = run === undefined ? { id, state: "present" } : { id, state: "present", run };
+  return { snapshot, blob: undefined, wallMs: on.clock.nowMs() - startedMs, usage, logFile };
 }
+
+type Ran = Pick<Executed, "usage" | "logFile"> & Pick<SnapshotRow, "run">;
 
 async function runCommand(
   op: ExecOp,
@@ -87,7 +92,7 @@ async function runCommand(
   at: ExecuteInputs,
   deps: ExecuteDeps,
   signal: AbortSignal,
-): Promise<Pick<Executed, "usage" | "logFile">> {
+): Promise<Ran> {
   const { on, options } = deps;
   const inputs = at.inputs.map((tree, index): MountInput | undefined => {
     const input = keyed.vertex.inputs[index];
@@ -97,6 +102,8 @@ async function runCommand(
   const missing = at.files.missing(active.directories, mountPointsOf(op));
   await using log = on.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
   const output = new OutputLog(keyed.vertex.digest, { log, progress: on.progress, clock: on.clock });
+  const [upper = active.writable] = active.directories;
+  const runtime = new TimedRuntime(on.runtime, upper);
   const isFull = (): boolean => isDiskFull(active.writable);
   const result = await runExec(
     op,
@@ -107,7 +114,7 @@ async function runCommand(
       stdio: { kind: "pipes", onOutput: (stream, chunk) => output.write(stream, chunk) },
     },
     {
-      runtime: on.runtime,
+      runtime,
       native: on.native,
       files: at.files,
       snapshotter: on.snapshotter,
@@ -138,6 +145,7 @@ async function runCommand(
   return {
     usage: { cpuMs, peakMemoryBytes, readBytes, writtenBytes },
     logFile: log.sizeBytes > 0 ? log.name : undefined,
+    run: runtime.interval,
   };
 }
 

@@ -8,6 +8,7 @@ import { explainMiss, type MissReason, missText, nearestOf } from "../cache/expl
 import { contentKey, sameWork } from "../cache/key.ts";
 import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
 import { keepListing, readListing } from "../cache/listings.ts";
+import { noteSameTrust } from "../cache/remote/trust.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
 import type { Stack } from "../ports.ts";
@@ -56,22 +57,13 @@ export async function settleStep(
     return await step.run(signal);
   }
   const equal = await deps.earlierResults.equalRun(parts, step, work.earlier, signal);
-  if (equal?.definitionKey === definitionKey) return step.taken(equal, "cached", undefined);
-  if (equal !== undefined) {
-    const miss = await step.explain(parts, signal);
-    store.records.addAlias(equal.id, definitionKey);
-    return step.taken(equal, "cutoff", miss);
-  }
-  const elsewhere = await step.foundElsewhere(signal);
-  if (elsewhere !== undefined) {
-    const miss = await step.explain(parts, signal);
-    store.records.addAlias(elsewhere.id, definitionKey);
-    return step.taken(elsewhere, "cutoff", miss);
-  }
+  if (equal?.definitionKey === definitionKey) return step.composed(equal, "cached", undefined);
+  const found = equal ?? (await step.foundElsewhere(signal));
+  if (found !== undefined) return step.composed(found, "cutoff", await step.explain(parts, signal));
   // Equal work runs once over all processes: the second one waits here, and then finds the first one's record.
   using _lease = await step.lease(signal);
   const made = work.afterSkipped ? undefined : store.records.findByDefinitionKey(definitionKey);
-  if (made !== undefined) return step.taken(made, "cached", undefined);
+  if (made !== undefined) return step.taken(made);
   using _slot = await deps.slots.acquire(signal, work.priority);
   return await step.run(signal);
 }
@@ -129,13 +121,43 @@ class Step implements SettledInputs, AsyncDisposable {
     return key === undefined ? undefined : remote.findByContentKey(key, signal);
   }
 
-  /** The result of a record instead of a run. */
-  taken(record: CacheRecord, how: "cutoff" | "cached", miss: MissReason | undefined): SettledStep {
+  /** The result of a record of this very key instead of a run. */
+  taken({ id, layers }: CacheRecord): SettledStep {
+    this.#deps.on.store.records.touch([id]);
+    return this.#settled(layers, "cached", undefined);
+  }
+
+  /**
+   * What a step gives that need not run because an equal one has: the layer that was made then, on the lower layers of now.
+   * Nothing below is put back: it may differ in what no key says, above all in times.
+   */
+  composed(equal: CacheRecord, how: "cutoff" | "cached", miss: MissReason | undefined): SettledStep {
+    const { records, facts } = this.#deps.on.store;
+    const { definitionKey, site, meta } = this.#keyed;
+    records.touch([equal.id]);
+    const layers = [...this.#parent(), ...equal.layers.slice(-1)];
+    if (layers.join(" ") === equal.layers.join(" ")) {
+      if (equal.definitionKey !== definitionKey) records.addAlias(equal.id, definitionKey);
+      return this.#settled(layers, how, miss);
+    }
+    const parts = this.#composedParts(equal);
+    const id = hexOf(digestOf(`${definitionKey} ${layers.join(" ")}`)).slice(0, 32);
+    const { wallMs, cpuMs, peakMemoryBytes, logFile, producer } = equal;
+    const costs = { wallMs, cpuMs, peakMemoryBytes, logFile, producer };
+    // Before the record, which without it may be taken for another's.
+    noteSameTrust(equal.id, id, { facts });
+    records.insert(
+      { id, definitionKey, contentKey: contentKey(parts), site, name: meta.name, parts, layers, ...costs },
+      { snapshots: [] },
+    );
+    return this.#settled(layers, how, miss);
+  }
+
+  #settled(layers: Stack, how: "cutoff" | "cached", miss: MissReason | undefined): SettledStep {
     const { on } = this.#deps;
     const { vertex, meta, definitionKey } = this.#keyed;
-    on.store.records.touch([record.id]);
     on.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs: on.clock.nowMs() });
-    return { layers: record.layers, outcome: { how, definitionKey, miss } };
+    return { layers, outcome: { how, definitionKey, miss } };
   }
 
   /** Why the step was not found, told to whoever wants to know. */
@@ -250,6 +272,24 @@ class Step implements SettledInputs, AsyncDisposable {
       if (selected === undefined) continue;
       const listing = this.#keep(selected.listing);
       parts.push({ name: use.part, value: selected.digest, basis: "content", listing });
+    }
+    return [...parts, ...this.#deps.earlierResults.knownContentParts(this)];
+  }
+
+  /** Those of an equal result, for this step's own key and inputs. */
+  #composedParts(equal: CacheRecord): readonly KeyPart[] {
+    const listings = new Map(equal.parts.map(({ name, value, listing }) => [`${name} ${value}`, listing]));
+    const parts = this.#keyed.parts.map((part) => {
+      const listing = part.basis === undefined ? listings.get(`${part.name} ${part.value}`) : undefined;
+      return listing === undefined ? part : { ...part, listing };
+    });
+    for (const use of this.uses) {
+      const stack = this.stacks[use.input];
+      if (stack === undefined) continue;
+      if (use.kind !== "parent") parts.push(stackNote(use, stack));
+      // Equal, or the result would not be.
+      if (!isWhole(use))
+        parts.push(...equal.parts.filter((part) => part.name === use.part && part.basis === "content"));
     }
     return [...parts, ...this.#deps.earlierResults.knownContentParts(this)];
   }

@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,6 +33,8 @@ import { LocalSource } from "../sources/local/local-source.ts";
 export interface Tree {
   write(path: string, text: string): void;
   read(path: string): string | undefined;
+  /** Dates a file of the layer, in seconds since 1970. */
+  setTime(path: string, seconds: number): void;
   /** What the runtime was asked. */
   readonly request: RunRequest;
   print(text: string): void;
@@ -220,7 +223,8 @@ export class Workbench implements AsyncDisposable {
         contentDigest: async (id, signal) => {
           this.hashed.push(id);
           const directory = this.snapshotter.pathOf(id);
-          const { contentDigest } = await measureLayer(this.native, { directory, marks: "trusted" }, signal);
+          const { run } = this.store.snapshots.get(id) ?? {};
+          const { contentDigest } = await measureLayer(this.native, { directory, marks: "trusted", run }, signal);
           this.store.snapshots.learn(id, { contentDigest });
           return contentDigest;
         },
@@ -306,6 +310,7 @@ export class Workbench implements AsyncDisposable {
             mkdirSync(dirname(target), { recursive: true });
             writeFileSync(target, text);
           },
+          setTime: (path, seconds) => utimesSync(join(tops[0] ?? "", path), seconds, seconds),
           read(path) {
             for (const top of tops) {
               try {

@@ -88,13 +88,14 @@ function wrap(raw: Raw): Native {
   ): number | Promise<number> => {
     const { mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, names, links } = plan.columns;
     const columns = [mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, plan.kinds];
-    const { script, latestSeconds } = plan;
+    const { script, latestSeconds, run } = plan;
+    const interval = run === undefined ? new BigInt64Array() : BigInt64Array.of(run.fromNs, run.untilNs);
     if (output === undefined) {
-      return raw.packTree(dirfd, columns, names, links, script, latestSeconds, isCancelled, out, isAsync);
+      return raw.packTree(dirfd, columns, names, links, script, latestSeconds, interval, isCancelled, out, isAsync);
     }
     const { fd, strip, expected, earlierFd = -1, kept } = output;
     const more = [fd, strip, expected, earlierFd, kept.bytes, kept.offsets] as const;
-    return raw.packTree(dirfd, columns, names, links, script, latestSeconds, isCancelled, out, isAsync, more);
+    return raw.packTree(dirfd, columns, names, links, script, latestSeconds, interval, isCancelled, out, isAsync, more);
   };
   const packed = (result: number, plan: PackPlan, out: Buffer): PackSums => {
     if (result < 0) throw new SystemError(result, "read", new TreeScan(plan.columns).path(out.readUInt32LE(76)));

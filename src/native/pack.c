@@ -33,6 +33,18 @@ seconds_of (const pack_job *pack, size_t row)
   return seconds > pack->latest_seconds ? pack->latest_seconds : seconds;
 }
 
+/* A member's time as it counts in the content digest; content-digest.ts has the same. */
+static int
+put_time (const pack_job *pack, size_t row, char *at, size_t room)
+{
+  int64_t mtime = pack->mtimes[row];
+  if (!pack->has_run)
+    return snprintf (at, room, "-");
+  if (mtime >= pack->run_from && mtime <= pack->run_until)
+    return snprintf (at, room, "now");
+  return snprintf (at, room, "%lld", (long long) mtime);
+}
+
 static int
 add_plain (pack_job *pack, size_t row)
 {
@@ -71,8 +83,10 @@ add_plain (pack_job *pack, size_t row)
   if (size > 0 && emit_content (pack, row, hex) < 0)
     return -1;
   char text[512];
-  int used = snprintf (text, sizeof text, "%s %u %u %u %llu 0 0 %s", is_file ? "file" : is_link ? "symlink" : "directory",
-                       is_link ? 0777U : mode & 07777U, pack->uids[row], pack->gids[row], (unsigned long long) size, hex);
+  int used = snprintf (text, sizeof text, "%s %u %u %u %llu 0 0 ", is_file ? "file" : is_link ? "symlink" : "directory",
+                       is_link ? 0777U : mode & 07777U, pack->uids[row], pack->gids[row], (unsigned long long) size);
+  used += put_time (pack, row, text + used, sizeof text - (size_t) used);
+  used += snprintf (text + used, sizeof text - (size_t) used, " %s", hex);
   char *at = text + used + 1;
   memcpy (at, path, (size_t) length + 1);
   at += length + 1;
@@ -192,7 +206,7 @@ output_argument (napi_env env, napi_value value, size_t count, const double *siz
 }
 
 /* packTree(dirfd, [modes, uids, gids, nameEnds, linkEnds, sizes, mtimes, parents, kinds], names, links, script,
- *          latestSeconds, isCancelled, out, is_async, [fd, strip, expected, earlier fd, kept, kept at]); the last may be left out */
+ *          latestSeconds, run, isCancelled, out, is_async, [fd, strip, expected, earlier fd, kept, kept at]); the last may be left out */
 static napi_value
 js_pack_tree (napi_env env, napi_callback_info info)
 {
@@ -210,8 +224,8 @@ js_pack_tree (napi_env env, napi_callback_info info)
       columns[i] = bytes_argument (&list, i);
       is_whole = is_whole && columns[i].length / widths[i] == columns[0].length / widths[0];
     }
-  span names = bytes_argument (&args, 2), links = bytes_argument (&args, 3), out = bytes_argument (&args, 7);
-  span cancelled = bytes_argument (&args, 6);
+  span names = bytes_argument (&args, 2), links = bytes_argument (&args, 3), out = bytes_argument (&args, 8);
+  span cancelled = bytes_argument (&args, 7), run = bytes_argument (&args, 6);
   size_t count = columns[0].length / 4;
   const uint32_t *name_ends = (const uint32_t *) (const void *) columns[3].bytes;
   const uint32_t *link_ends = (const uint32_t *) (const void *) columns[4].bytes;
@@ -233,11 +247,14 @@ js_pack_tree (napi_env env, napi_callback_info info)
         return NULL;
       }
   pack_output output = { .fd = -1, .earlier_fd = -1 };
-  if (args.count > 9 && !output_argument (env, args.values[9], count, (const double *) (const void *) columns[5].bytes, &output))
+  if (args.count > 10 && !output_argument (env, args.values[10], count, (const double *) (const void *) columns[5].bytes, &output))
     {
       free (pack);
       return NULL;
     }
+  int64_t interval[2] = { 0, 0 };
+  if (run.length >= sizeof interval)
+    memcpy (interval, run.bytes, sizeof interval);
   static const uint8_t nothing[1];
   *pack = (pack_job){
     .base = { .run = pack_run, .finish = pack_finish, .destroy = pack_destroy },
@@ -256,16 +273,19 @@ js_pack_tree (napi_env env, napi_callback_info info)
     .links = links.bytes == NULL ? nothing : links.bytes,
     .script = bytes_argument (&args, 4),
     .latest_seconds = int64_argument (&args, 5),
+    .has_run = run.length >= sizeof interval,
+    .run_from = interval[0],
+    .run_until = interval[1],
     .is_cancelled = (const int32_t *) (const void *) cancelled.bytes,
     .out = out.bytes,
     .output = output,
   };
   for (size_t i = 0; output.fd >= 0 && i < sizeof output.held / sizeof output.held[0]; i++)
     job_hold (env, &pack->base, output.held[i]);
-  static const size_t held[] = { 1, 2, 3, 4, 6, 7 };
+  static const size_t held[] = { 1, 2, 3, 4, 7, 8 };
   for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
     job_hold (env, &pack->base, args.values[held[i]]);
-  return job_start (env, &pack->base, bool_argument (&args, 8));
+  return job_start (env, &pack->base, bool_argument (&args, 9));
 }
 
 const exported pack_functions[] = { { "packTree", js_pack_tree }, { NULL, NULL } };

@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 import { BuildError } from "../core/errors.ts";
 import { guarded } from "./failure.ts";
-import { OUTPUT_FORMAT_VERSION, SCHEMA_SQL, SCHEMA_VERSION } from "./schema.ts";
+import { MIGRATIONS, OUTPUT_FORMAT_VERSION, SCHEMA_SQL, SCHEMA_VERSION } from "./schema.ts";
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
 
@@ -29,6 +29,7 @@ export class Database implements Disposable {
       const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
       try {
         if (versionOf(database) === 0) alone(() => create(database));
+        else if (versionOf(database) !== VERSION) alone(() => migrate(database));
         checkVersion(versionOf(database), path);
         // Commits survive a crash of the process at once and of the machine after the next checkpoint; what is lost
         // then is the end of the log as a whole, which is a store as it was some moments earlier.
@@ -127,6 +128,14 @@ function create(database: DatabaseSync): void {
   database.exec("PRAGMA auto_vacuum = INCREMENTAL");
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`BEGIN IMMEDIATE; ${SCHEMA_SQL} PRAGMA user_version = ${VERSION}; COMMIT`);
+}
+
+/** Brings a store of an earlier kiln up to date, where there is a way. */
+function migrate(database: DatabaseSync): void {
+  // Another process may have done it since we looked.
+  const steps = MIGRATIONS.get(versionOf(database));
+  if (steps === undefined) return;
+  database.exec(`BEGIN IMMEDIATE; ${steps} PRAGMA user_version = ${VERSION}; COMMIT`);
 }
 
 function checkVersion(found: number, path: string): void {

@@ -1,5 +1,6 @@
 import type { Digest } from "../core/digest.ts";
 import type { Descriptor, ImageConfig, Manifest } from "../core/oci.ts";
+import type { RunInterval } from "../core/run-interval.ts";
 
 declare const brand: unique symbol;
 
@@ -22,8 +23,10 @@ export interface SnapshotRow {
   readonly diffId: Digest | undefined;
   /** Size of that tar. */
   readonly tarSizeBytes: number | undefined;
-  /** Of the files without times; `undefined` until someone needs it. */
+  /** Of the files, with the times that count (docs/results.md); `undefined` until someone needs it. */
   readonly contentDigest: Digest | undefined;
+  /** When the command ran that made the layer; `undefined` for what was made otherwise, or elsewhere. */
+  readonly run: RunInterval | undefined;
   /** Bytes on disk, as `du` counts them. */
   readonly diskBytes: number | undefined;
   readonly createdAtMs: number;

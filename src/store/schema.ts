@@ -31,7 +31,9 @@ CREATE TABLE snapshots (
   content_digest TEXT,
   disk_bytes INTEGER,
   created_ms INTEGER NOT NULL,
-  last_used_ms INTEGER NOT NULL
+  last_used_ms INTEGER NOT NULL,
+  -- of a command's layer: when it ran, two numbers of nanoseconds since the epoch
+  run_ns TEXT
 ) WITHOUT ROWID;
 CREATE INDEX snapshots_by_diff_id ON snapshots (diff_id) WHERE diff_id IS NOT NULL;
 CREATE INDEX snapshots_by_content ON snapshots (content_digest) WHERE content_digest IS NOT NULL;
@@ -93,10 +95,20 @@ CREATE TABLE facts (
 `;
 
 /** Raise when the tables change. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /**
  * Raise when the bytes made from a snapshot change (layer tars, content digests, listings): recorded digests would no
  * longer be those of what is made again from the same files.
  */
-export const OUTPUT_FORMAT_VERSION = 1;
+export const OUTPUT_FORMAT_VERSION = 2;
+
+/**
+ * What makes a store of an earlier version one of this, by the number that its file has (tables * 1000 + output format). Those
+ * without a way are refused.
+ */
+export const MIGRATIONS: ReadonlyMap<number, string> = new Map([
+  // Content digests were without times, and nobody knows when commands ran: no layer counts as equal to another by them. What was
+  // recorded has keys of that time, and is collected in its turn.
+  [1001, "ALTER TABLE snapshots ADD COLUMN run_ns TEXT; UPDATE snapshots SET content_digest = NULL;"],
+]);

@@ -76,6 +76,18 @@ describe("a store's root", () => {
     expect(codeOf(openHere)).toBe("store/version");
   });
 
+  test("of the version before this one is brought up to date, and none of its digests compared", async () => {
+    store.snapshots.insert([{ id: id("old"), state: "present", contentDigest: digestOf("without times") }]);
+    const database = new DatabaseSync(join(root, "kiln.db"));
+    database.exec("ALTER TABLE snapshots DROP COLUMN run_ns; PRAGMA user_version = 1001");
+    database.close();
+    await using opened = openHere();
+    expect(opened.snapshots.get(id("old"))).toMatchObject({ state: "present", contentDigest: undefined, run: undefined });
+    const run = { fromNs: 1n, untilNs: 1_900_000_000_123_456_789n };
+    opened.snapshots.insert([{ id: id("new"), state: "present", run }]);
+    expect(opened.snapshots.get(id("new"))?.run).toEqual(run);
+  });
+
   test("whose database is no database is refused", async () => {
     const other = mkdtempSync(join(tmpdir(), "kiln-store-"));
     const { writeFileSync } = await import("node:fs");

@@ -2,11 +2,11 @@ import { encodeName } from "../native/names.ts";
 import type { EntryType } from "./entry.ts";
 
 /*
- * The digest of a layer's content: everything a container can see of its files but times. It is the sha256 of the format's
- * name and one text per member, in the order of a scan (directories first, names in byte order). Two layers with the same
- * digest cannot be told apart by a step that does not look at times.
+ * The digest of a layer's content: everything a container can see of its files. It is the sha256 of the format's name and one
+ * text per member, in the order of a scan (directories first, names in byte order). Which times count is said in
+ * docs/results.md: of a command's layer all but those within the command's own run, of other layers none.
  *
- * A member's text: type and numbers, a space, the sha256 of the file's bytes in hex (nothing for what has none), then path,
+ * A member's text: type, numbers and time, a space, the sha256 of the file's bytes in hex (nothing for what has none), then path,
  * link target and count of attributes, and each attribute with its length. Every part ends in a NUL, which names cannot
  * hold; numbers before it are decimal; attribute values carry their length. The addon writes the texts of plain members.
  */
@@ -25,12 +25,14 @@ export interface ContentEntry {
   readonly linkName: string;
   readonly deviceMajor: number;
   readonly deviceMinor: number;
+  /** As `contentTime` has it. */
+  readonly time: string;
   /** Sorted by name; only those for which `countsXattr` is true. */
   readonly xattrs: readonly (readonly [name: string, value: Buffer])[];
 }
 
 /** Raise when the meaning of a digest changes, so that stored ones are never matched. */
-export const CONTENT_FORMAT = "content/1\n";
+export const CONTENT_FORMAT = "content/2\n";
 
 /** Which attributes are content: all but labels and lists that the host's policy puts there. As BuildKit's contenthash. */
 export function countsXattr(name: string): boolean {
@@ -41,7 +43,7 @@ export function countsXattr(name: string): boolean {
 /** A member's text before the digest of its bytes. */
 export function contentBefore(entry: ContentEntry): Buffer {
   const mode = entry.type === "symlink" ? 0o777 : entry.mode;
-  const numbers = `${mode} ${entry.uid} ${entry.gid} ${entry.size} ${entry.deviceMajor} ${entry.deviceMinor}`;
+  const numbers = `${mode} ${entry.uid} ${entry.gid} ${entry.size} ${entry.deviceMajor} ${entry.deviceMinor} ${entry.time}`;
   return Buffer.from(`${entry.type} ${numbers} `);
 }
 

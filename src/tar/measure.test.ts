@@ -1,5 +1,15 @@
 import { createHash } from "node:crypto";
-import { chmodSync, chownSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+} from "node:fs";
 import { utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -198,7 +208,31 @@ describe("measuring", () => {
     chmodSync(join(from, "d/f"), 0o640);
     const { contentDigest, entries } = await measureLayer(native, { directory: from, marks: "trusted" }, signal);
     expect(entries).toBe(3);
-    if (isRoot) expect(contentDigest).toBe("sha256:2324e15b59b584bc67f9c90b8420c2d0843170c2cd4de1643800d98fa5f7d84c");
+    if (isRoot) expect(contentDigest).toBe("sha256:58125a78d5f6835b0004ae7913c4b273216b2bac04bebfd9d54cb89d71f0fb2b");
+  });
+
+  test("of a command's layer, times outside its run count in the content digest", async () => {
+    const from = fresh("from");
+    const run = { fromNs: 10_000_000_000n, untilNs: 20_000_000_000n };
+    const long = `l${"x".repeat(120)}`;
+    mkdirSync(join(from, "d"));
+    writeFileSync(join(from, "d/f"), "same");
+    symlinkSync("f", join(from, "d", long));
+    const dated = async (path: string, seconds: number): Promise<LayerMeasure["contentDigest"]> => {
+      for (const name of ["d/f", `d/${long}`, "d"]) lutimesSync(join(from, name), 15, 15);
+      lutimesSync(join(from, path), seconds, seconds);
+      const options = { directory: from, marks: "trusted", run } as const;
+      const { contentDigest } = await measureLayer(native, options, signal);
+      expect(contentDigest).toBe(ofScript(options).contentDigest);
+      return contentDigest;
+    };
+    // One member that the addon writes, one with a long name, and a directory.
+    for (const path of ["d/f", `d/${long}`, "d"]) {
+      const now = await dated(path, 15);
+      expect([await dated(path, 10), await dated(path, 20), await dated(path, 12.5)]).toEqual([now, now, now]);
+      const others = [await dated(path, 9.999), await dated(path, 20.001), await dated(path, 0)];
+      expect(new Set([now, ...others]).size).toBe(4);
+    }
   });
 
   test("counts content, not time, in the content digest", async () => {

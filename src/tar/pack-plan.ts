@@ -1,4 +1,5 @@
 import { isAscii } from "node:buffer";
+import { contentTime, type RunInterval } from "../core/run-interval.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../native/constants.ts";
 import { encodeName } from "../native/names.ts";
 import type { Native, PackPlan } from "../native/native.ts";
@@ -33,7 +34,7 @@ export function packPlan(
   native: Native,
   dirfd: number,
   scan: TreeScan,
-  options: Pick<PackOptions, "marks" | "xattrs" | "clampMtimeSeconds">,
+  options: Pick<PackOptions, "marks" | "xattrs" | "clampMtimeSeconds" | "run">,
   every: "plain" | "scripted" = "plain",
 ): PackPlan {
   refuseReserved(scan);
@@ -42,9 +43,15 @@ export function packPlan(
   const { marks, xattrs = "capability" } = options;
   const script: Buffer[] = [...record(0, Buffer.alloc(0), Buffer.from(CONTENT_FORMAT), Buffer.alloc(0), false)];
   for (const member of layerEntries({ native, dirfd, scan, marks, xattrs, only: (row) => kinds[row] === SCRIPTED })) {
-    script.push(...memberRecord(member, clamp));
+    script.push(...memberRecord(member, clamp, options.run));
   }
-  return { columns: scan.columns, kinds, script: Buffer.concat(script), latestSeconds: clamp ?? NO_CLAMP };
+  return {
+    columns: scan.columns,
+    kinds,
+    script: Buffer.concat(script),
+    latestSeconds: clamp ?? NO_CLAMP,
+    run: options.run,
+  };
 }
 
 /** A layer's directory says by its own marks what is deleted, so a file of a whiteout's name is just that: a file. */
@@ -114,7 +121,7 @@ function linkedInside(scan: TreeScan): ReadonlySet<bigint> | undefined {
   return found.size === 0 ? undefined : found;
 }
 
-function memberRecord(member: LayerEntry, clamp: number | undefined): Buffer[] {
+function memberRecord(member: LayerEntry, clamp: number | undefined, run: RunInterval | undefined): Buffer[] {
   const { entry, attributes, mark, row, index } = member;
   const seconds = floorSeconds(entry.mtimeNs);
   const mtimeNs = BigInt(clamp === undefined ? seconds : Math.min(seconds, clamp)) * 1_000_000_000n;
@@ -122,6 +129,7 @@ function memberRecord(member: LayerEntry, clamp: number | undefined): Buffer[] {
   const content = {
     ...entry,
     type: mark ?? entry.type,
+    time: mark === undefined ? contentTime(entry.mtimeNs, run) : "-",
     xattrs: kept.toSorted(([left], [right]) => Buffer.compare(encodeName(left), encodeName(right))),
   };
   const hasContent = index !== undefined && entry.size > 0;

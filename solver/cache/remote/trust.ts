@@ -9,6 +9,12 @@ export function noteSigned(recordId: string, keys: readonly KeyObject[], store: 
   store.facts.set(KIND, recordId, { value: Buffer.from(fingerprint(keys)) });
 }
 
+/** Notes that a record is worth as much as the one that it was made of. */
+export function noteSameTrust(ofId: string, recordId: string, store: Pick<Store, "facts">): void {
+  const fact = store.facts.get(KIND, ofId);
+  if (fact !== undefined) store.facts.set(KIND, recordId, { value: fact.value });
+}
+
 /**
  * The records of a store of which only those count that were made here or have been found signed by these very keys: what
  * an earlier build took on less trust does not exist for this one.

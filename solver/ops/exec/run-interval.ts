@@ -1,0 +1,38 @@
+import { chmodSync, statSync } from "node:fs";
+import type { RunInterval } from "../../../src/core/run-interval.ts";
+import type { RunRequest, RunResult, Runtime } from "../../ports.ts";
+
+/** A runtime that also notes from when until when its last command ran. */
+export class TimedRuntime implements Runtime {
+  readonly #runtime: Runtime;
+  readonly #directory: string;
+  #interval: RunInterval | undefined;
+
+  /** @param directory of the layer that the command writes, on whose file system its files get their times */
+  constructor(runtime: Runtime, directory: string) {
+    this.#runtime = runtime;
+    this.#directory = directory;
+  }
+
+  async run(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
+    const fromNs = kernelStamp(this.#directory);
+    const result = await this.#runtime.run(request, signal);
+    this.#interval = { fromNs, untilNs: kernelStamp(this.#directory) };
+    return result;
+  }
+
+  /** Of a command that has ended. */
+  get interval(): RunInterval {
+    if (this.#interval === undefined) throw new Error("No command has run");
+    return this.#interval;
+  }
+}
+
+/**
+ * The time that the kernel gives to what changes now. Its clock for files is coarse, up to some milliseconds behind ours, and a
+ * file system may keep whole seconds only; a change time nobody can choose. Changes nothing but that.
+ */
+function kernelStamp(directory: string): bigint {
+  chmodSync(directory, statSync(directory).mode & 0o7777);
+  return statSync(directory, { bigint: true }).ctimeNs;
+}

@@ -1,0 +1,114 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { missing, mustKiln, temporary } from "../e2e/harness.ts";
+import { importBusybox, writeContext } from "./kiln-process.ts";
+
+const why = missing("busybox");
+if (why !== undefined) console.warn(`tests of times in cached results are skipped: ${why}`);
+
+interface Case {
+  readonly name: string;
+  readonly lines: readonly string[];
+  /** Arguments of the builds in a row. */
+  readonly builds: readonly (readonly string[])[];
+}
+
+const epoch = (seconds: number): string[] => ["--build-arg", `SOURCE_DATE_EPOCH=${seconds}`];
+const date = (text: string): string[] => [...epoch(1000), "--build-arg", `D=${text}`];
+const dated = (lines: readonly string[]): string[] => ["ARG D", 'RUN touch -d "$D" /f', ...lines];
+/** Leaves nothing that has the time of the build. */
+const QUIET = "RUN cat /d/f >/dev/null";
+
+// The law: what a warm store gives is what an empty one gives. Nothing in these images has the time of its build.
+const CASES: readonly Case[] = [
+  {
+    name: "a time that a command sets",
+    lines: ["RUN echo hi > /f && touch -d @5 /f", ...dated([])],
+    builds: [date("2001-01-01 00:00:00"), date("2002-02-02 00:00:00"), date("2001-01-01 00:00:00")],
+  },
+  {
+    name: "a comparison of times behind it",
+    lines: [
+      "RUN touch -d @1000000000 /g && touch -d @0 /f",
+      ...dated(["RUN if [ /f -nt /g ]; then ln -s newer /seen; else ln -s older /seen; fi; touch -hd @7 /seen"]),
+    ],
+    builds: [date("2000-01-01 00:00:00"), date("2010-01-01 00:00:00")],
+  },
+  {
+    name: "an epoch, with a command behind the copy",
+    lines: ["COPY f /d/f", QUIET],
+    builds: [epoch(1000), epoch(2000), epoch(1000)],
+  },
+  {
+    name: "an epoch, with copies behind a command",
+    lines: ["COPY f /d/f", QUIET, "COPY f /d/g", QUIET, "COPY --link f /e/g"],
+    builds: [epoch(1000), epoch(2000)],
+  },
+];
+
+describe.skipIf(why !== undefined)("times in cached results", { timeout: 120_000 }, () => {
+  const temporaryFolder = temporary();
+  const folder = temporaryFolder.path;
+  const store = join(folder, "store");
+  const context = join(folder, "context");
+  beforeAll(() => {
+    importBusybox(store, join(folder, "scratch"));
+    execFileSync("cp", ["-a", store, join(folder, "empty")]);
+  });
+  afterAll(() => temporaryFolder[Symbol.dispose]());
+
+  function imageIn(root: string, args: readonly string[], ...more: readonly string[]): string {
+    const tar = join(folder, "image.tar");
+    const output = `type=docker,dest=${tar}${args.includes("rewrite") ? ",rewrite-timestamp=true" : ""}`;
+    const given = args.filter((arg) => arg !== "rewrite");
+    mustKiln(root, ["build", "-q", ...given, ...more, "-o", output, context]);
+    return readFileSync(tar).toString("base64");
+  }
+  /** A store that knows the base image and nothing else. */
+  function emptyStore(): string {
+    const root = join(folder, "other");
+    rmSync(root, { recursive: true, force: true });
+    execFileSync("cp", ["-a", join(folder, "empty"), root]);
+    return root;
+  }
+  const cold = (args: readonly string[]): string => imageIn(emptyStore(), args);
+  const write = (lines: readonly string[]): string =>
+    writeContext(context, { Dockerfile: ["FROM busybox", ...lines, ""].join("\n"), f: "f\n" });
+
+  for (const { name, lines, builds } of CASES) {
+    for (const rewrite of name.startsWith("an epoch") ? [false, true] : [false]) {
+      test(`${name}${rewrite ? ", rewritten" : ""}`, () => {
+        write(lines);
+        for (const args of builds) {
+          const all = rewrite ? [...args, "rewrite"] : args;
+          expect(imageIn(store, all) === cold(all), args.join(" ")).toBe(true);
+        }
+      });
+    }
+  }
+
+  test("another machine's results are no other than one's own", () => {
+    write(dated([QUIET.replace("/d/f", "/f")]));
+    const cache = `type=local,dest=${join(folder, "cache")},mode=max`;
+    const [one, two] = [date("2001-01-01 00:00:00"), date("2002-02-02 00:00:00")];
+    imageIn(store, one, "--cache-to", cache);
+    const other = emptyStore();
+    const from = ["--cache-from", `type=local,src=${join(folder, "cache")}`];
+    expect(imageIn(other, two, ...from) === cold(two)).toBe(true);
+    expect(imageIn(other, one, ...from) === cold(one)).toBe(true);
+  });
+
+  test("a stage that is ordered to run gives its own result", () => {
+    write(["FROM busybox AS made", "RUN echo x > /f", "FROM made", "RUN cat /f > /g", ""]);
+    const time = (...args: string[]): string => {
+      mustKiln(store, ["build", "-q", "-t", "app", ...args, context]);
+      return mustKiln(store, ["run", "--rm", "app", "stat", "-c", "%y", "/f"]).stdout;
+    };
+    const first = time();
+    expect(time()).toBe(first);
+    expect(time("--no-cache-filter", "made")).not.toBe(first);
+    expect(time("--no-cache")).not.toBe(first);
+  });
+});
