@@ -8,7 +8,7 @@ import { makeWhiteout } from "../ops/tree/overlay-marks.ts";
 import type { Snapshotter, TreeMount } from "../ports.ts";
 import { readBorrowed } from "./borrowed.ts";
 import { copyMerged } from "./copy-tree.ts";
-import { overlaySnapshotter, type SnapshotterOptions } from "./overlay.ts";
+import { makeOwn, overlaySnapshotter, type SnapshotterOptions } from "./overlay.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 
 export interface NativeSnapshotterOptions extends SnapshotterOptions {
@@ -89,7 +89,8 @@ async function copyForCommand(
   const { directory, marks, newId, native } = options;
   const home = join(directory, `active-${newId()}`);
   const root = join(home, "root");
-  await mkdir(home, { recursive: true, mode: 0o700 });
+  await mkdir(directory, { recursive: true });
+  makeOwn(home, 0o700);
   await mkdir(root, { mode: 0o755 });
   try {
     await copyMerged(native, { directories, marks, to: root }, signal);

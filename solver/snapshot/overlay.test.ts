@@ -1,8 +1,10 @@
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { locateNative } from "../../src/native/locate.ts";
+import type { SnapshotId } from "../../src/store/model.ts";
 import { overlaySnapshotter } from "./overlay.ts";
 import { snapshotterContract } from "./snapshot.contract.ts";
 
@@ -39,5 +41,32 @@ test("an active snapshot on layers asks for an overlay, topmost lower first", as
     expect(await readdir(join(directory, "empty"))).toEqual([]);
   } finally {
     await rm(directory, { recursive: true, force: true });
+  }
+});
+
+test.skipIf(process.getuid?.() !== 0)("a store in a setgid directory gives its group to no file", async () => {
+  const home = mkdtempSync(join(tmpdir(), "kiln-overlay-"));
+  try {
+    chownSync(home, 0, 33);
+    chmodSync(home, 0o2775);
+    let count = 0;
+    const snapshots = overlaySnapshotter({
+      directory: join(home, "snapshots"),
+      marks: "trusted",
+      newId: () => `a${(count += 1)}`,
+      native: locateNative(),
+    });
+    const { signal } = new AbortController();
+    await using active = await snapshots.prepare([], signal);
+    await using received = await snapshots.receive("layer-1" as SnapshotId, signal);
+    for (const directory of [active.writable, received.directory]) {
+      mkdirSync(join(directory, "d"));
+      for (const path of [directory, join(directory, "d")]) {
+        const { mode, gid } = statSync(path);
+        expect([mode & 0o7777, gid]).toEqual([0o755, 0]);
+      }
+    }
+  } finally {
+    rmSync(home, { recursive: true, force: true });
   }
 });

@@ -73,7 +73,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
     options.hold?.(name);
     if (statSync(path, { throwIfNoEntry: false }) === undefined) {
       const making = join(directory, `active-${newId()}`);
-      await mkdir(making, { mode: 0o755 });
+      makeOwn(making, 0o755);
       mergeLayers(addon, layers, making, marks);
       await renameOnce(making, path, newId, addon);
     }
@@ -93,7 +93,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       const upper = join(home, "upper");
       const work = join(home, "work");
       mkdirSync(directory, { recursive: true });
-      mkdirSync(home, { mode: 0o700 });
+      makeOwn(home, 0o700);
       for (const path of [upper, work]) mkdirSync(path, { mode: 0o755 });
       copyRootMetadata(lowers[0], upper, native);
       return activeOverlay({ home, upper, work, lowers, commitTo: directory, newId, native });
@@ -121,7 +121,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       signal.throwIfAborted();
       await mkdir(directory, { recursive: true });
       const incoming = join(directory, `active-${newId()}`);
-      await mkdir(incoming, { mode: 0o755 });
+      makeOwn(incoming, 0o755);
       let open = true;
       return {
         directory: incoming,
@@ -195,6 +195,14 @@ function copyRootMetadata(from: string | undefined, upper: string, native: Nativ
   const made = statSync(upper);
   if (below.uid !== made.uid || below.gid !== made.gid) chownSync(upper, below.uid, below.gid);
   if (mode !== (made.mode & 0o7777)) chmodSync(upper, mode);
+}
+
+/** Makes a directory that is ours alone. The store may lie in a setgid directory, whose group must not become that of an image's files. */
+export function makeOwn(path: string, mode: number): void {
+  mkdirSync(path, { mode });
+  chmodSync(path, mode);
+  const { geteuid, getegid } = process;
+  if (geteuid !== undefined && getegid !== undefined) chownSync(path, geteuid(), getegid());
 }
 
 function assertPresent(path: string): void {

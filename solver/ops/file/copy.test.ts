@@ -439,6 +439,43 @@ const CASES: readonly Case[] = [
     makes: ["f one 644 0:0 =new"],
   },
 
+  // Setgid directories.
+  {
+    name: "into a setgid directory, whose group new directories have and files do not",
+    context: ["f a", "d d 700", "d d/sub", "f d/sub/b"],
+    layers: [["d g 2775 7:33"]],
+    copies: [
+      ["a", "/g/a"],
+      ["a", "/g/p/q/a"],
+      ["a", "/g/r/s/a", { owner: { user: "9", group: undefined } }],
+      ["a", "/g/t/a", { mode: { kind: "octal", bits: 0o700 } }],
+      ["d", "/g"],
+      ["d", "/g/u"],
+    ],
+    makes: [
+      "d g 2775 7:33",
+      "f g/a 644 0:0 =a",
+      "d g/p 2755 0:33",
+      "d g/p/q 2755 0:33",
+      "f g/p/q/a 644 0:0 =a",
+      "d g/r 2755 9:9",
+      "d g/r/s 2755 9:9",
+      "f g/r/s/a 644 9:9 =a",
+      "d g/sub 755 0:0",
+      "f g/sub/b 644 0:0 =d/sub/b",
+      "d g/t 2700 0:33",
+      "f g/t/a 700 0:0 =a",
+      "d g/u 2755 0:33",
+      "d g/u/sub 755 0:0",
+      "f g/u/sub/b 644 0:0 =d/sub/b",
+    ],
+  },
+  {
+    name: "a setgid directory with what is in it",
+    context: ["d d/g 2755", "d d/g/sub", "f d/g/f"],
+    copies: [["d", "/n"]],
+    makes: ["d n 755 0:0", "d n/g 2755 0:0", "f n/g/f 644 0:0 =d/g/f", "d n/g/sub 755 0:0"],
+  },
   // --exclude.
   {
     name: "the sources that a pattern names",

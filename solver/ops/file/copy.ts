@@ -6,7 +6,7 @@ import type { Match } from "../../sources/local/select.ts";
 import type { Directory } from "../tree/merged-tree.ts";
 import type { FileContents, SourceView } from "../tree/source-view.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
-import { type Destination, join, type NewMetadata, shown } from "./destination.ts";
+import { type Destination, join, type NewMetadata, type ParentMetadata, shown } from "./destination.ts";
 import { copyXattrs, type EarlierCopy, FileBatch } from "./file-batch.ts";
 import type { Ids } from "./owner.ts";
 import { applySymbolicMode, parseSymbolicMode, type SymbolicMode } from "./symbolic-mode.ts";
@@ -84,13 +84,8 @@ export function copiedMetadata(settings: CopySettings, node: TreeNode): NewMetad
 }
 
 /** Directories on the way to the destination: `--chown` counts, and of an octal `--chmod` the permissions. */
-export function parentMetadata({ owner, mode, mtimeNs }: CopySettings): NewMetadata {
-  return {
-    mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755,
-    uid: owner?.uid ?? 0,
-    gid: owner?.gid ?? 0,
-    mtimeNs,
-  };
+export function parentMetadata({ owner, mode, mtimeNs }: CopySettings): ParentMetadata {
+  return { mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755, owner, mtimeNs };
 }
 
 class Copier {

@@ -17,6 +17,7 @@ import type { Match, Selection } from "../../sources/local/select.ts";
 import type { Directory, MergedTree } from "../tree/merged-tree.ts";
 import { isOverlayMark } from "../tree/overlay-marks.ts";
 import type { SourceView } from "../tree/source-view.ts";
+import { inheriting } from "./destination.ts";
 import { copiedMetadata, type CopySettings, parentMetadata } from "./copy.ts";
 import { settingsOf } from "./run-file-op.ts";
 
@@ -132,10 +133,12 @@ class Description {
       const name = directory.path.slice(directory.path.lastIndexOf("/") + 1);
       row = this.#described.addDirectory(row, name, { mode, uid, gid, mtimeNs: isTarget ? targetTime : mtimeNs });
     }
+    let parent: Parameters<typeof inheriting>[0] = existing.status;
     for (const [index, name] of missing.entries()) {
-      const metadata = parentMetadata(this.#settings);
+      const metadata = inheriting(parent, parentMetadata(this.#settings));
       const mtimeNs = index === missing.length - 1 ? targetTime : (metadata.mtimeNs ?? this.#nowNs);
       row = this.#described.addDirectory(row, name, { ...metadata, mtimeNs });
+      parent = metadata;
     }
     return { row, existing: missing.length > 0 ? undefined : existing };
   }

@@ -1,5 +1,5 @@
 import { BuildError } from "../../../src/core/errors.ts";
-import { S_IFDIR } from "../../../src/native/constants.ts";
+import { S_IFDIR, S_ISGID } from "../../../src/native/constants.ts";
 import { printableName } from "../../../src/native/names.ts";
 import type { FileStatus, Native } from "../../../src/native/native.ts";
 import { isReservedName, reservedName } from "../../../src/tar/reserved.ts";
@@ -18,19 +18,41 @@ export interface NewMetadata {
   readonly mtimeNs: bigint | undefined;
 }
 
+/** What directories on the way get. Without an owner they are root's, and of the group that mkdir(2) gives them. */
+export interface ParentMetadata {
+  readonly mode: number;
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly mtimeNs: bigint | undefined;
+}
+
+/** A new directory in a setgid one is setgid as well and has its group, unless somebody gives it to another: inode_init_owner(9). */
+export function inheriting(parent: Pick<FileStatus, "mode" | "gid">, wanted: ParentMetadata): NewMetadata {
+  const { mode, owner, mtimeNs } = wanted;
+  const isSetgid = (parent.mode & S_ISGID) !== 0;
+  return {
+    mode: isSetgid ? mode | S_ISGID : mode,
+    uid: owner?.uid ?? 0,
+    gid: owner?.gid ?? (isSetgid ? parent.gid : 0),
+    mtimeNs,
+  };
+}
+
 /**
  * The tree that a step changes: everything is written to the topmost directory, as overlayfs would on a mount, and the
  * layers below stay as they are. A directory that exists only below is made again above with its metadata before
  * something is put into it; a file that exists only below is hidden by what takes its name, or by a whiteout.
  *
  * Directories that already existed keep their times: putting a file into one changes the step's layer, not the directory.
- * Call `finish` at the end, which sets the times that writing has changed.
+ * Call `finish` at the end, which sets the times that writing has changed, and makes directories setgid: until then the kernel
+ * must not give their group to what is copied into them.
  */
 export class Destination {
   readonly tree: MergedTree;
   readonly native: Native;
   /** Times to set once nothing is written any more, by path. */
   readonly #times = new Map<string, bigint>();
+  /** Modes of setgid directories, by path. */
+  readonly #modes = new Map<string, number>();
 
   constructor(tree: MergedTree) {
     this.tree = tree;
@@ -62,9 +84,9 @@ export class Destination {
     const hidesLower = this.#clearWhiteout(parent, fd, name);
     this.native.mkdirat(fd, name, 0o700);
     if (metadata.uid !== 0 || metadata.gid !== 0) this.native.fchownat(fd, name, metadata.uid, metadata.gid);
-    this.native.fchmodat(fd, name, metadata.mode & 0o7777);
-    if (hidesLower && this.tree.marks !== undefined) markOpaque(this.native, fd, name, this.tree.marks);
     const path = join(parent, name);
+    this.#setMode(fd, name, path, metadata.mode);
+    if (hidesLower && this.tree.marks !== undefined) markOpaque(this.native, fd, name, this.tree.marks);
     const status = this.#newStatus(S_IFDIR, metadata);
     const made: Directory = {
       path,
@@ -84,7 +106,7 @@ export class Destination {
   changeDirectory(directory: Directory, metadata: NewMetadata): void {
     const fd = this.upperOf(directory);
     this.native.fchownat(fd, "", metadata.uid, metadata.gid);
-    this.native.fchmodat(fd, "", metadata.mode & 0o7777);
+    this.#setMode(fd, "", directory.path, metadata.mode);
     this.setTime(directory, metadata.mtimeNs);
   }
 
@@ -127,28 +149,43 @@ export class Destination {
     const inUpper = entry.directory === undefined ? entry.layer === UPPER : entry.directory.parts[0]?.layer === UPPER;
     this.tree.replace(parent, entry.name, undefined);
     if (inUpper) this.native.removeTreeSync(fd, entry.name);
-    if (entry.directory !== undefined) this.#forgetTimes(entry.directory.path);
+    if (entry.directory !== undefined) this.#forgetLast(entry.directory.path);
     if (this.tree.marks !== undefined && this.#existsBelow(parent, entry.name)) {
       makeWhiteout(this.native, fd, entry.name, this.tree.marks);
     }
   }
 
   /** Makes the directories of a path that do not exist yet. */
-  makeParents(from: Directory, missing: readonly string[], metadata: NewMetadata): Directory {
+  makeParents(from: Directory, missing: readonly string[], metadata: ParentMetadata): Directory {
     let at = from;
-    for (const name of missing) at = this.makeDirectory(at, name, metadata);
+    for (const name of missing) at = this.makeDirectory(at, name, inheriting(at.status, metadata));
     return at;
   }
 
-  /** Sets what writing has changed: the times of directories, which come last. */
+  /** Sets what would have been in the way of writing, and what writing has changed: the times of directories, which come last. */
   finish(): void {
-    for (const [path, mtimeNs] of this.#times) {
-      const directory = path === "" ? this.tree.root : this.tree.directoryAt(path);
-      const [top] = directory?.parts ?? [];
-      if (directory === undefined || top?.layer !== UPPER) continue;
-      this.native.utimensat(this.tree.partFd(directory, top), "", mtimeNs);
+    for (const [path, mode] of this.#modes) {
+      const fd = this.#upperAt(path);
+      if (fd !== undefined) this.native.fchmodat(fd, "", mode);
     }
+    for (const [path, mtimeNs] of this.#times) {
+      const fd = this.#upperAt(path);
+      if (fd !== undefined) this.native.utimensat(fd, "", mtimeNs);
+    }
+    this.#modes.clear();
     this.#times.clear();
+  }
+
+  #upperAt(path: string): number | undefined {
+    const directory = path === "" ? this.tree.root : this.tree.directoryAt(path);
+    const [top] = directory?.parts ?? [];
+    return directory === undefined || top?.layer !== UPPER ? undefined : this.tree.partFd(directory, top);
+  }
+
+  #setMode(dirfd: number, name: string, path: string, mode: number): void {
+    if ((mode & S_ISGID) === 0) this.#modes.delete(path);
+    else this.#modes.set(path, mode & 0o7777);
+    this.native.fchmodat(dirfd, name, mode & 0o7777 & ~S_ISGID);
   }
 
   #copyUp(directory: Directory, parent: Directory, lowerFd: number): void {
@@ -162,7 +199,7 @@ export class Destination {
     const fd = this.upperOf(parent);
     this.native.mkdirat(fd, name, 0o700);
     this.native.fchownat(fd, name, status.uid, status.gid);
-    this.native.fchmodat(fd, name, status.mode & 0o7777);
+    this.#setMode(fd, name, directory.path, status.mode);
     for (const { key, value } of xattrs) {
       if (value !== undefined) this.native.setXattr(fd, name, key, value);
     }
@@ -174,6 +211,11 @@ export class Destination {
   #keepTime(directory: Directory): void {
     if (directory.isFresh === true || this.#times.has(directory.path)) return;
     this.#times.set(directory.path, directory.status.mtimeNs);
+    // The root is there from the beginning.
+    const { mode } = directory.status;
+    const isSetgid = (mode & S_ISGID) !== 0 && !this.#modes.has(directory.path);
+    const [top] = directory.parts;
+    if (isSetgid && top?.layer === UPPER) this.#setMode(this.tree.partFd(directory, top), "", directory.path, mode);
   }
 
   /** Removes a whiteout of ours, and says whether a directory made in its place has something below to hide. */
@@ -201,9 +243,12 @@ export class Destination {
     return false;
   }
 
-  #forgetTimes(path: string): void {
+  #forgetLast(path: string): void {
     for (const known of this.#times.keys()) {
       if (known === path || known.startsWith(`${path}/`)) this.#times.delete(known);
+    }
+    for (const known of this.#modes.keys()) {
+      if (known === path || known.startsWith(`${path}/`)) this.#modes.delete(known);
     }
   }
 

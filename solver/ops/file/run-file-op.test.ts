@@ -55,6 +55,12 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("file operations", () => {
       actions: [mkdir("/t/ls/wd")],
       makes: ["d t 755 0:0", "d t/sub 755 0:0", "d t/sub/wd 755 0:0"],
     },
+    {
+      name: "WORKDIR below a setgid directory",
+      layers: [["d g 2775 7:33"]],
+      actions: [mkdir("/g/a/b"), mkdir("/g/u", { owner: { user: "5", group: undefined } })],
+      makes: ["d g 2775 7:33", "d g/a 2755 0:33", "d g/a/b 2755 0:33", "d g/u 2755 5:5"],
+    },
     { name: "a file from text", actions: [mkfile("/x", "héllo\n", { mode: 0o600 })], makes: ["f x 600 0:0 =héllo\n"] },
     {
       name: "a file over a lower file",
@@ -263,6 +269,24 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("ADD of an archive", () => {
       "d n 755 0:0",
       "d n/real 755 0:0",
       "f n/real/f 644 7:7 =src/lnk/f",
+    ]);
+  });
+
+  test("into a setgid directory", async () => {
+    using bench = new FileBench();
+    bench.layer(["d g 2775 7:33"]);
+    archive(bench, "a.tar", ["f x/f"]);
+    bench.plantContext(["f src/y/z/f"]);
+    spawnSync("tar", ["-C", join(bench.context, "src"), "-cf", join(bench.context, "implied.tar"), "y/z/f"]);
+    const into = { ...unpack, excludes: [] };
+    expect(await bench.run([copyAction("a.tar", "/g/n", into), copyAction("implied.tar", "/g", into)])).toEqual([
+      "d g 2775 7:33",
+      "d g/n 2755 0:33",
+      "d g/n/x 755 0:0",
+      "f g/n/x/f 644 0:0 =x/f",
+      "d g/y 2755 0:33",
+      "d g/y/z 2755 0:33",
+      "f g/y/z/f 644 0:0 =src/y/z/f",
     ]);
   });
 

@@ -106,7 +106,7 @@ function makeDirectory(action: MkdirAction, destination: Destination): void {
   }
   destination.makeParents(parent, missing, {
     mode: action.mode & 0o777,
-    ...(ownerOf(action.owner, destination.tree) ?? { uid: 0, gid: 0 }),
+    owner: ownerOf(action.owner, destination.tree),
     mtimeNs: timeOf(action.timestamp),
   });
 }

@@ -99,12 +99,7 @@ class Mover {
     const { parent, entry, missing } = this.#destination.tree.resolve(path, "follow");
     if (missing.length > 0) {
       const { owner, mtimeNs } = this.#settings;
-      return this.#destination.makeParents(parent, missing, {
-        mode: 0o755,
-        uid: owner?.uid ?? 0,
-        gid: owner?.gid ?? 0,
-        mtimeNs,
-      });
+      return this.#destination.makeParents(parent, missing, { mode: 0o755, owner, mtimeNs });
     }
     if (entry === undefined) return parent;
     if (entry.directory !== undefined) return entry.directory;
@@ -138,7 +133,7 @@ class Mover {
    */
   #impliedDirectory(name: string, into: Directory, existing: Entry | undefined): Directory {
     const { tree } = this.#destination;
-    const metadata = { mode: 0o755, uid: 0, gid: 0, mtimeNs: this.#settings.mtimeNs };
+    const metadata = { mode: 0o755, owner: undefined, mtimeNs: this.#settings.mtimeNs };
     if (existing?.directory !== undefined) return existing.directory;
     if (existing !== undefined && (existing.status.mode & S_IFMT) === S_IFLNK) {
       const path = join(into, name).slice(this.#root.path === "" ? 0 : this.#root.path.length + 1);
@@ -148,7 +143,7 @@ class Mover {
       if (found.entry.directory !== undefined) return found.entry.directory;
     }
     if (existing !== undefined) this.#destination.remove(into, existing);
-    return this.#destination.makeDirectory(into, name, metadata);
+    return this.#destination.makeParents(into, [name], metadata);
   }
 
   /** A rename keeps everything: content, links between files, times, attributes. */
