@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
-import { BuildError, errnoOf, unreachable } from "../../src/core/errors.ts";
+import { BuildError, errnoOf, messageOf, unreachable } from "../../src/core/errors.ts";
 import {
   AT_FDCWD,
   O_CREAT,
@@ -61,7 +61,8 @@ export async function furnishRoot(
     return furniture;
   } catch (error) {
     await furniture[Symbol.asyncDispose]();
-    throw error;
+    if (errnoOf(error) === undefined) throw error;
+    throw new BuildError("runtime/failed", `Cannot make the step's tree ready: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -128,7 +129,7 @@ class Furniture implements FurnishedRoot {
         this.addFile(mount.target, mount.data, mount.permissions, mount);
         return;
       case "tmpfs":
-        this.#place(mount.target, (parent, name) => this.#makeTemporary(parent, name));
+        this.#placeTemporary(mount.target);
         return;
       case "socket":
         this.#place(mount.target, (parent, name) => this.#native.linkat(AT_FDCWD, mount.hostPath, parent, name));
@@ -147,7 +148,9 @@ class Furniture implements FurnishedRoot {
 
   /** A missing working directory is the command's own: it stays, and belongs to its user. */
   makeWorkingDirectory(cwd: string, owner: { readonly uid: number; readonly gid: number }): void {
-    this.#makeParents(posix.join(cwd, "x"), (fd, name) => this.#native.fchownat(fd, name, owner.uid, owner.gid));
+    this.#makeParents(posix.join(this.#followed(posix.join("/", cwd)), "x"), (fd, name) =>
+      this.#native.fchownat(fd, name, owner.uid, owner.gid),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -157,9 +160,14 @@ class Furniture implements FurnishedRoot {
     await Promise.resolve();
   }
 
-  #makeTemporary(parent: number, name: string): void {
-    this.#native.mkdirat(parent, name, 0o700);
-    this.#native.fchmodat(parent, name, 0o1777);
+  /** With the mode of the directory that it covers, as a mount has it. */
+  #placeTemporary(target: string): void {
+    const covered = this.#native.tryStatat(this.#fd, this.#followed(posix.join("/", target)).slice(1));
+    const mode = covered === undefined ? 0o1777 : covered.mode & 0o7777;
+    this.#place(target, (parent, name) => {
+      this.#native.mkdirat(parent, name, 0o700);
+      this.#native.fchmodat(parent, name, mode);
+    });
   }
 
   /** Renames a directory of the store into the tree. Its lock is held until it is back. */
@@ -196,7 +204,7 @@ class Furniture implements FurnishedRoot {
     } else await copyMerged(native, { directories, marks: this.#context.marks, to: whole }, signal);
     const fd = native.openPath(whole, O_PATH | O_DIRECTORY);
     // The source may be a link, and is looked up as the step would: inside.
-    const found = isFile ? "file" : relativeTo(native, fd, source, whole);
+    const found = isFile ? "file" : (relativeTo(native, fd, source, whole) ?? "");
     native.close(fd);
     this.#place(target, (parent, name) => {
       if (found !== "") native.renameat(AT_FDCWD, join(whole, found), parent, name);
@@ -236,9 +244,32 @@ class Furniture implements FurnishedRoot {
     this.#undo.push(() => (unmake === undefined ? native.removeTreeSync(parent, name) : unmake(parent, name)));
   }
 
-  /** Where a path leads inside the root, when a link is at its end; else itself. */
+  /**
+   * Where a path leads inside the root, in the form without links. What is not there is where it would be made: a link that leads
+   * nowhere is followed as well.
+   */
   #followed(path: string): string {
-    return `/${relativeTo(this.#native, this.#fd, path, this.path) || path.slice(1)}`;
+    const native = this.#native;
+    let found = "";
+    let links = 0;
+    const rest = path.split("/").filter(Boolean);
+    for (let name = rest.shift(); name !== undefined; name = rest.shift()) {
+      const next = posix.join("/", found, name).slice(1);
+      const there = relativeTo(native, this.#fd, next, this.path);
+      if (there !== undefined) {
+        found = there;
+        continue;
+      }
+      const text = linkText(native, this.#fd, next);
+      if (text === undefined) {
+        found = next;
+        continue;
+      }
+      if (++links > MAX_LINKS) throw new BuildError("runtime/failed", `Cannot follow the link /${next} in the image`);
+      rest.unshift(...text.split("/").filter(Boolean));
+      if (text.startsWith("/")) found = "";
+    }
+    return `/${found}`;
   }
 
   #makeParents(path: string, made: ((parent: number, name: string) => void) | undefined): void {
@@ -321,8 +352,21 @@ function metadataOf(
   };
 }
 
-/** The path without links of what `path` is inside the root, relative to it; empty for the root, and where there is none. */
-function relativeTo(native: Native, rootFd: number, path: string, rootPath: string): string {
+/** As many as the kernel follows. */
+const MAX_LINKS = 40;
+
+/** What the link at the end of `path`, which has no others, says; `undefined` where no link is. */
+function linkText(native: Native, rootFd: number, path: string): string | undefined {
+  try {
+    return native.readlinkat(rootFd, path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EINVAL" || errnoOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+/** The path without links of what `path` is inside the root, relative to it; empty for the root. */
+function relativeTo(native: Native, rootFd: number, path: string, rootPath: string): string | undefined {
   try {
     const fd = native.openat2(rootFd, path, { flags: O_PATH, resolve: RESOLVE_IN_ROOT });
     const real = native.readlinkat(AT_FDCWD, `/proc/self/fd/${fd}`);
@@ -331,7 +375,7 @@ function relativeTo(native: Native, rootFd: number, path: string, rootPath: stri
     return real === root ? "" : real.slice(root.length + 1);
   } catch (error) {
     const code = errnoOf(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return "";
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw new BuildError("runtime/failed", `Cannot look "${path}" up in ${rootPath}`, { cause: error });
   }
 }

@@ -169,6 +169,15 @@ read_step (struct plan *plan, struct reader *reader, const char *name)
       step->options = text (reader);
       step->attributes = number (reader, 10);
     }
+  else if (strcmp (name, "tmpfs") == 0)
+    {
+      step = new_step (plan, STEP_FILESYSTEM);
+      step->source = name;
+      step->target = text (reader);
+      step->options = text (reader);
+      step->attributes = number (reader, 10);
+      step->keeps_mode = true;
+    }
   else if (strcmp (name, "file") == 0)
     {
       step = new_step (plan, STEP_FILE);

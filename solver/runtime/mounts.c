@@ -110,6 +110,29 @@ mount_generated_file (const struct plan *plan, int root_fd, const struct step *s
   move_to (fd, root_fd, step, false, shared);
 }
 
+/* A directory that is made only to be mounted on has the mode of /tmp. */
+static mode_t
+mode_to_keep (int root_fd, const char *target)
+{
+  struct stat status;
+  cleanup_fd int there = open_in_root (root_fd, target, O_PATH, 0);
+  return there >= 0 && fstat (there, &status) == 0 ? status.st_mode & 07777 : 01777;
+}
+
+static void
+mount_filesystem (int root_fd, const struct step *step, struct shared *shared)
+{
+  char options[256];
+  const char *separator = *step->options == '\0' ? "" : ",";
+  int n = step->keeps_mode ? snprintf (options, sizeof options, "%s%smode=%o", step->options, separator,
+                                       mode_to_keep (root_fd, step->target))
+                           : snprintf (options, sizeof options, "%s", step->options);
+  if (n < 0 || (size_t) n >= sizeof options)
+    die ("the options of the file system on %s are too long", step->target);
+  cleanup_fd int fd = new_filesystem (step->source, options, step->attributes);
+  move_to (fd, root_fd, step, true, shared);
+}
+
 static void
 make_symlink (int root_fd, const struct step *step)
 {
@@ -138,11 +161,8 @@ run_steps (const struct plan *plan, int root_fd, struct shared *shared)
           bind_tree (plan, root_fd, step, shared);
           break;
         case STEP_FILESYSTEM:
-          {
-            cleanup_fd int fd = new_filesystem (step->source, step->options, step->attributes);
-            move_to (fd, root_fd, step, true, shared);
-            break;
-          }
+          mount_filesystem (root_fd, step, shared);
+          break;
         case STEP_FILE:
           mount_generated_file (plan, root_fd, step, shared);
           break;

@@ -174,7 +174,7 @@ function mountPoints(request: RunRequest): MountPoint[] {
 function mountKind(mount: RunMount): MountPoint["kind"] | undefined {
   switch (mount.kind) {
     case "tmpfs":
-      return "directory";
+      return "open directory";
     case "secret":
     case "socket":
       return "file";
@@ -228,9 +228,9 @@ function writeMount(plan: PlanWriter, mount: RunMount, target: string, context: 
       plan.add("tree", posix.join("/", mount.source), target, devices | (mount.mode === "ro" ? readOnly : 0));
       return;
     case "tmpfs": {
-      const size = mount.sizeBytes === undefined ? "" : `,size=${mount.sizeBytes}`;
+      const size = mount.sizeBytes === undefined ? "" : `size=${mount.sizeBytes}`;
       const frozen = mount.mode === "ro" ? readOnly : 0;
-      plan.add("filesystem", "tmpfs", target, `mode=1777${size}`, noSuid | devices | frozen);
+      plan.add("tmpfs", target, size, noSuid | devices | frozen);
       return;
     }
     case "secret": {

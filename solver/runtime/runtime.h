@@ -65,6 +65,7 @@ struct step
   const char *options; /* filesystem: key=value, separated by commas */
   uint64_t attributes; /* MOUNT_ATTR_* */
   bool recursive;
+  bool keeps_mode; /* filesystem: its root has the mode of the directory that it covers */
   bool optional; /* bind, device: a missing source is not an error */
   struct tree *tree;
   dev_t device; /* device: its number; `mode` then has the type too */

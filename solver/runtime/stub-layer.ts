@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { errnoOf } from "../../src/core/errors.ts";
 
 /** A mount point the tree may lack. Absolute and clean (no "." or ".."). */
 export interface MountPoint {
   readonly target: string;
-  readonly kind: "directory" | "file";
+  /** `open directory`: one with the mode of /tmp, which a tmpfs on it then has. */
+  readonly kind: "directory" | "open directory" | "file";
 }
 
 /**
@@ -54,8 +55,9 @@ export class StubLayers {
 /** Two mounts may disagree about one path (a file here, a directory there): the first wins, the runtime reports it. */
 function makePoint(root: string, target: string, kind: MountPoint["kind"]): void {
   try {
-    if (kind === "directory") {
+    if (kind !== "file") {
       mkdirSync(join(root, target), { recursive: true, mode: 0o755 });
+      if (kind === "open directory") chmodSync(join(root, target), 0o1777);
     } else {
       mkdirSync(join(root, dirname(target)), { recursive: true, mode: 0o755 });
       writeFileSync(join(root, target), "", { mode: 0o644, flag: "a" });

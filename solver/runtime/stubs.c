@@ -52,8 +52,7 @@ remember (struct shared *shared, int parent, const char *name, bool is_directory
   shared->stub_count++;
 }
 
-/* `prefix` is the path so far, `name` its last component. Returns whether it had to be made. */
-static bool
+static void
 make_component (int root_fd, const char *parent_path, const char *name, bool is_directory, struct shared *shared)
 {
   struct timespec times[2];
@@ -62,25 +61,18 @@ make_component (int root_fd, const char *parent_path, const char *name, bool is_
     die_errno ("cannot open %s in the image to make a mount point in it", parent_path);
   bool have_times = times_of (parent, times);
 
-  if (is_directory)
+  cleanup_fd int file = -1;
+  if (is_directory ? mkdirat (parent, name, 0755) < 0
+                   : (file = openat (parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)) < 0)
     {
-      if (mkdirat (parent, name, 0755) < 0)
-        {
-          if (errno == EEXIST)
-            return false;
-          die_errno ("cannot make the directory %s/%s in the image", parent_path, name);
-        }
-    }
-  else
-    {
-      cleanup_fd int file = openat (parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-      if (file < 0)
-        die_errno ("cannot make the file %s/%s in the image", parent_path, name);
+      /* Another step that has the same cache mounted may have been faster. */
+      if (errno == EEXIST)
+        return;
+      die_errno ("cannot make the %s %s/%s in the image", is_directory ? "directory" : "file", parent_path, name);
     }
   if (shared != NULL && have_times)
     (void) futimens (parent, times);
   remember (shared, parent, name, is_directory);
-  return true;
 }
 
 struct new_owner
@@ -100,22 +92,68 @@ give (int directory, const struct new_owner *owner)
   return fsetxattr (directory, OWNER_ATTRIBUTE, text, format_owner (&owner->record, text), 0);
 }
 
-/* Walks `target` from the root, making what is missing and handing each new directory to `made`. Every prefix is
- * resolved anew inside the root, so a link anywhere leads where it would lead a process inside. */
+/* What is left of a path, and how many links have been put into it. */
+struct way
+{
+  char rest[MAX_PATH];
+  unsigned int links;
+};
+
+enum { MAX_LINKS = 40 }; /* as the kernel */
+
+/* Takes the first component. False at the end. */
+static bool
+next_component (struct way *way, char name[MAX_PATH])
+{
+  char *start = way->rest + strspn (way->rest, "/");
+  size_t length = strcspn (start, "/");
+  (void) snprintf (name, MAX_PATH, "%.*s", (int) length, start);
+  memmove (way->rest, start + length, strlen (start + length) + 1);
+  return length > 0;
+}
+
+static bool
+is_last (const struct way *way)
+{
+  return way->rest[strspn (way->rest, "/")] == '\0';
+}
+
+/* If `name` is a link that leads nowhere, its text is the way from here on: what is missing is then made where it leads. */
+static bool
+enter_dangling_link (int root_fd, char prefix[MAX_PATH], const char *name, struct way *way)
+{
+  char text[MAX_PATH], joined[2 * MAX_PATH];
+  cleanup_fd int parent = open_in_root (root_fd, *prefix == '\0' ? "/" : prefix, O_PATH | O_DIRECTORY, 0);
+  ssize_t n = parent < 0 ? -1 : readlinkat (parent, name, text, sizeof text - 1);
+  if (n < 0)
+    return false;
+  text[n] = '\0';
+  (void) snprintf (joined, sizeof joined, "%s/%s", text, way->rest);
+  if (++way->links > MAX_LINKS || strlen (joined) >= sizeof way->rest)
+    {
+      errno = ELOOP;
+      die_errno ("cannot follow the link %s/%s in the image", prefix, name);
+    }
+  (void) strcpy (way->rest, joined);
+  if (*text == '/')
+    *prefix = '\0';
+  return true;
+}
+
+/* Walks `target` from the root, making what is missing and giving each new directory its owner. Every prefix is resolved anew
+ * inside the root, so a link anywhere leads where it would lead a process inside, and ".." of a link's text goes no higher. */
 static void
 make_path (int root_fd, const char *target, bool is_directory, struct shared *shared, const struct new_owner *owner)
 {
-  char prefix[MAX_PATH] = "", copy[MAX_PATH];
-  char *rest = NULL;
-  if ((size_t) snprintf (copy, sizeof copy, "%s", target) >= sizeof copy)
+  char prefix[MAX_PATH] = "", name[MAX_PATH];
+  struct way way = { .links = 0 };
+  if ((size_t) snprintf (way.rest, sizeof way.rest, "%s", target) >= sizeof way.rest)
     die ("the path %.100s... is longer than the kernel takes", target);
 
-  for (char *name = strtok_r (copy, "/", &rest); name != NULL;)
+  while (next_component (&way, name))
     {
-      char *next = strtok_r (NULL, "/", &rest);
       char path[MAX_PATH];
-      if (strcmp (name, "..") == 0 || strlen (name) > 255
-          || (size_t) snprintf (path, sizeof path, "%s/%s", prefix, name) >= sizeof path)
+      if (strlen (name) > 255 || (size_t) snprintf (path, sizeof path, "%s/%s", prefix, name) >= sizeof path)
         die ("%s cannot be a path in the image", target);
 
       cleanup_fd int there = open_in_root (root_fd, path, O_PATH, 0);
@@ -123,18 +161,17 @@ make_path (int root_fd, const char *target, bool is_directory, struct shared *sh
         die_errno ("cannot open %s in the image", path);
       if (there < 0)
         {
-          bool made = make_component (root_fd, prefix, name, next != NULL || is_directory, shared);
-          if (!made)
-            die ("cannot make %s in the image: it is a symbolic link that leads nowhere", path);
+          if (enter_dangling_link (root_fd, prefix, name, &way))
+            continue;
+          make_component (root_fd, prefix, name, !is_last (&way) || is_directory, shared);
           if (owner != NULL)
             {
-              cleanup_fd int directory = open_in_root (root_fd, path, O_RDONLY | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+              cleanup_fd int directory = open_in_root (root_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
               if (directory < 0 || give (directory, owner) < 0 || fchmod (directory, 0755) < 0)
                 die_errno ("cannot give %s in the image its owner", path);
             }
         }
       (void) strcpy (prefix, path);
-      name = next;
     }
 }
 

@@ -34,6 +34,11 @@ const MOUNTS = [
   "RUN --mount=type=bind,from=other,source=/o,target=/mnt/o --mount=type=bind,target=/ctx \\",
   "  test $(cat /mnt/o/f) = stage && test $(cat /ctx/f) = hi && test ! -e /etc/secret",
   "RUN --mount=type=tmpfs,target=/etc touch /etc/gone && ! test -e /etc/passwd",
+  "RUN ln -s /data/x /d && mkdir -m 700 /private",
+  "RUN --mount=type=tmpfs,target=/d/y --mount=type=cache,target=/d/c --mount=type=secret,id=s,target=/d/s/t --mount=type=bind,target=/d/b \\",
+  "  test -d /data/x/y && test -d /data/x/c && test $(cat /data/x/s/t) = hush && test $(cat /d/b/f) = hi",
+  "RUN --mount=type=tmpfs,target=/private --mount=type=tmpfs,target=/new test $(stat -c %a /private /new | tr -d '\\n') = 7001777",
+  "RUN ! test -e /data",
   "RUN test -e /etc/passwd && ! test -e /etc/gone && ! test -e /c && ! test -e /mnt && (sleep 1000 & true)",
 ].join("\n");
 
