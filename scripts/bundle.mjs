@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { build } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
+/** Names of the plugins whose code went into a bundle: a new version of a package may put its parts elsewhere. */
+const replaced = new Set();
 const output = (name) => join(root, "build", `${name}.cjs`);
 
 /**
@@ -33,12 +35,18 @@ const constantOfLexer = {
   resolveId: (source) => (source.endsWith("/lexer_public.js") ? "lexer.virtual.js" : undefined),
   load: (found) =>
     found === "lexer.virtual.js"
-      ? "export const Lexer = { NA: /NOT_APPLICABLE/ }; export const LexerDefinitionErrorType = {};"
+      ? inserted(
+          "constant-of-lexer",
+          "export const Lexer = { NA: /NOT_APPLICABLE/ }; export const LexerDefinitionErrorType = {};",
+        )
       : undefined,
 };
 
 await bundle("kiln", join(root, "src/cli/snapshot.ts"), [undiciFromItsFile, constantOfLexer]);
 await bundle("undici", "undici", [partOfUndici]);
+for (const plugin of [undiciFromItsFile, partOfUndici, constantOfLexer]) {
+  if (!replaced.has(plugin.name)) throw new Error(`kiln: the bundle does not use what "${plugin.name}" stands in for`);
+}
 await toAscii(output("kiln"));
 
 async function bundle(name, input, plugins) {
@@ -65,8 +73,13 @@ function inPlaceOf(name, code) {
   return {
     name: `in-place-of-${name}`,
     resolveId: (source) => (source === name ? id : undefined),
-    load: (found) => (found === id ? code : undefined),
+    load: (found) => (found === id ? inserted(`in-place-of-${name}`, code) : undefined),
   };
+}
+
+function inserted(name, code) {
+  replaced.add(name);
+  return code;
 }
 
 /** One character above U+00FF, and V8 keeps the whole source, and so the snapshot, with two bytes for each. */

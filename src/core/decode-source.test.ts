@@ -15,7 +15,7 @@ const refusal = (bytes: Buffer): BuildError | undefined => {
 const TEXT = "FROM a\nRUN b\n";
 const big = (text: string): Buffer => Buffer.from(text, "utf16le").swap16();
 const wide = (text: string): Buffer =>
-  Buffer.concat([...text].map((char) => Buffer.from([char.charCodeAt(0), 0, 0, 0])));
+  Buffer.concat(Array.from(text, (char) => Buffer.from([char.charCodeAt(0), 0, 0, 0])));
 
 test.each([
   { name: "UTF-16, little end first", bytes: Buffer.from(`\ufeff${TEXT}`, "utf16le"), says: "UTF-16LE" },
