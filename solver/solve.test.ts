@@ -347,3 +347,42 @@ test("every layer that a step makes is told once it is recorded", async () => {
   const result = await build(bench, bench.run(bench.image("one"), "x"), { options: { onCommitted } });
   expect(committed).toEqual(layersOf(result).slice(1));
 });
+
+test.each([
+  { name: "the host's network", op: { network: "host" }, entitlement: "network.host" },
+  { name: "no sandbox", op: { security: "insecure" }, entitlement: "security.insecure" },
+] as const)(
+  "a command that needs $name is refused unless it is allowed, cached or not",
+  async ({ op, entitlement }) => {
+    await using bench = new Workbench();
+    bench.commands.set("extra", (tree) => tree.write("out", "1"));
+    bench.commands.set("usual", (tree) => tree.write("more", "2"));
+    // Below a step that will be cached itself, where nothing is looked up.
+    const target = bench.run(bench.run(bench.image("one"), "extra", { op }), "usual");
+    const refused = { code: "runtime/entitlement", message: `Cannot run this step: ${entitlement} is not allowed` };
+    await expect(build(bench, target)).rejects.toMatchObject(refused);
+    expect(bench.ran).toEqual([]);
+    const { exec } = bench.options();
+    const allowed = { options: { exec: { ...exec, entitlements: new Set([entitlement]) } } };
+    await build(bench, target, allowed);
+    expect(bench.ran).toEqual(["extra", "usual"]);
+    await expect(build(bench, target)).rejects.toMatchObject(refused);
+    await build(bench, target, allowed);
+    expect(bench.ran).toEqual([]);
+    // A stage that the target does not need may ask for anything.
+    bench.commands.set("other", (tree) => tree.write("other", "3"));
+    await build(bench, bench.run(bench.image("one"), "other"));
+  },
+);
+
+test("all commands that are not allowed are told at once", async () => {
+  await using bench = new Workbench();
+  const both = bench.run(bench.image("one"), "extra", { op: { network: "host", security: "insecure" } });
+  await expect(build(bench, bench.run(both, "again", { op: { network: "host" } }))).rejects.toMatchObject({
+    message: "Cannot run this step: network.host is not allowed",
+    more: [
+      { message: "Cannot run this step: security.insecure is not allowed" },
+      { message: "Cannot run this step: network.host is not allowed" },
+    ],
+  });
+});

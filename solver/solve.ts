@@ -3,6 +3,7 @@ import { Semaphore } from "../src/core/limits.ts";
 import type { SnapshotId } from "../src/store/model.ts";
 import { keyGraph, type KeyedVertex } from "./cache/keyed-graph.ts";
 import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
+import { requireEntitlements } from "./entitlements.ts";
 import type { Graph } from "./graph/graph.ts";
 import type { Stack } from "./ports.ts";
 import { EarlierResults } from "./schedule/earlier-results.ts";
@@ -22,7 +23,7 @@ import { settleStep, type StepDeps } from "./schedule/step.ts";
  *
  * Nothing is fetched, mounted, unpacked or hashed for a step that hits. Every step that runs is recorded, and its reason
  * is told before it starts.
- * @throws {BuildError} the first failure of a step; others are then stopped and their trees thrown away.
+ * @throws {BuildError} `runtime/entitlement`, before anything is done; later the first failure of a step; others are then stopped and their trees thrown away.
  */
 export async function solve(
   graph: Graph,
@@ -30,6 +31,7 @@ export async function solve(
   options: SolveOptions,
   signal: AbortSignal,
 ): Promise<SolveResult> {
+  requireEntitlements(graph, options.exec.entitlements);
   await using contexts = new FileWork(on);
   const keyed = await keyGraph(
     graph,

@@ -70,8 +70,6 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
         proxyEnv: options.env,
         hostAddresses: new Map(Object.entries(step.hostAddresses)),
         limits: step.limits,
-        // The step was run, so its build was allowed whatever it needs.
-        entitlements: new Set(["network.host", "security.insecure"]),
         network: step.network,
       },
       stdio: { kind: "inherit" },

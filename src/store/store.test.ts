@@ -82,7 +82,11 @@ describe("a store's root", () => {
     database.exec("ALTER TABLE snapshots DROP COLUMN run_ns; PRAGMA user_version = 1001");
     database.close();
     await using opened = openHere();
-    expect(opened.snapshots.get(id("old"))).toMatchObject({ state: "present", contentDigest: undefined, run: undefined });
+    expect(opened.snapshots.get(id("old"))).toMatchObject({
+      state: "present",
+      contentDigest: undefined,
+      run: undefined,
+    });
     const run = { fromNs: 1n, untilNs: 1_900_000_000_123_456_789n };
     opened.snapshots.insert([{ id: id("new"), state: "present", run }]);
     expect(opened.snapshots.get(id("new"))?.run).toEqual(run);

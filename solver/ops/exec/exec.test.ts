@@ -260,13 +260,6 @@ test.skipIf(skip).each([
   expect(readdirSync(layer).toSorted()).toEqual(["dev", "out", "proc", "sys"]);
 });
 
-test.skipIf(skip)("extras need to be allowed", async () => {
-  await using bench = new Workbench();
-  const target = (op: Partial<ExecOp>): Vertex => bench.run(bench.busybox(), "true", { op });
-  await expect(runIn(bench, target({ network: "host" }))).rejects.toThrow("network.host is not allowed");
-  await expect(runIn(bench, target({ security: "insecure" }))).rejects.toThrow("security.insecure is not allowed");
-});
-
 test.skipIf(skip)("a command in an empty tree runs when a mount brings it", async () => {
   await using bench = new Workbench();
   const { printed } = await runIn(

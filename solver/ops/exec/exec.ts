@@ -1,4 +1,3 @@
-import { BuildError } from "../../../src/core/errors.ts";
 import type { ExecSettings } from "../../deps.ts";
 import type { ExecOp } from "../../graph/op.ts";
 import type { ActiveSnapshot, RunRequest, RunResult, Runtime } from "../../ports.ts";
@@ -15,14 +14,14 @@ export interface ExecDeps extends MountDeps {
 /**
  * Runs a command on a tree that is being made. Its own failure is a result; everything that keeps it from being run is
  * an error.
- * @throws {BuildError} `runtime/entitlement`, `runtime/failed`, `secret/not-found`
+ * @throws {BuildError} `runtime/failed`, `secret/not-found`
  */
 export async function runExec(
   op: ExecOp,
   at: {
     readonly active: ActiveSnapshot;
     readonly inputs: readonly (MountInput | undefined)[];
-    readonly settings: ExecSettings;
+    readonly settings: Omit<ExecSettings, "entitlements">;
     readonly stdio: RunRequest["stdio"];
   },
   on: ExecDeps,
@@ -30,8 +29,6 @@ export async function runExec(
 ): Promise<RunResult> {
   const { active, settings, stdio } = at;
   const network = op.network === "default" ? settings.network : op.network;
-  if (network === "host") requireEntitlement("network.host", settings);
-  if (op.security === "insecure") requireEntitlement("security.insecure", settings);
   const user = resolveUser(
     op.user,
     on.files.readText(active.directories, "/etc/passwd"),
@@ -61,11 +58,4 @@ export async function runExec(
     },
     signal,
   );
-}
-
-function requireEntitlement(name: "network.host" | "security.insecure", settings: ExecSettings): void {
-  if (settings.entitlements.has(name)) return;
-  throw new BuildError("runtime/entitlement", `Cannot run this step: ${name} is not allowed`, {
-    hint: `allow it with --allow ${name}`,
-  });
 }

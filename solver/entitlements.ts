@@ -1,0 +1,39 @@
+import { BuildError } from "../src/core/errors.ts";
+import type { ExecSettings } from "./deps.ts";
+import { type Graph, metaOf } from "./graph/graph.ts";
+import type { ExecOp } from "./graph/op.ts";
+import { inputsFirst } from "./graph/order.ts";
+
+type Entitlement = "network.host" | "security.insecure";
+
+/**
+ * Refuses a graph with a command that needs what the user has not allowed, wherever its result would come from: whoever takes a
+ * result that such a command made trusts it as much as who runs it.
+ * @throws {BuildError} `runtime/entitlement` at the first such command, the others after it
+ */
+export function requireEntitlements(graph: Graph, granted: ExecSettings["entitlements"]): void {
+  const refused = inputsFirst(graph.targets).flatMap((vertex) => {
+    if (vertex.op.kind !== "exec") return [];
+    const { span } = metaOf(graph, vertex);
+    return neededBy(vertex.op)
+      .filter((name) => !granted.has(name))
+      .map((name) => ({ name, span }));
+  });
+  const [first, ...more] = refused.map(
+    ({ name, span }) =>
+      new BuildError("runtime/entitlement", `Cannot run this step: ${name} is not allowed`, {
+        span,
+        hint: `allow it with --allow ${name}`,
+      }),
+  );
+  if (first === undefined) return;
+  const { code, message, span, hint } = first;
+  throw more.length === 0 ? first : new BuildError(code, message, { span, hint, more });
+}
+
+function neededBy({ network, security }: ExecOp): Entitlement[] {
+  return [
+    ...(network === "host" ? (["network.host"] as const) : []),
+    ...(security === "insecure" ? (["security.insecure"] as const) : []),
+  ];
+}
