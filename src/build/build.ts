@@ -26,7 +26,7 @@ import type { BuildOptions } from "./options.ts";
 import { withInlineCaches } from "./inline-cache.ts";
 import { type PreparedBuild, prepareBuild, step } from "./prepare.ts";
 import { type CacheImports, openImports } from "./remote-cache.ts";
-import { carriesAttestations, withProvenance } from "./attested-result.ts";
+import { carriesAttestations, type RecordedProvenance, recordedProvenance, withProvenance } from "./attested-result.ts";
 import { resultImage } from "./result-images.ts";
 import { explainMissingSource } from "./missing-source.ts";
 import { Scratch } from "./scratch.ts";
@@ -39,6 +39,10 @@ export interface BuildResult {
   readonly imageId: Digest | undefined;
   /** The manifest, or for several platforms the index. */
   readonly manifest: Descriptor | undefined;
+  /** The build's own name: builder, node and id, in buildx's form. */
+  readonly ref: string;
+  /** One per platform, when `recordProvenance` asks for it. */
+  readonly provenance: readonly RecordedProvenance[];
   /** Full references the result was given. */
   readonly names: readonly string[];
   /** Findings of the build checks, in order of place. */
@@ -147,7 +151,8 @@ async function solveAndExport(
   const { to = [], trust = [] } = options.cache ?? {};
   tellUnusedRewrite(prepared, outputs, progress);
   const { result, solved } = await makeResult(engine, options, prepared, at, signal);
-  const attested = withProvenance(result, { options, prepared, reporter: at.reporter, solved }, engine, progress);
+  const whole = { options, prepared, reporter: at.reporter, solved };
+  const attested = withProvenance(result, whole, engine, progress);
   const { records } = imports;
   const made = {
     graph: graphOf(prepared),
@@ -175,6 +180,8 @@ async function solveAndExport(
   return {
     imageId: exported.find((one) => one.configDigest !== undefined)?.configDigest,
     manifest: exported.find((one) => one.manifest !== undefined)?.manifest,
+    ref: `kiln/kiln/${at.reporter.about.id}`,
+    provenance: recordedProvenance(whole, engine),
     names: [...new Set(exported.flatMap((one) => one.names))],
     warnings: prepared.conversions[0]?.warnings ?? [],
     steps: { total: outcomes.length, cached: outcomes.filter((outcome) => outcome.how !== "ran").length },

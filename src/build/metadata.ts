@@ -4,8 +4,15 @@ import type { BuildResult } from "./build.ts";
 
 /** What `--metadata-file` holds, under buildx's names. */
 export function metadataOf(result: BuildResult, withWarnings: boolean): { readonly [key: string]: Json } {
-  const { imageId, manifest, names, warnings } = result;
+  const { imageId, manifest, names, warnings, provenance } = result;
   return {
+    ...Object.fromEntries(
+      provenance.map(({ platform, predicate }) => [
+        provenance.length === 1 ? "buildx.build.provenance" : `buildx.build.provenance/${platform}`,
+        predicate,
+      ]),
+    ),
+    "buildx.build.ref": result.ref,
     ...(withWarnings && warnings.length > 0
       ? {
           "buildx.build.warnings": warnings.map((warning) => ({

@@ -46,6 +46,8 @@ export interface BuildOptions {
   readonly cache?: CacheOptions | undefined;
   /** A statement of how the image was built goes along where it is pushed or written as an OCI layout. */
   readonly provenance?: ProvenanceOptions | undefined;
+  /** The result holds a provenance of what was built, for `--metadata-file`: `min` is without steps and times. */
+  readonly recordProvenance?: "min" | "max" | undefined;
   readonly progress?: ProgressSink;
   /** Told what became of every step, also when the build fails. Must not throw. */
   readonly onReport?: ((report: BuildReport) => void) | undefined;

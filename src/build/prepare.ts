@@ -12,6 +12,7 @@ import { createGitSource } from "../../solver/sources/git/git-source.ts";
 import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
 import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.ts";
+import { type GitFacts, gitFacts } from "./git-facts.ts";
 import { loadContext } from "./context.ts";
 import type { LoadedContext } from "./context-deps.ts";
 import type { Engine } from "./engine.ts";
@@ -33,6 +34,8 @@ export interface PreparedBuild {
   /** Host directories of the local contexts that are read, by name. */
   readonly directories: ReadonlyMap<string, string>;
   readonly buildArgs: ReadonlyMap<string, string>;
+  /** The repository that the context's folder is in, as provenance speaks of it. */
+  readonly vcs: GitFacts["vcs"];
   readonly git: RemoteSource<GitOp>;
   readonly secrets: SecretSource;
   readonly ssh: SshSource;
@@ -100,6 +103,12 @@ export async function readBuild(
       signal,
     ),
   );
+  const facts = await gitFacts(
+    environment,
+    options,
+    { directory: context.directory, progress: at.progress, env: gitEnvironment(environment.env) },
+    signal,
+  );
   requireBuiltInFrontend(context.dockerfile, buildArgs.get("BUILDKIT_SYNTAX"));
   const dockerfile = parseDockerfile(context.dockerfile);
   checkStageNames(dockerfile, options, at.progress);
@@ -126,7 +135,7 @@ export async function readBuild(
     buildPlatform: environment.platform,
     targetPlatform,
     multiPlatform: platforms.length > 1,
-    labels: new Map(Object.entries(options.labels ?? {})),
+    labels: new Map(Object.entries({ ...options.labels, ...facts.labels })),
     noCache: noCacheOf(options.noCache),
     network: conversionNetwork(options.network),
     ulimits: options.ulimits ?? [],
@@ -142,7 +151,7 @@ export async function readBuild(
       ...(context.owners === "kept" ? { owners: context.owners } : {}),
     },
   }));
-  return { context, dockerfile, ignored, resolver, convertOptions, buildArgs, git, secrets, ssh };
+  return { context, dockerfile, ignored, resolver, convertOptions, buildArgs, vcs: facts.vcs, git, secrets, ssh };
 }
 
 /** Internal work as a line of the display. */

@@ -25,6 +25,8 @@ export interface BuildFacts {
   readonly buildArgs: ReadonlyMap<string, string>;
   readonly labels: Readonly<Record<string, string>>;
   readonly noCache: boolean;
+  /** `source`, `revision`, and `localdir:NAME` of the repository around the context. */
+  readonly vcs: Readonly<Record<string, string>>;
   /** Where a vertex's bytes came from, for those that fetch them: `commit` of a repository, `sha256` of a file. */
   readonly digestOf: (vertex: Vertex) => Readonly<Record<string, string>> | undefined;
 }
@@ -68,7 +70,7 @@ interface Parts {
   readonly configSource: { readonly uri?: string; readonly path: string };
   readonly request: { readonly [name: string]: Json };
   readonly buildConfig: Json | undefined;
-  readonly source: Json | undefined;
+  readonly metadata: Json | undefined;
 }
 
 function partsOf(
@@ -95,10 +97,16 @@ function partsOf(
     isHermetic: isComplete && !hasNetwork,
     configSource: { ...(isRemote ? { uri: facts.context } : {}), path: facts.dockerfile.name },
     request: requestOf(vertices, facts, mode),
-    ...(mode === "min"
-      ? { buildConfig: undefined, source: undefined }
-      : { buildConfig: buildConfigOf(vertices, steps), source: sourceOf(vertices, steps, meta, facts) }),
+    buildConfig: mode === "min" ? undefined : buildConfigOf(vertices, steps),
+    metadata: metadataOf({
+      ...(Object.keys(facts.vcs).length === 0 ? {} : { vcs: facts.vcs }),
+      ...(mode === "min" ? {} : { source: sourceOf(vertices, steps, meta, facts) }),
+    }),
   };
+}
+
+function metadataOf(metadata: Readonly<Record<string, Json>>): Json | undefined {
+  return Object.keys(metadata).length === 0 ? undefined : metadata;
 }
 
 function uriOf(op: Op): string | undefined {
@@ -205,7 +213,7 @@ function predicateV1(parts: Parts, facts: BuildFacts, { mode, builderId, reprodu
         invocationId: facts.id,
         startedOn: formatTime(facts.startedAtMs),
         finishedOn: formatTime(facts.finishedAtMs),
-        ...(parts.source === undefined ? {} : { buildkit_metadata: { source: parts.source } }),
+        ...(parts.metadata === undefined ? {} : { buildkit_metadata: parts.metadata }),
         buildkit_hermetic: parts.isHermetic,
         buildkit_completeness: { request: mode === "max", resolvedDependencies: parts.isComplete },
         buildkit_reproducible: reproducible,
@@ -233,9 +241,7 @@ function predicateV02(parts: Parts, facts: BuildFacts, { mode, builderId, reprod
       completeness: { parameters: mode === "max", environment: true, materials: parts.isComplete },
       reproducible,
       "https://mobyproject.org/buildkit@v1#hermetic": parts.isHermetic,
-      ...(parts.source === undefined
-        ? {}
-        : { "https://mobyproject.org/buildkit@v1#metadata": { source: parts.source } }),
+      ...(parts.metadata === undefined ? {} : { "https://mobyproject.org/buildkit@v1#metadata": parts.metadata }),
     },
   };
 }

@@ -234,6 +234,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
     expectCached: expectedOf(flags.expectCached),
     provenance: attestations(flags).provenance,
+    recordProvenance: flags.metadataFile ? recordedMode(env["BUILDX_METADATA_PROVENANCE"] ?? "") : undefined,
   };
 }
 
@@ -241,6 +242,12 @@ function entitlements(values: readonly string[]): NonNullable<BuildOptions["allo
   // Devices are refused where they are asked for; who allows them asks for none yet.
   const names = commaList(values, "allow").filter((name) => name !== "device" && !name.startsWith("device="));
   return names.map((name) => oneOf("allow", name, ["network.host", "security.insecure", "buildx.local.delete"]));
+}
+
+/** What `BUILDX_METADATA_PROVENANCE` says; whatever is no mode is `min`, as with buildx. */
+function recordedMode(text: string): BuildOptions["recordProvenance"] {
+  if (text === "disabled" || /^(?:0|f|F|FALSE|false|False)$/.test(text)) return undefined;
+  return text === "max" ? "max" : "min";
 }
 
 /** `undefined`: nothing is expected. */

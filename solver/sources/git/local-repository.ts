@@ -1,0 +1,72 @@
+import { execFile } from "node:child_process";
+import { realpath } from "node:fs/promises";
+import type { GitProgram } from "./run-git.ts";
+import { withoutCredentials } from "./run-git.ts";
+
+/** The state of a repository of this machine. */
+export interface LocalRepository {
+  /** The top folder of its files, symlinks resolved. */
+  readonly root: string;
+  /** The commit that is checked out; absent before the first one. */
+  readonly revision: string | undefined;
+  /** Whether something differs from that commit; only looked at when asked for. */
+  readonly isDirty: boolean;
+  /** Where it is fetched from, without credentials: the branch's remote, `origin` or `upstream`. */
+  readonly source: string | undefined;
+}
+
+/** Milliseconds that git has for one question. */
+const TIME_LIMIT = 30_000;
+
+/**
+ * Asks about the repository that a folder is in, `undefined` where there is none that git would read. The user's own
+ * configuration counts, as for `git status`; programs that the repository's configuration names are not run.
+ */
+export async function findLocalRepository(
+  directory: string,
+  program: Pick<GitProgram, "env" | "guardPath"> & { readonly checkDirty: boolean },
+  signal: AbortSignal,
+): Promise<LocalRepository | undefined> {
+  const ask = (...args: string[]): Promise<string | undefined> => answer(directory, program, args, signal);
+  const top = await ask("rev-parse", "--show-toplevel");
+  if (top === undefined || top === "") return undefined;
+  const revision = (await ask("rev-parse", "--verify", "-q", "HEAD^{commit}")) || undefined;
+  const isDirty =
+    program.checkDirty && revision !== undefined && (await ask("status", "--porcelain", "--ignored")) !== "";
+  return { root: await realpath(top), revision, isDirty, source: await findSource(ask) };
+}
+
+async function findSource(ask: (...args: string[]) => Promise<string | undefined>): Promise<string | undefined> {
+  const branch = await ask("symbolic-ref", "-q", "HEAD");
+  const tracked = branch ? await ask("for-each-ref", "--format=%(upstream:remotename)", branch) : undefined;
+  for (const remote of [tracked, "origin", "upstream"]) {
+    const url = remote ? await ask("remote", "get-url", "--", remote) : undefined;
+    if (url) return withoutCredentials(url);
+  }
+  return undefined;
+}
+
+/** The first line that git prints; `undefined` when it fails or is not there. */
+async function answer(
+  cwd: string,
+  { env, guardPath }: Pick<GitProgram, "env" | "guardPath">,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  signal.throwIfAborted();
+  const quiet = ["core.fsmonitor=false", "core.hooksPath=/dev/null", "log.showSignature=false", "core.pager=cat"];
+  const words = ["guard", "git", ...quiet.flatMap((setting) => ["-c", setting]), ...args];
+  const options = {
+    cwd,
+    env: { ...env, GIT_OPTIONAL_LOCKS: "0", GIT_NO_LAZY_FETCH: "1", GIT_TERMINAL_PROMPT: "0", LC_ALL: "C" },
+    timeout: TIME_LIMIT,
+    maxBuffer: 64 << 20,
+    signal,
+  };
+  return new Promise((resolve, reject) => {
+    execFile(guardPath, words, options, (error, stdout) => {
+      if (signal.aborted) reject(signal.reason);
+      else resolve(error === null ? (stdout.split("\n")[0] ?? "") : undefined);
+    });
+  });
+}
