@@ -4,6 +4,7 @@ import type { Native } from "../src/native/native.ts";
 import type { SnapshotId } from "../src/store/model.ts";
 import type { Store } from "../src/store/store.ts";
 import type { RemoteResults } from "./cache/remote/remote-results.ts";
+import type { WeakIsolation } from "./cache/key.ts";
 import type { MissReason } from "./cache/explain.ts";
 import type { GitOp, HttpOp } from "./graph/op.ts";
 import type {
@@ -25,6 +26,8 @@ export interface SolverDeps {
   readonly native: Native;
   readonly snapshotter: Snapshotter;
   readonly runtime: Runtime;
+  /** Why the runtime's commands are not held to the rights of files; absent where they are. A part of their keys. */
+  readonly isolation?: WeakIsolation | undefined;
   readonly images: ImageSource;
   /** By `LocalOp.name`. */
   readonly locals: ReadonlyMap<string, LocalSource>;

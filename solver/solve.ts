@@ -36,6 +36,7 @@ export async function solve(
   const keyed = await keyGraph(
     graph,
     {
+      isolation: on.isolation,
       http: on.http,
       git: on.git,
       selectLocal: (use, op, s) => contexts.name(use, op, s),

@@ -1,6 +1,7 @@
 import type { Digest } from "../../src/core/digest.ts";
 import type { KeyPart } from "../../src/store/model.ts";
 import { changedFiles, type FileChange } from "./changed-files.ts";
+import { ISOLATION } from "./key.ts";
 
 /** Why a step had to run (or was looked at by content), as data. */
 export type MissReason =
@@ -67,6 +68,7 @@ export function missText(reason: MissReason): string {
 function changeText(change: PartChange): string {
   switch (change.kind) {
     case "value": {
+      if (change.name === ISOLATION) return `isolation ${change.from ?? "whole"} -> ${change.to ?? "whole"}`;
       const name = shownName(change.name);
       if (change.from === undefined) return `${name} added`;
       if (change.to === undefined) return `${name} removed`;

@@ -1,9 +1,17 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Digest } from "../../src/core/digest.ts";
+import { type Digest, digestOf } from "../../src/core/digest.ts";
 import type { KeyPart } from "../../src/store/model.ts";
-import { type CopyAction, type ExecOp, type FileOp, GROUP_SIZE } from "../graph/op.ts";
-import { contentKey, definitionKey, definitionText, ownParts, OwnTexts, sameWork } from "./key.ts";
+import {
+  type CopyAction,
+  type ExecMount,
+  type ExecOp,
+  type FileOp,
+  GROUP_SIZE,
+  type MkfileAction,
+} from "../graph/op.ts";
+import { contentKey, definitionKey, definitionText, ownParts, OwnTexts, sameWork, shownValue } from "./key.ts";
+import { usesOf } from "./uses.ts";
 
 const RUN: ExecOp = {
   kind: "exec",
@@ -33,6 +41,15 @@ const RUN: ExecOp = {
   extraHosts: [],
   cgroupParent: undefined,
   platform: { os: "linux", architecture: "amd64" },
+};
+
+const MKFILE: MkfileAction = {
+  kind: "mkfile",
+  path: "/f",
+  mode: 0o644,
+  text: "",
+  owner: undefined,
+  timestamp: undefined,
 };
 
 const keyOf = (op: ExecOp | FileOp, argNames: readonly string[] = []): Digest => definitionKey(ownParts(op, argNames));
@@ -80,7 +97,7 @@ test("the key of one fixed command", () => {
       },
       {
         "name": "ARG TOKEN",
-        "value": "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+        "value": "digest of sha256:ba2df4903a2c14e86dc3bcca58911b44ac1d2514b7227bf6eb08cfb978f55a1b",
       },
       {
         "basis": "definition",
@@ -90,11 +107,11 @@ test("the key of one fixed command", () => {
     ]
   `);
   expect(definitionKey(parts)).toMatchInlineSnapshot(
-    `"sha256:2b1fee61fba66b53d18065ae13059f51eaef8f1d3d61010bddfaf56a22b9f226"`,
+    `"sha256:a07db4fee5247296a8f73df77dbf09b5cf78fe2ca405ccabc067f38a85167a04"`,
   );
   expect(contentKey(parts)).toBeUndefined();
   expect(contentKey([...parts, { name: "parent", value: "c", basis: "content" }])).toMatchInlineSnapshot(
-    `"sha256:187805b56f24eba7af0723bedfb632ba45ec34e3ee7b622bba9f233722d48e7f"`,
+    `"sha256:ad9f0cd87364aa35111448648d50f8d3169907715329e45d4533dfb4f6b91849"`,
   );
 });
 
@@ -156,9 +173,47 @@ test("the text of an op is that of its parts", () => {
 test("values that may be secrets are kept as digests, long ones too", () => {
   const parts = ownParts({ ...RUN, env: [["NPM_TOKEN=hunter2", `LONG=${"x".repeat(500)}`, "A=1"]] }, []);
   const value = (name: string): string | undefined => parts.find((part) => part.name === name)?.value;
-  expect(value("ENV NPM_TOKEN")).toMatch(/^sha256:/);
-  expect(value("ENV LONG")).toMatch(/^sha256:/);
+  expect(value("ENV NPM_TOKEN")).toMatch(/^digest of sha256:/);
+  expect(value("ENV LONG")).toMatch(/^digest of sha256:/);
   expect(value("ENV A")).toBe("1");
+});
+
+test("no two values look alike in a key, whatever they say of each other", () => {
+  const long = "x".repeat(500);
+  const others = (text: string): string[] => [
+    digestOf(text),
+    `digest of ${digestOf(text)}`,
+    `digest of ${digestOf(JSON.stringify(text))}`,
+    shownValue(text),
+    JSON.stringify(text),
+  ];
+  const values = [
+    long,
+    "y".repeat(500),
+    ...others(long),
+    ...others(shownValue(long)),
+    "\ud800".repeat(300),
+    "\ufffd".repeat(300),
+  ];
+  const distinct = new Set(values);
+  expect(new Set([...distinct].map(shownValue)).size).toBe(distinct.size);
+  const keys = (make: (value: string) => ExecOp | FileOp): number =>
+    new Set([...distinct].map((value) => keyOf(make(value)))).size;
+  expect(keys((value) => ({ ...RUN, env: [[`A=${value}`]] }))).toBe(distinct.size);
+  expect(keys((value) => ({ ...RUN, env: [[`TOKEN=${value}`]] }))).toBe(distinct.size);
+  expect(keys((value) => ({ ...RUN, argv: [value] }))).toBe(distinct.size);
+  expect(keys((text) => ({ kind: "file", base: "input", actions: [{ ...MKFILE, text }] }))).toBe(distinct.size);
+  expect(keys((path) => ({ kind: "file", base: "input", actions: [{ ...MKFILE, path }] }))).toBe(distinct.size);
+});
+
+test("names of hosts are not run together", () => {
+  expect(keyOf({ ...RUN, extraHosts: ["a b"] })).not.toBe(keyOf({ ...RUN, extraHosts: ["a", "b"] }));
+});
+
+test("mounts over one another are parts of their own", () => {
+  const mount = (source: string): ExecMount => ({ type: "bind", target: "/x", input: 1, source, mode: "ro" });
+  const parts = usesOf({ ...RUN, mounts: [mount("a"), mount("b")] }, 2).map(({ part }) => part);
+  expect(parts).toEqual(["parent", "files in /x", "files in /x (2)"]);
 });
 
 test("no two lists of parts share a key, whatever stands in names and values", () => {

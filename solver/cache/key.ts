@@ -8,8 +8,15 @@ import { type ExecMount, type ExecOp, type FileAction, GROUP_SIZE, type Op } fro
 /** Raise when the meaning of a stored result changes, so that old results are never matched. */
 const FORMAT = "kiln step 3";
 
+/** The part that says why a command's rights over files are not those of a root user; absent where they are enforced. */
+export const ISOLATION = "isolation";
+/** Where one id stands for all, or nothing but chroot is between a command and the rest. */
+export type WeakIsolation = "single id" | "chroot";
+
 /** Values up to this many UTF-16 code units stand in a part as they are; longer ones as their digest. */
 const SHOWN_LENGTH = 200;
+/** Stands before the digest of a value that is not kept. A value that begins so itself is not kept either. */
+const SHORTENED = "digest of ";
 /** Variables whose values are kept as digests however short, because records are stored, shown and exported. */
 const DELICATE = /token|secret|passw|credential|auth|private|api_?key/i;
 
@@ -70,6 +77,12 @@ export function sameWork(a: readonly KeyPart[], b: readonly KeyPart[]): boolean 
   return workText(a) === workText(b);
 }
 
+/** The parts of the same step where the rights of files are enforced; `undefined` where they are. */
+export function strongerParts(parts: readonly KeyPart[]): readonly KeyPart[] | undefined {
+  const others = parts.filter((part) => part.name !== ISOLATION);
+  return others.length === parts.length ? undefined : others;
+}
+
 function workText(parts: readonly KeyPart[]): string {
   let text = "";
   for (const part of parts) if (part.basis === undefined) text += partText(part);
@@ -82,9 +95,14 @@ function partText(part: KeyPart): string {
   return `\n${JSON.stringify(name)}:${JSON.stringify(part.value)}`;
 }
 
-/** A value as it stands in a part: itself, or its digest when long. */
+/** A value as it stands in a part: itself, or its digest when long. No two values stand in one way. */
 export function shownValue(value: string): string {
-  return value.length > SHOWN_LENGTH ? digestOf(value) : value;
+  return value.length > SHOWN_LENGTH || value.startsWith(SHORTENED) ? shortened(value) : value;
+}
+
+/** As JSON, so that values which are not well-formed text keep what makes them differ. */
+function shortened(value: string): string {
+  return SHORTENED + digestOf(JSON.stringify(value));
 }
 
 /**
@@ -154,7 +172,7 @@ function environmentPart(variable: string, fromArg: ReadonlySet<string>): KeyPar
   const value = equals === -1 ? "" : variable.slice(equals + 1);
   return {
     name: `${fromArg.has(name) ? "ARG" : "ENV"} ${name}`,
-    value: DELICATE.test(name) ? digestOf(value) : shownValue(value),
+    value: DELICATE.test(name) ? shortened(value) : shownValue(value),
   };
 }
 
@@ -174,7 +192,7 @@ function execParts(op: ExecOp): KeyPart[] {
   optional("hostname", op.hostname);
   optional("shm size", op.shmSizeBytes?.toString());
   optional("cgroup parent", op.cgroupParent);
-  if (op.extraHosts.length > 0) optional("extra hosts", op.extraHosts.join(" "));
+  if (op.extraHosts.length > 0) optional("extra hosts", canonicalJson(op.extraHosts));
   for (const limit of op.ulimits) optional(`ulimit ${limit.name}`, `${limit.soft}:${limit.hard}`);
   for (const mount of op.mounts) {
     parts.push({ name: `mount ${mountName(mount)}`, value: shownValue(canonicalJson(mountValue(mount))) });

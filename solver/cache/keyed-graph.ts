@@ -10,7 +10,7 @@ import type { Vertex, VertexMeta } from "../graph/vertex.ts";
 import type { FoundSource, RemoteSource } from "../ports.ts";
 import type { NamedSelection } from "../sources/local/name-selection.ts";
 import { type LocalUse, refuseEmptyPatterns } from "./empty-patterns.ts";
-import { definitionText, keyOfText, ownParts, OwnTexts, shownValue } from "./key.ts";
+import { definitionText, ISOLATION, keyOfText, ownParts, OwnTexts, shownValue, type WeakIsolation } from "./key.ts";
 import { type InputUse, usesOf } from "./uses.ts";
 
 /** A vertex with its key: all that is known of it before anything runs. */
@@ -18,6 +18,11 @@ export class KeyedVertex {
   readonly vertex: Vertex;
   readonly meta: VertexMeta;
   readonly definitionKey: Digest;
+  /**
+   * The key that the same step has where the rights of files are enforced, for a build in which they are not: results of
+   * such builds are good here too, and never the other way round.
+   */
+  readonly strongerKey: Digest | undefined;
   readonly uses: readonly InputUse[];
   /** What is used of local directories, by the name of the part. */
   readonly selected: ReadonlyMap<string, NamedSelection>;
@@ -30,11 +35,12 @@ export class KeyedVertex {
     vertex: Vertex,
     meta: VertexMeta,
     definitionKey: Digest,
-    more: Pick<KeyedVertex, "uses" | "selected" | "found"> & { readonly parts: readonly KeyPart[] },
+    more: Pick<KeyedVertex, "strongerKey" | "uses" | "selected" | "found"> & { readonly parts: readonly KeyPart[] },
   ) {
     this.vertex = vertex;
     this.meta = meta;
     this.definitionKey = definitionKey;
+    this.strongerKey = more.strongerKey;
     this.uses = more.uses;
     this.selected = more.selected;
     this.found = more.found;
@@ -55,6 +61,8 @@ export class KeyedVertex {
 }
 
 export interface KeyingDeps {
+  /** Of commands; `undefined` where the rights of files are enforced. */
+  readonly isolation: WeakIsolation | undefined;
   readonly http: RemoteSource<HttpOp>;
   readonly git: RemoteSource<GitOp>;
   /** Reads what a use takes from the local directory that is its input. */
@@ -87,6 +95,8 @@ export async function keyGraph(
     const uses = usesOf(vertex.op, vertex.inputs.length);
     const selected = known?.selected ?? new Map<string, NamedSelection>();
     const parts: KeyPart[] = [...(known?.found?.parts ?? [])];
+    const strongerKeys = new Map<KeyPart, string>();
+    if (vertex.op.kind === "exec" && on.isolation !== undefined) parts.push({ name: ISOLATION, value: on.isolation });
     for (const use of uses) {
       const input = vertex.inputs[use.input];
       const selection = selected.get(use.part);
@@ -96,15 +106,32 @@ export async function keyGraph(
       }
       const inputKey = input === undefined ? undefined : keyed.get(input.digest);
       if (input === undefined || inputKey === undefined) throw new Error(`Input ${use.input} is missing`);
-      parts.push({ name: use.part, value: inputValue(use, inputKey.definitionKey), basis: "definition" });
+      const part: KeyPart = { name: use.part, value: inputValue(use, inputKey.definitionKey), basis: "definition" };
+      parts.push(part);
+      strongerKeys.set(part, inputValue(use, inputKey.strongerKey ?? inputKey.definitionKey));
       if (use.kind === "parent" && input.op.kind === "image") {
         parts.push({ name: "FROM", value: input.op.ref, basis: "note" });
       }
     }
-    const key = keyOfText(texts.of(vertex.op) + definitionText(parts));
-    keyed.set(vertex.digest, new KeyedVertex(vertex, meta, key, { parts, uses, selected, found: known?.found }));
+    const own = texts.of(vertex.op);
+    const stronger = on.isolation === undefined ? undefined : parts.flatMap((part) => strongerPart(part, strongerKeys));
+    keyed.set(
+      vertex.digest,
+      new KeyedVertex(vertex, meta, keyOfText(own + definitionText(parts)), {
+        parts,
+        strongerKey: stronger === undefined ? undefined : keyOfText(own + definitionText(stronger)),
+        uses,
+        selected,
+        found: known?.found,
+      }),
+    );
   }
   return keyed;
+}
+
+/** The part as it is where the rights of files are enforced. */
+function strongerPart(part: KeyPart, keys: ReadonlyMap<KeyPart, string>): KeyPart[] {
+  return part.name === ISOLATION ? [] : [{ ...part, value: keys.get(part) ?? part.value }];
 }
 
 /** By its own key and, since that says nothing of it, where in the input the use looks. */

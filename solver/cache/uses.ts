@@ -18,12 +18,18 @@ export function usesOf(op: Op, inputs: number): readonly InputUse[] {
   switch (op.kind) {
     case "exec": {
       const uses: InputUse[] = op.scratchRoot ? [] : [{ kind: "parent", part: "parent", input: 0 }];
+      const seen = new Map<string, number>();
+      const add = (target: string, input: number, source: string): void => {
+        const count = (seen.get(target) ?? 0) + 1;
+        seen.set(target, count);
+        // One may be mounted over another.
+        const part = `files in ${target}${count === 1 ? "" : ` (${count})`}`;
+        uses.push({ kind: "path", part, input, source });
+      };
       for (const mount of op.mounts) {
-        if (mount.type === "bind") {
-          uses.push({ kind: "path", part: `files in ${mount.target}`, input: mount.input, source: mount.source });
-        } else if (mount.type === "cache" && mount.seed !== undefined) {
-          const { input, source } = mount.seed;
-          uses.push({ kind: "path", part: `files in ${mount.target}`, input, source });
+        if (mount.type === "bind") add(mount.target, mount.input, mount.source);
+        else if (mount.type === "cache" && mount.seed !== undefined) {
+          add(mount.target, mount.seed.input, mount.seed.source);
         }
       }
       return uses;

@@ -1,7 +1,7 @@
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
 import type { Store } from "../../src/store/store.ts";
 import { LayerContents } from "../cache/input-contents.ts";
-import { contentKey, sameWork } from "../cache/key.ts";
+import { contentKey, sameWork, strongerParts } from "../cache/key.ts";
 import type { InputUse } from "../cache/uses.ts";
 import type { ContentDigests, Stack } from "../ports.ts";
 
@@ -37,16 +37,20 @@ export class EarlierResults {
     const lower = parentOf(inputs);
     // No layer may be twice in a stack.
     const isAbove = ({ layers }: CacheRecord): boolean => !layers.slice(-1).some((id) => lower.includes(id));
+    const asking = [parts, ...optional(strongerParts(parts))];
     for (const record of earlier) {
-      if (!isAbove(record) || !sameWork(record.parts, parts)) continue;
+      if (!isAbove(record) || !asking.some((all) => sameWork(record.parts, all))) continue;
       if (!(await this.#sameInputs(record, inputs, signal))) continue;
       // Asked for by id so that the store holds it: what `earlier` lists may be collected at any time.
       const held = this.#store.records.get(record.id);
       if (held !== undefined) return held;
     }
-    const known = contentKey([...parts, ...this.knownContentParts(inputs)]);
-    const found = known === undefined ? undefined : this.#store.records.findByContentKey(known);
-    return found !== undefined && isAbove(found) ? found : undefined;
+    for (const all of asking) {
+      const known = contentKey([...all, ...this.knownContentParts(inputs)]);
+      const found = known === undefined ? undefined : this.#store.records.findByContentKey(known);
+      if (found !== undefined && isAbove(found)) return found;
+    }
+    return undefined;
   }
 
   /** The `content` parts that cost nothing: of whole stacks whose layers have all been read before. */
@@ -124,6 +128,10 @@ export class EarlierResults {
     }
     return true;
   }
+}
+
+function optional<T>(value: T | undefined): readonly T[] {
+  return value === undefined ? [] : [value];
 }
 
 function parentOf({ uses, stacks }: SettledInputs): Stack {

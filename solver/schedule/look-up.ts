@@ -8,9 +8,18 @@ import { isRecorded } from "./layers.ts";
 /** Most depths that are asked for before anybody knows whether they are needed. */
 const MAX_AHEAD = 64;
 
+/** The keys under which a step's result may stand, best first. */
+function keysOf({ definitionKey, strongerKey }: KeyedVertex): readonly Digest[] {
+  return strongerKey === undefined || strongerKey === definitionKey ? [definitionKey] : [definitionKey, strongerKey];
+}
+
+function optionalPair<K, V>(key: K, value: V | undefined): readonly [K, V][] {
+  return value === undefined ? [] : [[key, value]];
+}
+
 /** Finds results by definition key: in the store and, for those it lacks, in remote caches. */
 export class LookUp {
-  readonly #records: Pick<Records, "findByDefinitionKeys">;
+  readonly #records: Pick<Records, "findByDefinitionKeys" | "addAlias">;
   readonly #remote: RemoteResults | undefined;
   readonly #keyed: ReadonlyMap<Digest, KeyedVertex>;
   readonly #asked = new Map<Digest, CacheRecord | undefined>();
@@ -21,7 +30,7 @@ export class LookUp {
   #ahead = 0;
 
   constructor(
-    records: Pick<Records, "findByDefinitionKeys">,
+    records: Pick<Records, "findByDefinitionKeys" | "addAlias">,
     remote: RemoteResults | undefined,
     keyed: ReadonlyMap<Digest, KeyedVertex>,
   ) {
@@ -33,24 +42,35 @@ export class LookUp {
   /** By definition key; steps without a result are left out. */
   async find(steps: readonly KeyedVertex[], signal: AbortSignal): Promise<ReadonlyMap<Digest, CacheRecord>> {
     if (steps.length === 0) return new Map();
-    const here = this.#records.findByDefinitionKeys(steps.map((step) => step.definitionKey));
-    if (this.#remote === undefined || here.size === steps.length) return here;
-    const missing = steps.filter((step) => !here.has(step.definitionKey));
+    const found = this.#taken(steps, this.#records.findByDefinitionKeys(steps.flatMap(keysOf)));
+    if (this.#remote === undefined || found.size === steps.length) return found;
+    const missing = steps.filter((step) => !found.has(step.definitionKey));
     await this.#ask(missing, this.#remote, signal);
-    const found = new Map(here);
-    for (const { definitionKey } of missing) {
-      const record = this.#asked.get(definitionKey);
-      if (record !== undefined) found.set(definitionKey, record);
+    return new Map([...found, ...this.#taken(missing, this.#asked)]);
+  }
+
+  /** By the steps' own keys. What is found by another one is noted under the own, by which a build's results are known. */
+  #taken(
+    steps: readonly KeyedVertex[],
+    from: ReadonlyMap<Digest, CacheRecord | undefined>,
+  ): ReadonlyMap<Digest, CacheRecord> {
+    const found = new Map<Digest, CacheRecord>();
+    for (const step of steps) {
+      const { definitionKey } = step;
+      const [key, record] = keysOf(step).flatMap((one) => optionalPair(one, from.get(one)))[0] ?? [];
+      if (record === undefined) continue;
+      if (key !== definitionKey) this.#records.addAlias(record.id, definitionKey);
+      found.set(definitionKey, record);
     }
     return found;
   }
 
   async #ask(missing: readonly KeyedVertex[], remote: RemoteResults, signal: AbortSignal): Promise<void> {
-    if (missing.every((step) => this.#asked.has(step.definitionKey))) return;
+    if (missing.every((step) => keysOf(step).every((key) => this.#asked.has(key)))) return;
     const keys = this.#withBelow(missing);
     const found = await remote.findByDefinitionKeys(keys, signal);
     for (const key of keys) this.#asked.set(key, found.get(key));
-    if (missing.some((step) => !found.has(step.definitionKey))) {
+    if (missing.some((step) => !keysOf(step).some((key) => found.has(key)))) {
       this.#ahead = Math.min(MAX_AHEAD, this.#ahead * 2 + 1);
     }
   }
@@ -62,12 +82,12 @@ export class LookUp {
     for (let depth = 0; depth < this.#ahead && frontier.length > 0; depth += 1) {
       const inputs = new Map(frontier.flatMap(({ vertex }) => vertex.inputs.map((input) => [input.digest, input])));
       frontier = [...inputs.keys()].flatMap((digest) => this.#keyed.get(digest) ?? []);
-      for (const { vertex, meta, definitionKey } of frontier) {
-        if (isRecorded(vertex) && meta.cache === "use") below.add(definitionKey);
+      for (const step of frontier) {
+        if (isRecorded(step.vertex) && step.meta.cache === "use") for (const key of keysOf(step)) below.add(key);
       }
     }
     const here = this.#records.findByDefinitionKeys([...below]);
-    const wanted = [...new Set(steps.map((step) => step.definitionKey)), ...[...below].filter((key) => !here.has(key))];
+    const wanted = [...new Set(steps.flatMap(keysOf)), ...[...below].filter((key) => !here.has(key))];
     return [...new Set(wanted)].filter((key) => !this.#asked.has(key));
   }
 }

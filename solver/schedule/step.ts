@@ -5,7 +5,7 @@ import type { Semaphore } from "../../src/core/limits.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
 import type { Lease, NewSnapshot } from "../../src/store/store.ts";
 import { explainMiss, type MissReason, missText, nearestOf } from "../cache/explain.ts";
-import { contentKey, sameWork } from "../cache/key.ts";
+import { contentKey, sameWork, strongerParts } from "../cache/key.ts";
 import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
 import { keepListing, readListing } from "../cache/listings.ts";
 import { noteSameTrust } from "../cache/remote/trust.ts";
@@ -117,8 +117,14 @@ class Step implements SettledInputs, AsyncDisposable {
     const { remote } = this.#deps.on;
     if (remote === undefined) return undefined;
     const contents = await this.#deps.earlierResults.contentParts(this, signal);
-    const key = contents === undefined ? undefined : contentKey([...this.#keyed.parts, ...contents]);
-    return key === undefined ? undefined : remote.findByContentKey(key, signal);
+    if (contents === undefined) return undefined;
+    const { parts } = this.#keyed;
+    for (const asking of [parts, strongerParts(parts)]) {
+      const key = asking === undefined ? undefined : contentKey([...asking, ...contents]);
+      const found = key === undefined ? undefined : await remote.findByContentKey(key, signal);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 
   /** The result of a record of this very key instead of a run. */

@@ -214,6 +214,7 @@ async function makeResult(
         native,
         snapshotter,
         runtime: engine.runtime,
+        isolation: engine.isolation,
         images: engine.images,
         locals: locals.sources,
         http: createHttpSource({ store, fetch: engine.fetch, secrets: prepared.secrets }),

@@ -16,6 +16,7 @@ import {
   overlayMarksFor,
   readUserNamespace,
 } from "../../solver/runtime/host.ts";
+import type { WeakIsolation } from "../../solver/cache/key.ts";
 import { overlaySupport } from "../../solver/runtime/overlay-support.ts";
 import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
@@ -36,6 +37,8 @@ export class Engine implements AsyncDisposable {
   readonly snapshotter: Snapshotter;
   readonly images: ImageSource;
   readonly runtime: Runtime & Disposable;
+  /** Why its commands are not held to the rights of files; `undefined` where they are. */
+  readonly isolation: WeakIsolation | undefined;
   readonly tools: LayerTools;
   readonly packPool: PackPool;
   readonly fetch: Fetch;
@@ -54,6 +57,7 @@ export class Engine implements AsyncDisposable {
     const userNamespace = readUserNamespace();
     const isolation = isolationOf(environment.uid, userNamespace);
     const ownersDirectory = this.#ownersDirectory(isolation);
+    this.isolation = isolation === "chroot" ? "chroot" : ownersDirectory === undefined ? undefined : "single id";
     const runtimeOptions = {
       runtimePath: environment.runtimePath,
       overlayMarks: marks,
