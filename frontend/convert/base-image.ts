@@ -74,7 +74,7 @@ function emptyStart(platform: Platform): Start {
       ...(platform.variant === undefined ? {} : { variant: platform.variant }),
       ...(platform.osVersion === undefined ? {} : { "os.version": platform.osVersion }),
       ...(platform.osFeatures === undefined ? {} : { "os.features": platform.osFeatures }),
-      config: { Env: [DEFAULT_PATH], WorkingDir: "/" },
+      config: withPath({ WorkingDir: "/" }, platform),
       other: {},
     },
     history: [],
@@ -107,11 +107,12 @@ function fromContext(source: ContextSource, name: string, platform: Platform): S
 
 function fromImage(source: Extract<ContextSource, { readonly kind: "image" }>, platform: Platform): Start {
   const { config } = source;
-  const { created: _created, rootfs: _rootfs, history, ...image } = config;
+  // What is beyond the specification is said of that image, not of what is built on it: old fields of docker, cache records.
+  const { created: _created, rootfs: _rootfs, other: _other, history, ...image } = config;
   const tree = imageVertex(source, platform);
   return {
     tree,
-    image: { ...image, config: withPath(image.config, platform) },
+    image: { ...image, other: {}, config: withPath(image.config, platform) },
     history,
     platform,
     base: { vertex: tree, ref: source.ref, config },
@@ -120,7 +121,7 @@ function fromImage(source: Extract<ContextSource, { readonly kind: "image" }>, p
   };
 }
 
-/** Commands are looked up in PATH, so an image without one gets the usual one, and keeps it. */
+/** Commands are looked up in PATH, so an image without one gets the usual one, and keeps it. Windows has its own. */
 function withPath(config: ContainerConfig, platform: Platform): ContainerConfig {
   const env = config.Env ?? [];
   const isMissing = platform.os !== "windows" && !env.some((entry) => entry.startsWith("PATH="));

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { digestOf } from "../../src/core/digest.ts";
+import type { Conversion } from "./conversion.ts";
 import { AMD64, convert, failure, historyOf, imageConfig, opsOf, resolverOf, verticesOf } from "./convert.fixture.ts";
 
 const ARM64 = { os: "linux", architecture: "arm64" };
@@ -58,13 +59,38 @@ test("everything of a base image is inherited but its date, its triggers and its
         "WorkingDir": "/srv",
       },
       "os": "linux",
-      "other": {
-        "x.vendor": 1,
-      },
+      "other": {},
     }
   `);
   expect(conversion.history).toEqual([{ kind: "base", entry: imageConfig().history[0] }]);
   expect(conversion.base?.vertex).toBe(conversion.target);
+});
+
+test.each([
+  { name: "no instruction", text: "FROM scratch\n", want: { WorkingDir: "\\" } },
+  { name: "a path with slashes", text: "FROM scratch\nWORKDIR /app/x\n", want: { WorkingDir: "\\app\\x" } },
+  { name: "a drive", text: "# escape=`\nFROM scratch\nWORKDIR c:\\app\\..\\b\n", want: { WorkingDir: "\\b" } },
+  { name: "a relative path", text: "FROM scratch\nWORKDIR /a\nWORKDIR b\n", want: { WorkingDir: "\\a\\b" } },
+  { name: "a variable PATH", text: "FROM scratch\nENV PATH=c:/x\n", want: { WorkingDir: "\\", Env: ["PATH=c:/x"] } },
+  {
+    name: "a command in shell form",
+    text: "FROM scratch\nCMD dir\n",
+    want: { WorkingDir: "\\", Cmd: ["cmd", "/S", "/C", "dir"], ArgsEscaped: true },
+  },
+])("an image for Windows has its own paths and no PATH: $name", async ({ text, want }) => {
+  const targetPlatform = { os: "windows", architecture: "amd64" };
+  const { image } = await convert(text, { targetPlatform });
+  expect(image.config).toEqual(want);
+});
+
+test("COPY for Windows takes its paths, and says which it cannot take", async () => {
+  const options = { targetPlatform: { os: "windows", architecture: "amd64" } };
+  const copy = (words: string): Promise<Conversion> => convert(`# escape=\`\nFROM scratch\n${words}\n`, options);
+  const conversion = await copy("COPY a\\b c:\\dir\\");
+  expect(opsOf(conversion, "file")[0]?.actions[0]).toMatchObject({ source: "a/b", destination: "/dir/" });
+  for (const words of ["COPY a d:\\x", "COPY a \\\\server\\x", "WORKDIR c:"]) {
+    expect((await failure(copy(words))).code).toBe("dockerfile/instruction");
+  }
 });
 
 test("an image without PATH gets one, for itself and for commands", async () => {

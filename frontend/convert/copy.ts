@@ -11,6 +11,7 @@ import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
 import { type RemoteSource, readRemote } from "./remote-source.ts";
 import { isClientTree } from "./sources.ts";
 import { type Shared, type StageState, absolutePath, emptyTree, expandIn, record, reportUnset } from "./stage-state.ts";
+import { platformPath } from "./windows-path.ts";
 import { type StepText, addInternal, addVertex, displayText, nextStepName, stepName } from "./step.ts";
 
 type Instruction = CopyInstruction | AddInstruction;
@@ -36,16 +37,18 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
   const isLinked = instruction.link && words.chmod === "";
   const below = isLinked ? undefined : state.tree;
   const sources = [
-    ...words.paths.map(({ text: path, remote }): Source => {
+    ...words.paths.map(({ text: given, remote }, index): Source => {
       if (remote !== undefined)
         return remoteSource(remote, instruction, addVertex(shared, state, { op: remote.op, inputs: [] }, text, "use"));
+      const path = platformPath(given, state.platform, instruction.paths[index]?.span);
       checkIgnored(path, from, instruction, shared);
       return { tree: from ?? emptyTree(shared), ...pathSource(path, instruction, from) };
     }),
     ...instruction.contents.map((content) => contentSource(content, state, instruction, shared)),
   ];
   const inputs = uniqueTrees([...(below === undefined ? [] : [below]), ...sources.map(({ tree }) => tree)]);
-  const destination = destinationPath(state, words.destination);
+  const place = platformPath(words.destination, state.platform, instruction.destination.span);
+  const destination = destinationPath(state, place);
   const owner = ownerOf(words.chown, state, instruction);
   const mode = words.chmod === "" ? undefined : parseMode(words.chmod, instruction.chmod?.span ?? instruction.span);
   const actions = sources.map((source): CopyAction => ({

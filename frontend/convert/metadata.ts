@@ -132,7 +132,8 @@ function startCommand(
 /** A command in shell form, for the stage's SHELL. */
 export function inShell(state: StageState, text: string): readonly string[] {
   const shell = state.config.Shell;
-  return [...(shell === undefined || shell.length === 0 ? ["/bin/sh", "-c"] : shell), text];
+  const usual = state.platform.os === "windows" ? ["cmd", "/S", "/C"] : ["/bin/sh", "-c"];
+  return [...(shell === undefined || shell.length === 0 ? usual : shell), text];
 }
 
 function checkOnlyOne(

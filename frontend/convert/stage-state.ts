@@ -12,6 +12,7 @@ import type { StageInstruction, Word } from "../instructions/instruction.ts";
 import type { Linter, Place } from "../lint/linter.ts";
 import { undefinedVar } from "../lint/rules/undefined-var.ts";
 import { expandWord } from "../words/expand.ts";
+import { nativePath, platformPath } from "./windows-path.ts";
 import type { Start } from "./base-image.ts";
 import type { BaseImage, HistoryDraft, ImageDraft } from "./conversion.ts";
 import { HISTORY_COMMENT } from "./conversion.ts";
@@ -116,7 +117,7 @@ export function stateOnStart(start: Start, fixed: Fixed): StageState {
     image: start.image,
     tree: start.tree,
     environment,
-    workdir: WorkingDir ?? "",
+    workdir: WorkingDir === undefined ? "" : platformPath(WorkingDir, start.platform, undefined),
     env,
     labels: new Map(Object.entries(Labels ?? {})),
     ports: new Set(Object.keys(ExposedPorts ?? {})),
@@ -232,7 +233,7 @@ export function imageOf(state: StageState, labels: ReadonlyMap<string, string>):
       ...(state.ports.size === 0 ? {} : { ExposedPorts: emptyObjects(state.ports) }),
       ...(state.env.size === 0 ? {} : { Env: [...state.env.values()] }),
       ...(state.volumes.size === 0 ? {} : { Volumes: emptyObjects(state.volumes) }),
-      ...(state.workdir === "" ? {} : { WorkingDir: state.workdir }),
+      ...(state.workdir === "" ? {} : { WorkingDir: nativePath(state.workdir, state.platform) }),
       ...(all.size === 0 ? {} : { Labels: Object.fromEntries([...all].toSorted(byName)) }),
       ...(state.onbuild.length === 0 ? {} : { OnBuild: [...state.onbuild] }),
     },

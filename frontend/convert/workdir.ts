@@ -2,16 +2,18 @@ import type { WorkdirInstruction } from "../instructions/instruction.ts";
 import { workdirRelativePath } from "../lint/rules/workdir-relative-path.ts";
 import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
 import { type Shared, type StageState, absolutePath, expandIn, record } from "./stage-state.ts";
+import { platformPath } from "./windows-path.ts";
 import { addVertex, displayText, nextStepName } from "./step.ts";
 
 /** Changes the directory, and makes it in a layer of its own, owned by the stage's user. `/` is always there. */
 export function convertWorkdir(state: StageState, instruction: WorkdirInstruction, shared: Shared): void {
-  const path = expandIn(state, instruction.path, instruction, shared);
-  if (!state.hasWorkdir && !path.startsWith("/")) shared.linter.report(workdirRelativePath, instruction, path);
+  const given = expandIn(state, instruction.path, instruction, shared);
+  const path = platformPath(given, state.platform, instruction.path.span);
+  if (!state.hasWorkdir && !path.startsWith("/")) shared.linter.report(workdirRelativePath, instruction, given);
   state.hasWorkdir = true;
   const workdir = absolutePath(state, path);
   // Docker cleans only what it joins: an absolute path stands in the image as it was written.
-  state.workdir = path.startsWith("/") ? path : workdir;
+  state.workdir = path.startsWith("/") && state.platform.os !== "windows" ? path : workdir;
   const createdBy = `WORKDIR ${state.workdir}`;
   if (workdir === "/") {
     record(state, createdBy);

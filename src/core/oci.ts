@@ -103,7 +103,7 @@ export type ContainerConfig = {
   readonly Shell?: readonly string[];
 };
 
-/** OCI image-spec, config.md. Unknown members of a base image's configuration survive a build in `other`. */
+/** OCI image-spec, config.md. Members that it does not know are in `other`; an image built on this one does not have them. */
 export type ImageConfig = {
   readonly architecture: string;
   readonly os: string;
