@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { SKIPPED = 0, PLAIN = 1 };
+enum { PLAIN = 1 };
 
 /* One member of the script. Behind it: the header's bytes, then the content digest's text before and behind the digest of
  * the file's bytes. */
@@ -149,8 +149,7 @@ pack_run (job *self)
     {
       if (__atomic_load_n (pack->is_cancelled, __ATOMIC_RELAXED) != 0)
         pack->error = ECANCELED;
-      else if (pack->kinds[row] != SKIPPED
-               && (pack->kinds[row] == PLAIN ? add_plain (pack, row) : add_scripted (pack, row)) < 0)
+      else if ((pack->kinds[row] == PLAIN ? add_plain (pack, row) : add_scripted (pack, row)) < 0)
         pack->error = errno;
     }
   if (pack->error == 0)

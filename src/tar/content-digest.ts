@@ -16,7 +16,7 @@ export interface ContentEntry {
   /** Relative to the tree's root, no `/` at the ends. */
   readonly path: string;
   /** `whiteout` hides a path of a lower layer; `opaque` hides all that lower layers have in the directory `path`. */
-  readonly type: EntryType | "whiteout" | "opaque";
+  readonly type: EntryType | "whiteout" | "opaque" | "socket";
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
@@ -34,10 +34,10 @@ export interface ContentEntry {
 /** Raise when the meaning of a digest changes, so that stored ones are never matched. */
 export const CONTENT_FORMAT = "content/2\n";
 
-/** Which attributes are content: all but labels and lists that the host's policy puts there. As BuildKit's contenthash. */
+/** Which attributes are content: what a command may have set and a later one may see. Labels that the host's policy puts there are not. */
 export function countsXattr(name: string): boolean {
-  if (name === "security.capability") return true;
-  return !/^(?:security|system|trusted)\./.test(name) && !name.startsWith("user.overlay.");
+  if (name === "security.capability" || name.startsWith("system.posix_acl_")) return true;
+  return !/^(?:security|system)\./.test(name) && !/^(?:trusted|user)\.overlay\./.test(name);
 }
 
 /** A member's text before the digest of its bytes. */

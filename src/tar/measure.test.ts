@@ -15,7 +15,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { O_DIRECTORY, O_PATH, S_IFCHR, S_IFIFO } from "../native/constants.ts";
+import { O_DIRECTORY, O_PATH, S_IFCHR, S_IFIFO, S_IFSOCK } from "../native/constants.ts";
 import { locateNative } from "../native/locate.ts";
 import { TreeScan } from "../native/scan.ts";
 import { type LayerMeasure, measureLayer } from "./measure.ts";
@@ -28,6 +28,12 @@ const isRoot = process.getuid?.() === 0;
 if (!isRoot) console.warn("not root: layers with devices, whiteouts and other owners are not measured");
 const signal = new AbortController().signal;
 const CAPABILITY = Buffer.from("0100000200040000000000000000000000000000", "hex");
+
+/** u::rw-,u:1234:r--,g::r--,m::r--,o::r-- */
+const ACCESS_LIST = Buffer.from(
+  "02000000" + "01000600ffffffff" + "02000400d2040000" + "04000400ffffffff" + "10000400ffffffff" + "20000400ffffffff",
+  "hex",
+);
 
 let directory = "";
 beforeEach(() => {
@@ -329,4 +335,30 @@ test.each([".wh.f", "d/.wh.f", "d/.wh..wh..opq", ".wh.d/f"])("a file called %s i
   writeFileSync(join(at, path), "");
   const measured = measureLayer(native, { directory: at, marks: "trusted" }, signal);
   await expect(measured).rejects.toMatchObject({ code: "image/reserved" });
+});
+
+test.skipIf(!isRoot).each([
+  { name: "an access control list", key: "system.posix_acl_access", value: ACCESS_LIST },
+  { name: "a file capability", key: "security.capability", value: CAPABILITY },
+  { name: "an attribute of root's", key: "trusted.note", value: Buffer.from("1") },
+])("$name is content", async ({ key, value }) => {
+  const at = fresh("attributes");
+  writeFileSync(join(at, "f"), "");
+  const before = await measureLayer(native, { directory: at, marks: "trusted" }, signal);
+  native.setXattr(-100, join(at, "f"), key, value);
+  const after = await measureLayer(native, { directory: at, marks: "trusted" }, signal);
+  expect(after.contentDigest).not.toBe(before.contentDigest);
+});
+
+test("a socket is content, although no tar has it", async () => {
+  const at = fresh("sockets");
+  for (const name of ["a", "z"]) writeFileSync(join(at, name), "");
+  const options = { directory: at, marks: "trusted" } as const;
+  const before = await measureLayer(native, options, signal);
+  native.mknodat(-100, join(at, "s"), S_IFSOCK | 0o644);
+  const after = await measureLayer(native, options, signal);
+  expect(after.diffId).toBe(before.diffId);
+  expect(after.contentDigest).not.toBe(before.contentDigest);
+  const script = ofScript(options);
+  expect(script.contentDigest).toBe(after.contentDigest);
 });

@@ -12,7 +12,6 @@ import type { PackOptions } from "./pack.ts";
 import { isReservedName, reservedName } from "./reserved.ts";
 
 /** Kinds of rows, as pack.c has them. */
-const SKIPPED = 0;
 const PLAIN = 1;
 const SCRIPTED = 2;
 
@@ -42,9 +41,18 @@ export function packPlan(
   const kinds = every === "plain" && (clamp ?? 0) >= 0 ? kindsOf(scan) : scripted(scan);
   const { marks, xattrs = "capability" } = options;
   const script: Buffer[] = [...record(0, Buffer.alloc(0), Buffer.from(CONTENT_FORMAT), Buffer.alloc(0), false)];
+  const sockets = socketsOf(scan);
+  const addSockets = (before: number): void => {
+    for (let row = sockets[0]; row !== undefined && row < before; row = sockets[0]) {
+      script.push(...socketRecord(scan, row, options.run));
+      sockets.shift();
+    }
+  };
   for (const member of layerEntries({ native, dirfd, scan, marks, xattrs, only: (row) => kinds[row] === SCRIPTED })) {
+    addSockets(member.row);
     script.push(...memberRecord(member, clamp, options.run));
   }
+  addSockets(scan.count);
   return {
     columns: scan.columns,
     kinds,
@@ -80,7 +88,6 @@ function kindsOf(scan: TreeScan): Uint8Array {
     const length = (nameEnd[row] ?? 0) - (nameEnd[row - 1] ?? 0) + (above > 0 ? (lengths[above] ?? 0) + 1 : 0);
     lengths[row] = length;
     const type = (mode[row] ?? 0) & S_IFMT;
-    if (type === S_IFSOCK) kinds[row] = SKIPPED;
     const isLink = type === S_IFLNK;
     if (type !== S_IFREG && type !== S_IFDIR && !isLink) continue;
     const linkLength = isLink ? (linkEnd[row] ?? 0) - (linkEnd[row - 1] ?? 0) : 0;
@@ -119,6 +126,31 @@ function linkedInside(scan: TreeScan): ReadonlySet<bigint> | undefined {
     if (inode !== undefined && inode === inodes[at - 1]) found.add(inode);
   }
   return found.size === 0 ? undefined : found;
+}
+
+function socketsOf({ columns, count }: TreeScan): number[] {
+  const rows: number[] = [];
+  for (let row = 1; row < count; row += 1) if (((columns.mode[row] ?? 0) & S_IFMT) === S_IFSOCK) rows.push(row);
+  return rows;
+}
+
+/** No tar holds a socket. A later command sees it all the same, so it is content. */
+function socketRecord(scan: TreeScan, row: number, run: PackOptions["run"]): Buffer[] {
+  const { mode, uid, gid, mtimeNs } = scan.columns;
+  const content = {
+    path: scan.path(row),
+    type: "socket",
+    mode: (mode[row] ?? 0) & 0o7777,
+    uid: uid[row] ?? 0,
+    gid: gid[row] ?? 0,
+    size: 0,
+    linkName: "",
+    deviceMajor: 0,
+    deviceMinor: 0,
+    time: contentTime(mtimeNs[row] ?? 0n, run),
+    xattrs: [],
+  } as const;
+  return record(row, Buffer.alloc(0), contentBefore(content), contentBehind(content), false);
 }
 
 function memberRecord(member: LayerEntry, clamp: number | undefined, run: RunInterval | undefined): Buffer[] {

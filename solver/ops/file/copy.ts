@@ -116,8 +116,7 @@ class Copier {
   }
 
   #newBatch(earlier: EarlierCopy | undefined): FileBatch {
-    const mutability = this.#view.owners === "root" ? "mutable" : "immutable";
-    return new FileBatch(this.#view.tree, this.#destination, { mutability, earlier, kept: this.#kept });
+    return new FileBatch(this.#view, this.#destination, { earlier, kept: this.#kept });
   }
 
   /** The directory a path means, symlinks followed, made with its parents where missing. */
@@ -201,7 +200,7 @@ class Copier {
     }
     native.fchownat(fd, name, metadata.uid, metadata.gid);
     if (type !== S_IFLNK && (metadata.mode & 0o6000) !== 0) native.fchmodat(fd, name, metadata.mode & 0o7777);
-    if (node.hasXattrs) copyXattrs(this.#view.tree, node, this.#destination, path);
+    if (node.hasXattrs) copyXattrs(this.#view, node, this.#destination, path);
     native.utimensat(this.#destination.upperOf(parent), name, metadata.mtimeNs ?? node.mtimeNs);
     this.#destination.noteFile(parent, name, type, metadata);
   }
@@ -218,7 +217,7 @@ class Copier {
     }
     const directory = existing?.directory ?? this.#destination.makeDirectory(parent, name, metadata);
     if (existing !== undefined) this.#destination.changeDirectory(directory, metadata);
-    if (node.hasXattrs) copyXattrs(this.#view.tree, node, this.#destination, directory.path);
+    if (node.hasXattrs) copyXattrs(this.#view, node, this.#destination, directory.path);
     return directory;
   }
 }

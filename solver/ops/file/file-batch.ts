@@ -4,10 +4,9 @@ import { RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../../../src/native/consta
 import { SystemError } from "../../../src/native/errno.ts";
 import { printableName } from "../../../src/native/names.ts";
 import type { FileMetadata, KeptBytes } from "../../../src/native/native.ts";
-import type { MergedTree } from "../tree/merged-tree.ts";
-import type { FileContents } from "../tree/source-view.ts";
+import { isCarriedAttribute } from "../tree/carried-attributes.ts";
+import type { FileContents, SourceView } from "../tree/source-view.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
-import { isOverlayMark } from "../tree/overlay-marks.ts";
 import type { Destination, NewMetadata } from "./destination.ts";
 import { shown } from "./destination.ts";
 
@@ -40,9 +39,8 @@ interface Pending {
  * claimed, and their directories made; `flush` before anything needs a file to be there.
  */
 export class FileBatch {
-  readonly #source: MergedTree;
+  readonly #source: Pick<SourceView, "tree" | "owners">;
   readonly #destination: Destination;
-  readonly #mutable: boolean;
   readonly #earlier: EarlierCopy | undefined;
   readonly #kept: FileContents["kept"] | undefined;
   /** Inodes shared with the earlier copy. */
@@ -51,11 +49,9 @@ export class FileBatch {
   #names = new Set<string>();
 
   constructor(
-    source: MergedTree,
+    source: Pick<SourceView, "tree" | "owners">,
     destination: Destination,
     from: {
-      /** `mutable`: files of the client, which may change at any time; not those of a snapshot. */
-      readonly mutability: "mutable" | "immutable";
       readonly earlier: EarlierCopy | undefined;
       /** Bytes of source files that are in memory. */
       readonly kept: FileContents["kept"] | undefined;
@@ -63,7 +59,6 @@ export class FileBatch {
   ) {
     this.#earlier = from.earlier;
     this.#kept = from.kept;
-    this.#mutable = from.mutability === "mutable";
     this.#source = source;
     this.#destination = destination;
   }
@@ -140,7 +135,7 @@ export class FileBatch {
 
   async #copy(layer: number, files: readonly Pending[]): Promise<void> {
     const { native, upperFd } = this.#destination;
-    const sourceFd = this.#source.layerFd(layer);
+    const sourceFd = this.#source.tree.layerFd(layer);
     // The step's key names what the client's files held when they were read for it. Had one changed since, the copy would
     // be kept under the wrong name and be taken for the old content ever after.
     const expected = {
@@ -151,7 +146,8 @@ export class FileBatch {
       from: files.map(({ from }) => from.layerPath),
       to: files.map(({ to }) => to),
       ...metadataOf(files),
-      expected: this.#mutable ? expected : undefined,
+      // Files of a snapshot never change.
+      expected: this.#source.owners === "root" ? expected : undefined,
     });
     this.#finish(files, results, "copy");
   }
@@ -166,14 +162,19 @@ export class FileBatch {
 }
 
 /**
- * Gives a copy the extended attributes of its source. Those that the destination's file system refuses are left out, as
- * BuildKit does: labels of the host's security module, say.
+ * Gives a copy the extended attributes of its source that are carried. Those that the destination's file system refuses are left
+ * out, as BuildKit does.
  */
-export function copyXattrs(source: MergedTree, from: TreeNode, destination: Destination, to: string): void {
+export function copyXattrs(
+  source: Pick<SourceView, "tree" | "owners">,
+  from: TreeNode,
+  destination: Destination,
+  to: string,
+): void {
   const { native, upperFd } = destination;
-  const sourceFd = source.layerFd(from.layer.layer);
+  const sourceFd = source.tree.layerFd(from.layer.layer);
   for (const key of native.listXattrs(sourceFd, from.layerPath)) {
-    if (isOverlayMark(key) || key === "security.selinux") continue;
+    if (!isCarriedAttribute(key, source.owners)) continue;
     const value = native.getXattr(sourceFd, from.layerPath, key);
     if (value === undefined) continue;
     try {

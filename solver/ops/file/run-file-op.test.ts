@@ -150,6 +150,30 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("COPY --from", () => {
     }
   });
 
+  test("file capabilities of the client's stay there, and so do labels of the host's", async () => {
+    using bench = new FileBench();
+    bench.plantContext(["f d/a 4755"]);
+    const capability = Buffer.from("0100000200200000000000000000000000000000", "hex");
+    for (const [key, value] of [
+      ["user.note", Buffer.from("hi")],
+      ["security.capability", capability],
+      ["trusted.label", Buffer.from("hi")],
+      ["security.label", Buffer.from("hi")],
+    ] as const) {
+      bench.native.setXattr(AT_FDCWD, join(bench.context, "d/a"), key, value);
+    }
+    const chown = { owner: { user: "5", group: undefined } };
+    expect(await bench.run([copyAction("d", "/n"), copyAction("d", "/m", chown)])).toEqual([
+      "d m 755 5:5",
+      "f m/a 4755 5:5 =d/a",
+      "d n 755 0:0",
+      "f n/a 4755 0:0 =d/a",
+    ]);
+    for (const path of ["n/a", "m/a"]) {
+      expect(bench.native.listXattrs(AT_FDCWD, join(bench.upper, path))).toEqual(["user.note"]);
+    }
+  });
+
   test("carries attributes and file capabilities, but never overlay marks", async () => {
     using bench = new FileBench();
     bench.source(["f lower/x", "f d/x"]).source(["f d/a 755", "o d/o", "f d/o/y"]);
@@ -270,6 +294,20 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("ADD of an archive", () => {
       "d n/real 755 0:0",
       "f n/real/f 644 7:7 =src/lnk/f",
     ]);
+  });
+
+  test("directories of the archive bring their attributes", async () => {
+    using bench = new FileBench();
+    bench.layer(["d n/old"]);
+    bench.plantContext(["d src/old", "d src/new"]);
+    for (const name of ["old", "new"]) {
+      bench.native.setXattr(AT_FDCWD, join(bench.context, "src", name), "user.note", Buffer.from(name));
+    }
+    spawnSync("tar", ["--xattrs", "-C", join(bench.context, "src"), "-cf", join(bench.context, "a.tar"), "."]);
+    await bench.run([copyAction("a.tar", "/n", unpack)]);
+    for (const name of ["old", "new"]) {
+      expect(bench.native.getXattr(AT_FDCWD, join(bench.upper, "n", name), "user.note")?.toString()).toBe(name);
+    }
   });
 
   test("into a setgid directory", async () => {

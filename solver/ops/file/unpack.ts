@@ -20,6 +20,7 @@ import type { SourceView } from "../tree/source-view.ts";
 import { scanDirectory, type TreeNode } from "../tree/tree-node.ts";
 import type { CopySettings } from "./copy.ts";
 import { type Destination, join, shown } from "./destination.ts";
+import { copyXattrs } from "./file-batch.ts";
 
 /** Size of a tar header, which every archive starts with. POSIX ustar. */
 const HEADER_BYTES = 512;
@@ -119,12 +120,11 @@ class Mover {
     const existing = tree.child(into, node.name);
     const metadata = { mode: node.mode & 0o7777, uid: node.uid, gid: node.gid, mtimeNs: node.mtimeNs };
     if (this.#implied.has(node.layerPath)) return this.#impliedDirectory(node.name, into, existing);
-    if (existing?.directory !== undefined) {
-      this.#destination.changeDirectory(existing.directory, metadata);
-      return existing.directory;
-    }
-    if (existing !== undefined) this.#destination.remove(into, existing);
-    return this.#destination.makeDirectory(into, node.name, metadata);
+    if (existing?.directory !== undefined) this.#destination.changeDirectory(existing.directory, metadata);
+    else if (existing !== undefined) this.#destination.remove(into, existing);
+    const directory = existing?.directory ?? this.#destination.makeDirectory(into, node.name, metadata);
+    if (node.hasXattrs) copyXattrs({ tree: this.#staged, owners: "kept" }, node, this.#destination, directory.path);
+    return directory;
   }
 
   /**

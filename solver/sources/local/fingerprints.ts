@@ -6,7 +6,7 @@ import { isRacy, type StatIndexStorage } from "./stat-index.ts";
 /** Selections of one directory that are remembered; the oldest goes first. */
 const MAX_ENTRIES = 64;
 /** Raise when a fingerprint, or the digest it stands for, is made otherwise. */
-const FORMAT = "fingerprints/1";
+const FORMAT = "fingerprints/2";
 
 /**
  * Remembers what a whole selection was named while nothing about its files changes, so that an unchanged context costs one

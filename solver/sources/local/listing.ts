@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type Digest, digestOf } from "../../../src/core/digest.ts";
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG } from "../../../src/native/constants.ts";
-import { isOverlayMark } from "../../ops/tree/overlay-marks.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../../../src/native/constants.ts";
+import { isCarriedAttribute, isSeenAttribute } from "../../ops/tree/carried-attributes.ts";
 import type { FileContents, SourceView } from "../../ops/tree/source-view.ts";
 import type { TreeNode } from "../../ops/tree/tree-node.ts";
 
@@ -13,10 +13,14 @@ const LETTERS: ReadonlyMap<number, string> = new Map([
   [S_IFCHR, "c"],
   [S_IFBLK, "b"],
   [S_IFIFO, "p"],
+  [S_IFSOCK, "s"],
 ]);
 
 /** Stands for a directory whose contents are copied: that there is one counts, its own mode and owner do not. */
 export const CONTENTS = "./\td\n";
+
+/** What files are listed for: to be copied, or to be seen where they are. */
+export type Purpose = "copy" | "see";
 
 /** A file that was selected, under the path it has relative to where it will land. */
 export interface ListedFile {
@@ -27,19 +31,21 @@ export interface ListedFile {
 /**
  * One line per file: path, type, octal mode, uid, gid, size, then the content's digest, the link's target or the device, then
  * a digest of the extended attributes when there are any; tabs between. Everything that decides what a copy makes is in
- * it, and times are not. Equal text means equal files on every machine.
- * @param root the directory that all paths but that of `CONTENTS` are relative to, if they are
+ * it, and times are not; for `see` everything that a command can look at. Equal text means equal files on every machine.
+ * @param at.root the directory that all paths but that of `CONTENTS` are relative to, if they are
  */
 export async function listFiles(
   view: SourceView,
   files: readonly (ListedFile | typeof CONTENTS)[],
-  root: TreeNode | undefined,
+  at: { readonly root: TreeNode | undefined; readonly purpose: Purpose },
   signal: AbortSignal,
 ): Promise<Listing> {
+  const { root, purpose } = at;
   const regular = files.flatMap((file) => (file !== CONTENTS && file.node.type === S_IFREG ? [file.node] : []));
   const contents = await view.digests(view.tree, regular, signal);
   const { digests } = contents;
-  const text = (root === undefined ? undefined : listPlain(view, files, root, digests)) ?? list(view, files, digests);
+  const text =
+    (root === undefined ? undefined : listPlain(view, files, root, digests)) ?? list(view, files, digests, purpose);
   return { text, contents };
 }
 
@@ -68,7 +74,12 @@ function listPlain(
   return lines === undefined || first !== CONTENTS ? lines : CONTENTS + lines;
 }
 
-function list(view: SourceView, files: readonly (ListedFile | typeof CONTENTS)[], digests: Buffer): string {
+function list(
+  view: SourceView,
+  files: readonly (ListedFile | typeof CONTENTS)[],
+  digests: Buffer,
+  purpose: Purpose,
+): string {
   const lines: string[] = [];
   let next = 0;
   for (const file of files) {
@@ -79,7 +90,8 @@ function list(view: SourceView, files: readonly (ListedFile | typeof CONTENTS)[]
     const { path, node } = file;
     const isRegular = node.type === S_IFREG;
     const subject = isRegular ? `sha256:${digests.toString("hex", next * 32, ++next * 32)}` : subjectOf(node);
-    lines.push(fileLine(view, path, node, isRegular ? node.sizeBytes : 0, subject));
+    const xattrs = node.hasXattrs ? xattrDigest(view, node, purpose) : "";
+    lines.push(`${fileLine(view, path, node, isRegular ? node.sizeBytes : 0)}${subject}${xattrs}\n`);
   }
   return lines.join("");
 }
@@ -109,13 +121,13 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-function fileLine(view: SourceView, path: string, node: TreeNode, sizeBytes: number, subject: string): string {
+/** All of a file's line but what stands last in it. */
+function fileLine(view: SourceView, path: string, node: TreeNode, sizeBytes: number): string {
   const isRoot = view.owners === "root";
   const uid = isRoot ? 0 : node.uid;
   const gid = isRoot ? 0 : node.gid;
   const letter = LETTERS.get(node.type) ?? "?";
-  const xattrs = node.hasXattrs ? xattrDigest(view, node) : "";
-  return `${escapePath(path)}\t${letter}\t${modeText(node)}\t${uid}\t${gid}\t${sizeBytes}\t${subject}${xattrs}\n`;
+  return `${escapePath(path)}\t${letter}\t${modeText(node)}\t${uid}\t${gid}\t${sizeBytes}\t`;
 }
 
 /** A symlink's mode is always 0777, whatever a file system says. */
@@ -132,17 +144,13 @@ function subjectOf(node: TreeNode): string {
   return `${major}:${minor}`;
 }
 
-/** The extended attributes that travel with a file: not the host's own labels and access lists, but file capabilities. */
-function isCarriedXattr(name: string): boolean {
-  if (name === "security.capability") return true;
-  return !name.startsWith("security.") && !name.startsWith("system.") && !isOverlayMark(name);
-}
-
-function xattrDigest(view: SourceView, node: TreeNode): string {
+function xattrDigest(view: SourceView, node: TreeNode, purpose: Purpose): string {
+  const { owners } = view;
   const { native } = view.tree;
   const fd = view.tree.layerFd(node.layer.layer);
   const path = node.layerPath;
-  const names = native.listXattrs(fd, path).filter(isCarriedXattr).toSorted();
+  const counts = purpose === "see" ? isSeenAttribute : (name: string) => isCarriedAttribute(name, owners);
+  const names = native.listXattrs(fd, path).filter(counts).toSorted();
   if (names.length === 0) return "";
   const digest = createHash("sha256");
   for (const name of names) {

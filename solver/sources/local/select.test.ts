@@ -2,7 +2,7 @@ import { chmodSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { digestOf } from "../../../src/core/digest.ts";
-import { AT_FDCWD } from "../../../src/native/constants.ts";
+import { AT_FDCWD, S_IFSOCK } from "../../../src/native/constants.ts";
 import { runFileOp } from "../../ops/file/run-file-op.ts";
 import { stackView } from "../../ops/file/stack-view.ts";
 import { copyAction, FileBench, SKIP_UNLESS_ROOT } from "../../ops/file/testing.ts";
@@ -11,6 +11,13 @@ import { LocalSource, prunable } from "./local-source.ts";
 import { SourceNotFound } from "./not-found.ts";
 import { select, type Selection } from "./select.ts";
 import type { Selector } from "./selector.ts";
+
+const CAPABILITY = Buffer.from("0100000200200000000000000000000000000000", "hex");
+/** u::rw-,u:1234:r--,g::r--,m::r--,o::r-- */
+const ACCESS_LIST = Buffer.from(
+  "02000000" + "01000600ffffffff" + "02000400d2040000" + "04000400ffffffff" + "10000400ffffffff" + "20000400ffffffff",
+  "hex",
+);
 
 const signal = new AbortController().signal;
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n;
@@ -88,6 +95,26 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("a selection", () => {
       counts: true,
     },
     { name: "a directory inside", change: (at) => chmodSync(join(at, "d/s"), 0o700), counts: true },
+    {
+      name: "an access control list",
+      change: (at, b) => b.native.setXattr(AT_FDCWD, join(at, "d/a"), "system.posix_acl_access", ACCESS_LIST),
+      counts: true,
+    },
+    {
+      name: "a list for what will be made inside",
+      change: (at, b) => b.native.setXattr(AT_FDCWD, join(at, "d/s"), "system.posix_acl_default", ACCESS_LIST),
+      counts: true,
+    },
+    {
+      name: "a file capability of the client's, which is not copied",
+      change: (at, b) => b.native.setXattr(AT_FDCWD, join(at, "d/a"), "security.capability", CAPABILITY),
+      counts: false,
+    },
+    {
+      name: "a label of the host's, which is not copied",
+      change: (at, b) => b.native.setXattr(AT_FDCWD, join(at, "d/a"), "trusted.label", Buffer.from("1")),
+      counts: false,
+    },
   ])("$name counts: $counts", async ({ change, counts }) => {
     using bench = new FileBench();
     bench.plantContext(["f d/a =1", "d d/s"]);
@@ -101,6 +128,23 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("a selection", () => {
     using bench = new FileBench();
     bench.plantContext(["d d"]);
     expect((await choose(bench, copyOf("d*"))).digest).not.toBe((await choose(bench, copyOf("x*"))).digest);
+  });
+
+  test.each<{ readonly name: string; readonly change: (context: string, bench: FileBench) => void }>([
+    {
+      name: "a file capability",
+      change: (at, b) => b.native.setXattr(AT_FDCWD, join(at, "d/a"), "security.capability", CAPABILITY),
+    },
+    {
+      name: "a socket",
+      change: (at, b) => b.native.mknodat(AT_FDCWD, join(at, "d/socket"), S_IFSOCK | 0o644),
+    },
+  ])("a path selector counts $name", async ({ change }) => {
+    using bench = new FileBench();
+    bench.plantContext(["f d/a"]);
+    const before = await choose(bench, { kind: "path", source: "d" });
+    change(bench.context, bench);
+    expect((await choose(bench, { kind: "path", source: "d" })).digest).not.toBe(before.digest);
   });
 
   test("a path selector counts the directory itself, for bind mounts", async () => {

@@ -45,7 +45,12 @@ export async function select(view: SourceView, selector: Selector, signal: Abort
   const listed = matches.flatMap((match) => [ownLine(match, selector), ...match.files]);
   const [only, ...others] = matches;
   const root = only?.node.isDirectory === true && others.length === 0 ? only.node : undefined;
-  const { text: listing, contents } = await listFiles(view, listed, root, signal);
+  const { text: listing, contents } = await listFiles(
+    view,
+    listed,
+    { root, purpose: selector.kind === "path" ? "see" : "copy" },
+    signal,
+  );
   return { digest: digestOfListing(listing), listing, matches, contents };
 }
 
@@ -85,7 +90,7 @@ function ownLine(match: Match, selector: Selector): ListedFile | typeof CONTENTS
 
 async function wholePath(view: SourceView, source: string, signal: AbortSignal): Promise<Match> {
   const found = await locate(view, source, "mount", signal);
-  const files = found.directory === undefined ? [] : flatten(found.node, undefined);
+  const files = found.directory === undefined ? [] : everyFile(found.node);
   return { name: "", node: found.node, files, keepsPath: false };
 }
 
@@ -128,6 +133,13 @@ async function locate(
   return { node, directory: undefined };
 }
 
+/** Everything below a directory, sockets too: a command may ask whether they are there. */
+function everyFile(root: TreeNode): ListedFile[] {
+  const files: ListedFile[] = [];
+  addAll(root, "", files, "sockets too");
+  return files;
+}
+
 /** Everything below a directory that the patterns leave, a directory before what it holds. */
 function flatten(root: TreeNode, excludes: PatternMatcher | undefined): ListedFile[] {
   const files: ListedFile[] = [];
@@ -154,13 +166,13 @@ function flatten(root: TreeNode, excludes: PatternMatcher | undefined): ListedFi
   return files;
 }
 
-function addAll(node: TreeNode, prefix: string, into: ListedFile[]): void {
+function addAll(node: TreeNode, prefix: string, into: ListedFile[], which: "files" | "sockets too" = "files"): void {
   for (const child of node.children) {
     // A socket is nothing without the process that listens on it; layers cannot hold one.
-    if (child.type === S_IFSOCK) continue;
+    if (child.type === S_IFSOCK && which === "files") continue;
     const path = prefix + child.name;
     into.push({ path, node: child });
-    if (child.isDirectory) addAll(child, `${path}/`, into);
+    if (child.isDirectory) addAll(child, `${path}/`, into, which);
   }
 }
 
