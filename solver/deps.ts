@@ -55,6 +55,10 @@ export interface SolveOptions {
   readonly resultIsRead?: boolean;
   /** Names of contexts that docker's engine would have as a whole: an archive, a checkout. Of others it has what is taken. */
   readonly wholeContexts?: ReadonlySet<string>;
+  /**
+   * Called when it is known what has to run, before anything does, and awaited. May throw to have all of it given up.
+   */
+  readonly onPlanned?: () => Promise<void>;
   /** Told why a result was not found under its key, before the step runs. Must not throw. */
   readonly onMiss?: (vertex: Digest, miss: MissReason) => void;
   /**

@@ -166,13 +166,28 @@ export interface Runtime {
 export interface ImageSource {
   /**
    * The platform's own manifest and config of a name. The store is asked first, the registry only for what it lacks
-   * (`default`), always (`pull`), or never (`local`).
+   * (`default`), always (`pull`), or never (`local`). A name that is pulled is only noted, unless it is to be one of this store's.
    */
   resolve(
     ref: string,
-    at: { readonly platform: Platform; readonly mode: "default" | "pull" | "local" },
+    at: {
+      readonly platform: Platform;
+      readonly mode: "default" | "pull" | "local";
+      readonly name?: "of the registry" | "of the store";
+    },
     signal: AbortSignal,
   ): Promise<ResolvedImage>;
+  /**
+   * Asks the registry once more what a name means that was pulled before, and takes note of the answer.
+   * @param at `answerMs`: how long the answer may take; what there is to fetch after it may take longer.
+   * @returns the image it means now, `undefined` when it is still the same.
+   * @throws {BuildError} when there is no answer, which is noted too
+   */
+  ask(
+    ref: string,
+    at: { readonly platform: Platform; readonly answerMs: number },
+    signal: AbortSignal,
+  ): Promise<ResolvedImage | undefined>;
   /** The image's stack; layers may still be absent. */
   stack(image: { readonly ref: string; readonly manifest: Digest }, signal: AbortSignal): Promise<Stack>;
   /**
@@ -187,6 +202,8 @@ export interface ResolvedImage {
   readonly ref: string;
   readonly manifest: Digest;
   readonly config: ImageConfig;
+  /** Of a name that the store only knows because it was pulled for a build. */
+  readonly pulled?: { readonly answeredAtMs: number; readonly triedAtMs: number } | undefined;
 }
 
 /** What a remote source holds at this moment. */

@@ -77,6 +77,7 @@ async function solveKeyed(
     { lookUp, records: on.store.records, resultIsRead: options.resultIsRead === true },
     signal,
   );
+  await options.onPlanned?.();
   const outcomes = new Map<Digest, VertexOutcome>();
   const results = new Map<Digest, Stack>();
   takeHits(graph, keyed, planned, on, { outcomes, results });

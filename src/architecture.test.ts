@@ -103,8 +103,15 @@ test("environment, clock, chance and console are used in src/cli only", async ()
   }
 });
 
-test("every error code has its page", async () => {
+test("every error code has its page, every page its code, and every code somebody who raises it", async () => {
   const { ERROR_CODES } = await import("./core/errors.ts");
-  const pages = new Set(await glob("docs/errors/**/*.md", { cwd: ROOT }));
-  for (const code of ERROR_CODES) expect(pages, code).toContain(`docs/errors/${code}.md`);
+  const pages = await glob("docs/errors/**/*.md", { cwd: ROOT });
+  expect(pages.toSorted()).toEqual(ERROR_CODES.map((code) => `docs/errors/${code}.md`).toSorted());
+  const raised = new Set<string>();
+  for (const file of await sources("{src,solver,frontend}/**/*.ts")) {
+    if (file === "src/core/errors.ts" || file.endsWith(".test.ts")) continue;
+    for (const [, code = ""] of (await readFile(join(ROOT, file), "utf8")).matchAll(/"([a-z]+\/[a-z-]+)"/g))
+      raised.add(code);
+  }
+  for (const code of ERROR_CODES) expect(raised, `${code} is raised nowhere`).toContain(code);
 });

@@ -279,6 +279,7 @@ export class Workbench implements AsyncDisposable {
 
   #imageSource(): ImageSource {
     return {
+      ask: async () => undefined,
       resolve: async () => {
         throw new Error("Not expected in this test");
       },

@@ -2,7 +2,7 @@ import { exporterFor } from "./outputs.ts";
 import { checkOutputs } from "./check-outputs.ts";
 import type { Digest } from "../core/digest.ts";
 import type { Descriptor } from "../core/oci.ts";
-import { formatReference, parseReference } from "../core/reference.ts";
+import { familiarReference, formatReference, parseReference } from "../core/reference.ts";
 import { type OutputSpec, STORE_OUTPUT } from "../export/output-spec.ts";
 import type { Exported, Result } from "../export/exporter.ts";
 import { proxyEnvironment } from "../../frontend/convert/platform-args.ts";
@@ -22,6 +22,7 @@ import { collectAfterBuild } from "./collect.ts";
 import { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { LayerPacker } from "./layer-packer.ts";
+import { BasesMoved, type MovedBase, MovedBases, PULL_TTL_MS } from "./moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
 import { withInlineCaches } from "./inline-cache.ts";
 import { type PreparedBuild, prepareBuild, step } from "./prepare.ts";
@@ -60,7 +61,11 @@ export async function build(
   signal: AbortSignal,
 ): Promise<BuildResult> {
   const progress: ProgressSink = options.progress ?? (() => {});
-  await using engine = new Engine(environment, { progress, insecureRegistries: insecureRegistries(options) });
+  await using engine = new Engine(environment, {
+    progress,
+    insecureRegistries: insecureRegistries(options),
+    offline: options.offline === true,
+  });
   await checkAfterRestart(engine, progress, signal);
   const result = await buildWith(engine, options, signal);
   if (result.steps.cached < result.steps.total) await collectAfterBuild(engine, progress, signal);
@@ -100,13 +105,41 @@ async function buildAndExport(
   const { from = [], trust = [] } = options.cache ?? {};
   const imports = openImports({ from, trust }, engine, progress);
   await using scratch = new Scratch(engine.scratchPath());
-  const prepared = await prepareBuild(engine, options, { scratch, progress }, signal);
+  await using moved = new MovedBases({
+    images: engine.images,
+    progress,
+    clock: engine.environment,
+    asks: askingOf(options),
+    signal,
+  });
+  let prepared = await prepareBuild(engine, options, { scratch, progress, moved }, signal);
   const mounts = new TravellingMounts(engine, imports.remote, progress);
-  const at = { names, progress, imports, mounts, reporter, outputs };
+  const at = { names, progress, imports, mounts, reporter, outputs, moved };
   try {
-    return await solveUntilExported(engine, options, prepared, at, signal);
+    for (;;) {
+      try {
+        return await solveUntilExported(engine, options, prepared, at, signal);
+      } catch (error) {
+        if (!(error instanceof BasesMoved)) throw error;
+        // Nothing has run yet: the build begins again, with what the registries say now.
+        sayMoved(error.bases, progress);
+        prepared = await prepared.again(error.bases);
+      }
+    }
   } finally {
     imports.remote?.finish();
+  }
+}
+
+function askingOf({ pull, pullTtlMs, offline }: BuildOptions): "no" | { readonly ttlMs: number } {
+  if (offline === true || pull === "never" || pull === "missing") return "no";
+  return { ttlMs: pull === "newer" ? 0 : (pullTtlMs ?? PULL_TTL_MS) };
+}
+
+function sayMoved(bases: readonly MovedBase[], progress: ProgressSink): void {
+  for (const name of new Set(bases.map(({ ref }) => familiarReference(parseReference(ref))))) {
+    const message = `${name} is another image now than when it was pulled; the new one is used`;
+    progress({ kind: "notice", level: "info", message, hint: undefined });
   }
 }
 
@@ -138,6 +171,7 @@ interface BuildParts {
   readonly mounts: TravellingMounts;
   readonly reporter: BuildReporter;
   readonly outputs: readonly OutputSpec[];
+  readonly moved: MovedBases;
 }
 
 async function solveAndExport(
@@ -240,6 +274,10 @@ async function makeResult(
           : { expectCached: options.expectCached === "all" ? "all" : new Set(options.expectCached) }),
         ...(isWhole(prepared.context) ? { wholeContexts: new Set(["context"]) } : {}),
         resultIsRead: at.outputs.some(wantsFiles),
+        onPlanned: async () => {
+          const bases = await at.moved.settle();
+          if (bases.length > 0) throw new BasesMoved(bases);
+        },
         onCommitted: (snapshot) => packer.start(snapshot),
         onMiss: (vertex, miss) => at.reporter.missed(vertex, miss),
       },

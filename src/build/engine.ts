@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { BuildError } from "../core/errors.ts";
 import type { ProgressSink } from "../core/progress.ts";
 import { loadNative } from "../native/load.ts";
 import type { Native } from "../native/native.ts";
@@ -44,6 +45,7 @@ export class Engine implements AsyncDisposable {
   readonly fetch: Fetch;
   readonly #progress: ProgressSink;
   readonly #insecure: Set<string>;
+  readonly #isOffline: boolean;
   readonly #http: { readonly fetch: Fetch } & AsyncDisposable;
   #client: Promise<RegistryClient> | undefined;
 
@@ -51,6 +53,7 @@ export class Engine implements AsyncDisposable {
     this.environment = environment;
     this.#progress = options.progress;
     this.#insecure = new Set(options.insecureRegistries);
+    this.#isOffline = options.offline === true;
     this.native = loadNative(environment.addonPath);
     this.store = openStore(environment.root, { native: this.native, clock: environment });
     const marks = overlayMarksFor(environment.uid, environment.root);
@@ -153,6 +156,11 @@ export class Engine implements AsyncDisposable {
   }
 
   async #openRegistry(): Promise<RegistryClient> {
+    if (this.#isOffline) {
+      throw new BuildError("registry/unreachable", "Cannot use a registry: the build is to be offline", {
+        hint: "pull the images that it needs before, or leave out --offline",
+      });
+    }
     const { createRegistryClient } = await import("../registry/client.ts");
     return createRegistryClient(registryOptions(this.environment, this.#insecure, this.#progress));
   }
@@ -162,6 +170,8 @@ export interface EngineOptions {
   readonly progress: ProgressSink;
   /** Registries reached by plain HTTP or unverified TLS. */
   readonly insecureRegistries?: readonly string[];
+  /** No registry is to be asked for anything. */
+  readonly offline?: boolean;
 }
 
 /** Ten letters and digits, 50 bits: short, because overlay options list many of them. */

@@ -23,8 +23,16 @@ export interface BuildOptions {
   readonly outputs?: readonly OutputSpec[];
   /** `true`: no step uses the cache; names: none of those stages. Results are recorded all the same. */
   readonly noCache?: boolean | readonly string[];
-  /** Asks registries for base images even when the store has them; `never`: not even when it lacks them. */
-  readonly pull?: boolean | "never";
+  /**
+   * Asks registries for base images even when the store has them; `never`: not even when it lacks them. `newer`: asks, and does
+   * without an answer; `missing`: only for those that the store lacks. Without it, a name that was pulled for a build is asked
+   * about when the last answer is older than `pullTtlMs`.
+   */
+  readonly pull?: boolean | "newer" | "missing" | "never";
+  /** How long a registry's answer counts; ten minutes when absent. 0: every build asks. */
+  readonly pullTtlMs?: number | undefined;
+  /** No registry is asked for anything. */
+  readonly offline?: boolean;
   /** `sandbox` gives every RUN that names no network one of its own, by pasta or slirp4netns; `host` also grants `network.host`. */
   readonly network?: "default" | "none" | "host" | "sandbox";
   readonly secrets?: readonly SecretSpec[];

@@ -17,6 +17,7 @@ import { loadContext } from "./context.ts";
 import type { LoadedContext } from "./context-deps.ts";
 import type { Engine } from "./engine.ts";
 import { loadLayoutImage } from "./load-layout.ts";
+import type { MovedBase, MovedBases } from "./moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
 import { BuildResolver, checkDirectories } from "./resolver.ts";
 import type { Scratch } from "./scratch.ts";
@@ -39,10 +40,12 @@ export interface PreparedBuild {
   readonly git: RemoteSource<GitOp>;
   readonly secrets: SecretSource;
   readonly ssh: SshSource;
+  /** The same build on base images that have moved since. */
+  readonly again: (bases: readonly MovedBase[]) => Promise<PreparedBuild>;
 }
 
 /** A Dockerfile that has been read, and what converting it takes. */
-export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "directories"> {
+export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "directories" | "again"> {
   readonly resolver: BuildResolver;
   /** One per platform. */
   readonly convertOptions: readonly ConvertOptions[];
@@ -52,22 +55,36 @@ export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "director
 export async function prepareBuild(
   engine: Engine,
   options: BuildOptions,
-  at: { readonly scratch: Scratch; readonly progress: ProgressSink },
+  at: PrepareParts,
   signal: AbortSignal,
 ): Promise<PreparedBuild> {
   const { resolver, convertOptions, ...read } = await readBuild(engine, options, at, signal);
-  const conversions = await mapLimit(convertOptions, 4, signal, (one, inner) =>
-    convertDockerfile(read.dockerfile, one, resolver, inner),
-  );
-  const directories = new Map([["context", read.context.directory], ...resolver.localDirectories]);
-  return { ...read, conversions, directories };
+  const convert = async (): Promise<PreparedBuild> => {
+    const conversions = await mapLimit(convertOptions, 4, signal, (one, inner) =>
+      convertDockerfile(read.dockerfile, one, resolver, inner),
+    );
+    const directories = new Map([["context", read.context.directory], ...resolver.localDirectories]);
+    const again: PreparedBuild["again"] = (bases) => {
+      resolver.replace(bases);
+      return convert();
+    };
+    return { ...read, conversions, directories, again };
+  };
+  return convert();
+}
+
+export interface PrepareParts {
+  readonly scratch: Scratch;
+  readonly progress: ProgressSink;
+  /** Asked about the base images that the store knows; without it they are taken as they are. */
+  readonly moved?: MovedBases | undefined;
 }
 
 /** Reads the context and the Dockerfile. */
 export async function readBuild(
   engine: Engine,
   options: BuildOptions,
-  at: { readonly scratch: Scratch; readonly progress: ProgressSink },
+  at: PrepareParts,
   signal: AbortSignal,
 ): Promise<ReadBuild> {
   const { environment } = engine;
@@ -117,7 +134,8 @@ export async function readBuild(
   const resolver = new BuildResolver({
     environment,
     images: engine.images,
-    mode: options.pull === "never" ? "local" : options.pull === true ? "pull" : "default",
+    mode: options.pull === "never" || options.offline === true ? "local" : options.pull === true ? "pull" : "default",
+    moved: at.moved,
     contexts: options.contexts ?? {},
     progress: at.progress,
     dates: {

@@ -10,12 +10,14 @@ import type { ContextSource, ResolvedBase, Resolver } from "../../frontend/conve
 import type { ImageSource } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { findIgnoreFile } from "./context-files.ts";
+import type { MovedBase, MovedBases } from "./moved-bases.ts";
 import { type SourceDateDeps, sourceDate } from "./source-date.ts";
 
 export interface ResolverDeps {
   readonly environment: BuildEnvironment;
   readonly images: ImageSource;
   readonly mode: "default" | "pull" | "local";
+  readonly moved: MovedBases | undefined;
   /** `--build-context`, values as typed. */
   readonly contexts: Readonly<Record<string, string>>;
   readonly progress: ProgressSink;
@@ -43,6 +45,12 @@ export class BuildResolver implements Resolver {
       this.#images.set(key, found);
     }
     return found;
+  }
+
+  /** Answers with these images from now on. */
+  replace(bases: readonly MovedBase[]): void {
+    for (const { ref, platform, image } of bases)
+      this.#images.set(JSON.stringify([ref, platform]), Promise.resolve(image));
   }
 
   async namedContext(
@@ -95,6 +103,7 @@ export class BuildResolver implements Resolver {
     progress({ kind: "step-started", id, name, atMs: environment.nowMs() });
     try {
       const found = await images.resolve(ref, { platform, mode }, signal);
+      this.#on.moved?.consider(ref, platform, found);
       progress({ kind: "step-done", id, atMs: environment.nowMs() });
       return found;
     } catch (error) {

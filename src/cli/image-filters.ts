@@ -1,6 +1,7 @@
 import { BuildError } from "../core/errors.ts";
 import { type ImageRef, familiarReference, formatReference } from "../core/reference.ts";
 import { didYouMean } from "../core/suggest.ts";
+import { createdMs } from "./created.ts";
 import type { ImageSummary, Store } from "../store/store.ts";
 
 /** One line of `kiln images`: an image under one of its names, or under none. */
@@ -82,7 +83,11 @@ function comparedWith(text: string, store: Store, compare: (timeMs: number, othe
   const found = store.images.find(text);
   const digest = found.kind === "image" ? found.image.manifestDigest : found.digest;
   const other = store.images.list().find((image) => image.digest === digest);
-  return ({ image }) => other !== undefined && compare(image.createdAtMs, other.createdAtMs);
+  const otherMs = other === undefined ? undefined : createdMs(other, store);
+  return ({ image }) => {
+    const timeMs = createdMs(image, store);
+    return timeMs !== undefined && otherMs !== undefined && compare(timeMs, otherMs);
+  };
 }
 
 function readBoolean(text: string): boolean {

@@ -6,7 +6,10 @@ import { type ImageOutput, namesOf } from "./output-spec.ts";
 import { registryExporter } from "./registry-exporter.ts";
 import { storeExporter } from "./store-exporter.ts";
 
-/** The local store, a registry, or one after the other; `undefined` when neither is asked for. The result is the last one's. */
+/**
+ * The local store, a registry, or one after the other; `undefined` when neither is asked for. The result is the last one's.
+ * Compression is for what is sent: the store lists layers as tars, unless it is to know the digest of what is pushed.
+ */
 export function imageExporter(
   output: ImageOutput,
   on: LayerSources & {
@@ -25,8 +28,17 @@ export function imageExporter(
         ...on,
         ...(early === undefined ? {} : { onCompress: (layer, blob) => early.begin(layer, blob, signal) }),
       };
-      if (output.store) await storeExporter(output, sources).export(result, progress, signal);
-      return await registryExporter(output, { ...sources, client: on.client, early }).export(result, progress, signal);
+      const { canonical } = output.digestNames;
+      const kept = canonical ? output : { ...output, image: { ...output.image, compression: undefined } };
+      if (output.store) await storeExporter(kept, sources).export(result, progress, signal);
+      const exported = await registryExporter(output, { ...sources, client: on.client, early }).export(
+        result,
+        progress,
+        signal,
+      );
+      // Whatever a build has pulled under these names is not what they mean now.
+      if (!output.pushByDigest) for (const name of exported.names) on.store.pulled.forget(name);
+      return exported;
     },
   };
 }

@@ -105,13 +105,15 @@ function imageOutput(type: "image" | "registry", attributes: ReadonlyMap<string,
   }
   const prefix = attributes.get("dangling-name-prefix");
   const onlyWithoutNames = DANGLING_ONLY_KEYS.some((key) => booleanOf(attributes, key, false));
+  const pushByDigest = booleanOf(attributes, "push-by-digest", false);
   return {
     kind: "image",
     image: imageOptions(attributes),
-    store: booleanOf(attributes, "store", type === "image"),
+    // What is pushed under a name is what the name means here too, as with docker.
+    store: booleanOf(attributes, "store", type === "image" || !pushByDigest),
     push: type === "registry" || booleanOf(attributes, "push", false),
     insecure: booleanOf(attributes, "registry.insecure", false),
-    pushByDigest: booleanOf(attributes, "push-by-digest", false),
+    pushByDigest,
     unpack: booleanOf(attributes, "unpack", false),
     digestNames: {
       canonical: booleanOf(attributes, "name-canonical", false),

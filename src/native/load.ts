@@ -1,3 +1,4 @@
+import { BuildError, messageOf } from "../core/errors.ts";
 import { AT_FDCWD } from "./constants.ts";
 import { SystemError } from "./errno.ts";
 import { decodeName, encodeName } from "./names.ts";
@@ -15,10 +16,20 @@ const LOCKS = { shared: 1, exclusive: 2, nonblocking: 4, unlock: 8 } as const;
 const SCAN_XATTRS = 1;
 const SCAN_LINKS = 2;
 
-/** Loads the addon from its file. @throws Node's ERR_DLOPEN_FAILED when it is missing or of another machine. */
+/**
+ * Loads the addon from its file.
+ * @throws {BuildError} `native/missing` when it is not there or of another machine
+ */
 export function loadNative(path: string): Native {
   const module: { exports: unknown } = { exports: {} };
-  process.dlopen(module, path);
+  try {
+    process.dlopen(module, path);
+  } catch (error) {
+    throw new BuildError("native/missing", `Cannot load the native addon: ${messageOf(error)}`, {
+      hint: "run 'npm ci && npm run build' on this machine",
+      cause: error,
+    });
+  }
   return wrap(module.exports as Raw);
 }
 

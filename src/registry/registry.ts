@@ -46,8 +46,11 @@ export interface StreamedBlob {
 export interface RegistryClient extends AsyncDisposable {
   /** The manifest a reference names: by digest when it has one, else by tag. Digest verified. At most 4 MiB. */
   resolve(ref: ImageRef, signal: AbortSignal): Promise<RemoteManifest>;
-  /** Only what a reference points at now: a HEAD request where the registry answers it fully. */
-  describe(ref: ImageRef, signal: AbortSignal): Promise<Descriptor>;
+  /**
+   * Only what a reference points at now: a HEAD request where the registry answers it fully.
+   * @param attempts `one`: whoever asks can do without an answer.
+   */
+  describe(ref: ImageRef, signal: AbortSignal, attempts?: "one" | "many"): Promise<Descriptor>;
   fetchManifest(
     repository: Repository,
     descriptor: Pick<Descriptor, "digest">,

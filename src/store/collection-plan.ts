@@ -224,7 +224,9 @@ class Planner {
   }
 
   #unnamedImages(): Candidate[] {
-    const named = namedImages(this.#state.inventory);
+    // A base image is what builds stand on: it goes when room is wanted, or all that can be had again.
+    const isKept = !this.#options.all && this.#options.keepBytes === 0;
+    const named = namedImages(this.#state.inventory, isKept ? "pulled" : undefined);
     return this.#state.inventory.images.flatMap((image) => {
       if (named.has(image.digest) || this.#isHeld(`image:${image.digest}`)) return [];
       const snapshots = image.kind === "image" ? [...new Set(image.members)] : [];

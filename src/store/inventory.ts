@@ -2,6 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import { digestIn, jsonIn, numberOf, optionalDigest, optionalText, textOf } from "./columns.ts";
 import type { Database } from "./database.ts";
 import type { KeyPart } from "./model.ts";
+import { isPulled } from "./pulled.ts";
 
 /** All rows that keep files alive, read in one go: what collection, usage and checking reason about. */
 export interface Inventory {
@@ -114,9 +115,10 @@ export function readInventory(database: Database): Inventory {
   };
 }
 
-/** Images that a name leads to, directly or through an index. */
-export function namedImages(inventory: Inventory): ReadonlySet<Digest> {
-  const named = new Set(inventory.refs.values());
+/** Images that a name leads to, directly or through an index; with `pulled`, also those that are known by a name of their registry's. */
+export function namedImages(inventory: Inventory, which?: "pulled"): ReadonlySet<Digest> {
+  const pulled = which === undefined ? [] : inventory.facts.filter(isPulled).flatMap(({ blobs }) => blobs);
+  const named = new Set([...inventory.refs.values(), ...pulled]);
   for (const image of inventory.images) {
     if (image.kind === "index" && named.has(image.digest))
       for (const member of image.members) named.add(member as Digest);

@@ -14,6 +14,7 @@ import { Holds } from "./holds.ts";
 import { openImages } from "./images.ts";
 import { openLeases } from "./leases.ts";
 import { openLogs } from "./logs.ts";
+import { openPulled } from "./pulled.ts";
 import { openRecords } from "./records.ts";
 import { openRefs } from "./refs.ts";
 import { type AllocateCalls, fillSharedMemory, makeReserve, makeRoomToOpen, withReserve } from "./reserve.ts";
@@ -69,6 +70,7 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
       // build that has succeeded would be worse.
     }
   };
+  const facts = openFacts(database, holds, nowMs);
   return {
     root: layout.root,
     layout,
@@ -77,7 +79,8 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
     images: openImages({ database, holds, blobs, touches: imageTouches, nowMs }),
     snapshots: openSnapshots(database, holds, nowMs),
     records: openRecords(database, holds, recordTouches, nowMs),
-    facts: openFacts(database, holds, nowMs),
+    facts,
+    pulled: openPulled(facts, nowMs),
     builds: openBuilds(database, nowMs),
     leases: openLeases(layout.leases, options.native),
     cacheMounts: openCacheMounts({

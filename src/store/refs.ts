@@ -4,6 +4,7 @@ import { jsonIn, numberOf, textOf } from "./columns.ts";
 import type { Database, Row } from "./database.ts";
 import type { Holds } from "./holds.ts";
 import type { RefRow } from "./model.ts";
+import { forgetPulled } from "./pulled.ts";
 import type { Refs } from "./store.ts";
 
 export function openRefs(database: Database, holds: Holds, nowMs: () => number): Refs {
@@ -34,8 +35,12 @@ export function openRefs(database: Database, holds: Holds, nowMs: () => number):
   };
 }
 
-/** Points a name at a manifest or index. A name that already does so is not written again. */
+/**
+ * Points a name at a manifest or index, whatever it meant before here or in its registry. A name that already does so is not
+ * written again.
+ */
 export function setRef(database: Database, name: string, target: Descriptor, nowMs: number): void {
+  forgetPulled(database, name);
   database.run(
     `INSERT INTO refs (name, digest, descriptor, updated_ms) VALUES (?, ?, ?, ?)
      ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, descriptor = excluded.descriptor, updated_ms = excluded.updated_ms

@@ -17,6 +17,7 @@ export interface Store extends AsyncDisposable {
   readonly layout: StoreLayout;
   readonly blobs: Blobs;
   readonly refs: Refs;
+  readonly pulled: Pulled;
   readonly images: Images;
   readonly snapshots: Snapshots;
   readonly records: Records;
@@ -97,15 +98,36 @@ export interface Blobs {
 export type ExpectedBlob = { readonly digest: Digest; readonly size: number };
 export type WrittenBlob = { readonly digest: Digest; readonly size: number };
 
-/** Changeable names. Keys are full references as `formatReference` writes them. */
+/**
+ * Names that a person gave to images here: by `build -t`, `tag`, `load`, `import`, `pull`, `push`. Keys are full references as
+ * `formatReference` writes them.
+ */
 export interface Refs {
   get(name: string): RefRow | undefined;
+  /** Also forgets what the name meant in its registry. */
   set(name: string, target: Descriptor): void;
   /** In order of name. */
   list(): readonly RefRow[];
   /** The names that point at a manifest or index, in order. */
   namesOf(target: Digest): readonly string[];
   delete(name: string): boolean;
+}
+
+/** What names of base images meant in their registries. Not names of this store's: nobody gave them, and `images` lists none. */
+export interface Pulled {
+  get(name: string): PulledName | undefined;
+  /** The registry says now what the name means. */
+  answered(name: string, target: Descriptor): void;
+  /** The registry was asked and did not say. */
+  tried(name: string): void;
+  forget(name: string): void;
+}
+
+export interface PulledName {
+  readonly target: Descriptor;
+  readonly answeredAtMs: number;
+  /** When it was last asked, answered or not. */
+  readonly triedAtMs: number;
 }
 
 /** Images and multi-platform indexes whose documents are in the store. Their layers may be absent. */

@@ -10,7 +10,7 @@ import type { Native } from "../../../src/native/native.ts";
 import { formatRepository, type RegistryClient, type RemoteManifest } from "../../../src/registry/registry.ts";
 import { selectPlatform } from "../../../src/registry/select-platform.ts";
 import type { SnapshotId, StoredImage } from "../../../src/store/model.ts";
-import type { NewSnapshot, Store } from "../../../src/store/store.ts";
+import type { NewSnapshot, PulledName, Store } from "../../../src/store/store.ts";
 import type { Clock, ImageSource, ResolvedImage, Snapshotter } from "../../ports.ts";
 import { materializeLayers } from "./materialize.ts";
 
@@ -33,65 +33,144 @@ const MAX_CONFIG_BYTES = 8 << 20;
  */
 export function createImageSource(on: ImageSourceDeps): ImageSource {
   return {
-    async resolve(text, at, signal) {
+    async resolve(text, { platform, mode, name }, signal) {
       const ref = parseReference(text);
-      const stored = at.mode === "pull" && ref.digest === undefined ? undefined : fromStore(ref, at.platform, on);
-      if (stored?.kind === "image") return resolved(ref, stored.image);
-      if (at.mode === "local") throw notHere(text);
+      const stored = mode === "pull" && ref.digest === undefined ? undefined : fromStore(ref, platform, on);
+      if (stored?.image !== undefined) return resolved(ref, stored.image, stored.pulled);
+      if (mode === "local") throw notHere(text);
       const image =
         stored === undefined
-          ? await pull(ref, at.platform, on, signal)
-          : await fetchImage(ref, await (await on.registry()).fetchManifest(ref, stored, signal), [], on, signal);
-      return resolved(ref, image);
+          ? await pull(ref, platform, { ...on, name: name ?? "of the registry" }, signal)
+          : await fetchMember(ref, stored.wanted, on, signal);
+      return resolved(ref, image, undefined);
     },
+
+    ask: (text, at, signal) => askAgain(parseReference(text), at, on, signal),
 
     async stack({ ref, manifest }, signal) {
       const stored = on.store.images.get(manifest);
       if (stored !== undefined) return stored.layers;
-      const name = parseReference(ref);
-      const remote = await (await on.registry()).fetchManifest(name, { digest: manifest }, signal);
-      return (await fetchImage(name, remote, [], on, signal)).layers;
+      return (await fetchMember(parseReference(ref), manifest, on, signal)).layers;
     },
 
     materialize: (stack, signal, step) => materializeLayers(stack, step, on, signal),
   };
 }
 
-function resolved(ref: ImageRef, image: StoredImage): ResolvedImage {
-  return { ref: formatReference(ref), manifest: image.manifestDigest, config: image.config };
+function resolved(ref: ImageRef, image: StoredImage, pulled: PulledName | undefined): ResolvedImage {
+  return { ref: formatReference(ref), manifest: image.manifestDigest, config: image.config, pulled };
 }
 
-type InStore =
-  | { readonly kind: "image"; readonly image: StoredImage }
-  /** An index is here, and says which manifest is wanted; that one is not. */
-  | { readonly kind: "manifest"; readonly digest: Digest };
+/** What the store knows of a name. An index may be here that says which manifest is wanted, and that one not. */
+interface InStore {
+  readonly wanted: Digest;
+  readonly image: StoredImage | undefined;
+  readonly pulled: PulledName | undefined;
+}
 
+/** A name that somebody gave here comes before what it means in its registry. */
 function fromStore(ref: ImageRef, platform: Platform, on: ImageSourceDeps): InStore | undefined {
-  const { images, refs } = on.store;
-  const digest = ref.digest ?? refs.get(formatReference(ref))?.target.digest;
+  const { images, refs, pulled: pulledNames } = on.store;
+  const name = formatReference(ref);
+  const given = ref.digest ?? refs.get(name)?.target.digest;
+  const pulled = given === undefined ? pulledNames.get(name) : undefined;
+  const digest = given ?? pulled?.target.digest;
   if (digest === undefined) return undefined;
   const image = images.get(digest);
-  if (image !== undefined) return { kind: "image", image };
+  if (image !== undefined) return { wanted: digest, image, pulled };
   const index = images.getIndex(digest);
   if (index === undefined) return undefined;
-  const wanted = selectPlatform(index, platform, formatReference(ref)).digest;
-  const member = images.get(wanted);
-  return member === undefined ? { kind: "manifest", digest: wanted } : { kind: "image", image: member };
+  const wanted = selectPlatform(index, platform, name).digest;
+  return { wanted, image: images.get(wanted), pulled };
 }
 
-async function pull(ref: ImageRef, platform: Platform, on: ImageSourceDeps, signal: AbortSignal): Promise<StoredImage> {
+async function pull(
+  ref: ImageRef,
+  platform: Platform,
+  on: ImageSourceDeps & { readonly name: "of the registry" | "of the store" },
+  signal: AbortSignal,
+): Promise<StoredImage> {
   const registry = await on.registry();
   const remote = await registry.resolve(ref, signal);
+  const name = formatReference(ref);
   // A name with a digest says nothing about where its tag points now.
-  const names = ref.digest === undefined ? [formatReference(ref)] : [];
+  const isTag = ref.digest === undefined;
+  const names = isTag && on.name === "of the store" ? [name] : [];
+  const image = await keepPulled(ref, remote, { platform, names }, on, signal);
+  // The name last, so that whoever finds it finds an image behind it.
+  if (isTag && on.name === "of the registry") on.store.pulled.answered(name, remote.descriptor);
+  return image;
+}
+
+async function keepPulled(
+  ref: ImageRef,
+  remote: RemoteManifest,
+  { platform, names }: { readonly platform: Platform; readonly names: readonly string[] },
+  on: ImageSourceDeps,
+  signal: AbortSignal,
+): Promise<StoredImage> {
   if (remote.document.kind === "manifest") return fetchImage(ref, remote, names, on, signal);
   const wanted = selectPlatform(remote.document.index, platform, formatReference(ref));
-  const image =
-    on.store.images.get(wanted.digest) ??
-    (await fetchImage(ref, await registry.fetchManifest(ref, wanted, signal), [], on, signal));
-  // The name last, so that whoever finds it finds an image behind it.
+  const image = on.store.images.get(wanted.digest) ?? (await fetchMember(ref, wanted.digest, on, signal));
   on.store.images.putIndex({ bytes: remote.bytes, names });
   return image;
+}
+
+/** Fetches one image by its manifest's digest. */
+async function fetchMember(
+  ref: ImageRef,
+  digest: Digest,
+  on: ImageSourceDeps,
+  signal: AbortSignal,
+): Promise<StoredImage> {
+  const remote = await (await on.registry()).fetchManifest(ref, { digest }, signal);
+  return fetchImage(ref, remote, [], on, signal);
+}
+
+async function askAgain(
+  ref: ImageRef,
+  { platform, answerMs }: { readonly platform: Platform; readonly answerMs: number },
+  on: ImageSourceDeps,
+  signal: AbortSignal,
+): Promise<ResolvedImage | undefined> {
+  const { pulled } = on.store;
+  const name = formatReference(ref);
+  const before = fromStore(ref, platform, on);
+  try {
+    const registry = await on.registry();
+    const now = await withinTime(answerMs, name, signal, (s) => registry.describe(ref, s, "one"));
+    if (now.digest === before?.pulled?.target.digest) {
+      pulled.answered(name, now);
+      return undefined;
+    }
+    const image = await pull(ref, platform, { ...on, name: "of the registry" }, signal);
+    return image.manifestDigest === before?.image?.manifestDigest ? undefined : resolved(ref, image, undefined);
+  } catch (error) {
+    signal.throwIfAborted();
+    pulled.tried(name);
+    throw error;
+  }
+}
+
+/** @throws {BuildError} `registry/unreachable` when the time is over */
+async function withinTime<T>(
+  ms: number,
+  name: string,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = AbortSignal.timeout(ms);
+  try {
+    return await work(AbortSignal.any([signal, limit]));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!limit.aborted) throw error;
+    throw new BuildError(
+      "registry/unreachable",
+      `Cannot look up ${JSON.stringify(name)}: no answer within ${ms / 1000} s`,
+      { cause: error },
+    );
+  }
 }
 
 /** Keeps an image whose manifest has been fetched: its configuration is fetched now, its layers are only noted. */

@@ -13,6 +13,7 @@ import { cacheNotices, cacheOptions } from "../flags/cache.ts";
 import { readColors } from "../flags/colors.ts";
 import { ignoredVariables } from "../flags/variables.ts";
 import { malformed, splitCsv } from "../flags/csv.ts";
+import { durationMs } from "../flags/duration.ts";
 import { outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
 import { sshAgents, ulimits } from "../flags/values.ts";
@@ -43,6 +44,8 @@ interface Flags extends AcceptedFlags {
   readonly cacheTrust: readonly string[];
   readonly pull?: boolean;
   readonly pullPolicy?: string;
+  readonly pullTtl?: string;
+  readonly offline?: boolean;
   readonly secret: readonly string[];
   readonly ssh: readonly string[];
   readonly network?: string;
@@ -88,7 +91,9 @@ export function buildCommand(program: Command, cli: Cli): void {
   list("--cache-to <attributes>", "give results to them: type=registry|local|inline, mode=min|max, mounts=true");
   build.option("--cache-mode <mode>", "which of these count: read, read-write (the default) or off");
   list("--cache-trust <path>", "take only what is signed by this ed25519 public key");
-  build.option("--pull", "ask registries whether base images have changed");
+  build.option("--pull", "ask registries whether base images have changed; --pull=newer, missing or never");
+  build.option("--pull-ttl <time>", "how long their answer counts: 10m by default, 0s asks each time (KILN_PULL_TTL)");
+  build.option("--offline", "ask no registry: base images are those of the store (KILN_OFFLINE=1)");
   list("--secret <attributes>", "id=NAME[,src=FILE|,env=VARIABLE]");
   list("--ssh <agent>", "default, id=SOCKET or id=KEYFILE[,KEYFILE]");
   build.option("--network <mode>", "network of RUN: default, none, host or sandbox (its own, by pasta or slirp4netns)");
@@ -221,6 +226,8 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
       trust: flags.cacheTrust,
     }),
     pull: flags.pull === true || pullOf(flags.pullPolicy),
+    pullTtlMs: pullTtlOf(flags.pullTtl, env),
+    offline: flags.offline === true || env["KILN_OFFLINE"] === "1",
     secrets: secrets(flags.secret, env),
     ssh: sshAgents(flags.ssh, env),
     network: oneOf("network", flags.network || "default", ["default", "none", "host", "sandbox"]),
@@ -290,10 +297,24 @@ function oneOf<T extends string>(flag: string, value: string, allowed: readonly 
   });
 }
 
-/** The words of buildah and podman for `--pull`. A moved tag is looked up by its digest, so `newer` is `always`. */
-function pullOf(policy: string | undefined): boolean | "never" {
-  if (policy === "never") return "never";
-  return policy === "always" || policy === "newer";
+/** The words of buildah and podman for `--pull`. */
+function pullOf(policy: string | undefined): NonNullable<BuildOptions["pull"]> {
+  switch (policy) {
+    case "never":
+    case "newer":
+    case "missing":
+      return policy;
+    case "ifnotpresent":
+      return "missing";
+    default:
+      return policy === "always";
+  }
+}
+
+function pullTtlOf(flag: string | undefined, env: Readonly<Record<string, string | undefined>>): number | undefined {
+  if (flag !== undefined) return durationMs(flag, "--pull-ttl");
+  const text = env["KILN_PULL_TTL"];
+  return text === undefined || text === "" ? undefined : durationMs(text, "KILN_PULL_TTL");
 }
 
 function jobsOf(text: string): number {

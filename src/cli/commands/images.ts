@@ -3,6 +3,7 @@ import { familiarReference, parseReference } from "../../core/reference.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import type { ImageSummary, Store } from "../../store/store.ts";
 import { type Cli, command, examples } from "../command.ts";
+import { createdMs } from "../created.ts";
 import type { CommandContext } from "../context.ts";
 import { type NamedImage, imageFilter } from "../image-filters.ts";
 import { listFormat } from "../flags/format.ts";
@@ -59,7 +60,12 @@ async function run(
     const isShownUnnamed = names.length === 0 && (options["all"] === true || filter.isAboutUnnamed);
     return [...(isShownUnnamed ? [undefined] : []), ...names].map((name) => ({ image, name })).filter(filter.passes);
   });
-  const rows = shown.map((one) => rowOf(one, { now: context.host.nowMs(), whole: options["trunc"] === false, store }));
+  // An image without a time stands last.
+  const made = shown.map((one) => ({ one, madeMs: createdMs(one.image, store) ?? Number.MIN_SAFE_INTEGER }));
+  const newestFirst = made.toSorted((a, b) => b.madeMs - a.madeMs).map(({ one }) => one);
+  const rows = newestFirst.map((one) =>
+    rowOf(one, { now: context.host.nowMs(), whole: options["trunc"] === false, store }),
+  );
   if (format === "json") for (const row of rows) context.print(JSON.stringify(row));
   else if (options["quiet"] === true) for (const id of new Set(rows.map((row) => row.ID))) context.print(id);
   else {
@@ -82,13 +88,14 @@ function rowOf(
   at: { readonly now: number; readonly whole: boolean; readonly store: Store },
 ): Row {
   const id = image.configDigest ?? image.digest;
+  const madeMs = createdMs(image, at.store);
   return {
     Repository: name === undefined ? "<none>" : familiarReference({ ...name, tag: undefined, digest: undefined }),
     Tag: name?.tag ?? "<none>",
     Digest: image.digest,
     ID: at.whole ? id : shortId(id),
-    CreatedAt: new Date(image.createdAtMs).toISOString(),
-    CreatedSince: ago(image.createdAtMs, at.now),
+    CreatedAt: madeMs === undefined ? "N/A" : new Date(madeMs).toISOString(),
+    CreatedSince: madeMs === undefined ? "N/A" : ago(madeMs, at.now),
     Size: formatBytes(sizeOf(image, at.store)),
   };
 }

@@ -5,6 +5,7 @@ import { formatBytes } from "../../progress/step-book.ts";
 import type { Victim, VictimKind } from "../../store/collection-plan.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { durationMs } from "../flags/duration.ts";
 import { keyValues } from "../flags/csv.ts";
 import { memorySize } from "../flags/values.ts";
 
@@ -74,7 +75,7 @@ function filters(
   let usedBeforeMs: number | undefined;
   for (const text of texts) {
     for (const [key, value] of keyValues(text, "filter")) {
-      if (key === "until" || key === "unused-for") usedBeforeMs = nowMs - durationMs(value);
+      if (key === "until" || key === "unused-for") usedBeforeMs = nowMs - durationMs(value, "--filter");
       else if (key === "type") kinds.add(kindOf(value));
       else throw new BuildError("cli/usage", `Cannot filter by ${JSON.stringify(key)}`, { hint: "use until or type" });
     }
@@ -89,18 +90,4 @@ function kindOf(text: string): VictimKind {
   throw new BuildError("cli/usage", `Cannot filter by type ${JSON.stringify(text)}`, {
     hint: `types: ${KINDS.join(", ")}`,
   });
-}
-
-/** `24h`, `7d`, `1h30m`. */
-function durationMs(text: string): number {
-  const units: Readonly<Record<string, number>> = { s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3, w: 604_800e3 };
-  if (!/^(\d+[smhdw])+$/.test(text)) {
-    throw new BuildError("cli/usage", `Cannot read duration ${JSON.stringify(text)}`, {
-      hint: 'write it like "24h" or "7d"',
-    });
-  }
-  return [...text.matchAll(/(\d+)([smhdw])/g)].reduce(
-    (sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ""] ?? 0),
-    0,
-  );
 }

@@ -38,7 +38,7 @@ async function run(
     insecureRegistries: options["insecure"] === true ? [reference.registry] : [],
   });
   try {
-    const image = await engine.images.resolve(ref, { platform, mode: "pull" }, context.signal);
+    const image = await engine.images.resolve(ref, { platform, mode: "pull", name: "of the store" }, context.signal);
     const stack = await engine.images.stack(image, context.signal);
     await engine.images.materialize(stack, context.signal);
     display.finish("success");

@@ -38,6 +38,7 @@ async function run(
   const output = parseOutput(
     new Map([
       ["type", "registry"],
+      ["store", "false"],
       ["name", formatReference(reference)],
       ["compression", String(options["compression"])],
       ...(typeof level === "string" ? [["compression-level", level] as const] : []),

@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import { BuildError } from "../../core/errors.ts";
-import { familiarReference, formatReference, parseReference } from "../../core/reference.ts";
+import { removeImage } from "../../build/remove-images.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { printError } from "../print-error.ts";
 
 /** `kiln rmi`: takes names away; an image without a name is removed. The space comes back with `kiln prune`. */
 export function rmiCommand(program: Command, cli: Cli): void {
@@ -23,38 +24,22 @@ async function run(
   context: CommandContext,
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
-): Promise<void> {
+): Promise<number | void> {
   await using engine = context.openEngine();
-  const { images, refs } = engine.store;
+  const isForced = options["force"] === true;
+  let status: number | void = undefined;
   for (const text of args) {
-    const named = referenceOf(text);
-    if (named !== undefined && refs.get(named) !== undefined) {
-      const digest = refs.get(named)?.target.digest;
-      refs.delete(named);
-      context.print(`Untagged: ${familiarReference(parseReference(named))}`);
-      if (digest === undefined || refs.namesOf(digest).length > 0) continue;
-      images.delete(digest);
-      context.print(`Deleted: ${digest}`);
-      continue;
-    }
     try {
-      const found = images.find(text);
-      const digest = found.kind === "image" ? found.image.manifestDigest : found.digest;
-      for (const name of refs.namesOf(digest)) context.print(`Untagged: ${familiarReference(parseReference(name))}`);
-      images.delete(digest);
-      context.print(`Deleted: ${digest}`);
+      const { untagged, deleted } = removeImage(engine.store, text, isForced ? "forced" : "asked");
+      for (const name of untagged) context.print(`Untagged: ${name}`);
+      for (const digest of deleted) context.print(`Deleted: ${digest}`);
     } catch (error) {
-      const isMissing = error instanceof BuildError && error.code === "image/not-found";
-      if (options["force"] !== true || !isMissing) throw error;
+      if (!(error instanceof BuildError)) throw error;
+      if (isForced && error.code === "image/not-found") continue;
+      // The others are removed all the same, as with docker and rm.
+      printError(error, context.host);
+      status = 1;
     }
   }
-}
-
-/** `undefined` for a text that is no image name, as an id with its prefix. */
-function referenceOf(text: string): string | undefined {
-  try {
-    return formatReference(parseReference(text));
-  } catch {
-    return undefined;
-  }
+  return status;
 }

@@ -36,7 +36,17 @@ const FLAGS: Readonly<Record<string, Fate>> = {
 const [BUILD] = createProgram({} as Cli, ["build"]).commands;
 const OPTIONS = new Map((BUILD?.options ?? []).map((option) => [(option.long ?? "").slice(2), option]));
 /** kiln's own, which buildx has not. */
-const OWN = ["cache-mode", "cache-trust", "jobs", "on-error", "expect-cached", "explain", "pull-policy"];
+const OWN = [
+  "cache-mode",
+  "cache-trust",
+  "jobs",
+  "on-error",
+  "expect-cached",
+  "explain",
+  "pull-policy",
+  "pull-ttl",
+  "offline",
+];
 
 describe("flags of docker buildx build", () => {
   test.each(Object.entries(FLAGS))("--%s: %s", (name, fate) => {

@@ -113,8 +113,18 @@ test.each([
 test.each([
   { name: "nothing keeps the image in the store", flags: {}, want: [{ kind: "image", store: true, push: false }] },
   {
-    name: "--push pushes and keeps nothing",
+    name: "--push pushes and keeps",
     flags: { push: true },
+    want: [{ kind: "image", store: true, push: true }],
+  },
+  {
+    name: "type=registry pushes and keeps, as with docker",
+    flags: { outputs: ["type=registry"] },
+    want: [{ kind: "image", store: true, push: true }],
+  },
+  {
+    name: "what is pushed by digest has no name to keep",
+    flags: { outputs: ["type=registry,name=a,push-by-digest=true"] },
     want: [{ kind: "image", store: false, push: true }],
   },
   { name: "--load keeps", flags: { load: true }, want: [{ kind: "image", store: true, push: false }] },

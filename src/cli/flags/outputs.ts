@@ -21,7 +21,7 @@ export function outputSpecs(flags: OutputFlags): OutputSpec[] {
   const specs = flags.outputs.map((text) => parseOutput(outputAttributes(text)));
   const image = specs.find((spec) => spec.kind === "image");
   const add = (push: boolean): void => {
-    specs.push({ ...STORE_OUTPUT, store: !push, push });
+    specs.push({ ...STORE_OUTPUT, push });
   };
   if (flags.load) add(false);
   if (flags.push && image === undefined) add(true);
