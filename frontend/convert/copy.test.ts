@@ -226,7 +226,7 @@ test.each([
   },
   {
     line: "ADD --checksum=abcdef1 https://h/r.git /b",
-    op: { ...GIT, remote: "https://h/r.git", ref: "abcdef1", checksum: "abcdef1" },
+    op: { ...GIT, remote: "https://h/r.git", checksum: "abcdef1" },
     source: ".",
     unpack: "never",
   },

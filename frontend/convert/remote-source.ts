@@ -1,6 +1,6 @@
 import { isDigest } from "../../src/core/digest.ts";
 import { BuildError } from "../../src/core/errors.ts";
-import { type GitUrl, parseGitUrl } from "../../src/core/git-url.ts";
+import { type GitUrl, isCommit, parseGitUrl } from "../../src/core/git-url.ts";
 import type { Span } from "../../src/core/span.ts";
 import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
 import type { AddInstruction, CopyInstruction } from "../instructions/instruction.ts";
@@ -63,19 +63,20 @@ function gitOp(url: GitUrl, instruction: AddInstruction, checksum: string, span:
     throw bad(`checksum mismatch ${JSON.stringify(checksum)} != ${JSON.stringify(url.checksum)}`);
   }
   const wanted = url.checksum ?? (checksum || undefined);
-  if (wanted !== undefined && !/^(?:[0-9a-f]{7,40}|[0-9a-f]{64})$/.test(wanted)) {
+  if (wanted !== undefined && !/^[0-9a-f]{1,64}$/i.test(wanted)) {
     throw bad(`invalid checksum ${wanted} for Git URL, expected hex commit hash`);
   }
   return {
     kind: "git",
     remote: url.remote,
-    ref: url.ref ?? wanted,
+    ref: url.ref ?? (wanted !== undefined && isCommit(wanted) ? wanted : undefined),
     subdir: url.subdir,
     keepGitDir: url.keepGitDir ?? instruction.keepGitDir ?? false,
     submodules: url.submodules ?? true,
     checksum: wanted,
     // A context may ask for commit times; ADD does not pass the wish on.
     mtime: "checkout",
+    ...(url.fetchByCommit ? { fetchByCommit: true } : {}),
   };
 }
 

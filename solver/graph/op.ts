@@ -42,6 +42,8 @@ export type GitOp = {
   /** A commit, full or abbreviated, that the checkout must be. */
   readonly checksum: string | undefined;
   readonly mtime: "checkout" | "commit";
+  /** `checksum`, a whole id, is the commit; what `ref` names by now is not asked. */
+  readonly fetchByCommit?: true | undefined;
 };
 
 /** One file fetched over HTTP(S). No inputs. */

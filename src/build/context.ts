@@ -1,7 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { BuildError } from "../core/errors.ts";
-import { parseGitUrl } from "../core/git-url.ts";
+import { hubUrl, parseGitUrl } from "../core/git-url.ts";
 import type { SourceText } from "../core/span.ts";
 import type { BuildOptions } from "./options.ts";
 import type { ContextDeps, LoadedContext } from "./context-deps.ts";
@@ -36,9 +36,8 @@ async function load(
   }
   if (context === "-") return fromStream(on.environment.stdin(), { name: "<stdin>", dockerfile }, on, signal);
   // `github.com/user/repository` is a repository when no directory of that name is there.
-  const isHub =
-    /^github\.com\/[^/]+\/[^/]+$/.test(context) && !existsSync(resolve(on.environment.workingDirectory, context));
-  const git = parseGitUrl(isHub ? `https://${context}.git` : context);
+  const hub = existsSync(resolve(on.environment.workingDirectory, context)) ? undefined : hubUrl(context);
+  const git = parseGitUrl(hub ?? context);
   if (git !== undefined) return fromGit(git, dockerfile, on, signal);
   if (/^https?:\/\//.test(context)) return fromUrl(context, dockerfile, on, signal);
   return fromDirectory(contextDirectory(context, on), dockerfile, on, signal);

@@ -58,12 +58,13 @@ export async function fromGit(
   const op: GitOp = {
     kind: "git",
     remote: git.remote,
-    ref: git.ref ?? git.checksum,
+    ref: git.ref,
     subdir: git.subdir,
-    keepGitDir: git.keepGitDir ?? on.keepGitDir,
+    keepGitDir: git.keepGitDir === true || on.keepGitDir,
     submodules: git.submodules ?? true,
     checksum: git.checksum,
     mtime: on.commitTimes ? "commit" : (git.mtime ?? "checkout"),
+    ...(git.fetchByCommit ? { fetchByCommit: true } : {}),
   };
   const found = await on.git.find(op, signal);
   await found.writeTo(directory, signal);

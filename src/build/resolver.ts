@@ -78,6 +78,7 @@ export class BuildResolver implements Resolver {
         submodules: git.submodules ?? true,
         checksum: git.checksum,
         mtime: git.mtime ?? "checkout",
+        ...(git.fetchByCommit ? { fetchByCommit: true } : {}),
       };
     }
     if (scheme === "http" || scheme === "https") {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseGitUrl } from "./git-url.ts";
+import { hubUrl, parseGitUrl } from "./git-url.ts";
 
 const DEFAULTS = {
   ref: undefined,
@@ -8,7 +8,9 @@ const DEFAULTS = {
   keepGitDir: undefined,
   submodules: undefined,
   mtime: undefined,
+  fetchByCommit: false,
 };
+const COMMIT = "0123456789".repeat(4);
 
 test.each([
   ["https://github.com/a/b.git", { remote: "https://github.com/a/b.git" }],
@@ -22,7 +24,14 @@ test.each([
   ["https://h/b.git?ref=main", { remote: "https://h/b.git", ref: "main" }],
   ["https://h/b.git?tag=v1", { remote: "https://h/b.git", ref: "refs/tags/v1" }],
   ["https://h/b.git?branch=dev&subdir=x", { remote: "https://h/b.git", ref: "refs/heads/dev", subdir: "x" }],
-  ["https://h/b.git?checksum=abc1234", { remote: "https://h/b.git", ref: "abc1234", checksum: "abc1234" }],
+  ["https://h/b.git?checksum=abc1234", { remote: "https://h/b.git", checksum: "abc1234" }],
+  [`https://h/b.git?commit=${COMMIT}`, { remote: "https://h/b.git", ref: COMMIT, checksum: COMMIT }],
+  ["https://h/b.git#a%20b:c%2Fd", { remote: "https://h/b.git", ref: "a b", subdir: "c/d" }],
+  ["git@h:b.git#a%20b", { remote: "git@h:b.git", ref: "a%20b" }],
+  [
+    `https://h/b.git?fetch-by-commit&ref=main&commit=${COMMIT}`,
+    { remote: "https://h/b.git", ref: "main", checksum: COMMIT, fetchByCommit: true },
+  ],
   ["https://h/b.git?ref=main&commit=abc1234", { remote: "https://h/b.git", ref: "main", checksum: "abc1234" }],
   ["https://h/b.git?keep-git-dir", { remote: "https://h/b.git", keepGitDir: true }],
   [
@@ -55,6 +64,8 @@ test.each([
   ["https://h/b.git?tag=a&branch=b", /branch conflicts with tag/],
   ["https://h/b.git?mtime=now", /invalid mtime value: "now" \(must be "checkout" or "commit"\)/],
   ["https://h/b.git?submodules=maybe", /invalid submodules value/],
+  ["https://h/b.git?fetch-by-commit=2", /invalid fetch-by-commit value/],
+  ["https://h/b.git#100%", /stray percent sign/],
 ])("refuses %s", (text, message) => {
   expect(() => parseGitUrl(text)).toThrow(message);
 });
@@ -62,4 +73,16 @@ test.each([
 test("an error does not repeat a password", () => {
   expect(() => parseGitUrl("https://me:secret@h/b.git?what=1")).not.toThrow(/secret/);
   expect(() => parseGitUrl("https://me:secret@h/b.git?what=1")).toThrow(/\*\*\*@h/);
+});
+
+test.each([
+  ["github.com/a/b", "https://github.com/a/b.git"],
+  ["github.com/a/b.git", "https://github.com/a/b.git"],
+  ["github.com/a/b#main:sub", "https://github.com/a/b.git#main:sub"],
+  ["github.com/a/b.git?tag=v1", "https://github.com/a/b.git?tag=v1"],
+  ["github.com/a", undefined],
+  ["github.com/a/b/c", undefined],
+  ["gitlab.com/a/b", undefined],
+])("%s as a context is %s", (text, url) => {
+  expect(hubUrl(text)).toBe(url);
 });

@@ -13,6 +13,8 @@ export interface GitUrl {
   readonly keepGitDir: boolean | undefined;
   readonly submodules: boolean | undefined;
   readonly mtime: "checkout" | "commit" | undefined;
+  /** The checksum is the commit, whatever the ref names by now. */
+  readonly fetchByCommit: boolean;
 }
 
 /**
@@ -25,7 +27,9 @@ export function parseGitUrl(text: string): GitUrl | undefined {
   if (found?.groups === undefined) return undefined;
   const { base = "", scheme = "ssh", query, fragment } = found.groups;
   if (/^https?$/i.test(scheme) && !base.endsWith(".git")) return undefined;
-  const [fragmentRef = "", ...subdirs] = (fragment ?? "").split(":");
+  // Only what has a scheme is a URL, with escapes in it.
+  const place = found.groups["scheme"] === undefined ? (fragment ?? "") : unescaped(text, fragment ?? "");
+  const [fragmentRef = "", ...subdirs] = place.split(":");
   const asked = readQuery(text, query);
   const subdir = agree(text, "subdir", subdirs.join(":") || undefined, asked.get("subdir"));
   let ref = agree(text, "ref", fragmentRef || undefined, asked.get("ref"));
@@ -40,13 +44,37 @@ export function parseGitUrl(text: string): GitUrl | undefined {
   }
   return {
     remote: base,
-    ref: ref ?? checksum,
+    // The beginning of an id is compared with what HEAD is; a whole one says what is wanted.
+    ref: ref ?? (checksum !== undefined && isCommit(checksum) ? checksum : undefined),
     subdir,
     checksum,
     keepGitDir: readFlag(text, "keep-git-dir", asked),
     submodules: readFlag(text, "submodules", asked),
     mtime,
+    fetchByCommit: readFlag(text, "fetch-by-commit", asked) ?? false,
   };
+}
+
+/** Whether a text is a whole commit id, of SHA-1 or SHA-256. */
+export function isCommit(text: string): boolean {
+  return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text);
+}
+
+/**
+ * The URL of `github.com/user/repository`, the old form without a scheme that contexts may have, with `#ref:subdir` or a
+ * query; `undefined` for any other text.
+ */
+export function hubUrl(text: string): string | undefined {
+  const [, path, rest = ""] = /^(github\.com\/[^/?#]+\/[^/?#]+?)(?:\.git)?\/?([?#].*)?$/.exec(text) ?? [];
+  return path === undefined ? undefined : `https://${path}.git${rest}`;
+}
+
+function unescaped(text: string, fragment: string): string {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    throw bad(text, "its fragment has a stray percent sign");
+  }
 }
 
 const REST = String.raw`(?:\?(?<query>[^#]*))?(?:#(?<fragment>.*))?$`;

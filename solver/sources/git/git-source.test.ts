@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { GitOp } from "../../graph/op.ts";
 import { Repository, missing, never } from "./git.fixture.ts";
 import { withoutCredentials } from "./run-git.ts";
 
@@ -76,6 +77,50 @@ test.skipIf(missing)("submodules come along unless told otherwise", async () => 
   expect(readFileSync(join(await repository.checkOut(), "module/file"), "utf8")).toBe("two");
   expect(existsSync(join(await repository.checkOut(), "module/.git"))).toBe(false);
   expect(existsSync(join(await repository.checkOut({ submodules: false }), "module/file"))).toBe(false);
+});
+
+test.skipIf(missing)("a checksum is compared with HEAD, a tag's object or its commit", async () => {
+  using repository = new Repository();
+  const { first, second } = repository;
+  const tag = repository.git("rev-parse", "annotated");
+  const commit = async (over: Partial<GitOp>): Promise<string | undefined> => {
+    const { parts } = await repository.source().find(repository.op(over), never);
+    return parts.find((part) => part.name === "commit")?.value;
+  };
+  expect(await commit({ checksum: second.slice(0, 1) })).toBe(second);
+  expect(await commit({ checksum: second.slice(0, 9).toUpperCase() })).toBe(second);
+  expect(await commit({ ref: "annotated", checksum: tag })).toBe(first);
+  expect(await commit({ ref: "annotated", checksum: first.slice(0, 9) })).toBe(first);
+  await expect(commit({ ref: "annotated", checksum: second })).rejects.toThrow(`got ${tag} or ${first}`);
+});
+
+test.skipIf(missing)(
+  "fetch-by-commit takes the checksum for the commit and keeps the name that was asked for",
+  async () => {
+    using repository = new Repository();
+    const { first } = repository;
+    const over = { ref: "main", checksum: first, fetchByCommit: true, keepGitDir: true } as const;
+    const directory = await repository.checkOut(over);
+    expect(readFileSync(join(directory, "file"), "utf8")).toBe("one");
+    const format = "--format=%(refname) %(objectname)";
+    const refs = execFileSync("git", ["-C", directory, "for-each-ref", format], { encoding: "utf8" });
+    expect(refs).toBe(`refs/heads/main ${first}\n`);
+    for (const checksum of [undefined, first.slice(0, 12)]) {
+      await expect(repository.checkOut({ ...over, checksum })).rejects.toThrow("fetch-by-commit requires");
+    }
+  },
+);
+
+test.skipIf(missing)("a repository with ids of SHA-256", async () => {
+  using repository = new Repository("sha256");
+  const { first, second } = repository;
+  expect(first).toHaveLength(64);
+  for (const ref of [undefined, "main", second, second.slice(0, 50), second.slice(0, 8)]) {
+    expect(readFileSync(join(await repository.checkOut({ ref }), "file"), "utf8")).toBe("two");
+  }
+  expect(await (await repository.source().find(repository.op({ ref: "light" }), never)).date(never)).toBe(
+    1_500_000_000,
+  );
 });
 
 test.skipIf(missing)("a checksum must be the commit's", async () => {

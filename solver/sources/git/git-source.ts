@@ -1,6 +1,7 @@
 import { lstat, lutimes, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import { isCommit } from "../../../src/core/git-url.ts";
 import type { GitOp } from "../../graph/op.ts";
 import type { FoundSource, RemoteSource, SecretSource, SshSource } from "../../ports.ts";
 import { type KeptRef, keepGitDir } from "./kept-git-dir.ts";
@@ -56,11 +57,13 @@ type Access = Pick<GitCall, "secretConfig" | "sshSocket">;
 
 async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: AbortSignal): Promise<Found> {
   const wanted = op.ref ?? "HEAD";
-  if (/^[0-9a-f]{40}$|^[0-9a-f]{64}$/.test(wanted)) return { commit: wanted, ref: undefined, tag: undefined };
+  if (isCommit(wanted)) return { commit: wanted, ref: undefined, tag: undefined };
+  if (op.fetchByCommit === true) return foundByCommit(op);
   const output = await runGit(
     on.program,
     {
-      args: ["ls-remote", "--symref", "--end-of-options", op.remote, wanted, `${wanted}^{}`],
+      // HEAD tells which kind of ids the repository has.
+      args: ["ls-remote", "--symref", "--end-of-options", op.remote, wanted, `${wanted}^{}`, "HEAD"],
       repository: undefined,
       cwd: on.scratchDirectory,
       ...access,
@@ -81,7 +84,8 @@ async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: 
     const peeled = refs.get(`${name}^{}`);
     return { commit: peeled ?? object, ref: links.get(name) ?? name, tag: peeled === undefined ? undefined : object };
   }
-  if (/^[0-9a-f]{7,39}$/.test(wanted)) return findAbbreviated(wanted, op, on, access, signal);
+  const format = formatOf([...refs.values()][0] ?? "");
+  if (/^[0-9a-f]{7,63}$/.test(wanted)) return findAbbreviated(wanted, op, { ...on, format }, access, signal);
   throw unknownRef(wanted, op);
 }
 
@@ -92,7 +96,7 @@ async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: 
 async function findAbbreviated(
   wanted: string,
   op: GitOp,
-  on: GitSourceDeps,
+  on: GitSourceDeps & { readonly format: readonly string[] },
   access: Access,
   signal: AbortSignal,
 ): Promise<Found> {
@@ -102,7 +106,7 @@ async function findAbbreviated(
     try {
       const git = (...args: string[]): Promise<string> =>
         runGit(on.program, { args, repository: cwd, cwd, ...access }, signal);
-      await git("init", "-q", "--bare", "--template=");
+      await git("init", "-q", "--bare", "--template=", ...on.format);
       await git("fetch", "--progress", ...options, ...everything);
       const commit = await git("rev-parse", "--verify", "-q", "--end-of-options", `${wanted}^{commit}`).catch(
         (error: unknown) => {
@@ -120,6 +124,23 @@ async function findAbbreviated(
     if (!(error instanceof GitFailure)) throw error;
     return find();
   }
+}
+
+/** The options of `git init` for a repository with ids like this one. Git before 2.29 knows SHA-1 only. */
+function formatOf(id: string): readonly string[] {
+  return id.length === 64 ? ["--object-format=sha256"] : [];
+}
+
+/** @throws {BuildError} `source/git` without a whole id to fetch */
+function foundByCommit(op: GitOp): Found {
+  const commit = op.checksum?.toLowerCase() ?? "";
+  if (!isCommit(commit)) {
+    const why = op.checksum === undefined ? "a checksum or a commit as ref" : "a whole commit id as checksum";
+    throw new BuildError("source/git", `Cannot use ${shownRemote(op)}: fetch-by-commit requires ${why}`);
+  }
+  // A name alone is a branch's, as in BuildKit.
+  const ref = op.ref === undefined || op.ref.startsWith("refs/") ? op.ref : `refs/heads/${op.ref}`;
+  return { commit, ref, tag: undefined };
 }
 
 /** The depth that git and its servers take for no limit. */
@@ -141,7 +162,7 @@ async function checkOut(
   const clone = await mkdtemp(join(on.scratchDirectory, "git-"));
   try {
     const git = gitIn(clone, on, access, signal);
-    await git("init", "-q", ...(op.keepGitDir ? [] : ["--template="]));
+    await git("init", "-q", ...formatOf(found.commit), ...(op.keepGitDir ? [] : ["--template="]));
     await git("remote", "add", "--", "origin", withoutCredentials(op.remote));
     await fetchCommit(op, found, git);
     // Detached also for a branch, as BuildKit leaves it.
@@ -171,7 +192,7 @@ async function commitTime(
   const clone = await mkdtemp(join(on.scratchDirectory, "git-"));
   try {
     const git = gitIn(clone, on, access, signal);
-    await git("init", "-q", "--template=");
+    await git("init", "-q", "--template=", ...formatOf(found.commit));
     await fetchCommit(op, found, git, ["--filter=tree:0"]);
     return await shownTime(found, git);
   } finally {
@@ -291,17 +312,15 @@ function checkText(op: GitOp): void {
 function checkCommit(op: GitOp, found: Found): void {
   const wanted = op.checksum?.toLowerCase();
   if (wanted === undefined) return;
-  if (!/^[0-9a-f]{7,64}$/.test(wanted)) {
+  if (!/^[0-9a-f]{1,64}$/.test(wanted)) {
     throw new BuildError(
       "source/git",
       `Cannot use checksum ${JSON.stringify(op.checksum)}: it is not the hex id of a commit`,
     );
   }
   if (found.commit.startsWith(wanted) || found.tag?.startsWith(wanted) === true) return;
-  throw new BuildError(
-    "source/git",
-    `Cannot use ${shownRemote(op)}: expected checksum to match ${wanted}, got ${found.commit}`,
-  );
+  const got = found.tag === undefined ? found.commit : `${found.tag} or ${found.commit}`;
+  throw new BuildError("source/git", `Cannot use ${shownRemote(op)}: expected checksum to match ${wanted}, got ${got}`);
 }
 
 /** Credentials for the remote's own host, and only there: a submodule elsewhere gets none. */

@@ -23,10 +23,10 @@ export class Repository implements Disposable {
   readonly first: string;
   readonly second: string;
 
-  constructor() {
+  constructor(format: "sha1" | "sha256" = "sha1") {
     mkdirSync(this.remote);
     mkdirSync(this.scratch);
-    this.git("init", "-q", "-b", "main");
+    this.git("init", "-q", "-b", "main", `--object-format=${format}`);
     writeFileSync(join(this.remote, "file"), "one");
     mkdirSync(join(this.remote, "sub"));
     writeFileSync(join(this.remote, "sub/inner"), "inner");
