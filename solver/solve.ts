@@ -1,21 +1,23 @@
 import type { Digest } from "../src/core/digest.ts";
 import { Semaphore } from "../src/core/limits.ts";
 import type { SnapshotId } from "../src/store/model.ts";
-import { keyGraph, type KeyedVertex } from "./cache/keyed-graph.ts";
+import { keyGraph, type KeyedVertex, rekey, reselect } from "./cache/keyed-graph.ts";
 import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
 import { requireEntitlements } from "./entitlements.ts";
 import type { Graph } from "./graph/graph.ts";
 import type { Stack } from "./ports.ts";
 import { EarlierResults } from "./schedule/earlier-results.ts";
-import { FileWork } from "./schedule/file-work.ts";
+import { isMovedSource } from "./ops/tree/moved-source.ts";
+import { FileWork, MAX_SCANS } from "./schedule/file-work.ts";
 import { attributeLayers, derivedLayers } from "./schedule/layers.ts";
 import { Materializer } from "./schedule/materializer.ts";
-import { type Planned, planByNeed } from "./schedule/plan.ts";
+import { type Planned, type PlannedMiss, planByNeed } from "./schedule/plan.ts";
 import { runInOrder } from "./schedule/run-in-order.ts";
 import { LookUp } from "./schedule/look-up.ts";
 import { lostLayer } from "./schedule/lost-layer.ts";
 import { warningAt } from "./warning.ts";
-import { settleStep, type StepDeps } from "./schedule/step.ts";
+import { settleStep, type SettledStep, type StepDeps } from "./schedule/step.ts";
+import type { NamedSelection } from "./sources/local/name-selection.ts";
 
 /**
  * Makes the layers of a graph's targets. First the keys of everything, from definitions and local files alone; then a
@@ -39,7 +41,7 @@ export async function solve(
       isolation: on.isolation,
       http: on.http,
       git: on.git,
-      selectLocal: (use, op, s) => contexts.name(use, op, s),
+      selectLocal: (use, op, look, s) => contexts.name(use, op, look, s),
       wholeContexts: options.wholeContexts ?? new Set(),
       warn: (meta, message) => on.progress(warningAt(meta, message)),
     },
@@ -48,7 +50,7 @@ export async function solve(
   const refused = new Set<SnapshotId>();
   for (;;) {
     try {
-      return await solveKeyed(graph, keyed, on, options, signal);
+      return await solveKeyed(graph, { keyed, contexts }, on, options, signal);
     } catch (error) {
       signal.throwIfAborted();
       const lost = lostLayer(error);
@@ -65,7 +67,7 @@ export async function solve(
 
 async function solveKeyed(
   graph: Graph,
-  keyed: ReadonlyMap<Digest, KeyedVertex>,
+  { keyed, contexts }: { readonly keyed: Map<Digest, KeyedVertex>; readonly contexts: FileWork },
   on: SolverDeps,
   options: SolveOptions,
   signal: AbortSignal,
@@ -109,7 +111,11 @@ async function solveKeyed(
         return;
       }
       default: {
-        const settled = await settleStep(work, inputs, deps, s);
+        // A step below may have got another key since this was planned.
+        const current = keyed.get(vertex.digest) ?? work.keyed;
+        const settled = await settleAtRest({ ...work, keyed: current }, inputs, contexts, deps, s);
+        // Its users have not begun: they wait for it.
+        if (settled.keyed !== current) rekey(keyed, settled.keyed, on.isolation);
         results.set(vertex.digest, settled.layers);
         outcomes.set(vertex.digest, settled.outcome);
       }
@@ -136,6 +142,42 @@ async function solveKeyed(
     targets.push({ layers: await attributeLayers(target, layers, (vertex) => countOf(vertex.digest)) });
   }
   return { targets, outcomes };
+}
+
+/** Settles a step; when files that it takes from a local directory come and go, looks again a few times. */
+async function settleAtRest(
+  work: PlannedMiss,
+  inputs: readonly (Stack | undefined)[],
+  contexts: FileWork,
+  deps: StepDeps,
+  signal: AbortSignal,
+): Promise<SettledStep> {
+  let { keyed } = work;
+  for (let left = MAX_SCANS; ; left -= 1) {
+    try {
+      return await settleStep({ ...work, keyed }, inputs, deps, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (left <= 1 || !isMovedSource(error)) throw error;
+      keyed = await selectAgain(keyed, contexts, deps, signal);
+    }
+  }
+}
+
+async function selectAgain(
+  keyed: KeyedVertex,
+  contexts: FileWork,
+  deps: StepDeps,
+  signal: AbortSignal,
+): Promise<KeyedVertex> {
+  const { vertex, uses } = keyed;
+  contexts.lookAgain(vertex.inputs.flatMap(({ op }) => (op.kind === "local" ? [op] : [])));
+  const selected = new Map<string, NamedSelection>();
+  for (const use of uses) {
+    const op = vertex.inputs[use.input]?.op;
+    if (op?.kind === "local") selected.set(use.part, await contexts.name(use, op, { reading: "known" }, signal));
+  }
+  return reselect(keyed, selected, { keyed: deps.keyed, isolation: deps.on.isolation });
 }
 
 /** Notes everything that hits, or lies below a hit, and says so: it needs no work. */

@@ -66,7 +66,12 @@ export interface KeyingDeps {
   readonly http: RemoteSource<HttpOp>;
   readonly git: RemoteSource<GitOp>;
   /** Reads what a use takes from the local directory that is its input. */
-  readonly selectLocal: (use: InputUse, input: LocalOp, signal: AbortSignal) => Promise<NamedSelection>;
+  readonly selectLocal: (
+    use: InputUse,
+    input: LocalOp,
+    look: { readonly reading: "known" | "again" },
+    signal: AbortSignal,
+  ) => Promise<NamedSelection>;
   /** See `SolveOptions`. */
   readonly wholeContexts: ReadonlySet<string>;
   /** Told of an instruction that does nothing. */
@@ -80,53 +85,88 @@ const CONCURRENT_READS = 8;
  * The definition keys of everything the targets need, inputs first. Local directories are looked at and remote sources
  * asked what they hold; nothing else is touched.
  */
-export async function keyGraph(
-  graph: Graph,
-  on: KeyingDeps,
-  signal: AbortSignal,
-): Promise<ReadonlyMap<Digest, KeyedVertex>> {
+export async function keyGraph(graph: Graph, on: KeyingDeps, signal: AbortSignal): Promise<Map<Digest, KeyedVertex>> {
   const order = inputsFirst(graph.targets);
   const outside = await readOutside(order, graph, on, signal);
   const texts = new OwnTexts();
   const keyed = new Map<Digest, KeyedVertex>();
   for (const vertex of order) {
     const meta = metaOf(graph, vertex);
-    const known = outside.get(vertex.digest);
-    const uses = usesOf(vertex.op, vertex.inputs.length);
-    const selected = known?.selected ?? new Map<string, NamedSelection>();
-    const parts: KeyPart[] = [...(known?.found?.parts ?? [])];
-    const strongerKeys = new Map<KeyPart, string>();
-    if (vertex.op.kind === "exec" && on.isolation !== undefined) parts.push({ name: ISOLATION, value: on.isolation });
-    for (const use of uses) {
-      const input = vertex.inputs[use.input];
-      const selection = selected.get(use.part);
-      if (selection !== undefined) {
-        parts.push({ name: use.part, value: selection.digest });
-        continue;
-      }
-      const inputKey = input === undefined ? undefined : keyed.get(input.digest);
-      if (input === undefined || inputKey === undefined) throw new Error(`Input ${use.input} is missing`);
-      const part: KeyPart = { name: use.part, value: inputValue(use, inputKey.definitionKey), basis: "definition" };
-      parts.push(part);
-      strongerKeys.set(part, inputValue(use, inputKey.strongerKey ?? inputKey.definitionKey));
-      if (use.kind === "parent" && input.op.kind === "image") {
-        parts.push({ name: "FROM", value: input.op.ref, basis: "note" });
-      }
-    }
-    const own = texts.of(vertex.op);
-    const stronger = on.isolation === undefined ? undefined : parts.flatMap((part) => strongerPart(part, strongerKeys));
-    keyed.set(
-      vertex.digest,
-      new KeyedVertex(vertex, meta, keyOfText(own + definitionText(parts)), {
-        parts,
-        strongerKey: stronger === undefined ? undefined : keyOfText(own + definitionText(stronger)),
-        uses,
-        selected,
-        found: known?.found,
-      }),
-    );
+    const { selected = NO_SELECTIONS, found } = outside.get(vertex.digest) ?? {};
+    keyed.set(vertex.digest, keyVertex({ vertex, meta, selected, found }, { keyed, texts, isolation: on.isolation }));
   }
   return keyed;
+}
+
+const NO_SELECTIONS: ReadonlyMap<string, NamedSelection> = new Map();
+
+/** Keys one vertex, whose inputs have their keys. */
+function keyVertex(
+  known: Pick<KeyedVertex, "vertex" | "meta" | "selected" | "found">,
+  on: {
+    readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
+    readonly texts: OwnTexts;
+    readonly isolation: WeakIsolation | undefined;
+  },
+): KeyedVertex {
+  const { vertex, meta, selected, found } = known;
+  const { keyed, texts, isolation } = on;
+  const uses = usesOf(vertex.op, vertex.inputs.length);
+  const parts: KeyPart[] = [...(found?.parts ?? [])];
+  const strongerKeys = new Map<KeyPart, string>();
+  if (vertex.op.kind === "exec" && isolation !== undefined) parts.push({ name: ISOLATION, value: isolation });
+  for (const use of uses) {
+    const input = vertex.inputs[use.input];
+    const selection = selected.get(use.part);
+    if (selection !== undefined) {
+      parts.push({ name: use.part, value: selection.digest });
+      continue;
+    }
+    const inputKey = input === undefined ? undefined : keyed.get(input.digest);
+    if (input === undefined || inputKey === undefined) throw new Error(`Input ${use.input} is missing`);
+    const part: KeyPart = { name: use.part, value: inputValue(use, inputKey.definitionKey), basis: "definition" };
+    parts.push(part);
+    strongerKeys.set(part, inputValue(use, inputKey.strongerKey ?? inputKey.definitionKey));
+    if (use.kind === "parent" && input.op.kind === "image") {
+      parts.push({ name: "FROM", value: input.op.ref, basis: "note" });
+    }
+  }
+  const own = texts.of(vertex.op);
+  const stronger = isolation === undefined ? undefined : parts.flatMap((part) => strongerPart(part, strongerKeys));
+  return new KeyedVertex(vertex, meta, keyOfText(own + definitionText(parts)), {
+    parts,
+    strongerKey: stronger === undefined ? undefined : keyOfText(own + definitionText(stronger)),
+    uses,
+    selected,
+    found,
+  });
+}
+
+/** The same vertex with other files in local directories. */
+export function reselect(
+  changed: KeyedVertex,
+  selected: ReadonlyMap<string, NamedSelection>,
+  on: { readonly keyed: ReadonlyMap<Digest, KeyedVertex>; readonly isolation: WeakIsolation | undefined },
+): KeyedVertex {
+  const { vertex, meta, found } = changed;
+  const all = new Map([...changed.selected, ...selected]);
+  return keyVertex({ vertex, meta, found, selected: all }, { ...on, texts: new OwnTexts() });
+}
+
+/** Gives a vertex another key, and with it all that use what it makes. `keyed` has inputs before users. */
+export function rekey(
+  keyed: Map<Digest, KeyedVertex>,
+  changed: KeyedVertex,
+  isolation: WeakIsolation | undefined,
+): void {
+  const touched = new Set([changed.vertex.digest]);
+  const texts = new OwnTexts();
+  keyed.set(changed.vertex.digest, changed);
+  for (const [digest, user] of keyed) {
+    if (!user.vertex.inputs.some((input) => touched.has(input.digest))) continue;
+    touched.add(digest);
+    keyed.set(digest, keyVertex(user, { keyed, texts, isolation }));
+  }
 }
 
 /** The part as it is where the rights of files are enforced. */
@@ -171,10 +211,13 @@ async function readOutside(
         const input = vertex.inputs[use.input]?.op;
         if (input?.kind !== "local") continue;
         if (use.kind !== "copy" && use.kind !== "path") throw new Error("A local directory is used as a whole layer");
-        const local: (typeof uses)[number] = { vertex, meta: metaOf(graph, vertex), use, input, named: undefined };
+        const meta = metaOf(graph, vertex);
+        const local: (typeof uses)[number] = { vertex, meta, use, input, named: undefined };
         uses.push(local);
+        // A step that is not to come from the cache reads its files, whatever is remembered of them.
+        const look = { reading: meta.cache === "skip" ? "again" : "known" } as const;
         reads.push(async (s) => {
-          local.named = await on.selectLocal(use, input, s);
+          local.named = await on.selectLocal(use, input, look, s);
           entry.selected.set(use.part, local.named);
         });
       }

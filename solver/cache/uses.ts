@@ -1,4 +1,4 @@
-import type { CopyAction, Op } from "../graph/op.ts";
+import type { CopyAction, ExecMount, ExecOp, Op } from "../graph/op.ts";
 
 /**
  * How an op looks at one of its inputs. `part` names the key part that stands for it and is unique within the op; two
@@ -18,19 +18,9 @@ export function usesOf(op: Op, inputs: number): readonly InputUse[] {
   switch (op.kind) {
     case "exec": {
       const uses: InputUse[] = op.scratchRoot ? [] : [{ kind: "parent", part: "parent", input: 0 }];
-      const seen = new Map<string, number>();
-      const add = (target: string, input: number, source: string): void => {
-        const count = (seen.get(target) ?? 0) + 1;
-        seen.set(target, count);
-        // One may be mounted over another.
-        const part = `files in ${target}${count === 1 ? "" : ` (${count})`}`;
-        uses.push({ kind: "path", part, input, source });
-      };
-      for (const mount of op.mounts) {
-        if (mount.type === "bind") add(mount.target, mount.input, mount.source);
-        else if (mount.type === "cache" && mount.seed !== undefined) {
-          add(mount.target, mount.seed.input, mount.seed.source);
-        }
+      for (const [mount, part] of mountParts(op)) {
+        const from = mount.type === "bind" ? mount : mount.type === "cache" ? mount.seed : undefined;
+        if (from !== undefined) uses.push({ kind: "path", part, input: from.input, source: from.source });
       }
       return uses;
     }
@@ -49,6 +39,20 @@ export function usesOf(op: Op, inputs: number): readonly InputUse[] {
       // Sources have no inputs.
       return [];
   }
+}
+
+/** The parts that stand for what a command sees of inputs at its mount points. */
+export function mountParts(op: ExecOp): ReadonlyMap<ExecMount, string> {
+  const parts = new Map<ExecMount, string>();
+  const seen = new Map<string, number>();
+  for (const mount of op.mounts) {
+    if (mount.type !== "bind" && (mount.type !== "cache" || mount.seed === undefined)) continue;
+    const count = (seen.get(mount.target) ?? 0) + 1;
+    seen.set(mount.target, count);
+    // One may be mounted over another.
+    parts.set(mount, `files in ${mount.target}${count === 1 ? "" : ` (${count})`}`);
+  }
+  return parts;
 }
 
 /** The part that stands for what action `index` of a file op copies. */

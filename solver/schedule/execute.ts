@@ -117,6 +117,7 @@ async function runCommand(
       runtime,
       native: on.native,
       files: at.files,
+      selected: at.selected,
       snapshotter: on.snapshotter,
       cacheMounts: on.store.cacheMounts,
       secrets: on.secrets,

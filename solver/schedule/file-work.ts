@@ -8,7 +8,8 @@ import { stackView } from "../ops/file/stack-view.ts";
 import { MergedTree } from "../ops/tree/merged-tree.ts";
 import type { SourceView } from "../ops/tree/source-view.ts";
 import type { Snapshotter, Stack } from "../ports.ts";
-import type { LocalSource } from "../sources/local/local-source.ts";
+import { isMovedSource } from "../ops/tree/moved-source.ts";
+import type { LocalSource, Reading } from "../sources/local/local-source.ts";
 import { type NamedSelection, nameSelection } from "../sources/local/name-selection.ts";
 import { select, type Selection } from "../sources/local/select.ts";
 import { copySelector, pathSelector, type Selector } from "../sources/local/selector.ts";
@@ -25,6 +26,8 @@ export interface FileWorkDeps {
   readonly locals: ReadonlyMap<string, LocalSource>;
 }
 
+/** How often a local directory is looked at while its files come and go. */
+export const MAX_SCANS = 5;
 /** Largest passwd or group file that is read, as in BuildKit. */
 const MAX_TEXT_BYTES = 10 * 1024 * 1024;
 
@@ -33,15 +36,35 @@ export class FileWork implements AsyncDisposable {
   readonly #on: FileWorkDeps;
   readonly #open = new AsyncDisposableStack();
   readonly #stacks = new Map<string, Promise<SourceView>>();
+  readonly #changed = new Map<string, Selection>();
 
   constructor(on: FileWorkDeps) {
     this.#on = on;
   }
 
-  /** The name of what a use takes of a local directory. */
-  async name(use: InputUse, input: LocalOp, signal: AbortSignal): Promise<NamedSelection> {
-    const view = await this.#view({ kind: "local", op: input }, signal);
-    return nameSelection(view, selectorOf(use), signal);
+  /** What was copied, by part, where it is not what had been selected: files of the client change as they like. */
+  get changed(): ReadonlyMap<string, Selection> {
+    return this.#changed;
+  }
+
+  /** The name of what a use takes of a local directory. A directory in which files come and go is looked at again. */
+  async name(
+    use: InputUse,
+    input: LocalOp,
+    look: { readonly reading: Reading },
+    signal: AbortSignal,
+  ): Promise<NamedSelection> {
+    const source = this.#local(input);
+    for (let left = MAX_SCANS; ; left -= 1) {
+      const view = source.view(input.excludes, input.owners, look.reading);
+      try {
+        return await nameSelection(view, selectorOf(use), signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (left <= 1 || !isMovedSource(error)) throw error;
+        source.lookAgain(view);
+      }
+    }
   }
 
   /** What a use takes of an input. */
@@ -49,9 +72,15 @@ export class FileWork implements AsyncDisposable {
     return select(await this.#view(input, signal), selectorOf(use), signal);
   }
 
+  /** Forgets how local directories looked: something in them has moved. */
+  lookAgain(inputs: readonly LocalOp[]): void {
+    for (const op of inputs) this.#local(op).lookAgain();
+  }
+
   /**
    * Does an op's actions on a tree whose host directories, topmost first, are `directories`; the topmost is written.
-   * `inputs` by index of the vertex's inputs; `selected` by the name of the part, for what has been found already.
+   * `inputs` by index of the vertex's inputs; `selected` by the name of the part, for what has been found already. What it
+   * finds to be otherwise is then `changed`.
    */
   async run(
     op: FileOp,
@@ -59,13 +88,16 @@ export class FileWork implements AsyncDisposable {
       readonly directories: readonly string[];
       readonly inputs: readonly (InputTree | undefined)[];
       readonly selected?: ReadonlyMap<string, Selection>;
+      /** Names the part of an action; without it, as in a key of a file operation. */
+      readonly partOf?: (action: number) => string;
       /** To share files with. */
       readonly earlier?: EarlierResult | undefined;
     },
     signal: AbortSignal,
   ): Promise<void> {
     const { native, snapshotter } = this.#on;
-    await runFileOp(
+    const { partOf = copyPart } = at;
+    const copies = await runFileOp(
       op,
       {
         directories: at.directories,
@@ -75,12 +107,18 @@ export class FileWork implements AsyncDisposable {
           if (input === undefined) throw new Error(`File operation without its input ${index}`);
           return this.#view(input, signal);
         },
-        selected: (action) => at.selected?.get(copyPart(action)),
+        selected: (action) => at.selected?.get(partOf(action)),
         earlier: at.earlier === undefined ? undefined : (target) => at.earlier?.into(target),
       },
       { native },
       signal,
     );
+    for (const [action, { actual, changed }] of copies) {
+      this.#changed.set(partOf(action), actual);
+      const input = op.actions[action];
+      const tree = input?.kind === "copy" ? at.inputs[input.input] : undefined;
+      if (tree?.kind === "local") this.#local(tree.op).forget(changed);
+    }
   }
 
   /**
@@ -126,15 +164,17 @@ export class FileWork implements AsyncDisposable {
   }
 
   async #view(input: InputTree, signal: AbortSignal): Promise<SourceView> {
-    if (input.kind === "local") {
-      const source = this.#on.locals.get(input.op.name);
-      if (source === undefined) throw new Error(`No local directory is called ${JSON.stringify(input.op.name)}`);
-      return source.view(input.op.excludes, input.op.owners);
-    }
+    if (input.kind === "local") return this.#local(input.op).view(input.op.excludes, input.op.owners);
     const key = input.stack.join(" ");
     let view = this.#stacks.get(key);
     if (view === undefined) this.#stacks.set(key, (view = this.#openStack(input.stack, signal)));
     return view;
+  }
+
+  #local(op: LocalOp): LocalSource {
+    const source = this.#on.locals.get(op.name);
+    if (source === undefined) throw new Error(`No local directory is called ${JSON.stringify(op.name)}`);
+    return source;
   }
 
   async #openStack(stack: Stack, signal: AbortSignal): Promise<SourceView> {

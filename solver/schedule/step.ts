@@ -6,15 +6,17 @@ import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts"
 import type { Lease, NewSnapshot } from "../../src/store/store.ts";
 import { explainMiss, type MissReason, missText, nearestOf } from "../cache/explain.ts";
 import { contentKey, sameWork, strongerParts } from "../cache/key.ts";
-import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
+import { type KeyedVertex, reselect, withSpan } from "../cache/keyed-graph.ts";
 import { keepListing, readListing } from "../cache/listings.ts";
 import { noteSameTrust } from "../cache/remote/trust.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
 import type { Stack } from "../ports.ts";
+import { namedBy } from "../sources/local/name-selection.ts";
 import type { Selection } from "../sources/local/select.ts";
 import { type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
 import { executeStep, type Executed } from "./execute.ts";
+import { isMovedSource } from "../ops/tree/moved-source.ts";
 import { EarlierResult, isSharable } from "../ops/file/earlier-copy.ts";
 import { FileWork, type InputTree } from "./file-work.ts";
 import { distinct } from "./layers.ts";
@@ -36,6 +38,8 @@ export interface StepDeps {
 export interface SettledStep {
   readonly layers: Stack;
   readonly outcome: VertexOutcome;
+  /** The step as it was recorded, under another key than planned where files changed until they were copied. */
+  readonly keyed: KeyedVertex;
 }
 
 /**
@@ -71,7 +75,7 @@ export async function settleStep(
 class Step implements SettledInputs, AsyncDisposable {
   readonly uses: readonly InputUse[];
   readonly stacks: readonly (Stack | undefined)[];
-  readonly #keyed: KeyedVertex;
+  #keyed: KeyedVertex;
   readonly #earlier: readonly CacheRecord[];
   readonly #isRead: boolean;
   readonly #deps: StepDeps;
@@ -163,7 +167,7 @@ class Step implements SettledInputs, AsyncDisposable {
     const { on } = this.#deps;
     const { vertex, meta, definitionKey } = this.#keyed;
     on.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs: on.clock.nowMs() });
-    return { layers, outcome: { how, definitionKey, miss } };
+    return { layers, outcome: { how, definitionKey, miss }, keyed: this.#keyed };
   }
 
   /** Why the step was not found, told to whoever wants to know. */
@@ -192,7 +196,7 @@ class Step implements SettledInputs, AsyncDisposable {
 
   async run(signal: AbortSignal): Promise<SettledStep> {
     const { on, options } = this.#deps;
-    const { vertex, meta, definitionKey } = this.#keyed;
+    const { vertex, meta } = this.#keyed;
     const id = vertex.digest;
     await this.#prepareInputs(signal);
     const parts = this.#fullParts();
@@ -204,14 +208,17 @@ class Step implements SettledInputs, AsyncDisposable {
       const executed = await this.#execute(parts, signal);
       const { snapshot, blob } = executed;
       const layers = [...this.#parent(), await this.#bestLayer(snapshot, signal)];
-      this.#record(executed, layers, parts);
+      this.#record(executed, layers, this.#takeChanged() ? this.#fullParts() : parts);
       // A layer that was written as a tar has been measured.
       if (layers.at(-1) === snapshot.id && blob === undefined) options.onCommitted?.(snapshot.id);
       const { usage } = executed;
       on.progress({ kind: "step-done", id, atMs: on.clock.nowMs(), ...(usage === undefined ? {} : { usage }) });
-      return { layers, outcome: { how: "ran", definitionKey, miss, usage } };
+      const { definitionKey } = this.#keyed;
+      return { layers, outcome: { how: "ran", definitionKey, miss, usage }, keyed: this.#keyed };
     } catch (error) {
-      if (signal.aborted) on.progress({ kind: "step-cancelled", id, atMs: on.clock.nowMs() });
+      // After files have moved it is tried again.
+      const isCancelled = signal.aborted || isMovedSource(error);
+      if (isCancelled) on.progress({ kind: "step-cancelled", id, atMs: on.clock.nowMs() });
       else on.progress({ kind: "step-failed", id, atMs: on.clock.nowMs(), message: messageOf(error) });
       throw withSpan(error, meta);
     }
@@ -224,6 +231,23 @@ class Step implements SettledInputs, AsyncDisposable {
     if (written !== undefined) return written;
     using earlier = this.#earlierCopy(parts);
     return await executeStep(this.#keyed, { ...at, earlier }, this.#deps, signal);
+  }
+
+  /**
+   * Goes on as the step that had the files that were copied, if they are not those that were selected. A result stands under
+   * the key of what it holds.
+   */
+  #takeChanged(): boolean {
+    for (const [part, selection] of this.#files.changed) this.#selected.set(part, selection);
+    const changed = [...this.#keyed.selected].flatMap(([part, { digest }]) => {
+      const selection = this.#selected.get(part);
+      // Named by a fingerprint, files may have changed before they were looked at one by one.
+      return selection === undefined || selection.digest === digest ? [] : [[part, namedBy(selection)] as const];
+    });
+    if (changed.length === 0) return false;
+    const { on, keyed } = this.#deps;
+    this.#keyed = reselect(this.#keyed, new Map(changed), { keyed, isolation: on.isolation });
+    return true;
   }
 
   #parent(): Stack {

@@ -6,6 +6,7 @@ import type { LayerMeasure } from "../../src/tar/measure.ts";
 import { writeLayer } from "../../src/tar/write-layer.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import { copyFailed } from "../ops/file/file-batch.ts";
+import { hasMoved } from "../ops/tree/moved-source.ts";
 import type { DescribedCopy } from "../ops/file/described-copy.ts";
 import type { ExecuteDeps, ExecuteInputs, Executed } from "./execute.ts";
 
@@ -31,7 +32,9 @@ export async function writeCopy(
   const nowNs = BigInt(startedMs) * 1_000_000n;
   using copy = await at.files.describe(op, { parent, inputs, selected, nowNs }, signal);
   if (copy === undefined) return undefined;
-  const { diffId, sizeBytes, contentDigest } = await write(copy, earlier, on, signal);
+  const measure = await write(copy, earlier, on, signal);
+  if (measure === undefined) return undefined;
+  const { diffId, sizeBytes, contentDigest } = measure;
   const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: diffId, size: sizeBytes };
   return {
     snapshot: { id: builtId(diffId), state: "absent", diffId, tarSizeBytes: sizeBytes, contentDigest },
@@ -47,7 +50,7 @@ async function write(
   earlier: string | undefined,
   { native, store }: Pick<SolverDeps, "native" | "store">,
   signal: AbortSignal,
-): Promise<LayerMeasure> {
+): Promise<LayerMeasure | undefined> {
   try {
     return await store.blobs.fill(async (fd) => {
       const measure = await writeLayer(native, copy, { fd, earlier }, signal);
@@ -55,6 +58,8 @@ async function write(
     });
   } catch (error) {
     if (!(error instanceof SystemError)) throw error;
+    // A file is not what it was when it was selected: making the copy file by file finds out what it is now.
+    if (hasMoved(error)) return undefined;
     const { path = "" } = error;
     throw copyFailed(path, copy.sourceOf(path), error);
   }

@@ -166,7 +166,12 @@ export class Workbench implements AsyncDisposable {
     parent: Vertex | undefined,
     source: string,
     destination: string,
-    options: { readonly from?: Vertex; readonly stage?: string; readonly excludes?: readonly string[] } = {},
+    options: {
+      readonly from?: Vertex;
+      readonly stage?: string;
+      readonly excludes?: readonly string[];
+      readonly cache?: "use" | "skip";
+    } = {},
   ): Vertex {
     const input = parent === undefined ? 0 : 1;
     const action: FileAction = {
@@ -189,6 +194,7 @@ export class Workbench implements AsyncDisposable {
     return this.#add(op, [...(parent === undefined ? [] : [parent]), from], {
       instruction: `COPY ${source} ${destination}`,
       stage: options.stage,
+      cache: options.cache,
     });
   }
 
@@ -264,7 +270,7 @@ export class Workbench implements AsyncDisposable {
 
   #add(op: Vertex["op"], inputs: readonly Vertex[], meta: WorkbenchMeta): Vertex {
     const made = vertex(op, inputs);
-    if (!this.#meta.has(made.digest)) {
+    if (this.#meta.get(made.digest)?.cache !== (meta.cache ?? "use")) {
       this.#meta.set(made.digest, {
         name: `[${meta.stage ?? "stage-0"}] ${meta.instruction}`,
         stage: meta.stage,

@@ -78,6 +78,7 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
       runtime: engine.runtime,
       native: engine.native,
       files: work,
+      selected: new Map(),
       snapshotter,
       cacheMounts: store.cacheMounts,
       secrets: secretSource(options.secrets, environment),

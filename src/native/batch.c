@@ -1,6 +1,7 @@
 /* Many small files in one call. Each file has its own result, so one failure does not hide the others. Names may have
  * several components; how they are resolved below the descriptor is the caller's choice of RESOLVE_ flags. */
 #include "addon.h"
+#include "sha256.h"
 
 #include <linux/fs.h>
 #include <linux/openat2.h>
@@ -17,8 +18,8 @@ typedef struct
   const double *sizes;
   const uint32_t *modes, *uids, *gids;
   const int64_t *mtimes;
-  const double *expected_sizes; /* with the next: what the sources must be; NULL where they cannot change */
-  const int64_t *expected_ctimes;
+  uint8_t *digests; /* with the next: what was written, 32 bytes and the length; NULL where nobody asks */
+  double *written;
   int32_t *results; /* one per file: bytes or 0, or -errno */
 } batch_job;
 
@@ -95,7 +96,7 @@ set_metadata (int fd, const batch_job *batch, size_t i)
 static int
 create (const batch_job *batch, size_t i)
 {
-  return open_beneath (batch->to_fd, name_of (&batch->to, i), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600,
+  return open_beneath (batch->to_fd, name_of (&batch->to, i), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600,
                        batch->resolve);
 }
 
@@ -171,22 +172,31 @@ copy_content (int in, int out, bool *can_clone)
     }
 }
 
-/* Whether a file to be copied is still the one that was looked at, before and after its bytes are read. */
-static bool
-is_expected (int fd, const batch_job *batch, size_t i)
+/* The digest and the length of what a copy holds. Its source may change at any time, also where no time shows it; the copy
+ * has just been written, so it is in memory. */
+static int
+digest_copy (int fd, uint8_t *digest, double *length)
 {
-  if (batch->expected_ctimes == NULL)
-    return true;
-  struct stat status;
-  if (fstat (fd, &status) < 0)
-    return false;
-  int64_t ctime;
-  bool fits = !__builtin_mul_overflow (status.st_ctim.tv_sec, 1000000000, &ctime)
-              && !__builtin_add_overflow (ctime, status.st_ctim.tv_nsec, &ctime);
-  if (fits && ctime == batch->expected_ctimes[i] && (double) status.st_size == batch->expected_sizes[i])
-    return true;
-  errno = ESTALE;
-  return false;
+  enum { BLOCK = 1 << 17 };
+  static __thread uint8_t block[BLOCK];
+  sha256_state state;
+  SHA256_Init (&state);
+  for (off_t done = 0;;)
+    {
+      ssize_t got = pread (fd, block, sizeof block, done);
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got < 0)
+        return -1;
+      if (got == 0)
+        {
+          SHA256_Final (digest, &state);
+          *length = (double) done;
+          return 0;
+        }
+      SHA256_Update (&state, block, (size_t) got);
+      done += got;
+    }
 }
 
 static void
@@ -198,7 +208,8 @@ copy_run (job *self)
     {
       cleanup_fd int in = open_quietly (batch->from_fd, name_of (&batch->from, i), RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
       cleanup_fd int out = in < 0 ? -1 : create (batch, i);
-      bool ok = out >= 0 && copy_content (in, out, &can_clone) == 0 && is_expected (in, batch, i)
+      bool ok = out >= 0 && copy_content (in, out, &can_clone) == 0
+                && (batch->digests == NULL || digest_copy (out, batch->digests + SHA256_BYTES * i, batch->written + i) == 0)
                 && set_metadata (out, batch, i) == 0;
       batch->results[i] = ok ? 0 : -errno;
     }
@@ -347,7 +358,7 @@ js_write_files (napi_env env, napi_callback_info info)
 }
 
 /* copyFiles(from dirfd, from names, to dirfd, to names, modes, uids, gids, mtimes, results, is_async,
- *           expected sizes, expected ctimes); the last two may be empty */
+ *           digests, lengths); the last two, which are filled, may be empty */
 static napi_value
 js_copy_files (napi_env env, napi_callback_info info)
 {
@@ -369,9 +380,9 @@ js_copy_files (napi_env env, napi_callback_info info)
     return refuse (env, batch);
   if (bytes_argument (&args, 11).length > 0)
     {
-      batch->expected_sizes = column (&args, batch, 10, batch->to.count, sizeof (double));
-      batch->expected_ctimes = column (&args, batch, 11, batch->to.count, sizeof (int64_t));
-      if (batch->expected_sizes == NULL || batch->expected_ctimes == NULL)
+      batch->digests = column (&args, batch, 10, batch->to.count, SHA256_BYTES);
+      batch->written = column (&args, batch, 11, batch->to.count, sizeof (double));
+      if (batch->digests == NULL || batch->written == NULL)
         return refuse (env, batch);
     }
   return job_start (env, &batch->base, bool_argument (&args, 9));

@@ -225,9 +225,9 @@ function wrap(raw: Raw): Native {
     },
     copyFiles: async (fromDirfd, toDirfd, batch) => {
       const results = new Int32Array(batch.to.length);
-      const { from, to, modes, uids, gids, mtimesNs, expected } = batch;
-      const { sizes = new Float64Array(0), ctimesNs = new BigInt64Array(0) } = expected ?? {};
-      const columns = [modes, uids, gids, mtimesNs, results, true, sizes, ctimesNs] as const;
+      const { from, to, modes, uids, gids, mtimesNs, copied } = batch;
+      const { digests = new Uint8Array(0), sizes = new Float64Array(0) } = copied ?? {};
+      const columns = [modes, uids, gids, mtimesNs, results, true, digests, sizes] as const;
       checked(await raw.copyFiles(fromDirfd, from, toDirfd, to, ...columns), "copy");
       return results;
     },

@@ -293,22 +293,26 @@ describe("batches", () => {
     await expect(native.digestRows(dirfd, { columns: scan.columns, rows, kept: beyond })).rejects.toThrow(RangeError);
   });
 
-  test("copy only files that are as expected", async () => {
+  test("say what copies hold", async () => {
     mkdirSync(join(directory, "to"));
-    for (const name of ["a", "b", "c"]) writeFileSync(join(directory, name), name);
-    const { ctimeNs } = native.statat(dirfd, "a");
+    const texts = ["a", "", "long".repeat(100_000)];
+    for (const [at, text] of texts.entries()) writeFileSync(join(directory, `${at}`), text);
     const to = native.openPath(join(directory, "to"), c.O_PATH);
-    const copied = await native.copyFiles(dirfd, to, {
-      from: ["a", "a", "b"],
-      to: ["1", "2", "3"],
-      modes: new Uint32Array(3).fill(0o644),
-      uids: new Uint32Array(3).fill(process.getuid?.() ?? 0),
-      gids: new Uint32Array(3).fill(process.getgid?.() ?? 0),
-      mtimesNs: new BigInt64Array(3),
-      expected: { sizes: Float64Array.of(1, 2, 1), ctimesNs: BigInt64Array.of(ctimeNs, ctimeNs, 5n) },
+    const copied = { digests: new Uint8Array(4 * 32), sizes: new Float64Array(4).fill(-1) };
+    const results = await native.copyFiles(dirfd, to, {
+      from: ["0", "1", "2", "gone"],
+      to: ["0", "1", "2", "3"],
+      modes: new Uint32Array(4).fill(0o400),
+      uids: new Uint32Array(4).fill(process.getuid?.() ?? 0),
+      gids: new Uint32Array(4).fill(process.getgid?.() ?? 0),
+      mtimesNs: new BigInt64Array(4),
+      copied,
     });
-    expect([...copied]).toEqual([0, -116, -116]);
     native.close(to);
+    expect([...results]).toEqual([0, 0, 0, -2]);
+    expect([...copied.sizes]).toEqual([1, 0, 400_000, -1]);
+    const digests = texts.map((text) => hash("sha256", text));
+    expect(Buffer.from(copied.digests).toString("hex", 0, 96)).toBe(digests.join(""));
   });
 
   test("link only files that are as wanted, below both directories", async () => {

@@ -91,8 +91,8 @@ export interface WriteBatch extends FileMetadata {
 export interface CopyBatch extends FileMetadata {
   readonly from: readonly string[];
   readonly to: readonly string[];
-  /** What the sources must still be when they have been read, one item per file; without it they are taken as they are. */
-  readonly expected?: { readonly sizes: Float64Array; readonly ctimesNs: BigInt64Array } | undefined;
+  /** Gets the sha256 of what each copy holds, 32 bytes, and its length: sources may change while they are copied. */
+  readonly copied?: { readonly digests: Uint8Array; readonly sizes: Float64Array } | undefined;
 }
 
 /** Regular files to share with another tree, at the same paths: those that have just this size and metadata, and no attributes. */
@@ -226,7 +226,7 @@ export interface Native {
   /** One number per file: 0 or -errno. The names must be new (O_EXCL), their directories there. */
   writeFiles(dirfd: number, batch: WriteBatch): Promise<Int32Array>;
   writeFilesSync(dirfd: number, batch: WriteBatch): Int32Array;
-  /** One number per file: 0 or -errno, -ESTALE for one that is not as expected. Extended attributes are not copied. */
+  /** One number per file: 0 or -errno. Extended attributes are not copied. */
   copyFiles(fromDirfd: number, toDirfd: number, batch: CopyBatch): Promise<Int32Array>;
   /** Makes hard links. One number per file: its inode, or -errno, -ESTALE for one that is not as wanted. */
   linkFiles(fromDirfd: number, toDirfd: number, batch: LinkBatch): Promise<Float64Array>;

@@ -83,8 +83,8 @@ export interface Raw {
     mtimesNs: BigInt64Array,
     results: Int32Array,
     isAsync: boolean,
-    expectedSizes: Float64Array,
-    expectedCtimesNs: BigInt64Array,
+    digests: Uint8Array,
+    sizes: Float64Array,
   ): number | Promise<number>;
   linkFiles(
     fromDirfd: number,

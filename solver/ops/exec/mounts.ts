@@ -6,13 +6,17 @@ import type { CacheMounts } from "../../../src/store/store.ts";
 import type { CopyAction, ExecMount, ExecOp, FileOp } from "../../graph/op.ts";
 import type { RunMount, SecretSource, Snapshotter, SshSource } from "../../ports.ts";
 import { forwardTo, listenAsAgent } from "./agent-socket.ts";
+import { mountParts } from "../../cache/uses.ts";
 import type { FileWork, InputTree } from "../../schedule/file-work.ts";
+import type { Selection } from "../../sources/local/select.ts";
 
 export interface MountDeps {
   readonly native: Native;
   readonly snapshotter: Snapshotter;
   readonly cacheMounts: CacheMounts;
   readonly files: FileWork;
+  /** What has been found in local directories, by name of the part. */
+  readonly selected: ReadonlyMap<string, Selection>;
   readonly secrets: SecretSource;
   readonly ssh: SshSource;
   /** Host directory for sockets; made when needed. */
@@ -49,12 +53,13 @@ export async function openMounts(
   const open = new AsyncDisposableStack();
   try {
     const caches = await openCaches(op, inputs, on, open, signal);
+    const parts = mountParts(op);
     const mounts: RunMount[] = [];
     const secretEnv: string[] = [];
     for (const mount of op.mounts) {
       switch (mount.type) {
         case "bind":
-          mounts.push(await openBind(mount, inputs[mount.input], on, open, signal));
+          mounts.push(await openBind(mount, { input: inputs[mount.input], part: parts.get(mount) }, on, open, signal));
           break;
         case "cache": {
           const hostPath = caches.get(cacheName(mount, inputs));
@@ -101,7 +106,7 @@ export async function openMounts(
 
 async function openBind(
   mount: Of<"bind">,
-  input: MountInput | undefined,
+  { input, part = "" }: { readonly input: MountInput | undefined; readonly part: string | undefined },
   on: MountDeps,
   open: AsyncDisposableStack,
   signal: AbortSignal,
@@ -111,7 +116,13 @@ async function openBind(
   if (input.tree.kind === "local") {
     // A copy of exactly the files that count: the mount must not show what the ignore file hides.
     const copy = open.use(await on.snapshotter.prepare([], signal));
-    await on.files.run(copyOf(mount.source, COPIED), { directories: copy.directories, inputs: [input.tree] }, signal);
+    const { directories } = copy;
+    const { selected } = on;
+    await on.files.run(
+      copyOf(mount.source, COPIED),
+      { directories, inputs: [input.tree], selected, partOf: () => part },
+      signal,
+    );
     return { kind: "tree", tree: await copy.mount(signal), source: COPIED, target, mode };
   }
   const tree =

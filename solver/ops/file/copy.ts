@@ -7,6 +7,7 @@ import type { Directory } from "../tree/merged-tree.ts";
 import type { FileContents, SourceView } from "../tree/source-view.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
 import { type Destination, join, type NewMetadata, type ParentMetadata, shown } from "./destination.ts";
+import type { CopiedContents } from "./copied-contents.ts";
 import { copyXattrs, type EarlierCopy, FileBatch } from "./file-batch.ts";
 import type { Ids } from "./owner.ts";
 import { applySymbolicMode, parseSymbolicMode, type SymbolicMode } from "./symbolic-mode.ts";
@@ -47,12 +48,14 @@ export async function copyMatch(
     readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
     /** Bytes of files that are in memory. */
     readonly kept?: FileContents["kept"] | undefined;
+    /** Told what was copied of files that may change. */
+    readonly copied?: CopiedContents | undefined;
   },
   settings: CopySettings,
   signal: AbortSignal,
 ): Promise<void> {
-  const { destination, path, earlier, kept } = to;
-  const copier = new Copier(view, destination, settings, kept);
+  const { destination, path, earlier, kept, copied } = to;
+  const copier = new Copier(view, destination, settings, { kept, copied });
   if (match.node.isDirectory) {
     const target = copier.ensureDirectory(path);
     copier.share(earlier?.(target.path));
@@ -88,23 +91,23 @@ export function parentMetadata({ owner, mode, mtimeNs }: CopySettings): ParentMe
   return { mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755, owner, mtimeNs };
 }
 
+interface CopyContents {
+  readonly kept: FileContents["kept"] | undefined;
+  readonly copied: CopiedContents | undefined;
+}
+
 class Copier {
   readonly #view: SourceView;
   readonly #destination: Destination;
   readonly #settings: CopySettings;
-  readonly #kept: FileContents["kept"] | undefined;
+  readonly #contents: CopyContents;
   #batch: FileBatch;
   /** First path of each inode that has several names, so that hard links stay hard links. */
   readonly #links = new Map<string, string>();
 
-  constructor(
-    view: SourceView,
-    destination: Destination,
-    settings: CopySettings,
-    kept: FileContents["kept"] | undefined,
-  ) {
+  constructor(view: SourceView, destination: Destination, settings: CopySettings, contents: CopyContents) {
     this.#view = view;
-    this.#kept = kept;
+    this.#contents = contents;
     this.#destination = destination;
     this.#settings = settings;
     this.#batch = this.#newBatch(undefined);
@@ -116,7 +119,7 @@ class Copier {
   }
 
   #newBatch(earlier: EarlierCopy | undefined): FileBatch {
-    return new FileBatch(this.#view, this.#destination, { earlier, kept: this.#kept });
+    return new FileBatch(this.#view, this.#destination, { ...this.#contents, earlier });
   }
 
   /** The directory a path means, symlinks followed, made with its parents where missing. */

@@ -61,7 +61,10 @@ async function both(
     { directories: [bench.upper, ...lowers], marks: "trusted", ...inputs },
     { native },
     signal,
-  ).catch((error: unknown) => error);
+  ).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
   const made = await measureLayer(native, { directory: bench.upper, marks: "trusted" }, signal);
   using tree = new MergedTree({ native, directories: lowers.length === 0 ? [empty(bench)] : lowers, marks: "trusted" });
   using copy = describeCopy(op, { tree, view, selection, nowNs: NOW_NS });

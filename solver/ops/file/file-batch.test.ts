@@ -51,16 +51,11 @@ describe.skipIf(SKIP_UNLESS_ROOT)(`files whose bytes are in memory (${SKIP_UNLES
     expect(await copy(bench, "memory", fromMemory, options)).toBe(await copy(bench, "source", fromSource, options));
   });
 
-  test("their sources may change after they were named, and others may not", async () => {
+  test("their sources may change after they were named, and a copy of them says what it holds", async () => {
     using bench = new FileBench();
     bench.plantContext(["f src/a =old", "f src/b"]);
     const change = (): void => writeFileSync(join(bench.context, "src/a"), "new");
     const before = await copy(bench, "before", fromSource);
     expect(await copy(bench, "memory", fromMemory, { change })).toBe(before);
-    writeFileSync(join(bench.context, "src/a"), "old");
-    await expect(copy(bench, "source", fromSource, { change })).rejects.toMatchObject({
-      code: "solver/copy-failed",
-      message: expect.stringContaining("changed by something else"),
-    });
   });
 });

@@ -7,6 +7,8 @@ import type { FileMetadata, KeptBytes } from "../../../src/native/native.ts";
 import { isCarriedAttribute } from "../tree/carried-attributes.ts";
 import type { FileContents, SourceView } from "../tree/source-view.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
+import { hasMoved, MovedSourceError } from "../tree/moved-source.ts";
+import type { CopiedContents } from "./copied-contents.ts";
 import type { Destination, NewMetadata } from "./destination.ts";
 import { shown } from "./destination.ts";
 
@@ -26,6 +28,7 @@ const BATCH_FILES = 8192;
 /** Files copied by one call to the addon, and calls at a time: making files in different directories scales with processors. */
 const CALL_FILES = 512;
 const LANES = 2;
+const DIGEST_BYTES = 32;
 
 interface Pending {
   readonly from: TreeNode;
@@ -41,6 +44,7 @@ interface Pending {
 export class FileBatch {
   readonly #source: Pick<SourceView, "tree" | "owners">;
   readonly #destination: Destination;
+  readonly #copied: CopiedContents | undefined;
   readonly #earlier: EarlierCopy | undefined;
   readonly #kept: FileContents["kept"] | undefined;
   /** Inodes shared with the earlier copy. */
@@ -52,6 +56,8 @@ export class FileBatch {
     source: Pick<SourceView, "tree" | "owners">,
     destination: Destination,
     from: {
+      /** Told what was copied of files that may change at any time: those of the client, not those of a snapshot. */
+      readonly copied: CopiedContents | undefined;
       readonly earlier: EarlierCopy | undefined;
       /** Bytes of source files that are in memory. */
       readonly kept: FileContents["kept"] | undefined;
@@ -59,6 +65,7 @@ export class FileBatch {
   ) {
     this.#earlier = from.earlier;
     this.#kept = from.kept;
+    this.#copied = from.copied;
     this.#source = source;
     this.#destination = destination;
   }
@@ -138,18 +145,18 @@ export class FileBatch {
     const sourceFd = this.#source.tree.layerFd(layer);
     // The step's key names what the client's files held when they were read for it. Had one changed since, the copy would
     // be kept under the wrong name and be taken for the old content ever after.
-    const expected = {
-      sizes: Float64Array.from(files, ({ from }) => from.sizeBytes),
-      ctimesNs: BigInt64Array.from(files, ({ from }) => from.layer.scan.columns.ctimeNs[from.index] ?? 0n),
-    };
+    const copied = { digests: Buffer.alloc(files.length * DIGEST_BYTES), sizes: new Float64Array(files.length) };
     const results = await native.copyFiles(sourceFd, upperFd, {
       from: files.map(({ from }) => from.layerPath),
       to: files.map(({ to }) => to),
       ...metadataOf(files),
-      // Files of a snapshot never change.
-      expected: this.#source.owners === "root" ? expected : undefined,
+      copied: this.#copied === undefined ? undefined : copied,
     });
     this.#finish(files, results, "copy");
+    const { digests, sizes } = copied;
+    for (const [at, { from }] of files.entries()) {
+      this.#copied?.note(from, digests.subarray(at * DIGEST_BYTES, (at + 1) * DIGEST_BYTES), sizes[at] ?? 0);
+    }
   }
 
   #finish(files: readonly Pending[], results: Int32Array, syscall: "copy" | "write"): void {
@@ -204,18 +211,18 @@ function metadataOf(files: readonly Pending[]): FileMetadata {
 
 /** @param from the file's path in what is copied. */
 export function copyFailed(to: string, from: string, cause: SystemError): BuildError {
-  if (cause.code === "ESTALE") {
-    return new BuildError(
-      "solver/copy-failed",
-      `Cannot copy ${JSON.stringify(printableName(from))}: it has just been changed by something else`,
-      { hint: "build again once the files are at rest, or exclude in .dockerignore what a running program writes" },
+  if (hasMoved(cause)) {
+    const what = cause.code === "ENOENT" ? "deleted" : "replaced";
+    return new MovedSourceError(
+      new BuildError(
+        "solver/copy-failed",
+        `Cannot copy ${JSON.stringify(printableName(from))}: something else has just ${what} it`,
+        {
+          hint: "build again once the files are at rest, or exclude in .dockerignore what a running program writes",
+          cause,
+        },
+      ),
     );
-  }
-  if (cause.code === "ENOENT") {
-    return new BuildError("solver/copy-failed", `Cannot copy to ${shown(to)}: the source has just been deleted`, {
-      hint: "something changes the files while they are copied; exclude it in .dockerignore or build again",
-      cause,
-    });
   }
   if (cause.code === "ENOSPC" || cause.code === "EDQUOT") {
     return new BuildError("store/full", `Cannot copy to ${shown(to)}: no space left on the disk that holds the store`, {

@@ -1,9 +1,14 @@
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { AT_FDCWD } from "../../../src/native/constants.ts";
 import type { FileAction, MkdirAction, MkfileAction } from "../../graph/op.ts";
+import { LocalSource } from "../../sources/local/local-source.ts";
+import { select, type Selection } from "../../sources/local/select.ts";
+import { copySelector } from "../../sources/local/selector.ts";
+import { isMovedSource } from "../tree/moved-source.ts";
+import { runFileOp } from "./run-file-op.ts";
 import { copyAction, FileBench, PLANTED_NS, SKIP_UNLESS_ROOT } from "./testing.ts";
 
 const mkdir = (path: string, changes: Partial<MkdirAction> = {}): MkdirAction => ({
@@ -222,6 +227,51 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("times", () => {
     for (const path of ["x", "x/n", "x/n/a", "x/n/l", "x/n/s", "w"]) {
       expect(mtime(bench, path)).toBe(42_000_000_000n);
     }
+  });
+});
+
+describe.skipIf(SKIP_UNLESS_ROOT !== false)("ADD of an archive that changes after it was selected", () => {
+  const { signal } = new AbortController();
+  const archive = (bench: FileBench, name: string, text: string, ...flags: readonly string[]): Buffer => {
+    writeFileSync(join(bench.root, name), text);
+    const made = spawnSync("tar", ["-c", ...flags, "-C", bench.root, name]);
+    expect(made.status).toBe(0);
+    return made.stdout;
+  };
+  const add = async (bench: FileBench, now: Buffer): Promise<readonly [Selection, Selection | undefined]> => {
+    const { native, context: directory, upper } = bench;
+    const index = { load: () => undefined, save: () => {} };
+    const action = copyAction("a.tar", "/x/", { unpack: "auto" });
+    using local = new LocalSource({ native, directory, index, nowNs: () => 0n });
+    const selection = await select(local.view([]), copySelector(action), signal);
+    writeFileSync(join(directory, "a.tar"), now);
+    const copies = await runFileOp(
+      { kind: "file", base: "input", actions: [action] },
+      { directories: [upper], marks: "trusted", source: () => local.view([]), selected: () => selection },
+      { native },
+      signal,
+    );
+    using fresh = new LocalSource({ native, directory, index, nowNs: () => 0n });
+    return [await select(fresh.view([]), copySelector(action), signal), copies.get(0)?.actual];
+  };
+
+  test.each([
+    { name: "plain", flags: [] },
+    { name: "compressed", flags: ["-z"] },
+  ])("$name: what was unpacked is what it is keyed by", async ({ flags }) => {
+    using bench = new FileBench();
+    writeFileSync(join(bench.context, "a.tar"), archive(bench, "one", "one", ...flags));
+    const [now, actual] = await add(bench, archive(bench, "two", "two", ...flags));
+    expect(actual?.listing).toBe(now.listing);
+    expect(readdirSync(join(bench.upper, "x"))).toEqual(["two"]);
+  });
+
+  test("half of a new one is looked at again, and is no broken archive", async () => {
+    using bench = new FileBench();
+    writeFileSync(join(bench.context, "a.tar"), archive(bench, "one", "one"));
+    const half = archive(bench, "two", "2".repeat(5000)).subarray(0, 2000);
+    const failed = add(bench, half).catch((error: unknown) => error);
+    expect(isMovedSource(await failed)).toBe(true);
   });
 });
 

@@ -8,7 +8,9 @@ import { findMatches, type Selection } from "../../sources/local/select.ts";
 import type { Marks } from "../tree/overlay-marks.ts";
 import { MergedTree } from "../tree/merged-tree.ts";
 import type { SourceView } from "../tree/source-view.ts";
+import type { TreeNode } from "../tree/tree-node.ts";
 import { copyMatch, type CopySettings, copySettings } from "./copy.ts";
+import { CopiedContents } from "./copied-contents.ts";
 import type { EarlierCopy } from "./file-batch.ts";
 import { Destination, shown } from "./destination.ts";
 import { type Ids, needsLookup, resolveOwner } from "./owner.ts";
@@ -26,8 +28,14 @@ export interface FileOpInputs {
   readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
 }
 
-/** A selection, as far as a copy needs it. */
-export type Found = Pick<Selection, "matches"> & Partial<Pick<Selection, "contents">>;
+/** A selection, as far as a copy needs it: without contents nobody asks what was copied. */
+export type Found = Selection | (Pick<Selection, "matches"> & { readonly contents?: undefined });
+
+/** A copy of files that have changed since they were selected. */
+export interface ChangedCopy {
+  readonly actual: Selection;
+  readonly changed: readonly TreeNode[];
+}
 
 /** Largest passwd or group file that is looked into, as in BuildKit. */
 const MAX_ACCOUNTS_BYTES = 10 * 1024 * 1024;
@@ -35,6 +43,8 @@ const SECOND_NS = 1_000_000_000n;
 
 /**
  * Does the actions of a file operation in order, all into the active snapshot's topmost directory, without a mount.
+ * @returns what each copy holds, by the index of its action, where that is not what was selected for it: files of the
+ *   client may change until they are copied
  * @throws {BuildError} `solver/copy-failed`, `solver/not-found`, `context/unreadable`, `dockerfile/copy`
  */
 export async function runFileOp(
@@ -42,17 +52,23 @@ export async function runFileOp(
   at: FileOpInputs,
   on: { readonly native: Native },
   signal: AbortSignal,
-): Promise<void> {
+): Promise<ReadonlyMap<number, ChangedCopy>> {
   using tree = new MergedTree({ native: on.native, directories: at.directories, marks: at.marks });
   const destination = new Destination(tree);
   // Beside the directory that is written: part of the active snapshot, so that nothing is left of it after a crash.
   const staging = `${at.directories[0] ?? ""}.unpacking`;
+  const copies = new Map<number, ChangedCopy>();
   for (const [index, action] of op.actions.entries()) {
     signal.throwIfAborted();
     switch (action.kind) {
       case "copy": {
         const source = await at.source(action.input);
-        await copy(action, { destination, source, found: at.selected(index), staging, earlier: at.earlier }, signal);
+        const found = at.selected(index);
+        const copied =
+          found?.contents === undefined || source.owners !== "root" ? undefined : new CopiedContents(found);
+        await copy(action, { destination, source, found, copied, staging, earlier: at.earlier }, signal);
+        const actual = copied?.actual();
+        if (copied !== undefined && actual !== undefined) copies.set(index, { actual, changed: copied.changed });
         break;
       }
       case "mkdir":
@@ -69,6 +85,7 @@ export async function runFileOp(
     }
   }
   destination.finish();
+  return copies;
 }
 
 async function copy(
@@ -77,16 +94,17 @@ async function copy(
     readonly destination: Destination;
     readonly source: SourceView;
     readonly found: Found | undefined;
+    readonly copied: CopiedContents | undefined;
     readonly staging: string;
     readonly earlier: FileOpInputs["earlier"];
   },
   signal: AbortSignal,
 ): Promise<void> {
-  const { destination, source, found } = at;
+  const { destination, source, found, copied } = at;
   const settings = settingsOf(action, destination.tree, source);
   const kept = found?.contents?.kept;
   for (const match of found?.matches ?? (await findMatches(source, copySelector(action), signal))) {
-    const to = { destination, path: action.destination, staging: at.staging, earlier: at.earlier, kept };
+    const to = { destination, path: action.destination, staging: at.staging, earlier: at.earlier, kept, copied };
     if (action.unpack !== "never" && (await unpackMatch(source, match, to, settings, action.unpack, signal))) continue;
     await copyMatch(source, match, to, settings, signal);
   }

@@ -1,16 +1,5 @@
-import { createReadStream } from "node:fs";
 import { BuildError } from "../../../src/core/errors.ts";
-import {
-  AT_FDCWD,
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_SYMLINKS,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-} from "../../../src/native/constants.ts";
+import { AT_FDCWD, S_IFLNK, S_IFMT, S_IFREG } from "../../../src/native/constants.ts";
 import { decompress, sniffCompression } from "../../../src/tar/compression.ts";
 import { isReservedDevice, reservedDevice } from "../../../src/tar/reserved.ts";
 import { unpackArchive } from "../../../src/tar/unpack.ts";
@@ -18,6 +7,9 @@ import type { Match } from "../../sources/local/select.ts";
 import { type Directory, type Entry, MergedTree } from "../tree/merged-tree.ts";
 import type { SourceView } from "../tree/source-view.ts";
 import { scanDirectory, type TreeNode } from "../tree/tree-node.ts";
+import { isMovedSource, MovedSourceError } from "../tree/moved-source.ts";
+import { ArchiveFile } from "./archive-file.ts";
+import type { CopiedContents } from "./copied-contents.ts";
 import type { CopySettings } from "./copy.ts";
 import { type Destination, join, shown } from "./destination.ts";
 import { copyXattrs } from "./file-batch.ts";
@@ -30,6 +22,8 @@ export interface UnpackTarget {
   readonly destination: Destination;
   readonly path: string;
   readonly staging: string;
+  /** Told what was unpacked where archives may change. */
+  readonly copied?: CopiedContents | undefined;
 }
 
 /**
@@ -49,8 +43,7 @@ export async function unpackMatch(
   when: "auto" | "always",
   signal: AbortSignal,
 ): Promise<boolean> {
-  const archive = match.node.type === S_IFREG ? await openArchive(view, match.node, signal) : undefined;
-  if (archive === undefined) {
+  if (match.node.type !== S_IFREG || !(await isArchive(view, match.node, signal))) {
     if (when === "auto") return false;
     throw new BuildError(
       "archive/unsupported",
@@ -61,20 +54,51 @@ export async function unpackMatch(
   const { native } = to.destination;
   native.mkdirat(AT_FDCWD, to.staging, 0o700);
   try {
-    const { owner } = settings;
-    const { impliedDirectories } = await unpackArchive(
-      archive,
-      { native, directory: to.staging, owner: owner === undefined ? { kind: "keep" } : { kind: "fixed", ...owner } },
-      signal,
-    );
+    const implied = await unpackStaged(view, match.node, to, settings, signal);
     using staged = new MergedTree({ native, directories: [to.staging], marks: undefined });
     const root = await scanDirectory(staged, staged.root, { nowNs: () => 0n, prune: {}, depth: "all" }, signal);
-    const mover = new Mover(to, staged, new Set(impliedDirectories), settings);
+    const mover = new Mover(to, staged, new Set(implied), settings);
     mover.move(root);
   } finally {
     await native.removeTree(AT_FDCWD, to.staging);
   }
   return true;
+}
+
+/** @returns the directories that the archive does not hold itself */
+async function unpackStaged(
+  view: SourceView,
+  node: TreeNode,
+  to: UnpackTarget,
+  { owner }: CopySettings,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  using file = new ArchiveFile(view, node);
+  const note = async (): Promise<void> => {
+    if (to.copied === undefined) return;
+    const { digest, sizeBytes } = await file.finish(signal);
+    to.copied.note(node, digest, sizeBytes);
+  };
+  try {
+    const { kind, stream } = await sniffCompression(file.bytes(signal), signal);
+    const { impliedDirectories } = await unpackArchive(
+      decompress(stream, kind, signal),
+      {
+        native: to.destination.native,
+        directory: to.staging,
+        owner: owner === undefined ? { kind: "keep" } : { kind: "fixed", ...owner },
+      },
+      signal,
+    );
+    await note();
+    return impliedDirectories;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof BuildError) || isMovedSource(error)) throw error;
+    // Half of an old archive and half of a new one are none.
+    await note();
+    throw to.copied?.changed.includes(node) === true ? new MovedSourceError(error) : error;
+  }
 }
 
 class Mover {
@@ -159,23 +183,18 @@ class Mover {
 }
 
 /**
- * The tar inside a file, uncompressed; `undefined` when there is none. Known by content, never by name: the first block, once
- * uncompressed, has to be a tar header. A damaged compression counts as "no archive", as in BuildKit.
+ * Whether a file is a tar, compressed or not. Known by content, never by name: the first block, once uncompressed, has to be a
+ * tar header. A damaged compression counts as "no archive", as in BuildKit.
  */
-async function openArchive(
-  view: SourceView,
-  node: TreeNode,
-  signal: AbortSignal,
-): Promise<AsyncIterable<Uint8Array> | undefined> {
-  if (node.sizeBytes === 0) return undefined;
+async function isArchive(view: SourceView, node: TreeNode, signal: AbortSignal): Promise<boolean> {
+  if (node.sizeBytes === 0) return false;
   const first = await firstBlock(view, node, signal);
-  if (first === undefined || !isTarHeader(first)) return undefined;
-  const { kind, stream } = await sniffCompression(open(view, node, signal), signal);
-  return decompress(stream, kind, signal);
+  return first !== undefined && isTarHeader(first);
 }
 
 async function firstBlock(view: SourceView, node: TreeNode, signal: AbortSignal): Promise<Buffer | undefined> {
-  const { kind, stream } = await sniffCompression(open(view, node, signal), signal);
+  using file = new ArchiveFile(view, node);
+  const { kind, stream } = await sniffCompression(file.bytes(signal), signal);
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   try {
@@ -190,16 +209,6 @@ async function firstBlock(view: SourceView, node: TreeNode, signal: AbortSignal)
     throw error;
   }
   return bytes < HEADER_BYTES ? undefined : Buffer.concat(pieces, bytes).subarray(0, HEADER_BYTES);
-}
-
-function open(view: SourceView, node: TreeNode, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  const { tree } = view;
-  const fd = tree.native.openat2(tree.layerFd(node.layer.layer), node.layerPath, {
-    flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
-    resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-  });
-  // The stream owns the descriptor from here on and closes it however it ends.
-  return createReadStream("", { fd, autoClose: true, signal, highWaterMark: 1 << 18 });
 }
 
 /** POSIX ustar: the checksum is the sum of the header's bytes with its own eight taken as spaces. */

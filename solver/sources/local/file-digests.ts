@@ -15,6 +15,7 @@ import {
 import { printableName } from "../../../src/native/names.ts";
 import type { KeptBytes } from "../../../src/native/native.ts";
 import type { MergedTree } from "../../ops/tree/merged-tree.ts";
+import { hasMoved, MovedSourceError } from "../../ops/tree/moved-source.ts";
 import type { FileDigests } from "../../ops/tree/source-view.ts";
 import type { LayerScan, TreeNode } from "../../ops/tree/tree-node.ts";
 import type { StatIndex } from "./stat-index.ts";
@@ -40,8 +41,8 @@ export const readDigests: FileDigests = async (tree, nodes, signal) => {
   return { digests, kept: await digestFiles(tree, all, digests, signal) };
 };
 
-/** Reads only what the index does not know, and tells it. */
-export function indexedDigests(index: StatIndex): FileDigests {
+/** Reads only what the index does not know, or everything (`again`), and tells it. */
+export function indexedDigests(index: StatIndex, reading: "known" | "again"): FileDigests {
   return async (tree, nodes, signal) => {
     const digests = Buffer.alloc(nodes.length * DIGEST_BYTES);
     const unknown: (Wanted & { readonly entry: number })[] = [];
@@ -53,7 +54,8 @@ export function indexedDigests(index: StatIndex): FileDigests {
         const entry = found.entries[nth] ?? -1;
         const place = places[nth];
         if (place === undefined) continue;
-        if (entry < 0) unknown.push({ ...place, entry });
+        // An entry that is not to be believed is one with another stamp.
+        if (entry < 0 || reading === "again") unknown.push({ ...place, entry: entry < 0 ? entry : -entry - 2 });
         else if (!isAll) copyDigest(found.digests, nth, digests, place.at);
       }
     }
@@ -189,7 +191,8 @@ async function digestLarge(tree: MergedTree, node: TreeNode, signal: AbortSignal
       resolve: RESOLVE,
     });
   } catch (error) {
-    throw unreadable(path, error);
+    const failure = unreadable(path, error);
+    throw hasMoved(error) ? new MovedSourceError(failure) : failure;
   }
   try {
     const digest = createHash("sha256");

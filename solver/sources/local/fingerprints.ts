@@ -37,6 +37,11 @@ export class Fingerprints {
     this.#dirty = true;
   }
 
+  clear(): void {
+    this.#load().clear();
+    this.#dirty = true;
+  }
+
   save(): void {
     if (!this.#dirty) return;
     this.#dirty = false;

@@ -5,9 +5,13 @@ import { PatternMatcher } from "../../../src/core/patterns/pattern-matcher.ts";
 import type { Native, ScanOptions } from "../../../src/native/native.ts";
 import { MergedTree } from "../../ops/tree/merged-tree.ts";
 import { type KnownSelections, SourceView } from "../../ops/tree/source-view.ts";
+import type { TreeNode } from "../../ops/tree/tree-node.ts";
 import { indexedDigests } from "./file-digests.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { StatIndex, type StatIndexStorage } from "./stat-index.ts";
+
+/** Whether files whose digests are known are read: `again` for steps that are not to come from the cache. */
+export type Reading = "known" | "again";
 
 export interface LocalSourceOptions {
   readonly native: Native;
@@ -31,6 +35,7 @@ export class LocalSource implements Disposable {
   readonly #index: StatIndex;
   readonly #fingerprints: Fingerprints | undefined;
   readonly #views = new Map<string, SourceView>();
+  readonly #earlierViews: SourceView[] = [];
 
   constructor(options: LocalSourceOptions) {
     this.directory = options.directory;
@@ -44,8 +49,8 @@ export class LocalSource implements Disposable {
    * unless their owners are `kept`.
    * @throws {BuildError} `context/not-found`, `context/unreadable`, `pattern/malformed`
    */
-  view(excludes: readonly string[], owners: "root" | "kept" = "root"): SourceView {
-    const key = JSON.stringify([owners, excludes]);
+  view(excludes: readonly string[], owners: "root" | "kept" = "root", reading: Reading = "known"): SourceView {
+    const key = JSON.stringify([owners, excludes, reading]);
     const known = this.#views.get(key);
     if (known !== undefined) return known;
     const matcher = excludes.length === 0 ? undefined : new PatternMatcher(excludes);
@@ -54,13 +59,28 @@ export class LocalSource implements Disposable {
       owners,
       root: this.directory,
       prune: prunable(excludes),
-      digests: indexedDigests(this.#index),
+      digests: indexedDigests(this.#index, reading),
       nowNs: this.#options.nowNs,
       excludes,
-      fingerprints: this.#known(),
+      fingerprints: this.#known(reading),
     });
     this.#views.set(key, made);
     return made;
+  }
+
+  /** Has the directory scanned again when it is asked for next, or only for one view. What was found stays usable. */
+  lookAgain(view?: SourceView): void {
+    for (const [key, known] of this.#views) {
+      if (view !== undefined && known !== view) continue;
+      this.#views.delete(key);
+      this.#earlierViews.push(known);
+    }
+  }
+
+  /** Forgets digests of files that turned out to hold something else. */
+  forget(files: readonly TreeNode[]): void {
+    for (const { layer, index } of files) this.#index.forget(layer, index);
+    this.#fingerprints?.clear();
   }
 
   /** Keeps the digests of the files read in this build for the next one. */
@@ -70,16 +90,17 @@ export class LocalSource implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const view of this.#views.values()) view.tree[Symbol.dispose]();
+    for (const view of [...this.#views.values(), ...this.#earlierViews]) view.tree[Symbol.dispose]();
     this.#views.clear();
+    this.#earlierViews.length = 0;
   }
 
-  #known(): KnownSelections | undefined {
+  #known(reading: Reading): KnownSelections | undefined {
     const fingerprints = this.#fingerprints;
     if (fingerprints === undefined) return undefined;
     return {
       get: (what, print) => {
-        const known = fingerprints.get(what, print);
+        const known = reading === "again" ? undefined : fingerprints.get(what, print);
         if (known !== undefined) this.#index.keepAll();
         return known;
       },

@@ -27,8 +27,13 @@ export async function nameSelection(
   if (known !== undefined) return { digest: known, isEmpty: false, whole: (inner) => select(view, selector, inner) };
   const selection = await select(view, selector, signal);
   if (seen?.isRacy() === false) view.fingerprints?.set(seen.what, seen.print, selection.digest);
-  const isEmpty = selection.matches.length === 0;
-  return { digest: selection.digest, isEmpty, whole: async () => selection };
+  return namedBy(selection);
+}
+
+/** The name of a selection that is at hand. */
+export function namedBy(selection: Selection): NamedSelection {
+  const { digest, matches } = selection;
+  return { digest, isEmpty: matches.length === 0, whole: async () => selection };
 }
 
 interface Seen {

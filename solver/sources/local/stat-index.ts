@@ -118,6 +118,15 @@ export class StatIndex {
     this.#dirty = true;
   }
 
+  /** Makes sure that a file is read when it is looked at next. */
+  forget(layer: LayerScan, row: number): void {
+    const [entry = -1] = this.find(layer, Int32Array.of(row)).entries;
+    if (entry === -1) return;
+    const known = entry < 0 ? -entry - 2 : entry;
+    this.#stamps.fill(0, known * STAMP_WORDS, (known + 1) * STAMP_WORDS);
+    this.#dirty = true;
+  }
+
   /** Of files that this build does not ask for, because it knows them all by one fingerprint, nothing is forgotten. */
   keepAll(): void {
     this.#keepsAll = true;

@@ -1,0 +1,76 @@
+import { createHash } from "node:crypto";
+import { read } from "node:fs";
+import { promisify } from "node:util";
+import {
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_SYMLINKS,
+} from "../../../src/native/constants.ts";
+import { SystemError } from "../../../src/native/errno.ts";
+import type { Native } from "../../../src/native/native.ts";
+import type { SourceView } from "../tree/source-view.ts";
+import type { TreeNode } from "../tree/tree-node.ts";
+import { copyFailed } from "./file-batch.ts";
+
+const BLOCK_BYTES = 1 << 18;
+const readAsync = promisify(read);
+
+/** A file that is read once from its start, and the digest of exactly the bytes that were handed out. Disposing closes it. */
+export class ArchiveFile implements Disposable {
+  readonly #native: Native;
+  readonly #fd: number;
+  readonly #digest = createHash("sha256");
+  #position = 0;
+  /** The last read: a consumer that stops early may leave one under way. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** @throws {MovedSourceError} when the file is not there any more */
+  constructor(view: SourceView, node: TreeNode) {
+    const { tree } = view;
+    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+    this.#native = tree.native;
+    try {
+      const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+      this.#fd = tree.native.openat2(tree.layerFd(node.layer.layer), node.layerPath, { flags, resolve });
+    } catch (error) {
+      throw error instanceof SystemError ? copyFailed(node.name, node.layerPath, error) : error;
+    }
+  }
+
+  async *bytes(signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
+    for (;;) {
+      signal.throwIfAborted();
+      const piece = await this.#next();
+      if (piece.length === 0) return;
+      yield piece;
+    }
+  }
+
+  /** Reads what nobody has read, and says what the whole file was. */
+  async finish(signal: AbortSignal): Promise<{ readonly digest: Buffer; readonly sizeBytes: number }> {
+    for await (const _rest of this.bytes(signal));
+    return { digest: this.#digest.digest(), sizeBytes: this.#position };
+  }
+
+  [Symbol.dispose](): void {
+    const close = (): void => this.#native.close(this.#fd);
+    this.#turn.then(close, close);
+  }
+
+  async #next(): Promise<Buffer> {
+    const turn = this.#turn.then(() => this.#read());
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #read(): Promise<Buffer> {
+    const block = Buffer.allocUnsafe(BLOCK_BYTES);
+    const { bytesRead } = await readAsync(this.#fd, block, 0, block.length, this.#position);
+    const piece = block.subarray(0, bytesRead);
+    this.#digest.update(piece);
+    this.#position += bytesRead;
+    return piece;
+  }
+}
