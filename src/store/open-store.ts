@@ -14,6 +14,7 @@ import { Holds } from "./holds.ts";
 import { openImages } from "./images.ts";
 import { openLeases } from "./leases.ts";
 import { openLogs } from "./logs.ts";
+import { requireOwnStore } from "./ownership.ts";
 import { openPulled } from "./pulled.ts";
 import { openRecords } from "./records.ts";
 import { openRefs } from "./refs.ts";
@@ -131,22 +132,20 @@ function layoutOf(root: string): StoreLayout {
   };
 }
 
-/** The last one made tells whether all are there, so that an existing store costs one call. */
+/** Makes what is missing, also of a store that was there, after a look at who can change it. */
 function makeDirectories(layout: StoreLayout): void {
   guarded(`make the store "${layout.root}"`, () => {
     const { root, blobs, snapshots, cacheMounts, logs, leases, running } = layout;
     try {
+      makeDirectory(root, 0o700);
+      const present = requireOwnStore(root);
+      const missing = [blobs, snapshots, cacheMounts, logs, leases, running].filter((path) => !present.has(path));
+      for (const path of missing) makeDirectory(path, 0o700);
       closeSync(openSync(running, "r"));
-      return;
-    } catch (error) {
-      if (errnoOf(error) !== "ENOENT") throw unusable(root, error);
-    }
-    try {
-      for (const path of [root, blobs, snapshots, cacheMounts, logs, leases, running]) makeDirectory(path, 0o700);
+      if (missing.length > 0) makeReserve(root);
     } catch (error) {
       throw unusable(root, error);
     }
-    makeReserve(root);
   });
 }
 

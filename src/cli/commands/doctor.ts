@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { ProbeResult } from "../../../solver/runtime/probe.ts";
 import { BuildError, messageOf } from "../../core/errors.ts";
 import { makeDirectory } from "../../core/make-directory.ts";
+import { requireOwnStore } from "../../store/ownership.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
@@ -56,8 +57,10 @@ async function run(
 function tryToWrite(root: string): void {
   try {
     makeDirectory(root, 0o700);
+    requireOwnStore(root);
     rmSync(mkdtempSync(join(root, "probe-")), { recursive: true });
   } catch (error) {
+    if (error instanceof BuildError) throw error;
     throw new BuildError("store/unusable", `Cannot write to the store "${root}": ${messageOf(error)}`, {
       hint: "choose a directory of yours with --root or KILN_ROOT",
       cause: error,
