@@ -1,9 +1,9 @@
 import { cleanPath } from "../../src/core/patterns/clean-path.ts";
-import { hasWildcards } from "../../src/core/patterns/go-match.ts";
+import { compileGoPattern, hasWildcards } from "../../src/core/patterns/go-match.ts";
 import { BuildError } from "../../src/core/errors.ts";
 import type { CopyAction, Owner } from "../../solver/graph/op.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
-import type { AddInstruction, CopyContent, CopyInstruction } from "../instructions/instruction.ts";
+import type { AddInstruction, CopyContent, CopyInstruction, Word } from "../instructions/instruction.ts";
 import { copyIgnoredFile } from "../lint/rules/copy-ignored-file.ts";
 import { expandWord } from "../words/expand.ts";
 import { parseMode } from "./mode.ts";
@@ -121,6 +121,10 @@ function expandWords(state: StageState, instruction: Instruction, shared: Shared
     text,
     remote: readRemote(text, word.span, instruction, checksum),
   }));
+  checkPatterns(
+    paths.filter((_, index) => readPaths[index]?.remote === undefined),
+    instruction,
+  );
   const isCheckable = readPaths.length === 1 && instruction.contents.length === 0;
   if (checksum !== "" && (!isCheckable || readPaths[0]?.remote === undefined)) {
     const why = isCheckable
@@ -131,6 +135,25 @@ function expandWords(state: StageState, instruction: Instruction, shared: Shared
     });
   }
   return { paths: readPaths, destination, chown, chmod };
+}
+
+/** Refuses a pattern that is none where it stands, not when it is first compared with a file. */
+function checkPatterns(
+  paths: readonly { readonly word: Word; readonly text: string }[],
+  { excludes }: Instruction,
+): void {
+  const patterns = [
+    ...paths.filter(({ text }) => hasWildcards(text)),
+    ...excludes.map((word) => ({ word, text: word.text })),
+  ];
+  for (const { word, text } of patterns) {
+    try {
+      compileGoPattern(text.replace(/^!/, ""));
+    } catch (error) {
+      if (!(error instanceof BuildError)) throw error;
+      throw new BuildError(error.code, error.message, { span: word.span, hint: error.hint });
+    }
+  }
 }
 
 /** As in `docker history`: without --from, --link, --exclude and ADD's own flags. */

@@ -35,7 +35,7 @@ test("points at the pattern, blanks left out", () => {
 test("names every bad line at once", () => {
   const caught = (): BuildError | undefined => {
     try {
-      patternsOf("a\n!\n[x\n");
+      patternsOf("a\n!\n[x\n[Local-Only]/\nb\\\n");
       return undefined;
     } catch (error) {
       return error instanceof BuildError ? error : undefined;
@@ -45,6 +45,6 @@ test("names every bad line at once", () => {
   expect([error?.code, error?.span?.start.line, error?.more.map((other) => other.span?.start.line)]).toEqual([
     "dockerfile/ignore-file",
     2,
-    [3],
+    [3, 4, 5],
   ]);
 });

@@ -46,9 +46,9 @@ export function parseIgnoreFile(source: SourceText): IgnoreFile {
 /** Such a pattern would match no file, and what it names would get into the context. */
 function encodingProblem(source: SourceText, from: number, to: number): BuildError | undefined {
   const undecoded = source.undecoded.find((offset) => from <= offset && offset < to);
-  const zero = source.text.indexOf("\0", from);
-  if (undecoded === undefined && !(zero !== -1 && zero < to)) return undefined;
-  const offset = undecoded ?? zero;
+  const zero = source.text.slice(from, to).indexOf("\0");
+  if (undecoded === undefined && zero === -1) return undefined;
+  const offset = undecoded ?? from + zero;
   const what = undecoded === undefined ? "a zero byte" : "a byte that is not UTF-8";
   return new BuildError("dockerfile/encoding", `Cannot read an ignore pattern: it holds ${what}`, {
     span: source.span(offset, offset + 1),

@@ -110,6 +110,10 @@ export function parseClass(
       at += 1;
       high = member();
     }
+    if (high < low) {
+      const range = `${String.fromCodePoint(low)}-${String.fromCodePoint(high)}`;
+      throw malformed(pattern, `the range ${range} runs backwards`);
+    }
     ranges.push({ low, high });
   }
   return { negated, ranges, end: at + 1 };

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { cleanPath } from "./clean-path.ts";
 import { PatternMatcher } from "./pattern-matcher.ts";
+import { compilePattern } from "./pattern.ts";
 
 test.each([
   { patterns: ["**"], path: "file", is: true },
@@ -62,9 +64,12 @@ test.each([
   expect(new PatternMatcher(patterns).matches(path)).toBe(is);
 });
 
-test.each([["!"], ["a", " ! "], ["[a"], ["a\\"], ["![]"]])("refuses %s", (...patterns) => {
-  expect(() => new PatternMatcher(patterns)).toThrow(/Cannot (read|use)/);
-});
+test.each([["!"], ["a", " ! "], ["[a"], ["a\\"], ["![]"], ["[Local-Only]/"], ["a", "!**/[b-a]*"], ["[^b-a]"]])(
+  "refuses %s",
+  (...patterns) => {
+    expect(() => new PatternMatcher(patterns)).toThrow(/Cannot (read|use)/);
+  },
+);
 
 test.each([
   { patterns: ["node_modules"], directory: "node_modules", is: false },
@@ -136,6 +141,63 @@ test("a walk gives the same answers as asking for one path", () => {
       { numRuns: 2000 },
     ),
   ).not.toThrow();
+});
+
+/** What the matcher means, pattern by pattern, without an index. */
+function excludedOneByOne(patterns: readonly string[], names: readonly string[]): boolean {
+  const read = patterns
+    .map((text) => cleanPath(text.trim()))
+    .map((text) => ({ exclusion: text.startsWith("!"), matches: compilePattern(text.replace(/^!/, "")) }));
+  let matched = read.map(() => false);
+  let excluded = false;
+  for (const at of names.keys()) {
+    const path = names.slice(0, at + 1).join("/");
+    excluded = false;
+    matched = read.map(({ exclusion, matches }, index) => {
+      const isMatch = matched[index] === true || (exclusion === excluded && matches(path));
+      if (isMatch) excluded = !exclusion;
+      return isMatch;
+    });
+  }
+  return excluded;
+}
+
+const anyPattern = fc.string({
+  unit: fc.constantFrom("*", "**", "/", "a", "b", "?", "!", "[ab]", ".", "\\", "a/", "**/a", "/**", "/**/", "*/"),
+  minLength: 1,
+  maxLength: 8,
+});
+
+test("the index leaves out no pattern that matters", () => {
+  expect(() =>
+    fc.assert(
+      fc.property(fc.array(anyPattern, { maxLength: 6 }), somePath, (patterns, names) => {
+        const matcher = matcherOf(patterns);
+        if (matcher === undefined) return true;
+        return matcher.matches(names.join("/")) === excludedOneByOne(patterns, names);
+      }),
+      { numRuns: 10_000 },
+    ),
+  ).not.toThrow();
+});
+
+test.each([
+  { kind: "folders", pattern: (i: number) => `dir${String(i)}/` },
+  { kind: "endings", pattern: (i: number) => `*.e${String(i)}` },
+  { kind: "names anywhere", pattern: (i: number) => `**/n${String(i)}` },
+  { kind: "parts of names", pattern: (i: number) => `*in${String(i)}*` },
+  { kind: "exceptions", pattern: (i: number) => (i === 0 ? "**" : `!src/${String(i)}/*/z`) },
+])("twenty thousand patterns cost little more than a few: $kind", ({ pattern }) => {
+  const matcher = new PatternMatcher(Array.from({ length: 20_000 }, (_, i) => pattern(i)));
+  const start = process.cpuUsage();
+  for (let i = 0; i < 300; i += 1) {
+    const path = `src/m${String(i)}/file.c`;
+    matcher.matches(path);
+    matcher.mayContainIncluded(`src/m${String(i)}`);
+  }
+  const { user, system } = process.cpuUsage(start);
+  // 600 paths x 20,000 patterns one by one take many seconds.
+  expect((user + system) / 1000).toBeLessThan(2500);
 });
 
 test("takes bounded time on patterns made to backtrack", () => {

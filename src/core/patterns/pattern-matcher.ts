@@ -1,28 +1,27 @@
 import { BuildError } from "../errors.ts";
 import { cleanPath } from "./clean-path.ts";
 import { compileGoPattern } from "./go-match.ts";
+import { PatternIndex } from "./pattern-index.ts";
 import { compilePattern } from "./pattern.ts";
+import { Reach } from "./reach.ts";
 
 /**
- * What is known about a directory once it has been looked at; carried down so that an entry costs one test per pattern and
- * nothing is asked twice. Immutable.
+ * What is known about a directory once it has been looked at; carried down so that nothing is asked twice. Immutable.
  */
 export interface DirectoryMatch {
   readonly excluded: boolean;
   /** Index, in the list the matcher was made from, of the pattern that excluded it; `undefined` when it is not excluded. */
   readonly by: number | undefined;
-  /** Per pattern: whether it is known to match the directory or one above it. */
-  readonly matched: readonly boolean[];
+  /** Ascending positions of the patterns that are known to match the directory or one above it. */
+  readonly matched: readonly number[];
 }
 
 interface Pattern {
   readonly index: number;
   /** `!`: takes back what earlier patterns excluded. */
   readonly exclusion: boolean;
+  readonly text: string;
   readonly matches: (path: string) => boolean;
-  /** For `!`: one matcher per name of the pattern, up to the first part that does not stay within one name. */
-  readonly names: readonly ((name: string) => boolean)[];
-  readonly depth: "bounded" | "unbounded";
 }
 
 /**
@@ -35,16 +34,21 @@ interface Pattern {
  */
 export class PatternMatcher {
   /** What `enter` and `matchesBelow` take as the parent of a top-level name. */
-  readonly root: DirectoryMatch;
+  readonly root: DirectoryMatch = { excluded: false, by: undefined, matched: [] };
   /** Whether a `!` pattern exists. */
   readonly hasExclusions: boolean;
   readonly #patterns: readonly Pattern[];
+  readonly #index = new PatternIndex();
+  readonly #reach = new Reach();
 
   /** Blank patterns are passed over. @throws {BuildError} `pattern/malformed` */
   constructor(patterns: readonly string[]) {
     this.#patterns = patterns.flatMap((text, index) => readPattern(text, index));
+    for (const [position, { text, exclusion }] of this.#patterns.entries()) {
+      this.#index.add(text, position);
+      if (exclusion) this.#reach.add(text);
+    }
     this.hasExclusions = this.#patterns.some((pattern) => pattern.exclusion);
-    this.root = { excluded: false, by: undefined, matched: this.#patterns.map(() => false) };
   }
 
   get isEmpty(): boolean {
@@ -58,26 +62,35 @@ export class PatternMatcher {
 
   /** For a file in a walk. `parent` is what `enter` gave for its directory. */
   matchesBelow(path: string, parent: DirectoryMatch): boolean {
-    let excluded = false;
-    for (const [at, pattern] of this.#patterns.entries()) {
-      if (parent.matched[at] || (pattern.exclusion === excluded && pattern.matches(path)))
-        excluded = !pattern.exclusion;
-    }
-    return excluded;
+    return this.enter(path, parent).excluded;
   }
 
   /** For a directory in a walk. */
   enter(path: string, parent: DirectoryMatch): DirectoryMatch {
     let excluded = false;
     let by: number | undefined;
-    const matched = this.#patterns.map((pattern, at) => {
-      const isMatch = parent.matched[at] || (pattern.exclusion === excluded && pattern.matches(path));
-      if (isMatch) {
-        excluded = !pattern.exclusion;
-        by = excluded ? pattern.index : undefined;
+    const matched: number[] = [];
+    const take = (position: number): void => {
+      const pattern = this.#patterns[position];
+      if (pattern === undefined) return;
+      excluded = !pattern.exclusion;
+      by = excluded ? pattern.index : undefined;
+      matched.push(position);
+    };
+    let next = 0;
+    const takeInherited = (before: number): void => {
+      for (let at = parent.matched[next]; at !== undefined && at < before; at = parent.matched[next]) {
+        take(at);
+        next += 1;
       }
-      return isMatch;
-    });
+    };
+    for (const position of this.#index.candidates(path)) {
+      takeInherited(position);
+      if (parent.matched[next] === position) continue;
+      const pattern = this.#patterns[position];
+      if (pattern !== undefined && pattern.exclusion === excluded && pattern.matches(path)) take(position);
+    }
+    takeInherited(Infinity);
     return { excluded, by, matched };
   }
 
@@ -86,7 +99,7 @@ export class PatternMatcher {
    * directory over; `true` may be wrong, never `false`.
    */
   mayContainIncluded(directory: string): boolean {
-    return this.#patterns.some((pattern) => pattern.exclusion && reachesBelow(pattern, directory));
+    return this.#reach.below(directory);
   }
 
   /** The pattern, as an index into the list given to the constructor, that excludes a path; `undefined` when none does. */
@@ -116,28 +129,11 @@ function readPattern(given: string, index: number): Pattern[] {
   }
   // Only for its syntax errors.
   compileGoPattern(text);
-  const parts = exclusion ? text.split("/") : [];
-  // "**" and classes can match "/", and a backslash can hide one.
-  const open = parts.findIndex((part) => part.includes("**") || part.includes("[") || part.includes("\\"));
-  const bounded = open === -1 ? parts : parts.slice(0, open);
-  return [
-    {
-      index,
-      exclusion,
-      matches: compilePattern(text),
-      names: bounded.map(compilePattern),
-      depth: open === -1 ? "bounded" : "unbounded",
-    },
-  ];
+  return [{ index, exclusion, text, matches: whenAsked(text) }];
 }
 
-/** Compares name by name as far as both go. A pattern that ends at the directory or above it says nothing about what is below. */
-function reachesBelow(pattern: Pattern, directory: string): boolean {
-  const names = directory.split("/");
-  for (const [depth, matches] of pattern.names.entries()) {
-    const name = names[depth];
-    if (name === undefined) return true;
-    if (!matches(name)) return false;
-  }
-  return pattern.depth === "unbounded";
+/** Of thousands of patterns most are never asked about any path. */
+function whenAsked(pattern: string): (path: string) => boolean {
+  let compiled: ((path: string) => boolean) | undefined;
+  return (path) => (compiled ??= compilePattern(pattern))(path);
 }

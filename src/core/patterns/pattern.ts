@@ -90,10 +90,8 @@ function toRegExp(token: Token): string {
     case "rest":
       return "[^\\n]*";
     case "class": {
-      const ranges = token.ranges.filter(({ low, high }) => low <= high);
-      if (ranges.length === 0) return token.negated ? "[^]" : "[]";
       const escape = (code: number): string => `\\u{${code.toString(16)}}`;
-      return `[${token.negated ? "^" : ""}${ranges.map(({ low, high }) => `${escape(low)}-${escape(high)}`).join("")}]`;
+      return `[${token.negated ? "^" : ""}${token.ranges.map(({ low, high }) => `${escape(low)}-${escape(high)}`).join("")}]`;
     }
     default:
       return unreachable(token);
