@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { GitOp } from "../../graph/op.ts";
-import { Repository, missing, never } from "./git.fixture.ts";
+import { Repository, missing, never, serveGit } from "./git.fixture.ts";
 import { withoutCredentials } from "./run-git.ts";
 
 test.skipIf(missing)("each form of a ref names its commit", async () => {
@@ -154,4 +154,62 @@ test("credentials are taken out of URLs", () => {
   expect(withoutCredentials("https://me:pw@host/x and ssh://git:pw@host/y and git@host:z")).toBe(
     "https://host/x and ssh://git@host/y and git@host:z",
   );
+});
+
+test.skipIf(missing)("a submodule may be the folder, and one within it", async () => {
+  using module = new Repository();
+  using repository = new Repository();
+  repository.git("submodule", "add", "-q", module.remote, "mod/ule");
+  repository.commit("module");
+  for (const [subdir, names] of [
+    ["mod/ule", ["file", "out", "sub"]],
+    ["/mod/ule/sub/", ["inner"]],
+    ["../mod//./ule/sub", ["inner"]],
+  ] as const) {
+    expect(readdirSync(await repository.checkOut({ subdir })).toSorted()).toEqual(names);
+  }
+});
+
+test.skipIf(missing)("a kept git directory knows its submodules", async () => {
+  using module = new Repository();
+  using repository = new Repository();
+  repository.git("submodule", "add", "-q", module.remote, "module");
+  const commit = repository.commit("module");
+  const directory = await repository.checkOut({ keepGitDir: true });
+  const git = (...args: string[]): string => execFileSync("git", ["-C", directory, ...args], { encoding: "utf8" });
+  expect(git("submodule", "status")).toContain(` ${module.second} module`);
+  expect(git("-C", "module", "log", "--format=%H", "-1").trim()).toBe(module.second);
+  expect(git("status", "--porcelain")).toBe("");
+  expect(git("rev-parse", "HEAD").trim()).toBe(commit);
+});
+
+test.skipIf(missing)("a token goes to the remote's host, for its submodules too, and nowhere else", async () => {
+  using module = new Repository();
+  using repository = new Repository();
+  const authorization = `basic ${Buffer.from("x-access-token:T").toString("base64")}`;
+  const elsewhere: (string | undefined)[] = [];
+  await using server = await serveGit(dirname(repository.directory), "smart", { authorization });
+  await using other = await serveGit(module.directory, "smart", { seen: elsewhere });
+  const remote = `${server.url}/${basename(repository.directory)}/remote/.git`;
+  const own = `${server.url}/${basename(module.directory)}/remote/.git`;
+  for (const [name, url] of [["own", own] as const, ["other", `${other.url}/remote/.git`] as const]) {
+    repository.git("submodule", "add", "-q", module.remote, name);
+    repository.git("config", "-f", ".gitmodules", `submodule.${name}.url`, url);
+  }
+  repository.commit("modules");
+  const protocols = ["http"] as const;
+  await expect(repository.checkOut({ remote }, { protocols })).rejects.toMatchObject({
+    hint: expect.stringContaining("GIT_AUTH_TOKEN"),
+  });
+  const { host } = new URL(server.url);
+  for (const secrets of [
+    { GIT_AUTH_TOKEN: "T" },
+    { [`GIT_AUTH_HEADER.${host}`]: authorization, GIT_AUTH_TOKEN: "no" },
+  ]) {
+    const directory = await repository.checkOut({ remote }, { protocols }, secrets);
+    expect(readFileSync(join(directory, "own/file"), "utf8")).toBe("two");
+    expect(readFileSync(join(directory, "other/file"), "utf8")).toBe("two");
+  }
+  expect(elsewhere.length).toBeGreaterThan(0);
+  expect(new Set(elsewhere)).toEqual(new Set([undefined]));
 });

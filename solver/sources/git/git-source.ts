@@ -1,6 +1,7 @@
 import { lstat, lutimes, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import { cleanPath } from "../../../src/core/patterns/clean-path.ts";
 import { isCommit } from "../../../src/core/git-url.ts";
 import type { GitOp } from "../../graph/op.ts";
 import type { FoundSource, RemoteSource, SecretSource, SshSource } from "../../ports.ts";
@@ -261,8 +262,8 @@ async function updateSubmodules(git: Git): Promise<void> {
 
 /** @throws {BuildError} `source/git` when the folder is missing or outside, as through a symlink of the repository's. */
 async function folderInside(clone: string, op: GitOp): Promise<string> {
-  const subdir = op.subdir?.replace(/^\/+|\/+$/g, "") ?? "";
-  if (subdir === "" || subdir === ".") return clone;
+  const subdir = cleanPath(`/${op.subdir ?? ""}`).slice(1);
+  if (subdir === "") return clone;
   const root = await realpath(clone);
   const folder = await realpath(join(root, subdir)).catch((error: unknown) => {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
@@ -346,7 +347,8 @@ async function explained<T>(op: GitOp, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (!(error instanceof GitFailure)) throw error;
-    const lines = error.text.split("\n");
+    // What follows a colon is on the next line.
+    const lines = error.text.replace(/:\n(?!fatal:|error:|remote:)/g, ": ").split("\n");
     const last =
       lines.findLast((line) => /^(?:fatal|error):/.test(line)) ??
       lines.findLast((line) => line.startsWith("remote:")) ??

@@ -6,6 +6,7 @@ import { type IncomingMessage, type ServerResponse, createServer } from "node:ht
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { GitOp } from "../../graph/op.ts";
+import type { RemoteSource } from "../../ports.ts";
 import { createGitSource } from "./git-source.ts";
 import type { GitProgram } from "./run-git.ts";
 
@@ -55,11 +56,11 @@ export class Repository implements Disposable {
     return this.git("rev-parse", "HEAD");
   }
 
-  source(over: Partial<GitProgram> = {}): ReturnType<typeof createGitSource> {
+  source(over: Partial<GitProgram> = {}, secrets: Readonly<Record<string, string>> = {}): RemoteSource<GitOp> {
     return createGitSource({
       program: { ...this.program, ...over },
       scratchDirectory: this.scratch,
-      secrets: { get: async () => undefined },
+      secrets: { get: async (id) => (secrets[id] === undefined ? undefined : Buffer.from(secrets[id])) },
       ssh: { socket: async () => undefined },
     });
   }
@@ -78,8 +79,12 @@ export class Repository implements Disposable {
     };
   }
 
-  async checkOut(over: Partial<GitOp> = {}, program: Partial<GitProgram> = {}): Promise<string> {
-    const found = await this.source(program).find(this.op(over), never);
+  async checkOut(
+    over: Partial<GitOp> = {},
+    program: Partial<GitProgram> = {},
+    secrets: Readonly<Record<string, string>> = {},
+  ): Promise<string> {
+    const found = await this.source(program, secrets).find(this.op(over), never);
     const directory = mkdtempSync(join(this.directory, "out-"));
     await found.writeTo(directory, never);
     return directory;
@@ -98,11 +103,18 @@ export interface GitServer extends AsyncDisposable {
 
 /**
  * Serves a folder by HTTP: `smart` through `git http-backend`, `dumb` as plain files, which `git update-server-info` must have
- * prepared, `silent` by taking requests and never answering.
+ * prepared, `silent` by taking requests and never answering. `authorization` is what every request must have; `seen` gets what they have.
  */
-export async function serveGit(folder: string, how: "smart" | "dumb" | "silent"): Promise<GitServer> {
+export async function serveGit(
+  folder: string,
+  how: "smart" | "dumb" | "silent",
+  more: { readonly authorization?: string; readonly seen?: (string | undefined)[] } = {},
+): Promise<GitServer> {
   const server = createServer((request, response) => {
-    if (how === "smart") runBackend(folder, request, response);
+    const { authorization } = request.headers;
+    more.seen?.push(authorization);
+    if (more.authorization !== undefined && authorization !== more.authorization) response.writeHead(401).end();
+    else if (how === "smart") runBackend(folder, request, response);
     else if (how === "dumb") sendFile(folder, request, response);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
