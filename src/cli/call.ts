@@ -1,7 +1,7 @@
 import { callDockerfile } from "../build/call.ts";
 import type { BuildOptions } from "../build/options.ts";
 import { renderSpan } from "../core/code-frame.ts";
-import { printable } from "../core/printable.ts";
+import { printable, printableJson } from "../core/printable.ts";
 import { subrequestsJson, subrequestsText } from "../../frontend/subrequests.ts";
 import type { Warning } from "../../frontend/lint/warning.ts";
 import type { CommandContext } from "./context.ts";
@@ -22,7 +22,7 @@ export async function runCall(
   call: Call & { readonly method: Exclude<Call["method"], "build"> },
 ): Promise<number> {
   if (call.method === "subrequests.describe") {
-    if (call.format === "json") context.print(JSON.stringify(subrequestsJson(), undefined, 2));
+    if (call.format === "json") context.print(printableJson(subrequestsJson(), 2));
     else context.host.stdout.write(subrequestsText());
     return 0;
   }
@@ -31,7 +31,7 @@ export async function runCall(
   const found = result.warnings.length + (result.error === undefined ? 0 : 1);
   const status = found > 0 && !call.ignoreStatus ? 1 : 0;
   if (call.format === "json") {
-    context.print(JSON.stringify(result.json, undefined, 2));
+    context.print(printableJson(result.json, 2));
     return status;
   }
   if (result.text !== undefined) {

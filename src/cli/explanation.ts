@@ -1,6 +1,6 @@
 import type { BuildReport, ReportedStep } from "../build/report.ts";
 import type { PartChange } from "../../solver/cache/explain.ts";
-import { printable } from "../core/printable.ts";
+import { printable, printableJson } from "../core/printable.ts";
 import type { StepUsage } from "../core/progress.ts";
 import { formatBytes } from "../progress/step-book.ts";
 import type { CommandContext } from "./context.ts";
@@ -8,7 +8,7 @@ import { ago } from "./table.ts";
 
 /** What `--explain` asks for. JSON is for tools, so it has standard output to itself. */
 export function printExplanation(context: CommandContext, report: BuildReport, format: "text" | "json"): void {
-  if (format === "json") context.print(JSON.stringify(report));
+  if (format === "json") context.print(printableJson(report));
   else for (const line of explainBuild(report, context.host.nowMs())) context.warn(printable(line));
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { plainOutput, printable, printableLine, printableOutput } from "./printable.ts";
+import { plainOutput, printable, printableJson, printableLine, printableOutput } from "./printable.ts";
 
 const E = "\u001b";
 
@@ -34,6 +34,13 @@ test.each([
   { name: "a question to the terminal", text: `a${E}[6n${E}P$q"p${E}\\b` },
   { name: "eight-bit sequences", text: "a\u009b2J\u009d0;title\u009cb" },
   { name: "other escapes", text: `a${E}c${E}(B${E}=b` },
+  { name: "writing turned round", text: "\u061ca\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069b" },
+  {
+    name: "what is not seen",
+    text: "a\u00ad\u180e\u200b\u2060\u2061\u2062\u2063\u2064\u206a\u206f\ufeff\ufff9\ufffa\ufffbb",
+  },
+  { name: "tags", text: "a\u{e0001}\u{e0061}\u{e007f}b" },
+  { name: "other ends of lines", text: "a\u2028\u2029b" },
   { name: "bells and backspaces", text: "a\u0007\u0008\u0000b" },
   { name: "private colours", text: `a${E}[?5mb` },
 ])("a command's output loses $name", ({ text }) => {
@@ -43,4 +50,22 @@ test.each([
 
 test("a string without an end takes its own line and no more", () => {
   expect(printableOutput(`a${E}]0;title\nb`)).toBe("a\nb");
+});
+
+test.each([
+  { name: "pictures of several parts", text: "\u{1f468}\u200d\u{1f469}\u200d\u{1f467} \u2764\ufe0f" },
+  { name: "words with joiners", text: "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645" },
+  { name: "signs of numbers", text: "\u0600\u0661\u06dd \u{110bd}" },
+  { name: "scripts that are written from the right", text: "\u05e9\u05dc\u05d5\u05dd" },
+])("$name are shown as they are", ({ text }) => {
+  expect([printable(text), printableOutput(text), plainOutput(text)]).toEqual([text, text, text]);
+});
+
+test("JSON has escapes for what is not to be shown, and means the same", () => {
+  const value = { a: "x\u202ey\u009b2J\u{e0061}\u200d", b: ["\u001b[2J\n"] };
+  for (const text of [printableJson(value), printableJson(value, 2)]) {
+    expect(JSON.parse(text)).toEqual(value);
+    expect(printable(text)).toBe(text);
+  }
+  expect(printableJson("\u202e\u{e0061}")).toBe(String.raw`"\u202e\udb40\udc61"`);
 });

@@ -1,3 +1,4 @@
+import { printableJson } from "../core/printable.ts";
 import { type ProgressSink } from "../core/progress.ts";
 import type { ProgressColors } from "./colors.ts";
 import { plainDisplay } from "./plain.ts";
@@ -34,7 +35,7 @@ export function createProgress(mode: ProgressMode, output: ProgressOutput): Prog
     case "plain":
       return plainDisplay(output);
     case "rawjson":
-      return { sink: (event) => output.write(`${JSON.stringify(event)}\n`), finish: () => {} };
+      return { sink: (event) => output.write(`${printableJson(event)}\n`), finish: () => {} };
     case "quiet":
     case "none":
       return { sink: () => {}, finish: () => {} };

@@ -1,3 +1,4 @@
+import { printableJson } from "../../core/printable.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -47,7 +48,7 @@ async function run(
   );
   const isolation = isolationOf(uid, namespace);
   const isUsable = checks.some(({ name, ok }) => ok && ESSENTIAL.includes(name));
-  if (options["json"] === true) context.print(JSON.stringify({ isUsable, isolation, root, checks }, undefined, 2));
+  if (options["json"] === true) context.print(printableJson({ isUsable, isolation, root, checks }, 2));
   else
     printReport(context, checks, `${isUsable ? ISOLATION[isolation] : "RUN does not work here"}; the store is ${root}`);
   return isUsable ? 0 : 1;

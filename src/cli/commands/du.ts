@@ -1,3 +1,4 @@
+import { printableJson } from "../../core/printable.ts";
 import type { Command } from "commander";
 import { formatBytes } from "../../progress/step-book.ts";
 import { type Cli, command } from "../command.ts";
@@ -23,7 +24,7 @@ async function run(
   await using engine = context.openEngine();
   const found = await usage(engine.store, context.signal);
   if (format === "json") {
-    context.print(JSON.stringify(found));
+    context.print(printableJson(found));
     return;
   }
   const now = context.host.nowMs();

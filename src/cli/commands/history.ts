@@ -1,3 +1,4 @@
+import { printableJson } from "../../core/printable.ts";
 import type { Command } from "commander";
 import type { StoredImage } from "../../store/model.ts";
 import type { Store } from "../../store/store.ts";
@@ -48,7 +49,7 @@ async function run(
     size: formatBytes(entry.size),
     comment: entry.comment ?? "",
   }));
-  if (format === "json") for (const row of rows) context.print(JSON.stringify(row));
+  if (format === "json") for (const row of rows) context.print(printableJson(row));
   else if (options["quiet"] === true) for (const row of rows) context.print(row.id);
   else {
     const header = ["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"];

@@ -1,3 +1,4 @@
+import { printableJson } from "../../core/printable.ts";
 import type { Command } from "commander";
 import { familiarReference, parseReference } from "../../core/reference.ts";
 import { formatBytes } from "../../progress/step-book.ts";
@@ -66,7 +67,7 @@ async function run(
   const rows = newestFirst.map((one) =>
     rowOf(one, { now: context.host.nowMs(), whole: options["trunc"] === false, store }),
   );
-  if (format === "json") for (const row of rows) context.print(JSON.stringify(row));
+  if (format === "json") for (const row of rows) context.print(printableJson(row));
   else if (options["quiet"] === true) for (const id of new Set(rows.map((row) => row.ID))) context.print(id);
   else {
     const digests = options["digests"] === true;

@@ -1,3 +1,4 @@
+import { printableDocument, printableJson } from "../../core/printable.ts";
 import type { Command } from "commander";
 import { serializeImageConfig } from "../../core/image-config.ts";
 import { type Cli, command, examples } from "../command.ts";
@@ -49,20 +50,24 @@ async function run(
       },
     };
   });
+  // The bytes that the digest is of, but for a person who looks at them.
+  const write = (document: Buffer): void => {
+    const { stdout } = context.host;
+    stdout.write(stdout.isTTY === true ? printableDocument(document.toString()) : document);
+  };
   for (const { image } of shown) {
     if (options["raw"] === true) {
-      context.host.stdout.write(store.blobs.readBytes(image.manifestDigest, 4 << 20) ?? "");
+      write(Buffer.from(store.blobs.readBytes(image.manifestDigest, 4 << 20) ?? ""));
       return;
     }
     if (options["config"] === true) {
-      context.host.stdout.write(serializeImageConfig(image.config));
+      write(Buffer.from(serializeImageConfig(image.config)));
       return;
     }
   }
   context.print(
-    JSON.stringify(
+    printableJson(
       shown.map(({ summary }) => summary),
-      undefined,
       2,
     ),
   );

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { type BuildReport, parseReport, type ReportedStep } from "../../build/report.ts";
 import { BuildError } from "../../core/errors.ts";
-import { printable } from "../../core/printable.ts";
+import { printable, printableJson } from "../../core/printable.ts";
 import { formatReference, parseReference } from "../../core/reference.ts";
 import type { Store } from "../../store/store.ts";
 import { type Cli, command } from "../command.ts";
@@ -26,7 +26,7 @@ async function run(
   const [wanted] = args;
   const steps = wanted === undefined ? report.steps : stepsNamed(report, wanted);
   if (options["json"] === true) {
-    context.print(JSON.stringify({ ...report, steps }));
+    context.print(printableJson({ ...report, steps }));
   } else if (wanted === undefined) {
     for (const line of explainBuild(report, context.host.nowMs())) context.print(printable(line));
   } else {
@@ -41,7 +41,7 @@ function findBuild(store: Pick<Store, "builds">, name: unknown): BuildReport {
     if (report !== undefined && (typeof name !== "string" || isNamed(report, name))) return report;
   }
   throw typeof name === "string"
-    ? new BuildError("cli/usage", `Cannot find a build named ${JSON.stringify(name)}`, {
+    ? new BuildError("cli/usage", `Cannot find a build named ${printableJson(name)}`, {
         hint: "give a tag it was built with, or the id that `kiln why --json` shows; the last 50 builds are known",
       })
     : new BuildError("cli/usage", "Cannot explain a build: this store knows of none", {
@@ -64,7 +64,7 @@ function stepsNamed(report: BuildReport, wanted: string): readonly ReportedStep[
         step.stage?.toLowerCase() === text || step.instruction.toLowerCase().includes(text);
   const found = report.steps.filter(fits);
   if (found.length > 0) return found;
-  throw new BuildError("cli/usage", `Cannot find a step ${JSON.stringify(wanted)} in the build of ${report.context}`, {
+  throw new BuildError("cli/usage", `Cannot find a step ${printableJson(wanted)} in the build of ${report.context}`, {
     hint: "give its number, its stage or a piece of its text; `kiln why --json` lists all steps",
   });
 }
