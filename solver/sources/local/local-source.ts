@@ -6,6 +6,7 @@ import type { Native, ScanOptions } from "../../../src/native/native.ts";
 import { MergedTree } from "../../ops/tree/merged-tree.ts";
 import { type KnownSelections, SourceView } from "../../ops/tree/source-view.ts";
 import type { TreeNode } from "../../ops/tree/tree-node.ts";
+import { clockOf, type FileClock } from "./clocks.ts";
 import { indexedDigests } from "./file-digests.ts";
 import { Fingerprints } from "./fingerprints.ts";
 import { StatIndex, type StatIndexStorage } from "./stat-index.ts";
@@ -23,6 +24,8 @@ export interface LocalSourceOptions {
   readonly fingerprints?: StatIndexStorage;
   /** The real-time clock, nanoseconds since 1970. */
   readonly nowNs: () => bigint;
+  /** Whose clock the files' times come from; found out where it is not given. */
+  readonly clock?: FileClock;
 }
 
 /**
@@ -40,8 +43,11 @@ export class LocalSource implements Disposable {
   constructor(options: LocalSourceOptions) {
     this.directory = options.directory;
     this.#options = options;
-    this.#index = new StatIndex(options.native, options.index);
-    this.#fingerprints = options.fingerprints === undefined ? undefined : new Fingerprints(options.fingerprints);
+    const clock = options.clock ?? clockOf(options.directory);
+    this.#index = new StatIndex(options.native, options.index, clock);
+    // A fingerprint believes the times of all files at once.
+    const { fingerprints } = options;
+    this.#fingerprints = fingerprints === undefined || clock !== "own" ? undefined : new Fingerprints(fingerprints);
   }
 
   /**

@@ -6,6 +6,7 @@ import { digestOf } from "../../../src/core/digest.ts";
 import { locateNative } from "../../../src/native/locate.ts";
 import type { Native } from "../../../src/native/native.ts";
 import { TreeScan } from "../../../src/native/scan.ts";
+import type { FileClock } from "./clocks.ts";
 import { LocalSource } from "./local-source.ts";
 import { type Selection, select } from "./select.ts";
 import type { Selector } from "./selector.ts";
@@ -33,10 +34,11 @@ describe("the stat index", () => {
   };
   const storage = { load: () => saved, save: (bytes: Uint8Array) => void (saved = bytes) };
 
-  async function build(laterNs = LATER_NS): Promise<Selection> {
+  async function build(laterNs = LATER_NS, clock?: FileClock): Promise<Selection> {
     reads = [];
     const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n + laterNs;
-    using source = new LocalSource({ native: watching, directory, index: storage, nowNs });
+    const options = { native: watching, directory, index: storage, nowNs };
+    using source = new LocalSource(clock === undefined ? options : { ...options, clock });
     const selection = await select(source.view([]), everything, signal);
     source.save();
     return selection;
@@ -91,6 +93,31 @@ describe("the stat index", () => {
     expect(reads).toEqual(["a", "b", "c"]);
     await build();
     expect(reads).toEqual([]);
+  });
+
+  test("on a file server a file is known when it was read twice, some seconds apart, whatever its clock says", async () => {
+    for (const name of ["a", "b", "c"]) utimesSync(join(directory, name), 1, 1);
+    await build(LATER_NS, "foreign");
+    expect(reads).toEqual(["a", "b", "c"]);
+    await build(LATER_NS, "foreign");
+    expect(reads).toEqual(["a", "b", "c"]);
+    await build(LATER_NS + 10_000_000_000n, "foreign");
+    expect(reads).toEqual(["a", "b", "c"]);
+    await build(LATER_NS + 20_000_000_000n, "foreign");
+    expect(reads).toEqual([]);
+    writeFileSync(join(directory, "b"), "B");
+    await build(LATER_NS + 30_000_000_000n, "foreign");
+    expect(reads).toEqual(["b"]);
+    await build(LATER_NS + 40_000_000_000n, "foreign");
+    expect(reads).toEqual(["b"]);
+    await build(LATER_NS + 50_000_000_000n, "foreign");
+    expect(reads).toEqual([]);
+  });
+
+  test("where anybody can set the change time, every file is read", async () => {
+    await build(LATER_NS, "settable");
+    await build(2n * LATER_NS, "settable");
+    expect(reads).toEqual(["a", "b", "c"]);
   });
 
   test("a file replaced by rename is read again", async () => {

@@ -1,6 +1,7 @@
 import { isAscii } from "node:buffer";
 import type { Native } from "../../../src/native/native.ts";
 import { encodeName } from "../../../src/native/names.ts";
+import type { FileClock } from "./clocks.ts";
 import type { LayerScan } from "../../ops/tree/tree-node.ts";
 
 /** Numbers of 32 bits per stamp: device, inode, size, mtime and ctime, 64 bits each. */
@@ -10,6 +11,8 @@ const DIGEST_BYTES = 32;
 const SPARE_ROWS = 1000;
 const MAGIC = 0x4b53_4932; // "KSI2"
 const HEADER_WORDS = 4;
+/** Of the header: when the index was made, in seconds since 1970. */
+const SEEN_WORD = 3;
 
 /**
  * Timestamps come from a clock that ticks at most every 10 ms (HZ=100): a file that changes right after it was read may get
@@ -19,6 +22,11 @@ const TICK_NS = 20_000_000n;
 /** File systems without fractions of a second tick every one or two seconds. */
 const COARSE_TICK_NS = 2_000_000_000n;
 const SECOND_NS = 1_000_000_000n;
+/** Some servers tell times by the minute. */
+const MINUTE_NS = 60n * SECOND_NS;
+/** In the last word of a device number: the row was read once while its file may still have changed within one tick. */
+const UNPROVEN = 1 << 31;
+const DEVICE_WORD = 1;
 
 export interface StatIndexStorage {
   load(): Uint8Array | undefined;
@@ -41,6 +49,9 @@ export interface Found {
  * younger one ("racy") can change once more without its times changing. Those are not remembered, so the next build
  * reads them again and remembers them then. The change time decides too, because nobody can set it.
  *
+ * Times of a file server come from its own clock, which may be behind this one by any amount: there a file is known when it was
+ * read twice, some seconds apart, with the same times. Whatever that clock says, it had gone on by then.
+ *
  * Anything may be forgotten: an index that is missing, damaged, or overwritten by another build costs only time.
  *
  * It is kept as columns (header, stamps, digests, ends of paths, paths), which the addon searches as they are.
@@ -61,10 +72,15 @@ export class StatIndex {
   #loaded = false;
   #dirty = false;
   #keepsAll = false;
+  readonly #clock: FileClock;
+  /** When files were looked at for the index that was loaded, and for this one. Nanoseconds since 1970. */
+  #seenNs = 0n;
+  #seesNs = 0n;
 
-  constructor(native: Pick<Native, "findKnown">, storage: StatIndexStorage) {
+  constructor(native: Pick<Native, "findKnown">, storage: StatIndexStorage, clock: FileClock = "own") {
     this.#native = native;
     this.#storage = storage;
+    this.#clock = clock;
   }
 
   /** Looks up rows of a scan. */
@@ -104,8 +120,12 @@ export class StatIndex {
    */
   set(file: { readonly layer: LayerScan; readonly row: number; readonly entry: number }, digest: Uint8Array): void {
     const { layer, row, entry } = file;
-    const { mtimeNs, ctimeNs } = layer.scan.columns;
-    if (isRacy(mtimeNs[row] ?? 0n, ctimeNs[row] ?? 0n, layer.scannedAtNs)) return;
+    const mtimeNs = layer.scan.columns.mtimeNs[row] ?? 0n;
+    const ctimeNs = layer.scan.columns.ctimeNs[row] ?? 0n;
+    if (this.#clock === "settable") return;
+    if (this.#clock === "own" && isRacy(mtimeNs, ctimeNs, layer.scannedAtNs)) return;
+    const isProven = this.#clock === "own" || this.#wasSeen(layer, row, entry);
+    if (layer.scannedAtNs > this.#seesNs) this.#seesNs = layer.scannedAtNs;
     const at = entry <= -2 ? -entry - 2 : this.#rowOf(pathOf(layer, row));
     let word = at * STAMP_WORDS;
     for (const column of stampColumns(layer)) {
@@ -113,9 +133,25 @@ export class StatIndex {
       this.#stamps[word + 1] = column[row * 2 + 1] ?? 0;
       word += 2;
     }
+    const device = at * STAMP_WORDS + DEVICE_WORD;
+    if (!isProven) this.#stamps[device] = (this.#stamps[device] ?? 0) | UNPROVEN;
     this.#digests.set(digest, at * DIGEST_BYTES);
     this.#used[at] = 1;
     this.#dirty = true;
+  }
+
+  /** Whether a file was read with these times already, longer ago than a tick of any clock that tells them. */
+  #wasSeen(layer: LayerScan, row: number, entry: number): boolean {
+    if (entry > -2) return false;
+    const known = (-entry - 2) * STAMP_WORDS;
+    const isSame = stampColumns(layer).every(
+      (column, nth) =>
+        this.#stamps[known + 2 * nth] === column[row * 2] &&
+        this.#stamps[known + 2 * nth + 1] === ((column[row * 2 + 1] ?? 0) | (nth === 0 ? UNPROVEN : 0)),
+    );
+    const { mtimeNs, ctimeNs } = layer.scan.columns;
+    const isByMinute = (mtimeNs[row] ?? 0n) % MINUTE_NS === 0n && (ctimeNs[row] ?? 0n) % MINUTE_NS === 0n;
+    return isSame && layer.scannedAtNs > this.#seenNs + (isByMinute ? MINUTE_NS : COARSE_TICK_NS);
   }
 
   /** Makes sure that a file is read when it is looked at next. */
@@ -174,7 +210,9 @@ export class StatIndex {
     const endsAt = digestsAt + rows.length * DIGEST_BYTES;
     const bytes = Buffer.alloc(endsAt + ends.byteLength + paths.length);
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, digestsAt / 4);
-    words.set([MAGIC, rows.length, paths.length]);
+    const seenNs = this.#seesNs > this.#seenNs ? this.#seesNs : this.#seenNs;
+    // Rounded up: earlier is what nothing may seem.
+    words.set([MAGIC, rows.length, paths.length, Number(seenNs / SECOND_NS) + 1]);
     if (rows.length === this.#count) {
       words.set(this.#stamps.subarray(0, rows.length * STAMP_WORDS), HEADER_WORDS);
       bytes.set(this.#digests.subarray(0, rows.length * DIGEST_BYTES), digestsAt);
@@ -220,6 +258,7 @@ export class StatIndex {
     // Fresh memory, so that the words are aligned.
     const { buffer } = new Uint8Array(given);
     const [magic, count = -1, pathBytes = -1] = new Int32Array(buffer, 0, HEADER_WORDS);
+    this.#seenNs = BigInt(new Uint32Array(buffer, 0, HEADER_WORDS)[SEEN_WORD] ?? 0) * SECOND_NS;
     const digestsAt = (HEADER_WORDS + count * STAMP_WORDS) * 4;
     const endsAt = digestsAt + count * DIGEST_BYTES;
     const pathsAt = endsAt + count * 4;
