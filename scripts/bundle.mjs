@@ -59,6 +59,8 @@ async function bundle(name, input, plugins) {
     output: {
       file: output(name),
       format: "cjs",
+      // A file beside the bundle, which is read only when a stack is printed.
+      sourcemap: name === "kiln" ? "hidden" : false,
       codeSplitting: false,
       // import() needs a loader that a deserialised snapshot does not have; require() of built-in modules works there.
       dynamicImportInCjs: false,
@@ -82,10 +84,23 @@ function inserted(name, code) {
   return code;
 }
 
-/** One character above U+00FF, and V8 keeps the whole source, and so the snapshot, with two bytes for each. */
+/**
+ * One character above U+00FF, and V8 keeps the whole source, and so the snapshot, with two bytes for each. The source map gets
+ * the places of the escapes, since each is five columns wider than its character, and loses the sources: names are enough.
+ */
 async function toAscii(file) {
   const text = await readFile(file, "utf8");
   const escaped = (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
   // eslint-disable-next-line no-control-regex
-  await writeFile(file, text.replaceAll(/[^\x00-\x7f]/g, escaped));
+  const lines = text.split("\n").map((line) => line.replaceAll(/[^\x00-\x7f]/g, escaped));
+  await writeFile(file, lines.join("\n"));
+  const escapes = text.split("\n").map((line) => {
+    // eslint-disable-next-line no-control-regex
+    return [...line.matchAll(/[^\x00-\x7f]/gu)].flatMap(({ index, 0: found }) =>
+      Array.from(found, (_, unit) => index + unit),
+    );
+  });
+  const map = JSON.parse(await readFile(`${file}.map`, "utf8"));
+  delete map.sourcesContent;
+  await writeFile(`${file}.map`, JSON.stringify({ ...map, escapes }));
 }

@@ -1,5 +1,6 @@
 import type { Digest } from "../../src/core/digest.ts";
 import type { ProgressSink } from "../../src/core/progress.ts";
+import { systemFailure } from "../../src/core/system-failure.ts";
 import type { Store } from "../../src/store/store.ts";
 import type { Clock, ImageSource, Stack } from "../ports.ts";
 
@@ -56,7 +57,7 @@ export class Materializer {
         const message = error instanceof Error ? error.message : String(error);
         progress({ kind: "step-failed", id: image.id, atMs: clock.nowMs(), message });
       }
-      throw error;
+      throw systemFailure(`fetch and unpack ${image?.name ?? "layers"}`, error);
     }
     for (const id of absent) this.#present.add(id);
     if (image !== undefined) {

@@ -1,6 +1,7 @@
 import type { Digest } from "../../src/core/digest.ts";
 import { digestOf, hexOf } from "../../src/core/digest.ts";
 import { BuildError, messageOf } from "../../src/core/errors.ts";
+import { systemFailure } from "../../src/core/system-failure.ts";
 import type { Semaphore } from "../../src/core/limits.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
 import type { Lease, NewSnapshot } from "../../src/store/store.ts";
@@ -220,7 +221,7 @@ class Step implements SettledInputs, AsyncDisposable {
       const isCancelled = signal.aborted || isMovedSource(error);
       if (isCancelled) on.progress({ kind: "step-cancelled", id, atMs: on.clock.nowMs() });
       else on.progress({ kind: "step-failed", id, atMs: on.clock.nowMs(), message: messageOf(error) });
-      throw withSpan(error, meta);
+      throw withSpan(systemFailure("carry out this step", error), meta);
     }
   }
 
@@ -284,7 +285,7 @@ class Step implements SettledInputs, AsyncDisposable {
     try {
       return await this.#files.select(use, { kind: "stack", stack: distinct(stack) }, signal);
     } catch (error) {
-      throw withSpan(error, this.#keyed.meta);
+      throw withSpan(systemFailure("read what this step takes", error), this.#keyed.meta);
     }
   }
 

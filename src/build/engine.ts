@@ -8,6 +8,7 @@ import type { Native } from "../native/native.ts";
 import { type Fetch, createFetch } from "../registry/fetch.ts";
 import type { RegistryClient } from "../registry/registry.ts";
 import { type OpenStore, openStore } from "../store/open-store.ts";
+import { guarded } from "../store/failure.ts";
 import { PackPool } from "../tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
 import {
@@ -139,8 +140,10 @@ export class Engine implements AsyncDisposable {
   #ownersDirectory(isolation: Isolation): string | undefined {
     const directory = join(this.environment.root, "owners");
     if (isolation !== "single-id" && !existsSync(directory)) return undefined;
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    this.native.keepOwners(directory);
+    guarded(`use the store "${this.environment.root}"`, () => {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      this.native.keepOwners(directory);
+    });
     return directory;
   }
 

@@ -1,3 +1,4 @@
+import { systemFailure } from "../core/system-failure.ts";
 import { mapLimit } from "../core/limits.ts";
 import { type Platform, formatPlatform, parsePlatform } from "../core/platform.ts";
 import type { ProgressSink } from "../core/progress.ts";
@@ -188,7 +189,7 @@ export async function step<T>(
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     progress({ kind: "step-failed", id, message, atMs: clock.nowMs() });
-    throw error;
+    throw systemFailure(`carry out "${name.replace(/^\[internal\] /, "")}"`, error);
   }
 }
 

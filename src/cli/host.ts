@@ -25,6 +25,8 @@ export interface Host {
   readonly stdout: Terminal;
   readonly stderr: Terminal;
   nowMs(): number;
+  /** Calls `report` with what nobody has caught; the process ends after that, with status 1. */
+  onUncaught(report: (error: unknown) => void): Disposable;
   /** Calls `stop` at SIGINT and SIGTERM; a second signal ends the process at once. */
   onInterrupt(stop: (signal: NodeJS.Signals) => void): Disposable;
 }

@@ -2,6 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { CommanderError } from "commander";
 import { BuildError } from "../core/errors.ts";
 import { commandContext } from "./context.ts";
+import { systemFailure } from "../core/system-failure.ts";
 import { refuseElsewhere } from "./flags/elsewhere.ts";
 import type { Host } from "./host.ts";
 import { createProgram } from "./program.ts";
@@ -27,6 +28,9 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     stoppedBy = signal;
     stop.abort(new BuildError("build/cancelled", `Cancelled by ${signal}`));
   });
+  using _uncaught = host.onUncaught((error) => {
+    printError(systemFailure("go on", error), host);
+  });
   let status = 0;
   const program = createProgram(
     {
@@ -45,7 +49,8 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
   } catch (error) {
     // commander has printed its message; --help and --version end this way too.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : OWN_FAILURE;
-    printError(stop.signal.aborted && !(error instanceof BuildError) ? stop.signal.reason : error, host);
+    const own = stop.signal.aborted && !(error instanceof BuildError) ? stop.signal.reason : error;
+    printError(systemFailure(`run kiln ${argv[commandIndex(argv)] ?? ""}`.trimEnd(), own), host);
     if (stoppedBy !== undefined) return SIGNAL_STATUS[stoppedBy] ?? 1;
     const isUsage = error instanceof BuildError && error.code === "cli/usage";
     return isUsage || FOREIGN_STATUS.has(argv[commandIndex(argv)] ?? "") ? OWN_FAILURE : 1;

@@ -30,6 +30,15 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
     nowMs: () => Date.now(),
     bootId,
     rawArguments,
+    onUncaught(report) {
+      const handle = (error: unknown): void => {
+        report(error);
+        process.exit(1);
+      };
+      // Rejections that nobody handles arrive here as well.
+      process.on("uncaughtException", handle);
+      return { [Symbol.dispose]: () => void process.off("uncaughtException", handle) };
+    },
     onInterrupt(stop) {
       let stopped = false;
       const handle = (signal: NodeJS.Signals): void => {

@@ -1,6 +1,7 @@
 import { type FrameOptions, renderError } from "../core/code-frame.ts";
 import { BuildError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
+import { sourceStack } from "./source-stack.ts";
 import type { Host } from "./host.ts";
 
 /** A BuildError as its message, place and hint; anything else is a bug of ours and shows its stack. */
@@ -10,7 +11,8 @@ export function printError(error: unknown, host: Host): void {
     return;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  host.stderr.write(`${printable(stack)}\nkiln: this is a bug in kiln. Please report it with the lines above.\n`);
+  const lines = printable(sourceStack(stack, host.partsDirectory));
+  host.stderr.write(`${lines}\nkiln: this is a bug in kiln. Please report it with the lines above.\n`);
 }
 
 /** How places in a text are shown. */

@@ -40,6 +40,7 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
       stdout,
       stderr,
       rawArguments: () => undefined,
+      onUncaught: () => ({ [Symbol.dispose]: () => undefined }),
       onInterrupt: () => ({ [Symbol.dispose]: () => undefined }),
     });
     const text = (stream: PassThrough): string => String(stream.read() ?? "");

@@ -74,6 +74,7 @@ export const ERROR_CODES = [
   "store/locked",
   "store/unusable",
   "store/version",
+  "system/failed",
 ] as const;
 
 export interface BuildErrorDetails {

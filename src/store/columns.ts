@@ -1,18 +1,29 @@
 import type { SQLOutputValue } from "node:sqlite";
+import { BuildError } from "../core/errors.ts";
 import type { Digest } from "../core/digest.ts";
 
 /*
- * From SQLite's values to ours. The database is written by this folder alone, so a wrong type is a broken assumption
- * and crashes; text that was a digest when written is one when read.
+ * From SQLite's values to ours. The database is written by this folder alone, so a wrong type is a damaged file; text that
+ * was a digest when written is one when read.
  */
 
+function damaged(expected: string, value: unknown): BuildError {
+  return new BuildError(
+    "store/corrupt",
+    `Cannot read the store's database: expected ${expected}, met ${typeof value}`,
+    {
+      hint: 'move the file "kiln.db" away: everything it knew is built or pulled again',
+    },
+  );
+}
+
 export function textOf(value: SQLOutputValue | undefined): string {
-  if (typeof value !== "string") throw new Error(`Expected text in the store's database, met ${typeof value}`);
+  if (typeof value !== "string") throw damaged("text", value);
   return value;
 }
 
 export function numberOf(value: SQLOutputValue | undefined): number {
-  if (typeof value !== "number") throw new Error(`Expected a number in the store's database, met ${typeof value}`);
+  if (typeof value !== "number") throw damaged("a number", value);
   return value;
 }
 

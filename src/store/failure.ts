@@ -20,12 +20,18 @@ export function storeFailure(doing: string, error: unknown): unknown {
         hint: "wait for the other kiln process to finish, or end it",
         cause: error,
       });
+    case SQLITE_ERROR: // a table or column is missing
+    case SQLITE_CONSTRAINT:
+    case SQLITE_FORMAT:
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return new BuildError("store/corrupt", `Cannot ${doing}: the store's database is damaged (${messageOf(error)})`, {
         hint: 'move the file "kiln.db" away: everything it knew is built or pulled again',
         cause: error,
       });
+    case SQLITE_PERM:
+    case SQLITE_NOMEM:
+    case SQLITE_IOERR:
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
       return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
@@ -49,25 +55,27 @@ export function guarded<T>(doing: string, work: () => T): T {
 /** Like `storeFailure` where the failure can only be one of the store's own files. */
 export function ownFailure(doing: string, error: unknown): unknown {
   const failure = storeFailure(doing, error);
-  if (failure instanceof BuildError || !SYSTEMS.has(errnoOf(failure) ?? "")) return failure;
+  // What the system has against the files: a broken disk, somebody else's permissions, a directory that is gone.
+  if (failure instanceof BuildError || !/^E(?!RR_)/.test(errnoOf(failure) ?? "")) return failure;
   return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
     hint: "check the disk and who owns the store's directory, or choose another with --root",
     cause: error,
   });
 }
 
-/** What the system has against the store's files: a broken disk, somebody else's permissions, too many open files. */
-const SYSTEMS: ReadonlySet<string> = new Set(
-  "EACCES EIO EISDIR ELOOP EMFILE ENFILE ENOTDIR EPERM EROFS EUCLEAN".split(" "),
-);
-
 // Primary result codes, https://www.sqlite.org/rescode.html: the low byte of what node:sqlite puts into `errcode`.
+const SQLITE_ERROR = 1;
+const SQLITE_PERM = 3;
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
+const SQLITE_NOMEM = 7;
 const SQLITE_READONLY = 8;
+const SQLITE_IOERR = 10;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
+const SQLITE_CONSTRAINT = 19;
+const SQLITE_FORMAT = 24;
 const SQLITE_NOTADB = 26;
 
 // Extended codes of SQLITE_IOERR: the file of shared memory beside the database could not be made as large as it must be.

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { makeDirectory } from "../core/make-directory.ts";
@@ -138,8 +138,9 @@ function makeDirectories(layout: StoreLayout): void {
     const { root, blobs, snapshots, cacheMounts, logs, leases, running } = layout;
     try {
       makeDirectory(root, 0o700);
-      const present = requireOwnStore(root);
-      const missing = [blobs, snapshots, cacheMounts, logs, leases, running].filter((path) => !present.has(path));
+      requireOwnStore(root);
+      // Somebody may have removed one of them to free space.
+      const missing = [blobs, snapshots, cacheMounts, logs, leases, running].filter((path) => !isDirectory(path));
       for (const path of missing) makeDirectory(path, 0o700);
       closeSync(openSync(running, "r"));
       if (missing.length > 0) makeReserve(root);
@@ -147,6 +148,13 @@ function makeDirectories(layout: StoreLayout): void {
       throw unusable(root, error);
     }
   });
+}
+
+/** @throws {Error} ENOTDIR for a file in the directory's place. */
+function isDirectory(path: string): boolean {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined || status.isDirectory()) return status !== undefined;
+  throw Object.assign(new Error(`${path} is no directory`), { code: "ENOTDIR" });
 }
 
 /** A full disk is told by others. */

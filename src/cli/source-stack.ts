@@ -1,0 +1,39 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** What is taken of the bundle's source map. `escapes`: for each line, the columns that became five columns wider. */
+interface BundleMap {
+  readonly escapes?: readonly (readonly number[])[];
+}
+
+/**
+ * A stack of the bundle, with the files and lines of the sources in place of its own. Reads a large file, so it is for stacks
+ * that are printed; without the file, or for a stack of other files, it is the stack as it came.
+ * @param directory with `kiln.cjs` and `kiln.cjs.map`.
+ */
+export function sourceStack(stack: string, directory: string): string {
+  const frame = /\(?[^\s()]*kiln\.cjs:(\d+):(\d+)\)?/g;
+  if (!frame.test(stack)) return stack;
+  try {
+    const payload = JSON.parse(readFileSync(join(directory, "kiln.cjs.map"), "utf8")) as BundleMap;
+    // Not imported: only a program that is about to end needs it.
+    const { SourceMap } = process.getBuiltinModule("node:module");
+    const map = new SourceMap(payload as ConstructorParameters<typeof SourceMap>[0]);
+    return stack.replaceAll(frame, (text, line: string, column: string) => {
+      const at = { line: Number(line) - 1, column: Number(column) - 1 };
+      const entry = map.findEntry(at.line, unescaped(at.column, payload.escapes?.[at.line] ?? []));
+      if (!("originalSource" in entry)) return text;
+      const place = `${entry.originalSource.replace(/^(?:\.\.\/)+/, "")}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+      return text.startsWith("(") ? `(${place})` : place;
+    });
+  } catch {
+    return stack; // a stack of the bundle is better than none
+  }
+}
+
+/** The column before characters were escaped. */
+function unescaped(column: number, escapes: readonly number[]): number {
+  let before = 0;
+  while (before < escapes.length && (escapes[before] ?? 0) + before * 5 < column) before += 1;
+  return column - before * 5;
+}

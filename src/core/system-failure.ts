@@ -1,0 +1,72 @@
+import { BuildError, messageOf } from "./errors.ts";
+
+/** What a reader can do about the errors that say nothing of their own way out. */
+const HINTS: Readonly<Record<string, string>> = {
+  EACCES: "check who owns the file, and the directories on the way to it",
+  EAGAIN: "raise the limit on processes (ulimit -u), or let fewer steps run at a time (--jobs)",
+  EDQUOT: "free space, or ask for a larger quota",
+  EFBIG: "raise the limit on the size of files (ulimit -f)",
+  EIO: "check the disk: the kernel's log (dmesg) says more",
+  EMFILE: "raise the limit on open files: ulimit -n 4096",
+  ENAMETOOLONG: "a name has at most 255 bytes, and a path 4095",
+  ENFILE: "the whole machine has too many files open: end something, or raise fs.file-max",
+  ENOMEM: "free memory, or let fewer steps run at a time (--jobs)",
+  ENOSPC: 'free space on that disk; "kiln prune" does where it is the store\'s',
+  EROFS: "the file system is mounted read-only: choose another place",
+  EUCLEAN: "check the file system: the kernel's log (dmesg) says more",
+};
+
+/** An error may be wrapped in others, but not for ever. */
+const DEEPEST = 5;
+
+/**
+ * The border between the world and the error vocabulary: what the kernel, a network or a device has said becomes a
+ * `system/failed`. Whatever tests an errno does so before this. Everything else, a broken assumption of ours, is handed back
+ * as it came. `doing` completes "Cannot ...", as in `write the archive`.
+ */
+export function systemFailure(doing: string, error: unknown): unknown {
+  if (error instanceof BuildError) return error;
+  const root = systemError(error, 0);
+  if (root === undefined) return error;
+  return new BuildError("system/failed", `Cannot ${doing}: ${messageOf(root.error)}`, {
+    hint: HINTS[root.code],
+    cause: error,
+  });
+}
+
+/** Runs `work` with its failures put into words. */
+export async function inWords<T>(doing: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw systemFailure(doing, error);
+  }
+}
+
+interface SystemError {
+  readonly error: Error;
+  readonly code: string;
+}
+
+/** The error itself, the one it was caused by, or the first of several attempts. */
+function systemError(error: unknown, depth: number): SystemError | undefined {
+  if (!(error instanceof Error) || depth > DEEPEST) return undefined;
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  // Errors of one address each, when a name has several; the aggregate has no message.
+  if (error instanceof AggregateError && error.message === "" && error.errors.length > 0) {
+    return systemError(error.errors[0], depth + 1);
+  }
+  if (isSystemCode(code, error)) return { error, code };
+  // A library's "fetch failed" says less than what made it fail. Its own TypeErrors without a cause are mistakes of ours.
+  return error.cause === undefined ? undefined : systemError(error.cause, depth + 1);
+}
+
+function isSystemCode(code: string, error: Error): boolean {
+  // errno names, but not Node's own ERR_..., which say that it was called wrongly.
+  if (/^E(?!RR_)[A-Z0-9]+$/.test(code)) return true;
+  if (/^(?:UND_ERR_|ERR_TLS_|ERR_SSL_|CERT_|HPE_|Z_)/.test(code)) return true;
+  // A name with a NUL came from outside: nothing in this program has one.
+  return (
+    (code === "ERR_INVALID_ARG_VALUE" && error.message.includes("null bytes")) || code === "ERR_STREAM_PREMATURE_CLOSE"
+  );
+}
