@@ -8,6 +8,7 @@ import { copyIgnoredFile } from "../lint/rules/copy-ignored-file.ts";
 import { expandWord } from "../words/expand.ts";
 import { parseMode } from "./mode.ts";
 import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
+import type { ContextSource } from "./resolver.ts";
 import { type RemoteSource, readRemote } from "./remote-source.ts";
 import { isClientTree } from "./sources.ts";
 import { type Shared, type StageState, absolutePath, emptyTree, expandIn, record, reportUnset } from "./stage-state.ts";
@@ -238,8 +239,14 @@ function contentSource(content: CopyContent, state: StageState, instruction: Ins
 function checkIgnored(path: string, from: Vertex | undefined, instruction: Instruction, shared: Shared): void {
   if (shared.ignored === undefined || from === undefined || from !== shared.context) return;
   const cleaned = cleanPath(path);
-  if (!shared.ignored.matches(cleaned)) return;
+  // The root is no path that a pattern could mean; only one that leaves out all of it is worth a word.
+  const isRoot = cleaned === "." || cleaned === "/";
+  if (isRoot ? !ignoresAll(shared.options.context) : !shared.ignored.matches(cleaned)) return;
   shared.linter.report(copyIgnoredFile, instruction, instruction.kind === "copy" ? "Copy" : "Add", cleaned);
+}
+
+function ignoresAll(context: ContextSource): boolean {
+  return context.kind === "local" && context.excludes.some((text) => ["*", "**", "**/*"].includes(text));
 }
 
 /** Below the tree's root, `..` stopping there; `.` is the root. */

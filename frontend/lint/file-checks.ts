@@ -50,18 +50,24 @@ function checkFrom({ from, name }: Stage, linter: Linter): void {
   if (from.as !== undefined && !isSameCasing(from.as.text, from.keyword.text)) {
     linter.report(fromAsCasing, from, from.as.text, from.keyword.text);
   }
-  const hasComment = from.comments.some((comment) => !isCheckComment(comment.text));
-  if (name !== undefined && hasComment && from.description === undefined) {
-    linter.report(invalidDefinitionDescription, from, "FROM", name);
-  }
+  if (name !== undefined) checkDescription("FROM", [name], from, linter);
 }
 
 function checkArgDescription(arg: ArgInstruction, linter: Linter): void {
-  // A comment above several ARGs on one line can describe only one of them.
-  const [only] = arg.declarations;
-  const hasComment = arg.comments.some((comment) => !isCheckComment(comment.text));
-  if (only === undefined || arg.declarations.length > 1 || !hasComment || only.description !== undefined) return;
-  linter.report(invalidDefinitionDescription, arg, "ARG", only.name);
+  checkDescription(
+    "ARG",
+    arg.declarations.map(({ name }) => name),
+    arg,
+    linter,
+  );
+}
+
+/** The last line of a comment above, as with BuildKit, begins with what it describes. */
+function checkDescription(kind: string, names: readonly string[], instruction: Instruction, linter: Linter): void {
+  const comment = instruction.comments.findLast(({ text }) => !isCheckComment(text));
+  const [first, ...others] = names;
+  if (comment === undefined || first === undefined || names.includes(comment.text.split(" ", 1)[0] ?? "")) return;
+  linter.report(invalidDefinitionDescription, instruction, kind, others.length === 0 ? first : "<arg_key>");
 }
 
 function isCheckComment(text: string): boolean {

@@ -149,6 +149,26 @@ test.each([
     ],
   },
   {
+    rule: "CopyIgnoredFile, the root",
+    text: "FROM scratch\nCOPY . .\nADD / /d/\n",
+    options: context(".*", "b"),
+    warnings: [],
+  },
+  {
+    rule: "CopyIgnoredFile, the root and everything",
+    text: "FROM scratch\nCOPY ./ /d/\n",
+    options: context("**/*"),
+    warnings: ['2 CopyIgnoredFile: Attempting to Copy file "." that is excluded by .dockerignore'],
+  },
+  {
+    rule: "InvalidDefinitionDescription, the last line of a comment",
+    text: "# check=experimental=all\nFROM scratch\n# A one\n# more\nARG A\n# more\n# B\nARG B\n# C x\nARG B C\n# x\nARG D E\n",
+    warnings: [
+      "5 InvalidDefinitionDescription: Comment for ARG should follow the format: `# A <description>`",
+      "12 InvalidDefinitionDescription: Comment for ARG should follow the format: `# <arg_key> <description>`",
+    ],
+  },
+  {
     rule: "InvalidDefaultArgInFrom",
     text: "ARG V\nFROM busybox:$V\n",
     buildArgs: { V: "latest" },
