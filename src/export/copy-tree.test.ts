@@ -3,6 +3,8 @@ import { chmod, link, lstat, mkdir, mkdtemp, readFile, readlink, rm, stat, symli
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { AT_FDCWD, S_IFCHR, S_IFIFO } from "../native/constants.ts";
+import { SystemError } from "../native/errno.ts";
 import { locateNative } from "../native/locate.ts";
 import { copyTree, filesIn, removeOthers } from "./copy-tree.ts";
 
@@ -86,8 +88,34 @@ test("what a copy has not written can be removed", async () => {
   await writeFile(join(to, "dir/deep/x"), "");
   await mkdir(join(to, "old"));
   await symlink(from, join(to, "link"));
-  const written = await copy();
+  const { written } = await copy();
   await removeOthers(to, new Set(written), native);
   expect(await filesIn(to, native)).toEqual(["dir/f"]);
   expect(await filesIn(from, native)).toEqual(["dir/f"]);
+});
+
+test.skipIf(process.getuid?.() !== 0)("fifos and devices", async () => {
+  native.mknodat(AT_FDCWD, join(from, "p"), S_IFIFO | 0o640);
+  native.mknodat(AT_FDCWD, join(from, "c"), S_IFCHR | 0o600, { major: 1, minor: 3 });
+  await writeFile(join(to, "c"), "in the way");
+  expect(await copy(77)).toEqual({ written: ["c", "p"], leftOut: [] });
+  const device = await stat(join(to, "c"));
+  expect([device.isCharacterDevice(), device.rdev, device.mtimeMs]).toEqual([true, 0x103, 77_000]);
+  expect((await stat(join(to, "p"))).mode & 0o7777).toBe(0o640);
+});
+
+test.skipIf(process.getuid?.() !== 0)("devices that nobody may make are left out and told", async () => {
+  native.mknodat(AT_FDCWD, join(from, "p"), S_IFIFO | 0o640);
+  native.mknodat(AT_FDCWD, join(from, "c"), S_IFCHR | 0o600, { major: 1, minor: 3 });
+  const unprivileged: typeof native = {
+    ...native,
+    mknodat(dirfd, name, mode, device) {
+      if (device !== undefined) throw new SystemError(-1, "mknod", String(name));
+      native.mknodat(dirfd, name, mode);
+    },
+  };
+  expect(await copyTree(from, to, { native: unprivileged, mtimeSeconds: undefined }, signal)).toEqual({
+    written: ["p"],
+    leftOut: ["c"],
+  });
 });

@@ -1,4 +1,17 @@
-import { O_DIRECTORY, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../native/constants.ts";
+import { lstatSync } from "node:fs";
+import { join } from "node:path";
+import { errnoOf } from "../core/errors.ts";
+import {
+  O_DIRECTORY,
+  O_RDONLY,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+} from "../native/constants.ts";
 import { SystemError } from "../native/errno.ts";
 import type { Native } from "../native/native.ts";
 import type { TreeScan } from "../native/scan.ts";
@@ -12,27 +25,35 @@ export interface CopyTreeOptions {
   readonly mtimeSeconds: number | undefined;
 }
 
+/** Paths are relative and without the names of the destination itself. */
+export interface CopiedTree {
+  /** What is now there because of the copy. */
+  readonly written: readonly string[];
+  /** Devices that this user may not make. */
+  readonly leftOut: readonly string[];
+}
+
 /**
  * Copies a directory's contents into another that may have some already, as the current user. What is in the way is
- * replaced, symlinks at the destination are never followed, and nothing else there is touched. Devices and sockets are
- * left out.
- * @returns what is now in `to` because of it, relative and without the names of `to` itself.
+ * replaced, symlinks at the destination are never followed, and nothing else there is touched. Sockets are left out, and
+ * devices where this user may not make them.
  */
 export async function copyTree(
   from: string,
   to: string,
   { native, mtimeSeconds }: CopyTreeOptions,
   signal: AbortSignal,
-): Promise<readonly string[]> {
+): Promise<CopiedTree> {
   using source = openDirectory(native, from);
   using target = openDirectory(native, to);
   const scan = await native.scanTree(source.fd, { links: true });
-  const { mode, mtimeNs, nlink, dev, ino } = scan.columns;
+  const { mode, mtimeNs, nlink, dev, ino, rdevMajor, rdevMinor } = scan.columns;
   const timeOf = (index: number): bigint =>
     mtimeSeconds === undefined ? (mtimeNs[index] ?? 0n) : BigInt(mtimeSeconds) * SECOND_NS;
   const directories: number[] = [];
   const files: number[] = [];
   const written: string[] = [];
+  const leftOut: string[] = [];
   /** First name of every file with several, by device and inode. */
   const firsts = new Map<string, string>();
   const links: { readonly first: string; readonly path: string }[] = [];
@@ -53,6 +74,15 @@ export async function copyTree(
       makeWay(native, target.fd, path);
       native.symlinkat(scan.linkTarget(index), target.fd, path);
       native.utimensat(target.fd, path, timeOf(index));
+    } else if (type === S_IFIFO || type === S_IFCHR || type === S_IFBLK) {
+      makeWay(native, target.fd, path);
+      const device = { major: rdevMajor[index] ?? 0, minor: rdevMinor[index] ?? 0 };
+      if (!makeNode(native, { target: target.fd, to, path, type, device })) {
+        leftOut.push(path);
+        continue;
+      }
+      native.fchmodat(target.fd, path, (mode[index] ?? 0) & 0o7777);
+      native.utimensat(target.fd, path, timeOf(index));
     } else continue;
     written.push(path);
   }
@@ -64,7 +94,30 @@ export async function copyTree(
     native.fchmodat(target.fd, path, (mode[index] ?? 0) & 0o7777);
     native.utimensat(target.fd, path, timeOf(index));
   }
-  return written;
+  return { written, leftOut };
+}
+
+/** Makes a fifo or a device; false where only root may. What merely stands for a device is for kiln's own store. */
+function makeNode(
+  native: Native,
+  at: {
+    readonly target: number;
+    readonly to: string;
+    readonly path: string;
+    readonly type: number;
+    readonly device: { readonly major: number; readonly minor: number };
+  },
+): boolean {
+  const { target, path, type } = at;
+  try {
+    native.mknodat(target, path, type | 0o600, type === S_IFIFO ? undefined : at.device);
+  } catch (error) {
+    if (errnoOf(error) !== "EPERM" || type === S_IFIFO) throw error;
+    return false;
+  }
+  if (type === S_IFIFO || !lstatSync(join(at.to, path)).isFile()) return true;
+  native.unlinkat(target, path);
+  return false;
 }
 
 /** Removes everything from a directory but the paths in `kept`, as `copyTree` names them. */

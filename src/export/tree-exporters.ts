@@ -2,7 +2,9 @@ import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { BuildError } from "../core/errors.ts";
+import type { ProgressEvent } from "../core/progress.ts";
 import { formatPlatform } from "../core/platform.ts";
+import { printableName } from "../native/names.ts";
 import type { Native } from "../native/native.ts";
 import { copyTree, filesIn, removeOthers } from "./copy-tree.ts";
 import type { Exporter, OpenDestination, Result, ResultImage } from "./exporter.ts";
@@ -55,8 +57,9 @@ export function localExporter(
         // BuildKit sets every time to the epoch here and in a tar, older ones too.
         const mtimeSeconds = options.sourceDateEpoch ?? image.sourceDateEpoch;
         const how = { native: tools.native, mtimeSeconds };
-        const written = await writingInto(target, () => copyTree(tree.directory, target, how, signal));
+        const { written, leftOut } = await writingInto(target, () => copyTree(tree.directory, target, how, signal));
         if (folder !== "") kept.add(folder);
+        if (leftOut.length > 0) progress.sink(leftOutNotice(leftOut, target));
         for (const path of written) kept.add(folder === "" ? path : `${folder}/${path}`);
       }
       if (options.mode === "delete")
@@ -64,6 +67,18 @@ export function localExporter(
       reportSubtask(progress, "copying files");
       return { names: [] };
     },
+  };
+}
+
+/** Nothing is left out in silence. */
+function leftOutNotice(paths: readonly string[], target: string): ProgressEvent {
+  const some = paths.slice(0, 3).map((path) => JSON.stringify(printableName(path)));
+  const more = paths.length > some.length ? ` and ${paths.length - some.length} more` : "";
+  return {
+    kind: "notice",
+    level: "warning",
+    message: `Left out of ${target}: ${some.join(", ")}${more}, since only root may make devices`,
+    hint: "type=tar holds them",
   };
 }
 
