@@ -16,6 +16,7 @@ import type { MountInput } from "../ops/exec/mounts.ts";
 import { TimedRuntime } from "../ops/exec/run-interval.ts";
 import type { ActiveSnapshot, RunResult, Stack } from "../ports.ts";
 import type { Selection } from "../sources/local/select.ts";
+import { warningAt } from "../warning.ts";
 import type { FileWork, InputTree } from "./file-work.ts";
 import { OutputLog } from "./output-log.ts";
 
@@ -66,7 +67,13 @@ export async function executeStep(
     case "file":
       await at.files.run(
         op,
-        { directories: active.directories, inputs: at.inputs, selected: at.selected, earlier: at.earlier },
+        {
+          directories: active.directories,
+          inputs: at.inputs,
+          selected: at.selected,
+          earlier: at.earlier,
+          warn: (message, hint) => on.progress(warningAt(keyed.meta, `${keyed.meta.instruction}: ${message}`, hint)),
+        },
         signal,
       );
       break;

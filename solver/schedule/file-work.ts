@@ -92,6 +92,8 @@ export class FileWork implements AsyncDisposable {
       readonly partOf?: (action: number) => string;
       /** To share files with. */
       readonly earlier?: EarlierResult | undefined;
+      /** As of `FileOpInputs`. */
+      readonly warn?: (message: string, hint: string) => void;
     },
     signal: AbortSignal,
   ): Promise<void> {
@@ -108,6 +110,7 @@ export class FileWork implements AsyncDisposable {
           return this.#view(input, signal);
         },
         selected: (action) => at.selected?.get(partOf(action)),
+        warn: at.warn,
         earlier: at.earlier === undefined ? undefined : (target) => at.earlier?.into(target),
       },
       { native },

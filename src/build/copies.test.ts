@@ -174,4 +174,21 @@ describe.skipIf(skip !== undefined)("copies", () => {
       expect(said).toEqual(says.map((text) => expect.stringMatching(text) as string));
     });
   });
+
+  test.each([
+    { name: "two files to one name", copy: "COPY f g /x", says: ["/x"] },
+    { name: "two files to the name of a file that is there", copy: "COPY f g /etc/passwd", says: ["/etc/passwd"] },
+    { name: "what a wildcard finds to one name", copy: "COPY [fg] /x", says: ["/x"] },
+    { name: "two files of one name to a directory", copy: "COPY f d/f /x/", says: ["/x/f"] },
+    { name: "a here-document and a file", copy: "COPY <<E f /x\ntext\nE", says: ["/x"] },
+    { name: "two files to a directory", copy: "COPY f g /tmp", says: [] },
+    { name: "one file twice", copy: "COPY f d/../f /x", says: [] },
+    { name: "two directories with a file of one name", copy: "COPY d e /x/", says: [] },
+    { name: "a directory and a file", copy: "COPY d g /x/", says: [] },
+  ])("$name: what is lost is told", async ({ copy, says }) => {
+    const said = await run(["FROM busybox", copy], "mkdir d e; for f in f g d/f e/f; do echo $f > $f; done");
+    expect(said).toEqual(
+      says.map((path) => expect.stringMatching(`Dockerfile:2: .*several sources become "${path}"`) as string),
+    );
+  });
 });

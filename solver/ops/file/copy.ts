@@ -9,6 +9,7 @@ import type { TreeNode } from "../tree/tree-node.ts";
 import { type Destination, join, type NewMetadata, type ParentMetadata, shown } from "./destination.ts";
 import type { CopiedContents } from "./copied-contents.ts";
 import { copyXattrs, type EarlierCopy, FileBatch } from "./file-batch.ts";
+import type { LostFiles } from "./lost-files.ts";
 import type { Ids } from "./owner.ts";
 import { applySymbolicMode, parseSymbolicMode, type SymbolicMode } from "./symbolic-mode.ts";
 
@@ -50,6 +51,7 @@ export async function copyMatch(
     readonly kept?: FileContents["kept"] | undefined;
     /** Told what was copied of files that may change. */
     readonly copied?: CopiedContents | undefined;
+    readonly lost?: LostFiles | undefined;
   },
   settings: CopySettings,
   signal: AbortSignal,
@@ -64,6 +66,7 @@ export async function copyMatch(
     await copier.copyContents(match, target, signal);
   } else {
     const { parent, name } = copier.fileTarget(path, match.name);
+    to.lost?.note(join(parent, name), match.node, !/(?:^|\/)\.?$/.test(path) && name === baseName(path));
     await copier.copyEntry(match.node, parent, name, signal);
   }
   await copier.flush(signal);
@@ -223,4 +226,8 @@ class Copier {
     if (node.hasXattrs) copyXattrs(this.#view, node, this.#destination, directory.path);
     return directory;
   }
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }

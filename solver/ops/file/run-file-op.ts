@@ -13,6 +13,7 @@ import { copyMatch, type CopySettings, copySettings } from "./copy.ts";
 import { CopiedContents } from "./copied-contents.ts";
 import type { EarlierCopy } from "./file-batch.ts";
 import { Destination, shown } from "./destination.ts";
+import { LostFiles } from "./lost-files.ts";
 import { type Ids, needsLookup, resolveOwner } from "./owner.ts";
 import { unpackMatch } from "./unpack.ts";
 
@@ -24,6 +25,8 @@ export interface FileOpInputs {
   source(index: number): SourceView | Promise<SourceView>;
   /** What action `index` was found to select when its key was made; without it the source is searched again. */
   selected(action: number): Found | undefined;
+  /** Told of what the op does that hardly anybody means. */
+  readonly warn?: ((message: string, hint: string) => void) | undefined;
   /** An earlier result of an op with one copy, by the directory that the copy goes to. */
   readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
 }
@@ -58,6 +61,7 @@ export async function runFileOp(
   // Beside the directory that is written: part of the active snapshot, so that nothing is left of it after a crash.
   const staging = `${at.directories[0] ?? ""}.unpacking`;
   const copies = new Map<number, ChangedCopy>();
+  const lost = new LostFiles();
   for (const [index, action] of op.actions.entries()) {
     signal.throwIfAborted();
     switch (action.kind) {
@@ -66,7 +70,7 @@ export async function runFileOp(
         const found = at.selected(index);
         const copied =
           found?.contents === undefined || source.owners !== "root" ? undefined : new CopiedContents(found);
-        await copy(action, { destination, source, found, copied, staging, earlier: at.earlier }, signal);
+        await copy(action, { destination, source, found, copied, staging, earlier: at.earlier, lost }, signal);
         const actual = copied?.actual();
         if (copied !== undefined && actual !== undefined) copies.set(index, { actual, changed: copied.changed });
         break;
@@ -85,6 +89,7 @@ export async function runFileOp(
     }
   }
   destination.finish();
+  lost.tell(at.warn);
   return copies;
 }
 
@@ -97,6 +102,7 @@ async function copy(
     readonly copied: CopiedContents | undefined;
     readonly staging: string;
     readonly earlier: FileOpInputs["earlier"];
+    readonly lost: LostFiles;
   },
   signal: AbortSignal,
 ): Promise<void> {
@@ -104,7 +110,15 @@ async function copy(
   const settings = settingsOf(action, destination.tree, source);
   const kept = found?.contents?.kept;
   for (const match of found?.matches ?? (await findMatches(source, copySelector(action), signal))) {
-    const to = { destination, path: action.destination, staging: at.staging, earlier: at.earlier, kept, copied };
+    const to = {
+      destination,
+      path: action.destination,
+      staging: at.staging,
+      earlier: at.earlier,
+      kept,
+      copied,
+      lost: at.lost,
+    };
     if (action.unpack !== "never" && (await unpackMatch(source, match, to, settings, action.unpack, signal))) continue;
     await copyMatch(source, match, to, settings, signal);
   }

@@ -206,6 +206,38 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("a selection", () => {
     expect((await failure("src/mian.ts", [])).missing.similar).toEqual(["src/main.ts"]);
   });
 
+  test.each([
+    {
+      source: "dang",
+      says: /"dang" from .*: it is a link to "nowhere", and there is nothing$/,
+      hint: /directory it is in/,
+    },
+    { source: "dang/x", says: /"dang\/x" from .*: "dang" is a link to "nowhere", and/, hint: /directory it is in/ },
+    { source: "again", says: /it is a link to "dang", and/, hint: /directory it is in/ },
+    {
+      source: "out",
+      says: /it is a link to "\/etc\/passwd", and/,
+      hint: /inside .*, where this one means "etc\/passwd"/,
+    },
+    { source: "d/up", says: /it is a link to "..\/..\/x", and/, hint: /where this one means "x"/ },
+    {
+      source: "hidden",
+      says: /it is a link to "ignored", which the ignore file excludes/,
+      hint: /take "ignored" back/,
+    },
+    { source: "axb", says: /"axb" from .*: it does not exist/, hint: /there is "a\\xffb"; a name that is not UTF-8/ },
+  ])("a link to nowhere at $source is told as one", async ({ source, says, hint }) => {
+    using bench = new FileBench();
+    bench.plantContext(["l dang nowhere", "l again dang", "l out /etc/passwd", "l d/up ../../x", "l hidden ignored"]);
+    writeFileSync(join(bench.context, "ignored"), "");
+    writeFileSync(Buffer.concat([Buffer.from(`${bench.context}/a`), Buffer.of(0xff), Buffer.from("b")]), "");
+    await expect(choose(bench, copyOf(source), ["ignored"])).rejects.toMatchObject({
+      code: "solver/not-found",
+      message: expect.stringMatching(says) as string,
+      hint: expect.stringMatching(hint) as string,
+    });
+  });
+
   test("a missing source of a bind mount is not said to be copied", async () => {
     using bench = new FileBench();
     bench.plantContext(["f package.json"]);

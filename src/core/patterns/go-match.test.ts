@@ -46,6 +46,11 @@ test.each([
   { pattern: "", name: "a", is: false },
   { pattern: "*", name: "", is: true },
   { pattern: "?", name: "😀", is: true },
+  // A byte that is not UTF-8 is one character, and so is the character that stands for one.
+  { pattern: "a?b", name: "a\udcffb", is: true },
+  { pattern: "a??b", name: "a\udcc3\udcc3b", is: true },
+  { pattern: "a[^x]b", name: "a\udcffb", is: true },
+  { pattern: "a?b", name: "a\ufffdb", is: true },
   { pattern: "file[[]0].txt", name: "file[0].txt", is: true },
 ])('pattern "$pattern" and name "$name": $is', ({ pattern, name, is }) => {
   expect(goMatch(pattern, name)).toBe(is);

@@ -72,7 +72,7 @@ function parse(pattern: string): Chunk[] {
         const code = pattern.codePointAt(at);
         if (code === undefined) throw malformed(pattern, "it ends in a backslash");
         const char = String.fromCodePoint(code);
-        for (const byte of Buffer.from(char)) items.push({ kind: "byte", code: byte });
+        for (const byte of toBytes(char)) items.push({ kind: "byte", code: byte.charCodeAt(0) });
         at += char.length;
       }
     }
@@ -163,16 +163,23 @@ function runeAt(bytes: string, at: number): { readonly code: number; readonly le
   const first = bytes.charCodeAt(at);
   if (first < 0x80) return { code: first, length: 1 };
   const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  const text = Buffer.from(bytes.slice(at, at + length), "latin1").toString("utf8");
-  const code = text.codePointAt(0);
-  const isWhole = code !== undefined && code !== 0xfffd && Buffer.byteLength(text) === length;
+  const encoded = Buffer.from(bytes.slice(at, at + length), "latin1");
+  const code = encoded.toString("utf8").codePointAt(0);
+  const isWhole = code !== undefined && Buffer.from(String.fromCodePoint(code)).equals(encoded);
   return isWhole ? { code, length } : { code: 0xfffd, length: 1 };
 }
 
-/** One character per byte of the UTF-8 form. */
+/** One character per byte of the UTF-8 form, and of a name's bytes that are none, which stand as halves of surrogate pairs. */
 function toBytes(text: string): string {
   // oxlint-disable-next-line no-control-regex -- all of ASCII is meant, NUL included
-  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text).toString("latin1");
+  if (/^[\x00-\x7f]*$/.test(text)) return text;
+  if (text.isWellFormed()) return Buffer.from(text).toString("latin1");
+  const bytes = Array.from(text, (char) => {
+    const unit = char.charCodeAt(0);
+    const isByte = char.length === 1 && unit >= 0xdc80 && unit <= 0xdcff;
+    return isByte ? String.fromCharCode(unit - 0xdc00) : Buffer.from(char).toString("latin1");
+  });
+  return bytes.join("");
 }
 
 function malformed(pattern: string, why: string): BuildError {
