@@ -16,7 +16,10 @@ const NAMED_INSIDE = "name the Dockerfile itself with -f: the file says which on
 export function otherFormat(text: string): OtherFormat | undefined {
   const start = text.slice(0, MAX_LOOKED_AT).replace(/^\ufeff/, "");
   if (/^\s*<(?:!doctype\s+html|html)\b/i.test(start))
-    return { name: "an HTML page", hint: "a URL has to lead to the file itself, not to a page that shows it" };
+    return {
+      name: "an HTML page",
+      hint: "a URL has to lead to the file itself, not to a page that shows it; the address of a repository ends in .git",
+    };
   if (/^\s*<\?xml\b/.test(start)) return { name: "an XML file", hint: undefined };
   if (/^\s*[{[]/.test(start)) return jsonFormat(text);
   if (/^[ \t]*FROM[ \t]/im.test(start)) return undefined;

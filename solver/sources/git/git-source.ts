@@ -353,13 +353,20 @@ async function explained<T>(op: GitOp, work: () => Promise<T>): Promise<T> {
       lines.findLast((line) => /^(?:fatal|error):/.test(line)) ??
       lines.findLast((line) => line.startsWith("remote:")) ??
       error.text;
-    const denied = /could not read Username|Authentication failed|Permission denied|403/.test(error.text);
     throw new BuildError("source/git", `Cannot fetch ${shownRemote(op)}: ${last.replace(/^(?:fatal|error): /, "")}`, {
       detail: error.text,
-      hint: denied ? "give credentials with --secret id=GIT_AUTH_TOKEN,... or --ssh default" : undefined,
+      hint: hintFor(error.text),
       cause: error,
     });
   }
+}
+
+function hintFor(text: string): string | undefined {
+  if (text.includes("Host key verification failed"))
+    return "make the server known: ssh-keyscan HOST >> ~/.ssh/known_hosts, once you have compared its key";
+  return /could not read Username|Authentication failed|Permission denied|403/.test(text)
+    ? "give credentials with --secret id=GIT_AUTH_TOKEN,... or --ssh default"
+    : undefined;
 }
 
 function shownRemote(op: GitOp): string {

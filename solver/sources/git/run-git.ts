@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
+import { sshCommand } from "./ssh-command.ts";
 import { BuildError, errnoOf } from "../../../src/core/errors.ts";
 
 export interface GitProgram {
@@ -147,8 +148,7 @@ function environment(program: GitProgram, call: GitCall): Record<string, string>
   env["GIT_CONFIG_GLOBAL"] = "/dev/null";
   env["GIT_ATTR_NOSYSTEM"] = "1";
   env["GIT_TERMINAL_PROMPT"] = "0";
-  env["GIT_SSH_COMMAND"] =
-    "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=30 -o ServerAliveCountMax=4";
+  env["GIT_SSH_COMMAND"] = sshCommand(program.env["HOME"]);
   // An explicit repository is not searched for; what git starts for submodules stops searching below the store.
   env["GIT_DIR"] = call.repository ?? "/dev/null";
   env["GIT_CEILING_DIRECTORIES"] = dirname(call.cwd);

@@ -1,0 +1,44 @@
+import { existsSync, statSync } from "node:fs";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+
+/** Nothing is asked on a terminal, and a server that is gone is noticed. */
+const OPTIONS = [...["BatchMode=yes", "ConnectTimeout=30", "ServerAliveInterval=30", "ServerAliveCountMax=4"]].flatMap(
+  (option) => ["-o", option],
+);
+const KEYS = ["id_ed25519", "id_ecdsa", "id_rsa"];
+
+/**
+ * The command line of ssh, for git's shell. ssh looks for its files in the home of the account by its number. In the user
+ * namespace of a plain user that is root's, so the user's own files are named.
+ */
+export function sshCommand(home: string | undefined, account = accountHome()): string {
+  const folder = home === undefined || home === account ? undefined : join(home, ".ssh");
+  const isOwn = folder !== undefined && statSync(folder, { throwIfNoEntry: false })?.uid === process.getuid?.();
+  return ["ssh", ...OPTIONS, ...(folder !== undefined && isOwn ? filesIn(folder) : [])].map(quoted).join(" ");
+}
+
+function filesIn(folder: string): string[] {
+  const config = join(folder, "config");
+  const known = [join(folder, "known_hosts"), join(folder, "known_hosts2")];
+  const keys = KEYS.map((name) => join(folder, name)).filter((path) => existsSync(path));
+  return [
+    ...(existsSync(config) ? ["-F", config] : []),
+    ...["-o", `UserKnownHostsFile=${known.map((path) => `"${path}"`).join(" ")}`],
+    ...keys.flatMap((path) => ["-o", `IdentityFile="${path}"`]),
+  ];
+}
+
+function accountHome(): string | undefined {
+  try {
+    return userInfo().homedir;
+  } catch {
+    // A number without an account.
+    return undefined;
+  }
+}
+
+/** For a POSIX shell. */
+function quoted(word: string): string {
+  return /^[\w./=-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
