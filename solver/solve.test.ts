@@ -386,3 +386,14 @@ test("all commands that are not allowed are told at once", async () => {
     ],
   });
 });
+
+test("a disk that is full when a command has ended is told in words", async () => {
+  await using bench = new Workbench();
+  bench.commands.set("fill", () => {
+    throw Object.assign(new Error("ENOSPC: no space left on device, mkdir '/x'"), { code: "ENOSPC" });
+  });
+  await expect(build(bench, bench.run(bench.image("one"), "fill"))).rejects.toMatchObject({
+    code: "store/full",
+    message: expect.stringMatching(/^Cannot run "RUN fill": no space left/),
+  });
+});

@@ -299,6 +299,7 @@ const HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
     pattern: /namespaces: (?:Operation not permitted|No space left on device|Invalid argument)/,
     hint: '"kiln doctor" says which namespaces this machine allows and how to allow the rest',
   },
+  { pattern: /Too many open files/, hint: "allow kiln more: ulimit -n 1024, or LimitNOFILE= of its service" },
   { pattern: /step's network.*tun/s, hint: TUN_HINT },
   {
     pattern: /mapped in this user namespace/,

@@ -1,3 +1,4 @@
+import { toldIfDiskFull } from "../ops/exec/disk-full.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import { digestOf, hexOf } from "../../src/core/digest.ts";
 import { BuildError, messageOf } from "../../src/core/errors.ts";
@@ -216,7 +217,8 @@ class Step implements SettledInputs, AsyncDisposable {
       on.progress({ kind: "step-done", id, atMs: on.clock.nowMs(), ...(usage === undefined ? {} : { usage }) });
       const { definitionKey } = this.#keyed;
       return { layers, outcome: { how: "ran", definitionKey, miss, usage }, keyed: this.#keyed };
-    } catch (error) {
+    } catch (raw) {
+      const error = toldIfDiskFull(raw, meta);
       // After files have moved it is tried again.
       const isCancelled = signal.aborted || isMovedSource(error);
       if (isCancelled) on.progress({ kind: "step-cancelled", id, atMs: on.clock.nowMs() });

@@ -26,7 +26,9 @@ export function loadNative(path: string): Native {
     process.dlopen(module, path);
   } catch (error) {
     throw new BuildError("native/missing", `Cannot load the native addon: ${messageOf(error)}`, {
-      hint: "run 'npm ci && npm run build' on this machine",
+      hint: /Too many open files/.test(messageOf(error))
+        ? "allow kiln more open files: ulimit -n 1024"
+        : "run 'npm ci && npm run build' on this machine",
       cause: error,
     });
   }

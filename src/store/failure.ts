@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 
 /**
@@ -35,7 +36,7 @@ export function storeFailure(doing: string, error: unknown): unknown {
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
       return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
-        hint: "check who owns the store's directory, or choose another with --root",
+        hint: isOutOfFiles() ? MORE_FILES : "check who owns the store's directory, or choose another with --root",
         cause: error,
       });
     default:
@@ -58,9 +59,30 @@ export function ownFailure(doing: string, error: unknown): unknown {
   // What the system has against the files: a broken disk, somebody else's permissions, a directory that is gone.
   if (failure instanceof BuildError || !/^E(?!RR_)/.test(errnoOf(failure) ?? "")) return failure;
   return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
-    hint: "check the disk and who owns the store's directory, or choose another with --root",
+    hint: isFileLimit(error)
+      ? MORE_FILES
+      : "check the disk and who owns the store's directory, or choose another with --root",
     cause: error,
   });
+}
+
+const MORE_FILES = "raise the limit on open files: ulimit -n 4096";
+
+/** SQLite does not say why it could not open its database, its log and what is shared, for which it needs some files. */
+function isOutOfFiles(): boolean {
+  const opened: number[] = [];
+  try {
+    while (opened.length < 4) opened.push(openSync("/dev/null", "r"));
+    return false;
+  } catch (error) {
+    return isFileLimit(error);
+  } finally {
+    for (const fd of opened) closeSync(fd);
+  }
+}
+
+function isFileLimit(error: unknown): boolean {
+  return ["EMFILE", "ENFILE"].includes(errnoOf(error) ?? "");
 }
 
 // Primary result codes, https://www.sqlite.org/rescode.html: the low byte of what node:sqlite puts into `errcode`.

@@ -22,6 +22,16 @@ export function isDiskFull(directory: string): boolean {
   }
 }
 
+/** A raw error of a full disk in a step's work, as the failure of the step; any other error as it is. */
+export function toldIfDiskFull(
+  error: unknown,
+  step: { readonly instruction: string; readonly span: Span | undefined },
+): unknown {
+  const code = error instanceof BuildError ? undefined : errnoOf(error);
+  if (code !== "ENOSPC" && code !== "EDQUOT") return error;
+  return diskFull(step.instruction, { span: step.span, cause: error });
+}
+
 /** What a command's own failure is told as, where it failed for want of space. */
 export function diskFull(
   instruction: string,
