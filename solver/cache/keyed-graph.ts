@@ -1,6 +1,7 @@
 import { formatPlatform } from "../../src/core/platform.ts";
 import type { Digest } from "../../src/core/digest.ts";
 import { BuildError } from "../../src/core/errors.ts";
+import { systemFailure } from "../../src/core/system-failure.ts";
 import { mapLimit } from "../../src/core/limits.ts";
 import type { KeyPart } from "../../src/store/model.ts";
 import type { GitOp, HttpOp, LocalOp } from "../graph/op.ts";
@@ -242,7 +243,7 @@ function placed(
     try {
       await read?.(signal);
     } catch (error) {
-      throw withSpan(error, metaOf(graph, vertex));
+      throw withSpan(systemFailure("read what this step takes", error), metaOf(graph, vertex));
     }
   };
 }

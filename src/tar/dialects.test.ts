@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { locateNative } from "../native/locate.ts";
 import { PACK_SCAN } from "./pack.ts";
+import { TarReader } from "./read.ts";
 import { unpackArchive } from "./unpack.ts";
 
 const native = locateNative();
@@ -88,3 +89,35 @@ function clamped(option: string): bigint {
 async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer, void> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
+
+test.each([
+  { key: "LIBARCHIVE.xattr.user.%E0%A4%A", name: "user.\udce0\udca4%A" },
+  { key: "LIBARCHIVE.xattr.user.a%20b%", name: "user.a b%" },
+  { key: "LIBARCHIVE.xattr.user.%C3%B6", name: "user.ö" },
+])("reads an attribute called $key", ({ key, name }) => {
+  const rest = ` ${key}=dmFsdWU=\n`;
+  const record = `${rest.length + 2}${rest}`;
+  const reader = new TarReader();
+  const header = (path: string, type: string, size: number): Buffer => {
+    const block = Buffer.alloc(512);
+    block.write(path, 0);
+    block.write(`0000644\0`, 100);
+    block.write(`${size.toString(8).padStart(11, "0")}\0`, 124);
+    block.write("        ", 148);
+    block.write(type, 156);
+    block.write("ustar\x0000", 257);
+    block.write(
+      `${block
+        .reduce((sum, byte) => sum + byte, 0)
+        .toString(8)
+        .padStart(6, "0")}\0 `,
+      148,
+    );
+    return block;
+  };
+  const blocks = [header("x", "x", record.length), Buffer.from(record.padEnd(512, "\0")), header("f", "0", 0)];
+  const [entry] = [...reader.push(Buffer.concat(blocks))].flatMap((event) =>
+    event.kind === "entry" ? [event.entry] : [],
+  );
+  expect([...(entry?.xattrs ?? [])]).toEqual([[name, Buffer.from("value")]]);
+});

@@ -1,4 +1,4 @@
-import { decodeName } from "../native/names.ts";
+import { decodeName, encodeName } from "../native/names.ts";
 import { BLOCK, type EntryType, NO_XATTRS, paddingOf, type TarEntry } from "./entry.ts";
 import { entryTypeOf, isZeroBlock, malformed, parseHeader, type RawHeader } from "./header-read.ts";
 import { parsePax, parsePaxNumber, parsePaxTime, type PaxRecords } from "./pax.ts";
@@ -308,11 +308,21 @@ function attributes(records: PaxRecords): ReadonlyMap<string, Buffer> {
   for (const [key, value] of records) {
     if (key.startsWith(XATTR)) found.set(key.slice(XATTR.length), value);
     else if (key.startsWith(OLD_XATTR)) {
-      const name = decodeURIComponent(key.slice(OLD_XATTR.length));
+      const name = percentDecoded(key.slice(OLD_XATTR.length));
       if (!found.has(name)) found.set(name, Buffer.from(value.toString("latin1"), "base64"));
     }
   }
   return found;
+}
+
+/** Bytes as `%XX`; what is no such escape stands for itself, as for libarchive. */
+function percentDecoded(text: string): string {
+  if (!text.includes("%")) return text;
+  const bytes = encodeName(text).toString("latin1");
+  const decoded = bytes.replaceAll(/%([0-9a-fA-F]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return decodeName(Buffer.from(decoded, "latin1"));
 }
 
 /** -1 would tell the kernel to leave the owner alone. */
