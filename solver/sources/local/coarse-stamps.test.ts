@@ -66,7 +66,7 @@ describe.each(KINDS)("$name", ({ type, make }) => {
         const layer = result.targets[0]?.layers.at(-1)?.snapshot ?? "";
         return readFileSync(join(bench.directory, "store/snapshots", layer, "app/f"), "utf8").slice(0, 1);
       };
-      const letters = [..."abcdefgh"];
+      const letters = "abcdefgh".split("");
       for (const [nth, letter] of letters.entries()) {
         write(letter);
         expect(statSync(file).mtimeMs % 1000).toBe(0);
