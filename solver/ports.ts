@@ -221,7 +221,12 @@ export interface FoundSource {
  * @throws {BuildError} `source/http` or `source/git`
  */
 export interface RemoteSource<Op> {
-  find(op: Op, signal: AbortSignal): Promise<FoundSource>;
+  find(op: Op & Asking, signal: AbortSignal): Promise<FoundSource>;
+}
+
+export interface Asking {
+  /** Whatever is remembered, the bytes themselves are wanted. */
+  readonly again?: boolean;
 }
 
 /** Digests of snapshots' own differences, computed once and kept in the store. The packer, which reads them anyway. */

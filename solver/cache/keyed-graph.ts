@@ -205,7 +205,8 @@ async function readOutside(
     const { op } = vertex;
     const entry: Outside = { selected: new Map(), found: undefined };
     const before = reads.length;
-    if (op.kind === "http") reads.push(async (s) => void (entry.found = await on.http.find(op, s)));
+    const again = metaOf(graph, vertex).cache === "skip";
+    if (op.kind === "http") reads.push(async (s) => void (entry.found = await on.http.find({ ...op, again }, s)));
     if (op.kind === "git") reads.push(async (s) => void (entry.found = await on.git.find(op, s)));
     if (vertex.inputs.some((input) => input.op.kind === "local")) {
       for (const use of usesOf(op, vertex.inputs.length)) {

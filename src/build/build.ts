@@ -251,7 +251,12 @@ async function makeResult(
         isolation: engine.isolation,
         images: engine.images,
         locals: locals.sources,
-        http: createHttpSource({ store, fetch: engine.fetch, secrets: prepared.secrets }),
+        http: createHttpSource({
+          store,
+          fetch: engine.fetch,
+          secrets: prepared.secrets,
+          isOffline: options.offline === true,
+        }),
         git: prepared.git,
         digests: packer,
         secrets: prepared.secrets,

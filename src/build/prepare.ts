@@ -141,7 +141,12 @@ export async function readBuild(
     progress: at.progress,
     dates: {
       git,
-      http: createHttpSource({ store: engine.store, fetch: engine.fetch, secrets }),
+      http: createHttpSource({
+        store: engine.store,
+        fetch: engine.fetch,
+        secrets,
+        isOffline: options.offline === true,
+      }),
       scratchDirectory: () => at.scratch.directory(),
       contextDate: async (s) => context.sourceDate?.(s),
     },

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, mkdirSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
-import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { BuildError, errnoOf } from "../core/errors.ts";
 import type { GitUrl } from "../core/git-url.ts";
 import { decodeSource } from "../core/decode-source.ts";
 import type { SourceText } from "../core/span.ts";
@@ -8,7 +8,7 @@ import { O_DIRECTORY, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT } from "../n
 import { decompress, sniffCompression } from "../tar/compression.ts";
 import { unpackArchive } from "../tar/unpack.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
-import { requestOf, shownUrl } from "../../solver/sources/http/request.ts";
+import { get } from "../../solver/sources/http/get.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
 import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
 import { dockerfileNames } from "./context-files.ts";
@@ -132,25 +132,10 @@ export interface Download {
 }
 
 export async function download(url: string, on: ContextDeps, signal: AbortSignal): Promise<Download> {
-  const shown = shownUrl(url);
-  if (!URL.canParse(url)) throw new BuildError("source/http", `Cannot fetch ${shown}: it is no URL`);
-  const request = await requestOf(url, on.secrets, signal);
-  let response: Response;
-  try {
-    response = await on.fetch(request.url, { headers: request.headers, signal });
-  } catch (error) {
-    signal.throwIfAborted();
-    throw new BuildError("source/http", `Cannot fetch ${shown}: ${messageOf(error)}`, { cause: error });
-  }
-  if (!response.ok || response.body === null) {
-    const isForbidden = response.status === 401 || response.status === 403;
-    throw new BuildError("source/http", `Cannot fetch ${shown}: the server answered ${response.status}`, {
-      hint: isForbidden ? `give credentials with --secret id=HTTP_AUTH_TOKEN_${request.url.hostname},...` : undefined,
-    });
-  }
-  const modifiedMs = Date.parse(response.headers.get("last-modified") ?? "");
+  const { body, headers } = await get(url, undefined, on, signal);
+  const modifiedMs = Date.parse(headers.get("last-modified") ?? "");
   return {
-    body: Readable.fromWeb(response.body),
+    body: Readable.from(body),
     modified: Number.isNaN(modifiedMs) ? undefined : Math.floor(modifiedMs / 1000),
   };
 }

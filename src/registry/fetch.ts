@@ -46,10 +46,11 @@ async function follow(dispatcher: Dispatcher, first: URL, headers: Headers, sign
     });
     const { location } = answer.headers;
     if (![301, 302, 303, 307, 308].includes(answer.statusCode) || typeof location !== "string") {
-      return responseOf(answer);
+      return responseOf(answer, url);
     }
     answer.body.on("error", () => undefined).destroy();
     if (redirects === MAX_REDIRECTS) throw new Error(`it redirects more than ${MAX_REDIRECTS} times`);
+    if (!URL.canParse(location, url.href)) throw new Error("it redirects to what is no URL");
     const next = new URL(location, url);
     // Whoever a server sends us to need not know how it knows us.
     if (next.origin !== url.origin) headers.delete("authorization");
@@ -57,13 +58,33 @@ async function follow(dispatcher: Dispatcher, first: URL, headers: Headers, sign
   }
 }
 
-async function responseOf({ statusCode, statusText, headers, body }: Dispatcher.ResponseData): Promise<Response> {
+function responseOf({ statusCode, statusText, headers, body }: Dispatcher.ResponseData, url: URL): Response {
   const pairs = Object.entries(headers).flatMap(([name, value]): [string, string][] =>
     [value ?? []].flat().map((one) => [name, one]),
   );
   const isBodiless = BODILESS.has(statusCode);
   if (isBodiless) body.on("error", () => undefined).destroy();
-  const { Readable } = process.getBuiltinModule("node:stream");
-  const content = isBodiless ? null : (Readable.toWeb(body) as ReadableStream<Uint8Array>);
-  return new Response(content, { status: statusCode, statusText, headers: pairs });
+  const response = new Response(isBodiless ? null : toWeb(body), { status: statusCode, statusText, headers: pairs });
+  // One that is made by hand has none.
+  Object.defineProperty(response, "url", { value: url.href });
+  return response;
+}
+
+/** By hand: what Node's own adapter does when a body that is under way is no longer wanted ends the process. */
+function toWeb(body: Dispatcher.ResponseData["body"]): ReadableStream<Uint8Array> {
+  const pieces: AsyncIterator<unknown> = body[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await pieces.next();
+        if (done === true) controller.close();
+        else if (value instanceof Uint8Array) controller.enqueue(value);
+        else throw new Error("A body of bytes has something else in it");
+      },
+      cancel() {
+        body.on("error", () => undefined).destroy();
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }

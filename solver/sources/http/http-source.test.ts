@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, statSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -57,9 +57,12 @@ const noSecrets = { get: async (): Promise<undefined> => undefined };
 test("a file is fetched once and then asked about", async () => {
   await using bench = new Workbench();
   await using server = await startServer();
-  const source = createHttpSource({ store: bench.store, fetch, secrets: noSecrets });
-  const first = await source.find(opOf(server.url), never);
-  const second = await source.find(opOf(server.url), never);
+  // One source is one build.
+  const source = {
+    find: async (op: HttpOp) => createHttpSource({ store: bench.store, fetch, secrets: noSecrets }).find(op, never),
+  };
+  const first = await source.find(opOf(server.url));
+  const second = await source.find(opOf(server.url));
   expect(second.parts).toEqual(first.parts);
   expect(server.asked).toEqual([{}, { ifNoneMatch: expect.stringMatching(/^".*"$/) as string }]);
   const directory = mkdtempSync(join(bench.directory, "out-"));
@@ -69,7 +72,7 @@ test("a file is fetched once and then asked about", async () => {
   expect(statSync(path).mode & 0o7777).toBe(0o600);
   expect(statSync(path).mtimeMs).toBe(Date.parse(DATE));
   server.body = "changed";
-  const third = await source.find(opOf(server.url), never);
+  const third = await source.find(opOf(server.url));
   expect(third.parts).not.toEqual(first.parts);
 });
 
@@ -105,6 +108,145 @@ test("a token for the host is sent", async () => {
   };
   await createHttpSource({ store: bench.store, fetch, secrets }).find(opOf(server.url), never);
   expect(server.asked[0]?.authorization).toBe("Bearer t0ken");
+});
+
+/** Answers with what each row says, and notes what it was asked. */
+async function startScript(
+  answers: readonly { readonly headers?: Record<string, string>; readonly body?: string; readonly status?: number }[],
+): Promise<AsyncDisposable & { readonly url: string; readonly asked: IncomingHttpHeaders[] }> {
+  const asked: IncomingHttpHeaders[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.headers);
+    const { status = 200, headers = {}, body = "" } = answers[asked.length - 1] ?? { status: 500 };
+    response.writeHead(status, headers).end(status === 304 ? undefined : body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/file`,
+    asked,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const LONG_AGO = "Tue, 20 Oct 2015 07:28:00 GMT";
+const YESTERDAY = "Wed, 20 Oct 2021 07:28:00 GMT";
+const NOW = "Thu, 21 Oct 2021 07:28:00 GMT";
+
+test.each([
+  {
+    name: "rolled back to an older date",
+    first: { headers: { "last-modified": YESTERDAY, date: NOW }, body: "new" },
+    then: { headers: { "last-modified": LONG_AGO, date: NOW }, body: "old" },
+  },
+  {
+    name: "changed under the same date",
+    first: { headers: { "last-modified": YESTERDAY, date: NOW }, body: "one" },
+    then: { headers: { "last-modified": YESTERDAY, date: NOW }, body: "two" },
+  },
+  {
+    name: "with a weak tag that stays",
+    first: { headers: { etag: 'W/"1"' }, body: "one" },
+    then: { headers: { etag: 'W/"1"' }, body: "two" },
+  },
+  {
+    name: "with a tag of size and second, changed within the second in which it was got",
+    first: { headers: { etag: '"5-3"', "last-modified": NOW, date: NOW }, body: "one" },
+    then: { headers: { etag: '"5-3"', "last-modified": NOW, date: NOW }, body: "two" },
+  },
+  {
+    name: "with a tag that is none",
+    first: { headers: { etag: "1" }, body: "one" },
+    then: { headers: { etag: "1" }, body: "two" },
+  },
+  { name: "with nothing to ask by", first: { body: "one" }, then: { body: "two" } },
+])("a file $name is got again, and its digest decides", async ({ first, then }) => {
+  await using bench = new Workbench();
+  await using server = await startScript([first, then]);
+  const find = async (): Promise<unknown> => {
+    const source = createHttpSource({ store: bench.store, fetch, secrets: noSecrets });
+    return (await source.find(opOf(server.url), never)).parts.find(({ name }) => name === "content")?.value;
+  };
+  expect(await find()).toBe(digestOf(first.body));
+  expect(await find()).toBe(digestOf(then.body));
+  expect(server.asked.map((headers) => headers["if-none-match"] ?? headers["if-modified-since"])).toEqual([
+    undefined,
+    undefined,
+  ]);
+});
+
+test.each([
+  { name: "with another tag", answers: [{ status: 304, headers: { etag: '"2"' } }, { body: "two" }], finds: "two" },
+  { name: "for the tag", answers: [{ status: 304, headers: { etag: '"1"' } }], finds: "one" },
+  { name: "without a tag", answers: [{ status: 304 }], finds: "one" },
+])("an answer of 304 $name", async ({ answers, finds }) => {
+  await using bench = new Workbench();
+  await using server = await startScript([{ headers: { etag: '"1"' }, body: "one" }, ...answers]);
+  const find = async (): Promise<unknown> => {
+    const source = createHttpSource({ store: bench.store, fetch, secrets: noSecrets });
+    return (await source.find(opOf(server.url), never)).parts.find(({ name }) => name === "content")?.value;
+  };
+  await find();
+  expect(await find()).toBe(digestOf(finds));
+  expect(server.asked[1]?.["if-none-match"]).toBe('"1"');
+});
+
+test("an answer of 304 that nobody asked for is an error", async () => {
+  await using bench = new Workbench();
+  await using server = await startScript([{ status: 304 }]);
+  const found = createHttpSource({ store: bench.store, fetch, secrets: noSecrets }).find(opOf(server.url), never);
+  await expect(found).rejects.toMatchObject({ code: "source/http" });
+});
+
+test("a redirect that leads elsewhere makes old tags worthless", async () => {
+  await using bench = new Workbench();
+  const tagged = { etag: '"1"' };
+  await using server = await startScript([
+    { status: 302, headers: { location: "/v1" } },
+    { headers: tagged, body: "one" },
+    { status: 302, headers: { location: "/v2" } },
+    { status: 304, headers: tagged },
+    { status: 302, headers: { location: "/v2" } },
+    { headers: tagged, body: "two" },
+  ]);
+  for (const text of ["one", "two"]) {
+    const source = createHttpSource({ store: bench.store, fetch, secrets: noSecrets });
+    const { parts } = await source.find(opOf(server.url), never);
+    expect(parts).toContainEqual({ name: "content", value: digestOf(text) });
+  }
+});
+
+test("without the cache the bytes themselves are asked for", async () => {
+  await using bench = new Workbench();
+  await using server = await startServer();
+  for (const again of [false, true]) {
+    await createHttpSource({ store: bench.store, fetch, secrets: noSecrets }).find(
+      { ...opOf(server.url), again },
+      never,
+    );
+  }
+  expect(server.asked).toEqual([{}, {}]);
+});
+
+test("one build asks once", async () => {
+  await using bench = new Workbench();
+  await using server = await startServer();
+  const source = createHttpSource({ store: bench.store, fetch, secrets: noSecrets });
+  await Promise.all([1, 2, 3].map(async () => source.find(opOf(server.url), never)));
+  expect(server.asked).toHaveLength(1);
+});
+
+test("offline, what was got before is good, and nothing else is", async () => {
+  await using bench = new Workbench();
+  await using server = await startServer();
+  const online = createHttpSource({ store: bench.store, fetch, secrets: noSecrets });
+  const { parts } = await online.find(opOf(server.url), never);
+  const offline = createHttpSource({ store: bench.store, fetch, secrets: noSecrets, isOffline: true });
+  expect((await offline.find(opOf(server.url), never)).parts).toEqual(parts);
+  await expect(offline.find(opOf(`${server.url}2`), never)).rejects.toThrow("the build is to be offline");
+  expect(server.asked).toHaveLength(1);
 });
 
 test("a server that is not there is named", async () => {

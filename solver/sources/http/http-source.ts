@@ -2,41 +2,49 @@ import { constants } from "node:fs";
 import { chmod, chown, copyFile, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import type { ReadableStream } from "node:stream/web";
 import { type Digest, isDigest } from "../../../src/core/digest.ts";
-import { BuildError, messageOf } from "../../../src/core/errors.ts";
+import { BuildError } from "../../../src/core/errors.ts";
 import { isRecord, parseJson } from "../../../src/core/json.ts";
-import type { Fetch } from "../../../src/registry/fetch.ts";
 import type { Store } from "../../../src/store/store.ts";
 import type { HttpOp } from "../../graph/op.ts";
-import type { RemoteSource, SecretSource } from "../../ports.ts";
-import { requestOf, shownUrl } from "./request.ts";
+import type { Asking, RemoteSource } from "../../ports.ts";
+import { type Answer, get, type GetDeps } from "./get.ts";
+import { shownUrl } from "./request.ts";
 
 /** What the store remembers of a URL: enough to ask "has it changed?" instead of downloading it again. */
 interface Remembered {
   readonly digest: Digest;
+  /** Where redirects led. */
+  readonly finalUrl: string;
+  /** Only one that proves something; see `provingTag`. */
   readonly etag: string | undefined;
-  /** As the server wrote it. */
+  /** As the server wrote it. Dates the file, and never says that it is unchanged: a file rolled back has an older date. */
   readonly lastModified: string | undefined;
 }
 
 const FACT_KIND = "http";
+/** HTTP dates are whole seconds, of clocks that need not agree. */
+const SETTLED_MS = 2000;
 
-export interface HttpSourceDeps {
+export interface HttpSourceDeps extends GetDeps {
   readonly store: Pick<Store, "blobs" | "facts">;
-  readonly fetch: Fetch;
-  /** Asked for `HTTP_AUTH_TOKEN_<host>` and `HTTP_AUTH_HEADER_<host>`. */
-  readonly secrets: SecretSource;
+  /** Whether nobody may be asked: what was got before is then good. */
+  readonly isOffline?: boolean;
 }
 
 /**
- * Files by URL, for ADD. A URL seen before is asked about with its ETag or date; one with a checksum whose bytes are in
- * the store is not asked about at all.
+ * Files by URL, for ADD. A URL seen before is asked about with its ETag, where that proves something; one with a checksum
+ * whose bytes are in the store is not asked about at all. In every other case the bytes are got, and their digest decides.
  */
 export function createHttpSource(on: HttpSourceDeps): RemoteSource<HttpOp> {
+  // One build asks once, however many instructions take the file: they all get the same.
+  const asked = new Map<string, Promise<Remembered>>();
   return {
     async find(op, signal) {
-      const found = await current(op, on, signal);
+      const question = `${op.again === true} ${op.checksum ?? ""} ${op.url}`;
+      const answer = asked.get(question) ?? current(op, on, signal);
+      asked.set(question, answer);
+      const found = await answer;
       if (op.checksum !== undefined && found.digest !== op.checksum) {
         throw new BuildError(
           "source/http",
@@ -73,61 +81,57 @@ export function createHttpSource(on: HttpSourceDeps): RemoteSource<HttpOp> {
   };
 }
 
-async function current(op: HttpOp, on: HttpSourceDeps, signal: AbortSignal): Promise<Remembered> {
+async function current(op: HttpOp & Asking, on: HttpSourceDeps, signal: AbortSignal): Promise<Remembered> {
   const remembered = recall(op.url, on);
   if (remembered !== undefined && remembered.digest === op.checksum) return remembered;
-  const { headers, url } = await requestOf(op.url, on.secrets, signal);
-  if (remembered?.etag !== undefined) headers.set("if-none-match", remembered.etag);
-  else if (remembered?.lastModified !== undefined) headers.set("if-modified-since", remembered.lastModified);
-  let response: Response;
-  try {
-    response = await on.fetch(url, { headers, signal, redirect: "follow" });
-  } catch (error) {
-    signal.throwIfAborted();
-    throw unreachableUrl(op.url, error);
+  if (on.isOffline === true) {
+    if (remembered !== undefined) return remembered;
+    throw new BuildError("source/http", `Cannot download ${shownUrl(op.url)}: the build is to be offline`, {
+      hint: "build once without --offline, or give its --checksum when the store has it under another address",
+    });
   }
-  if (response.status === 304 && remembered !== undefined) {
-    await response.body?.cancel();
-    return remembered;
-  }
-  if (!response.ok || response.body === null) {
-    await response.body?.cancel();
-    throw new BuildError(
-      "source/http",
-      `Cannot download ${shownUrl(op.url)}: the server answered ${response.status} ${response.statusText}`.trimEnd(),
-      {
-        hint:
-          response.status === 401 || response.status === 403
-            ? `give credentials with --secret id=HTTP_AUTH_TOKEN_${new URL(op.url).hostname},...`
-            : undefined,
-      },
-    );
-  }
+  const etag = op.again === true ? undefined : remembered?.etag;
+  const answer = await get(op.url, etag, on, signal);
+  if (answer.body !== "unchanged") return keep(op.url, { ...answer, body: answer.body }, on, signal);
+  // A tag means something only where it was given: a redirect may lead elsewhere now.
+  const isSame = answer.finalUrl === remembered?.finalUrl && (answer.headers.get("etag") ?? etag) === etag;
+  if (isSame && remembered !== undefined) return remembered;
+  const fresh = await get(op.url, undefined, on, signal);
+  if (fresh.body === "unchanged") throw new Error("An answer to a question that was not asked");
+  return keep(op.url, { ...fresh, body: fresh.body }, on, signal);
+}
+
+/** Takes the bytes into the store, and notes how to ask whether they have changed. */
+async function keep(
+  url: string,
+  { body, headers, finalUrl }: Answer & { readonly body: AsyncIterable<Uint8Array> },
+  on: HttpSourceDeps,
+  signal: AbortSignal,
+): Promise<Remembered> {
+  const { digest } = await on.store.blobs.write(Readable.from(body), undefined, signal);
   const fresh: Remembered = {
-    digest: (await keep(op.url, response.body, on, signal)).digest,
-    etag: response.headers.get("etag") ?? undefined,
-    lastModified: response.headers.get("last-modified") ?? undefined,
+    digest,
+    finalUrl,
+    etag: provingTag(headers),
+    lastModified: headers.get("last-modified") ?? undefined,
   };
-  on.store.facts.set(FACT_KIND, op.url, {
+  on.store.facts.set(FACT_KIND, url, {
     value: new TextEncoder().encode(JSON.stringify(fresh)),
     blobs: [fresh.digest],
   });
   return fresh;
 }
 
-async function keep(
-  url: string,
-  body: ReadableStream,
-  on: HttpSourceDeps,
-  signal: AbortSignal,
-): Promise<{ readonly digest: Digest }> {
-  try {
-    return await on.store.blobs.write(Readable.fromWeb(body), undefined, signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof BuildError) throw error;
-    throw unreachableUrl(url, error);
-  }
+/**
+ * The entity tag, if an equal one proves equal bytes. A weak one says "as good as". Many servers make theirs of size and time in
+ * seconds: that of a file which changed within the last seconds may belong to its next bytes too.
+ */
+function provingTag(headers: Headers): string | undefined {
+  const etag = headers.get("etag") ?? "";
+  if (!/^"[^"]*"$/.test(etag)) return undefined;
+  const modifiedMs = Date.parse(headers.get("last-modified") ?? "");
+  const servedMs = Date.parse(headers.get("date") ?? "");
+  return modifiedMs > servedMs - SETTLED_MS || (Number.isNaN(servedMs) && !Number.isNaN(modifiedMs)) ? undefined : etag;
 }
 
 /** `undefined` when the URL was never seen, what is known of it makes no sense, or its bytes have been collected. */
@@ -136,19 +140,14 @@ function recall(url: string, on: HttpSourceDeps): Remembered | undefined {
   if (fact === undefined) return undefined;
   const json = parseJson(new TextDecoder().decode(fact.value));
   if (!isRecord(json)) return undefined;
-  const { digest, etag, lastModified } = json;
+  const { digest, etag, lastModified, finalUrl } = json;
   if (typeof digest !== "string" || !isDigest(digest) || !on.store.blobs.has(digest)) return undefined;
   return {
     digest,
-    etag: typeof etag === "string" ? etag : undefined,
+    finalUrl: typeof finalUrl === "string" ? finalUrl : "",
+    etag: typeof etag === "string" && typeof finalUrl === "string" ? etag : undefined,
     lastModified: typeof lastModified === "string" ? lastModified : undefined,
   };
-}
-
-function unreachableUrl(url: string, error: unknown): BuildError {
-  // fetch says "fetch failed" and puts what happened into the cause.
-  const reason = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return new BuildError("source/http", `Cannot download ${shownUrl(url)}: ${messageOf(reason)}`, { cause: error });
 }
 
 function safeFileName(name: string): string {

@@ -1,0 +1,95 @@
+import { BuildError, messageOf } from "../../../src/core/errors.ts";
+import type { Fetch } from "../../../src/registry/fetch.ts";
+import type { SecretSource } from "../../ports.ts";
+import { requestOf, shownUrl } from "./request.ts";
+
+export interface GetDeps {
+  readonly fetch: Fetch;
+  /** Asked for `HTTP_AUTH_TOKEN_<host>` and `HTTP_AUTH_HEADER_<host>`. */
+  readonly secrets: SecretSource;
+}
+
+/** What a server says of a URL. */
+export interface Answer {
+  /** Bytes as they are meant: gzip on the way is undone. `unchanged` to a question whether they still are what they were. */
+  readonly body: AsyncIterable<Uint8Array> | "unchanged";
+  readonly headers: Headers;
+  /** Where redirects led. */
+  readonly finalUrl: string;
+}
+
+/**
+ * Gets what a URL leads to. Every failure, of the answer and of the body while it is read, names the URL without credentials.
+ * @param etag of what is known; an answer may then be `unchanged`
+ * @throws {BuildError} `source/http`, also from the body
+ */
+export async function get(url: string, etag: string | undefined, on: GetDeps, signal: AbortSignal): Promise<Answer> {
+  let response: Response;
+  try {
+    const { headers, url: asked } = await requestOf(url, on.secrets, signal);
+    if (etag !== undefined) headers.set("if-none-match", etag);
+    response = await on.fetch(asked, { headers, signal, redirect: "follow" });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw unreachableUrl(url, error);
+  }
+  const { status, headers, body } = response;
+  if (status === 304 && etag !== undefined) {
+    await body?.cancel();
+    return { body: "unchanged", headers, finalUrl: response.url };
+  }
+  // 206 is a part that nobody has asked for.
+  if (!response.ok || body === null || status === 206) {
+    await body?.cancel();
+    throw refusal(url, response);
+  }
+  return { body: checked(url, decoded(body, headers), status, signal), headers, finalUrl: response.url };
+}
+
+function refusal(url: string, { status, statusText }: Response): BuildError {
+  const isForbidden = status === 401 || status === 403;
+  return new BuildError(
+    "source/http",
+    `Cannot download ${shownUrl(url)}: the server answered ${status} ${statusText}`.trimEnd(),
+    {
+      hint: isForbidden ? `give credentials with --secret id=HTTP_AUTH_TOKEN_${new URL(url).hostname},...` : undefined,
+    },
+  );
+}
+
+/** Servers that store files compressed send them so whether they are asked to or not. */
+function decoded(body: ReadableStream<Uint8Array>, headers: Headers): AsyncIterable<Uint8Array> {
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase();
+  if (encoding !== "gzip" && encoding !== "x-gzip") return body;
+  const { Readable, pipeline } = process.getBuiltinModule("node:stream");
+  // Failures of either end come out of the last one.
+  return pipeline(Readable.from(body), process.getBuiltinModule("node:zlib").createGunzip(), () => undefined);
+}
+
+async function* checked(
+  url: string,
+  body: AsyncIterable<Uint8Array>,
+  status: number,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* body;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new BuildError(
+      "source/http",
+      `Cannot download ${shownUrl(url)}: the server answered ${status}, and then its file broke off: ${reasonOf(error)}`,
+      { hint: "build again; if it stays so, the server or a proxy on the way is at fault", cause: error },
+    );
+  }
+}
+
+function unreachableUrl(url: string, error: unknown): BuildError {
+  if (error instanceof BuildError && error.code === "source/http") return error;
+  return new BuildError("source/http", `Cannot download ${shownUrl(url)}: ${reasonOf(error)}`, { cause: error });
+}
+
+/** Says what happened: fetch says "fetch failed" and puts that into the cause. */
+function reasonOf(error: unknown): string {
+  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
+}
