@@ -96,6 +96,11 @@ describe.skipIf(why !== undefined)("the repository around a context", () => {
     git("config", "core.fsmonitor", `touch ${mark}`);
     git("config", "core.pager", `touch ${mark}`);
     git("config", "core.sshCommand", `touch ${mark}`);
+    for (const kind of ["clean", "smudge", "process"]) git("config", `filter.a b.${kind}`, `touch ${mark}; cat`);
+    writeFileSync(join(root, ".gitattributes"), "* filter=a\\ b\n* filter=x\n");
+    git("config", "filter.x.clean", `touch ${mark}; cat`);
+    git("config", "filter.x.required", "true");
+    writeFileSync(join(root, "app/Dockerfile"), "FROM scratch\nARG TOKEN\nARG X\nLABEL own=2\n");
     await run({ BUILDX_GIT_LABELS: "1", BUILDX_GIT_CHECK_DIRTY: "1" });
     expect(spawnSync("test", ["-e", mark]).status).toBe(1);
   });

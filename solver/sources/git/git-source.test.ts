@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { GitOp } from "../../graph/op.ts";
@@ -212,4 +212,46 @@ test.skipIf(missing)("a token goes to the remote's host, for its submodules too,
   }
   expect(elsewhere.length).toBeGreaterThan(0);
   expect(new Set(elsewhere)).toEqual(new Set([undefined]));
+});
+
+test.skipIf(missing)("names that are also something else, and commits that no name leads to", async () => {
+  using repository = new Repository();
+  const { first, second } = repository;
+  repository.git("branch", "both", first);
+  repository.git("tag", "both", second);
+  repository.git("branch", "feature/x", first);
+  repository.git("branch", "abcdef1", first);
+  repository.git("commit", "-q", "--amend", "-m", "other");
+  const amended = repository.git("rev-parse", "HEAD");
+  repository.git("checkout", "-q", "--detach", first);
+  await using server = await serveGit(repository.directory, "smart");
+  const cases: [string | undefined, string][] = [
+    ["both", first],
+    ["refs/tags/both", second],
+    ["tags/both", second],
+    ["heads/both", first],
+    ["feature/x", first],
+    ["abcdef1", first],
+    ["main", amended],
+    [undefined, first],
+    [second, second],
+  ];
+  for (const [ref, commit] of cases) {
+    const op = repository.op({ remote: `${server.url}/remote/.git`, ref, keepGitDir: true });
+    const found = await repository.source({ protocols: ["http"] }).find(op, never);
+    expect([ref, found.parts.find((part) => part.name === "commit")?.value]).toEqual([ref, commit]);
+    const directory = mkdtempSync(join(repository.directory, "out-"));
+    await found.writeTo(directory, never);
+    expect(execFileSync("git", ["-C", directory, "rev-parse", "HEAD"], { encoding: "utf8" }).trim()).toBe(commit);
+  }
+});
+
+test.skipIf(missing)("a repository without a commit is told to have none", async () => {
+  using repository = new Repository();
+  const remote = join(repository.directory, "empty");
+  execFileSync("git", ["init", "-q", remote]);
+  for (const ref of [undefined, "main", "0123456"]) {
+    const found = repository.source().find(repository.op({ remote, ref }), never);
+    await expect(found).rejects.toThrow(`Cannot find ${JSON.stringify(ref ?? "HEAD")} in`);
+  }
 });

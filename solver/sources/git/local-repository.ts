@@ -27,16 +27,30 @@ export async function findLocalRepository(
   program: Pick<GitProgram, "env" | "guardPath"> & { readonly checkDirty: boolean },
   signal: AbortSignal,
 ): Promise<LocalRepository | undefined> {
-  const ask = (...args: string[]): Promise<string | undefined> => answer(directory, program, args, signal);
+  const ask: Ask = async (...args) => (await answer(directory, program, args, signal))?.split("\n")[0];
   const top = await ask("rev-parse", "--show-toplevel");
   if (top === undefined || top === "") return undefined;
   const revision = (await ask("rev-parse", "--verify", "-q", "HEAD^{commit}")) || undefined;
   const isDirty =
-    program.checkDirty && revision !== undefined && (await ask("status", "--porcelain", "--ignored")) !== "";
+    program.checkDirty &&
+    revision !== undefined &&
+    (await hasChanges((args) => answer(directory, program, args, signal)));
   return { root: await realpath(top), revision, isDirty, source: await findSource(ask) };
 }
 
-async function findSource(ask: (...args: string[]) => Promise<string | undefined>): Promise<string | undefined> {
+/** Files are compared without the filters that the repository itself brings, which are programs. */
+async function hasChanges(run: (args: readonly string[]) => Promise<string | undefined>): Promise<boolean> {
+  const filters = await run(["config", "--show-scope", "--name-only", "--get-regexp", String.raw`^filter\.`]);
+  const own = (filters ?? "").split("\n").flatMap((line) => {
+    const [scope, name = ""] = line.split("\t");
+    return scope === "local" || scope === "worktree" ? ["-c", `${name}=`] : [];
+  });
+  return (await run([...own, "status", "--porcelain", "--ignored"])) !== "";
+}
+
+type Ask = (...args: string[]) => Promise<string | undefined>;
+
+async function findSource(ask: Ask): Promise<string | undefined> {
   const branch = await ask("symbolic-ref", "-q", "HEAD");
   const tracked = branch ? await ask("for-each-ref", "--format=%(upstream:remotename)", branch) : undefined;
   for (const remote of [tracked, "origin", "upstream"]) {
@@ -46,7 +60,7 @@ async function findSource(ask: (...args: string[]) => Promise<string | undefined
   return undefined;
 }
 
-/** The first line that git prints; `undefined` when it fails or is not there. */
+/** What git prints; `undefined` when it fails or is not there. */
 async function answer(
   cwd: string,
   { env, guardPath }: Pick<GitProgram, "env" | "guardPath">,
@@ -66,7 +80,7 @@ async function answer(
   return new Promise((resolve, reject) => {
     execFile(guardPath, words, options, (error, stdout) => {
       if (signal.aborted) reject(signal.reason);
-      else resolve(error === null ? (stdout.split("\n")[0] ?? "") : undefined);
+      else resolve(error === null ? stdout : undefined);
     });
   });
 }
