@@ -170,9 +170,11 @@ function convertStage(
   if (start?.extent !== "replaced" && planned.stage !== undefined) {
     state.tree = asRoot(state.tree, state, shared);
     for (const name of planned.usedArgs) state.usedArgs.add(name);
-    state.isTrigger = true;
-    for (const trigger of inherited) forTrigger(planned, () => convertInstruction(state, trigger, shared));
-    state.isTrigger = false;
+    for (const trigger of inherited) {
+      state.trigger = `ONBUILD of ${planned.baseText}: ${trigger.original.trim()}`;
+      forTrigger(planned, () => convertInstruction(state, trigger, shared));
+    }
+    state.trigger = undefined;
     for (const instruction of own) convertInstruction(state, instruction, shared);
   }
   shared.states.set(planned, state);

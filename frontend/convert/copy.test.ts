@@ -261,3 +261,10 @@ test("two here-documents of one name are one file, copied twice", async () => {
     { source: "E", input: 0 },
   ]);
 });
+
+test("a variable that fails in a here-document is shown at its line", async () => {
+  const body = Array.from({ length: 30 }, (_, at) => (at === 17 ? "b=${NONE:?is needed}" : `line ${String(at)} \\$x`));
+  const error = await failure(convert(`FROM scratch\nCOPY <<E /f\n${body.join("\n")}\nE\n`));
+  expect([error.code, error.span?.start.line, error.span?.end.line]).toEqual(["dockerfile/expansion", 20, 20]);
+  expect(error.message).toBe('failed to process "b=${NONE:?is needed}": NONE: is needed');
+});

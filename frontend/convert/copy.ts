@@ -1,11 +1,12 @@
 import { cleanPath } from "../../src/core/patterns/clean-path.ts";
 import { compileGoPattern, hasWildcards } from "../../src/core/patterns/go-match.ts";
 import { BuildError } from "../../src/core/errors.ts";
+import type { Span } from "../../src/core/span.ts";
 import type { CopyAction, Owner } from "../../solver/graph/op.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
 import type { AddInstruction, CopyContent, CopyInstruction, Word } from "../instructions/instruction.ts";
 import { copyIgnoredFile } from "../lint/rules/copy-ignored-file.ts";
-import { expandWord } from "../words/expand.ts";
+import { type Expansion, expandWord } from "../words/expand.ts";
 import { parseMode } from "./mode.ts";
 import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
 import type { ContextSource } from "./resolver.ts";
@@ -199,7 +200,7 @@ function remoteSource(remote: RemoteSource, instruction: Instruction, tree: Vert
 function contentSource(content: CopyContent, state: StageState, instruction: Instruction, shared: Shared): Source {
   let { text } = content;
   if (content.expand) {
-    const expansion = expandWord(text, state.environment, { escape: "\\", quotes: "heredoc", span: content.bodySpan });
+    const expansion = expandBody(content, state);
     reportUnset(state, expansion.unset, instruction, shared);
     text = expansion.text;
   }
@@ -234,6 +235,36 @@ function contentSource(content: CopyContent, state: StageState, instruction: Ins
     keepOwner: true,
     excludes: [],
   };
+}
+
+/** @throws {BuildError} `dockerfile/expansion` at the line that cannot be expanded */
+function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansion {
+  const expand = (part: string, span: Span): Expansion =>
+    expandWord(part, state.environment, { escape: "\\", quotes: "heredoc", span });
+  try {
+    return expand(text, bodySpan);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    const { source, start, end } = bodySpan;
+    const lines = text.split("\n");
+    for (const at of lines.keys()) {
+      const number = start.line + at;
+      const from = source.lineStarts[number - 1] ?? start.offset;
+      try {
+        expand(lines.slice(0, at + 1).join("\n"), bodySpan);
+      } catch (early) {
+        // A brace may be closed further down.
+        if (!(early instanceof BuildError) || /missing '[}/]'/.test(early.message)) continue;
+        const message = early.message.replace(
+          /^failed to process "(?:[^"\\]|\\.)*"/,
+          `failed to process ${JSON.stringify(lines[at])}`,
+        );
+        const span = source.span(from, Math.min(from + source.line(number).length, end.offset));
+        throw new BuildError(error.code, message, { span, hint: error.hint });
+      }
+    }
+    throw error;
+  }
 }
 
 function checkIgnored(path: string, from: Vertex | undefined, instruction: Instruction, shared: Shared): void {

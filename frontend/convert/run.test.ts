@@ -350,3 +350,16 @@ test("a device in a stage that is not built is nobody's business", async () => {
   const text = "FROM busybox AS gpu\nRUN --device=vendor.com/gpu make\nFROM busybox\nRUN x\n";
   expect(opsOf(await convert(text), "exec")).toHaveLength(1);
 });
+
+test("the name of a step keeps the backslashes of its command", async () => {
+  const { meta } = await convert("FROM busybox\nENV A=x\nRUN printf 'a\\n' \"\\$A\" $A C:\\\\b\n");
+  const names = [...meta.values()].map(({ name }) => name);
+  expect(names).toContain("[2/2] RUN printf 'a\\n' \"\\$A\" x C:\\\\b");
+});
+
+test("a step of a trigger says which base brought it", async () => {
+  const images = { "docker.io/library/parent:latest": { config: { OnBuild: ["RUN false"] } } };
+  const { meta } = await convert("FROM parent\n", {}, resolverOf({ images }));
+  const texts = [...meta.values()].flatMap(({ trigger }) => (trigger === undefined ? [] : [trigger]));
+  expect(texts).toEqual(["ONBUILD of parent: RUN false"]);
+});

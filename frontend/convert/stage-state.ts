@@ -73,8 +73,8 @@ export interface StageState {
   /** Steps shown as `i/N`. */
   stepsDone: number;
   stepsTotal: number;
-  /** The instruction at hand came with the base image. */
-  isTrigger: boolean;
+  /** `ONBUILD of base: RUN make` while the instruction at hand is one that came with the base. */
+  trigger: string | undefined;
   readonly cache: VertexMeta["cache"];
   readonly args: Map<string, ArgFact>;
   readonly usedArgs: Set<string>;
@@ -157,12 +157,12 @@ export function stateOnStage(base: StageState, fixed: Fixed): StageState {
 
 function blank(): Pick<
   StageState,
-  "seen" | "stepsDone" | "isTrigger" | "args" | "usedArgs" | "secrets" | "ssh" | "cacheMounts"
+  "seen" | "stepsDone" | "trigger" | "args" | "usedArgs" | "secrets" | "ssh" | "cacheMounts"
 > {
   return {
     seen: new Map(),
     stepsDone: 0,
-    isTrigger: false,
+    trigger: undefined,
     args: new Map(),
     usedArgs: new Set(),
     secrets: new Map(),

@@ -33,6 +33,7 @@ export function addVertex(
       stage: state.planned.stage?.name ?? String(state.planned.index),
       cache,
       argNames: made.op.kind === "exec" ? state.environment.argNames() : [],
+      ...(state.trigger === undefined ? {} : { trigger: state.trigger }),
     });
   }
   return added;
@@ -73,7 +74,7 @@ export function stepName(state: StageState, shared: Shared, text: string): strin
     ? `${formatPlatform(state.platform, "version")}${crossTarget(state)} `
     : "";
   const stage = state.label === undefined ? "" : `${state.label} `;
-  return `[${platform}${stage}${done}/${total}] ${state.isTrigger ? "ONBUILD " : ""}${text}`;
+  return `[${platform}${stage}${done}/${total}] ${state.trigger === undefined ? "" : "ONBUILD "}${text}`;
 }
 
 /** An instruction's line with its keyword in capitals. */
@@ -95,7 +96,7 @@ export function displayText(
 ): string {
   const text = instructionText(instruction);
   try {
-    const quoting = form === "words" ? ({} as const) : ({ quotes: "heredoc", unset: "keep" } as const);
+    const quoting = form === "words" ? ({} as const) : ({ quotes: "heredoc", unset: "keep", escapes: "keep" } as const);
     return expandWord(text, variables, { escape: shared.escape, ...quoting }).text;
   } catch (error) {
     // An open quote is no fault here: the words that count have been read on their own.

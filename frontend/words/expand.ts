@@ -15,6 +15,8 @@ export interface ExpandOptions {
   readonly quotes?: "word" | "heredoc";
   /** `keep`: references to unset variables stay as written, for showing a word to people. Default `empty`. */
   readonly unset?: "empty" | "keep";
+  /** `keep`: escape characters stay before what they protect, for showing a word to people. Default `drop`. */
+  readonly escapes?: "drop" | "keep";
   /** What to blame in an error. */
   readonly span?: Span | undefined;
 }

@@ -21,6 +21,7 @@ export class Expander {
   readonly #escape: Escape;
   readonly #hasQuotes: boolean;
   readonly #keepsUnset: boolean;
+  readonly #escapes: "drop" | "keep";
   readonly #span: Span | undefined;
   /** Quotes and escapes stay in the result. */
   readonly #isRaw: boolean;
@@ -35,6 +36,7 @@ export class Expander {
     this.#escape = options.escape;
     this.#hasQuotes = options.quotes !== "heredoc";
     this.#keepsUnset = options.unset === "keep";
+    this.#escapes = options.escapes ?? "drop";
     this.#span = options.span;
     this.#isRaw = marks === "raw";
   }
@@ -52,7 +54,7 @@ export class Expander {
   /** Into one text, and into `words` when given; `starts` are the offsets of those. */
   run(words?: string[], starts?: number[]): string {
     const list = words === undefined ? undefined : new WordList(words, starts ?? []);
-    return this.#text(undefined, this.#isRaw ? "keep" : "drop", list);
+    return this.#text(undefined, this.#isRaw ? "keep" : this.#escapes, list);
   }
 
   /**

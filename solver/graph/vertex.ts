@@ -61,6 +61,8 @@ export interface VertexMeta {
   /** The instruction as in the file with its variables filled in, `RUN make`: with the stage, what finds its earlier records. */
   readonly instruction: string;
   readonly span: Span | undefined;
+  /** `ONBUILD of base: RUN make`, for a trigger: its text is in no file, and the span is the FROM that brought it. */
+  readonly trigger?: string | undefined;
   /** `skip` for `--no-cache`: no look-up; the result is still recorded. */
   readonly cache: "use" | "skip";
   /** Names in the environment that come from ARG, so that a miss can say "ARG X changed" instead of "ENV". */

@@ -18,6 +18,7 @@ import type { ActiveSnapshot, RunResult, Stack } from "../ports.ts";
 import type { Selection } from "../sources/local/select.ts";
 import { warningAt } from "../warning.ts";
 import type { FileWork, InputTree } from "./file-work.ts";
+import { blamedLine, shortCommand } from "./failed-command.ts";
 import { OutputLog } from "./output-log.ts";
 
 /** What running a step gave, none of it with a row yet: a committed snapshot or a layer's blob, and what it cost. */
@@ -200,11 +201,12 @@ function failure(
   const end = result.oomKilled ? "cannot allocate memory" : `exit code: ${result.exitCode}`;
   return new BuildError(
     "solver/exec-failed",
-    // The end is BuildKit's sentence, which people and scripts look for.
-    `Cannot run "${keyed.meta.instruction}": process "${op.argv.join(" ")}" did not complete successfully: ${end}`,
+    // BuildKit's sentence, which people and scripts look for. The instruction itself stands below.
+    `process "${shortCommand(op.argv)}" did not complete successfully: ${end}`,
     {
-      span: keyed.meta.span,
-      detail: left.tail === "" ? undefined : left.tail,
+      span:
+        blamedLine(op, keyed.meta.trigger === undefined ? keyed.meta.span : undefined, left.tail) ?? keyed.meta.span,
+      detail: [keyed.meta.trigger ?? "", left.tail].filter((text) => text !== "").join("\n") || undefined,
       hint: [
         ...(result.oomKilled ? [outOfMemory(result)] : []),
         `"kiln shell ${left.kept}" opens a shell where it failed`,

@@ -51,7 +51,7 @@ export function renderError(error: BuildError, options: FrameOptions = {}): stri
 const MAX_OTHERS = 29;
 
 /** Lines shown at each end of a span that is too long to be shown whole. */
-const EDGE_LINES = 3;
+const EDGE_LINES = 5;
 
 /** Columns of one source line that are shown. A line may be 64 KiB long. */
 const MAX_WIDTH = 160;
