@@ -128,12 +128,13 @@ try_exec (const struct plan *plan, const char *path)
   (void) execve (path, (char *const *) (uintptr_t) plan->argv, (char *const *) (uintptr_t) plan->env);
 }
 
-/* The names of PATH are the container's: we are inside by now. An entry that may not be run is remembered, as shells
+/* The names of PATH are the container's: we are inside by now. An entry that may not be run is remembered in `tried`, as shells
  * do, so that "permission denied" is said instead of "not found". */
 static int
-exec_by_path (const struct plan *plan)
+exec_by_path (const struct plan *plan, char tried[4096])
 {
   int error = ENOENT;
+  *tried = '\0';
   const char *directory = search_path (plan);
   for (;;)
     {
@@ -144,8 +145,11 @@ exec_by_path (const struct plan *plan)
       if (n > 0 && (size_t) n < sizeof path && stat (path, &status) == 0 && S_ISREG (status.st_mode))
         {
           try_exec (plan, path);
-          if (errno != ENOENT && errno != ENOTDIR)
-            error = errno;
+          if (errno != ENOTDIR && (errno != ENOENT || *tried == '\0'))
+            {
+              error = errno;
+              (void) strcpy (tried, path);
+            }
           if (errno != EACCES && errno != ENOENT && errno != ENOTDIR)
             return error;
         }
@@ -153,20 +157,6 @@ exec_by_path (const struct plan *plan)
         return error;
       directory += length + 1;
     }
-}
-
-/* The command could not be started. That is the build's mistake, not ours, so it is told where the command's own errors
- * would go, in the way a shell would. */
-static void __attribute__ ((noreturn))
-explain (const char *name, bool searched, int error)
-{
-  char text[1024];
-  int n = searched && error == ENOENT
-            ? snprintf (text, sizeof text, "exec: \"%.800s\": executable file not found in $PATH\n", name)
-            : snprintf (text, sizeof text, "exec: \"%.800s\": %s\n", name, strerror (error));
-  if (n > 0)
-    (void) write_all (STDERR_FILENO, text, (size_t) n < sizeof text ? (size_t) n : sizeof text - 1);
-  _exit (error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE);
 }
 
 void
@@ -196,11 +186,12 @@ run_command (const struct plan *plan, const int streams[3], int terminal)
   if (syscall (SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
     die_errno ("cannot close the runtime's descriptors (needs Linux 5.11)");
 
-  bool searched = strchr (plan->argv[0], '/') == NULL;
-  if (!searched)
+  if (strchr (plan->argv[0], '/') != NULL)
     {
       try_exec (plan, plan->argv[0]);
-      explain (plan->argv[0], false, errno);
+      explain (plan->argv[0], plan->argv[0], errno);
     }
-  explain (plan->argv[0], true, exec_by_path (plan));
+  char tried[4096];
+  int error = exec_by_path (plan, tried);
+  explain (plan->argv[0], *tried == '\0' ? NULL : tried, error);
 }

@@ -218,6 +218,9 @@ void install_seccomp (const struct plan *plan);
 void run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int streams[3], int announce_fd)
   __attribute__ ((noreturn));
 
+/* explain.c */
+void explain (const char *name, const char *path, int error) __attribute__ ((noreturn));
+
 /* command.c */
 void close_streams (const int streams[3]);
 void run_command (const struct plan *plan, const int streams[3], int terminal) __attribute__ ((noreturn));

@@ -10,6 +10,7 @@ import type { ExecOp } from "../graph/op.ts";
 import { diskFull, isDiskFull } from "../ops/exec/disk-full.ts";
 import { runExec } from "../ops/exec/exec.ts";
 import type { EarlierResult } from "../ops/file/earlier-copy.ts";
+import { failureHints } from "../ops/exec/failure-hints.ts";
 import { type FailedStep, keepFailedStep } from "../ops/exec/failed-step.ts";
 import { leaveMountPoints, mountPointsOf } from "../ops/exec/mount-points.ts";
 import type { MountInput } from "../ops/exec/mounts.ts";
@@ -209,6 +210,7 @@ function failure(
       detail: [keyed.meta.trigger ?? "", left.tail].filter((text) => text !== "").join("\n") || undefined,
       hint: [
         ...(result.oomKilled ? [outOfMemory(result)] : []),
+        ...failureHints(op, left.tail),
         `"kiln shell ${left.kept}" opens a shell where it failed`,
         ...(left.path === undefined ? [] : [`the whole log is ${left.path}`]),
       ].join("; "),
