@@ -14,6 +14,7 @@ import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
 import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.ts";
 import { type GitFacts, gitFacts } from "./git-facts.ts";
+import { uselessBuilderArgs } from "./builder-args.ts";
 import { loadContext } from "./context.ts";
 import type { LoadedContext } from "./context-deps.ts";
 import type { Engine } from "./engine.ts";
@@ -90,6 +91,8 @@ export async function readBuild(
 ): Promise<ReadBuild> {
   const { environment } = engine;
   const buildArgs = withSourceDate(options.buildArgs ?? {}, environment.env["SOURCE_DATE_EPOCH"]);
+  for (const message of uselessBuilderArgs(buildArgs))
+    at.progress({ kind: "notice", level: "warning", message, hint: undefined });
   const secrets = secretSource(options.secrets ?? [], environment);
   await checkAgents(options.ssh ?? [], environment);
   checkDirectories(options.contexts ?? {}, environment.workingDirectory);
