@@ -1,6 +1,6 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { BuildError } from "../core/errors.ts";
+import { BuildError, messageOf } from "../core/errors.ts";
 import { parseReference } from "../core/reference.ts";
 import type { OutputSpec } from "../export/output-spec.ts";
 import type { BuildEnvironment } from "./environment.ts";
@@ -18,12 +18,12 @@ export function checkOutputs(
   const tags = options.tags ?? [];
   for (const tag of tags) checkTag(tag);
   checkStandardOutput(outputs, environment);
+  checkOneEach(outputs, environment);
   for (const output of outputs) {
     if (output.kind === "image") {
       if (output.push) checkPush(output.pushByDigest, [...tags, ...output.image.names]);
     } else if (output.kind !== "cacheonly" && output.destination !== "-") {
-      const isFile = output.kind === "tar" || (output.kind !== "local" && output.form === "tar");
-      checkDestination(output.destination, isFile, environment);
+      checkDestination(output.destination, isArchive(output), environment);
       const mayDelete = options.allow?.includes("buildx.local.delete") === true;
       if (output.kind === "local" && output.mode === "delete" && !mayDelete) {
         checkDeletion(output.destination, environment);
@@ -68,9 +68,29 @@ function checkStandardOutput(outputs: readonly OutputSpec[], environment: BuildE
   });
 }
 
+/** Two archives in one file: the last would be there, and nobody knows of the other. */
+function checkOneEach(outputs: readonly OutputSpec[], environment: BuildEnvironment): void {
+  const seen = new Set<string>();
+  for (const output of outputs) {
+    if (!("destination" in output) || output.destination === "-" || !isArchive(output)) continue;
+    const path = resolve(environment.workingDirectory, output.destination);
+    if (seen.has(path)) {
+      throw new BuildError("cli/usage", `Cannot write two outputs to ${JSON.stringify(output.destination)}`, {
+        hint: "give each a file of its own",
+      });
+    }
+    // Many outputs may go to one device, which keeps none of them.
+    if (!path.startsWith("/dev/")) seen.add(path);
+  }
+}
+
+function isArchive(output: OutputSpec): boolean {
+  return output.kind === "tar" || ("form" in output && output.form === "tar");
+}
+
 function checkDestination(destination: string, isFile: boolean, environment: BuildEnvironment): void {
   const path = resolve(environment.workingDirectory, destination);
-  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  const isDirectory = isDirectoryAt(path, destination);
   if (isFile && isDirectory === true) {
     throw new BuildError("export/failed", `Cannot write to ${JSON.stringify(destination)}: it is a directory`, {
       hint: "dest is the file to write; tar=false writes a directory",
@@ -78,6 +98,17 @@ function checkDestination(destination: string, isFile: boolean, environment: Bui
   }
   if (!isFile && isDirectory === false) {
     throw new BuildError("export/failed", `Cannot write into ${JSON.stringify(destination)}: it is a file`);
+  }
+}
+
+/** `undefined` where nothing is. @throws {BuildError} `export/failed` for what can be no path, or one that cannot be looked at. */
+function isDirectoryAt(path: string, destination: string): boolean | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  } catch (error) {
+    throw new BuildError("export/failed", `Cannot write to ${JSON.stringify(destination)}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

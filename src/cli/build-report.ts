@@ -14,6 +14,9 @@ export function reportResult(
 ): void {
   const id = result.imageId ?? result.manifest?.digest;
   if (flags.iidfile !== undefined && id !== undefined) writeResultFile(context, "--iidfile", flags.iidfile, id);
+  if (flags.iidfile !== undefined && id === undefined) {
+    context.warn("WARNING: --iidfile is not written: no output of this build is an image");
+  }
   if (flags.metadataFile !== undefined) {
     const withWarnings = /^(1|true)$/i.test(context.host.env["BUILDX_METADATA_WARNINGS"] ?? "");
     const metadata = metadataOf(result, withWarnings);

@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import type { CommandContext } from "./context.ts";
@@ -9,14 +9,18 @@ export interface ResultFiles {
   readonly metadataFile: string | undefined;
 }
 
-/** Says before a build what would fail after it. @throws {BuildError} `export/failed` */
+/**
+ * Says before a build what would fail after it, and removes what an earlier one has written: a build that fails must not leave
+ * another's id behind. Pipes and devices stay. @throws {BuildError} `export/failed` */
 export function checkResultFiles(context: CommandContext, { iidfile, metadataFile }: ResultFiles): void {
   for (const [flag, file] of [["--iidfile", iidfile] as const, ["--metadata-file", metadataFile] as const]) {
     if (file === undefined) continue;
     const path = resolve(context.host.workingDirectory, file);
     try {
-      if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) throw new Error("it is a directory");
+      const status = statSync(path, { throwIfNoEntry: false });
+      if (status?.isDirectory() === true) throw new Error("it is a directory");
       accessSync(dirname(path), constants.W_OK);
+      if (status?.isFile() === true) rmSync(path);
     } catch (error) {
       throw unwritable(flag, path, error);
     }

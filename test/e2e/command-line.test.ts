@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Outcome, has, kiln, missing, PROJECT, temporary } from "./harness.ts";
@@ -38,7 +38,6 @@ const CASES: readonly { readonly args: string; readonly says: RegExp }[] = [
   { args: "build c/Dockerfile", says: /hint: give the Dockerfile with -f .*kiln build -f c\/Dockerfile c/ },
   { args: "build -f nothere c", says: /open nothere: no such file.*\n.*relative to the working directory/ },
   { args: "build directory", says: /Cannot read "Dockerfile": it is a directory/ },
-  { args: "build podman", says: /open Dockerfile: no such file.*\n.*name it: -f .*podman\/Containerfile/ },
   { args: "build empty", says: /the Dockerfile cannot be empty\n[\s\S]*begin with FROM/ },
   { args: "build comments", says: /file with no instructions/ },
   { args: "build binary", says: /^(?:(?!\p{Cc})[^]|\n)*and \d+ more errors\s*$/u },
@@ -74,6 +73,11 @@ const CASES: readonly { readonly args: string; readonly says: RegExp }[] = [
   { args: "build --secret id=x,src= c", says: /its file or variable is empty/ },
   { args: "build --build-context x= c", says: /its source is empty/ },
   { args: "build --cache-to type=local,dest= c", says: /dest is empty/ },
+  { args: "build -o type=tar,dest=same -o type=oci,dest=./same c", says: /Cannot write two outputs to ".\/same"/ },
+  {
+    args: `build -o type=tar,dest=${"x".repeat(300)} c`,
+    says: /error\[export\/failed\]: Cannot write to .*ENAMETOOLONG/,
+  },
   { args: "build --expect-cached=onyl c", says: /no stage has that name \(did you mean "only"\?\)/ },
   { args: "history --format {{.ID}} x", says: /Cannot use --format/ },
   { args: "du --format yaml", says: /Cannot use --format/ },
@@ -186,6 +190,23 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
     expect(readFileSync(join(cwd, "id"), "utf8")).toBe(id);
     for (const name of [id, id.slice(7, 19)]) expect(kiln(store, ["tag", name, "copy"], { cwd }).status).toBe(0);
     expect(kiln(store, ["images", "-q", "--no-trunc", "copy"]).stdout.trim()).toBe(id);
+  });
+
+  test("a file of an earlier build's id does not outlive a build that makes none", () => {
+    using home = temporary();
+    const cwd = contexts(home.path);
+    const store = join(home.path, "store");
+    for (const [args, status] of [
+      [["no-from"], 1],
+      [["-o", "out", "c"], 0],
+    ] as const) {
+      for (const name of ["id", "m"]) writeFileSync(join(cwd, name), "of another build");
+      const run = kiln(store, ["build", "--iidfile", "id", "--metadata-file", "m", ...args], { cwd });
+      expect(run.status).toBe(status);
+      expect(existsSync(join(cwd, "id"))).toBe(false);
+      if (status === 0) expect(run.stderr).toContain("--iidfile is not written: no output of this build is an image");
+      else expect(existsSync(join(cwd, "m"))).toBe(false);
+    }
   });
 
   test("DOCKER_DEFAULT_PLATFORM is the platform that nobody names", () => {
