@@ -41,6 +41,7 @@ export interface Permission {
 export class Authorizer {
   readonly #transport: Transport;
   readonly #options: RegistryOptions;
+  /** By host and repository: some registries send each repository to a token server of its own. */
   readonly #challenges = new Map<string, Challenge>();
   readonly #accounts = new Map<string, Promise<Account>>();
   readonly #tokens = new Map<string, Promise<{ readonly token: string; readonly endsAtMs: number }>>();
@@ -54,7 +55,8 @@ export class Authorizer {
   async send(host: Host, request: HttpRequest, at: Permission, signal: AbortSignal): Promise<HttpResponse> {
     const { scopes, purpose } = at;
     const { attempts = "many" } = request;
-    const known = this.#challenges.get(host.authority);
+    const place = `${host.authority} ${formatRepository(at.repository)}`;
+    const known = this.#challenges.get(place);
     const first = known === undefined ? undefined : await this.#header(host, known, at, attempts, signal);
     const response = await this.#transport.send(host, withAuthorization(request, first), purpose, signal);
     // Only the registry's own word counts, not that of storage it redirected to.
@@ -62,7 +64,7 @@ export class Authorizer {
     const challenge = challengeIn(response);
     if (challenge === undefined) return response;
     response.body.destroy();
-    this.#challenges.set(host.authority, challenge);
+    this.#challenges.set(place, challenge);
     // The token may have been withdrawn, or the registry wants more than we thought.
     const wanted =
       challenge.kind === "bearer" && challenge.scope !== undefined ? union(scopes, challenge.scope) : scopes;

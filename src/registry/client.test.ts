@@ -558,6 +558,36 @@ describe("authorization", () => {
     expect(asked).toEqual(["team/app", "other/app"]);
   });
 
+  test("asks the token server that a repository names, not another repository's", async () => {
+    const [one, two] = [
+      await serve({ auth: { kind: "token", ...user } }),
+      await serve({ auth: { kind: "token", ...user } }),
+    ];
+    fill(one);
+    one.addManifest("other/app", "1", MEDIA_TYPES.ociManifest, manifestBytes);
+    const client = connect(knowing(basic));
+    await client.resolve(refOf(one), signal);
+    const headers = { "www-authenticate": `Bearer realm="http://${two.host}/token",service="test"` };
+    one.fail({ path: /other/, kind: { kind: "status", status: 401, headers }, times: 2 });
+    one.fail({ path: /^.token/, kind: { kind: "status", status: 403 }, times: 9 });
+    // Two's tokens are nothing to one, which is not what this is about: it was asked.
+    await failure(client.resolve(refOf(one, "other/app:1"), signal));
+    expect(two.requests.map(({ path }) => path)).toEqual([
+      expect.stringContaining("scope=repository%3Aother%2Fapp%3Apull"),
+    ]);
+  });
+
+  test("of two scopes that are refused for a mount does no harm to the upload after it", async () => {
+    const registry = await serve({ auth: { kind: "token", ...user } });
+    const client = connect(knowing(basic));
+    const scope = "repository:team/app:pull,push repository:team/base:pull";
+    const challenge = `Bearer realm="http://${registry.host}/token",service="test",scope="${scope}",error="insufficient_scope"`;
+    const headers = { "www-authenticate": challenge };
+    registry.fail({ path: /mount=/, kind: { kind: "status", status: 401, headers }, times: 9 });
+    expect(await client.mountBlob(refOf(registry), blob.digest, "team/base", signal)).toBe(false);
+    expect(await client.pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+  });
+
   test("renews a token that the registry no longer takes", async () => {
     const registry = await serve({ auth: { kind: "token", ...user, anonymousPull: true } });
     fill(registry);
@@ -682,6 +712,43 @@ describe("pushing", () => {
     const manifest = { reference: "1", mediaType: MEDIA_TYPES.ociManifest, bytes: Buffer.from(manifestBytes) };
     await connect().pushManifest(refOf(registry), manifest, signal);
     expect(registry.manifests.has("team/app:1")).toBe(true);
+  });
+
+  test.each([401, 403, 405, 429, 500])("uploads what the registry will not be asked for (%i)", async (status) => {
+    const registry = await serve();
+    registry.fail({ method: "HEAD", path: /blobs/, kind: { kind: "status", status }, times: 9 });
+    expect(await connect().pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+  });
+
+  test("takes a page to log in at for no blob", async () => {
+    const registry = await serve();
+    const headers = { "content-type": "text/html" };
+    registry.fail({ method: "HEAD", path: /blobs/, kind: { kind: "status", status: 200, headers } });
+    expect(await connect().pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+  });
+
+  test("leaves the query of an upload's place as it is", async () => {
+    const registry = await serve();
+    const query = "?sig=a%2Fb+c%20d:e~f/(g)&X=1&empty=&flag";
+    const headers = { location: `http://${registry.host}/v2/team/app/blobs/uploads/x${query}` };
+    registry.fail({ method: "POST", path: /uploads/, kind: { kind: "status", status: 202, headers } });
+    await connect().uploadBlob(refOf(registry), source(blobBytes), signal);
+    const put = registry.requests.find(({ method }) => method === "PUT");
+    expect(put?.path).toContain(`/uploads/x${query}&digest=sha256%3A`);
+  });
+
+  test.each([404, 416])("begins again when the registry has lost an upload between pieces (%i)", async (status) => {
+    const registry = await serve({ refuseWholeUploads: 413 });
+    registry.fail({ method: "PATCH", path: /uploads/, kind: { kind: "status", status } });
+    expect(await connect().pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
+  });
+
+  test("tells of media types where a registry does not like the manifest", async () => {
+    const registry = await serve();
+    registry.fail({ method: "PUT", path: /manifests/, kind: { kind: "status", status: 415 } });
+    const manifest = { reference: "1", mediaType: MEDIA_TYPES.ociManifest, bytes: Buffer.from(manifestBytes) };
+    const error = await failure(connect().pushManifest(refOf(registry), manifest, signal));
+    expect(error.hint).toContain("oci-mediatypes=false");
   });
 
   test.each([400, 401, 403, 404, 405, 416, 500, 501, 503])(

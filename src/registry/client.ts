@@ -111,9 +111,8 @@ class HttpRegistryClient implements RegistryClient {
     };
     const response = await this.#push(repository, { method: "HEAD", path: `blobs/${digest}`, purpose }, signal);
     response.body.destroy();
-    if (response.status === 200) return true;
-    if (response.status === 404) return false;
-    throw refused(purpose, { status: response.status, body: "" });
+    // Not every account that may push may look, nor does all storage answer HEAD; a page to log in at is no blob.
+    return response.status === 200 && mediaTypeOf(response) !== "text/html";
   }
 
   async mountBlob(repository: Repository, digest: Digest, from: string, signal: AbortSignal): Promise<boolean> {
@@ -180,7 +179,13 @@ class HttpRegistryClient implements RegistryClient {
       signal,
     );
     const body = await textOf(response, 64 << 10);
-    if (response.status < 200 || response.status > 299) throw refused(purpose, { status: response.status, body });
+    if (response.status < 200 || response.status > 299) {
+      const error = refused(purpose, { status: response.status, body });
+      const isOfType = (response.status === 400 || response.status === 415) && mediaType.includes(".oci.");
+      if (!isOfType) throw error;
+      const hint = "if it does not know OCI's media types, use -o type=registry,oci-mediatypes=false";
+      throw new BuildError(error.code, error.message, { hint });
+    }
     const digest = digestOf(bytes);
     const theirs = headerOf(response, "docker-content-digest");
     if (theirs !== undefined && theirs !== digest) {

@@ -8,6 +8,8 @@ const CONNECT_MS = 20_000;
 /** The same for places that are asked before others. */
 const SHORT_SILENCE_MS = 15_000;
 const SHORT_CONNECT_MS = 3_000;
+/** For one address of several, before the next one is tried. Node's quarter of a second is less than some ways to a server take. */
+const ADDRESS_MS = 1_500;
 
 /** How servers are reached. */
 export interface ConnectionOptions {
@@ -32,6 +34,8 @@ export async function openConnections(
   const extra = [...(options.ca ?? []), ...(host.ca ?? [])];
   const tls = {
     timeout: patience === "short" ? SHORT_CONNECT_MS : CONNECT_MS,
+    autoSelectFamily: true,
+    autoSelectFamilyAttemptTimeout: ADDRESS_MS,
     ...(extra.length === 0 ? {} : { ca: [...getCACertificates("default"), ...extra] }),
     ...(host.insecure === true ? { rejectUnauthorized: false } : {}),
     ...host.client,

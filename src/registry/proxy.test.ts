@@ -26,7 +26,13 @@ test.each([
   { name: "an address", url: "http://10.1.2.3", noProxy: "10.1.2.3", goes: undefined },
   { name: "a range", url: "http://10.1.2.3", noProxy: "10.0.0.0/8", goes: undefined },
   { name: "outside a range", url: "http://11.1.2.3", noProxy: "10.0.0.0/8", goes: "http://proxy:3128/" },
+  { name: "socks", url: "http://a.example", noProxy: "", goes: "socks5://proxy:1080", http: "socks5h://proxy:1080" },
   { name: "a range of the other family", url: "http://[fd00::1]", noProxy: "10.0.0.0/8,fd00::/8", goes: undefined },
-])("$name: $url with NO_PROXY=$noProxy", ({ url, noProxy, goes }) => {
-  expect(proxyFor(new URL(url), { ...settings, noProxy })?.href).toBe(goes);
+])("$name: $url with NO_PROXY=$noProxy", ({ url, noProxy, goes, http = settings.http }) => {
+  expect(proxyFor(new URL(url), { ...settings, http, noProxy })?.href).toBe(goes);
+});
+
+test.each([":8080", "ftp://proxy:21", "http://", "proxy host:1"])("%j is no proxy, and that is told", (https) => {
+  const read = (): unknown => proxyFor(new URL("https://a.example"), { https });
+  expect(read).toThrow('Cannot reach "a.example": HTTPS_PROXY names no proxy');
 });

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from "node:net";
+import { BuildError } from "../core/errors.ts";
 import { isLoopback } from "./host.ts";
 
 /** As in HTTP_PROXY, HTTPS_PROXY, NO_PROXY. */
@@ -17,8 +18,18 @@ export function proxyFor(url: URL, settings: ProxySettings): URL | undefined {
   const proxy = url.protocol === "https:" ? settings.https : settings.http;
   if (proxy === undefined || proxy === "" || isLoopback(url.host)) return undefined;
   if ((settings.noProxy ?? "").split(",").some((entry) => covers(entry.trim().toLowerCase(), url))) return undefined;
-  return new URL(proxy.includes("://") ? proxy : `http://${proxy}`);
+  const text = proxy.includes("://") ? proxy : `http://${proxy}`;
+  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  // Names are resolved by the proxy either way.
+  if (parsed?.protocol === "socks5h:") return new URL(text.replace(/^socks5h:/i, "socks5:"));
+  if (parsed !== undefined && PROTOCOLS.has(parsed.protocol) && parsed.hostname !== "") return parsed;
+  const variable = url.protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";
+  throw new BuildError("registry/configuration", `Cannot reach "${url.host}": ${variable} names no proxy`, {
+    hint: `write ${variable}=http://HOST:PORT; https:// and socks5:// are known too`,
+  });
 }
+
+const PROTOCOLS: ReadonlySet<string> = new Set(["http:", "https:", "socks5:", "socks:"]);
 
 function covers(entry: string, url: URL): boolean {
   if (entry === "") return false;

@@ -41,7 +41,9 @@ export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promi
       if (response.status === 201 || response.status === 204) return;
       failure = refused(purpose, { status: response.status, body });
       const isForPieces = how === "whole" && [400, 404, 405, 411, 413, 415, 416, 501].includes(response.status);
-      if (!isForPieces && !isPassing(response.status)) throw failure;
+      // One of several servers does not know an upload that another began, or knows less of it.
+      const isLost = how === "pieces" && [404, 416].includes(response.status);
+      if (!isForPieces && !isLost && !isPassing(response.status)) throw failure;
       if (isForPieces) how = "pieces";
       pauseMs = retryAfterMs(response) ?? pauseMs;
     } catch (error) {
@@ -125,9 +127,11 @@ async function putPieces(upload: BlobUpload, location: URL, signal: AbortSignal)
       body: { sizeBytes: piece.length, open: () => piece },
     };
     const response = await upload.request(request, signal);
-    const body = await textOf(response, 64 << 10);
-    if (response.status !== 202) throw refused(purpose, { status: response.status, body });
-    target = locationOf(response, purpose);
+    // 202 by the specification, and others of its kind from some.
+    if (response.status < 200 || response.status > 299) return response;
+    await textOf(response, 64 << 10);
+    // Who says nothing of the next place means this one.
+    if (headerOf(response, "location") !== undefined) target = locationOf(response, purpose);
     sent += piece.length;
     blob.onProgress?.(sent);
   }
@@ -167,9 +171,10 @@ function metered(stream: Readable, blob: BlobSource, before: number): Readable {
   return body;
 }
 
+/** The rest of the query stays byte for byte: it may be signed. */
 function finished(location: URL, digest: Digest): URL {
   const url = new URL(location);
-  url.searchParams.set("digest", digest);
+  url.search = `${url.search}${url.search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
   return url;
 }
 

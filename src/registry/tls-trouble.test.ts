@@ -40,7 +40,7 @@ test("other errors are none of TLS", () => {
 
 const openssl = spawnSync("openssl", ["version"]).status === 0;
 
-describe.skipIf(!openssl)("a registry by TLS", () => {
+describe.skipIf(!openssl)("a server by TLS", () => {
   const directory = mkdtempSync(join(tmpdir(), "kiln-tls-"));
   let own: { cert: string; key: string };
   const server = createServer((_, response) => void response.writeHead(404).end());

@@ -117,6 +117,17 @@ function layersHere(): readonly string[] {
 }
 
 describe("collection", () => {
+  test("a base image that builds pulled goes with what can be had again, and not before", async () => {
+    const digest = image(undefined, []);
+    store.pulled.answered("docker.io/library/base:1", { mediaType: MEDIA_TYPES.ociManifest, digest, size: 1 });
+    const other = image(undefined, [pulled("other", 1)]);
+    await collect();
+    expect([store.images.get(digest) !== undefined, store.images.get(other)]).toEqual([true, undefined]);
+    await collect({ all: true });
+    await reopen();
+    expect(store.images.get(digest)).toBeUndefined();
+  });
+
   test("takes steps from the leaves down and keeps what a named image needs", async () => {
     step("a", [], 10, 1);
     step("b", ["a"], 10, 1);

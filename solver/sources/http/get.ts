@@ -1,5 +1,6 @@
 import { BuildError, messageOf } from "../../../src/core/errors.ts";
 import type { Fetch } from "../../../src/registry/fetch.ts";
+import { tlsTrouble } from "../../../src/registry/tls-trouble.ts";
 import type { SecretSource } from "../../ports.ts";
 import { requestOf, shownUrl } from "./request.ts";
 
@@ -86,10 +87,18 @@ async function* checked(
 
 function unreachableUrl(url: string, error: unknown): BuildError {
   if (error instanceof BuildError && error.code === "source/http") return error;
-  return new BuildError("source/http", `Cannot download ${shownUrl(url)}: ${reasonOf(error)}`, { cause: error });
+  const tls = URL.canParse(url) ? tlsTrouble(causeOf(error), new URL(url).host) : undefined;
+  return new BuildError("source/http", `Cannot download ${shownUrl(url)}: ${tls?.what ?? reasonOf(error)}`, {
+    hint: tls === undefined ? undefined : "certificates that count are the system's, and those of SSL_CERT_FILE",
+    cause: error,
+  });
 }
 
 /** Says what happened: fetch says "fetch failed" and puts that into the cause. */
 function reasonOf(error: unknown): string {
-  return messageOf(error instanceof Error && error.cause !== undefined ? error.cause : error);
+  return messageOf(causeOf(error));
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? error.cause : error;
 }
