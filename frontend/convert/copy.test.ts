@@ -138,14 +138,12 @@ test("--link on scratch needs no merge, and with --chmod it is an ordinary copy"
   expect(opOf(conversion, "file")).toMatchObject({ base: "input", actions: [{ link: false }] });
 });
 
-test("what --link copies is the same work on every base", async () => {
-  const text =
-    "FROM busybox AS a\nCOPY --link x /x\nFROM rich AS b\nCOPY --link x /x\nFROM scratch\nCOPY --from=a / /\nCOPY --from=b / /\n";
-  expect(
-    opsOf(await convert(text), "file").filter((op) =>
-      op.actions.some((action) => action.kind === "copy" && action.link),
-    ),
-  ).toHaveLength(1);
+test("what --link copies names the tree it will lie on, for the directories on its way", async () => {
+  const conversion = await convert("FROM busybox\nCOPY --link a b /d/\n");
+  const [base, copied] = conversion.target?.inputs ?? [];
+  expect(copied?.op).toMatchObject({ base: "scratch", way: { input: 1, path: "/d/" } });
+  expect(copied?.inputs[1]).toBe(base);
+  expect((await convert("FROM scratch\nCOPY --link a /b\n")).target?.op).not.toHaveProperty("way");
 });
 
 test("here-documents become files, expanded unless quoted, after the paths", async () => {

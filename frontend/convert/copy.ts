@@ -48,7 +48,9 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
     }),
     ...instruction.contents.map((content) => contentSource(content, state, instruction, shared)),
   ];
-  const inputs = uniqueTrees([...(below === undefined ? [] : [below]), ...sources.map(({ tree }) => tree)]);
+  const trees = [...(below === undefined ? [] : [below]), ...sources.map(({ tree }) => tree)];
+  const isMerged = isLinked && state.tree !== undefined;
+  const inputs = uniqueTrees(isMerged && state.tree !== undefined ? [...trees, state.tree] : trees);
   const place = platformPath(words.destination, state.platform, instruction.destination.span);
   const destination = destinationPath(state, place);
   const owner = ownerOf(words.chown, state, instruction);
@@ -69,17 +71,18 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
     // Files keep their times, whatever the epoch; a new one leaves copies in the cache.
     timestamp: undefined,
   }));
+  const under = isMerged ? inputs.findIndex((tree) => tree.digest === state.tree?.digest) : -1;
+  const way = under < 0 ? {} : { way: { input: under, path: destination } };
   const copied = addVertex(
     shared,
     state,
-    { op: { kind: "file", base: below === undefined ? "scratch" : "input", actions }, inputs },
+    { op: { kind: "file", base: below === undefined ? "scratch" : "input", actions, ...way }, inputs },
     text,
   );
   const merged = {
     op: { kind: "merge" },
     inputs: [...(state.tree === undefined ? [] : [state.tree]), copied],
   } as const;
-  const isMerged = isLinked && state.tree !== undefined;
   state.tree = isMerged
     ? addVertex(shared, state, merged, { ...text, name: stepName(state, shared, `LINK ${shown}`) }, "use")
     : copied;

@@ -10,6 +10,8 @@ export type InputUse =
   | { readonly kind: "copy"; readonly part: string; readonly input: number; readonly action: CopyAction }
   /** A bind mount, or what a new cache mount starts from. */
   | { readonly kind: "path"; readonly part: string; readonly input: number; readonly source: string }
+  /** The directories that lead to a path, by themselves. */
+  | { readonly kind: "way"; readonly part: string; readonly input: number; readonly path: string }
   /** All of it, as one of several layers. */
   | { readonly kind: "whole"; readonly part: string; readonly input: number };
 
@@ -29,6 +31,9 @@ export function usesOf(op: Op, inputs: number): readonly InputUse[] {
       for (const [index, action] of op.actions.entries()) {
         if (action.kind !== "copy") continue;
         uses.push({ kind: "copy", part: copyPart(index), input: action.input, action });
+      }
+      if (op.way !== undefined) {
+        uses.push({ kind: "way", part: `directories on the way to ${op.way.path}`, ...op.way });
       }
       return uses;
     }

@@ -148,6 +148,11 @@ export type FileOp = {
   readonly base: "input" | "scratch";
   /** Done in order, all into one layer. */
   readonly actions: readonly FileAction[];
+  /**
+   * Of `--link`: the tree that the layer will lie on. The directories that lead to `path` are there as they are in that tree, and
+   * nothing else of it counts.
+   */
+  readonly way?: { readonly input: number; readonly path: string } | undefined;
 };
 
 /** `user` and `group` are names or numbers as written; names are looked up in the destination's passwd and group. */

@@ -146,6 +146,7 @@ export function isWhole(use: InputUse): boolean {
 
 /** Says from which layers a use took its files, so that equal layers need not be read to be known as equal. */
 export function stackNote(use: InputUse, stack: Stack): KeyPart {
-  const where = use.kind === "copy" ? use.action.source : use.kind === "path" ? use.source : "";
+  const where =
+    use.kind === "copy" ? use.action.source : use.kind === "path" ? use.source : use.kind === "way" ? use.path : "";
   return { name: `stack of ${use.part}`, value: `${stack.join(" ")} ${where}`, basis: "note" };
 }

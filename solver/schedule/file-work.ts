@@ -193,6 +193,8 @@ function selectorOf(use: InputUse): Selector {
       return copySelector(use.action);
     case "path":
       return pathSelector(use.source);
+    case "way":
+      return { kind: "way", path: use.path };
     default:
       throw new Error("Whole trees are not selected from");
   }

@@ -191,4 +191,49 @@ describe.skipIf(skip !== undefined)("copies", () => {
       says.map((path) => expect.stringMatching(`Dockerfile:2: .*several sources become "${path}"`) as string),
     );
   });
+
+  test("--link leaves directories on its way as the layers below have them", async () => {
+    const said = await run(
+      [
+        "FROM busybox AS base",
+        "RUN mkdir -p /usr/local/bin /g && chmod 2775 /g && chown 7:33 /g && chmod 700 /usr && chmod 711 / && touch -d @1000 /usr",
+        "FROM base",
+        "COPY --link f /tmp/x/f",
+        "COPY --link --chown=1000:1000 f /usr/local/bin/f",
+        "COPY --link --chown=1000:1000 d /new/app/",
+        "COPY --link f /g/in/f",
+        "COPY --link d /tmp/",
+        "RUN test $(stat -c %u:%g /tmp/x) = 0:0 && test $(stat -c %a:%u:%Y /usr) = 700:0:1000",
+        "RUN test $(stat -c %u /usr/local) = 0 && test $(stat -c %u /usr/local/bin) = 0",
+        "RUN test $(stat -c %u /usr/local/bin/f) = 1000 && test $(stat -c %u /new/app) = 1000 && test $(stat -c %u /new) = 1000",
+        "RUN test $(stat -c %a:%u:%g /g) = 2775:7:33 && test $(stat -c %a:%g /g/in) = 2755:33 && test -f /tmp/e",
+        "RUN test $(stat -c %a /) = 711",
+      ],
+      "mkdir d; touch f d/e",
+    );
+    expect(said).toEqual([]);
+  });
+
+  test.each([
+    {
+      name: "a link on the way",
+      copy: "COPY --link f /lnk/f",
+      says: /"\/lnk" is a link to "usr\/lib" in the layers below/,
+    },
+    { name: "a link among what is copied", copy: "COPY --link d /", says: /"\/lnk" is a link to "usr\/lib"/ },
+    {
+      name: "a directory that a file takes the place of",
+      copy: "COPY --link f /usr/lib",
+      says: /"\/usr\/lib" is a directory/,
+    },
+    {
+      name: "a file that a directory takes the place of",
+      copy: "COPY --link f /etc/passwd/f",
+      says: /"\/etc\/passwd" is a file/,
+    },
+  ])("--link tells of $name", async ({ copy, says }) => {
+    const lines = ["FROM busybox", "RUN mkdir -p /usr/lib && ln -s usr/lib /lnk && touch /usr/lib/x", copy];
+    const said = await run(lines, "mkdir -p d/lnk; touch f d/lnk/y");
+    expect(said).toEqual([expect.stringMatching(new RegExp(`Dockerfile:3: .*${says.source}`))]);
+  });
 });

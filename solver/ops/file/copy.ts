@@ -66,6 +66,7 @@ export async function copyMatch(
     await copier.copyContents(match, target, signal);
   } else {
     const { parent, name } = copier.fileTarget(path, match.name);
+    destination.noteBelow(join(parent, name), "file");
     to.lost?.note(join(parent, name), match.node, !/(?:^|\/)\.?$/.test(path) && name === baseName(path));
     await copier.copyEntry(match.node, parent, name, signal);
   }

@@ -56,7 +56,8 @@ export function describeCopy(
 ): DescribedCopy | undefined {
   const [action] = op.actions;
   const [match] = at.selection.matches;
-  if (op.actions.length !== 1 || action?.kind !== "copy" || action.unpack !== "never") return undefined;
+  if (op.way !== undefined || op.actions.length !== 1 || action?.kind !== "copy" || action.unpack !== "never")
+    return undefined;
   if (match === undefined || at.selection.matches.length !== 1 || !isManySmallFiles(match)) return undefined;
   const { tree, view } = at;
   const { parent, entry, missing } = tree.resolve(action.destination, "follow");

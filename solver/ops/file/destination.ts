@@ -4,6 +4,7 @@ import { printableName } from "../../../src/native/names.ts";
 import type { FileStatus, Native } from "../../../src/native/native.ts";
 import { isReservedName, reservedName } from "../../../src/tar/reserved.ts";
 import { isOverlayMark, isWhiteout, makeWhiteout, markOpaque } from "../tree/overlay-marks.ts";
+import { directoriesOn, ownAttributes } from "../tree/directories-on.ts";
 import type { Directory, Entry, MergedTree } from "../tree/merged-tree.ts";
 
 /** Layer that is written; those behind it are only read. */
@@ -23,6 +24,13 @@ export interface ParentMetadata {
   readonly mode: number;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
   readonly mtimeNs: bigint | undefined;
+}
+
+/** What a layer that is made by itself will lie on. */
+export interface Below {
+  readonly tree: MergedTree;
+  /** Told of a path that is something else there. */
+  readonly covers: (path: string, entry: Entry) => void;
 }
 
 /** A new directory in a setgid one is setgid as well and has its group, unless somebody gives it to another: inode_init_owner(9). */
@@ -54,9 +62,18 @@ export class Destination {
   /** Modes of setgid directories, by path. */
   readonly #modes = new Map<string, number>();
 
-  constructor(tree: MergedTree) {
+  readonly #below: Below | undefined;
+
+  /** `below`: of a layer that is made by itself, what it will lie on. */
+  constructor(tree: MergedTree, below?: Below) {
+    this.#below = below;
     this.tree = tree;
     this.native = tree.native;
+    if (below === undefined) return;
+    // The root of a tree is as the topmost layer has it.
+    const { mode, uid, gid } = below.tree.root.status;
+    this.native.fchownat(this.upperFd, "", uid, gid);
+    this.native.fchmodat(this.upperFd, "", mode & 0o7777);
   }
 
   /** Descriptor of the directory that is written. */
@@ -77,8 +94,33 @@ export class Destination {
     return this.upperOf(directory);
   }
 
+  /** Makes a directory on the way as it is below. */
+  #likeBelow(parent: Directory, name: string): Directory | undefined {
+    if (this.#below === undefined) return undefined;
+    const { tree } = this.#below;
+    const path = join(parent, name);
+    const steps = directoriesOn(tree, path);
+    const like = steps[steps.length - 1]?.directory;
+    if (like?.path !== path) return undefined;
+    const made = this.makeDirectory(parent, name, like.status);
+    const fd = this.upperOf(parent);
+    for (const [key, value] of ownAttributes(tree, like)) this.native.setXattr(fd, name, key, value);
+    return made;
+  }
+
+  /** Tells when something is put in the place of what is another kind of file below. */
+  noteBelow(path: string, kind: "directory" | "file"): void {
+    if (this.#below === undefined) return;
+    const steps = directoriesOn(this.#below.tree, path);
+    const last = steps[steps.length - 1];
+    const names = path.split("/").length;
+    if (last === undefined || steps.length !== names) return;
+    if ((last.directory !== undefined) !== (kind === "directory")) this.#below.covers(path, last.entry);
+  }
+
   /** Makes a directory where nothing of its name is visible. */
   makeDirectory(parent: Directory, name: string, metadata: NewMetadata): Directory {
+    this.noteBelow(join(parent, name), "directory");
     if (isReservedName(name)) throw reservedName(join(parent, name));
     const fd = this.upperOf(parent);
     const hidesLower = this.#clearWhiteout(parent, fd, name);
@@ -158,7 +200,8 @@ export class Destination {
   /** Makes the directories of a path that do not exist yet. */
   makeParents(from: Directory, missing: readonly string[], metadata: ParentMetadata): Directory {
     let at = from;
-    for (const name of missing) at = this.makeDirectory(at, name, inheriting(at.status, metadata));
+    for (const name of missing)
+      at = this.#likeBelow(at, name) ?? this.makeDirectory(at, name, inheriting(at.status, metadata));
     return at;
   }
 

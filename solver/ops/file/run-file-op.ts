@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import { BuildError, unreachable } from "../../../src/core/errors.ts";
-import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFREG } from "../../../src/native/constants.ts";
+import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFLNK, S_IFMT, S_IFREG } from "../../../src/native/constants.ts";
+import { printableName } from "../../../src/native/names.ts";
 import type { Native } from "../../../src/native/native.ts";
 import type { CopyAction, FileOp, MkdirAction, MkfileAction, Owner, RmAction } from "../../graph/op.ts";
 import { copySelector } from "../../sources/local/selector.ts";
@@ -12,7 +13,7 @@ import type { TreeNode } from "../tree/tree-node.ts";
 import { copyMatch, type CopySettings, copySettings } from "./copy.ts";
 import { CopiedContents } from "./copied-contents.ts";
 import type { EarlierCopy } from "./file-batch.ts";
-import { Destination, shown } from "./destination.ts";
+import { type Below, Destination, shown } from "./destination.ts";
 import { LostFiles } from "./lost-files.ts";
 import { type Ids, needsLookup, resolveOwner } from "./owner.ts";
 import { unpackMatch } from "./unpack.ts";
@@ -57,7 +58,8 @@ export async function runFileOp(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<number, ChangedCopy>> {
   using tree = new MergedTree({ native: on.native, directories: at.directories, marks: at.marks });
-  const destination = new Destination(tree);
+  const below = op.way === undefined ? undefined : (await at.source(op.way.input)).tree;
+  const destination = new Destination(tree, below && { tree: below, covers: covering(at.warn, below) });
   // Beside the directory that is written: part of the active snapshot, so that nothing is left of it after a crash.
   const staging = `${at.directories[0] ?? ""}.unpacking`;
   const copies = new Map<number, ChangedCopy>();
@@ -201,4 +203,23 @@ function ownerOf(owner: Owner | undefined, tree: MergedTree): Ids | undefined {
 
 function timeOf(timestamp: number | undefined): bigint | undefined {
   return timestamp === undefined ? undefined : BigInt(timestamp) * SECOND_NS;
+}
+
+/** Tells once for each path that a linked copy covers what the layers below have there. */
+function covering(warn: FileOpInputs["warn"], below: MergedTree): Below["covers"] {
+  return (path, entry) => {
+    const isLink = (entry.status.mode & S_IFMT) === S_IFLNK;
+    const parent = below.resolve(path, "keep").parent;
+    const was = isLink
+      ? `a link to ${JSON.stringify(printableName(below.readLink(parent, entry)))}`
+      : entry.directory === undefined
+        ? "a file"
+        : "a directory";
+    warn?.(
+      `${shown(path)} is ${was} in the layers below, and what --link copies takes its place`,
+      isLink
+        ? "name the directory that it leads to, or leave --link away"
+        : "leave --link away, or choose another destination",
+    );
+  };
 }

@@ -6,7 +6,7 @@ import type { FileContents, SourceView } from "../../ops/tree/source-view.ts";
 import type { TreeNode } from "../../ops/tree/tree-node.ts";
 
 /** Letters as `ls -l` has them; `f` for a regular file. */
-const LETTERS: ReadonlyMap<number, string> = new Map([
+export const LETTERS: ReadonlyMap<number, string> = new Map([
   [S_IFREG, "f"],
   [S_IFDIR, "d"],
   [S_IFLNK, "l"],

@@ -48,6 +48,7 @@ async function lookAt(view: SourceView, selector: Selector, signal: AbortSignal)
   if (selector.kind === "copy" && (selector.parents || (selector.wildcard && hasWildcards(selector.source)))) {
     return undefined;
   }
+  if (selector.kind === "way") return undefined;
   const { parent, entry, missing } = view.tree.resolve(selector.source, "follow");
   const directory = entry === undefined ? parent : entry.directory;
   if (missing.length > 0 || directory === undefined) return undefined;

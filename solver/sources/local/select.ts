@@ -2,11 +2,12 @@ import type { Digest } from "../../../src/core/digest.ts";
 import { cleanPath } from "../../../src/core/patterns/clean-path.ts";
 import { compileGoPattern, hasWildcards } from "../../../src/core/patterns/go-match.ts";
 import { PatternMatcher } from "../../../src/core/patterns/pattern-matcher.ts";
-import { S_IFSOCK } from "../../../src/native/constants.ts";
+import { S_IFMT, S_IFSOCK } from "../../../src/native/constants.ts";
 import type { Directory } from "../../ops/tree/merged-tree.ts";
 import type { FileContents, SourceView } from "../../ops/tree/source-view.ts";
 import type { TreeNode } from "../../ops/tree/tree-node.ts";
-import { CONTENTS, digestOfListing, type ListedFile, listFiles } from "./listing.ts";
+import { directoriesOn, ownAttributes } from "../../ops/tree/directories-on.ts";
+import { CONTENTS, digestOfListing, escapePath, LETTERS, type ListedFile, listFiles } from "./listing.ts";
 import { sourceNotFound } from "./not-found.ts";
 import type { Selector } from "./selector.ts";
 
@@ -41,6 +42,7 @@ export interface Match {
  * @throws {BuildError} `solver/not-found` when a path without wildcards is not there
  */
 export async function select(view: SourceView, selector: Selector, signal: AbortSignal): Promise<Selection> {
+  if (selector.kind === "way") return selectWay(view, selector.path);
   const matches = await findMatches(view, selector, signal);
   const listed = matches.flatMap((match) => [ownLine(match, selector), ...match.files]);
   const [only, ...others] = matches;
@@ -54,12 +56,32 @@ export async function select(view: SourceView, selector: Selector, signal: Abort
   return { digest: digestOfListing(listing), listing, matches, contents };
 }
 
+/** Times count here: directories on the way are made as they are. */
+function selectWay(view: SourceView, path: string): Selection {
+  const lines = directoriesOn(view.tree, path).map(({ entry, directory }) => {
+    const { mode, uid, gid, mtimeNs } = entry.status;
+    const type = LETTERS.get(mode & S_IFMT) ?? "?";
+    const own = directory === undefined ? [] : ownAttributes(view.tree, directory);
+    const attributes = own.map(([key, value]) => `\t${escapePath(key)}=${value.toString("hex")}`).join("");
+    return `${escapePath(entry.name)}\t${type}\t${(mode & 0o7777).toString(8)}\t${uid}\t${gid}\t${mtimeNs}${attributes}\n`;
+  });
+  const { mode, uid, gid } = view.tree.root.status;
+  const listing = [`./\td\t${(mode & 0o7777).toString(8)}\t${uid}\t${gid}\n`, ...lines].join("");
+  return {
+    digest: digestOfListing(listing),
+    listing,
+    matches: [],
+    contents: { digests: Buffer.alloc(0), kept: new Map() },
+  };
+}
+
 /** The same without contents: for a copy that is going to run whatever they are. */
 export async function findMatches(
   view: SourceView,
   selector: Selector,
   signal: AbortSignal,
 ): Promise<readonly Match[]> {
+  if (selector.kind === "way") return [];
   if (selector.kind === "path") return [await wholePath(view, selector.source, signal)];
   const excludes = selector.excludes.length === 0 ? undefined : new PatternMatcher(selector.excludes);
   if (selector.parents) return matchParents(view, selector.source, excludes, signal);
@@ -84,7 +106,7 @@ function isExcluded(path: string, excludes: PatternMatcher | undefined): boolean
 
 /** A directory that is copied by its contents leaves no trace of its own name or mode; a file does. */
 function ownLine(match: Match, selector: Selector): ListedFile | typeof CONTENTS {
-  if (selector.kind === "path") return { path: "", node: match.node };
+  if (selector.kind !== "copy") return { path: "", node: match.node };
   return match.node.isDirectory ? CONTENTS : { path: match.name, node: match.node };
 }
 

@@ -13,6 +13,8 @@ export type Selector =
       /** `source` is a pattern below what stands before its `/./`, and the directories on the way count. */
       readonly parents: boolean;
     }
+  /** The directories that lead to a path, and what is there in the place of one. */
+  | { readonly kind: "way"; readonly path: string }
   /** One file or directory as it is, its own mode included: what a bind mount shows. */
   | { readonly kind: "path"; readonly source: string };
 
