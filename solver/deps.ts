@@ -51,6 +51,11 @@ export interface SolveOptions {
    * Steps that must not run: `all`, or those of the named stages. The first one that would is an error with the reason.
    */
   readonly expectCached?: "all" | ReadonlySet<string>;
+  /**
+   * Names of what is built: its context and Dockerfile, its tags. A miss is explained by builds that have a name in common;
+   * without any, by all.
+   */
+  readonly lineage?: readonly string[];
   /** Whether the files of the results are wanted as files at once, and not as layers: for an export into a directory. */
   readonly resultIsRead?: boolean;
   /** Names of contexts that docker's engine would have as a whole: an archive, a checkout. Of others it has what is taken. */

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import type { Digest } from "../../src/core/digest.ts";
 import type { KeyPart } from "../../src/store/model.ts";
-import { explainMiss, missText } from "./explain.ts";
+import { explainMiss } from "./explain.ts";
+import { missText } from "./reason-text.ts";
 
 const LISTINGS: Readonly<Record<string, string>> = {
   before:
@@ -29,6 +30,63 @@ test.each<{ name: string; before: KeyPart[]; after: KeyPart[]; reason: string }>
     before: [{ name: "mkdir 0", value: "/a" }],
     after: [{ name: "mkdir 0", value: "/b" }],
     reason: "path, owner or mode of the directory changed",
+  },
+  {
+    name: "the epoch",
+    before: [{ name: "mkdir 0", value: '{"path":"/a","timestamp":1}' }],
+    after: [{ name: "mkdir 0", value: '{"path":"/a","timestamp":2}' }],
+    reason: "SOURCE_DATE_EPOCH changed",
+  },
+  {
+    name: "flags of a copy",
+    before: [{ name: "copy 0", value: '{"destination":"/a","link":true}' }],
+    after: [{ name: "copy 0", value: '{"destination":"/b","link":false}' }],
+    reason: "destination and --link changed",
+  },
+  {
+    name: "a named context of another kind",
+    before: [
+      { name: "files", value: "1", listing: "before" as Digest },
+      { name: "source of files", value: "local ", basis: "note" },
+    ],
+    after: [
+      { name: "files", value: "2", basis: "definition" },
+      { name: "source of files", value: "image docker.io/library/a:latest", basis: "note" },
+    ],
+    reason: "copied from an image, and before from a local directory",
+  },
+  {
+    name: "a repository that moved",
+    before: [
+      { name: "files", value: "1", basis: "definition" },
+      { name: "source of files", value: `git ${"a".repeat(40)}`, basis: "note" },
+    ],
+    after: [
+      { name: "files", value: "2", basis: "definition" },
+      { name: "source of files", value: `git ${"b".repeat(40)}`, basis: "note" },
+    ],
+    reason: "git repository moved: aaaaaaaaaaaa -> bbbbbbbbbbbb",
+  },
+  {
+    name: "a platform and a limit",
+    before: [
+      { name: "platform", value: "linux/amd64" },
+      { name: "ulimit nofile", value: "1:1" },
+    ],
+    after: [
+      { name: "platform", value: "linux/arm64" },
+      { name: "ulimit nofile", value: "2:2" },
+    ],
+    reason: "platform linux/amd64 -> linux/arm64, --ulimit nofile changed",
+  },
+  {
+    name: "a base where a step was",
+    before: [{ name: "parent", value: "1", basis: "definition" }],
+    after: [
+      { name: "parent", value: "2", basis: "definition" },
+      { name: "FROM", value: "node:22", basis: "note" },
+    ],
+    reason: "directly on FROM node:22 now",
   },
   {
     name: "a variable that is new and one that is gone",

@@ -1,7 +1,6 @@
 import type { Digest } from "../../src/core/digest.ts";
 import type { KeyPart } from "../../src/store/model.ts";
 import { changedFiles, type FileChange } from "./changed-files.ts";
-import { ISOLATION } from "./key.ts";
 
 /** Why a step had to run (or was looked at by content), as data. */
 export type MissReason =
@@ -22,10 +21,20 @@ export type PartChange =
     }
   | { readonly kind: "order"; readonly what: "environment" }
   | { readonly kind: "files"; readonly name: string; readonly files: readonly FileChange[]; readonly total: number }
-  /** `moved`: the same name, another digest. */
+  /** The instruction itself is another one: the words that differ. */
+  | { readonly kind: "text"; readonly from: string; readonly to: string }
+  /** Where files come from is of another kind, or in another state (a commit, the name of an image). */
+  | { readonly kind: "source"; readonly name: string; readonly was: FileSource; readonly now: FileSource }
+  /** The same name: another digest. No earlier name: there was a step between. */
   | { readonly kind: "base"; readonly ref: string; readonly was: string | undefined }
   /** The step before is another one, or gave another result. `step`: how it is displayed. */
   | { readonly kind: "input"; readonly name: string; readonly step: string };
+
+/** `local`, `image`, `git`, `http` or `stage`, and in which state. */
+export interface FileSource {
+  readonly kind: string;
+  readonly state: string;
+}
 
 /** How a listing blob is had; `undefined` when it has been collected. */
 export type ReadListing = (digest: Digest) => string | undefined;
@@ -47,72 +56,6 @@ export function explainMiss(
   const nearest = nearestOf(parts, earlier);
   if (nearest === undefined) return { kind: "never-built" };
   return { kind: "changed", changes: changesBetween(nearest.parts, parts, on) };
-}
-
-/** The reason in one line, without the step's name: `src/a.ts (content), run.sh (mode 0664 -> 0644)`. */
-export function missText(reason: MissReason): string {
-  switch (reason.kind) {
-    case "no-cache":
-      return "--no-cache";
-    case "never-built":
-      return "never built here";
-    case "pruned":
-      return "cache was pruned";
-    case "changed":
-      return reason.changes.length === 0 ? "an earlier step ran again" : reason.changes.map(changeText).join(", ");
-    default:
-      return reason satisfies never;
-  }
-}
-
-function changeText(change: PartChange): string {
-  switch (change.kind) {
-    case "value": {
-      if (change.name === ISOLATION) return `isolation ${change.from ?? "whole"} -> ${change.to ?? "whole"}`;
-      const name = shownName(change.name);
-      if (change.from === undefined) return `${name} added`;
-      if (change.to === undefined) return `${name} removed`;
-      return `${name} changed`;
-    }
-    case "order":
-      return `order of the ${change.what} changed`;
-    case "files": {
-      const shown = change.files.map((file) => `${file.path} (${file.what.join(", ")})`);
-      const more = change.total - change.files.length;
-      if (shown.length === 0) return `${change.name} changed`;
-      return more > 0 ? `${shown.join(", ")} and ${more} more` : shown.join(", ");
-    }
-    case "base":
-      return change.was === change.ref
-        ? `FROM ${asTyped(change.ref)}: digest moved`
-        : `FROM ${change.was === undefined ? "another step" : asTyped(change.was)} -> ${asTyped(change.ref)}`;
-    case "input":
-      return `after ${change.step}`;
-    default:
-      return change satisfies never;
-  }
-}
-
-/** Parts of file operations are numbered; a line of a Dockerfile says what they do. */
-function shownName(part: string): string {
-  const [, kind] = /^(copy|mkdir|mkfile|rm) \d+$/.exec(part) ?? [];
-  switch (kind) {
-    case "copy":
-      return "destination or flags";
-    case "mkdir":
-      return "path, owner or mode of the directory";
-    case "mkfile":
-      return "text, owner or mode of the file";
-    case "rm":
-      return "what is removed";
-    default:
-      return part;
-  }
-}
-
-/** A reference without what people leave out. */
-function asTyped(ref: string): string {
-  return ref.replace(/^docker\.io\/(?:library\/)?/, "").replace(/:latest$/, "");
 }
 
 /** The record of the same site that has most in common with the parts. */
@@ -151,6 +94,11 @@ function changesBetween(
   for (const part of now.values()) {
     const was = old.get(part.name);
     if (was?.value === part.value) continue;
+    const source = sourceChange(part.name, before, after);
+    if (source !== undefined) {
+      changes.push(source);
+      if (source.was.kind !== source.now.kind) continue;
+    }
     if (part.basis === "definition") {
       const contents = contentsOf(part.name);
       // Another way to the same files is no reason.
@@ -159,6 +107,7 @@ function changesBetween(
         changes.push(filesChange(part.name, contents.before.listing, contents.after.listing, on.readListing));
         continue;
       }
+      if (source !== undefined) continue;
       const ref = part.name === "parent" ? noteOf(after) : undefined;
       changes.push(
         ref === undefined
@@ -178,6 +127,40 @@ function changesBetween(
     changes.push({ kind: "order", what: "environment" });
   }
   return changes;
+}
+
+/** The note of a record that says where the files of a part came from. */
+export function sourceNote(part: string, { kind, state }: FileSource): KeyPart {
+  return { name: `source of ${part}`, value: `${kind} ${state}`, basis: "note" };
+}
+
+function sourceChange(
+  part: string,
+  before: readonly KeyPart[],
+  after: readonly KeyPart[],
+): Extract<PartChange, { readonly kind: "source" }> | undefined {
+  const [was, now] = [before, after].map((parts): FileSource | undefined => {
+    const note = parts.find(({ name, basis }) => basis === "note" && name === `source of ${part}`)?.value;
+    const space = note?.indexOf(" ") ?? -1;
+    return note === undefined ? undefined : { kind: note.slice(0, space), state: note.slice(space + 1) };
+  });
+  if (was === undefined || now === undefined) return undefined;
+  const isTold = was.kind !== now.kind || was.state !== now.state || now.kind === "image";
+  return isTold ? { kind: "source", name: part, was, now } : undefined;
+}
+
+/** Between two instructions that are nearly the same: the words that differ. `undefined` when they are not. */
+export function textChange(from: string, to: string): Extract<PartChange, { readonly kind: "text" }> | undefined {
+  const [old, now] = [from, to].map((text) => text.split(/\s+/));
+  if (old === undefined || now === undefined) return undefined;
+  const least = Math.min(old.length, now.length);
+  let first = 0;
+  while (first < least && old[first] === now[first]) first += 1;
+  let last = 0;
+  while (last < least - first && old.at(-1 - last) === now.at(-1 - last)) last += 1;
+  if (2 * (first + last) < Math.max(old.length, now.length)) return undefined;
+  const [was, is] = [old, now].map((words) => words.slice(first, words.length - last).join(" "));
+  return { kind: "text", from: was ?? "", to: is ?? "" };
 }
 
 function filesChange(name: string, before: Digest, after: Digest, read: ReadListing): PartChange {

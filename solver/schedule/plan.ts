@@ -27,7 +27,7 @@ export type Planned = Work & { readonly keyed: KeyedVertex } & (
 export type PlannedMiss = Extract<Planned, { readonly kind: "miss" }>;
 
 /** Earlier records looked at for explaining a miss and for equal results. */
-const EARLIER_RECORDS = 8;
+export const EARLIER_RECORDS = 8;
 /** What a step is taken to last that was never recorded. */
 const UNKNOWN_MS: Readonly<Record<string, number>> = { exec: 5000, git: 2000, http: 1000, file: 50 };
 

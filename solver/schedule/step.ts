@@ -6,7 +6,9 @@ import { systemFailure } from "../../src/core/system-failure.ts";
 import type { Semaphore } from "../../src/core/limits.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
 import type { Lease, NewSnapshot } from "../../src/store/store.ts";
-import { explainMiss, type MissReason, missText, nearestOf } from "../cache/explain.ts";
+import { explainMiss, type MissReason, nearestOf } from "../cache/explain.ts";
+import { missText } from "../cache/reason-text.ts";
+import { comparable, explainingNotes, reworded } from "./comparable.ts";
 import { contentKey, sameWork, strongerParts } from "../cache/key.ts";
 import { type KeyedVertex, reselect, withSpan } from "../cache/keyed-graph.ts";
 import { keepListing, readListing } from "../cache/listings.ts";
@@ -174,18 +176,24 @@ class Step implements SettledInputs, AsyncDisposable {
 
   /** Why the step was not found, told to whoever wants to know. */
   async explain(parts: readonly KeyPart[], signal: AbortSignal): Promise<MissReason> {
-    const listings = nearestOf(parts, this.#earlier)?.parts.flatMap(({ listing }) => listing ?? []);
+    const { lineage } = this.#deps.options;
+    const earlier = comparable(this.#keyed, this.#earlier, this.#deps.on.store.records, lineage);
+    const listings = nearestOf(parts, earlier)?.parts.flatMap(({ listing }) => listing ?? []);
     if (listings !== undefined) await this.#deps.on.remote?.fetchListings(listings, signal);
-    const miss = this.#reason(parts);
+    const miss = this.#reason([...parts, ...this.#explainingNotes()], earlier);
     this.#deps.options.onMiss?.(this.#keyed.vertex.digest, miss);
     return miss;
   }
 
-  #reason(parts: readonly KeyPart[]): MissReason {
+  #explainingNotes(): readonly KeyPart[] {
+    return explainingNotes(this.#keyed, this.#deps.keyed, this.#deps.options.lineage);
+  }
+
+  #reason(parts: readonly KeyPart[], earlier: readonly CacheRecord[]): MissReason {
     const { meta, vertex, uses, definitionKey } = this.#keyed;
     const { on, keyed } = this.#deps;
     if (meta.cache === "skip") return { kind: "no-cache" };
-    return explainMiss(parts, this.#earlier, {
+    const miss = explainMiss(parts, earlier, {
       wasPruned: on.store.records.wasPruned(definitionKey),
       stepOf: (name) => {
         const use = uses.find((one) => one.part === name);
@@ -194,6 +202,9 @@ class Step implements SettledInputs, AsyncDisposable {
       },
       readListing: (digest) => this.#listing(digest),
     });
+    if (miss.kind !== "never-built") return miss;
+    const change = reworded(this.#keyed, keyed, on.store.records, this.#deps.options.lineage);
+    return change === undefined ? miss : { kind: "changed", changes: [change] };
   }
 
   async run(signal: AbortSignal): Promise<SettledStep> {
@@ -306,7 +317,7 @@ class Step implements SettledInputs, AsyncDisposable {
       const listing = this.#keep(selected.listing);
       parts.push({ name: use.part, value: selected.digest, basis: "content", listing });
     }
-    return [...parts, ...this.#deps.earlierResults.knownContentParts(this)];
+    return [...parts, ...this.#explainingNotes(), ...this.#deps.earlierResults.knownContentParts(this)];
   }
 
   /** Those of an equal result, for this step's own key and inputs. */
@@ -324,7 +335,7 @@ class Step implements SettledInputs, AsyncDisposable {
       if (!isWhole(use))
         parts.push(...equal.parts.filter((part) => part.name === use.part && part.basis === "content"));
     }
-    return [...parts, ...this.#deps.earlierResults.knownContentParts(this)];
+    return [...parts, ...this.#explainingNotes(), ...this.#deps.earlierResults.knownContentParts(this)];
   }
 
   #keep(listing: string): Digest {

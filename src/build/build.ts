@@ -1,6 +1,7 @@
+import { resolve } from "node:path";
 import { exporterFor } from "./outputs.ts";
 import { checkOutputs } from "./check-outputs.ts";
-import type { Digest } from "../core/digest.ts";
+import { type Digest, digestOf } from "../core/digest.ts";
 import type { Descriptor } from "../core/oci.ts";
 import { familiarReference, formatReference, parseReference } from "../core/reference.ts";
 import { type OutputSpec, STORE_OUTPUT } from "../export/output-spec.ts";
@@ -129,6 +130,12 @@ async function buildAndExport(
   } finally {
     imports.remote?.finish();
   }
+}
+
+/** What builds of one project have in common, as digests: a context may be a URL with credentials. */
+function lineageOf({ context, dockerfile = "", tags = [] }: BuildOptions): readonly string[] {
+  const place = URL.canParse(context) ? context : resolve(context);
+  return [`${place} ${dockerfile}`, ...tags].map((name) => digestOf(name).slice(0, 31));
 }
 
 function askingOf({ pull, pullTtlMs, offline }: BuildOptions): "no" | { readonly ttlMs: number } {
@@ -278,6 +285,7 @@ async function makeResult(
           ? {}
           : { expectCached: options.expectCached === "all" ? "all" : new Set(options.expectCached) }),
         ...(isWhole(prepared.context) ? { wholeContexts: new Set(["context"]) } : {}),
+        lineage: lineageOf(options),
         resultIsRead: at.outputs.some(wantsFiles),
         onPlanned: async () => {
           const bases = await at.moved.settle();

@@ -3,7 +3,8 @@ import type { Digest } from "../core/digest.ts";
 import { isRecord } from "../core/json.ts";
 import type { StepUsage } from "../core/progress.ts";
 import type { Store } from "../store/store.ts";
-import { type MissReason, missText } from "../../solver/cache/explain.ts";
+import type { MissReason } from "../../solver/cache/explain.ts";
+import { missText } from "../../solver/cache/reason-text.ts";
 import type { VertexOutcome } from "../../solver/deps.ts";
 import type { Graph } from "../../solver/graph/graph.ts";
 

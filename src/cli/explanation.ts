@@ -61,6 +61,8 @@ function changeLines(change: PartChange): readonly string[] {
     case "files":
       return change.files.map((file) => `  ${file.path} (${file.what.join(", ")})`);
     case "order":
+    case "text":
+    case "source":
     case "base":
     case "input":
       return []; // the line says it all

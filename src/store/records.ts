@@ -60,6 +60,10 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
       // Only read to be compared with: nothing is held, and nothing below a record is promised to be there.
       return database.all("SELECT * FROM records WHERE site = ? ORDER BY seq DESC LIMIT ?", site, count).map(whole);
     },
+    latestBySitePrefix(prefix, count) {
+      const sql = "SELECT * FROM records WHERE site >= ? AND site < ? ORDER BY seq DESC LIMIT ?";
+      return database.all(sql, prefix, `${prefix}\u{10ffff}`, count).map(whole);
+    },
     list() {
       return database.all("SELECT * FROM records ORDER BY seq DESC").map(whole);
     },

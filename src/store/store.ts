@@ -228,6 +228,8 @@ export interface Records {
   get(id: string): CacheRecord | undefined;
   /** The last `count` records of one site, newest first: what a miss is explained against. */
   latestBySite(site: string, count: number): readonly CacheRecord[];
+  /** The same of all sites that begin with a text. */
+  latestBySitePrefix(prefix: string, count: number): readonly CacheRecord[];
   /** Every record with its parts, newest first, for reports. */
   list(): Iterable<CacheRecord>;
   /**

@@ -36,6 +36,7 @@ export function trustedRecords(store: Pick<Store, "records" | "facts">, keys: re
     findByContentKey: (key) => trusted(records.findByContentKey(key)),
     get: (id) => trusted(records.get(id)),
     latestBySite: (site, count) => records.latestBySite(site, count).filter(counts),
+    latestBySitePrefix: (prefix, count) => records.latestBySitePrefix(prefix, count).filter(counts),
     list: () => [...records.list()].filter(counts),
     insert: (record, at) => records.insert(record, at),
     forgetLayer: (snapshot) => records.forgetLayer(snapshot),

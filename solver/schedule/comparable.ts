@@ -1,0 +1,86 @@
+import type { Digest } from "../../src/core/digest.ts";
+import type { CacheRecord, KeyPart } from "../../src/store/model.ts";
+import type { Records } from "../../src/store/store.ts";
+import { type FileSource, sourceNote, textChange } from "../cache/explain.ts";
+import type { KeyedVertex } from "../cache/keyed-graph.ts";
+import type { Vertex } from "../graph/vertex.ts";
+import { EARLIER_RECORDS } from "./plan.ts";
+
+/** Records looked through for those of this project, where the latest are of others. */
+const MORE_RECORDS = 200;
+const LINEAGE = "lineage";
+
+/**
+ * Notes of a record that only explanations read: of which builds it is, and where its files came from.
+ * @param lineage names of the build, see `SolveOptions`
+ */
+export function explainingNotes(
+  { vertex, uses }: KeyedVertex,
+  keyed: ReadonlyMap<Digest, KeyedVertex>,
+  lineage: readonly string[] | undefined,
+): readonly KeyPart[] {
+  const sources = uses.flatMap((use) => {
+    const input = use.kind === "copy" || use.kind === "path" ? vertex.inputs[use.input] : undefined;
+    return input === undefined ? [] : [sourceNote(use.part, sourceOf(input, keyed))];
+  });
+  if (lineage === undefined) return sources;
+  return [...sources, { name: LINEAGE, value: lineage.join("\n"), basis: "note" }];
+}
+
+function sourceOf({ op, digest }: Vertex, keyed: ReadonlyMap<Digest, KeyedVertex>): FileSource {
+  switch (op.kind) {
+    case "local":
+      return { kind: "local", state: "" };
+    case "image":
+      return { kind: "image", state: op.ref };
+    case "git":
+    case "http": {
+      const state = keyed.get(digest)?.found?.parts.find(({ name }) => name === "commit" || name === "content");
+      return { kind: op.kind, state: state?.value ?? "" };
+    }
+    default:
+      return { kind: "stage", state: "" };
+  }
+}
+
+/**
+ * The records that a miss is explained against: those of the same instruction in the same project. What another project
+ * copies is nobody's reason, though its line be the same.
+ * @param earlier the last ones of the same instruction, whatever their project
+ */
+export function comparable(
+  step: KeyedVertex,
+  earlier: readonly CacheRecord[],
+  records: Pick<Records, "latestBySite">,
+  lineage: readonly string[] | undefined,
+): readonly CacheRecord[] {
+  const own = earlier.filter(({ parts }) => isOfLineage(parts, lineage));
+  if (own.length > 0 || earlier.length < EARLIER_RECORDS) return own;
+  return records.latestBySite(step.site, MORE_RECORDS).filter(({ parts }) => isOfLineage(parts, lineage));
+}
+
+/** The last record of an instruction that stood where this one stands now, and differs in some words. */
+export function reworded(
+  step: KeyedVertex,
+  keyed: ReadonlyMap<Digest, KeyedVertex>,
+  records: Pick<Records, "latestBySitePrefix">,
+  lineage: readonly string[] | undefined,
+): ReturnType<typeof textChange> {
+  const { instruction } = step.meta;
+  const before = step.site.slice(0, step.site.length - instruction.length);
+  const [keyword = ""] = instruction.split(" ", 1);
+  const others = new Set([...keyed.values()].map(({ site }) => site));
+  for (const { site, parts } of records.latestBySitePrefix(`${before}${keyword} `, MORE_RECORDS)) {
+    // Lines that are still there are not this one as it was.
+    if (others.has(site) || !isOfLineage(parts, lineage)) continue;
+    const change = textChange(site.slice(before.length), instruction);
+    if (change !== undefined) return change;
+  }
+  return undefined;
+}
+
+function isOfLineage(parts: readonly KeyPart[], lineage: readonly string[] | undefined): boolean {
+  if (lineage === undefined) return true;
+  const theirs = parts.find(({ name, basis }) => name === LINEAGE && basis === "note")?.value.split("\n") ?? [];
+  return lineage.some((name) => theirs.includes(name));
+}
