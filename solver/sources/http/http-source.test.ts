@@ -139,38 +139,38 @@ test.each([
   {
     name: "rolled back to an older date",
     first: { headers: { "last-modified": YESTERDAY, date: NOW }, body: "new" },
-    then: { headers: { "last-modified": LONG_AGO, date: NOW }, body: "old" },
+    later: { headers: { "last-modified": LONG_AGO, date: NOW }, body: "old" },
   },
   {
     name: "changed under the same date",
     first: { headers: { "last-modified": YESTERDAY, date: NOW }, body: "one" },
-    then: { headers: { "last-modified": YESTERDAY, date: NOW }, body: "two" },
+    later: { headers: { "last-modified": YESTERDAY, date: NOW }, body: "two" },
   },
   {
     name: "with a weak tag that stays",
     first: { headers: { etag: 'W/"1"' }, body: "one" },
-    then: { headers: { etag: 'W/"1"' }, body: "two" },
+    later: { headers: { etag: 'W/"1"' }, body: "two" },
   },
   {
     name: "with a tag of size and second, changed within the second in which it was got",
     first: { headers: { etag: '"5-3"', "last-modified": NOW, date: NOW }, body: "one" },
-    then: { headers: { etag: '"5-3"', "last-modified": NOW, date: NOW }, body: "two" },
+    later: { headers: { etag: '"5-3"', "last-modified": NOW, date: NOW }, body: "two" },
   },
   {
     name: "with a tag that is none",
     first: { headers: { etag: "1" }, body: "one" },
-    then: { headers: { etag: "1" }, body: "two" },
+    later: { headers: { etag: "1" }, body: "two" },
   },
-  { name: "with nothing to ask by", first: { body: "one" }, then: { body: "two" } },
-])("a file $name is got again, and its digest decides", async ({ first, then }) => {
+  { name: "with nothing to ask by", first: { body: "one" }, later: { body: "two" } },
+])("a file $name is got again, and its digest decides", async ({ first, later }) => {
   await using bench = new Workbench();
-  await using server = await startScript([first, then]);
+  await using server = await startScript([first, later]);
   const find = async (): Promise<unknown> => {
     const source = createHttpSource({ store: bench.store, fetch, secrets: noSecrets });
     return (await source.find(opOf(server.url), never)).parts.find(({ name }) => name === "content")?.value;
   };
   expect(await find()).toBe(digestOf(first.body));
-  expect(await find()).toBe(digestOf(then.body));
+  expect(await find()).toBe(digestOf(later.body));
   expect(server.asked.map((headers) => headers["if-none-match"] ?? headers["if-modified-since"])).toEqual([
     undefined,
     undefined,
