@@ -34,7 +34,7 @@ export async function solve(
   signal: AbortSignal,
 ): Promise<SolveResult> {
   requireEntitlements(graph, options.exec.entitlements);
-  await using contexts = new FileWork(on);
+  await using contexts = new FileWork({ ...on, snapshots: on.store.snapshots });
   const keyed = await keyGraph(
     graph,
     {

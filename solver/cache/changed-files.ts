@@ -62,14 +62,22 @@ function parseListing(text: string): Map<string, readonly string[]> {
 }
 
 function fieldChanges(was: readonly string[], now: readonly string[]): string[] {
-  const [oldType, oldMode, oldUid, oldGid, oldSize, ...oldRest] = was;
-  const [type, mode, uid, gid, size, ...rest] = now;
+  const [oldTime, ...before] = [was.at(-1)?.startsWith("@") === true ? was.at(-1) : "", ...withoutTime(was)];
+  const [time, ...after] = [now.at(-1)?.startsWith("@") === true ? now.at(-1) : "", ...withoutTime(now)];
+  const [oldType, oldMode, oldUid, oldGid, oldSize, ...oldRest] = before;
+  const [type, mode, uid, gid, size, ...rest] = after;
   if (oldType !== type) return [`${typeName(oldType)} -> ${typeName(type)}`];
   const what: string[] = [];
   if (oldSize !== size || oldRest.join("\t") !== rest.join("\t")) what.push(type === "l" ? "target" : "content");
   if (oldMode !== mode) what.push(`mode ${oldMode} -> ${mode}`);
   if (oldUid !== uid || oldGid !== gid) what.push(`owner ${oldUid}:${oldGid} -> ${uid}:${gid}`);
+  if (oldTime !== time) what.push("time");
   return what;
+}
+
+/** The time is the last column, where there is one. */
+function withoutTime(fields: readonly string[]): readonly string[] {
+  return fields.at(-1)?.startsWith("@") === true ? fields.slice(0, -1) : fields;
 }
 
 function typeName(letter: string | undefined): string {

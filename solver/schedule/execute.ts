@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import { BuildError } from "../../src/core/errors.ts";
 import type { Digest } from "../../src/core/digest.ts";
+import { inWholeSeconds, type LayerRuns } from "../../src/core/run-interval.ts";
 import type { StepUsage } from "../../src/core/progress.ts";
 import type { LayerBlob, SnapshotId, SnapshotRow } from "../../src/store/model.ts";
 import type { NewSnapshot } from "../../src/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
-import type { ExecOp } from "../graph/op.ts";
+import type { ExecOp, FileOp } from "../graph/op.ts";
 import { diskFull, isDiskFull } from "../ops/exec/disk-full.ts";
 import { runExec } from "../ops/exec/exec.ts";
 import type { EarlierResult } from "../ops/file/earlier-copy.ts";
@@ -14,11 +15,11 @@ import { failureHints } from "../ops/exec/failure-hints.ts";
 import { type FailedStep, keepFailedStep } from "../ops/exec/failed-step.ts";
 import { leaveMountPoints, mountPointsOf } from "../ops/exec/mount-points.ts";
 import type { MountInput } from "../ops/exec/mounts.ts";
-import { TimedRuntime } from "../ops/exec/run-interval.ts";
+import { kernelStamp, TimedRuntime } from "../ops/exec/run-interval.ts";
 import type { ActiveSnapshot, RunResult, Stack } from "../ports.ts";
 import type { Selection } from "../sources/local/select.ts";
 import { warningAt } from "../warning.ts";
-import type { FileWork, InputTree } from "./file-work.ts";
+import { type FileWork, type InputTree, runsOf } from "./file-work.ts";
 import { blamedLine, shortCommand } from "./failed-command.ts";
 import { OutputLog } from "./output-log.ts";
 
@@ -61,12 +62,13 @@ export async function executeStep(
   const { op } = keyed.vertex;
   const startedMs = on.clock.nowMs();
   await using active = await on.snapshotter.prepare(at.parent, signal);
-  let ran: Ran = { usage: undefined, logFile: undefined, run: undefined };
+  let ran: Ran = { usage: undefined, logFile: undefined, runs: undefined };
   switch (op.kind) {
     case "exec":
       ran = await runCommand(op, keyed, active, at, deps, signal);
       break;
-    case "file":
+    case "file": {
+      const fromNs = kernelStamp(active.writable);
       await at.files.run(
         op,
         {
@@ -78,7 +80,11 @@ export async function executeStep(
         },
         signal,
       );
+      const copied = copiedRuns(op, at.inputs, on);
+      const made = { fromNs, untilNs: kernelStamp(active.writable) };
+      ran = { ...ran, runs: copied === undefined ? undefined : inWholeSeconds([made, ...copied]) };
       break;
+    }
     case "http":
     case "git":
       await keyed.found?.writeTo(active.writable, signal);
@@ -86,13 +92,29 @@ export async function executeStep(
     default:
       throw new Error(`A ${op.kind} vertex is not run`);
   }
-  const { run, usage, logFile } = ran;
+  const { runs, usage, logFile } = ran;
   const id = await active.commit(signal);
-  const snapshot: NewSnapshot = run === undefined ? { id, state: "present" } : { id, state: "present", run };
+  const snapshot: NewSnapshot = runs === undefined ? { id, state: "present" } : { id, state: "present", runs };
   return { snapshot, blob: undefined, wallMs: on.clock.nowMs() - startedMs, usage, logFile };
 }
 
-type Ran = Pick<Executed, "usage" | "logFile"> & Pick<SnapshotRow, "run">;
+/**
+ * The runs of which files are that a copy takes out of stages and images: of these, times count in the copy too. `undefined` for a copy out
+ * of a context or from the network.
+ */
+export function copiedRuns(
+  op: FileOp,
+  inputs: readonly (InputTree | undefined)[],
+  { store }: Pick<SolverDeps, "store">,
+): LayerRuns {
+  const counted = op.actions.flatMap((action) => {
+    const input = action.kind === "copy" ? inputs[action.input] : undefined;
+    return input?.kind === "stack" ? store.snapshots.getMany(input.stack).map(runsOf) : [];
+  });
+  return counted.every((runs) => runs === undefined) ? undefined : counted.flatMap((runs) => runs ?? []);
+}
+
+type Ran = Pick<Executed, "usage" | "logFile"> & Pick<SnapshotRow, "runs">;
 
 async function runCommand(
   op: ExecOp,
@@ -155,7 +177,7 @@ async function runCommand(
   return {
     usage: { cpuMs, peakMemoryBytes, readBytes, writtenBytes },
     logFile: log.sizeBytes > 0 ? log.name : undefined,
-    run: runtime.interval,
+    runs: [runtime.interval],
   };
 }
 

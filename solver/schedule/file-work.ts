@@ -1,4 +1,7 @@
+import type { LayerRuns } from "../../src/core/run-interval.ts";
 import type { Native } from "../../src/native/native.ts";
+import type { SnapshotRow } from "../../src/store/model.ts";
+import type { Snapshots } from "../../src/store/store.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { FileOp, LocalOp } from "../graph/op.ts";
 import { type DescribedCopy, describeCopy } from "../ops/file/described-copy.ts";
@@ -22,6 +25,7 @@ export type InputTree =
 export interface FileWorkDeps {
   readonly native: Native;
   readonly snapshotter: Snapshotter;
+  readonly snapshots: Pick<Snapshots, "getMany">;
   /** By `LocalOp.name`. */
   readonly locals: ReadonlyMap<string, LocalSource>;
 }
@@ -30,6 +34,11 @@ export interface FileWorkDeps {
 export const MAX_SCANS = 5;
 /** Largest passwd or group file that is read, as in BuildKit. */
 const MAX_TEXT_BYTES = 10 * 1024 * 1024;
+
+/** Which times of a layer's files count: of a base image all do, as in its diffID. */
+export function runsOf({ id, runs }: Pick<SnapshotRow, "id" | "runs">): LayerRuns {
+  return id.startsWith("layer-") ? [] : runs;
+}
 
 /** The file operations of one step, over the trees that it opens for them. Disposing closes those trees. */
 export class FileWork implements AsyncDisposable {
@@ -181,9 +190,15 @@ export class FileWork implements AsyncDisposable {
   }
 
   async #openStack(stack: Stack, signal: AbortSignal): Promise<SourceView> {
-    const { native, snapshotter } = this.#on;
+    const { native, snapshotter, snapshots } = this.#on;
     const { directories } = this.#open.use(await snapshotter.view(stack, signal));
-    return this.#open.use(stackView({ native, directories, marks: snapshotter.marks, name: "/" }));
+    const runs = new Map(snapshots.getMany(stack).map((row) => [snapshotter.pathOf(row.id), runsOf(row)]));
+    // Layers that had to be merged are not told apart: all of their times count.
+    const runsAt = (layer: number): LayerRuns => {
+      const directory = directories[layer] ?? "";
+      return runs.has(directory) ? runs.get(directory) : [];
+    };
+    return this.#open.use(stackView({ native, directories, marks: snapshotter.marks, name: "/", runsOf: runsAt }));
   }
 }
 

@@ -24,6 +24,7 @@ import { isMovedSource } from "../ops/tree/moved-source.ts";
 import { EarlierResult, isSharable } from "../ops/file/earlier-copy.ts";
 import { FileWork, type InputTree } from "./file-work.ts";
 import { distinct } from "./layers.ts";
+import { showsOtherTimes } from "./inherited-times.ts";
 import type { Materializer } from "./materializer.ts";
 import type { PlannedMiss } from "./plan.ts";
 import { writeCopy } from "./write-copy.ts";
@@ -67,7 +68,8 @@ export async function settleStep(
   const equal = await deps.earlierResults.equalRun(parts, step, work.earlier, signal);
   if (equal?.definitionKey === definitionKey) return step.composed(equal, "cached", undefined);
   const found = equal ?? (await step.foundElsewhere(signal));
-  if (found !== undefined) return step.composed(found, "cutoff", await step.explain(parts, signal));
+  if (found !== undefined && !(await step.wouldPutBack(found, signal)))
+    return step.composed(found, "cutoff", await step.explain(parts, signal));
   // Equal work runs once over all processes: the second one waits here, and then finds the first one's record.
   using _lease = await step.lease(signal);
   const made = work.afterSkipped ? undefined : store.records.findByDefinitionKey(definitionKey);
@@ -96,7 +98,7 @@ class Step implements SettledInputs, AsyncDisposable {
     this.#earlier = work.earlier;
     this.#isRead = work.isRead;
     this.#deps = deps;
-    this.#files = new FileWork(deps.on);
+    this.#files = new FileWork({ ...deps.on, snapshots: deps.on.store.snapshots });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -133,6 +135,15 @@ class Step implements SettledInputs, AsyncDisposable {
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /** Whether the layer of an equal result has times of lower layers that are others in this build. */
+  async wouldPutBack(equal: CacheRecord, signal: AbortSignal): Promise<boolean> {
+    const own = equal.layers.at(-1);
+    const lower = { before: equal.layers.slice(0, -1), now: this.#parent() };
+    if (own === undefined || lower.before.join(" ") === lower.now.join(" ")) return false;
+    const { native, snapshotter, store } = this.#deps.on;
+    return showsOtherTimes(own, lower, { native, snapshotter, snapshots: store.snapshots }, signal);
   }
 
   /** The result of a record of this very key instead of a run. */

@@ -1,4 +1,5 @@
 import { MEDIA_TYPES } from "../../src/core/oci.ts";
+import { inWholeSeconds, type LayerRuns } from "../../src/core/run-interval.ts";
 import type { SolverDeps } from "../deps.ts";
 import { SystemError } from "../../src/native/errno.ts";
 import { builtId } from "../../src/store/lost-layer.ts";
@@ -8,7 +9,7 @@ import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import { copyFailed } from "../ops/file/file-batch.ts";
 import { hasMoved } from "../ops/tree/moved-source.ts";
 import type { DescribedCopy } from "../ops/file/described-copy.ts";
-import type { ExecuteDeps, ExecuteInputs, Executed } from "./execute.ts";
+import { copiedRuns, type ExecuteDeps, type ExecuteInputs, type Executed } from "./execute.ts";
 
 /**
  * Does a COPY of many small files without making them: its layer's tar becomes a blob of the store, whose files are absent
@@ -32,12 +33,21 @@ export async function writeCopy(
   const nowNs = BigInt(startedMs) * 1_000_000n;
   using copy = await at.files.describe(op, { parent, inputs, selected, nowNs }, signal);
   if (copy === undefined) return undefined;
-  const measure = await write(copy, earlier, on, signal);
+  const copied = copiedRuns(op, inputs, on);
+  const runs = copied === undefined ? undefined : inWholeSeconds([{ fromNs: nowNs, untilNs: nowNs }, ...copied]);
+  const measure = await write(copy, { earlier, runs }, on, signal);
   if (measure === undefined) return undefined;
   const { diffId, sizeBytes, contentDigest } = measure;
   const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: diffId, size: sizeBytes };
   return {
-    snapshot: { id: builtId(diffId), state: "absent", diffId, tarSizeBytes: sizeBytes, contentDigest },
+    snapshot: {
+      id: builtId(diffId),
+      state: "absent",
+      diffId,
+      tarSizeBytes: sizeBytes,
+      contentDigest,
+      ...(runs === undefined ? {} : { runs }),
+    },
     blob: { diffId, descriptor, repository: undefined },
     wallMs: on.clock.nowMs() - startedMs,
     usage: undefined,
@@ -47,13 +57,13 @@ export async function writeCopy(
 
 async function write(
   copy: DescribedCopy,
-  earlier: string | undefined,
+  how: { readonly earlier: string | undefined; readonly runs: LayerRuns },
   { native, store }: Pick<SolverDeps, "native" | "store">,
   signal: AbortSignal,
 ): Promise<LayerMeasure | undefined> {
   try {
     return await store.blobs.fill(async (fd) => {
-      const measure = await writeLayer(native, copy, { fd, earlier }, signal);
+      const measure = await writeLayer(native, copy, { fd, ...how }, signal);
       return { ...measure, digest: measure.diffId, size: measure.sizeBytes };
     });
   } catch (error) {

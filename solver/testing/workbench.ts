@@ -229,8 +229,8 @@ export class Workbench implements AsyncDisposable {
         contentDigest: async (id, signal) => {
           this.hashed.push(id);
           const directory = this.snapshotter.pathOf(id);
-          const { run } = this.store.snapshots.get(id) ?? {};
-          const { contentDigest } = await measureLayer(this.native, { directory, marks: "trusted", run }, signal);
+          const { runs } = this.store.snapshots.get(id) ?? {};
+          const { contentDigest } = await measureLayer(this.native, { directory, marks: "trusted", runs }, signal);
           this.store.snapshots.learn(id, { contentDigest });
           return contentDigest;
         },

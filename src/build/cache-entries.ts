@@ -1,4 +1,5 @@
 import { type Digest, hexOf } from "../core/digest.ts";
+import { formatRuns, inWholeSeconds } from "../core/run-interval.ts";
 import { mapLimit } from "../core/limits.ts";
 import type { Descriptor } from "../core/oci.ts";
 import { type LayerContent, type LayerForm, layerContent } from "../export/layers.ts";
@@ -113,7 +114,8 @@ export class RecordEntries {
     const packed = await this.#packer.layer(snapshot, signal);
     const contentDigest = await this.#packer.contentDigest(snapshot, signal);
     const content = await layerContent({ ...packed, snapshot, origin: "built" }, this.#form, { store, tools }, signal);
-    return withBlob({ ...packed, contentDigest, createdAtMs }, content);
+    const runs = row.runs === undefined ? {} : { runs: formatRuns(inWholeSeconds(row.runs)) };
+    return withBlob({ ...packed, contentDigest, ...runs, createdAtMs }, content);
   }
 
   /** Whether whoever uses the same base image can get the layer from where the image is. */

@@ -76,8 +76,8 @@ export class LayerPacker implements ContentDigests {
 
   async #measure(id: SnapshotId): Promise<LayerMeasure> {
     const { store, snapshotter, measure } = this.#on;
-    const { run } = store.snapshots.get(id) ?? {};
-    const measured = await measure({ directory: snapshotter.pathOf(id), marks: snapshotter.marks, run }, this.#signal);
+    const { runs } = store.snapshots.get(id) ?? {};
+    const measured = await measure({ directory: snapshotter.pathOf(id), marks: snapshotter.marks, runs }, this.#signal);
     const { diffId, sizeBytes: tarSizeBytes, contentDigest } = measured;
     // A layer that came from a registry keeps the diffID of its own tar, which is what its manifest names.
     const row = store.snapshots.get(id);

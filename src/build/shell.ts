@@ -59,7 +59,7 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
       ),
     ]),
   );
-  const work = files.use(new FileWork({ native, snapshotter, locals }));
+  const work = files.use(new FileWork({ native, snapshotter, snapshots: engine.store.snapshots, locals }));
   await using active = await snapshotter.prepare([...step.parent, step.id], signal);
   return await runExec(
     { ...step.op, argv: options.command, mounts: step.op.mounts.map(optional) },

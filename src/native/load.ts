@@ -101,14 +101,27 @@ function wrap(raw: Raw): Native {
   ): number | Promise<number> => {
     const { mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, names, links } = plan.columns;
     const columns = [mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, plan.kinds];
-    const { script, latestSeconds, run } = plan;
-    const interval = run === undefined ? new BigInt64Array() : BigInt64Array.of(run.fromNs, run.untilNs);
+    const { script, latestSeconds, runs } = plan;
+    const counted = runs === undefined ? 0n : 1n;
+    const intervals = BigInt64Array.of(counted, ...(runs ?? []).flatMap((run) => [run.fromNs, run.untilNs]));
     if (output === undefined) {
-      return raw.packTree(dirfd, columns, names, links, script, latestSeconds, interval, isCancelled, out, isAsync);
+      return raw.packTree(dirfd, columns, names, links, script, latestSeconds, intervals, isCancelled, out, isAsync);
     }
     const { fd, strip, expected, earlierFd = -1, kept } = output;
     const more = [fd, strip, expected, earlierFd, kept.bytes, kept.offsets] as const;
-    return raw.packTree(dirfd, columns, names, links, script, latestSeconds, interval, isCancelled, out, isAsync, more);
+    return raw.packTree(
+      dirfd,
+      columns,
+      names,
+      links,
+      script,
+      latestSeconds,
+      intervals,
+      isCancelled,
+      out,
+      isAsync,
+      more,
+    );
   };
   const packed = (result: number, plan: PackPlan, out: Buffer): PackSums => {
     if (result < 0) throw new SystemError(result, "read", new TreeScan(plan.columns).path(out.readUInt32LE(76)));

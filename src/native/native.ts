@@ -1,4 +1,4 @@
-import type { RunInterval } from "../core/run-interval.ts";
+import type { LayerRuns } from "../core/run-interval.ts";
 import type { ScanColumns, TreeScan } from "./scan.ts";
 
 /** A path or name: a string (see names.ts for those that are not UTF-8) or its exact bytes. */
@@ -111,8 +111,8 @@ export interface PackPlan {
   readonly script: Uint8Array;
   /** Later times become this one. Seconds since 1970. */
   readonly latestSeconds: number;
-  /** For the content digest: a time within is "now", others count. Without it none do. Nanoseconds since 1970. */
-  readonly run?: RunInterval | undefined;
+  /** For the content digest: a time within one is "now", others count. Without a list none do. */
+  readonly runs?: LayerRuns;
 }
 
 /** Where the tar goes whose sums are made, of a tree that is only described: its files are those of another directory. */

@@ -38,10 +38,11 @@ static int
 put_time (const pack_job *pack, size_t row, char *at, size_t room)
 {
   int64_t mtime = pack->mtimes[row];
-  if (!pack->has_run)
+  if (pack->run_numbers == 0 || pack->runs[0] == 0)
     return snprintf (at, room, "-");
-  if (mtime >= pack->run_from && mtime <= pack->run_until)
-    return snprintf (at, room, "now");
+  for (size_t i = 1; i + 1 < pack->run_numbers; i += 2)
+    if (mtime >= pack->runs[i] && mtime <= pack->runs[i + 1])
+      return snprintf (at, room, "now");
   return snprintf (at, room, "%lld", (long long) mtime);
 }
 
@@ -205,7 +206,7 @@ output_argument (napi_env env, napi_value value, size_t count, const double *siz
 }
 
 /* packTree(dirfd, [modes, uids, gids, nameEnds, linkEnds, sizes, mtimes, parents, kinds], names, links, script,
- *          latestSeconds, run, isCancelled, out, is_async, [fd, strip, expected, earlier fd, kept, kept at]); the last may be left out */
+ *          latestSeconds, runs, isCancelled, out, is_async, [fd, strip, expected, earlier fd, kept, kept at]); the last may be left out */
 static napi_value
 js_pack_tree (napi_env env, napi_callback_info info)
 {
@@ -224,7 +225,7 @@ js_pack_tree (napi_env env, napi_callback_info info)
       is_whole = is_whole && columns[i].length / widths[i] == columns[0].length / widths[0];
     }
   span names = bytes_argument (&args, 2), links = bytes_argument (&args, 3), out = bytes_argument (&args, 8);
-  span cancelled = bytes_argument (&args, 7), run = bytes_argument (&args, 6);
+  span cancelled = bytes_argument (&args, 7), runs = bytes_argument (&args, 6);
   size_t count = columns[0].length / 4;
   const uint32_t *name_ends = (const uint32_t *) (const void *) columns[3].bytes;
   const uint32_t *link_ends = (const uint32_t *) (const void *) columns[4].bytes;
@@ -251,9 +252,6 @@ js_pack_tree (napi_env env, napi_callback_info info)
       free (pack);
       return NULL;
     }
-  int64_t interval[2] = { 0, 0 };
-  if (run.length >= sizeof interval)
-    memcpy (interval, run.bytes, sizeof interval);
   static const uint8_t nothing[1];
   *pack = (pack_job){
     .base = { .run = pack_run, .finish = pack_finish, .destroy = pack_destroy },
@@ -272,16 +270,15 @@ js_pack_tree (napi_env env, napi_callback_info info)
     .links = links.bytes == NULL ? nothing : links.bytes,
     .script = bytes_argument (&args, 4),
     .latest_seconds = int64_argument (&args, 5),
-    .has_run = run.length >= sizeof interval,
-    .run_from = interval[0],
-    .run_until = interval[1],
+    .runs = (const int64_t *) (const void *) runs.bytes,
+    .run_numbers = runs.length / sizeof (int64_t),
     .is_cancelled = (const int32_t *) (const void *) cancelled.bytes,
     .out = out.bytes,
     .output = output,
   };
   for (size_t i = 0; output.fd >= 0 && i < sizeof output.held / sizeof output.held[0]; i++)
     job_hold (env, &pack->base, output.held[i]);
-  static const size_t held[] = { 1, 2, 3, 4, 7, 8 };
+  static const size_t held[] = { 1, 2, 3, 4, 6, 7, 8 };
   for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
     job_hold (env, &pack->base, args.values[held[i]]);
   return job_start (env, &pack->base, bool_argument (&args, 9));

@@ -32,9 +32,9 @@ typedef struct
   span script;
   size_t script_at;
   int64_t latest_seconds;
-  /* Times within count as "now" in the content digest, others as they are; none do without it. */
-  bool has_run;
-  int64_t run_from, run_until;
+  /* Whether times count in the content digest, then pairs of times: one within a pair counts as "now". */
+  const int64_t *runs;
+  size_t run_numbers;
   const int32_t *is_cancelled;
   /* 32 bytes diffID, 32 bytes content digest, 64 bits size, 32 bits members, 32 bits row of a failure. */
   uint8_t *out;

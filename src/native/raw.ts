@@ -105,7 +105,7 @@ export interface Raw {
     links: Uint8Array,
     script: Uint8Array,
     latestSeconds: number,
-    run: BigInt64Array,
+    runs: BigInt64Array,
     isCancelled: Int32Array,
     out: Uint8Array,
     isAsync: boolean,

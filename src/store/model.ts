@@ -1,6 +1,6 @@
 import type { Digest } from "../core/digest.ts";
 import type { Descriptor, ImageConfig, Manifest } from "../core/oci.ts";
-import type { RunInterval } from "../core/run-interval.ts";
+import type { LayerRuns } from "../core/run-interval.ts";
 
 declare const brand: unique symbol;
 
@@ -25,8 +25,8 @@ export interface SnapshotRow {
   readonly tarSizeBytes: number | undefined;
   /** Of the files, with the times that count (docs/results.md); `undefined` until someone needs it. */
   readonly contentDigest: Digest | undefined;
-  /** When the command ran that made the layer; `undefined` for what was made otherwise, or elsewhere. */
-  readonly run: RunInterval | undefined;
+  /** Which times of the files are those of the making; `undefined` where times do not count, or count in the diffID. */
+  readonly runs: LayerRuns;
   /** Bytes on disk, as `du` counts them. */
   readonly diskBytes: number | undefined;
   readonly createdAtMs: number;

@@ -32,7 +32,7 @@ CREATE TABLE snapshots (
   disk_bytes INTEGER,
   created_ms INTEGER NOT NULL,
   last_used_ms INTEGER NOT NULL,
-  -- of a command's layer: when it ran, two numbers of nanoseconds since the epoch
+  -- of layers whose times count: pairs of nanoseconds since the epoch between which a time is that of the making
   run_ns TEXT
 ) WITHOUT ROWID;
 CREATE INDEX snapshots_by_diff_id ON snapshots (diff_id) WHERE diff_id IS NOT NULL;

@@ -1,6 +1,6 @@
 import type { Digest } from "../core/digest.ts";
 import type { Descriptor } from "../core/oci.ts";
-import type { RunInterval } from "../core/run-interval.ts";
+import { formatRuns, type LayerRuns, parseRuns } from "../core/run-interval.ts";
 import { digestIn, jsonIn, numberOf, optionalDigest, optionalNumber, optionalText, textOf } from "./columns.ts";
 import type { Database, Row } from "./database.ts";
 import type { Holds } from "./holds.ts";
@@ -81,7 +81,7 @@ export function openSnapshots(database: Database, holds: Holds, nowMs: () => num
  * files that are there stay there, and what is known stays known.
  */
 export function insertSnapshots(database: Database, snapshots: readonly NewSnapshot[], nowMs: number): void {
-  for (const { id, state, diffId, tarSizeBytes, contentDigest, run, diskBytes, createdAtMs } of snapshots) {
+  for (const { id, state, diffId, tarSizeBytes, contentDigest, runs, diskBytes, createdAtMs } of snapshots) {
     database.run(
       `INSERT INTO snapshots (id, state, diff_id, tar_size, content_digest, disk_bytes, created_ms, last_used_ms, run_ns)
        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?8, ?7, ?9)
@@ -98,7 +98,7 @@ export function insertSnapshots(database: Database, snapshots: readonly NewSnaps
       diskBytes ?? null,
       nowMs,
       createdAtMs ?? nowMs,
-      run === undefined ? null : `${run.fromNs} ${run.untilNs}`,
+      runs === undefined ? null : formatRuns(runs),
     );
   }
 }
@@ -124,17 +124,15 @@ function snapshotOf(row: Row): SnapshotRow {
     diffId: optionalDigest(row["diff_id"]),
     tarSizeBytes: optionalNumber(row["tar_size"]),
     contentDigest: optionalDigest(row["content_digest"]),
-    run: intervalIn(optionalText(row["run_ns"])),
+    runs: runsIn(optionalText(row["run_ns"])),
     diskBytes: optionalNumber(row["disk_bytes"]),
     createdAtMs: numberOf(row["created_ms"]),
     lastUsedMs: numberOf(row["last_used_ms"]),
   };
 }
 
-function intervalIn(text: string | undefined): RunInterval | undefined {
-  if (text === undefined) return undefined;
-  const [from = "0", until = "0"] = text.split(" ");
-  return { fromNs: BigInt(from), untilNs: BigInt(until) };
+function runsIn(text: string | undefined): LayerRuns {
+  return text === undefined ? undefined : parseRuns(text);
 }
 
 function layerBlobOf(row: Row): LayerBlob {

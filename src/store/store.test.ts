@@ -85,11 +85,14 @@ describe("a store's root", () => {
     expect(opened.snapshots.get(id("old"))).toMatchObject({
       state: "present",
       contentDigest: undefined,
-      run: undefined,
+      runs: undefined,
     });
-    const run = { fromNs: 1n, untilNs: 1_900_000_000_123_456_789n };
-    opened.snapshots.insert([{ id: id("new"), state: "present", run }]);
-    expect(opened.snapshots.get(id("new"))?.run).toEqual(run);
+    const runs = [
+      { fromNs: 1n, untilNs: 1_900_000_000_123_456_789n },
+      { fromNs: -1n, untilNs: 0n },
+    ];
+    opened.snapshots.insert([{ id: id("new"), state: "present", runs }]);
+    expect(opened.snapshots.get(id("new"))?.runs).toEqual(runs);
   });
 
   test("whose database is no database is refused", async () => {

@@ -189,7 +189,7 @@ export interface ImageSummary {
 
 /** `createdAtMs`: when it was made elsewhere; now, when absent. */
 export type NewSnapshot = Pick<SnapshotRow, "id" | "state"> &
-  Partial<Pick<SnapshotRow, "diffId" | "tarSizeBytes" | "contentDigest" | "run" | "diskBytes" | "createdAtMs">>;
+  Partial<Pick<SnapshotRow, "diffId" | "tarSizeBytes" | "contentDigest" | "runs" | "diskBytes" | "createdAtMs">>;
 
 /** Rows of snapshots. The directories are the snapshotter's: made before the row says `present`, removed after. */
 export interface Snapshots {

@@ -35,6 +35,12 @@ export function paddingOf(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK;
 }
 
+/** The last whole second of a time: what a layer's tar holds of it. Nanoseconds since 1970. */
+export function wholeSecond(ns: bigint): bigint {
+  const over = ns % 1_000_000_000n;
+  return over < 0n ? ns - over - 1_000_000_000n : ns - over;
+}
+
 /** Nanoseconds to whole seconds, rounded down, as Go's Truncate does before 1970 too. */
 export function floorSeconds(ns: bigint): number {
   const seconds = ns / 1_000_000_000n;

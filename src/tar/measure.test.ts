@@ -219,7 +219,10 @@ describe("measuring", () => {
 
   test("of a command's layer, times outside its run count in the content digest", async () => {
     const from = fresh("from");
-    const run = { fromNs: 10_000_000_000n, untilNs: 20_000_000_000n };
+    const runs = [
+      { fromNs: 10_000_000_000n, untilNs: 20_000_000_000n },
+      { fromNs: 40_000_000_000n, untilNs: 40_000_000_000n },
+    ];
     const long = `l${"x".repeat(120)}`;
     mkdirSync(join(from, "d"));
     writeFileSync(join(from, "d/f"), "same");
@@ -227,7 +230,7 @@ describe("measuring", () => {
     const dated = async (path: string, seconds: number): Promise<LayerMeasure["contentDigest"]> => {
       for (const name of ["d/f", `d/${long}`, "d"]) lutimesSync(join(from, name), 15, 15);
       lutimesSync(join(from, path), seconds, seconds);
-      const options = { directory: from, marks: "trusted", run } as const;
+      const options = { directory: from, marks: "trusted", runs } as const;
       const { contentDigest } = await measureLayer(native, options, signal);
       expect(contentDigest).toBe(ofScript(options).contentDigest);
       return contentDigest;
@@ -235,7 +238,7 @@ describe("measuring", () => {
     // One member that the addon writes, one with a long name, and a directory.
     for (const path of ["d/f", `d/${long}`, "d"]) {
       const now = await dated(path, 15);
-      expect([await dated(path, 10), await dated(path, 20), await dated(path, 12.5)]).toEqual([now, now, now]);
+      expect([await dated(path, 10), await dated(path, 20), await dated(path, 40)]).toEqual([now, now, now]);
       const others = [await dated(path, 9.999), await dated(path, 20.001), await dated(path, 0)];
       expect(new Set([now, ...others]).size).toBe(4);
     }

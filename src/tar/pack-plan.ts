@@ -1,5 +1,5 @@
 import { isAscii } from "node:buffer";
-import { contentTime, type RunInterval } from "../core/run-interval.ts";
+import { contentTime, type LayerRuns } from "../core/run-interval.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../native/constants.ts";
 import { encodeName } from "../native/names.ts";
 import type { Native, PackPlan } from "../native/native.ts";
@@ -33,7 +33,7 @@ export function packPlan(
   native: Native,
   dirfd: number,
   scan: TreeScan,
-  options: Pick<PackOptions, "marks" | "xattrs" | "clampMtimeSeconds" | "run">,
+  options: Pick<PackOptions, "marks" | "xattrs" | "clampMtimeSeconds" | "runs">,
   every: "plain" | "scripted" = "plain",
 ): PackPlan {
   refuseReserved(scan);
@@ -44,13 +44,13 @@ export function packPlan(
   const sockets = socketsOf(scan);
   const addSockets = (before: number): void => {
     for (let row = sockets[0]; row !== undefined && row < before; row = sockets[0]) {
-      script.push(...socketRecord(scan, row, options.run));
+      script.push(...socketRecord(scan, row, options.runs));
       sockets.shift();
     }
   };
   for (const member of layerEntries({ native, dirfd, scan, marks, xattrs, only: (row) => kinds[row] === SCRIPTED })) {
     addSockets(member.row);
-    script.push(...memberRecord(member, clamp, options.run));
+    script.push(...memberRecord(member, clamp, options.runs));
   }
   addSockets(scan.count);
   return {
@@ -58,7 +58,7 @@ export function packPlan(
     kinds,
     script: Buffer.concat(script),
     latestSeconds: clamp ?? NO_CLAMP,
-    run: options.run,
+    runs: options.runs,
   };
 }
 
@@ -135,7 +135,7 @@ function socketsOf({ columns, count }: TreeScan): number[] {
 }
 
 /** No tar holds a socket. A later command sees it all the same, so it is content. */
-function socketRecord(scan: TreeScan, row: number, run: PackOptions["run"]): Buffer[] {
+function socketRecord(scan: TreeScan, row: number, runs: LayerRuns): Buffer[] {
   const { mode, uid, gid, mtimeNs } = scan.columns;
   const content = {
     path: scan.path(row),
@@ -147,13 +147,13 @@ function socketRecord(scan: TreeScan, row: number, run: PackOptions["run"]): Buf
     linkName: "",
     deviceMajor: 0,
     deviceMinor: 0,
-    time: contentTime(mtimeNs[row] ?? 0n, run),
+    time: contentTime(mtimeNs[row] ?? 0n, runs),
     xattrs: [],
   } as const;
   return record(row, Buffer.alloc(0), contentBefore(content), contentBehind(content), false);
 }
 
-function memberRecord(member: LayerEntry, clamp: number | undefined, run: RunInterval | undefined): Buffer[] {
+function memberRecord(member: LayerEntry, clamp: number | undefined, runs: LayerRuns): Buffer[] {
   const { entry, attributes, mark, row, index } = member;
   const seconds = floorSeconds(entry.mtimeNs);
   const mtimeNs = BigInt(clamp === undefined ? seconds : Math.min(seconds, clamp)) * 1_000_000_000n;
@@ -161,7 +161,7 @@ function memberRecord(member: LayerEntry, clamp: number | undefined, run: RunInt
   const content = {
     ...entry,
     type: mark ?? entry.type,
-    time: mark === undefined ? contentTime(entry.mtimeNs, run) : "-",
+    time: mark === undefined ? contentTime(entry.mtimeNs, runs) : "-",
     xattrs: kept.toSorted(([left], [right]) => Buffer.compare(encodeName(left), encodeName(right))),
   };
   const hasContent = index !== undefined && entry.size > 0;

@@ -12,7 +12,7 @@ import {
 import { describeErrno } from "../native/errno.ts";
 import type { Native } from "../native/native.ts";
 import { type ScanColumns, TreeScan } from "../native/scan.ts";
-import type { RunInterval } from "../core/run-interval.ts";
+import type { LayerRuns } from "../core/run-interval.ts";
 import { floorSeconds, paddingOf, type TarEntry } from "./entry.ts";
 import { encodeHeader, END_OF_ARCHIVE_BYTES } from "./header-write.ts";
 import { layerEntries, type LayerEntry, type Marks } from "./layer-entries.ts";
@@ -28,8 +28,8 @@ export interface PackOptions {
   readonly clampMtimeSeconds?: number;
   /** The time of every member: whole seconds since 1970. */
   readonly mtimeSeconds?: number | undefined;
-  /** Of the command that made the layer, for its content digest. */
-  readonly run?: RunInterval | undefined;
+  /** For the layer's content digest. */
+  readonly runs?: LayerRuns;
   /** The directory as already scanned with `PACK_SCAN`, to save doing it twice. */
   readonly scan?: ScanColumns;
 }

@@ -1,4 +1,5 @@
 import { O_RDONLY } from "../native/constants.ts";
+import type { LayerRuns } from "../core/run-interval.ts";
 import { errnoOf } from "../core/errors.ts";
 import type { KeptBytes, Native } from "../native/native.ts";
 import { type ScanColumns, TreeScan } from "../native/scan.ts";
@@ -28,12 +29,12 @@ export interface LayerDescription {
 export async function writeLayer(
   native: Native,
   layer: LayerDescription,
-  to: { readonly fd: number; readonly earlier: string | undefined },
+  to: { readonly fd: number; readonly earlier: string | undefined; readonly runs?: LayerRuns },
   signal: AbortSignal,
 ): Promise<LayerMeasure> {
   signal.throwIfAborted();
   const { columns, dirfd, strip, expected, kept } = layer;
-  const plan = packPlan(native, dirfd, new TreeScan(columns), { marks: "trusted" });
+  const plan = packPlan(native, dirfd, new TreeScan(columns), { marks: "trusted", runs: to.runs });
   const isCancelled = new Int32Array(1);
   const stop = (): void => void Atomics.store(isCancelled, 0, 1);
   const earlierFd = to.earlier === undefined ? undefined : openEarlier(native, to.earlier);

@@ -5,7 +5,7 @@ import type { Descriptor } from "../../../src/core/oci.ts";
 import type { KeyPart } from "../../../src/store/model.ts";
 
 /** Raise when the members below change their meaning: other formats are passed over. */
-const FORMAT = "kiln cache record 1";
+const FORMAT = "kiln cache record 2";
 
 /** A step's result as it travels: the text of an entry. docs/cache.md shows it. */
 export type RecordDocument = {
@@ -32,6 +32,8 @@ export type DocumentLayer = {
   /** Only of layers that a build made. */
   readonly contentDigest?: Digest | undefined;
   readonly tarSizeBytes?: number | undefined;
+  /** As `SnapshotRow.runs` of a layer in whole seconds, written by `formatRuns`. */
+  readonly runs?: string | undefined;
   readonly createdAtMs: number;
   /** Absent for layers of a base image that a registry has. */
   readonly blob?: Pick<Descriptor, "mediaType" | "digest" | "size"> | undefined;
@@ -86,9 +88,16 @@ function layer(value: unknown): DocumentLayer {
     diffId: digest(json["diffId"]),
     contentDigest: optional(json["contentDigest"], digest),
     tarSizeBytes: optional(json["tarSizeBytes"], number),
+    runs: optional(json["runs"], runs),
     createdAtMs: number(json["createdAtMs"]),
     blob: optional(json["blob"], blob),
   };
+}
+
+function runs(value: unknown): string {
+  const text = string(value);
+  if (!/^(?:-?\d{1,19} -?\d{1,19}(?: |$))*$/.test(text)) throw malformed(`its times are ${JSON.stringify(text)}`);
+  return text;
 }
 
 /** A blob of an entry. @throws {BuildError} `cache/import-failed` */

@@ -1,4 +1,5 @@
 import { type Digest, digestOf, hexOf } from "../../../src/core/digest.ts";
+import { parseRuns } from "../../../src/core/run-interval.ts";
 import { BuildError } from "../../../src/core/errors.ts";
 import { mapLimit } from "../../../src/core/limits.ts";
 import type { CacheRecord, LayerBlob, SnapshotId } from "../../../src/store/model.ts";
@@ -120,7 +121,7 @@ export class RemoteResults {
     return records.insert({ id, definitionKey, contentKey, site, name, parts, ...result }, { snapshots, layerBlobs });
   }
 
-  #layer({ diffId, contentDigest, tarSizeBytes, createdAtMs, blob }: DocumentLayer): NewSnapshot | undefined {
+  #layer({ diffId, contentDigest, tarSizeBytes, runs, createdAtMs, blob }: DocumentLayer): NewSnapshot | undefined {
     const { snapshots } = this.#on.store;
     const isBuilt = contentDigest !== undefined;
     const id = `${isBuilt ? "built" : "layer"}-${hexOf(diffId)}` as SnapshotId;
@@ -135,6 +136,7 @@ export class RemoteResults {
       diffId,
       createdAtMs,
       ...(contentDigest === undefined ? {} : { contentDigest }),
+      ...(runs === undefined ? {} : { runs: parseRuns(runs) }),
       ...(tarSizeBytes === undefined ? {} : { tarSizeBytes }),
     };
   }

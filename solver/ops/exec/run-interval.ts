@@ -32,7 +32,7 @@ export class TimedRuntime implements Runtime {
  * The time that the kernel gives to what changes now. Its clock for files is coarse, up to some milliseconds behind ours, and a
  * file system may keep whole seconds only; a change time nobody can choose. Changes nothing but that.
  */
-function kernelStamp(directory: string): bigint {
+export function kernelStamp(directory: string): bigint {
   chmodSync(directory, statSync(directory).mode & 0o7777);
   return statSync(directory, { bigint: true }).ctimeNs;
 }

@@ -1,5 +1,6 @@
 import { BuildError } from "../../../src/core/errors.ts";
 import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../../../src/native/constants.ts";
+import { wholeSecond } from "../../../src/tar/entry.ts";
 import { isReservedDevice, reservedDevice } from "../../../src/tar/reserved.ts";
 import type { CopyAction } from "../../graph/op.ts";
 import type { Match } from "../../sources/local/select.ts";
@@ -208,7 +209,7 @@ class Copier {
     native.fchownat(fd, name, metadata.uid, metadata.gid);
     if (type !== S_IFLNK && (metadata.mode & 0o6000) !== 0) native.fchmodat(fd, name, metadata.mode & 0o7777);
     if (node.hasXattrs) copyXattrs(this.#view, node, this.#destination, path);
-    native.utimensat(this.#destination.upperOf(parent), name, metadata.mtimeNs ?? node.mtimeNs);
+    native.utimensat(this.#destination.upperOf(parent), name, wholeSecond(metadata.mtimeNs ?? node.mtimeNs));
     this.#destination.noteFile(parent, name, type, metadata);
   }
 

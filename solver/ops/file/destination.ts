@@ -2,6 +2,7 @@ import { BuildError } from "../../../src/core/errors.ts";
 import { S_IFDIR, S_ISGID } from "../../../src/native/constants.ts";
 import { printableName } from "../../../src/native/names.ts";
 import type { FileStatus, Native } from "../../../src/native/native.ts";
+import { wholeSecond } from "../../../src/tar/entry.ts";
 import { isReservedName, reservedName } from "../../../src/tar/reserved.ts";
 import { isOverlayMark, isWhiteout, makeWhiteout, markOpaque } from "../tree/overlay-marks.ts";
 import { directoriesOn, ownAttributes } from "../tree/directories-on.ts";
@@ -50,15 +51,16 @@ export function inheriting(parent: Pick<FileStatus, "mode" | "gid">, wanted: Par
  * layers below stay as they are. A directory that exists only below is made again above with its metadata before
  * something is put into it; a file that exists only below is hidden by what takes its name, or by a whiteout.
  *
- * Directories that already existed keep their times: putting a file into one changes the step's layer, not the directory.
+ * Directories that already existed keep their times: putting a file into one changes the step's layer, not the directory. All
+ * times are whole seconds, which is what others get of them: a later step must not see whether the layer has travelled.
  * Call `finish` at the end, which sets the times that writing has changed, and makes directories setgid: until then the kernel
  * must not give their group to what is copied into them.
  */
 export class Destination {
   readonly tree: MergedTree;
   readonly native: Native;
-  /** Times to set once nothing is written any more, by path. */
-  readonly #times = new Map<string, bigint>();
+  /** Times to set once nothing is written any more, by path; `undefined` for that of the making. */
+  readonly #times = new Map<string, bigint | undefined>();
   /** Modes of setgid directories, by path. */
   readonly #modes = new Map<string, number>();
 
@@ -140,7 +142,7 @@ export class Destination {
       isFresh: true,
     };
     this.tree.replace(parent, name, { name, status, layer: UPPER, directory: made });
-    if (metadata.mtimeNs !== undefined) this.#times.set(path, metadata.mtimeNs);
+    this.#times.set(path, metadata.mtimeNs);
     return made;
   }
 
@@ -213,7 +215,7 @@ export class Destination {
     }
     for (const [path, mtimeNs] of this.#times) {
       const fd = this.#upperAt(path);
-      if (fd !== undefined) this.native.utimensat(fd, "", mtimeNs);
+      if (fd !== undefined) this.native.utimensat(fd, "", wholeSecond(mtimeNs ?? this.native.statat(fd, "").mtimeNs));
     }
     this.#modes.clear();
     this.#times.clear();

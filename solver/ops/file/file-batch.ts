@@ -4,6 +4,7 @@ import { RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../../../src/native/consta
 import { SystemError } from "../../../src/native/errno.ts";
 import { printableName } from "../../../src/native/names.ts";
 import type { FileMetadata, KeptBytes } from "../../../src/native/native.ts";
+import { wholeSecond } from "../../../src/tar/entry.ts";
 import { isCarriedAttribute } from "../tree/carried-attributes.ts";
 import type { FileContents, SourceView } from "../tree/source-view.ts";
 import type { TreeNode } from "../tree/tree-node.ts";
@@ -205,7 +206,7 @@ function metadataOf(files: readonly Pending[]): FileMetadata {
     modes: Uint32Array.from(files, ({ metadata }) => metadata.mode & 0o7777),
     uids: Uint32Array.from(files, ({ metadata }) => metadata.uid),
     gids: Uint32Array.from(files, ({ metadata }) => metadata.gid),
-    mtimesNs: BigInt64Array.from(files, ({ from, metadata }) => metadata.mtimeNs ?? from.mtimeNs),
+    mtimesNs: BigInt64Array.from(files, ({ from, metadata }) => wholeSecond(metadata.mtimeNs ?? from.mtimeNs)),
   };
 }
 

@@ -3,6 +3,7 @@ import { BuildError, unreachable } from "../../../src/core/errors.ts";
 import { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFLNK, S_IFMT, S_IFREG } from "../../../src/native/constants.ts";
 import { printableName } from "../../../src/native/names.ts";
 import type { Native } from "../../../src/native/native.ts";
+import { wholeSecond } from "../../../src/tar/entry.ts";
 import type { CopyAction, FileOp, MkdirAction, MkfileAction, Owner, RmAction } from "../../graph/op.ts";
 import { copySelector } from "../../sources/local/selector.ts";
 import { findMatches, type Selection } from "../../sources/local/select.ts";
@@ -165,7 +166,7 @@ function makeFile(action: MkfileAction, destination: Destination): void {
     for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
     native.fchownat(fd, "", uid, gid);
     native.fchmodat(fd, "", mode);
-    if (mtimeNs !== undefined) native.utimensat(fd, "", mtimeNs);
+    native.utimensat(fd, "", mtimeNs ?? wholeSecond(native.statat(fd, "").mtimeNs));
   } finally {
     native.close(fd);
   }

@@ -1,3 +1,4 @@
+import type { LayerRuns } from "../../../src/core/run-interval.ts";
 import type { Native } from "../../../src/native/native.ts";
 import { readDigests } from "../../sources/local/file-digests.ts";
 import { MergedTree } from "../tree/merged-tree.ts";
@@ -14,6 +15,8 @@ export function stackView(options: {
   /** `undefined` for a plain directory. */
   readonly marks: Marks | undefined;
   readonly name: string;
+  /** As `SourceView.runsOf`. */
+  readonly runsOf?: ((layer: number) => LayerRuns) | undefined;
 }): SourceView & Disposable {
   const tree = new MergedTree(options);
   const view = new SourceView({
@@ -22,6 +25,7 @@ export function stackView(options: {
     root: options.name,
     prune: {},
     digests: readDigests,
+    runsOf: options.runsOf,
     // Snapshots never change, so no file in them can be younger than its scan.
     nowNs: () => 0n,
   });

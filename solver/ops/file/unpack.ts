@@ -1,6 +1,7 @@
 import { BuildError } from "../../../src/core/errors.ts";
 import { AT_FDCWD, S_IFLNK, S_IFMT, S_IFREG } from "../../../src/native/constants.ts";
 import { decompress, sniffCompression } from "../../../src/tar/compression.ts";
+import { wholeSecond } from "../../../src/tar/entry.ts";
 import { isReservedDevice, reservedDevice } from "../../../src/tar/reserved.ts";
 import { unpackArchive } from "../../../src/tar/unpack.ts";
 import type { Match } from "../../sources/local/select.ts";
@@ -170,7 +171,7 @@ class Mover {
     return this.#destination.makeParents(into, [name], metadata);
   }
 
-  /** A rename keeps everything: content, links between files, times, attributes. */
+  /** A rename keeps everything: content, links between files, attributes, and of times the whole seconds. */
   #file(node: TreeNode, into: Directory): void {
     if (isReservedDevice(node.type, node.device)) throw reservedDevice(join(into, node.name));
     const existing = this.#destination.tree.child(into, node.name);
@@ -178,6 +179,8 @@ class Mover {
     const fd = this.#destination.claim(into, node.name);
     this.#destination.native.renameat(this.#staged.layerFd(0), node.layerPath, fd, node.name);
     const { mode, uid, gid, mtimeNs } = node;
+    // Only archives of newer formats have parts of seconds. A link shares the time that its first name has got.
+    if (wholeSecond(mtimeNs) !== mtimeNs) this.#destination.native.utimensat(fd, node.name, wholeSecond(mtimeNs));
     this.#destination.noteFile(into, node.name, node.type, { mode, uid, gid, mtimeNs });
   }
 }

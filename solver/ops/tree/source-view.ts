@@ -1,3 +1,4 @@
+import type { LayerRuns } from "../../../src/core/run-interval.ts";
 import type { Digest } from "../../../src/core/digest.ts";
 import type { KeptBytes, ScanOptions } from "../../../src/native/native.ts";
 import type { Directory, MergedTree } from "./merged-tree.ts";
@@ -32,6 +33,8 @@ export interface SourceViewOptions {
   /** Of the tree's ignore patterns, as text. */
   readonly excludes?: readonly string[];
   readonly fingerprints?: KnownSelections | undefined;
+  /** Of each layer of the tree, which times of its files count; absent where none do. */
+  readonly runsOf?: ((layer: number) => LayerRuns) | undefined;
 }
 
 /**
@@ -45,6 +48,7 @@ export class SourceView {
   readonly digests: FileDigests;
   readonly excludes: readonly string[];
   readonly fingerprints: KnownSelections | undefined;
+  readonly runsOf: ((layer: number) => LayerRuns) | undefined;
   readonly #prune: Pick<ScanOptions, "prunePaths" | "pruneNames">;
   readonly #nowNs: () => bigint;
   readonly #layers = new Map<string, Promise<readonly LayerScan[]>>();
@@ -58,6 +62,7 @@ export class SourceView {
     this.digests = options.digests;
     this.excludes = options.excludes ?? [];
     this.fingerprints = options.fingerprints;
+    this.runsOf = options.runsOf;
     this.#prune = options.prune;
     this.#nowNs = options.nowNs;
   }

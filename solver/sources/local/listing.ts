@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Digest, digestOf } from "../../../src/core/digest.ts";
+import { contentTime, type LayerRuns } from "../../../src/core/run-interval.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../../../src/native/constants.ts";
 import { isCarriedAttribute, isSeenAttribute } from "../../ops/tree/carried-attributes.ts";
 import type { FileContents, SourceView } from "../../ops/tree/source-view.ts";
@@ -22,6 +23,9 @@ export const CONTENTS = "./\td\n";
 /** What files are listed for: to be copied, or to be seen where they are. */
 export type Purpose = "copy" | "see";
 
+/** Stands before a time, the last column of a line. */
+export const TIME = "@";
+
 /** A file that was selected, under the path it has relative to where it will land. */
 export interface ListedFile {
   readonly path: string;
@@ -30,23 +34,25 @@ export interface ListedFile {
 
 /**
  * One line per file: path, type, octal mode, uid, gid, size, then the content's digest, the link's target or the device, then
- * a digest of the extended attributes when there are any; tabs between. Everything that decides what a copy makes is in
- * it, and times are not; for `see` everything that a command can look at. Equal text means equal files on every machine.
+ * a digest of the extended attributes when there are any, and the time when it counts, which it never does in a context; tabs
+ * between. Everything that decides what a copy makes is in it; for `see` everything that a command can look at. Equal text means
+ * equal files on every machine.
  * @param at.root the directory that all paths but that of `CONTENTS` are relative to, if they are
+ * @param at.tops the directories that `CONTENTS` stands for, in order
  */
 export async function listFiles(
   view: SourceView,
   files: readonly (ListedFile | typeof CONTENTS)[],
-  at: { readonly root: TreeNode | undefined; readonly purpose: Purpose },
+  at: { readonly root: TreeNode | undefined; readonly tops: readonly TreeNode[]; readonly purpose: Purpose },
   signal: AbortSignal,
 ): Promise<Listing> {
-  const { root, purpose } = at;
+  const { root, tops, purpose } = at;
   const regular = files.flatMap((file) => (file !== CONTENTS && file.node.type === S_IFREG ? [file.node] : []));
   const contents = await view.digests(view.tree, regular, signal);
   const { digests } = contents;
   const text =
     (root === undefined ? undefined : listPlain(view, files, root, digests)) ?? list(view, files, digests, purpose);
-  return { text, contents };
+  return { text: view.runsOf === undefined ? text : withTimes(view.runsOf, files, tops, text), contents };
 }
 
 export interface Listing {
@@ -94,6 +100,23 @@ function list(
     lines.push(`${fileLine(view, path, node, isRegular ? node.sizeBytes : 0)}${subject}${xattrs}\n`);
   }
   return lines.join("");
+}
+
+/** Adds the times that count: a copy has them, and whoever mounts the files sees them. */
+function withTimes(
+  runsOf: (layer: number) => LayerRuns,
+  files: readonly (ListedFile | typeof CONTENTS)[],
+  tops: readonly TreeNode[],
+  text: string,
+): string {
+  const lines = text.split("\n");
+  let next = 0;
+  for (const [at, file] of files.entries()) {
+    const node = file === CONTENTS ? tops[next++] : file.node;
+    const time = node === undefined ? "-" : contentTime(node.mtimeNs, runsOf(node.layer.layer));
+    if (time !== "-") lines[at] += `\t${TIME}${time}`;
+  }
+  return lines.join("\n");
 }
 
 export function digestOfListing(listing: string): Digest {

@@ -47,12 +47,9 @@ export async function select(view: SourceView, selector: Selector, signal: Abort
   const listed = matches.flatMap((match) => [ownLine(match, selector), ...match.files]);
   const [only, ...others] = matches;
   const root = only?.node.isDirectory === true && others.length === 0 ? only.node : undefined;
-  const { text: listing, contents } = await listFiles(
-    view,
-    listed,
-    { root, purpose: selector.kind === "path" ? "see" : "copy" },
-    signal,
-  );
+  const purpose = selector.kind === "path" ? "see" : "copy";
+  const tops = purpose === "see" ? [] : matches.map(({ node }) => node).filter((node) => node.isDirectory);
+  const { text: listing, contents } = await listFiles(view, listed, { root, tops, purpose }, signal);
   return { digest: digestOfListing(listing), listing, matches, contents };
 }
 
