@@ -64,7 +64,7 @@ export async function newestFile(directory: string, native: Native): Promise<num
 }
 
 /** The latest time of a regular file in an archive; `undefined` for what has none, or is no archive. */
-export async function newestMember(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<number | undefined> {
+async function newestMember(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<number | undefined> {
   let newest: number | undefined;
   try {
     const reader = new TarReader();

@@ -34,15 +34,6 @@ export function systemFailure(doing: string, error: unknown): unknown {
   });
 }
 
-/** Runs `work` with its failures put into words. */
-export async function inWords<T>(doing: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    throw systemFailure(doing, error);
-  }
-}
-
 interface SystemError {
   readonly error: Error;
   readonly code: string;

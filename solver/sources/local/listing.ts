@@ -24,7 +24,7 @@ export const CONTENTS = "./\td\n";
 export type Purpose = "copy" | "see";
 
 /** Stands before a time, the last column of a line. */
-export const TIME = "@";
+const TIME = "@";
 
 /** A file that was selected, under the path it has relative to where it will land. */
 export interface ListedFile {

@@ -15,7 +15,7 @@ import type { Selector } from "./selector.ts";
 const CAPABILITY = Buffer.from("0100000200200000000000000000000000000000", "hex");
 /** u::rw-,u:1234:r--,g::r--,m::r--,o::r-- */
 const ACCESS_LIST = Buffer.from(
-  "02000000" + "01000600ffffffff" + "02000400d2040000" + "04000400ffffffff" + "10000400ffffffff" + "20000400ffffffff",
+  "0200000001000600ffffffff02000400d204000004000400ffffffff10000400ffffffff20000400ffffffff",
   "hex",
 );
 

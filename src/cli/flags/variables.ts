@@ -1,5 +1,5 @@
 /** Variables of buildx and docker's command line that would change a build there and change nothing here, and why. */
-export const IGNORED_VARIABLES: Readonly<Record<string, string>> = {
+const IGNORED_VARIABLES: Readonly<Record<string, string>> = {
   BUILDKIT_HOST: "kiln builds by itself",
   BUILDX_BUILDER: "kiln builds by itself",
   BUILDX_CONFIG: "there are no builder instances to remember",
