@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["{src,frontend,solver,test,bench}/**/*.test.ts"],
+    include: ["{src,frontend,solver,lib,test,bench}/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 300_000,
     pool: "forks",

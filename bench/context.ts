@@ -10,13 +10,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runFileOp } from "../solver/ops/file/run-file-op.ts";
 import { LocalSource } from "../solver/sources/local/local-source.ts";
-import { select } from "../solver/sources/local/select.ts";
-import { copySelector } from "../solver/sources/local/selector.ts";
+import { select } from "../solver/select/select.ts";
+import { copySelector } from "../solver/select/selector.ts";
 import { describeCopy } from "../solver/ops/file/described-copy.ts";
-import { MergedTree } from "../solver/ops/tree/merged-tree.ts";
+import { MergedTree } from "../lib/tree/merged-tree.ts";
 import type { CopyAction, FileOp } from "../solver/graph/op.ts";
-import { locateNative } from "../src/native/locate.ts";
-import { writeLayer } from "../src/tar/write-layer.ts";
+import { locateNative } from "../lib/native/locate.ts";
+import { writeLayer } from "../lib/tar/write-layer.ts";
 
 const RUNS = 5;
 

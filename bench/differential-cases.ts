@@ -15,7 +15,7 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { mapLimit } from "../src/core/limits.ts";
+import { mapLimit } from "../lib/core/limits.ts";
 import { Answers } from "./differential/answers.ts";
 import { type Calls, METHODS, type Placed, bakeCalls, flagsOf, kilnCalls, placed } from "./differential/asked.ts";
 import { type Builder, buildkit, emptied, kiln, listing, run } from "./differential/builders.ts";

@@ -14,8 +14,8 @@ import { type ConvertOptions, NO_FLAGS } from "../frontend/convert/options.ts";
 import type { Resolver } from "../frontend/convert/resolver.ts";
 import { parseDockerfile } from "../frontend/parse.ts";
 import { prepareParser } from "../frontend/syntax/instruction-parser.ts";
-import { SourceText } from "../src/core/span.ts";
-import { digestOf } from "../src/core/digest.ts";
+import { SourceText } from "../lib/core/span.ts";
+import { digestOf } from "../lib/core/digest.ts";
 
 const RUNS = 7;
 const HOST = { os: "linux", architecture: "amd64" };

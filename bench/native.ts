@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AT_FDCWD, O_DIRECTORY, O_PATH, RESOLVE_BENEATH } from "../src/native/constants.ts";
-import { locateNative } from "../src/native/locate.ts";
+import { AT_FDCWD, O_DIRECTORY, O_PATH, RESOLVE_BENEATH } from "../lib/native/constants.ts";
+import { locateNative } from "../lib/native/locate.ts";
 
 const native = locateNative();
 const count = Number(process.argv[2] ?? 10_000);

@@ -2,11 +2,11 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { locateNative } from "../src/native/locate.ts";
-import { compress } from "../src/tar/compress.ts";
-import { measureLayer } from "../src/tar/measure.ts";
-import { packLayer } from "../src/tar/pack.ts";
-import { unpackLayer } from "../src/tar/unpack.ts";
+import { locateNative } from "../lib/native/locate.ts";
+import { compress } from "../lib/tar/compress.ts";
+import { measureLayer } from "../lib/tar/measure.ts";
+import { packLayer } from "../lib/tar/pack.ts";
+import { unpackLayer } from "../lib/tar/unpack.ts";
 
 const native = locateNative();
 const signal = new AbortController().signal;

@@ -1,10 +1,10 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { renderError } from "../src/core/code-frame.ts";
-import { BuildError } from "../src/core/errors.ts";
-import { isRecord } from "../src/core/json.ts";
-import { SourceText, type Span } from "../src/core/span.ts";
+import { renderError } from "../lib/core/code-frame.ts";
+import { BuildError } from "../lib/core/errors.ts";
+import { isRecord } from "../lib/core/json.ts";
+import { SourceText, type Span } from "../lib/core/span.ts";
 import { parseDockerfile } from "./parse.ts";
 
 const FOLDER = join(import.meta.dirname, "../testdata/dockerfiles");

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { BuildError } from "../src/core/errors.ts";
-import { SourceText } from "../src/core/span.ts";
+import { BuildError } from "../lib/core/errors.ts";
+import { SourceText } from "../lib/core/span.ts";
 import { parseDockerfile } from "./parse.ts";
 
 const parse = (text: string): ReturnType<typeof parseDockerfile> => parseDockerfile(new SourceText("Dockerfile", text));

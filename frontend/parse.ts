@@ -1,9 +1,9 @@
-import { BuildError } from "../src/core/errors.ts";
-import type { SourceText } from "../src/core/span.ts";
+import { BuildError } from "../lib/core/errors.ts";
+import type { SourceText } from "../lib/core/span.ts";
 import { buildInstruction } from "./instructions/build-instruction.ts";
 import { toWord } from "./instructions/context.ts";
 import { checkOf } from "./instructions/description.ts";
-import type { Dockerfile, EmptyContinuation, Escape, Stage } from "./instructions/dockerfile.ts";
+import type { Dockerfile, EmptyContinuation, Stage } from "./instructions/dockerfile.ts";
 import type {
   ArgInstruction,
   Flag,
@@ -20,6 +20,7 @@ import { parseLine } from "./syntax/instruction-parser.ts";
 import { LineReader } from "./syntax/line-reader.ts";
 import { JoinedSpan, type LogicalLine } from "./syntax/logical-line.ts";
 import { otherFormat } from "./syntax/other-format.ts";
+import type { Escape } from "./words/escape.ts";
 
 /**
  * Reads a whole Dockerfile.

@@ -1,4 +1,4 @@
-import type { Json } from "../src/core/json.ts";
+import type { Json } from "../lib/core/json.ts";
 
 /** A question about a Dockerfile that is answered instead of building it. */
 interface Subrequest {

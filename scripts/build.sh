@@ -9,10 +9,10 @@ for tool in cc make; do
   command -v "$tool" >/dev/null || { echo "kiln: building needs $tool: install it (Debian: apt-get install gcc make libc6-dev)" >&2; exit 1; }
 done
 
-make -s -C solver/runtime OUT=../../build
-make -s -C src/native OUT=../../build
+make -s -C solver/runtime/program OUT=../../../build
+make -s -C lib/native OUT=../../build
 
-newest=$(find src frontend solver scripts package-lock.json -newer build/kiln.blob \( -name '*.ts' -o -name '*.[cm]js' -o -name package-lock.json \) ! -name '*.test.ts' -print -quit 2>/dev/null || echo all)
+newest=$(find src frontend solver lib scripts package-lock.json -newer build/kiln.blob \( -name '*.ts' -o -name '*.[cm]js' -o -name package-lock.json \) ! -name '*.test.ts' -print -quit 2>/dev/null || echo all)
 if [ ! -e build/kiln.blob ] || [ -n "$newest" ]; then
   sh scripts/pinned.sh node scripts/bundle.mjs
   # Node says that some built-in modules are "not fully verified" in snapshots; the tests run on the snapshot, which verifies them.

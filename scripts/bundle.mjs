@@ -20,7 +20,7 @@ const undiciFromItsFile = inPlaceOf(
    module.exports = require("node:module").createRequire(directory + "/kiln.cjs")("./undici.cjs");`,
 );
 
-/** What src/registry takes of undici: its index would load WebSocket and caches too, and fetch before it is called. */
+/** What lib/registry takes of undici: its index would load WebSocket and caches too, and fetch before it is called. */
 const partOfUndici = inPlaceOf(
   "undici",
   `Object.assign(require("undici/lib/dispatcher/dispatcher.js").prototype, require("undici/lib/api"));

@@ -1,8 +1,8 @@
-import type { Digest } from "../src/core/digest.ts";
-import type { ProgressSink, StepUsage } from "../src/core/progress.ts";
-import type { Native } from "../src/native/native.ts";
-import type { SnapshotId } from "../src/store/model.ts";
-import type { Store } from "../src/store/store.ts";
+import type { Digest } from "../lib/core/digest.ts";
+import type { ProgressSink, StepUsage } from "../lib/core/progress.ts";
+import type { Native } from "../lib/native/native.ts";
+import type { SnapshotId } from "../lib/store/model.ts";
+import type { Store } from "../lib/store/store.ts";
 import type { RemoteResults } from "./cache/remote/remote-results.ts";
 import type { WeakIsolation } from "./cache/key.ts";
 import type { MissReason } from "./cache/explain.ts";
@@ -12,11 +12,11 @@ import type {
   ContentDigests,
   ImageSource,
   RemoteSource,
-  ResourceLimits,
   Runtime,
   SecretSource,
   Snapshotter,
   SshSource,
+  ExecSettings,
 } from "./ports.ts";
 import type { LocalSource } from "./sources/local/local-source.ts";
 
@@ -71,19 +71,6 @@ export interface SolveOptions {
    * it starts is its own to wait for.
    */
   readonly onCommitted?: (snapshot: SnapshotId) => void;
-}
-
-/** Settings of RUN beside the graph. */
-export interface ExecSettings {
-  /** `NAME=value`, added to every command's environment and in no key: the proxy settings. */
-  readonly proxyEnv: readonly string[];
-  /** Addresses of the `extraHosts` names. */
-  readonly hostAddresses: ReadonlyMap<string, string>;
-  readonly limits: ResourceLimits;
-  /** Extras that the user has allowed by `--allow`. */
-  readonly entitlements: ReadonlySet<"network.host" | "security.insecure">;
-  /** What `network: "default"` means. */
-  readonly network: "default" | "none" | "host" | "sandbox";
 }
 
 /** One layer of a result and the vertex whose work it is; `undefined` where that cannot be told. */

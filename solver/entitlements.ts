@@ -1,8 +1,8 @@
-import { BuildError } from "../src/core/errors.ts";
-import type { ExecSettings } from "./deps.ts";
+import { BuildError } from "../lib/core/errors.ts";
 import { type Graph, metaOf } from "./graph/graph.ts";
 import type { ExecOp } from "./graph/op.ts";
 import { inputsFirst } from "./graph/order.ts";
+import type { ExecSettings } from "./ports.ts";
 
 type Entitlement = "network.host" | "security.insecure";
 

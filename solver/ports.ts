@@ -1,7 +1,20 @@
-import type { Digest } from "../src/core/digest.ts";
-import type { ImageConfig } from "../src/core/oci.ts";
-import type { Platform } from "../src/core/platform.ts";
-import type { KeyPart, SnapshotId } from "../src/store/model.ts";
+import type { Digest } from "../lib/core/digest.ts";
+import type { ImageConfig } from "../lib/core/oci.ts";
+import type { Platform } from "../lib/core/platform.ts";
+import type { KeyPart, SnapshotId } from "../lib/store/model.ts";
+
+/** Settings of RUN beside the graph. */
+export interface ExecSettings {
+  /** `NAME=value`, added to every command's environment and in no key: the proxy settings. */
+  readonly proxyEnv: readonly string[];
+  /** Addresses of the `extraHosts` names. */
+  readonly hostAddresses: ReadonlyMap<string, string>;
+  readonly limits: ResourceLimits;
+  /** Extras that the user has allowed by `--allow`. */
+  readonly entitlements: ReadonlySet<"network.host" | "security.insecure">;
+  /** What `network: "default"` means. */
+  readonly network: "default" | "none" | "host" | "sandbox";
+}
 
 /*
  * What the solver asks of the world. Implementations live in solver/snapshot, solver/runtime and solver/sources;

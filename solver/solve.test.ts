@@ -1,7 +1,7 @@
 import { readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { SnapshotId } from "../src/store/model.ts";
+import type { SnapshotId } from "../lib/store/model.ts";
 import type { SolveOptions, SolveResult, SolverDeps } from "./deps.ts";
 import type { Vertex } from "./graph/vertex.ts";
 import { solve } from "./solve.ts";

@@ -1,14 +1,14 @@
-import type { Digest } from "../src/core/digest.ts";
-import { Semaphore } from "../src/core/limits.ts";
-import type { SnapshotId } from "../src/store/model.ts";
+import type { Digest } from "../lib/core/digest.ts";
+import { Semaphore } from "../lib/core/limits.ts";
+import type { SnapshotId } from "../lib/store/model.ts";
 import { keyGraph, type KeyedVertex, rekey, reselect } from "./cache/keyed-graph.ts";
 import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
 import { requireEntitlements } from "./entitlements.ts";
 import type { Graph } from "./graph/graph.ts";
 import type { Stack } from "./ports.ts";
 import { EarlierResults } from "./schedule/earlier-results.ts";
-import { isMovedSource } from "./ops/tree/moved-source.ts";
-import { FileWork, MAX_SCANS } from "./schedule/file-work.ts";
+import { isMovedSource } from "../lib/tree/moved-source.ts";
+import { FileWork, MAX_SCANS } from "./ops/file/file-work.ts";
 import { attributeLayers, derivedLayers } from "./schedule/layers.ts";
 import { Materializer } from "./schedule/materializer.ts";
 import { type Planned, type PlannedMiss, planByNeed } from "./schedule/plan.ts";
@@ -17,7 +17,7 @@ import { LookUp } from "./schedule/look-up.ts";
 import { lostLayer } from "./schedule/lost-layer.ts";
 import { warningAt } from "./warning.ts";
 import { settleStep, type SettledStep, type StepDeps } from "./schedule/step.ts";
-import type { NamedSelection } from "./sources/local/name-selection.ts";
+import type { NamedSelection } from "./select/name-selection.ts";
 
 /**
  * Makes the layers of a graph's targets. First the keys of everything, from definitions and local files alone; then a

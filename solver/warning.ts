@@ -1,4 +1,4 @@
-import type { ProgressEvent } from "../src/core/progress.ts";
+import type { ProgressEvent } from "../lib/core/progress.ts";
 import type { VertexMeta } from "./graph/vertex.ts";
 
 /** A warning about an instruction, with its line. */

@@ -1,5 +1,5 @@
-export { type BuildResult, build } from "./build/build.ts";
-export type { BuildEnvironment } from "./build/environment.ts";
-export type { BuildOptions, SecretSpec, SshSpec } from "./build/options.ts";
-export { BuildError, type ErrorCode } from "./core/errors.ts";
-export type { ProgressEvent, ProgressSink } from "./core/progress.ts";
+export { type BuildResult, build } from "./engine/build.ts";
+export type { BuildEnvironment } from "./engine/environment.ts";
+export type { BuildOptions, SecretSpec, SshSpec } from "./engine/options.ts";
+export { BuildError, type ErrorCode } from "../lib/core/errors.ts";
+export type { ProgressEvent, ProgressSink } from "../lib/core/progress.ts";

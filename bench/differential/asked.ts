@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isRecord } from "../../src/core/json.ts";
+import { isRecord } from "../../lib/core/json.ts";
 import type { Builder } from "./builders.ts";
 import { run } from "./builders.ts";
 import type { Case } from "./cases.ts";

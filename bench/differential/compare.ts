@@ -1,4 +1,4 @@
-import { isRecord } from "../../src/core/json.ts";
+import { isRecord } from "../../lib/core/json.ts";
 
 /** Lines that only one side has. */
 export function differences(what: string, mine: readonly string[], theirs: readonly string[]): string[] {

@@ -1,8 +1,8 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { ContainerConfig, HistoryEntry } from "../../src/core/oci.ts";
-import { type Platform, formatPlatform, normalizePlatform } from "../../src/core/platform.ts";
-import { familiarReference, formatReference, parseReference } from "../../src/core/reference.ts";
-import { suggest } from "../../src/core/suggest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { ContainerConfig, HistoryEntry } from "../../lib/core/oci.ts";
+import { type Platform, formatPlatform, normalizePlatform } from "../../lib/core/platform.ts";
+import { familiarReference, formatReference, parseReference } from "../../lib/core/reference.ts";
+import { suggest } from "../../lib/core/suggest.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
 import type { Linter } from "../lint/linter.ts";
 import { invalidBaseImagePlatform } from "../lint/rules/invalid-base-image-platform.ts";

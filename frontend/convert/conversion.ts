@@ -1,7 +1,7 @@
-import type { HistoryEntry, ImageConfig } from "../../src/core/oci.ts";
-import type { Platform } from "../../src/core/platform.ts";
-import type { Span } from "../../src/core/span.ts";
-import type { Digest } from "../../src/core/digest.ts";
+import type { HistoryEntry, ImageConfig } from "../../lib/core/oci.ts";
+import type { Platform } from "../../lib/core/platform.ts";
+import type { Span } from "../../lib/core/span.ts";
+import type { Digest } from "../../lib/core/digest.ts";
 import type { Vertex, VertexMeta } from "../../solver/graph/vertex.ts";
 import type { Warning } from "../lint/warning.ts";
 

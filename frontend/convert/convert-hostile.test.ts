@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import { convert } from "./convert.fixture.ts";
 
 /** `ok`, or the code of the error. Anything else that is thrown is a crash. */

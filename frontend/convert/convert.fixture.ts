@@ -1,8 +1,8 @@
-import { digestOf } from "../../src/core/digest.ts";
-import { BuildError } from "../../src/core/errors.ts";
-import type { ImageConfig } from "../../src/core/oci.ts";
-import { type Platform, formatPlatform } from "../../src/core/platform.ts";
-import { SourceText } from "../../src/core/span.ts";
+import { digestOf } from "../../lib/core/digest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { ImageConfig } from "../../lib/core/oci.ts";
+import { type Platform, formatPlatform } from "../../lib/core/platform.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import { inputsFirst } from "../../solver/graph/order.ts";
 import type { Op } from "../../solver/graph/op.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { digestOf } from "../../src/core/digest.ts";
+import { digestOf } from "../../lib/core/digest.ts";
 import type { Conversion } from "./conversion.ts";
 import { AMD64, convert, failure, historyOf, imageConfig, opsOf, resolverOf, verticesOf } from "./convert.fixture.ts";
 

@@ -1,7 +1,7 @@
-import type { Digest } from "../../src/core/digest.ts";
-import { BuildError } from "../../src/core/errors.ts";
-import { PatternMatcher } from "../../src/core/patterns/pattern-matcher.ts";
-import { parseReference } from "../../src/core/reference.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { PatternMatcher } from "../../lib/core/patterns/pattern-matcher.ts";
+import { parseReference } from "../../lib/core/reference.ts";
 import type { VertexMeta } from "../../solver/graph/vertex.ts";
 import type { Dockerfile } from "../instructions/dockerfile.ts";
 import { DEFAULT_CHECKS, parseCheckConfig } from "../lint/check-config.ts";

@@ -1,7 +1,7 @@
-import { cleanPath } from "../../src/core/patterns/clean-path.ts";
-import { compileGoPattern, hasWildcards } from "../../src/core/patterns/go-match.ts";
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
+import { cleanPath } from "../../lib/core/patterns/clean-path.ts";
+import { compileGoPattern, hasWildcards } from "../../lib/core/patterns/go-match.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
 import type { CopyAction, Owner } from "../../solver/graph/op.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
 import type { AddInstruction, CopyContent, CopyInstruction, Word } from "../instructions/instruction.ts";

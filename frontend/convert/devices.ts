@@ -1,4 +1,4 @@
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import type { RunInstruction } from "../instructions/instruction.ts";
 
 /** @throws {BuildError} `runtime/unsupported` for a command that asks for devices by their CDI names. */

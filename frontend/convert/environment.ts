@@ -1,5 +1,5 @@
 import { GROUP_SIZE, type VariableGroups } from "../../solver/graph/op.ts";
-import type { Variables } from "../words/expand.ts";
+import type { Variables } from "../words/expander.ts";
 
 /**
  * The variables of a stage while it is converted: ENV and ARG in one namespace, the later one winning. Commands get groups

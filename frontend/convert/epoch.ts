@@ -1,5 +1,5 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Platform } from "../../src/core/platform.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Platform } from "../../lib/core/platform.ts";
 import type { Dockerfile, Stage } from "../instructions/dockerfile.ts";
 import { expandWord } from "../words/expand.ts";
 import { findContext } from "./base-image.ts";

@@ -1,4 +1,4 @@
-import { type Platform, normalizePlatform } from "../../src/core/platform.ts";
+import { type Platform, normalizePlatform } from "../../lib/core/platform.ts";
 import type { ImageDraft } from "./conversion.ts";
 
 /** With an explicit target the image says that platform, whatever its base said. */

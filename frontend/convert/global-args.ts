@@ -1,4 +1,4 @@
-import type { Span } from "../../src/core/span.ts";
+import type { Span } from "../../lib/core/span.ts";
 import type { Dockerfile } from "../instructions/dockerfile.ts";
 import type { ArgInstruction } from "../instructions/instruction.ts";
 import { expandWord } from "../words/expand.ts";

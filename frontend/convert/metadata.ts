@@ -1,4 +1,4 @@
-import type { Healthcheck } from "../../src/core/oci.ts";
+import type { Healthcheck } from "../../lib/core/oci.ts";
 import type {
   ArgInstruction,
   CmdInstruction,
@@ -20,7 +20,7 @@ import { legacyKeyValueFormat } from "../lint/rules/legacy-key-value-format.ts";
 import { multipleInstructionsDisallowed } from "../lint/rules/multiple-instructions-disallowed.ts";
 import { secretsUsedInArgOrEnv } from "../lint/rules/secrets-used-in-arg-or-env.ts";
 import { expandToWords } from "../words/expand.ts";
-import { goDuration, goList, goQuoteList } from "./go-format.ts";
+import { goDuration, goList, goQuoteList } from "../words/go-format.ts";
 import { parsePorts } from "./ports.ts";
 import { isSignal } from "./signals.ts";
 import { type Shared, type StageState, expandIn, instructionError, record } from "./stage-state.ts";

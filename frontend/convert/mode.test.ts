@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { SourceText } from "../../src/core/span.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import { parseMode } from "./mode.ts";
 import { parseOwner } from "./owner.ts";
 

@@ -1,5 +1,5 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { cleanPath } from "../../src/core/patterns/clean-path.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { cleanPath } from "../../lib/core/patterns/clean-path.ts";
 import type { ExecMount } from "../../solver/graph/op.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
 import type { MountFlag, RunInstruction } from "../instructions/instruction.ts";

@@ -1,4 +1,4 @@
-import type { Platform } from "../../src/core/platform.ts";
+import type { Platform } from "../../lib/core/platform.ts";
 import type { ContextSource } from "./resolver.ts";
 
 /** What the user asked for, as far as it shapes the graph. One platform; for several, convert once per platform. */

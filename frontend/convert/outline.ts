@@ -1,8 +1,8 @@
-import type { Span } from "../../src/core/span.ts";
-import type { Json } from "../../src/core/json.ts";
+import type { Span } from "../../lib/core/span.ts";
+import type { Json } from "../../lib/core/json.ts";
 import type { Dockerfile } from "../instructions/dockerfile.ts";
 import type { Outline } from "./conversion.ts";
-import { type JsonLocation, locationJson } from "./location-json.ts";
+import { type JsonLocation, locationJson } from "../location-json.ts";
 
 /** The answer to `--call=outline,format=json`, as BuildKit's `frontend.outline` writes it. `sources` are base64. */
 export function outlineJson(outline: Outline, dockerfile: Dockerfile): Json {

@@ -1,5 +1,5 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
 import type { Owner } from "../../solver/graph/op.ts";
 
 /** `user[:group]`, as in --chown. Either part may be empty, which is then root; without a colon the group follows the user. */

@@ -1,7 +1,7 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { type Platform, parsePlatform } from "../../src/core/platform.ts";
-import type { Span } from "../../src/core/span.ts";
-import { didYouMean, suggest } from "../../src/core/suggest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { type Platform, parsePlatform } from "../../lib/core/platform.ts";
+import type { Span } from "../../lib/core/span.ts";
+import { didYouMean, suggest } from "../../lib/core/suggest.ts";
 import { findCycle } from "../../solver/graph/order.ts";
 import type { Dockerfile, Stage } from "../instructions/dockerfile.ts";
 import type { StageInstruction, Word } from "../instructions/instruction.ts";

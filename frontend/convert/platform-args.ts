@@ -1,4 +1,4 @@
-import { type Platform, formatPlatform } from "../../src/core/platform.ts";
+import { type Platform, formatPlatform } from "../../lib/core/platform.ts";
 
 /** The ARGs that every file has without declaring them; in FROM at once, in a stage after `ARG NAME`. */
 export function platformArgs(at: {

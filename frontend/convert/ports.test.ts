@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { SourceText } from "../../src/core/span.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import { parsePorts } from "./ports.ts";
 
 const span = new SourceText("Dockerfile", "EXPOSE").span(0, 6);

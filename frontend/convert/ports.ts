@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
 
 const HIGHEST_PORT = 65_535;
 

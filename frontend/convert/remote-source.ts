@@ -1,7 +1,7 @@
-import { isDigest } from "../../src/core/digest.ts";
-import { BuildError } from "../../src/core/errors.ts";
-import { type GitUrl, isCommit, parseGitUrl } from "../../src/core/git-url.ts";
-import type { Span } from "../../src/core/span.ts";
+import { isDigest } from "../../lib/core/digest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { type GitUrl, isCommit, parseGitUrl } from "../../lib/core/git-url.ts";
+import type { Span } from "../../lib/core/span.ts";
 import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
 import type { AddInstruction, CopyInstruction } from "../instructions/instruction.ts";
 

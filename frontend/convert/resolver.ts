@@ -1,7 +1,7 @@
-import type { Digest } from "../../src/core/digest.ts";
-import type { ImageConfig } from "../../src/core/oci.ts";
-import type { Platform } from "../../src/core/platform.ts";
-import type { Span } from "../../src/core/span.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { ImageConfig } from "../../lib/core/oci.ts";
+import type { Platform } from "../../lib/core/platform.ts";
+import type { Span } from "../../lib/core/span.ts";
 import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
 
 /** The frontend's only way out: everything it has to know that is not in the Dockerfile. */

@@ -1,14 +1,14 @@
-import type { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
+import type { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
 import type { ExecMount, ExecOp } from "../../solver/graph/op.ts";
-import { type Heredoc, type RunInstruction, heredocText } from "../instructions/instruction.ts";
-import { isHeredocWord } from "../syntax/heredoc.ts";
-import type { Variables } from "../words/expand.ts";
+import { type RunInstruction, heredocText } from "../instructions/instruction.ts";
+import { isHeredocWord, type Heredoc } from "../syntax/heredoc.ts";
 import { refuseDevices } from "./devices.ts";
 import { inShell } from "./metadata.ts";
 import { type MountedTrees, convertMounts } from "./mounts.ts";
 import { type Shared, type StageState, absolutePath, instructionError, record } from "./stage-state.ts";
 import { addInternal, addVertex, displayText, instructionText, nextStepName } from "./step.ts";
+import type { Variables } from "../words/expander.ts";
 
 /** RUN: one command in a layer of its own. */
 export function convertRun(state: StageState, instruction: RunInstruction, shared: Shared): void {

@@ -1,5 +1,5 @@
-import { unreachable } from "../../src/core/errors.ts";
-import type { Platform } from "../../src/core/platform.ts";
+import { unreachable } from "../../lib/core/errors.ts";
+import type { Platform } from "../../lib/core/platform.ts";
 import { type Vertex, vertex } from "../../solver/graph/vertex.ts";
 import type { ContextSource, ResolvedBase } from "./resolver.ts";
 

@@ -1,13 +1,12 @@
-import type { Digest } from "../../src/core/digest.ts";
-import { BuildError } from "../../src/core/errors.ts";
-import type { ContainerConfig } from "../../src/core/oci.ts";
-import { cleanPath } from "../../src/core/patterns/clean-path.ts";
-import type { PatternMatcher } from "../../src/core/patterns/pattern-matcher.ts";
-import type { Platform } from "../../src/core/platform.ts";
-import type { Span } from "../../src/core/span.ts";
-import { suggest } from "../../src/core/suggest.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { ContainerConfig } from "../../lib/core/oci.ts";
+import { cleanPath } from "../../lib/core/patterns/clean-path.ts";
+import type { PatternMatcher } from "../../lib/core/patterns/pattern-matcher.ts";
+import type { Platform } from "../../lib/core/platform.ts";
+import type { Span } from "../../lib/core/span.ts";
+import { suggest } from "../../lib/core/suggest.ts";
 import { type GroupDigests, type Vertex, type VertexMeta, vertex } from "../../solver/graph/vertex.ts";
-import type { Escape } from "../instructions/dockerfile.ts";
 import type { StageInstruction, Word } from "../instructions/instruction.ts";
 import type { Linter, Place } from "../lint/linter.ts";
 import { undefinedVar } from "../lint/rules/undefined-var.ts";
@@ -20,6 +19,7 @@ import { Environment } from "./environment.ts";
 import type { ArgFact, GlobalScope } from "./global-args.ts";
 import type { ConvertOptions } from "./options.ts";
 import type { Plan, PlannedStage } from "./plan.ts";
+import type { Escape } from "../words/escape.ts";
 
 /** What all stages of one conversion share. */
 export interface Shared {

@@ -1,4 +1,4 @@
-import { BuildError, unreachable } from "../../src/core/errors.ts";
+import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import type { StageInstruction } from "../instructions/instruction.ts";
 import { convertCopy } from "./copy.ts";
 import {

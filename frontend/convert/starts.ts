@@ -1,6 +1,6 @@
-import { mapLimit } from "../../src/core/limits.ts";
-import type { Platform } from "../../src/core/platform.ts";
-import { SourceText } from "../../src/core/span.ts";
+import { mapLimit } from "../../lib/core/limits.ts";
+import type { Platform } from "../../lib/core/platform.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import type { StageInstruction } from "../instructions/instruction.ts";
 import type { Linter } from "../lint/linter.ts";
 import { parseOnbuildTrigger } from "../parse.ts";

@@ -1,11 +1,12 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { type Platform, formatPlatform, normalizePlatform, parsePlatform } from "../../src/core/platform.ts";
-import type { Span } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { type Platform, formatPlatform, normalizePlatform, parsePlatform } from "../../lib/core/platform.ts";
+import type { Span } from "../../lib/core/span.ts";
 import type { Op } from "../../solver/graph/op.ts";
 import { type Vertex, vertex } from "../../solver/graph/vertex.ts";
 import type { InstructionText } from "../instructions/instruction.ts";
-import { type Variables, expandWord } from "../words/expand.ts";
+import { expandWord } from "../words/expand.ts";
 import type { Shared, StageState } from "./stage-state.ts";
+import type { Variables } from "../words/expander.ts";
 
 /** A step as people see it. */
 export interface StepText {

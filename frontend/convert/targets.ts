@@ -1,6 +1,6 @@
-import type { Json } from "../../src/core/json.ts";
+import type { Json } from "../../lib/core/json.ts";
 import type { Dockerfile } from "../instructions/dockerfile.ts";
-import { locationJson } from "./location-json.ts";
+import { locationJson } from "../location-json.ts";
 import { table } from "./outline.ts";
 
 /** The answer to `--call=targets,format=json`, as BuildKit's `frontend.targets` writes it. */

@@ -1,4 +1,4 @@
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import type { PlannedStage } from "./plan.ts";
 
 /**

@@ -1,6 +1,6 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Platform } from "../../src/core/platform.ts";
-import type { Span } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Platform } from "../../lib/core/platform.ts";
+import type { Span } from "../../lib/core/span.ts";
 
 /**
  * Reads a path of the Dockerfile for the stage's platform. A Windows path loses its drive and has `/` between its parts, as

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { BuildError } from "../../src/core/errors.ts";
-import { SourceText } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import { parseIgnoreFile } from "./ignore-file.ts";
 
 const patternsOf = (text: string): string[] =>

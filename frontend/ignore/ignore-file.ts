@@ -1,7 +1,7 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { cleanPath } from "../../src/core/patterns/clean-path.ts";
-import { compileGoPattern } from "../../src/core/patterns/go-match.ts";
-import type { SourceText, Span } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { cleanPath } from "../../lib/core/patterns/clean-path.ts";
+import { compileGoPattern } from "../../lib/core/patterns/go-match.ts";
+import type { SourceText, Span } from "../../lib/core/span.ts";
 
 /** The patterns of a .dockerignore, in order, ready for a PatternMatcher. */
 export interface IgnoreFile {

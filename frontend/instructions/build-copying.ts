@@ -1,4 +1,4 @@
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import type { Lexeme } from "../syntax/ast.ts";
 import { parseHeredocWord } from "../syntax/heredoc.ts";
 import { toWord, type InstructionContext } from "./context.ts";

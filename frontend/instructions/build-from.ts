@@ -1,4 +1,4 @@
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import type { Body } from "../syntax/ast.ts";
 import { toWord, type InstructionContext } from "./context.ts";
 import { describe } from "./description.ts";

@@ -1,4 +1,4 @@
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import type { CommandNode } from "../syntax/ast.ts";
 import { toCommand } from "./build-run.ts";
 import type { InstructionContext } from "./context.ts";

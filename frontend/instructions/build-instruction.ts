@@ -1,4 +1,4 @@
-import { unreachable } from "../../src/core/errors.ts";
+import { unreachable } from "../../lib/core/errors.ts";
 import { buildCopying } from "./build-copying.ts";
 import { buildFrom } from "./build-from.ts";
 import { buildHealthcheck } from "./build-healthcheck.ts";

@@ -1,4 +1,4 @@
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import type { Body, CommandNode, DeclarationNode, Lexeme } from "../syntax/ast.ts";
 import { trimSpace } from "../words/spaces.ts";
 import { toCommand } from "./build-run.ts";

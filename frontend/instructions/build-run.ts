@@ -1,5 +1,5 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { didYouMean } from "../../src/core/suggest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { didYouMean } from "../../lib/core/suggest.ts";
 import type { CommandNode } from "../syntax/ast.ts";
 import type { InstructionContext } from "./context.ts";
 import { FLAGS, readFlagTable } from "./flag-table.ts";

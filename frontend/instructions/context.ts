@@ -1,6 +1,7 @@
 import type { InstructionNode, Lexeme } from "../syntax/ast.ts";
 import type { LogicalLine } from "../syntax/logical-line.ts";
-import type { Heredoc, InstructionText, Word } from "./instruction.ts";
+import type { InstructionText, Word } from "./instruction.ts";
+import type { Heredoc } from "../syntax/heredoc.ts";
 
 /** One instruction that the grammar has accepted, on its way to its typed model. */
 export interface InstructionContext {

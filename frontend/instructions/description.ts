@@ -1,4 +1,4 @@
-import type { Comment } from "./instruction.ts";
+import type { Comment } from "../syntax/logical-line.ts";
 
 /** What a comment above says of `name`: the first one that begins with it. */
 export function describe(comments: readonly Comment[], name: string): string | undefined {

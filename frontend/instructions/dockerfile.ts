@@ -1,5 +1,6 @@
-import type { SourceText, Span } from "../../src/core/span.ts";
+import type { SourceText, Span } from "../../lib/core/span.ts";
 import type { ArgInstruction, FromInstruction, StageInstruction } from "./instruction.ts";
+import type { Directives } from "../syntax/directives.ts";
 
 /** A whole file without syntax errors: at least one stage. */
 export interface Dockerfile {
@@ -20,22 +21,6 @@ export interface Stage {
   readonly from: FromInstruction;
   readonly instructions: readonly StageInstruction[];
   /** From FROM to the end of the last instruction. */
-  readonly span: Span;
-}
-
-/** The `# name=value` lines at the top. */
-export interface Directives {
-  readonly syntax: Directive | undefined;
-  /** The character that continues lines and escapes; a backslash when nothing is said. */
-  readonly escape: Escape;
-  readonly check: Directive | undefined;
-}
-
-export type Escape = "\\" | "`";
-
-export interface Directive {
-  readonly value: string;
-  /** Of the value alone. */
   readonly span: Span;
 }
 

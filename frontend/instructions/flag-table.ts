@@ -1,6 +1,6 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
-import { didYouMean } from "../../src/core/suggest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
+import { didYouMean } from "../../lib/core/suggest.ts";
 import type { FlagLexeme } from "../syntax/ast.ts";
 import { toWord, type InstructionContext } from "./context.ts";
 import type { Word } from "./instruction.ts";

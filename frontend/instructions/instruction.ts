@@ -1,4 +1,6 @@
-import type { Span } from "../../src/core/span.ts";
+import type { Span } from "../../lib/core/span.ts";
+import type { Comment } from "../syntax/logical-line.ts";
+import type { Heredoc } from "../syntax/heredoc.ts";
 
 /**
  * One Dockerfile instruction after parsing and before variable expansion. `kind` says which.
@@ -33,12 +35,6 @@ export interface Word {
   readonly span: Span;
 }
 
-/** A comment line, `#` and surrounding blanks removed. */
-export interface Comment {
-  readonly text: string;
-  readonly span: Span;
-}
-
 /** `--name=value` or `--name`, quotes and backslashes already taken out of it as the language says for flags. */
 export interface Flag {
   /** Without the dashes. */
@@ -63,24 +59,6 @@ export interface InstructionText {
   readonly comments: readonly Comment[];
   /** The value of a `# check=...` comment among `comments`: it configures the checks for this instruction. */
   readonly check: string | undefined;
-}
-
-/** A here-document: its word in the instruction and its body below. */
-export interface Heredoc {
-  /** The terminator, quotes removed. Also the file name for COPY and ADD. */
-  readonly name: string;
-  /** As in the file, line ends included; leading tabs still there. {@link heredocText} gives what is meant. */
-  readonly body: string;
-  /** `<<-`: leading tabs are not part of the text. */
-  readonly chomp: boolean;
-  /** False when part of the word was quoted. */
-  readonly expand: boolean;
-  /** The digits before `<<`; 0 without. */
-  readonly fileDescriptor: number;
-  /** Of the word, `<<` included. */
-  readonly span: Span;
-  /** Of the lines between instruction and terminator. */
-  readonly bodySpan: Span;
 }
 
 /** The body with leading tabs removed where `<<-` asks for it. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { SourceText } from "../../src/core/span.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import { type MountSpec, parseMountFlag } from "./mount.ts";
 
 const source = new SourceText("Dockerfile", "RUN --mount=x a");

@@ -1,6 +1,6 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { cleanPath } from "../../src/core/patterns/clean-path.ts";
-import { didYouMean } from "../../src/core/suggest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { cleanPath } from "../../lib/core/patterns/clean-path.ts";
+import { didYouMean } from "../../lib/core/suggest.ts";
 import { CsvError, csvFields } from "./csv.ts";
 import type { MountFlag } from "./instruction.ts";
 

@@ -1,5 +1,5 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
 
 /** Which checks run and what their findings mean. From `# check=...` or the build arg BUILDKIT_DOCKERFILE_CHECK. */
 export interface CheckConfig {

@@ -1,4 +1,4 @@
-import type { SourceText, Span } from "../../src/core/span.ts";
+import type { SourceText, Span } from "../../lib/core/span.ts";
 import type { Dockerfile, Stage } from "../instructions/dockerfile.ts";
 import type { ArgInstruction, Instruction } from "../instructions/instruction.ts";
 import type { Linter } from "./linter.ts";

@@ -1,5 +1,5 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
 import { type CheckConfig, mergeChecks, parseCheckConfig } from "./check-config.ts";
 import type { Rule } from "./rule.ts";
 import type { Warning } from "./warning.ts";

@@ -1,4 +1,4 @@
-import type { Span } from "../../src/core/span.ts";
+import type { Span } from "../../lib/core/span.ts";
 
 /** A finding of a build check. */
 export interface Warning {

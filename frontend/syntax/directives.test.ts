@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { BuildError } from "../../src/core/errors.ts";
-import { SourceText } from "../../src/core/span.ts";
+import type { BuildError } from "../../lib/core/errors.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import { detectSyntax, readDirectives } from "./directives.ts";
 
 function read(text: string): { escape: string; syntax: unknown; check: unknown; errors: string[] } {

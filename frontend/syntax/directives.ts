@@ -1,8 +1,22 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { isRecord, parseJson } from "../../src/core/json.ts";
-import type { SourceText } from "../../src/core/span.ts";
-import type { Directive, Directives, Escape } from "../instructions/dockerfile.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { isRecord, parseJson } from "../../lib/core/json.ts";
+import type { SourceText, Span } from "../../lib/core/span.ts";
 import { OffsetSpan } from "./logical-line.ts";
+import type { Escape } from "../words/escape.ts";
+
+/** The `# name=value` lines at the top. */
+export interface Directives {
+  readonly syntax: Directive | undefined;
+  /** The character that continues lines and escapes; a backslash when nothing is said. */
+  readonly escape: Escape;
+  readonly check: Directive | undefined;
+}
+
+export interface Directive {
+  readonly value: string;
+  /** Of the value alone. */
+  readonly span: Span;
+}
 
 const NAMES = ["syntax", "escape", "check"] as const;
 type Name = (typeof NAMES)[number];

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { decodeSource } from "../../src/core/decode-source.ts";
-import { BuildError } from "../../src/core/errors.ts";
+import { decodeSource } from "../../lib/core/decode-source.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import { parseIgnoreFile } from "../ignore/ignore-file.ts";
 import { parseDockerfile } from "../parse.ts";
 

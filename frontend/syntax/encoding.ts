@@ -1,7 +1,7 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { SourceText } from "../../src/core/span.ts";
-import type { Heredoc } from "../instructions/instruction.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { SourceText } from "../../lib/core/span.ts";
 import { type LogicalLine, OffsetSpan } from "./logical-line.ts";
+import type { Heredoc } from "./heredoc.ts";
 
 /** Finds bytes that cannot be passed on as they are: those that are not UTF-8, and zeros. Most files have none. */
 export class EncodingCheck {

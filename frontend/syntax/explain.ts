@@ -1,6 +1,6 @@
 import type { IToken } from "chevrotain";
-import type { ErrorCode } from "../../src/core/errors.ts";
-import { didYouMean } from "../../src/core/suggest.ts";
+import type { ErrorCode } from "../../lib/core/errors.ts";
+import { didYouMean } from "../../lib/core/suggest.ts";
 import { KEYWORDS, type Keyword } from "./keywords.ts";
 import type { LexedLine } from "./lexer.ts";
 import * as T from "./tokens.ts";

@@ -1,6 +1,6 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { parseReference } from "../../src/core/reference.ts";
-import type { SourceText, Span } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { parseReference } from "../../lib/core/reference.ts";
+import type { SourceText, Span } from "../../lib/core/span.ts";
 import { detectSyntax } from "./directives.ts";
 
 /** Repositories whose language is the built-in one, in every version. */

@@ -1,5 +1,5 @@
 import { EmbeddedActionsParser, type IParserErrorMessageProvider, type IToken } from "chevrotain";
-import { unreachable } from "../../src/core/errors.ts";
+import { unreachable } from "../../lib/core/errors.ts";
 import type { Body, CommandNode, DeclarationNode, Lexeme, PairNode } from "./ast.ts";
 import type { Keyword } from "./keywords.ts";
 import * as T from "./tokens.ts";

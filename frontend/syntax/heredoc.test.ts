@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { SourceText } from "../../src/core/span.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import { heredocText } from "../instructions/instruction.ts";
 import { parseDockerfile } from "../parse.ts";
 import { parseHeredocWord } from "./heredoc.ts";

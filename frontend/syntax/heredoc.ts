@@ -1,10 +1,28 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
-import type { Heredoc } from "../instructions/instruction.ts";
-import { expandToWords, rawWords, type Variables } from "../words/expand.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
+import { expandToWords, rawWords } from "../words/expand.ts";
 import { withoutShifts } from "./shell-text.ts";
 import type { LineReader } from "./line-reader.ts";
 import { OffsetSpan, type LogicalLine } from "./logical-line.ts";
+import type { Variables } from "../words/expander.ts";
+
+/** A here-document: its word in the instruction and its body below. */
+export interface Heredoc {
+  /** The terminator, quotes removed. Also the file name for COPY and ADD. */
+  readonly name: string;
+  /** As in the file, line ends included; leading tabs still there. {@link heredocText} gives what is meant. */
+  readonly body: string;
+  /** `<<-`: leading tabs are not part of the text. */
+  readonly chomp: boolean;
+  /** False when part of the word was quoted. */
+  readonly expand: boolean;
+  /** The digits before `<<`; 0 without. */
+  readonly fileDescriptor: number;
+  /** Of the word, `<<` included. */
+  readonly span: Span;
+  /** Of the lines between instruction and terminator. */
+  readonly bodySpan: Span;
+}
 
 export interface HeredocWord {
   readonly name: string;

@@ -1,10 +1,10 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Escape } from "../instructions/dockerfile.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import type { InstructionNode } from "./ast.ts";
 import { type Explanation, explainRefusal, unknownInstruction } from "./explain.ts";
 import { ArgumentGrammar } from "./grammar.ts";
 import { lexInstruction, type LexedLine } from "./lexer.ts";
 import type { LogicalLine } from "./logical-line.ts";
+import type { Escape } from "../words/escape.ts";
 import * as T from "./tokens.ts";
 
 export type ParsedLine = {

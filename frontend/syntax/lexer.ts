@@ -1,12 +1,12 @@
 import type { TokenType } from "chevrotain";
-import { unreachable } from "../../src/core/errors.ts";
-import type { Escape } from "../instructions/dockerfile.ts";
+import { unreachable } from "../../lib/core/errors.ts";
 import { isSpace, skipSpaces, trimEndOffset } from "../words/spaces.ts";
 import { splitWords } from "../words/split.ts";
 import type { FlagLexeme, Lexeme } from "./ast.ts";
 import { readFlags } from "./flags.ts";
 import { readJsonArray } from "./json-array.ts";
 import { type Keyword, keywordOf } from "./keywords.ts";
+import type { Escape } from "../words/escape.ts";
 import * as T from "./tokens.ts";
 
 export interface LexedLine {

@@ -1,9 +1,8 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { SourceText, Span } from "../../src/core/span.ts";
-import type { Escape } from "../instructions/dockerfile.ts";
-import type { Comment } from "../instructions/instruction.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { SourceText, Span } from "../../lib/core/span.ts";
 import { skipSpaces, trimEndOffset } from "../words/spaces.ts";
-import { LogicalLine, OffsetSpan, Pieces } from "./logical-line.ts";
+import { LogicalLine, OffsetSpan, Pieces, type Comment } from "./logical-line.ts";
+import type { Escape } from "../words/escape.ts";
 
 /** Bytes of UTF-8, without the line end. What Docker's frontend takes. */
 const MAX_LINE_BYTES = 65_535;

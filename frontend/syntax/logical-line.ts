@@ -1,5 +1,10 @@
-import type { Position, SourceText, Span } from "../../src/core/span.ts";
-import type { Comment } from "../instructions/instruction.ts";
+import type { Position, SourceText, Span } from "../../lib/core/span.ts";
+
+/** A comment line, `#` and surrounding blanks removed. */
+export interface Comment {
+  readonly text: string;
+  readonly span: Span;
+}
 
 /**
  * An instruction as one line: continuation characters, comment lines and blank lines inside it are taken out, heredoc

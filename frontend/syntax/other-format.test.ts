@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { BuildError } from "../../src/core/errors.ts";
-import { SourceText } from "../../src/core/span.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { SourceText } from "../../lib/core/span.ts";
 import { parseDockerfile } from "../parse.ts";
 
 function errorsOf(text: string): string[] {

@@ -1,4 +1,4 @@
-import { isRecord, parseJson } from "../../src/core/json.ts";
+import { isRecord, parseJson } from "../../lib/core/json.ts";
 
 /** A file that is no Dockerfile: what it seems to be, and what to do instead. */
 export interface OtherFormat {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import { expandToWords, expandWord, rawWords } from "./expand.ts";
 
 const variables = new Map([

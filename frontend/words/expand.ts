@@ -1,25 +1,5 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
-import type { Escape } from "../instructions/dockerfile.ts";
-import { Expander } from "./expander.ts";
-
-/** Where values come from: a Map, or anything that answers like one. */
-export interface Variables {
-  get(name: string): string | undefined;
-}
-
-export interface ExpandOptions {
-  /** The file's escape character. */
-  readonly escape: Escape;
-  /** `heredoc`: quotes are ordinary characters and stay. Default `word`: quotes are taken off. */
-  readonly quotes?: "word" | "heredoc";
-  /** `keep`: references to unset variables stay as written, for showing a word to people. Default `empty`. */
-  readonly unset?: "empty" | "keep";
-  /** `keep`: escape characters stay before what they protect, for showing a word to people. Default `drop`. */
-  readonly escapes?: "drop" | "keep";
-  /** What to blame in an error. */
-  readonly span?: Span | undefined;
-}
+import { BuildError } from "../../lib/core/errors.ts";
+import { Expander, type ExpandOptions, type Variables } from "./expander.ts";
 
 export interface Expansion {
   readonly text: string;

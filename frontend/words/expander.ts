@@ -1,10 +1,27 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Span } from "../../src/core/span.ts";
-import type { Escape } from "../instructions/dockerfile.ts";
-import type { ExpandOptions, Variables } from "./expand.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Span } from "../../lib/core/span.ts";
 import { nameAt } from "./name.ts";
 import { OperatorError, operate, replaceIn, shorten, takesPattern, unsupported } from "./operators.ts";
 import { WordList } from "./word-list.ts";
+import type { Escape } from "./escape.ts";
+
+/** Where values come from: a Map, or anything that answers like one. */
+export interface Variables {
+  get(name: string): string | undefined;
+}
+
+export interface ExpandOptions {
+  /** The file's escape character. */
+  readonly escape: Escape;
+  /** `heredoc`: quotes are ordinary characters and stay. Default `word`: quotes are taken off. */
+  readonly quotes?: "word" | "heredoc";
+  /** `keep`: references to unset variables stay as written, for showing a word to people. Default `empty`. */
+  readonly unset?: "empty" | "keep";
+  /** `keep`: escape characters stay before what they protect, for showing a word to people. Default `drop`. */
+  readonly escapes?: "drop" | "keep";
+  /** What to blame in an error. */
+  readonly span?: Span | undefined;
+}
 
 // Nobody nests this deep; it keeps a hostile file from exhausting the stack.
 const MAX_DEPTH = 500;

@@ -1,5 +1,5 @@
-import type { Escape } from "../instructions/dockerfile.ts";
 import { isSpace } from "./spaces.ts";
+import type { Escape } from "./escape.ts";
 
 /** A stretch of the text that was split: `start` is the offset of its first character, `end` is one past its last. */
 export interface Stretch {

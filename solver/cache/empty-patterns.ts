@@ -1,8 +1,8 @@
-import { BuildError } from "../../src/core/errors.ts";
-import { compileGoPattern, hasWildcards } from "../../src/core/patterns/go-match.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { compileGoPattern, hasWildcards } from "../../lib/core/patterns/go-match.ts";
 import type { CopyAction, LocalOp } from "../graph/op.ts";
 import type { Vertex, VertexMeta } from "../graph/vertex.ts";
-import type { NamedSelection } from "../sources/local/name-selection.ts";
+import type { NamedSelection } from "../select/name-selection.ts";
 import type { InputUse } from "./uses.ts";
 
 /** What one instruction takes of a client's directory. */

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Digest } from "../../src/core/digest.ts";
-import type { KeyPart } from "../../src/store/model.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { KeyPart } from "../../lib/store/model.ts";
 import { explainMiss } from "./explain.ts";
 import { missText } from "./reason-text.ts";
 

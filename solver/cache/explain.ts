@@ -1,5 +1,5 @@
-import type { Digest } from "../../src/core/digest.ts";
-import type { KeyPart } from "../../src/store/model.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { KeyPart } from "../../lib/store/model.ts";
 import { changedFiles, type FileChange } from "./changed-files.ts";
 
 /** Why a step had to run (or was looked at by content), as data. */

@@ -1,6 +1,6 @@
-import { type Digest, digestOf } from "../../src/core/digest.ts";
-import type { SnapshotId } from "../../src/store/model.ts";
-import type { Store } from "../../src/store/store.ts";
+import { type Digest, digestOf } from "../../lib/core/digest.ts";
+import type { SnapshotId } from "../../lib/store/model.ts";
+import type { Store } from "../../lib/store/store.ts";
 import type { ContentDigests, Stack } from "../ports.ts";
 
 /**

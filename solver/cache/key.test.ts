@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Digest, digestOf } from "../../src/core/digest.ts";
-import type { KeyPart } from "../../src/store/model.ts";
+import { type Digest, digestOf } from "../../lib/core/digest.ts";
+import type { KeyPart } from "../../lib/store/model.ts";
 import {
   type CopyAction,
   type ExecMount,

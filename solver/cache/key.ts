@@ -1,8 +1,8 @@
-import { type Digest, digestOf } from "../../src/core/digest.ts";
-import { canonicalJson, type Json } from "../../src/core/json.ts";
-import { formatPlatform } from "../../src/core/platform.ts";
-import type { KeyPart } from "../../src/store/model.ts";
-import { unreachable } from "../../src/core/errors.ts";
+import { type Digest, digestOf } from "../../lib/core/digest.ts";
+import { canonicalJson, type Json } from "../../lib/core/json.ts";
+import { formatPlatform } from "../../lib/core/platform.ts";
+import type { KeyPart } from "../../lib/store/model.ts";
+import { unreachable } from "../../lib/core/errors.ts";
 import { type ExecMount, type ExecOp, type FileAction, GROUP_SIZE, type Op } from "../graph/op.ts";
 
 /** Raise when the meaning of a stored result changes, so that old results are never matched. */

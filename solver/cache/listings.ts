@@ -1,6 +1,6 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import type { Digest } from "../../src/core/digest.ts";
-import type { Blobs } from "../../src/store/store.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { Blobs } from "../../lib/store/store.ts";
 
 /** Largest listing that is read back: some hundred thousand files. Beyond, a miss says "files changed" and no names. */
 const MAX_TEXT_BYTES = 64 * 1024 * 1024;

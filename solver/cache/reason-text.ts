@@ -1,4 +1,4 @@
-import { isRecord, parseJson } from "../../src/core/json.ts";
+import { isRecord, parseJson } from "../../lib/core/json.ts";
 import type { MissReason, PartChange } from "./explain.ts";
 import { ISOLATION } from "./key.ts";
 

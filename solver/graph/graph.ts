@@ -1,4 +1,4 @@
-import type { Digest } from "../../src/core/digest.ts";
+import type { Digest } from "../../lib/core/digest.ts";
 import type { Vertex, VertexMeta } from "./vertex.ts";
 
 /**

@@ -1,5 +1,5 @@
-import type { Digest } from "../../src/core/digest.ts";
-import type { Platform } from "../../src/core/platform.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { Platform } from "../../lib/core/platform.ts";
 
 /**
  * What a vertex does, as plain data: the frontend writes it, the solver picks an executor by `kind`.

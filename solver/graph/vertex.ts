@@ -1,5 +1,5 @@
-import { type Digest, digestOf } from "../../src/core/digest.ts";
-import type { Span } from "../../src/core/span.ts";
+import { type Digest, digestOf } from "../../lib/core/digest.ts";
+import type { Span } from "../../lib/core/span.ts";
 import type { ExecOp, Op } from "./op.ts";
 
 /** A node of the build graph. Two vertices with one digest are the same work, however many stages ask for it. */

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf } from "../../src/core/errors.ts";
+import { errnoOf } from "../../lib/core/errors.ts";
 
 /** Controllers that steps can be limited by. */
 export type Controller = "memory" | "cpu" | "cpuset" | "pids" | "devices";

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BuildError, errnoOf, messageOf } from "../../src/core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import type { ResourceLimits } from "../ports.ts";
 import type { Controller, Hierarchy } from "./cgroup-tree.ts";
 import { findHierarchies, makeGroup, readWords, removeGroup, removeLeftovers } from "./cgroup-tree.ts";

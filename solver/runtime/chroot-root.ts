@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
-import { BuildError, errnoOf, messageOf, unreachable } from "../../src/core/errors.ts";
+import { BuildError, errnoOf, messageOf, unreachable } from "../../lib/core/errors.ts";
 import {
   AT_FDCWD,
   O_CREAT,
@@ -11,11 +11,11 @@ import {
   S_IFDIR,
   S_IFMT,
   S_IFREG,
-} from "../../src/native/constants.ts";
-import type { Native } from "../../src/native/native.ts";
+} from "../../lib/native/constants.ts";
+import type { Native } from "../../lib/native/native.ts";
 import type { RunMount, RunRequest } from "../ports.ts";
-import { writeBorrowed } from "../snapshot/borrowed.ts";
-import { copyMerged } from "../snapshot/copy-tree.ts";
+import { writeBorrowed } from "../../lib/tree/borrowed.ts";
+import { copyMerged } from "../../lib/tree/copy-tree.ts";
 import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
 import { DEVICES } from "./policy/paths.ts";

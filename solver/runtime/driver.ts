@@ -2,19 +2,18 @@ import { spawn } from "node:child_process";
 import { lstatSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { BuildError, errnoOf, unreachable } from "../../src/core/errors.ts";
-import type { Native } from "../../src/native/native.ts";
+import { BuildError, errnoOf, unreachable } from "../../lib/core/errors.ts";
+import type { Native } from "../../lib/native/native.ts";
 import type { RunRequest, RunResult, Runtime } from "../ports.ts";
 import { Cgroups } from "./cgroups.ts";
 import { FrameReader } from "./frames.ts";
-import type { HostFacts } from "./host.ts";
+import type { HostFacts, UserNamespaceMap } from "./host.ts";
 import { readHostFacts } from "./host.ts";
-import type { SeccompFilter, UserNamespaceMap } from "./plan.ts";
 import { findNetworkHelper, type NetworkHelper } from "./network-helper.ts";
 import { writeChrootPlan, writePlan } from "./plan.ts";
 import type { DeviceNode } from "./policy/mounts.ts";
 import { DEVICES } from "./policy/paths.ts";
-import { defaultSeccompFilter } from "./policy/seccomp.ts";
+import { defaultSeccompFilter, type SeccompFilter } from "./policy/seccomp.ts";
 import { StubLayers } from "./stub-layer.ts";
 import { Workers } from "./workers.ts";
 
@@ -36,7 +35,7 @@ export interface RuntimeOptions {
   readonly userNamespace?: UserNamespaceMap;
   /**
    * Set where the user namespace has a single id: all other owners and users are then pretended, and this host directory
-   * holds what the files themselves cannot (src/native/owner-record.h). See solver/runtime/pretend.c.
+   * holds what the files themselves cannot (lib/native/owner-record.h). See solver/runtime/program/pretend/pretend.c.
    */
   readonly ownersDirectory?: string | undefined;
   /** Set where neither namespaces nor mounts are allowed, and steps get by with chroot. See docs/rootless.md. */

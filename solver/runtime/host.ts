@@ -1,8 +1,14 @@
 import { existsSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
-import { errnoOf } from "../../src/core/errors.ts";
-import type { UserNamespaceMap } from "./plan.ts";
+import { errnoOf } from "../../lib/core/errors.ts";
 import { type Capability, capabilityMask } from "./policy/capabilities.ts";
 import type { HostResolver } from "./resolv-conf.ts";
+
+/** Ids of the user namespace that is made for one step, in the format of /proc/<pid>/uid_map. */
+export interface UserNamespaceMap {
+  readonly uidMap: string;
+  readonly gidMap: string;
+  readonly setgroups: "allow" | "deny";
+}
 
 /** What the runtime must know of the machine and of this process. Nothing in it changes while a build runs. */
 export interface HostFacts {

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import type { RunMount } from "../ports.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 
 /** A program that connects a network namespace with the outside, and how it is called. */
 export interface NetworkHelper {

@@ -1,4 +1,4 @@
-import { BuildError } from "../../src/core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 
 /** Flags of one mount, as MOUNT_ATTR_* of mount_setattr(2). The last one is ours: runtime.h, ATTR_NODEV_UNLESS_FILTERED. */
 export const MOUNT_ATTRIBUTES = {
@@ -11,7 +11,7 @@ export const MOUNT_ATTRIBUTES = {
 } as const;
 
 /**
- * Writes what kiln-runtime reads (solver/runtime/directives.c): NUL-terminated strings, with the length of it all in
+ * Writes what kiln-runtime reads (solver/runtime/program/directives.c): NUL-terminated strings, with the length of it all in
  * front. A string with a NUL in it would be two, so it is refused; the kernel could not pass it to a command either.
  */
 export class PlanWriter {

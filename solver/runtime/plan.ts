@@ -1,8 +1,8 @@
 import { existsSync, statSync } from "node:fs";
 import { posix } from "node:path";
-import { BuildError, unreachable } from "../../src/core/errors.ts";
+import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import type { RunMount, RunRequest, TreeMount } from "../ports.ts";
-import type { HostFacts } from "./host.ts";
+import type { HostFacts, UserNamespaceMap } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
 import { MountTable, mountTarget } from "./mount-table.ts";
 import { MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
@@ -13,14 +13,9 @@ import { MASKED_PATHS, READ_ONLY_PATHS } from "./policy/paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 import { RLIMITS } from "./rlimits.ts";
 import type { MountPoint } from "./stub-layer.ts";
+import type { SeccompFilter } from "./policy/seccomp.ts";
 
 const { readOnly, noSuid, noDev, noExec, noDevUnlessFiltered } = MOUNT_ATTRIBUTES;
-
-/** A system call filter, compiled; `probe` is the number of a call it must refuse. */
-export interface SeccompFilter {
-  readonly program: Uint8Array;
-  readonly probe: number;
-}
 
 /** Where a step is put in the cgroup trees, made ready by the driver. */
 export interface CgroupPlacement {
@@ -35,13 +30,6 @@ export interface CgroupPlacement {
    * nobody.
    */
   readonly devices: "filter" | "v1" | "none";
-}
-
-/** Ids of the user namespace that is made for one step, in the format of /proc/<pid>/uid_map. */
-export interface UserNamespaceMap {
-  readonly uidMap: string;
-  readonly gidMap: string;
-  readonly setgroups: "allow" | "deny";
 }
 
 export interface PlanContext {

@@ -1,14 +1,13 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf } from "../../src/core/errors.ts";
-import type { Native } from "../../src/native/native.ts";
+import { messageOf } from "../../lib/core/errors.ts";
+import type { Native } from "../../lib/native/native.ts";
 import type { RunRequest } from "../ports.ts";
 import { CONTROLLERS, findHierarchies } from "./cgroup-tree.ts";
 import type { RuntimeOptions } from "./driver.ts";
 import { createRuntime } from "./driver.ts";
-import { identityMap, readHostFacts, readUserNamespace } from "./host.ts";
+import { identityMap, readHostFacts, readUserNamespace, type UserNamespaceMap } from "./host.ts";
 import { NETWORK_HELPER_HINT } from "./network-helper.ts";
-import type { UserNamespaceMap } from "./plan.ts";
 import { defaultSeccompFilter } from "./policy/seccomp.ts";
 
 /** What trying one thing showed. `fix` is a command, package or line of configuration, when one is known. */

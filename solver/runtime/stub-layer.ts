@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { errnoOf } from "../../src/core/errors.ts";
+import { errnoOf } from "../../lib/core/errors.ts";
 
 /** A mount point the tree may lack. Absolute and clean (no "." or ".."). */
 export interface MountPoint {

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ExecMount } from "../graph/op.ts";
 import type { Vertex } from "../graph/vertex.ts";
-import type { FileStatus } from "../../src/native/native.ts";
+import type { FileStatus } from "../../lib/native/native.ts";
 import { solve } from "../solve.ts";
 import { LocalSource } from "../sources/local/local-source.ts";
 import { Workbench } from "../testing/workbench.ts";

@@ -1,6 +1,6 @@
-import type { Digest } from "../../src/core/digest.ts";
-import type { CacheRecord, KeyPart } from "../../src/store/model.ts";
-import type { Records } from "../../src/store/store.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { CacheRecord, KeyPart } from "../../lib/store/model.ts";
+import type { Records } from "../../lib/store/store.ts";
 import { type FileSource, sourceNote, textChange } from "../cache/explain.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { Vertex } from "../graph/vertex.ts";

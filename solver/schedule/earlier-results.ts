@@ -1,5 +1,5 @@
-import type { CacheRecord, KeyPart, SnapshotId } from "../../src/store/model.ts";
-import type { Store } from "../../src/store/store.ts";
+import type { CacheRecord, KeyPart, SnapshotId } from "../../lib/store/model.ts";
+import type { Store } from "../../lib/store/store.ts";
 import { LayerContents } from "../cache/input-contents.ts";
 import { contentKey, sameWork, strongerParts } from "../cache/key.ts";
 import type { InputUse } from "../cache/uses.ts";

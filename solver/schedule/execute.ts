@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { BuildError } from "../../src/core/errors.ts";
-import type { Digest } from "../../src/core/digest.ts";
-import { inWholeSeconds, type LayerRuns } from "../../src/core/run-interval.ts";
-import type { StepUsage } from "../../src/core/progress.ts";
-import type { LayerBlob, SnapshotId, SnapshotRow } from "../../src/store/model.ts";
-import type { NewSnapshot } from "../../src/store/store.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import { inWholeSeconds, type LayerRuns } from "../../lib/core/run-interval.ts";
+import type { StepUsage } from "../../lib/core/progress.ts";
+import type { LayerBlob, SnapshotId, SnapshotRow } from "../../lib/store/model.ts";
+import type { NewSnapshot } from "../../lib/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
 import type { ExecOp, FileOp } from "../graph/op.ts";
@@ -17,9 +17,9 @@ import { leaveMountPoints, mountPointsOf } from "../ops/exec/mount-points.ts";
 import type { MountInput } from "../ops/exec/mounts.ts";
 import { kernelStamp, TimedRuntime } from "../ops/exec/run-interval.ts";
 import type { ActiveSnapshot, RunResult, Stack } from "../ports.ts";
-import type { Selection } from "../sources/local/select.ts";
+import type { Selection } from "../select/select.ts";
 import { warningAt } from "../warning.ts";
-import { type FileWork, type InputTree, runsOf } from "./file-work.ts";
+import { type FileWork, type InputTree, runsOf } from "../ops/file/file-work.ts";
 import { blamedLine, shortCommand } from "./failed-command.ts";
 import { OutputLog } from "./output-log.ts";
 

@@ -1,4 +1,4 @@
-import { SourceText, type Span } from "../../src/core/span.ts";
+import { SourceText, type Span } from "../../lib/core/span.ts";
 import type { ExecOp } from "../graph/op.ts";
 
 /** Characters of a command that are shown in a sentence: all of it stands below, in the Dockerfile's lines. */

@@ -1,9 +1,9 @@
-import { contentTime, type LayerRuns } from "../../src/core/run-interval.ts";
-import { O_DIRECTORY, O_PATH } from "../../src/native/constants.ts";
-import { wholeSecond } from "../../src/tar/entry.ts";
-import { type Directory, type Entry, MergedTree } from "../ops/tree/merged-tree.ts";
+import { contentTime, type LayerRuns } from "../../lib/core/run-interval.ts";
+import { O_DIRECTORY, O_PATH } from "../../lib/native/constants.ts";
+import { wholeSecond } from "../../lib/tar/entry.ts";
+import { type Directory, type Entry, MergedTree } from "../../lib/tree/merged-tree.ts";
 import type { Stack } from "../ports.ts";
-import { type FileWorkDeps, runsOf } from "./file-work.ts";
+import { type FileWorkDeps, runsOf } from "../ops/file/file-work.ts";
 import { distinct } from "./layers.ts";
 
 type Deps = Pick<FileWorkDeps, "native" | "snapshotter" | "snapshots">;

@@ -1,6 +1,6 @@
-import { BuildError } from "../../src/core/errors.ts";
-import type { Digest } from "../../src/core/digest.ts";
-import type { SnapshotId } from "../../src/store/model.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { SnapshotId } from "../../lib/store/model.ts";
 import type { ResultLayer } from "../deps.ts";
 import type { Vertex } from "../graph/vertex.ts";
 import type { ImageSource, Stack } from "../ports.ts";

@@ -1,6 +1,6 @@
-import type { Digest } from "../../src/core/digest.ts";
-import type { CacheRecord } from "../../src/store/model.ts";
-import type { Records } from "../../src/store/store.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { CacheRecord } from "../../lib/store/model.ts";
+import type { Records } from "../../lib/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { RemoteResults } from "../cache/remote/remote-results.ts";
 import { isRecorded } from "./layers.ts";

@@ -1,4 +1,4 @@
-import { LostLayerError } from "../../src/store/lost-layer.ts";
+import { LostLayerError } from "../../lib/store/lost-layer.ts";
 
 /**
  * The failure to get a layer that another machine's cache promised, somewhere among an error's causes. Layers of base

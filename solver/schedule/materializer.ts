@@ -1,7 +1,7 @@
-import type { Digest } from "../../src/core/digest.ts";
-import type { ProgressSink } from "../../src/core/progress.ts";
-import { systemFailure } from "../../src/core/system-failure.ts";
-import type { Store } from "../../src/store/store.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import { systemFailure } from "../../lib/core/system-failure.ts";
+import type { Store } from "../../lib/store/store.ts";
 import type { Clock, ImageSource, Stack } from "../ports.ts";
 
 export interface MaterializerDeps {

@@ -1,6 +1,6 @@
-import type { ProgressSink } from "../../src/core/progress.ts";
-import type { Digest } from "../../src/core/digest.ts";
-import type { StepLog } from "../../src/store/store.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { StepLog } from "../../lib/store/store.ts";
 import type { Clock } from "../ports.ts";
 
 /** Lines of a failed command's log that its error shows. */

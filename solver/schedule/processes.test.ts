@@ -12,8 +12,8 @@ import { Workbench } from "../testing/workbench.ts";
 function builder(directory: string, command = "work"): Script {
   return startScript(`
     import { createInterface } from "node:readline";
-    import { Workbench } from "SRC/../solver/testing/workbench.ts";
-    import { solve } from "SRC/../solver/solve.ts";
+    import { Workbench } from "ROOT/solver/testing/workbench.ts";
+    import { solve } from "ROOT/solver/solve.ts";
     const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
     const bench = new Workbench(${JSON.stringify(directory)});
     bench.commands.set(${JSON.stringify(command)}, async (tree) => {

@@ -1,9 +1,9 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { digestOf } from "../../src/core/digest.ts";
-import type { SnapshotId, SnapshotRow } from "../../src/store/model.ts";
-import { measureLayer } from "../../src/tar/measure.ts";
+import { digestOf } from "../../lib/core/digest.ts";
+import type { SnapshotId, SnapshotRow } from "../../lib/store/model.ts";
+import { measureLayer } from "../../lib/tar/measure.ts";
 import type { SolverDeps } from "../deps.ts";
 import type { Vertex } from "../graph/vertex.ts";
 import { materializeLayers } from "../sources/image/materialize.ts";

@@ -1,13 +1,13 @@
-import { MEDIA_TYPES } from "../../src/core/oci.ts";
-import { inWholeSeconds, type LayerRuns } from "../../src/core/run-interval.ts";
+import { MEDIA_TYPES } from "../../lib/core/oci.ts";
+import { inWholeSeconds, type LayerRuns } from "../../lib/core/run-interval.ts";
 import type { SolverDeps } from "../deps.ts";
-import { SystemError } from "../../src/native/errno.ts";
-import { builtId } from "../../src/store/lost-layer.ts";
-import type { LayerMeasure } from "../../src/tar/measure.ts";
-import { writeLayer } from "../../src/tar/write-layer.ts";
+import { SystemError } from "../../lib/native/errno.ts";
+import { builtId } from "../../lib/store/lost-layer.ts";
+import type { LayerMeasure } from "../../lib/tar/measure.ts";
+import { writeLayer } from "../../lib/tar/write-layer.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import { copyFailed } from "../ops/file/file-batch.ts";
-import { hasMoved } from "../ops/tree/moved-source.ts";
+import { hasMoved } from "../../lib/tree/moved-source.ts";
 import type { DescribedCopy } from "../ops/file/described-copy.ts";
 import { copiedRuns, type ExecuteDeps, type ExecuteInputs, type Executed } from "./execute.ts";
 

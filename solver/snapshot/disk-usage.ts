@@ -1,8 +1,8 @@
 import type { Stats } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
-import { mapLimit } from "../../src/core/limits.ts";
-import { O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../src/native/constants.ts";
-import type { Native } from "../../src/native/native.ts";
+import { mapLimit } from "../../lib/core/limits.ts";
+import { O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../lib/native/constants.ts";
+import type { Native } from "../../lib/native/native.ts";
 
 /** Directories read at the same time; the thread pool has four threads. */
 const LANES = 4;

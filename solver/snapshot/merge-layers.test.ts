@@ -2,10 +2,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { S_IFCHR } from "../../src/native/constants.ts";
-import { locateNative } from "../../src/native/locate.ts";
-import { MergedTree } from "../ops/tree/merged-tree.ts";
-import { scanDirectory, type TreeNode } from "../ops/tree/tree-node.ts";
+import { S_IFCHR } from "../../lib/native/constants.ts";
+import { locateNative } from "../../lib/native/locate.ts";
+import { MergedTree } from "../../lib/tree/merged-tree.ts";
+import { scanDirectory, type TreeNode } from "../../lib/tree/tree-node.ts";
 import { mergeLayers } from "./merge-layers.ts";
 
 const native = locateNative();

@@ -1,6 +1,6 @@
-import { O_DIRECTORY, O_PATH } from "../../src/native/constants.ts";
-import type { Native } from "../../src/native/native.ts";
-import { isDirectory, isOpaque, markOpaque, type Marks } from "../ops/tree/overlay-marks.ts";
+import { O_DIRECTORY, O_PATH } from "../../lib/native/constants.ts";
+import type { Native } from "../../lib/native/native.ts";
+import { isDirectory, isOpaque, markOpaque, type Marks } from "../../lib/tree/overlay-marks.ts";
 
 /** What the merged directory has under a path. */
 interface Merged {

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { locateNative } from "../../src/native/locate.ts";
+import { locateNative } from "../../lib/native/locate.ts";
 import { listing, SKIP_UNLESS_ROOT } from "../ops/file/testing.ts";
 import { nativeSnapshotter } from "./native.ts";
 import { snapshotterContract } from "./snapshot.contract.ts";

@@ -1,13 +1,13 @@
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../src/native/constants.ts";
-import type { Native } from "../../src/native/native.ts";
-import type { SnapshotId } from "../../src/store/model.ts";
-import { isReservedDevice, reservedDevice } from "../../src/tar/reserved.ts";
-import { makeWhiteout } from "../ops/tree/overlay-marks.ts";
+import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../lib/native/constants.ts";
+import type { Native } from "../../lib/native/native.ts";
+import type { SnapshotId } from "../../lib/store/model.ts";
+import { isReservedDevice, reservedDevice } from "../../lib/tar/reserved.ts";
+import { makeWhiteout } from "../../lib/tree/overlay-marks.ts";
 import type { Snapshotter, TreeMount } from "../ports.ts";
-import { readBorrowed } from "./borrowed.ts";
-import { copyMerged } from "./copy-tree.ts";
+import { readBorrowed } from "../../lib/tree/borrowed.ts";
+import { copyMerged } from "../../lib/tree/copy-tree.ts";
 import { makeOwn, overlaySnapshotter, type SnapshotterOptions } from "./overlay.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 

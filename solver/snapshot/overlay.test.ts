@@ -3,8 +3,8 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { locateNative } from "../../src/native/locate.ts";
-import type { SnapshotId } from "../../src/store/model.ts";
+import { locateNative } from "../../lib/native/locate.ts";
+import type { SnapshotId } from "../../lib/store/model.ts";
 import { overlaySnapshotter } from "./overlay.ts";
 import { snapshotterContract } from "./snapshot.contract.ts";
 

@@ -1,11 +1,11 @@
 import { chmodSync, chownSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { mkdir, rename } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { digestOf } from "../../src/core/digest.ts";
-import { BuildError, errnoOf } from "../../src/core/errors.ts";
-import { AT_FDCWD } from "../../src/native/constants.ts";
-import type { Native } from "../../src/native/native.ts";
-import type { SnapshotId } from "../../src/store/model.ts";
+import { digestOf } from "../../lib/core/digest.ts";
+import { BuildError, errnoOf } from "../../lib/core/errors.ts";
+import { AT_FDCWD } from "../../lib/native/constants.ts";
+import type { Native } from "../../lib/native/native.ts";
+import type { SnapshotId } from "../../lib/store/model.ts";
 import type { ActiveSnapshot, Snapshotter, Stack, TreeMount } from "../ports.ts";
 import { diskUsage, scannedUsage } from "./disk-usage.ts";
 import { mergeLayers } from "./merge-layers.ts";

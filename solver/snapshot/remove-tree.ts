@@ -1,8 +1,8 @@
 import { chmod, lstat, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { AT_FDCWD } from "../../src/native/constants.ts";
-import type { Native } from "../../src/native/native.ts";
-import { errnoOf } from "../../src/core/errors.ts";
+import { AT_FDCWD } from "../../lib/native/constants.ts";
+import type { Native } from "../../lib/native/native.ts";
+import { errnoOf } from "../../lib/core/errors.ts";
 
 /**
  * Deletes a directory of ours and everything in it, never following a symlink. It first moves out of sight under

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { SnapshotId } from "../../src/store/model.ts";
+import type { SnapshotId } from "../../lib/store/model.ts";
 import type { Snapshotter } from "../ports.ts";
 import type { SnapshotterOptions } from "./overlay.ts";
 

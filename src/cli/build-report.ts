@@ -1,6 +1,6 @@
-import { printable } from "../core/printable.ts";
-import type { BuildResult } from "../build/build.ts";
-import { metadataOf } from "../build/metadata.ts";
+import { printable } from "../../lib/core/printable.ts";
+import type { BuildResult } from "../engine/build.ts";
+import { metadataOf } from "../engine/metadata.ts";
 import { formatWarning } from "../../frontend/lint/linter.ts";
 import type { ProgressMode } from "../progress/progress.ts";
 import type { CommandContext } from "./context.ts";

@@ -1,7 +1,7 @@
-import { callDockerfile } from "../build/call.ts";
-import type { BuildOptions } from "../build/options.ts";
-import { renderSpan } from "../core/code-frame.ts";
-import { printable, printableJson } from "../core/printable.ts";
+import { callDockerfile } from "../engine/call.ts";
+import type { BuildOptions } from "../engine/options.ts";
+import { renderSpan } from "../../lib/core/code-frame.ts";
+import { printable, printableJson } from "../../lib/core/printable.ts";
 import { subrequestsJson, subrequestsText } from "../../frontend/subrequests.ts";
 import type { Warning } from "../../frontend/lint/warning.ts";
 import type { CommandContext } from "./context.ts";

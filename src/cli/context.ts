@@ -1,7 +1,7 @@
-import { BuildError } from "../core/errors.ts";
-import { Engine } from "../build/engine.ts";
-import type { BuildEnvironment } from "../build/environment.ts";
-import type { ProgressSink } from "../core/progress.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { Engine } from "../engine/engine.ts";
+import type { BuildEnvironment } from "../engine/environment.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
 import { environmentOf } from "./environment.ts";
 import type { Host } from "./host.ts";
 

@@ -1,4 +1,4 @@
-import type { ImageSummary, Store } from "../store/store.ts";
+import type { ImageSummary, Store } from "../../lib/store/store.ts";
 
 /** Tells when an image was made, by its own word; of an index, when the newest of its images was. `undefined` where none says. */
 export function createdMs(image: ImageSummary, store: Store): number | undefined {

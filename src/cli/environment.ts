@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
-import type { BuildEnvironment } from "../build/environment.ts";
-import { platformOfNode } from "../core/platform.ts";
+import type { BuildEnvironment } from "../engine/environment.ts";
+import { platformOfNode } from "../../lib/core/platform.ts";
 import { memorySize } from "./flags/values.ts";
 import type { Host } from "./host.ts";
 

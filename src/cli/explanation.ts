@@ -1,7 +1,7 @@
-import type { BuildReport, ReportedStep } from "../build/report.ts";
+import type { BuildReport, ReportedStep } from "../engine/report.ts";
 import type { PartChange } from "../../solver/cache/explain.ts";
-import { printable, printableJson } from "../core/printable.ts";
-import type { StepUsage } from "../core/progress.ts";
+import { printable, printableJson } from "../../lib/core/printable.ts";
+import type { StepUsage } from "../../lib/core/progress.ts";
 import { formatBytes } from "../progress/step-book.ts";
 import type { CommandContext } from "./context.ts";
 import { ago } from "./table.ts";

@@ -1,8 +1,8 @@
-import { BuildError } from "../core/errors.ts";
-import { type Platform, parsePlatform } from "../core/platform.ts";
-import { selectPlatform } from "../registry/select-platform.ts";
-import type { StoredImage } from "../store/model.ts";
-import type { Store } from "../store/store.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { type Platform, parsePlatform } from "../../lib/core/platform.ts";
+import { selectPlatform } from "../../lib/registry/select-platform.ts";
+import type { StoredImage } from "../../lib/store/model.ts";
+import type { Store } from "../../lib/store/store.ts";
 import type { CommandContext } from "./context.ts";
 
 /** The value of --platform, `undefined` when it was not given. */

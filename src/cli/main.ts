@@ -1,8 +1,8 @@
 import { isUtf8 } from "node:buffer";
 import { CommanderError } from "commander";
-import { BuildError } from "../core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import { commandContext } from "./context.ts";
-import { systemFailure } from "../core/system-failure.ts";
+import { systemFailure } from "../../lib/core/system-failure.ts";
 import { refuseElsewhere } from "./flags/elsewhere.ts";
 import type { Host } from "./host.ts";
 import { createProgram } from "./program.ts";

@@ -1,6 +1,6 @@
-import { type FrameOptions, renderError } from "../core/code-frame.ts";
-import { BuildError } from "../core/errors.ts";
-import { printable } from "../core/printable.ts";
+import { type FrameOptions, renderError } from "../../lib/core/code-frame.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { printable } from "../../lib/core/printable.ts";
 import { sourceStack } from "./source-stack.ts";
 import type { Host } from "./host.ts";
 

@@ -1,12 +1,13 @@
-import { BuildError } from "../core/errors.ts";
-import { printable } from "../core/printable.ts";
-import type { ProgressSink } from "../core/progress.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { printable } from "../../lib/core/printable.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
 import { DEFAULT_COLORS } from "../progress/colors.ts";
-import { type ProgressDisplay, type ProgressMode, createProgress } from "../progress/progress.ts";
+import { type ProgressMode, createProgress } from "../progress/progress.ts";
 import type { CommandContext } from "./context.ts";
 import type { Host } from "./host.ts";
 import { useColors } from "./print-error.ts";
 import { readColors } from "./flags/colors.ts";
+import type { ProgressDisplay } from "../progress/display.ts";
 
 const MODES = ["auto", "tty", "plain", "quiet", "rawjson", "none"] as const;
 

@@ -7,7 +7,7 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
 import { type RegistryAuth, startTestRegistry } from "../../test/support/registry.ts";
-import { digestOf } from "../core/digest.ts";
+import { digestOf } from "../../lib/core/digest.ts";
 import { main } from "./main.ts";
 
 if (cannotRun !== undefined) console.warn(`skipped: pull and push: ${cannotRun}`);

@@ -1,6 +1,6 @@
 import { accessSync, constants, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import type { CommandContext } from "./context.ts";
 
 /** Files that say what was built, as given; relative to the working directory. */

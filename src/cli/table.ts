@@ -1,4 +1,4 @@
-import { printableLine } from "../core/printable.ts";
+import { printableLine } from "../../lib/core/printable.ts";
 
 /** Columns padded as docker's: three spaces apart, no trailing blanks. Cells may hold what others wrote. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {

@@ -1,5 +1,5 @@
 import type { Command, Option } from "commander";
-import { BuildError } from "../core/errors.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import { checkEmpty, emptyValue } from "./flags/empty-values.ts";
 
 /** Flags of `kiln build` whose value may be missing, and the values that also count when they are a word of their own. */

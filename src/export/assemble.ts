@@ -1,9 +1,9 @@
-import type { Digest } from "../core/digest.ts";
-import { mapLimit } from "../core/limits.ts";
-import { serializeImageConfig } from "../core/image-config.ts";
-import type { Descriptor } from "../core/oci.ts";
-import { formatPlatform, type Platform } from "../core/platform.ts";
-import { BuildError } from "../core/errors.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import { mapLimit } from "../../lib/core/limits.ts";
+import { serializeImageConfig } from "../../lib/core/image-config.ts";
+import type { Descriptor } from "../../lib/core/oci.ts";
+import { formatPlatform, type Platform } from "../../lib/core/platform.ts";
+import { BuildError } from "../../lib/core/errors.ts";
 import {
   type Document,
   configDescriptor,

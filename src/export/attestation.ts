@@ -1,10 +1,10 @@
-import { digestOf, hexOf } from "../core/digest.ts";
-import { BuildError } from "../core/errors.ts";
-import type { Json } from "../core/json.ts";
-import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
-import type { Platform } from "../core/platform.ts";
-import { imagePurl } from "../core/purl.ts";
-import { parseReference } from "../core/reference.ts";
+import { digestOf, hexOf } from "../../lib/core/digest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Json } from "../../lib/core/json.ts";
+import { type Descriptor, MEDIA_TYPES } from "../../lib/core/oci.ts";
+import type { Platform } from "../../lib/core/platform.ts";
+import { imagePurl } from "../../lib/core/purl.ts";
+import { parseReference } from "../../lib/core/reference.ts";
 import { attestationManifest, type Document, existingDocument } from "./documents.ts";
 import type { MediaTypeFamily } from "./documents.ts";
 

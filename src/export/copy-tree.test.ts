@@ -3,9 +3,9 @@ import { chmod, link, lstat, mkdir, mkdtemp, readFile, readlink, rm, stat, symli
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { AT_FDCWD, S_IFCHR, S_IFIFO } from "../native/constants.ts";
-import { SystemError } from "../native/errno.ts";
-import { locateNative } from "../native/locate.ts";
+import { AT_FDCWD, S_IFCHR, S_IFIFO } from "../../lib/native/constants.ts";
+import { SystemError } from "../../lib/native/errno.ts";
+import { locateNative } from "../../lib/native/locate.ts";
 import { copyTree, filesIn, removeOthers } from "./copy-tree.ts";
 
 const native = locateNative();

@@ -1,6 +1,6 @@
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf } from "../core/errors.ts";
+import { errnoOf } from "../../lib/core/errors.ts";
 import {
   O_DIRECTORY,
   O_RDONLY,
@@ -11,10 +11,10 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-} from "../native/constants.ts";
-import { SystemError } from "../native/errno.ts";
-import type { Native } from "../native/native.ts";
-import type { TreeScan } from "../native/scan.ts";
+} from "../../lib/native/constants.ts";
+import { SystemError } from "../../lib/native/errno.ts";
+import type { Native } from "../../lib/native/native.ts";
+import type { TreeScan } from "../../lib/native/scan.ts";
 
 const FILES_AT_ONCE = 128;
 const SECOND_NS = 1_000_000_000n;

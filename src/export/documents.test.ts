@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { digestOf } from "../core/digest.ts";
-import { MEDIA_TYPES } from "../core/oci.ts";
+import { digestOf } from "../../lib/core/digest.ts";
+import { MEDIA_TYPES } from "../../lib/core/oci.ts";
 import { configDescriptor, indexDocument, manifestDocument, manifestLayer } from "./documents.ts";
 
 const layer = {

@@ -1,7 +1,7 @@
-import { digestOf } from "../core/digest.ts";
-import { escapeAsGo } from "../core/image-config.ts";
-import { type Compression, type Descriptor, type DescriptorPlatform, MEDIA_TYPES } from "../core/oci.ts";
-import { type Platform, normalizePlatform } from "../core/platform.ts";
+import { digestOf } from "../../lib/core/digest.ts";
+import { escapeAsGo } from "../../lib/core/image-config.ts";
+import { type Compression, type Descriptor, type DescriptorPlatform, MEDIA_TYPES } from "../../lib/core/oci.ts";
+import { type Platform, normalizePlatform } from "../../lib/core/platform.ts";
 
 export type MediaTypeFamily = "oci" | "docker";
 

@@ -1,7 +1,7 @@
-import type { Digest } from "../core/digest.ts";
-import { type ImageRef, parseReference } from "../core/reference.ts";
-import type { RegistryClient, StreamedBlob } from "../registry/registry.ts";
-import type { GrowingBlob } from "../store/growing-blob.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import { type ImageRef, parseReference } from "../../lib/core/reference.ts";
+import type { RegistryClient, StreamedBlob } from "../../lib/registry/registry.ts";
+import type { GrowingBlob } from "../../lib/store/growing-blob.ts";
 import type { ResultLayer } from "./exporter.ts";
 
 /** Smaller layers are compressed before an upload would have begun. */

@@ -1,9 +1,9 @@
 import type { Readable, Writable } from "node:stream";
-import type { Digest } from "../core/digest.ts";
-import type { Descriptor, ImageConfig } from "../core/oci.ts";
-import type { Platform } from "../core/platform.ts";
-import type { ProgressSink } from "../core/progress.ts";
-import type { SnapshotId } from "../store/model.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { Descriptor, ImageConfig } from "../../lib/core/oci.ts";
+import type { Platform } from "../../lib/core/platform.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import type { SnapshotId } from "../../lib/store/model.ts";
 import type { Attestation } from "./attestation.ts";
 
 /** One layer of a result, lowest first in its list. The bytes are found or made when an exporter reads them. */

@@ -8,11 +8,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { writeFiles } from "../../test/support/busybox.ts";
 import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
 import { startTestRegistry } from "../../test/support/registry.ts";
-import { build } from "../build/build.ts";
-import { Engine } from "../build/engine.ts";
-import { loadImages } from "../build/load-images.ts";
-import { digestOf } from "../core/digest.ts";
-import { type Index, type Manifest, MEDIA_TYPES } from "../core/oci.ts";
+import { build } from "../engine/build.ts";
+import { Engine } from "../engine/engine.ts";
+import { loadImages } from "../engine/images/load-images.ts";
+import { digestOf } from "../../lib/core/digest.ts";
+import { type Index, type Manifest, MEDIA_TYPES } from "../../lib/core/oci.ts";
 import { STORE_OUTPUT } from "./output-spec.ts";
 import { parseOutput } from "./parse-output.ts";
 

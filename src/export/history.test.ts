@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { HistoryEntry, ImageConfig } from "../core/oci.ts";
+import type { HistoryEntry, ImageConfig } from "../../lib/core/oci.ts";
 import { clampTimes, completeHistory, formatTime } from "./history.ts";
 
 const base: HistoryEntry = { created: "2020-01-01T00:00:00Z", created_by: "base" };

@@ -1,4 +1,4 @@
-import type { HistoryEntry, ImageConfig } from "../core/oci.ts";
+import type { HistoryEntry, ImageConfig } from "../../lib/core/oci.ts";
 
 /** What is known of a layer when history is written. */
 export interface LayerFacts {

@@ -1,4 +1,4 @@
-import type { RegistryClient } from "../registry/registry.ts";
+import type { RegistryClient } from "../../lib/registry/registry.ts";
 import { EarlyUploads } from "./early-uploads.ts";
 import type { Exported, Exporter } from "./exporter.ts";
 import type { LayerSources } from "./layers.ts";

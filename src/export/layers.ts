@@ -1,11 +1,11 @@
 import { Readable } from "node:stream";
-import { type Digest, Digester } from "../core/digest.ts";
-import { BuildError } from "../core/errors.ts";
-import type { Compression, Descriptor } from "../core/oci.ts";
-import type { GrowingBlob } from "../store/growing-blob.ts";
-import { builtId, LostLayerError } from "../store/lost-layer.ts";
-import type { LayerBlob, SnapshotId } from "../store/model.ts";
-import type { Store } from "../store/store.ts";
+import { type Digest, Digester } from "../../lib/core/digest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Compression, Descriptor } from "../../lib/core/oci.ts";
+import type { GrowingBlob } from "../../lib/store/growing-blob.ts";
+import { builtId, LostLayerError } from "../../lib/store/lost-layer.ts";
+import type { LayerBlob, SnapshotId } from "../../lib/store/model.ts";
+import type { Store } from "../../lib/store/store.ts";
 import { type MediaTypeFamily, compressionOfMediaType, layerMediaType } from "./documents.ts";
 import type { ReadableBlob, ResultLayer } from "./exporter.ts";
 

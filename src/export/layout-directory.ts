@@ -3,12 +3,12 @@ import { createWriteStream } from "node:fs";
 import { readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { hexOf } from "../core/digest.ts";
-import { BuildError, errnoOf } from "../core/errors.ts";
-import { escapeAsGo } from "../core/image-config.ts";
-import { parseManifestDocument } from "../core/manifest.ts";
-import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
-import type { Leases } from "../store/store.ts";
+import { hexOf } from "../../lib/core/digest.ts";
+import { BuildError, errnoOf } from "../../lib/core/errors.ts";
+import { escapeAsGo } from "../../lib/core/image-config.ts";
+import { parseManifestDocument } from "../../lib/core/manifest.ts";
+import { type Descriptor, MEDIA_TYPES } from "../../lib/core/oci.ts";
+import type { Leases } from "../../lib/store/store.ts";
 import type { ReadableBlob } from "./exporter.ts";
 import { makeDestination } from "./make-destination.ts";
 

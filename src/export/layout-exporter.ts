@@ -1,10 +1,10 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type Digest, hexOf } from "../core/digest.ts";
-import { BuildError } from "../core/errors.ts";
-import type { Descriptor } from "../core/oci.ts";
-import { familiarReference, parseReference } from "../core/reference.ts";
-import { type ArchiveEntry, writeArchive } from "../tar/archive.ts";
+import { type Digest, hexOf } from "../../lib/core/digest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Descriptor } from "../../lib/core/oci.ts";
+import { familiarReference, parseReference } from "../../lib/core/reference.ts";
+import { type ArchiveEntry, writeArchive } from "../../lib/tar/archive.ts";
 import { type Assembled, assemble, identityOf } from "./assemble.ts";
 import { type Exporter, type OpenDestination, type ReadableBlob, withoutAttestations } from "./exporter.ts";
 import type { LayerSources } from "./layers.ts";

@@ -1,5 +1,5 @@
-import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
-import { makeDirectory } from "../core/make-directory.ts";
+import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
+import { makeDirectory } from "../../lib/core/make-directory.ts";
 
 /** The directory that an output goes to, made where it is missing. @throws {BuildError} `export/failed` */
 export function makeDestination(path: string): void {

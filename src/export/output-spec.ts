@@ -1,4 +1,4 @@
-import type { Compression } from "../core/oci.ts";
+import type { Compression } from "../../lib/core/oci.ts";
 
 /** Options that every image format understands. */
 export interface ImageOptions {

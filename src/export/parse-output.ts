@@ -1,6 +1,6 @@
-import { BuildError } from "../core/errors.ts";
-import type { Compression } from "../core/oci.ts";
-import { suggest } from "../core/suggest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Compression } from "../../lib/core/oci.ts";
+import { suggest } from "../../lib/core/suggest.ts";
 import type { AnnotationOption, ImageOptions, ImageOutput, OutputSpec } from "./output-spec.ts";
 
 const ANNOTATION = /^annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)$/;

@@ -1,8 +1,13 @@
 import { Readable } from "node:stream";
-import { mapLimit } from "../core/limits.ts";
-import { type ImageRef, familiarReference, formatReference, parseReference } from "../core/reference.ts";
-import { type RegistryClient, type Repository, formatRepository, parseRepository } from "../registry/registry.ts";
-import type { Store } from "../store/store.ts";
+import { mapLimit } from "../../lib/core/limits.ts";
+import { type ImageRef, familiarReference, formatReference, parseReference } from "../../lib/core/reference.ts";
+import {
+  type RegistryClient,
+  type Repository,
+  formatRepository,
+  parseRepository,
+} from "../../lib/registry/registry.ts";
+import type { Store } from "../../lib/store/store.ts";
 import { type Assembled, type AssembledImage, assemble, identityOf } from "./assemble.ts";
 import type { Document } from "./documents.ts";
 import type { ExportProgress, Exporter } from "./exporter.ts";

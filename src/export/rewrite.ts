@@ -1,4 +1,4 @@
-import { Digester } from "../core/digest.ts";
+import { Digester } from "../../lib/core/digest.ts";
 import type { ResultImage, ResultLayer } from "./exporter.ts";
 import type { LayerTools } from "./layers.ts";
 

@@ -1,12 +1,12 @@
-import { type Digest, digestOf } from "../core/digest.ts";
-import { serializeImageConfig } from "../core/image-config.ts";
-import { formatReference, parseReference } from "../core/reference.ts";
+import { type Digest, digestOf } from "../../lib/core/digest.ts";
+import { serializeImageConfig } from "../../lib/core/image-config.ts";
+import { formatReference, parseReference } from "../../lib/core/reference.ts";
 import { assemble, identityOf } from "./assemble.ts";
 import { type Exported, type Exporter, type Result, withoutAttestations } from "./exporter.ts";
 import type { LayerSources } from "./layers.ts";
 import { type DigestNames, type ImageOptions, type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
-import type { Store } from "../store/store.ts";
+import type { Store } from "../../lib/store/store.ts";
 
 /**
  * The local store. Writes documents and names, no layer: what was built here is listed as uncompressed tars, which are

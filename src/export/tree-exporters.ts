@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { BuildError } from "../core/errors.ts";
-import type { ProgressEvent } from "../core/progress.ts";
-import { formatPlatform } from "../core/platform.ts";
-import { printableName } from "../native/names.ts";
-import type { Native } from "../native/native.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { ProgressEvent } from "../../lib/core/progress.ts";
+import { formatPlatform } from "../../lib/core/platform.ts";
+import { printableName } from "../../lib/native/names.ts";
+import type { Native } from "../../lib/native/native.ts";
 import { copyTree, filesIn, removeOthers } from "./copy-tree.ts";
 import type { Exporter, OpenDestination, Result, ResultImage } from "./exporter.ts";
 import { reportSubtask } from "./report.ts";

@@ -1,7 +1,7 @@
-import { printable, printableLine, printableOutput } from "../core/printable.ts";
-import type { ProgressEvent } from "../core/progress.ts";
-import type { ProgressDisplay, ProgressOutput } from "./progress.ts";
+import { printable, printableLine, printableOutput } from "../../lib/core/printable.ts";
+import type { ProgressEvent } from "../../lib/core/progress.ts";
 import { StepBook, type StepState, formatSeconds, formatStatus, isFinished } from "./step-book.ts";
+import type { ProgressOutput, ProgressDisplay } from "./display.ts";
 
 /** Another step may take the screen once the shown one has been silent for this long. */
 const PATIENCE_MS = 500;

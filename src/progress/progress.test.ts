@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { ProgressEvent } from "../core/progress.ts";
+import type { ProgressEvent } from "../../lib/core/progress.ts";
 import { type ProgressMode, createProgress } from "./progress.ts";
 import { formatBytes } from "./step-book.ts";
 

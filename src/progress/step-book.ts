@@ -1,5 +1,5 @@
-import { printable, printableLine } from "../core/printable.ts";
-import type { ProgressEvent } from "../core/progress.ts";
+import { printable, printableLine } from "../../lib/core/printable.ts";
+import type { ProgressEvent } from "../../lib/core/progress.ts";
 
 /** Counted work inside a step, as last reported. */
 export interface StepStatus {

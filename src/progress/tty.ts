@@ -1,8 +1,8 @@
-import { plainOutput, printable } from "../core/printable.ts";
-import type { ProgressEvent } from "../core/progress.ts";
+import { plainOutput, printable } from "../../lib/core/printable.ts";
+import type { ProgressEvent } from "../../lib/core/progress.ts";
 import { DEFAULT_COLORS, type ProgressColors } from "./colors.ts";
-import type { ProgressDisplay, ProgressOutput } from "./progress.ts";
 import { StepBook, type StepState, formatSeconds, formatStatus } from "./step-book.ts";
+import type { ProgressOutput, ProgressDisplay } from "./display.ts";
 
 const FRAME_MS = 100;
 /** Kept of a step's output, so that the window can be filled whatever its size. */

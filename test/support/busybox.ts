@@ -2,9 +2,9 @@ import { copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promis
 import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { BuildEnvironment } from "../../src/build/environment.ts";
-import { Engine } from "../../src/build/engine.ts";
-import { importImage } from "../../src/build/import-image.ts";
+import type { BuildEnvironment } from "../../src/engine/environment.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { importImage } from "../../src/engine/images/import-image.ts";
 
 const BUSYBOX = ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path));
 const APPLETS =

@@ -2,9 +2,9 @@ import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
-import type { BuildEnvironment } from "../../src/build/environment.ts";
-import { platformOfNode } from "../../src/core/platform.ts";
-import { locateNative } from "../../src/native/locate.ts";
+import type { BuildEnvironment } from "../../src/engine/environment.ts";
+import { platformOfNode } from "../../lib/core/platform.ts";
+import { locateNative } from "../../lib/native/locate.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 
@@ -18,7 +18,9 @@ export function testEnvironment(
   changes: Partial<Omit<BuildEnvironment, "stdin">> & { readonly input?: string | Uint8Array } = {},
 ): BuildEnvironment & { readonly output: PassThrough } {
   locateNative();
-  const made = spawnSync("make", ["-s", "-C", join(ROOT, "solver/runtime"), "OUT=../../build"], { encoding: "utf8" });
+  const made = spawnSync("make", ["-s", "-C", join(ROOT, "solver/runtime/program"), "OUT=../../../build"], {
+    encoding: "utf8",
+  });
   if (made.status !== 0) throw new Error(`Cannot build the runtime:\n${made.stderr}`);
   const output = new PassThrough();
   const { input = "", ...others } = changes;

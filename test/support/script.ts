@@ -15,11 +15,10 @@ export interface Script extends AsyncDisposable {
 
 /**
  * Starts a process on `source`, which may await at top level and import from `import.meta`-free absolute paths:
- * `SRC` in it is replaced by the path of the repository's `src`.
+ * `ROOT` in it is replaced by the path of the repository.
  */
 export function startScript(source: string): Script {
-  const src = join(import.meta.dirname, "../../src");
-  const code = source.replaceAll("SRC", src);
+  const code = source.replaceAll("ROOT/", `${join(import.meta.dirname, "../..")}/`);
   const child = spawn(process.execPath, ["--no-warnings", "--input-type=module-typescript", "-e", code], {
     stdio: ["pipe", "pipe", "inherit"],
   });

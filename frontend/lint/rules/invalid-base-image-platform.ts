@@ -1,4 +1,4 @@
-import { goQuote } from "../../convert/go-format.ts";
+import { goQuote } from "../../words/go-format.ts";
 import { type Rule } from "../rule.ts";
 
 export const invalidBaseImagePlatform: Rule<[image: string, expected: string, actual: string]> = {

@@ -1,4 +1,4 @@
-import { goQuote } from "../../convert/go-format.ts";
+import { goQuote } from "../../words/go-format.ts";
 import { type Rule, ruleUrl } from "../rule.ts";
 
 export const secretsUsedInArgOrEnv: Rule<[instruction: string, name: string]> = {

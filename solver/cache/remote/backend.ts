@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
-import type { Digest } from "../../../src/core/digest.ts";
+import type { Digest } from "../../../lib/core/digest.ts";
 import type { Removed } from "./directory-retention.ts";
-import type { Descriptor } from "../../../src/core/oci.ts";
+import type { Descriptor } from "../../../lib/core/oci.ts";
 
 /** A document under a name, as it was written. `signature` is base64 of an ed25519 signature of the text. */
 export interface CacheEntry {

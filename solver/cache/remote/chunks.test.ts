@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import { digestOf } from "../../../src/core/digest.ts";
+import { digestOf } from "../../../lib/core/digest.ts";
 import { chunksOf, MAX_CHUNK_BYTES } from "./chunks.ts";
 
 /** Bytes that look random and are the same in every run. */

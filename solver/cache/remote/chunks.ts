@@ -1,4 +1,4 @@
-import { digestOf } from "../../../src/core/digest.ts";
+import { digestOf } from "../../../lib/core/digest.ts";
 
 /*
  * Cuts a stream into pieces where its content says so: a change in one place changes the pieces around it, and those

@@ -3,10 +3,10 @@ import { access, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/p
 import { dirname, join } from "node:path";
 import { PassThrough, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type Digest, DigestStream, hexOf } from "../../../src/core/digest.ts";
-import { BuildError, errnoOf, messageOf } from "../../../src/core/errors.ts";
-import { isRecord, parseJson } from "../../../src/core/json.ts";
-import { makeDirectory } from "../../../src/core/make-directory.ts";
+import { type Digest, DigestStream, hexOf } from "../../../lib/core/digest.ts";
+import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
+import { isRecord, parseJson } from "../../../lib/core/json.ts";
+import { makeDirectory } from "../../../lib/core/make-directory.ts";
 import { type Removed, removeUnused } from "./directory-retention.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
 

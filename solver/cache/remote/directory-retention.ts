@@ -1,7 +1,7 @@
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "../../../src/core/errors.ts";
-import { mapLimit } from "../../../src/core/limits.ts";
+import { errnoOf } from "../../../lib/core/errors.ts";
+import { mapLimit } from "../../../lib/core/limits.ts";
 
 const AT_ONCE = 16;
 const HEX = /[0-9a-f]{64}/g;

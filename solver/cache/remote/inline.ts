@@ -1,4 +1,4 @@
-import { isRecord, parseJson } from "../../../src/core/json.ts";
+import { isRecord, parseJson } from "../../../lib/core/json.ts";
 import type { CacheEntry, EntryName } from "./backend.ts";
 
 /** The annotation of an image's manifest that holds the entries of the steps whose layers the image has. */

@@ -1,6 +1,6 @@
-import type { Digest } from "../../../src/core/digest.ts";
-import { isRecord, parseJson } from "../../../src/core/json.ts";
-import type { Store } from "../../../src/store/store.ts";
+import type { Digest } from "../../../lib/core/digest.ts";
+import { isRecord, parseJson } from "../../../lib/core/json.ts";
+import type { Store } from "../../../lib/store/store.ts";
 
 const KIND = "remote-listing";
 

@@ -1,5 +1,5 @@
-import { type Digest, digestOf, hexOf } from "../../../src/core/digest.ts";
-import { canonicalJson, parseJson } from "../../../src/core/json.ts";
+import { type Digest, digestOf, hexOf } from "../../../lib/core/digest.ts";
+import { canonicalJson, parseJson } from "../../../lib/core/json.ts";
 import type { CacheBlob, EntryName } from "./backend.ts";
 import { MAX_CHUNK_BYTES } from "./chunks.ts";
 import { blob, digest, list, malformed, members, number, string } from "./record-document.ts";

@@ -1,8 +1,8 @@
 import type { KeyObject } from "node:crypto";
-import type { Digest } from "../../../src/core/digest.ts";
-import { BuildError, messageOf } from "../../../src/core/errors.ts";
-import type { ProgressSink } from "../../../src/core/progress.ts";
-import type { Store } from "../../../src/store/store.ts";
+import type { Digest } from "../../../lib/core/digest.ts";
+import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import type { ProgressSink } from "../../../lib/core/progress.ts";
+import type { Store } from "../../../lib/store/store.ts";
 import type { CacheEntry, CacheSource, EntryName } from "./backend.ts";
 import type { RecordDocument } from "./record-document.ts";
 import { isSignedBy } from "./signature.ts";

@@ -1,8 +1,8 @@
-import { type Digest, isDigest } from "../../../src/core/digest.ts";
-import { BuildError } from "../../../src/core/errors.ts";
-import { canonicalJson, isRecord, parseJson } from "../../../src/core/json.ts";
-import type { Descriptor } from "../../../src/core/oci.ts";
-import type { KeyPart } from "../../../src/store/model.ts";
+import { type Digest, isDigest } from "../../../lib/core/digest.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { canonicalJson, isRecord, parseJson } from "../../../lib/core/json.ts";
+import type { Descriptor } from "../../../lib/core/oci.ts";
+import type { KeyPart } from "../../../lib/store/model.ts";
 
 /** Raise when the members below change their meaning: other formats are passed over. */
 const FORMAT = "kiln cache record 2";

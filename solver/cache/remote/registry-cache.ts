@@ -1,10 +1,10 @@
-import { type Digest, digestOf } from "../../../src/core/digest.ts";
-import { BuildError } from "../../../src/core/errors.ts";
-import { MEDIA_TYPES, type Manifest } from "../../../src/core/oci.ts";
+import { type Digest, digestOf } from "../../../lib/core/digest.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { MEDIA_TYPES, type Manifest } from "../../../lib/core/oci.ts";
 import { Readable } from "node:stream";
-import { familiarReference, type ImageRef } from "../../../src/core/reference.ts";
-import { mapLimit } from "../../../src/core/limits.ts";
-import { formatRepository, parseRepository, type RegistryClient } from "../../../src/registry/registry.ts";
+import { familiarReference, type ImageRef } from "../../../lib/core/reference.ts";
+import { mapLimit } from "../../../lib/core/limits.ts";
+import { formatRepository, parseRepository, type RegistryClient } from "../../../lib/registry/registry.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
 import { decodeInline, INLINE_KEY } from "./inline.ts";
 

@@ -1,9 +1,9 @@
-import { type Digest, digestOf, hexOf } from "../../../src/core/digest.ts";
-import { parseRuns } from "../../../src/core/run-interval.ts";
-import { BuildError } from "../../../src/core/errors.ts";
-import { mapLimit } from "../../../src/core/limits.ts";
-import type { CacheRecord, LayerBlob, SnapshotId } from "../../../src/store/model.ts";
-import type { NewSnapshot } from "../../../src/store/store.ts";
+import { type Digest, digestOf, hexOf } from "../../../lib/core/digest.ts";
+import { parseRuns } from "../../../lib/core/run-interval.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { mapLimit } from "../../../lib/core/limits.ts";
+import type { CacheRecord, LayerBlob, SnapshotId } from "../../../lib/store/model.ts";
+import type { NewSnapshot } from "../../../lib/store/store.ts";
 import type { CacheSource, EntryName } from "./backend.ts";
 import { noteListing, whereListing } from "./listing-places.ts";
 import { Reader, type RemoteDeps } from "./reader.ts";

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import { BuildError } from "../../../src/core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 import type { CacheEntry, EntryName } from "./backend.ts";
 
 /**

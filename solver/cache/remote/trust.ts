@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from "node:crypto";
-import type { CacheRecord } from "../../../src/store/model.ts";
-import type { Records, Store } from "../../../src/store/store.ts";
+import type { CacheRecord } from "../../../lib/store/model.ts";
+import type { Records, Store } from "../../../lib/store/store.ts";
 
 const KIND = "signed-record";
 

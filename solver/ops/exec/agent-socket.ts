@@ -2,8 +2,8 @@ import { chmodSync, closeSync, constants, mkdirSync, mkdtempSync, openSync } fro
 import { rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { AT_FDCWD } from "../../../src/native/constants.ts";
-import type { Native } from "../../../src/native/native.ts";
+import { AT_FDCWD } from "../../../lib/native/constants.ts";
+import type { Native } from "../../../lib/native/native.ts";
 
 /** `O_PATH` of Linux, which Node does not name. */
 const O_PATH = 0x20_0000;

@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from "node:fs";
-import { BuildError, errnoOf } from "../../../src/core/errors.ts";
-import type { Span } from "../../../src/core/span.ts";
+import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
+import type { Span } from "../../../lib/core/span.ts";
 
 /** A command that met a full disk has left less than this. */
 const PROBE_BYTES = 64 * 1024;

@@ -1,8 +1,7 @@
-import type { ExecSettings } from "../../deps.ts";
 import type { ExecOp } from "../../graph/op.ts";
-import type { ActiveSnapshot, RunRequest, RunResult, Runtime } from "../../ports.ts";
-import { resolveUser } from "../../runtime/user.ts";
-import type { FileWork } from "../../schedule/file-work.ts";
+import type { ActiveSnapshot, RunRequest, RunResult, Runtime, ExecSettings } from "../../ports.ts";
+import { resolveUser } from "./user.ts";
+import type { FileWork } from "../file/file-work.ts";
 import { execEnvironment } from "./environment.ts";
 import { type MountDeps, openMounts, type MountInput } from "./mounts.ts";
 

@@ -1,8 +1,8 @@
-import type { Store } from "../../../src/store/store.ts";
-import type { SnapshotId } from "../../../src/store/model.ts";
+import type { Store } from "../../../lib/store/store.ts";
+import type { SnapshotId } from "../../../lib/store/model.ts";
 import type { ExecOp } from "../../graph/op.ts";
 import type { ResourceLimits, Snapshotter, Stack } from "../../ports.ts";
-import type { InputTree } from "../../schedule/file-work.ts";
+import type { InputTree } from "../file/file-work.ts";
 
 /**
  * A command that failed, as plain data: everything it takes to stand where it stood. Values of secrets and proxy settings are

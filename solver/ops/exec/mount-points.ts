@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf } from "../../../src/core/errors.ts";
+import { errnoOf } from "../../../lib/core/errors.ts";
 import type { ExecOp } from "../../graph/op.ts";
 
 /** What container runtimes mount on in every container. */

@@ -1,14 +1,14 @@
 import { chmod } from "node:fs/promises";
-import { BuildError, unreachable } from "../../../src/core/errors.ts";
-import { AT_FDCWD } from "../../../src/native/constants.ts";
-import type { Native } from "../../../src/native/native.ts";
-import type { CacheMounts } from "../../../src/store/store.ts";
+import { BuildError, unreachable } from "../../../lib/core/errors.ts";
+import { AT_FDCWD } from "../../../lib/native/constants.ts";
+import type { Native } from "../../../lib/native/native.ts";
+import type { CacheMounts } from "../../../lib/store/store.ts";
 import type { CopyAction, ExecMount, ExecOp, FileOp } from "../../graph/op.ts";
 import type { RunMount, SecretSource, Snapshotter, SshSource } from "../../ports.ts";
 import { forwardTo, listenAsAgent } from "./agent-socket.ts";
 import { mountParts } from "../../cache/uses.ts";
-import type { FileWork, InputTree } from "../../schedule/file-work.ts";
-import type { Selection } from "../../sources/local/select.ts";
+import type { FileWork, InputTree } from "../file/file-work.ts";
+import type { Selection } from "../../select/select.ts";
 
 export interface MountDeps {
   readonly native: Native;

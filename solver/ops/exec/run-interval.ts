@@ -1,5 +1,5 @@
 import { chmodSync, statSync } from "node:fs";
-import type { RunInterval } from "../../../src/core/run-interval.ts";
+import type { RunInterval } from "../../../lib/core/run-interval.ts";
 import type { RunRequest, RunResult, Runtime } from "../../ports.ts";
 
 /** A runtime that also notes from when until when its last command ran. */

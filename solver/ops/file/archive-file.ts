@@ -7,11 +7,11 @@ import {
   O_RDONLY,
   RESOLVE_BENEATH,
   RESOLVE_NO_SYMLINKS,
-} from "../../../src/native/constants.ts";
-import { SystemError } from "../../../src/native/errno.ts";
-import type { Native } from "../../../src/native/native.ts";
-import type { SourceView } from "../tree/source-view.ts";
-import type { TreeNode } from "../tree/tree-node.ts";
+} from "../../../lib/native/constants.ts";
+import { SystemError } from "../../../lib/native/errno.ts";
+import type { Native } from "../../../lib/native/native.ts";
+import type { SourceView } from "../../../lib/tree/source-view.ts";
+import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 import { copyFailed } from "./file-batch.ts";
 
 const BLOCK_BYTES = 1 << 18;

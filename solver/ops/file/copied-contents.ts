@@ -1,8 +1,8 @@
-import { type Digest, digestFromHex } from "../../../src/core/digest.ts";
-import { S_IFREG } from "../../../src/native/constants.ts";
-import { CONTENTS, digestOfListing } from "../../sources/local/listing.ts";
-import type { Selection } from "../../sources/local/select.ts";
-import type { TreeNode } from "../tree/tree-node.ts";
+import { type Digest, digestFromHex } from "../../../lib/core/digest.ts";
+import { S_IFREG } from "../../../lib/native/constants.ts";
+import { CONTENTS, digestOfListing } from "../../select/listing.ts";
+import type { Selection } from "../../select/select.ts";
+import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 
 interface Content {
   readonly digest: Buffer;

@@ -6,17 +6,17 @@ import {
   S_IFDIR,
   S_IFLNK,
   S_IFREG,
-} from "../../../src/native/constants.ts";
-import type { KeptBytes } from "../../../src/native/native.ts";
-import { encodeName } from "../../../src/native/names.ts";
-import { DescribedTree } from "../../../src/tar/described-tree.ts";
-import { isReservedName } from "../../../src/tar/reserved.ts";
-import type { LayerDescription } from "../../../src/tar/write-layer.ts";
+} from "../../../lib/native/constants.ts";
+import type { KeptBytes } from "../../../lib/native/native.ts";
+import { encodeName } from "../../../lib/native/names.ts";
+import { DescribedTree } from "../../../lib/tar/described-tree.ts";
+import { isReservedName } from "../../../lib/tar/reserved.ts";
+import type { LayerDescription } from "../../../lib/tar/write-layer.ts";
 import type { FileOp } from "../../graph/op.ts";
-import type { Match, Selection } from "../../sources/local/select.ts";
-import type { Directory, MergedTree } from "../tree/merged-tree.ts";
-import { isOverlayMark } from "../tree/overlay-marks.ts";
-import type { SourceView } from "../tree/source-view.ts";
+import type { Match, Selection } from "../../select/select.ts";
+import type { Directory, MergedTree } from "../../../lib/tree/merged-tree.ts";
+import { isOverlayMark } from "../../../lib/tree/overlay-marks.ts";
+import type { SourceView } from "../../../lib/tree/source-view.ts";
 import { inheriting } from "./destination.ts";
 import { copiedMetadata, type CopySettings, parentMetadata } from "./copy.ts";
 import { settingsOf } from "./run-file-op.ts";

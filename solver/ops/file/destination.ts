@@ -1,12 +1,12 @@
-import { BuildError } from "../../../src/core/errors.ts";
-import { S_IFDIR, S_ISGID } from "../../../src/native/constants.ts";
-import { printableName } from "../../../src/native/names.ts";
-import type { FileStatus, Native } from "../../../src/native/native.ts";
-import { wholeSecond } from "../../../src/tar/entry.ts";
-import { isReservedName, reservedName } from "../../../src/tar/reserved.ts";
-import { isOverlayMark, isWhiteout, makeWhiteout, markOpaque } from "../tree/overlay-marks.ts";
-import { directoriesOn, ownAttributes } from "../tree/directories-on.ts";
-import type { Directory, Entry, MergedTree } from "../tree/merged-tree.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { S_IFDIR, S_ISGID } from "../../../lib/native/constants.ts";
+import { printableName } from "../../../lib/native/names.ts";
+import type { FileStatus, Native } from "../../../lib/native/native.ts";
+import { wholeSecond } from "../../../lib/tar/entry.ts";
+import { isReservedName, reservedName } from "../../../lib/tar/reserved.ts";
+import { isOverlayMark, isWhiteout, makeWhiteout, markOpaque } from "../../../lib/tree/overlay-marks.ts";
+import { directoriesOn, ownAttributes } from "../../../lib/tree/directories-on.ts";
+import type { Directory, Entry, MergedTree } from "../../../lib/tree/merged-tree.ts";
 
 /** Layer that is written; those behind it are only read. */
 const UPPER = 0;

@@ -2,8 +2,8 @@ import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, symlink
 import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type LayerMeasure, measureLayer } from "../../../src/tar/measure.ts";
-import type { SnapshotId } from "../../../src/store/model.ts";
+import { type LayerMeasure, measureLayer } from "../../../lib/tar/measure.ts";
+import type { SnapshotId } from "../../../lib/store/model.ts";
 import type { Vertex } from "../../graph/vertex.ts";
 import { solve } from "../../solve.ts";
 import { Workbench } from "../../testing/workbench.ts";

@@ -1,11 +1,11 @@
-import { errnoOf } from "../../../src/core/errors.ts";
-import { O_DIRECTORY, O_PATH } from "../../../src/native/constants.ts";
-import type { Native } from "../../../src/native/native.ts";
+import { errnoOf } from "../../../lib/core/errors.ts";
+import { O_DIRECTORY, O_PATH } from "../../../lib/native/constants.ts";
+import type { Native } from "../../../lib/native/native.ts";
 import type { FileOp } from "../../graph/op.ts";
-import type { Selection } from "../../sources/local/select.ts";
-import { MergedTree } from "../tree/merged-tree.ts";
-import type { Marks } from "../tree/overlay-marks.ts";
-import type { TreeNode } from "../tree/tree-node.ts";
+import type { Selection } from "../../select/select.ts";
+import { MergedTree } from "../../../lib/tree/merged-tree.ts";
+import type { Marks } from "../../../lib/tree/overlay-marks.ts";
+import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 import type { EarlierCopy } from "./file-batch.ts";
 
 /** Fewer files are copied as fast as they are compared. */

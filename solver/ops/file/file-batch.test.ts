@@ -1,10 +1,10 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { measureLayer } from "../../../src/tar/measure.ts";
+import { measureLayer } from "../../../lib/tar/measure.ts";
 import { LocalSource } from "../../sources/local/local-source.ts";
-import { select, type Selection } from "../../sources/local/select.ts";
-import { copySelector } from "../../sources/local/selector.ts";
+import { select, type Selection } from "../../select/select.ts";
+import { copySelector } from "../../select/selector.ts";
 import type { CopyAction } from "../../graph/op.ts";
 import { runFileOp, type Found } from "./run-file-op.ts";
 import { copyAction, FileBench, SKIP_UNLESS_ROOT } from "./testing.ts";

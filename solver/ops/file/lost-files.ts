@@ -1,4 +1,4 @@
-import type { TreeNode } from "../tree/tree-node.ts";
+import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 import { shown } from "./destination.ts";
 
 /** Notes which sources of one instruction became which file, and where a later one took the place of another. */

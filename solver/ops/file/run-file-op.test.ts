@@ -2,12 +2,12 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { AT_FDCWD } from "../../../src/native/constants.ts";
+import { AT_FDCWD } from "../../../lib/native/constants.ts";
 import type { FileAction, MkdirAction, MkfileAction } from "../../graph/op.ts";
 import { LocalSource } from "../../sources/local/local-source.ts";
-import { select, type Selection } from "../../sources/local/select.ts";
-import { copySelector } from "../../sources/local/selector.ts";
-import { isMovedSource } from "../tree/moved-source.ts";
+import { select, type Selection } from "../../select/select.ts";
+import { copySelector } from "../../select/selector.ts";
+import { isMovedSource } from "../../../lib/tree/moved-source.ts";
 import { runFileOp } from "./run-file-op.ts";
 import { copyAction, FileBench, PLANTED_NS, SKIP_UNLESS_ROOT } from "./testing.ts";
 

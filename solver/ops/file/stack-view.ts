@@ -1,9 +1,9 @@
-import type { LayerRuns } from "../../../src/core/run-interval.ts";
-import type { Native } from "../../../src/native/native.ts";
-import { readDigests } from "../../sources/local/file-digests.ts";
-import { MergedTree } from "../tree/merged-tree.ts";
-import type { Marks } from "../tree/overlay-marks.ts";
-import { SourceView } from "../tree/source-view.ts";
+import type { LayerRuns } from "../../../lib/core/run-interval.ts";
+import type { Native } from "../../../lib/native/native.ts";
+import { readDigests } from "../../select/file-digests.ts";
+import { MergedTree } from "../../../lib/tree/merged-tree.ts";
+import type { Marks } from "../../../lib/tree/overlay-marks.ts";
+import { SourceView } from "../../../lib/tree/source-view.ts";
 
 /**
  * A tree of snapshots to copy from: a stage, an image, a checkout. Disposing closes its descriptors.

@@ -1,4 +1,4 @@
-import { BuildError } from "../../../src/core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 
 /** One `u+rwX` of a symbolic mode, ready to be applied. */
 interface Clause {

@@ -1,9 +1,9 @@
 import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFCHR, S_IFIFO, S_IFMT } from "../../../src/native/constants.ts";
-import { locateNative } from "../../../src/native/locate.ts";
-import type { Native } from "../../../src/native/native.ts";
+import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFCHR, S_IFIFO, S_IFMT } from "../../../lib/native/constants.ts";
+import { locateNative } from "../../../lib/native/locate.ts";
+import type { Native } from "../../../lib/native/native.ts";
 import type { CopyAction, FileAction } from "../../graph/op.ts";
 import { LocalSource } from "../../sources/local/local-source.ts";
 import { runFileOp } from "./run-file-op.ts";

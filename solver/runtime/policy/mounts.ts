@@ -1,4 +1,4 @@
-import { S_IFCHR } from "../../../src/native/constants.ts";
+import { S_IFCHR } from "../../../lib/native/constants.ts";
 import type { MountTable } from "../mount-table.ts";
 import type { PlanWriter } from "../plan-writer.ts";
 import { MOUNT_ATTRIBUTES } from "../plan-writer.ts";

@@ -24,7 +24,7 @@ const WHOLE = [
   ...["rename", "renameat", "renameat2", "link", "linkat"],
 ];
 
-/** The calls that kiln-runtime answers where there is a single id (solver/runtime/pretend.c). */
+/** The calls that kiln-runtime answers where there is a single id (solver/runtime/program/pretend/pretend.c). */
 export const PRETENDED_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
   ...WHOLE.map((name) => ({ name, block: NOTIFY })),
   { name: "open", block: opens(1) },

@@ -1,10 +1,15 @@
-import type { SeccompFilter } from "../plan.ts";
 import { ALLOWED_SYSCALLS } from "./allowed-syscalls.ts";
 import type { BpfBlock, BpfRange } from "./bpf.ts";
 import { assemble, BPF, branch, load, ret, searchTree, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
 import { PRETENDED_CALLS } from "./pretended-calls.ts";
 import type { FilterMachine } from "./syscall-numbers.ts";
 import { NEWEST_SYSCALL, SYSCALL_NUMBERS } from "./syscall-numbers.ts";
+
+/** A system call filter, compiled; `probe` is the number of a call it must refuse. */
+export interface SeccompFilter {
+  readonly program: Uint8Array;
+  readonly probe: number;
+}
 
 const EPERM = 1;
 const ENOSYS = 38;

@@ -1,8 +1,8 @@
 import { lstat, lutimes, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
 import { join, sep } from "node:path";
-import { BuildError, errnoOf } from "../../../src/core/errors.ts";
-import { cleanPath } from "../../../src/core/patterns/clean-path.ts";
-import { isCommit } from "../../../src/core/git-url.ts";
+import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
+import { cleanPath } from "../../../lib/core/patterns/clean-path.ts";
+import { isCommit } from "../../../lib/core/git-url.ts";
 import type { GitOp } from "../../graph/op.ts";
 import type { FoundSource, RemoteSource, SecretSource, SshSource } from "../../ports.ts";
 import { type KeptRef, keepGitDir } from "./kept-git-dir.ts";

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { sshCommand } from "./ssh-command.ts";
-import { BuildError, errnoOf } from "../../../src/core/errors.ts";
+import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
 
 export interface GitProgram {
   /** Environment for git: PATH, HOME for ssh's and curl's own files, proxies, certificates. Nothing else that steers git is passed on. */

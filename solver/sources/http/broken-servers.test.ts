@@ -2,9 +2,9 @@ import { createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { messageOf } from "../../../src/core/errors.ts";
-import { digestOf } from "../../../src/core/digest.ts";
-import { createFetch } from "../../../src/registry/fetch.ts";
+import { messageOf } from "../../../lib/core/errors.ts";
+import { digestOf } from "../../../lib/core/digest.ts";
+import { createFetch } from "../../../lib/registry/fetch.ts";
 import { Workbench } from "../../testing/workbench.ts";
 import { createHttpSource } from "./http-source.ts";
 

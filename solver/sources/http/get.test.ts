@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Fetch } from "../../../src/registry/fetch.ts";
+import type { Fetch } from "../../../lib/registry/fetch.ts";
 import { get } from "./get.ts";
 
 const { signal } = new AbortController();

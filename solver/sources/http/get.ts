@@ -1,6 +1,6 @@
-import { BuildError, messageOf } from "../../../src/core/errors.ts";
-import type { Fetch } from "../../../src/registry/fetch.ts";
-import { tlsTrouble } from "../../../src/registry/tls-trouble.ts";
+import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import type { Fetch } from "../../../lib/registry/fetch.ts";
+import { tlsTrouble } from "../../../lib/registry/tls-trouble.ts";
 import type { SecretSource } from "../../ports.ts";
 import { requestOf, shownUrl } from "./request.ts";
 

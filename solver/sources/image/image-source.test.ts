@@ -3,10 +3,10 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { digestOf } from "../../../src/core/digest.ts";
-import { MEDIA_TYPES } from "../../../src/core/oci.ts";
-import { createRegistryClient } from "../../../src/registry/client.ts";
-import type { RegistryOptions } from "../../../src/registry/registry.ts";
+import { digestOf } from "../../../lib/core/digest.ts";
+import { MEDIA_TYPES } from "../../../lib/core/oci.ts";
+import { createRegistryClient } from "../../../lib/registry/client.ts";
+import type { RegistryOptions } from "../../../lib/registry/registry.ts";
 import { startTestRegistry, type TestRegistry } from "../../../test/support/registry.ts";
 import type { ImageSource } from "../../ports.ts";
 import { Workbench } from "../../testing/workbench.ts";

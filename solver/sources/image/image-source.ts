@@ -1,16 +1,16 @@
 import { buffer } from "node:stream/consumers";
-import { parseImageConfig } from "../../../src/core/image-config.ts";
-import { type Digest, hexOf } from "../../../src/core/digest.ts";
-import { BuildError } from "../../../src/core/errors.ts";
-import type { Manifest } from "../../../src/core/oci.ts";
-import type { Platform } from "../../../src/core/platform.ts";
-import type { ProgressSink } from "../../../src/core/progress.ts";
-import { formatReference, type ImageRef, parseReference } from "../../../src/core/reference.ts";
-import type { Native } from "../../../src/native/native.ts";
-import { formatRepository, type RegistryClient, type RemoteManifest } from "../../../src/registry/registry.ts";
-import { selectPlatform } from "../../../src/registry/select-platform.ts";
-import type { SnapshotId, StoredImage } from "../../../src/store/model.ts";
-import type { NewSnapshot, PulledName, Store } from "../../../src/store/store.ts";
+import { parseImageConfig } from "../../../lib/core/image-config.ts";
+import { type Digest, hexOf } from "../../../lib/core/digest.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import type { Manifest } from "../../../lib/core/oci.ts";
+import type { Platform } from "../../../lib/core/platform.ts";
+import type { ProgressSink } from "../../../lib/core/progress.ts";
+import { formatReference, type ImageRef, parseReference } from "../../../lib/core/reference.ts";
+import type { Native } from "../../../lib/native/native.ts";
+import { formatRepository, type RegistryClient, type RemoteManifest } from "../../../lib/registry/registry.ts";
+import { selectPlatform } from "../../../lib/registry/select-platform.ts";
+import type { SnapshotId, StoredImage } from "../../../lib/store/model.ts";
+import type { NewSnapshot, PulledName, Store } from "../../../lib/store/store.ts";
 import type { Clock, ImageSource, ResolvedImage, Snapshotter } from "../../ports.ts";
 import { materializeLayers } from "./materialize.ts";
 

@@ -1,6 +1,6 @@
-import { O_DIRECTORY, O_PATH, O_RDONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../../../src/native/constants.ts";
-import type { Native } from "../../../src/native/native.ts";
-import { MergedTree } from "../../ops/tree/merged-tree.ts";
+import { O_DIRECTORY, O_PATH, O_RDONLY, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from "../../../lib/native/constants.ts";
+import type { Native } from "../../../lib/native/native.ts";
+import { MergedTree } from "../../../lib/tree/merged-tree.ts";
 import type { Snapshotter } from "../../ports.ts";
 
 /**

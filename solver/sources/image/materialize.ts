@@ -1,17 +1,17 @@
 import type { Readable } from "node:stream";
-import { hexOf } from "../../../src/core/digest.ts";
-import { BuildError, type ErrorCode } from "../../../src/core/errors.ts";
-import { mapLimit } from "../../../src/core/limits.ts";
-import type { ProgressSink } from "../../../src/core/progress.ts";
-import type { Native } from "../../../src/native/native.ts";
-import type { RegistryClient } from "../../../src/registry/registry.ts";
-import { LostLayerError } from "../../../src/store/lost-layer.ts";
-import type { LayerBlob, SnapshotId, SnapshotRow } from "../../../src/store/model.ts";
-import type { Store } from "../../../src/store/store.ts";
-import { decompress, sniffCompression } from "../../../src/tar/compression.ts";
-import { unpackLayer } from "../../../src/tar/unpack.ts";
+import { hexOf } from "../../../lib/core/digest.ts";
+import { BuildError, type ErrorCode } from "../../../lib/core/errors.ts";
+import { mapLimit } from "../../../lib/core/limits.ts";
+import type { ProgressSink } from "../../../lib/core/progress.ts";
+import type { Native } from "../../../lib/native/native.ts";
+import type { RegistryClient } from "../../../lib/registry/registry.ts";
+import { LostLayerError } from "../../../lib/store/lost-layer.ts";
+import type { LayerBlob, SnapshotId, SnapshotRow } from "../../../lib/store/model.ts";
+import type { Store } from "../../../lib/store/store.ts";
+import { decompress, sniffCompression } from "../../../lib/tar/compression.ts";
+import { unpackLayer } from "../../../lib/tar/unpack.ts";
 import type { Clock, Snapshotter, Stack } from "../../ports.ts";
-import { openBlobAt } from "../../cache/remote/open-blob.ts";
+import { openBlobAt } from "./open-blob.ts";
 import { lendParents } from "./lend-parents.ts";
 
 export interface MaterializeDeps {

@@ -1,15 +1,15 @@
-import { BuildError, errnoOf } from "../../../src/core/errors.ts";
-import { hasWildcards } from "../../../src/core/patterns/go-match.ts";
-import { cleanPath } from "../../../src/core/patterns/clean-path.ts";
-import { PatternMatcher } from "../../../src/core/patterns/pattern-matcher.ts";
-import type { Native, ScanOptions } from "../../../src/native/native.ts";
-import { MergedTree } from "../../ops/tree/merged-tree.ts";
-import { type KnownSelections, SourceView } from "../../ops/tree/source-view.ts";
-import type { TreeNode } from "../../ops/tree/tree-node.ts";
-import { clockOf, type FileClock } from "./clocks.ts";
-import { indexedDigests } from "./file-digests.ts";
-import { Fingerprints } from "./fingerprints.ts";
-import { StatIndex, type StatIndexStorage } from "./stat-index.ts";
+import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
+import { hasWildcards } from "../../../lib/core/patterns/go-match.ts";
+import { cleanPath } from "../../../lib/core/patterns/clean-path.ts";
+import { PatternMatcher } from "../../../lib/core/patterns/pattern-matcher.ts";
+import type { Native, ScanOptions } from "../../../lib/native/native.ts";
+import { MergedTree } from "../../../lib/tree/merged-tree.ts";
+import { type KnownSelections, SourceView } from "../../../lib/tree/source-view.ts";
+import type { TreeNode } from "../../../lib/tree/tree-node.ts";
+import { clockOf, type FileClock } from "../../select/clocks.ts";
+import { indexedDigests } from "../../select/file-digests.ts";
+import { Fingerprints } from "../../select/fingerprints.ts";
+import { StatIndex, type StatIndexStorage } from "../../select/stat-index.ts";
 
 /** Whether files whose digests are known are read: `again` for steps that are not to come from the cache. */
 export type Reading = "known" | "again";

@@ -1,9 +1,9 @@
 import type { Command, Option } from "commander";
-import type { BuildOptions } from "../../build/options.ts";
-import type { BuildReport } from "../../build/report.ts";
-import { dockerConfigDirectory } from "../../build/registry-options.ts";
-import { BuildError } from "../../core/errors.ts";
-import { dockerProxies } from "../../registry/docker-proxies.ts";
+import type { BuildOptions } from "../../engine/options.ts";
+import type { BuildReport } from "../../engine/report.ts";
+import { dockerConfigDirectory } from "../../engine/images/registry-options.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { dockerProxies } from "../../../lib/registry/docker-proxies.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
@@ -179,7 +179,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
       : oneOf("explain", flags.explain === "" ? "text" : flags.explain, ["text", "json"]);
   let report: BuildReport | undefined;
   const onReport = (made: BuildReport): void => void (report = made);
-  const { build } = await import("../../build/build.ts");
+  const { build } = await import("../../engine/build.ts");
   const { reportResult } = await import("../build-report.ts");
   try {
     const result = await build({ ...options, progress: display.sink, onReport }, context.environment, context.signal);

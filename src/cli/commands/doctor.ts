@@ -1,11 +1,11 @@
-import { printableJson } from "../../core/printable.ts";
+import { printableJson } from "../../../lib/core/printable.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import type { ProbeResult } from "../../../solver/runtime/probe.ts";
-import { BuildError, messageOf } from "../../core/errors.ts";
-import { makeDirectory } from "../../core/make-directory.ts";
-import { requireOwnStore } from "../../store/ownership.ts";
+import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import { makeDirectory } from "../../../lib/core/make-directory.ts";
+import { requireOwnStore } from "../../../lib/store/ownership.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
@@ -26,7 +26,7 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const { probeAll } = await import("../../../solver/runtime/probe.ts");
-  const { loadNative } = await import("../../native/load.ts");
+  const { loadNative } = await import("../../../lib/native/load.ts");
   const { isolationOf, overlayMarksFor, readUserNamespace } = await import("../../../solver/runtime/host.ts");
   const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
   tryToWrite(root);

@@ -1,4 +1,4 @@
-import { printableJson } from "../../core/printable.ts";
+import { printableJson } from "../../../lib/core/printable.ts";
 import type { Command } from "commander";
 import { formatBytes } from "../../progress/step-book.ts";
 import { type Cli, command } from "../command.ts";
@@ -19,7 +19,7 @@ async function run(
   _args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const { usage } = await import("../../store/usage.ts");
+  const { usage } = await import("../../../lib/store/usage.ts");
   const format = listFormat(options["format"]);
   await using engine = context.openEngine();
   const found = await usage(engine.store, context.signal);

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { printableLine } from "../../core/printable.ts";
-import { diffIdTeller } from "../../build/after-restart.ts";
+import { printableLine } from "../../../lib/core/printable.ts";
+import { diffIdTeller } from "../../engine/after-restart.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
@@ -17,7 +17,7 @@ async function run(
   _args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
-  const { fsck } = await import("../../store/fsck.ts");
+  const { fsck } = await import("../../../lib/store/fsck.ts");
   await using engine = context.openEngine();
   const result = await fsck(
     engine.store,

@@ -1,7 +1,7 @@
-import { printableJson } from "../../core/printable.ts";
+import { printableJson } from "../../../lib/core/printable.ts";
 import type { Command } from "commander";
-import type { StoredImage } from "../../store/model.ts";
-import type { Store } from "../../store/store.ts";
+import type { StoredImage } from "../../../lib/store/model.ts";
+import type { Store } from "../../../lib/store/store.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";

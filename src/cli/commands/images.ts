@@ -1,8 +1,8 @@
-import { printableJson } from "../../core/printable.ts";
+import { printableJson } from "../../../lib/core/printable.ts";
 import type { Command } from "commander";
-import { familiarReference, parseReference } from "../../core/reference.ts";
+import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 import { formatBytes } from "../../progress/step-book.ts";
-import type { ImageSummary, Store } from "../../store/store.ts";
+import type { ImageSummary, Store } from "../../../lib/store/store.ts";
 import { type Cli, command, examples } from "../command.ts";
 import { createdMs } from "../created.ts";
 import type { CommandContext } from "../context.ts";

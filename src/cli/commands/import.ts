@@ -31,7 +31,7 @@ async function run(
 ): Promise<void> {
   const [source = "", ...tags] = args;
   if (source === "-") refuseTerminal(context, "import", "kiln import FILE, or tar -c -C ROOT . | kiln import -");
-  const { importImage } = await import("../../build/import-image.ts");
+  const { importImage } = await import("../../engine/images/import-image.ts");
   await using engine = context.openEngine();
   const image = await importImage(
     engine,

@@ -1,10 +1,10 @@
-import { printableDocument, printableJson } from "../../core/printable.ts";
+import { printableDocument, printableJson } from "../../../lib/core/printable.ts";
 import type { Command } from "commander";
-import { serializeImageConfig } from "../../core/image-config.ts";
+import { serializeImageConfig } from "../../../lib/core/image-config.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
-import { familiarReference, parseReference } from "../../core/reference.ts";
+import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 
 /** `kiln inspect`: everything known of images, as JSON. */
 export function inspectCommand(program: Command, cli: Cli): void {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { familiarReference, parseReference } from "../../core/reference.ts";
+import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 import { type Cli, command, examples } from "../command.ts";
 import { type CommandContext, refuseTerminal } from "../context.ts";
 
@@ -25,7 +25,7 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   if (options["input"] === "-") refuseTerminal(context, "load", "kiln load -i FILE, or docker save app | kiln load");
-  const { loadImages } = await import("../../build/load-images.ts");
+  const { loadImages } = await import("../../engine/images/load-images.ts");
   await using engine = context.openEngine();
   const loaded = await loadImages(engine, String(options["input"]), context.signal);
   if (options["quiet"] === true) return;

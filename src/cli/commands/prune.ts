@@ -1,8 +1,8 @@
 import type { Command } from "commander";
-import { BuildError } from "../../core/errors.ts";
-import { printableLine } from "../../core/printable.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { printableLine } from "../../../lib/core/printable.ts";
 import { formatBytes } from "../../progress/step-book.ts";
-import type { Victim, VictimKind } from "../../store/collection-plan.ts";
+import type { Victim, VictimKind } from "../../../lib/store/collection-plan.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { durationMs } from "../flags/duration.ts";
@@ -32,7 +32,7 @@ async function run(
   _args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const { prune } = await import("../../store/prune.ts");
+  const { prune } = await import("../../../lib/store/prune.ts");
   await using engine = context.openEngine();
   const { keepStorage } = options;
   const isDryRun = options["dryRun"] === true;

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { formatReference, parseReference } from "../../core/reference.ts";
+import { formatReference, parseReference } from "../../../lib/core/reference.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { platformOrDefault } from "../find-image.ts";

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { parseOutput } from "../../export/parse-output.ts";
-import { formatReference, parseReference } from "../../core/reference.ts";
+import { formatReference, parseReference } from "../../../lib/core/reference.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { platformOption } from "../find-image.ts";
@@ -50,7 +50,7 @@ async function run(
     progress: display.sink,
     insecureRegistries: options["insecure"] === true ? [reference.registry] : [],
   });
-  const { exportStored } = await import("../../build/export-stored.ts");
+  const { exportStored } = await import("../../engine/images/export-stored.ts");
   try {
     const exported = await exportStored(
       engine,

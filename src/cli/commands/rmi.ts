@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { BuildError } from "../../core/errors.ts";
-import { removeImage } from "../../build/remove-images.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { removeImage } from "../../engine/images/remove-images.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { printError } from "../print-error.ts";

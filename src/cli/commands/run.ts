@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { resolve } from "node:path";
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
@@ -41,7 +41,7 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const [name = "", ...words] = args;
-  const { runImage } = await import("../../build/run-image.ts");
+  const { runImage } = await import("../../engine/run-image.ts");
   const text = (key: string): string | undefined => {
     const value = options[key];
     return typeof value === "string" ? value : undefined;

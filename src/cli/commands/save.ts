@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { DEFAULT_IMAGE_OPTIONS } from "../../export/output-spec.ts";
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { platformOption } from "../find-image.ts";
@@ -32,7 +32,7 @@ async function run(
   if (format !== "docker" && format !== "oci") {
     throw new BuildError("cli/usage", `Cannot save as ${JSON.stringify(format)}`, { hint: "formats: docker, oci" });
   }
-  const { exportStored } = await import("../../build/export-stored.ts");
+  const { exportStored } = await import("../../engine/images/export-stored.ts");
   await using engine = context.openEngine();
   const output = {
     kind: format,

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { printable, printableLine } from "../../core/printable.ts";
-import type { BuildEnvironment } from "../../build/environment.ts";
+import { printable, printableLine } from "../../../lib/core/printable.ts";
+import type { BuildEnvironment } from "../../engine/environment.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { secrets, sshAgents } from "../flags/values.ts";
@@ -33,7 +33,7 @@ export async function openShell(
     readonly ssh: readonly string[];
   },
 ): Promise<number> {
-  const { findFailedStep, runShell } = await import("../../build/shell.ts");
+  const { findFailedStep, runShell } = await import("../../engine/shell.ts");
   await using engine = context.openEngine({
     progress: (event) => {
       if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${printable(event.message)}`);

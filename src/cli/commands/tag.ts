@@ -1,6 +1,6 @@
 import type { Command } from "commander";
-import { BuildError } from "../../core/errors.ts";
-import { formatReference, parseReference } from "../../core/reference.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { formatReference, parseReference } from "../../../lib/core/reference.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
-import { type BuildReport, parseReport, type ReportedStep } from "../../build/report.ts";
-import { BuildError } from "../../core/errors.ts";
-import { printable, printableJson } from "../../core/printable.ts";
-import { formatReference, parseReference } from "../../core/reference.ts";
-import type { Store } from "../../store/store.ts";
+import { type BuildReport, parseReport, type ReportedStep } from "../../engine/report.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { printable, printableJson } from "../../../lib/core/printable.ts";
+import { formatReference, parseReference } from "../../../lib/core/reference.ts";
+import type { Store } from "../../../lib/store/store.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { explainBuild, explainDetails, explainStep } from "../explanation.ts";

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 import { type AttestationFlags, attestations } from "./attestations.ts";
 import { keyValues } from "./csv.ts";
 

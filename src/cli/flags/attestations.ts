@@ -1,4 +1,4 @@
-import type { ProvenanceOptions } from "../../build/provenance-options.ts";
+import type { ProvenanceOptions } from "../../engine/attest/provenance-options.ts";
 import { keyValues, malformed } from "./csv.ts";
 
 /** The flags that ask for attestations. */

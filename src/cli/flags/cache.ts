@@ -1,5 +1,5 @@
-import type { CacheFrom, CacheOptions, CachePlace, CacheTo } from "../../build/cache-options.ts";
-import type { Compression } from "../../core/oci.ts";
+import type { CacheFrom, CacheOptions, CachePlace, CacheTo } from "../../engine/caches/cache-options.ts";
+import type { Compression } from "../../../lib/core/oci.ts";
 import { keyValues, malformed } from "./csv.ts";
 
 /** What the cache flags say together. */

@@ -1,4 +1,4 @@
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 
 /** Fields of one line as Go's encoding/csv splits them: `a,"b,c"` gives `a` and `b,c`; `""` inside quotes is a quote. */
 export function splitCsv(text: string, flag: string): string[] {

@@ -1,4 +1,4 @@
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 
 /** Reads `24h`, `7d`, `1h30m` and, without a unit, `0`. @param where it was given */
 export function durationMs(text: string, where: string): number {

@@ -1,4 +1,4 @@
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 
 const DOCKERFILE_WAY = "a last stage FROM scratch with COPY --from=build / /";
 const NOT_NEEDED = "leave it out: it is not needed";

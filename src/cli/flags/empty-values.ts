@@ -1,4 +1,4 @@
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 
 /**
  * The meaning of a flag's empty value. `absent`: as if the flag was not given, which is docker's reading and what scripts

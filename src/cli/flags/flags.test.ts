@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 import { ignoredFlags } from "./accepted.ts";
 import { keyValues, splitCsv } from "./csv.ts";
 import { outputNotices, outputSpecs } from "./outputs.ts";

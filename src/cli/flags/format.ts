@@ -1,4 +1,4 @@
-import { BuildError } from "../../core/errors.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 
 /** `--format` of a list: `table`, or `json`. @throws {BuildError} `cli/usage` for docker's templates, which kiln does not read. */
 export function listFormat(value: unknown): "table" | "json" {

@@ -1,4 +1,4 @@
-import type { BuildLimits } from "../../build/options.ts";
+import type { BuildLimits } from "../../engine/options.ts";
 import { malformed, splitCsv } from "./csv.ts";
 import { memorySize } from "./values.ts";
 

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
-import type { SecretSpec, SshSpec } from "../../build/options.ts";
-import { BuildError } from "../../core/errors.ts";
-import { familiarReference, parseReference } from "../../core/reference.ts";
+import type { SecretSpec, SshSpec } from "../../engine/options.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 import { keyValues, malformed, splitCsv } from "./csv.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

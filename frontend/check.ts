@@ -1,0 +1,72 @@
+import { BuildError } from "../lib/core/errors.ts";
+import type { Json } from "../lib/core/json.ts";
+import type { SourceText } from "../lib/core/span.ts";
+import { checksOf, convertChecked } from "./convert/convert.ts";
+import { locationJson } from "./location-json.ts";
+import type { ConvertOptions } from "./convert/options.ts";
+import type { Resolver } from "./convert/resolver.ts";
+import type { Dockerfile } from "./instructions/dockerfile.ts";
+import { DEFAULT_CHECKS } from "./lint/check-config.ts";
+import { Linter } from "./lint/linter.ts";
+import type { Warning } from "./lint/warning.ts";
+
+/** What `--check` found. */
+export interface LintResult {
+  readonly warnings: readonly Warning[];
+  /** What a build would fail with, even if nobody minded the warnings. */
+  readonly error: BuildError | undefined;
+  /** What a build would fail with because of the warnings, with `error=true`. */
+  readonly violation?: BuildError | undefined;
+}
+
+/**
+ * Checks a file without building it. Without a target all stages are checked. What stands in the way of a build ends the
+ * checks and is a result like the others.
+ */
+export async function lintDockerfile(
+  dockerfile: Dockerfile,
+  options: ConvertOptions,
+  resolver: Resolver,
+  signal: AbortSignal,
+): Promise<LintResult> {
+  let linter = new Linter(DEFAULT_CHECKS);
+  const stages = options.target === undefined ? "all" : (options.stages ?? "target");
+  try {
+    linter = new Linter(checksOf(dockerfile, options));
+    await convertChecked(dockerfile, { options: { ...options, stages }, resolver, linter }, signal);
+  } catch (error) {
+    if (!(error instanceof BuildError) || error.code === "build/cancelled") throw error;
+    return { warnings: linter.warnings, error };
+  }
+  return { warnings: linter.warnings, error: undefined, violation: linter.violation };
+}
+
+/** The answer to `--call=check,format=json`, as BuildKit's `frontend.lint` writes it. */
+export function lintJson(result: LintResult, source: SourceText): Json {
+  const warnings = result.warnings.map((warning) => ({
+    ruleName: warning.rule,
+    description: warning.description,
+    url: warning.url,
+    detail: warning.message,
+    location: locationJson(warning.span),
+  }));
+  const failure = result.error ?? result.violation;
+  return {
+    // An empty list of Go's.
+    warnings: warnings.length === 0 ? null : warnings,
+    sources: [
+      {
+        filename: source.name,
+        language: "Dockerfile",
+        data: Buffer.from(source.text).toString("base64"),
+      },
+    ],
+    buildError:
+      failure === undefined
+        ? undefined
+        : {
+            message: failure.message,
+            location: result.error?.span === undefined ? {} : locationJson(result.error.span),
+          },
+  };
+}

@@ -1,0 +1,23 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { errnoOf } from "../core/errors.ts";
+
+/**
+ * Where a step cannot mount over files of its tree, they are put aside while it runs and come back unchanged, but with a new
+ * change time. Their paths, relative to the tree, are left beside the tree for whoever compares it.
+ */
+const NAME = "borrowed";
+
+/** `home` is the directory that the tree's own directory is in. */
+export function writeBorrowed(home: string, paths: readonly string[]): void {
+  writeFileSync(join(home, NAME), JSON.stringify(paths));
+}
+
+export function readBorrowed(home: string): ReadonlySet<string> {
+  try {
+    return new Set(JSON.parse(readFileSync(join(home, NAME), "utf8")) as string[]);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return new Set();
+    throw error;
+  }
+}

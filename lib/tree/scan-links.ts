@@ -1,0 +1,20 @@
+import type { TreeScan } from "../native/scan.ts";
+
+/** Children of each directory of a scan as linked lists of row numbers; 0, the root's row, ends a list. */
+export interface ScanLinks {
+  readonly first: Int32Array;
+  readonly next: Int32Array;
+}
+
+/** Rows come with their parent's number, a directory before what it holds: going backwards keeps each list in order. */
+export function scanLinks(scan: TreeScan): ScanLinks {
+  const { parent } = scan.columns;
+  const first = new Int32Array(parent.length);
+  const next = new Int32Array(parent.length);
+  for (let row = parent.length - 1; row > 0; row -= 1) {
+    const above = parent[row] ?? 0;
+    next[row] = first[above] ?? 0;
+    first[above] = row;
+  }
+  return { first, next };
+}

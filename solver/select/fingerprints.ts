@@ -1,0 +1,85 @@
+import { createHash } from "node:crypto";
+import { type Digest, isDigest } from "../../lib/core/digest.ts";
+import type { LayerScan } from "../../lib/tree/tree-node.ts";
+import { isRacy, type StatIndexStorage } from "./stat-index.ts";
+
+/** Selections of one directory that are remembered; the oldest goes first. */
+const MAX_ENTRIES = 64;
+/** Raise when a fingerprint, or the digest it stands for, is made otherwise. */
+const FORMAT = "fingerprints/2";
+
+/**
+ * Remembers what a whole selection was named while nothing about its files changes, so that an unchanged context costs one
+ * scan and one hash of what the scan says: no file is even listed by name.
+ *
+ * Data that flows: what was selected and how (`what`), and a digest of all that lstat says of every entry, names and link
+ * targets included (`print`), to the digest of the selection's listing. It holds for the reasons the stat index holds,
+ * and a selection with a file that is too young for the index is not remembered here either.
+ */
+export class Fingerprints {
+  readonly #storage: StatIndexStorage;
+  #entries: Map<string, { readonly print: string; readonly digest: Digest }> | undefined;
+  #dirty = false;
+
+  constructor(storage: StatIndexStorage) {
+    this.#storage = storage;
+  }
+
+  get(what: string, print: string): Digest | undefined {
+    const known = this.#load().get(what);
+    return known?.print === print ? known.digest : undefined;
+  }
+
+  set(what: string, print: string, digest: Digest): void {
+    const entries = this.#load();
+    entries.delete(what);
+    entries.set(what, { print, digest });
+    this.#dirty = true;
+  }
+
+  clear(): void {
+    this.#load().clear();
+    this.#dirty = true;
+  }
+
+  save(): void {
+    if (!this.#dirty) return;
+    this.#dirty = false;
+    const entries = [...this.#load()].slice(-MAX_ENTRIES);
+    const lines = entries.map(([what, { print, digest }]) => `${print} ${digest} ${what}`);
+    this.#storage.save(Buffer.from([FORMAT, ...lines].join("\n")));
+  }
+
+  #load(): Map<string, { readonly print: string; readonly digest: Digest }> {
+    if (this.#entries !== undefined) return this.#entries;
+    const entries = (this.#entries = new Map<string, { readonly print: string; readonly digest: Digest }>());
+    const bytes = this.#storage.load();
+    if (bytes === undefined) return entries;
+    const [format, ...lines] = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString().split("\n");
+    if (format !== FORMAT) return entries;
+    for (const line of lines) {
+      const [print = "", digest = "", ...what] = line.split(" ");
+      if (isDigest(digest)) entries.set(what.join(" "), { print, digest });
+    }
+    return entries;
+  }
+}
+
+/** Of everything a scan says but the blocks on disk, which change when a file is flushed. */
+export function printOf({ scan }: LayerScan): string {
+  const { mtimeNs, ctimeNs, ino, size, dev, mode, uid, gid, nlink, names, links, ...rest } = scan.columns;
+  const { rdevMajor, rdevMinor, parent, nameEnd, linkEnd, flags } = rest;
+  const sum = createHash("sha256").update(`${scan.count} ${names.length} ${links.length}\n`);
+  for (const column of [mtimeNs, ctimeNs, ino, size, dev, mode, uid, gid, nlink]) sum.update(column);
+  for (const column of [rdevMajor, rdevMinor, parent, nameEnd, linkEnd, flags, names, links]) sum.update(column);
+  return sum.digest("hex");
+}
+
+/** Whether anything in a scan may have changed after it without its times showing it. */
+export function isAnyRacy({ scan, scannedAtNs }: LayerScan): boolean {
+  const { mtimeNs, ctimeNs } = scan.columns;
+  for (let row = 0; row < scan.count; row += 1) {
+    if (isRacy(mtimeNs[row] ?? 0n, ctimeNs[row] ?? 0n, scannedAtNs)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,21 @@
+import { isReceived } from "../export/layers.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import type { FsckOptions } from "../../lib/store/fsck.ts";
+import { repairAfterRestart } from "../../lib/store/restart.ts";
+import type { Engine } from "./engine.ts";
+
+/** Makes sure that what the last build wrote survived, when the machine was restarted since; says so when it did not. */
+export async function checkAfterRestart(engine: Engine, progress: ProgressSink, signal: AbortSignal): Promise<void> {
+  const { environment, store } = engine;
+  const diffIdOf = diffIdTeller(engine);
+  const damaged = await repairAfterRestart(store, { bootId: environment.bootId(), diffIdOf }, signal);
+  if (damaged === 0) return;
+  const message = `The machine was restarted since the last build, and ${damaged} of the last things it wrote may not be whole: they are made again`;
+  progress({ kind: "notice", level: "warning", message, hint: '"kiln fsck" checks all others too' });
+}
+
+/** Digests of layers by packing their files again, for comparing them with those recorded. */
+export function diffIdTeller({ packPool, snapshotter }: Engine): NonNullable<FsckOptions["diffIdOf"]> {
+  return async (snapshot, directory, signal) =>
+    isReceived(snapshot) ? undefined : (await packPool.measure({ directory, marks: snapshotter.marks }, signal)).diffId;
+}

@@ -1,0 +1,105 @@
+import { isRecord, type Json } from "../../../lib/core/json.ts";
+import { formatPlatform } from "../../../lib/core/platform.ts";
+import type { ProgressSink } from "../../../lib/core/progress.ts";
+import type { Result } from "../../export/exporter.ts";
+import type { OutputSpec } from "../../export/output-spec.ts";
+import type { SolveResult } from "../../../solver/deps.ts";
+import type { Vertex } from "../../../solver/graph/vertex.ts";
+import type { Engine } from "../engine.ts";
+import type { BuildOptions } from "../options.ts";
+import type { PreparedBuild } from "../prepare.ts";
+import { type BuildFacts, provenance } from "./provenance.ts";
+import type { BuildReporter } from "../report.ts";
+
+/** Whether an output has a place for what is said of its image: an index that is pushed, or written as an OCI layout. */
+export function carriesAttestations(output: OutputSpec, { provenance: wanted }: BuildOptions): boolean {
+  if (wanted === undefined) return false;
+  return (output.kind === "image" && output.push) || (output.kind === "oci" && !wanted.inlineOnly);
+}
+
+/** A build whose steps have results. */
+interface SolvedBuild {
+  readonly options: BuildOptions;
+  readonly prepared: PreparedBuild;
+  readonly reporter: BuildReporter;
+  readonly solved: SolveResult;
+}
+
+/** What was built from what, as `--metadata-file` tells it of a platform. */
+export interface RecordedProvenance {
+  /** `linux/amd64` */
+  readonly platform: string;
+  /** A SLSA 0.2 predicate, which is the form that buildx writes. */
+  readonly predicate: Json;
+}
+
+/** Provenance for the metadata file, whether the images carry one or not; none when it is not asked for. */
+export function recordedProvenance(build: SolvedBuild, engine: Engine): readonly RecordedProvenance[] {
+  const { options, prepared } = build;
+  if (options.recordProvenance === undefined) return [];
+  const facts = factsOf(build, engine);
+  const { builderId = "", reproducible = false } = options.provenance ?? {};
+  const how = { mode: "max", version: "v0.2", builderId, reproducible, inlineOnly: false } as const;
+  return prepared.conversions.map(({ target, meta, platform }) => {
+    const { predicate } = provenance(target, meta, facts, how);
+    return {
+      platform: formatPlatform(platform),
+      predicate: options.recordProvenance === "min" ? withoutSteps(predicate) : predicate,
+    };
+  });
+}
+
+function withoutSteps(predicate: Json): Json {
+  if (!isRecord(predicate)) return predicate;
+  const { buildConfig: _steps, metadata: _times, ...rest } = predicate;
+  return rest;
+}
+
+/** The result, each image with its provenance where that was asked for. */
+export function withProvenance(result: Result, build: SolvedBuild, engine: Engine, progress: ProgressSink): Result {
+  const { options, prepared } = build;
+  const wanted = options.provenance;
+  if (wanted === undefined) return result;
+  if (!(options.outputs ?? []).some((output) => carriesAttestations(output, options))) {
+    progress({
+      kind: "notice",
+      level: "warning",
+      message: "The provenance goes nowhere: only images that are pushed or written with type=oci have a place for it",
+      hint: "add --push, or -o type=oci,dest=FILE",
+    });
+    return result;
+  }
+  const facts = factsOf(build, engine);
+  const images = result.images.map((image, index) => {
+    const conversion = prepared.conversions[index];
+    if (conversion === undefined) return image;
+    return { ...image, attestations: [provenance(conversion.target, conversion.meta, facts, wanted)] };
+  });
+  return { ...result, images };
+}
+
+function factsOf({ options, prepared, reporter, solved }: SolvedBuild, { store, environment }: Engine): BuildFacts {
+  const digestOf = (vertex: Vertex): Readonly<Record<string, string>> | undefined => {
+    const key = solved.outcomes.get(vertex.digest)?.definitionKey;
+    const parts = key === undefined ? undefined : store.records.findByDefinitionKey(key)?.parts;
+    const valueOf = (name: string): string | undefined => parts?.find((part) => part.name === name)?.value;
+    const commit = valueOf("commit");
+    if (vertex.op.kind === "git") return commit === undefined ? undefined : { sha1: commit };
+    const content = valueOf("content")?.replace(/^sha256:/, "");
+    return content === undefined ? undefined : { sha256: content };
+  };
+  return {
+    id: reporter.about.id,
+    startedAtMs: reporter.about.startedAtMs,
+    finishedAtMs: environment.nowMs(),
+    buildPlatform: environment.platform,
+    dockerfile: prepared.dockerfile.source,
+    context: options.context,
+    target: options.target,
+    buildArgs: prepared.buildArgs,
+    labels: options.labels ?? {},
+    noCache: options.noCache === true,
+    vcs: prepared.vcs,
+    digestOf,
+  };
+}

@@ -1,0 +1,199 @@
+import { type Digest, hexOf } from "../../../lib/core/digest.ts";
+import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import { mapLimit } from "../../../lib/core/limits.ts";
+import type { ProgressSink } from "../../../lib/core/progress.ts";
+import type { CacheRecord } from "../../../lib/store/model.ts";
+import type { Records } from "../../../lib/store/store.ts";
+import type { LayerForm } from "../../export/layers.ts";
+import type { CacheSink } from "../../../solver/cache/remote/backend.ts";
+import type { SolveResult } from "../../../solver/deps.ts";
+import type { Graph } from "../../../solver/graph/graph.ts";
+import type { Vertex } from "../../../solver/graph/vertex.ts";
+import { RecordEntries, type TravellingBlob } from "./cache-entries.ts";
+import { exportMount, travelName } from "./cache-mounts.ts";
+import type { CacheTo } from "./cache-options.ts";
+import type { Engine } from "../engine.ts";
+import { LayerPacker } from "../images/layer-packer.ts";
+import { step } from "../prepare.ts";
+import { openSigner } from "./cache-signer.ts";
+import { openCache } from "./remote-cache.ts";
+
+/** A build as it was solved: what there is to give away. */
+export interface Solved {
+  readonly graph: Graph;
+  readonly outcomes: SolveResult["outcomes"];
+  /** The records that count for this build. */
+  readonly records: Records;
+  /** Whether only signed records of others count. */
+  readonly isTrusting: boolean;
+  /** Ids of the cache mounts that steps have used. */
+  readonly mounts: ReadonlySet<string>;
+}
+
+/** Uploads and questions at one time. */
+const UPLOADS = 4;
+
+/**
+ * Writes a build's results to the caches, after its images.
+ * @throws {BuildError} `cache/export-failed`, but where a failure is only to be told.
+ */
+export async function exportCaches(
+  caches: readonly CacheTo[],
+  solved: Solved,
+  on: { readonly engine: Engine; readonly progress: ProgressSink },
+  signal: AbortSignal,
+): Promise<void> {
+  const { engine, progress } = on;
+  for (const to of caches) {
+    if (to.place.kind === "inline") continue;
+    const sink = openCache(to.place, engine);
+    try {
+      await step(progress, engine.environment, `exporting cache to ${sink.location}`, async () => {
+        const packer = openPacker(engine, signal);
+        try {
+          await exportCache(to, sink, solved, { engine, packer }, signal);
+          if (to.keepDays !== undefined) await removeUnused(sink, to.keepDays, { engine, progress }, signal);
+        } finally {
+          await packer.settle();
+        }
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = exportFailure(sink.location, error);
+      if (!to.ignoreError) throw failure;
+      progress({ kind: "notice", level: "warning", message: failure.message, hint: undefined });
+    }
+  }
+}
+
+/** Layers have been packed while steps ran; this one makes up for those that were not. */
+export function openPacker(engine: Engine, signal: AbortSignal): LayerPacker {
+  const { store, snapshotter, packPool } = engine;
+  return new LayerPacker({ store, snapshotter, measure: (pack, s) => packPool.measure(pack, s) }, signal);
+}
+
+/**
+ * Writes a build's results to a cache: the blobs first, then the entries that name them. What is there already is left
+ * alone, but for the results of steps that this build ran.
+ */
+async function exportCache(
+  to: CacheTo,
+  sink: CacheSink,
+  solved: Solved,
+  on: { readonly engine: Engine; readonly packer: LayerPacker },
+  signal: AbortSignal,
+): Promise<void> {
+  const entries = new RecordEntries(on.engine, on.packer, layerForm(to), {
+    producer: to.producer,
+    repository: sink.repository,
+  });
+  const signer = openSigner(to, on.engine);
+  const uploads = new Uploads(sink);
+  await sink.prepare(signal);
+  await mapLimit(recordsOf(solved, to), UPLOADS, signal, async ({ key, record, isNew }, inner) => {
+    if (!isNew && (await signer.isDone(`d-${hexOf(key)}`, sink, inner))) return;
+    const { names, text, contents } = await entries.of(key, record, inner);
+    for (const content of contents) await uploads.put(content, inner);
+    const blobs = contents.map(({ descriptor: { mediaType, digest, size } }) => ({ mediaType, digest, size }));
+    for (const name of names) await sink.putEntry(name, signer.sign(name, text), blobs, inner);
+  });
+  if (!to.mounts) return;
+  const used = new Set(solved.mounts);
+  for (const mount of on.engine.store.cacheMounts.list().filter(({ id }) => used.has(id))) {
+    const before = await signer.readMount(travelName(mount.id, mount.place), sink, signal);
+    await exportMount(mount, { sink, before, sign: (name, text) => signer.sign(name, text) }, on.engine, signal);
+  }
+}
+
+const DAY_MS = 86_400_000;
+
+async function removeUnused(
+  sink: CacheSink,
+  keepDays: number,
+  { engine, progress }: { readonly engine: Engine; readonly progress: ProgressSink },
+  signal: AbortSignal,
+): Promise<void> {
+  const atMs = engine.environment.nowMs();
+  const removed = await sink.removeUnused?.(atMs - keepDays * DAY_MS, signal);
+  if (removed === undefined || removed.entries + removed.blobs === 0) return;
+  const item = `removed ${removed.entries} old results and ${removed.blobs} blobs`;
+  const at = { id: `exporting cache to ${sink.location}`, item, current: removed.bytes, total: removed.bytes } as const;
+  progress({ kind: "status", unit: "bytes", done: true, atMs, ...at });
+}
+
+function exportFailure(location: string, error: unknown): BuildError {
+  return new BuildError(
+    "cache/export-failed",
+    `Cannot export the cache to ${JSON.stringify(location)}: ${messageOf(error)}`,
+    {
+      hint: "the image has been built and exported; ignore-error=true makes this a warning",
+      cause: error,
+    },
+  );
+}
+
+function layerForm(to: CacheTo): LayerForm {
+  return { family: "oci", compression: to.compression, level: to.compressionLevel, force: false };
+}
+
+interface ExportedRecord {
+  /** That the record was found by. */
+  readonly key: Digest;
+  readonly record: CacheRecord;
+  /** Whether this build ran the step. */
+  readonly isNew: boolean;
+}
+
+/** The records of a build that the mode asks for. Steps below a hit may have none. */
+export function recordsOf(solved: Solved, to: CacheTo): readonly ExportedRecord[] {
+  const inResult = to.mode === "min" ? verticesOfResult(solved.graph) : undefined;
+  const isNew = new Map<Digest, boolean>();
+  for (const [vertex, { definitionKey, how }] of solved.outcomes) {
+    if (inResult === undefined || inResult.has(vertex)) isNew.set(definitionKey, how === "ran");
+  }
+  // A signature says that we made it, or trust who did.
+  const onlyOwn = to.sign !== undefined && !solved.isTrusting;
+  return [...solved.records.findByDefinitionKeys([...isNew.keys()])].flatMap(([key, record]) =>
+    onlyOwn && record.producer !== "local" ? [] : [{ key, record, isNew: isNew.get(key) === true }],
+  );
+}
+
+/** Whose layers are in the result: the way down from the targets by parents, and through merges. */
+function verticesOfResult({ targets }: Graph): ReadonlySet<Digest> {
+  const found = new Set<Digest>();
+  const waiting: Vertex[] = [...targets];
+  for (let vertex = waiting.pop(); vertex !== undefined; vertex = waiting.pop()) {
+    if (found.has(vertex.digest)) continue;
+    found.add(vertex.digest);
+    const { op, inputs } = vertex;
+    if (op.kind === "merge" || op.kind === "diff") waiting.push(...inputs);
+    const [parent] = inputs;
+    const isOnParent = (op.kind === "exec" && !op.scratchRoot) || (op.kind === "file" && op.base !== "scratch");
+    if (isOnParent && parent !== undefined) waiting.push(parent);
+  }
+  return found;
+}
+
+/** Every blob once, however many records have it. */
+class Uploads {
+  readonly #sink: CacheSink;
+  readonly #started = new Map<Digest, Promise<void>>();
+
+  constructor(sink: CacheSink) {
+    this.#sink = sink;
+  }
+
+  async put(content: TravellingBlob, signal: AbortSignal): Promise<void> {
+    const { digest } = content.descriptor;
+    let upload = this.#started.get(digest);
+    if (upload === undefined) this.#started.set(digest, (upload = this.#put(content, signal)));
+    return upload;
+  }
+
+  async #put(content: TravellingBlob, signal: AbortSignal): Promise<void> {
+    const { mediaType, digest, size } = content.descriptor;
+    if (content.repository === this.#sink.repository || (await this.#sink.hasBlob(digest, signal))) return;
+    const from = content.repository;
+    await this.#sink.putBlob({ mediaType, digest, size }, { open: (s) => content.open(s), from }, signal);
+  }
+}

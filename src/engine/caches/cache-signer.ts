@@ -1,0 +1,49 @@
+import type { KeyObject } from "node:crypto";
+import { BuildError } from "../../../lib/core/errors.ts";
+import type { CacheEntry, CacheSink, EntryName } from "../../../solver/cache/remote/backend.ts";
+import { decodeMount, type MountDocument, mountEntryName } from "../../../solver/cache/remote/mount-document.ts";
+import { isSignedBy, signEntry } from "../../../solver/cache/remote/signature.ts";
+import type { CacheTo } from "./cache-options.ts";
+import type { Engine } from "../engine.ts";
+import { readKey } from "./remote-cache.ts";
+
+/** Signs what is written, where that was asked for; and then nothing that is there counts but what has the same signature. */
+export interface Signer {
+  sign(name: EntryName, text: string): CacheEntry;
+  /** Whether there is an entry that need not be written again. */
+  isDone(name: EntryName, sink: CacheSink, signal: AbortSignal): Promise<boolean>;
+  /** The contents of a cache mount as they are in the cache. */
+  readMount(id: string, sink: CacheSink, signal: AbortSignal): Promise<MountDocument | undefined>;
+}
+
+/** @throws {BuildError} `cli/usage` for a key that is none. */
+export function openSigner(to: CacheTo, engine: Engine): Signer {
+  const key = to.sign === undefined ? undefined : readKey(to.sign, "private", engine);
+  return {
+    sign: (name, text) => (key === undefined ? { text, signature: undefined } : signEntry(name, text, key)),
+    async isDone(name, sink, signal) {
+      if (key === undefined) return sink.hasEntry(name, signal);
+      return (await readOwn(name, key, sink, signal)) !== undefined;
+    },
+    async readMount(id, sink, signal) {
+      const entry = await readOwn(mountEntryName(id), key, sink, signal);
+      try {
+        return entry === undefined ? undefined : decodeMount(entry.text);
+      } catch (error) {
+        // Of another format, or damaged: it is written anew.
+        if (error instanceof BuildError && error.code === "cache/import-failed") return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+async function readOwn(
+  name: EntryName,
+  key: KeyObject | undefined,
+  sink: CacheSink,
+  signal: AbortSignal,
+): Promise<CacheEntry | undefined> {
+  const entry = await sink.read(name, signal);
+  return entry === undefined || key === undefined || isSignedBy(name, entry, [key]) ? entry : undefined;
+}

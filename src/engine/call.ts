@@ -1,0 +1,58 @@
+import { BuildError } from "../../lib/core/errors.ts";
+import type { Json } from "../../lib/core/json.ts";
+import { convertDockerfile } from "../../frontend/convert/convert.ts";
+import { outlineJson, outlineText } from "../../frontend/convert/outline.ts";
+import { targetsJson, targetsText } from "../../frontend/convert/targets.ts";
+import { lintDockerfile, lintJson } from "../../frontend/check.ts";
+import type { Warning } from "../../frontend/lint/warning.ts";
+import type { Engine } from "./engine.ts";
+import type { BuildOptions } from "./options.ts";
+import { type ReadBuild, readBuild } from "./prepare.ts";
+import { Scratch } from "./scratch.ts";
+
+/** The answer to a question about a Dockerfile, in both forms. */
+export interface CallResult {
+  readonly json: Json;
+  /** `undefined` for checks, whose findings are shown with their places. */
+  readonly text: string | undefined;
+  readonly warnings: readonly Warning[];
+  /** What a build would fail with. */
+  readonly error: BuildError | undefined;
+}
+
+/** `--call=check|outline|targets`: reads and converts, and builds nothing. */
+export async function callDockerfile(
+  engine: Engine,
+  options: BuildOptions,
+  method: "check" | "outline" | "targets",
+  signal: AbortSignal,
+): Promise<CallResult> {
+  await using scratch = new Scratch(engine.scratchPath());
+  const progress = options.progress ?? (() => {});
+  let read: ReadBuild;
+  try {
+    read = await readBuild(engine, options, { scratch, progress }, signal);
+  } catch (error) {
+    if (method !== "check" || !(error instanceof BuildError) || error.span === undefined) throw error;
+    // A file that cannot be read is what the checks have found.
+    const found = { warnings: [], error };
+    return { json: lintJson(found, error.span.source), text: undefined, ...found };
+  }
+  const { dockerfile, convertOptions, resolver } = read;
+  const [first] = convertOptions;
+  if (first === undefined) throw new Error("no platform to convert for");
+  switch (method) {
+    case "check": {
+      const found = await lintDockerfile(dockerfile, first, resolver, signal);
+      return { json: lintJson(found, dockerfile.source), text: undefined, ...found };
+    }
+    case "outline": {
+      const { outline } = await convertDockerfile(dockerfile, first, resolver, signal);
+      return { json: outlineJson(outline, dockerfile), text: outlineText(outline), warnings: [], error: undefined };
+    }
+    case "targets":
+      return { json: targetsJson(dockerfile), text: targetsText(dockerfile), warnings: [], error: undefined };
+    default:
+      return method satisfies never;
+  }
+}

@@ -1,0 +1,26 @@
+import { BuildError } from "../../lib/core/errors.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import { formatBytes } from "../progress/step-book.ts";
+import { removeLeftovers } from "../../lib/store/leftovers.ts";
+import { keepWithinLimit } from "../../lib/store/limit.ts";
+import type { Engine } from "./engine.ts";
+
+/** Deletes what killed builds left, and keeps the store within its limit, after a build that made something. A build that has succeeded never fails for it. */
+export async function collectAfterBuild(engine: Engine, progress: ProgressSink, signal: AbortSignal): Promise<void> {
+  const say = (level: "info" | "warning", message: string, hint: string | undefined): void =>
+    progress({ kind: "notice", level, message, hint });
+  try {
+    await removeLeftovers(engine.store, signal);
+    const collected = await keepWithinLimit(engine.store, { limitBytes: engine.environment.keepStorageBytes }, signal);
+    if (collected === undefined) return;
+    const { freedBytes, limitBytes } = collected;
+    say(
+      "info",
+      `The store was over its limit of ${formatBytes(limitBytes)}: ${formatBytes(freedBytes)} of what is worth least was removed`,
+      "KILN_KEEP_STORAGE sets the limit",
+    );
+  } catch (error) {
+    if (!(error instanceof BuildError) || signal.aborted) throw error;
+    say("warning", `The store could not be kept within its limit: ${error.message}`, error.hint);
+  }
+}

@@ -1,0 +1,95 @@
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { hubUrl, parseGitUrl } from "../../../lib/core/git-url.ts";
+import type { SourceText } from "../../../lib/core/span.ts";
+import type { BuildOptions } from "../options.ts";
+import type { ContextDeps, LoadedContext } from "./context-deps.ts";
+import { dockerfileNames, findIgnoreFile, readSource } from "./context-files.ts";
+import { withoutCredentials } from "../../../solver/sources/git/run-git.ts";
+import { dockerfileText } from "./dockerfile-text.ts";
+import { refusePolicies } from "../policy.ts";
+import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
+
+/**
+ * Reads what `kiln build` was pointed at: a directory, a tar or Dockerfile on standard input or behind a URL, or a git
+ * repository. Whatever is not a directory is put into a scratch directory of `on`.
+ */
+export async function loadContext(
+  options: Pick<BuildOptions, "context" | "dockerfile" | "policy">,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const context = await load(options, on, signal);
+  if (options.policy !== "disabled") refusePolicies(options, context.directory, on.environment);
+  return context;
+}
+
+async function load(
+  options: Pick<BuildOptions, "context" | "dockerfile">,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const { context, dockerfile } = options;
+  if (context === "-" && dockerfile === "-") {
+    throw new BuildError("context/unsupported", "can't use stdin for both build context and dockerfile");
+  }
+  if (context === "-") return fromStream(on.environment.stdin(), { name: "<stdin>", dockerfile }, on, signal);
+  // `github.com/user/repository` is a repository when no directory of that name is there.
+  const hub = existsSync(resolve(on.environment.workingDirectory, context)) ? undefined : hubUrl(context);
+  const git = parseGitUrl(hub ?? context);
+  if (git !== undefined) return fromGit(git, dockerfile, on, signal);
+  if (/^https?:\/\//.test(context)) return fromUrl(context, dockerfile, on, signal);
+  return fromDirectory(contextDirectory(context, on), dockerfile, on, signal);
+}
+
+function contextDirectory(context: string, on: ContextDeps): string {
+  const directory = resolve(on.environment.workingDirectory, context);
+  const status = statSync(directory, { throwIfNoEntry: false });
+  if (status === undefined) {
+    throw new BuildError("context/not-found", `path ${JSON.stringify(context)} not found`, {
+      hint: "the last argument of `kiln build` is the directory with the files to build from",
+    });
+  }
+  if (status.isDirectory()) return directory;
+  throw new BuildError("context/unsupported", `Cannot use ${JSON.stringify(context)} as build context: it is a file`, {
+    hint: basename(directory).toLowerCase().includes("dockerfile")
+      ? `give the Dockerfile with -f and its directory as context: kiln build -f ${context} ${dirname(context)}`
+      : "give a directory, a URL, or - for standard input",
+  });
+}
+
+async function fromDirectory(
+  directory: string,
+  dockerfile: string | undefined,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  if (dockerfile === "-") {
+    const source = await dockerfileText(on.environment.stdin(), "<stdin>", signal);
+    return loaded(directory, source, await findIgnoreFile({ directory }, on, signal));
+  }
+  if (dockerfile !== undefined && /^https?:\/\//.test(dockerfile)) {
+    const { body } = await download(dockerfile, on, signal);
+    const source = await dockerfileText(body, withoutCredentials(dockerfile), signal);
+    return loaded(directory, source, await findIgnoreFile({ directory }, on, signal));
+  }
+  const base = dockerfile === undefined ? directory : on.environment.workingDirectory;
+  for (const name of dockerfileNames(dockerfile)) {
+    const path = resolve(base, name);
+    const source = await readSource(path, name, "a Dockerfile", signal);
+    if (source === undefined) continue;
+    return loaded(directory, source, await findIgnoreFile({ directory, dockerfile: path }, on, signal));
+  }
+  const name = dockerfile ?? "Dockerfile";
+  throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {
+    hint:
+      dockerfile === undefined
+        ? `put a Dockerfile into ${directory}, or name another file with -f`
+        : "-f is relative to the working directory, not to the context",
+  });
+}
+
+function loaded(directory: string, dockerfile: SourceText, ignoreFile: SourceText | undefined): LoadedContext {
+  return { directory, dockerfile, ignoreFile, owners: "root" };
+}

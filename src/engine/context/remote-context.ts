@@ -1,0 +1,178 @@
+import { closeSync, fstatSync, mkdirSync, readFileSync } from "node:fs";
+import { Readable } from "node:stream";
+import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
+import type { GitUrl } from "../../../lib/core/git-url.ts";
+import { decodeSource } from "../../../lib/core/decode-source.ts";
+import type { SourceText } from "../../../lib/core/span.ts";
+import { O_DIRECTORY, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT } from "../../../lib/native/constants.ts";
+import { decompress, sniffCompression } from "../../../lib/tar/compression.ts";
+import { unpackArchive } from "../../../lib/tar/unpack.ts";
+import type { GitOp } from "../../../solver/graph/op.ts";
+import { get } from "../../../solver/sources/http/get.ts";
+import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
+import { withoutCredentials } from "../../../solver/sources/git/run-git.ts";
+import { dockerfileNames } from "./context-files.ts";
+import { dockerfileText } from "./dockerfile-text.ts";
+import { newestFile } from "../source-date.ts";
+
+/**
+ * A tar is the context; anything else is a Dockerfile with an empty context. `name` says where the bytes come from;
+ * `dockerfile` is what `-f` says.
+ */
+export async function fromStream(
+  bytes: Readable,
+  given: { readonly name: string; readonly dockerfile: string | undefined },
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const { kind, stream } = await sniffCompression(bytes, signal);
+  const directory = emptyDirectory(on);
+  const head = await peek(stream, 512);
+  if (kind === "none" && !isTarHeader(head.first)) {
+    if (given.dockerfile !== undefined) {
+      throw new BuildError(
+        "context/unsupported",
+        "ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles",
+        { hint: "pipe a tar to use -f with it" },
+      );
+    }
+    const dockerfile = await dockerfileText(Readable.from(head.all), withoutCredentials(given.name), signal);
+    return { directory, dockerfile, ignoreFile: undefined, owners: "root" };
+  }
+  await unpackArchive(decompress(head.all, kind, signal), { native: on.native, directory }, signal);
+  return {
+    ...(await unpacked(directory, given.dockerfile, on, signal)),
+    owners: "kept",
+    sourceDate: () => newestFile(directory, on.native),
+  };
+}
+
+/** A repository's files at one commit. */
+export async function fromGit(
+  git: GitUrl,
+  dockerfile: string | undefined,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const directory = emptyDirectory(on);
+  const op: GitOp = {
+    kind: "git",
+    remote: git.remote,
+    ref: git.ref,
+    subdir: git.subdir,
+    keepGitDir: git.keepGitDir === true || on.keepGitDir,
+    submodules: git.submodules ?? true,
+    checksum: git.checksum,
+    mtime: on.commitTimes ? "commit" : (git.mtime ?? "checkout"),
+    ...(git.fetchByCommit ? { fetchByCommit: true } : {}),
+  };
+  const found = await on.git.find(op, signal);
+  await found.writeTo(directory, signal);
+  return {
+    ...(await unpacked(directory, dockerfile, on, signal)),
+    owners: "root",
+    sourceDate: (dateSignal) => found.date(dateSignal),
+  };
+}
+
+function emptyDirectory(on: ContextDeps): string {
+  const directory = `${on.scratchDirectory()}/context`;
+  mkdirSync(directory);
+  return directory;
+}
+
+/**
+ * The Dockerfile among files from elsewhere, which must not lead out of them. Ignore files say what a client need not send;
+ * here everything has been sent, and they do not count, as with BuildKit.
+ */
+async function unpacked(
+  directory: string,
+  dockerfile: string | undefined,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<Pick<LoadedContext, "directory" | "dockerfile" | "ignoreFile">> {
+  if (dockerfile === "-") {
+    const source = await dockerfileText(on.environment.stdin(), "<stdin>", signal);
+    return { directory, dockerfile: source, ignoreFile: undefined };
+  }
+  for (const name of dockerfileNames(dockerfile)) {
+    const source = readInside(directory, name, on);
+    if (source !== undefined) return { directory, dockerfile: source, ignoreFile: undefined };
+  }
+  const name = dockerfile ?? "Dockerfile";
+  throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {
+    hint: "with a context from elsewhere, -f names a file in it",
+  });
+}
+
+/** `undefined` when there is no such regular file. Symlinks are followed inside the directory. */
+function readInside(directory: string, name: string, { native }: ContextDeps): SourceText | undefined {
+  const root = native.openPath(directory, O_PATH | O_DIRECTORY);
+  let file: number | undefined;
+  try {
+    file = native.openat2(root, name, { flags: O_RDONLY | O_NONBLOCK, resolve: RESOLVE_IN_ROOT });
+    const status = fstatSync(file);
+    if (!status.isFile()) return undefined;
+    if (status.size > MAX_DOCKERFILE_BYTES) throw tooLarge(name);
+    return decodeSource(name, readFileSync(file), "a Dockerfile");
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  } finally {
+    if (file !== undefined) closeSync(file);
+    closeSync(root);
+  }
+}
+
+/** The answer to a GET. */
+export interface Download {
+  readonly body: Readable;
+  /** Last-Modified, in seconds since 1970. */
+  readonly modified: number | undefined;
+}
+
+export async function download(url: string, on: ContextDeps, signal: AbortSignal): Promise<Download> {
+  const { body, headers } = await get(url, undefined, on, signal);
+  const modifiedMs = Date.parse(headers.get("last-modified") ?? "");
+  return {
+    body: Readable.from(body),
+    modified: Number.isNaN(modifiedMs) ? undefined : Math.floor(modifiedMs / 1000),
+  };
+}
+
+/** What a URL leads to. Its date is the server's or, for archives, that of the newest member. */
+export async function fromUrl(
+  url: string,
+  dockerfile: string | undefined,
+  on: ContextDeps,
+  signal: AbortSignal,
+): Promise<LoadedContext> {
+  const { body, modified } = await download(url, on, signal);
+  const loaded = await fromStream(body, { name: url, dockerfile }, on, signal);
+  return { ...loaded, sourceDate: async (dateSignal) => modified ?? loaded.sourceDate?.(dateSignal) };
+}
+
+/** The first bytes of a stream, and the whole of it again. */
+async function peek(
+  stream: AsyncGenerator<Uint8Array, void>,
+  count: number,
+): Promise<{ readonly first: Buffer; readonly all: AsyncGenerator<Uint8Array, void> }> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  while (size < count) {
+    const next = await stream.next();
+    if (next.done === true) break;
+    chunks.push(next.value);
+    size += next.value.byteLength;
+  }
+  async function* all(): AsyncGenerator<Uint8Array, void> {
+    yield* chunks;
+    yield* stream;
+  }
+  return { first: Buffer.concat(chunks), all: all() };
+}
+
+/** POSIX and GNU tars say so at offset 257. */
+function isTarHeader(head: Buffer): boolean {
+  return head.byteLength >= 262 && head.subarray(257, 262).toString("latin1") === "ustar";
+}

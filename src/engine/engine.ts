@@ -1,0 +1,183 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { BuildError } from "../../lib/core/errors.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import { loadNative } from "../../lib/native/load.ts";
+import type { Native } from "../../lib/native/native.ts";
+import { type Fetch, createFetch } from "../../lib/registry/fetch.ts";
+import type { RegistryClient } from "../../lib/registry/registry.ts";
+import { type OpenStore, openStore } from "../../lib/store/open-store.ts";
+import { guarded } from "../../lib/store/failure.ts";
+import { PackPool } from "../../lib/tar/pack-pool.ts";
+import { createRuntime } from "../../solver/runtime/driver.ts";
+import {
+  type Isolation,
+  identityMap,
+  isolationOf,
+  overlayMarksFor,
+  readUserNamespace,
+} from "../../solver/runtime/host.ts";
+import type { WeakIsolation } from "../../solver/cache/key.ts";
+import { overlaySupport } from "../../solver/runtime/overlay-support.ts";
+import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
+import { createImageSource } from "../../solver/sources/image/image-source.ts";
+import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
+import type { BuildEnvironment } from "./environment.ts";
+import { layerTools } from "./images/layer-tools.ts";
+import type { LayerTools } from "../export/layers.ts";
+import { connectionOptions, registryOptions } from "./images/registry-options.ts";
+
+/**
+ * The parts that every command works with, wired for one environment. Opening one opens the store and nothing else;
+ * what a command does not use is never made. Dispose it when the command is done.
+ */
+export class Engine implements AsyncDisposable {
+  readonly environment: BuildEnvironment;
+  readonly native: Native;
+  readonly store: OpenStore;
+  readonly snapshotter: Snapshotter;
+  readonly images: ImageSource;
+  readonly runtime: Runtime & Disposable;
+  /** Why its commands are not held to the rights of files; `undefined` where they are. */
+  readonly isolation: WeakIsolation | undefined;
+  readonly tools: LayerTools;
+  readonly packPool: PackPool;
+  readonly fetch: Fetch;
+  readonly #progress: ProgressSink;
+  readonly #insecure: Set<string>;
+  readonly #isOffline: boolean;
+  readonly #http: { readonly fetch: Fetch } & AsyncDisposable;
+  #client: Promise<RegistryClient> | undefined;
+
+  constructor(environment: BuildEnvironment, options: EngineOptions) {
+    this.environment = environment;
+    this.#progress = options.progress;
+    this.#insecure = new Set(options.insecureRegistries);
+    this.#isOffline = options.offline === true;
+    this.native = loadNative(environment.addonPath);
+    this.store = openStore(environment.root, { native: this.native, clock: environment });
+    const marks = overlayMarksFor(environment.uid, environment.root);
+    const userNamespace = readUserNamespace();
+    const isolation = isolationOf(environment.uid, userNamespace);
+    const ownersDirectory = this.#ownersDirectory(isolation);
+    this.isolation = isolation === "chroot" ? "chroot" : ownersDirectory === undefined ? undefined : "single id";
+    const runtimeOptions = {
+      runtimePath: environment.runtimePath,
+      overlayMarks: marks,
+      arch: environment.arch,
+      instance: `${environment.pid}-${newId()}`,
+      notice: (message: string) => this.#progress({ kind: "notice", level: "warning", message, hint: undefined }),
+    } as const;
+    const overlayWorks = overlaySupport({
+      ...runtimeOptions,
+      directory: join(environment.root, "runtime"),
+      uid: environment.uid,
+      gid: environment.gid,
+      user: `${environment.uid}`,
+      searchPath: [],
+    });
+    this.snapshotter = nativeSnapshotter({
+      directory: this.store.layout.snapshots,
+      marks,
+      newId: () => {
+        const id = newId();
+        // Whatever it will name: a layer in the making, one that is going, the layer itself.
+        this.store.holds.claim([`snapshot:active-${id}`, `snapshot:removed-${id}`, `snapshot:${id}`]);
+        return id;
+      },
+      native: this.native,
+      hold: (name) => this.store.holds.claim([`snapshot:${name}`]),
+      isNeeded: async (signal) =>
+        isolation === "chroot" || environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
+    });
+    this.images = createImageSource({
+      store: this.store,
+      native: this.native,
+      snapshotter: this.snapshotter,
+      registry: () => this.registry(),
+      progress: options.progress,
+      clock: environment,
+    });
+    const namespaceOfSteps = environment.env["KILN_STEP_USERNS"] === "1" ? identityMap(userNamespace) : undefined;
+    this.runtime = createRuntime({
+      ...runtimeOptions,
+      scratchDirectory: join(environment.root, "runtime"),
+      searchPath: (environment.env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
+      ownersDirectory,
+      chroot: isolation === "chroot" ? { native: this.native } : undefined,
+      ...(namespaceOfSteps === undefined ? {} : { userNamespace: namespaceOfSteps }),
+    });
+    this.packPool = new PackPool({ native: this.native, maxLayers: environment.processors });
+    this.#http = createFetch(() => connectionOptions(environment.env));
+    this.fetch = this.#http.fetch;
+    this.tools = layerTools({
+      native: this.native,
+      snapshotter: this.snapshotter,
+      images: this.images,
+      registry: () => this.registry(),
+      processors: environment.processors,
+    });
+  }
+
+  /** The HTTP client is the heaviest part: it is loaded when a registry is first needed. */
+  registry(): Promise<RegistryClient> {
+    this.#client ??= this.#openRegistry();
+    return this.#client;
+  }
+
+  /** For a folder of one build's own, on the file system of the snapshots. Not made here. */
+  scratchPath(): string {
+    const name = `${this.environment.pid}-${newId()}`;
+    this.store.holds.claim([`scratch:${name}`]);
+    return join(this.environment.root, "scratch", name);
+  }
+
+  /**
+   * Where a single id exists, owners are written down instead of given, and a store that was begun so stays so: its
+   * files have no other owners.
+   */
+  #ownersDirectory(isolation: Isolation): string | undefined {
+    const directory = join(this.environment.root, "owners");
+    if (isolation !== "single-id" && !existsSync(directory)) return undefined;
+    guarded(`use the store "${this.environment.root}"`, () => {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      this.native.keepOwners(directory);
+    });
+    return directory;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.runtime[Symbol.dispose]();
+    await this.#http[Symbol.asyncDispose]();
+    if (this.#client !== undefined) {
+      // A client that could not be made has nothing to close.
+      const client = await this.#client.catch(() => undefined);
+      await client?.[Symbol.asyncDispose]();
+    }
+    await this.store[Symbol.asyncDispose]();
+  }
+
+  async #openRegistry(): Promise<RegistryClient> {
+    if (this.#isOffline) {
+      throw new BuildError("registry/unreachable", "Cannot use a registry: the build is to be offline", {
+        hint: "pull the images that it needs before, or leave out --offline",
+      });
+    }
+    const { createRegistryClient } = await import("../../lib/registry/client.ts");
+    return createRegistryClient(registryOptions(this.environment, this.#insecure, this.#progress));
+  }
+}
+
+export interface EngineOptions {
+  readonly progress: ProgressSink;
+  /** Registries reached by plain HTTP or unverified TLS. */
+  readonly insecureRegistries?: readonly string[];
+  /** No registry is to be asked for anything. */
+  readonly offline?: boolean;
+}
+
+/** Ten letters and digits, 50 bits: short, because overlay options list many of them. */
+function newId(): string {
+  return Array.from(randomBytes(10), (byte) => "0123456789abcdefghjkmnpqrstvwxyz"[byte & 31]).join("");
+}

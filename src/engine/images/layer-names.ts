@@ -1,0 +1,40 @@
+import type { Digest } from "../../../lib/core/digest.ts";
+import type { Vertex, VertexMeta } from "../../../solver/graph/vertex.ts";
+
+/**
+ * What made each layer of a tree, lowest first, in the words that BuildKit's history has for a layer that no instruction
+ * accounts for. `baseLayers` is how many an image has.
+ */
+export function layerNames(
+  tree: Vertex | undefined,
+  meta: ReadonlyMap<Digest, VertexMeta>,
+  baseLayers: number,
+): readonly string[] {
+  // Highest first. A chain of thousands of steps is walked, not descended into.
+  const names: string[] = [];
+  const waiting = tree === undefined ? [] : [tree];
+  for (let vertex = waiting.pop(); vertex !== undefined; vertex = waiting.pop()) {
+    const { op, inputs } = vertex;
+    if (op.kind === "image") {
+      names.push(...Array.from({ length: baseLayers }, () => `pulled from ${op.ref}@${op.manifest}`));
+    } else if (op.kind === "merge") {
+      waiting.push(...inputs);
+    } else {
+      names.push(nameOf(vertex, meta));
+      const [below] = inputs;
+      const isOnTop = (op.kind === "file" && op.base === "input") || (op.kind === "exec" && !op.scratchRoot);
+      if (isOnTop && below !== undefined) waiting.push(below);
+    }
+  }
+  return names.toReversed();
+}
+
+function nameOf(vertex: Vertex, meta: ReadonlyMap<Digest, VertexMeta>): string {
+  const { op } = vertex;
+  const known = meta.get(vertex.digest);
+  if (op.kind === "exec") return `mount / from exec ${op.argv.join(" ")}`;
+  // A directory that a stage starts from: no instruction copies it.
+  const local = vertex.inputs.find((input) => input.op.kind === "local")?.op;
+  if (known?.stage === undefined && local?.kind === "local") return `local source for ${local.name}`;
+  return known?.name ?? "layer";
+}

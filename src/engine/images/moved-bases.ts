@@ -1,0 +1,108 @@
+import { BuildError } from "../../../lib/core/errors.ts";
+import type { Platform } from "../../../lib/core/platform.ts";
+import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
+import type { ProgressSink } from "../../../lib/core/progress.ts";
+import type { ImageSource, ResolvedImage } from "../../../solver/ports.ts";
+
+/** How long an answer counts. Base images move some times a month; asking each time is what docker does, and costs each build a round trip. */
+export const PULL_TTL_MS = 10 * 60_000;
+/** How long a build waits for a registry to say whether an image has moved. */
+const ANSWER_MS = 2_000;
+/** A registry that did not answer is not asked, waited for and told of by every build. */
+const RETRY_MS = 60_000;
+
+export interface MovedBasesDeps {
+  readonly images: ImageSource;
+  readonly progress: ProgressSink;
+  readonly clock: { nowMs(): number };
+  /** `no`: what the store knows is used however old it is. */
+  readonly asks: "no" | { readonly ttlMs: number };
+  readonly signal: AbortSignal;
+}
+
+/** A base image that is another one now than when the build began with it. */
+export interface MovedBase {
+  readonly ref: string;
+  readonly platform: Platform;
+  readonly image: ResolvedImage;
+}
+
+/**
+ * Asks registries whether base images that the store knows have moved, while the build goes on with those. Nothing waits
+ * for the answers before it is known what there is to do; then all are awaited (`settle`), before anything runs.
+ */
+export class MovedBases implements AsyncDisposable {
+  readonly #on: MovedBasesDeps;
+  readonly #stop = new AbortController();
+  readonly #questions = new Map<string, Promise<MovedBase | undefined>>();
+
+  constructor(on: MovedBasesDeps) {
+    this.#on = on;
+  }
+
+  /** Begins to ask about an image when its last answer is too old. */
+  consider(ref: string, platform: Platform, image: ResolvedImage): void {
+    const { asks, clock } = this.#on;
+    const { pulled } = image;
+    if (pulled === undefined || asks === "no") return;
+    const now = clock.nowMs();
+    const isFresh = isWithin(asks.ttlMs, pulled.answeredAtMs, now);
+    const wasAskedInVain = pulled.triedAtMs !== pulled.answeredAtMs;
+    if (isFresh || (wasAskedInVain && isWithin(Math.min(RETRY_MS, asks.ttlMs), pulled.triedAtMs, now))) return;
+    const key = JSON.stringify([ref, platform]);
+    if (this.#questions.has(key)) return;
+    const question = this.#ask(ref, platform, pulled.answeredAtMs);
+    // Told where the answers are awaited, which a build that fails before does not come to.
+    question.catch(() => undefined);
+    this.#questions.set(key, question);
+  }
+
+  /** Waits for all answers. @returns those that change something, each once. */
+  async settle(): Promise<readonly MovedBase[]> {
+    const answers = await Promise.all(this.#questions.values());
+    this.#questions.clear();
+    return answers.filter((answer) => answer !== undefined);
+  }
+
+  /** Takes back what nobody waits for any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Error("The build has ended"));
+    await Promise.allSettled(this.#questions.values());
+  }
+
+  async #ask(ref: string, platform: Platform, answeredAtMs: number): Promise<MovedBase | undefined> {
+    const { images, progress, clock } = this.#on;
+    const signal = AbortSignal.any([this.#on.signal, this.#stop.signal]);
+    try {
+      const image = await images.ask(ref, { platform, answerMs: ANSWER_MS }, signal);
+      return image === undefined ? undefined : { ref, platform, image };
+    } catch (error) {
+      // Whoever waits is told by the signal itself.
+      if (signal.aborted) return undefined;
+      if (!(error instanceof BuildError)) throw error;
+      const minutes = Math.round((clock.nowMs() - answeredAtMs) / 60_000);
+      progress({
+        kind: "notice",
+        level: "warning",
+        message: `The image of ${familiarReference(parseReference(ref))} that was pulled ${minutes} minutes ago is used: ${error.message}`,
+        hint: "--offline asks nobody",
+      });
+      return undefined;
+    }
+  }
+}
+
+/** Whether a moment is less than so long ago. A clock that was set back says nothing. */
+function isWithin(ms: number, momentMs: number, nowMs: number): boolean {
+  return nowMs >= momentMs && nowMs - momentMs < ms;
+}
+
+/** Thrown to have a build begin anew on images that have moved. */
+export class BasesMoved extends Error {
+  readonly bases: readonly MovedBase[];
+
+  constructor(bases: readonly MovedBase[]) {
+    super("base images have moved");
+    this.bases = bases;
+  }
+}

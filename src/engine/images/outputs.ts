@@ -1,0 +1,91 @@
+import { createWriteStream, rename as renameThen, rm as rmThen, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { Writable } from "node:stream";
+import { parseReference, formatReference } from "../../../lib/core/reference.ts";
+import type { Exporter, OpenDestination } from "../../export/exporter.ts";
+import { imageExporter } from "../../export/image-exporter.ts";
+import { layoutExporter } from "../../export/layout-exporter.ts";
+import type { ImageOptions, OutputSpec } from "../../export/output-spec.ts";
+import { localExporter, tarExporter } from "../../export/tree-exporters.ts";
+import type { Engine } from "../engine.ts";
+import type { BuildEnvironment } from "../environment.ts";
+import { treeTools } from "../flatten.ts";
+import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
+import { makeDestination } from "../../export/make-destination.ts";
+
+/** The sink of one output; `undefined` for one that writes nothing. */
+export function exporterFor(output: OutputSpec, engine: Engine): Exporter | undefined {
+  const on = { store: engine.store, tools: engine.tools };
+  const at = (path: string): string => resolve(engine.environment.workingDirectory, path);
+  switch (output.kind) {
+    case "image": {
+      const full = { ...output, image: withFullNames(output.image) };
+      return imageExporter(full, { ...on, client: () => engine.registry() });
+    }
+    case "oci":
+    case "docker": {
+      const image = withFullNames(output.image);
+      if (output.form === "directory") {
+        return layoutExporter(output.kind, { form: "directory", path: at(output.destination) }, image, on);
+      }
+      const open = destination(output.destination, engine.environment);
+      return layoutExporter(output.kind, { form: "tar", open }, image, on);
+    }
+    case "local":
+      return localExporter(at(output.destination), output, treeTools(engine));
+    case "tar":
+      return tarExporter(destination(output.destination, engine.environment), output, treeTools(engine));
+    case "cacheonly":
+      return undefined;
+    default:
+      return output satisfies never;
+  }
+}
+
+function withFullNames(image: ImageOptions): ImageOptions {
+  return { ...image, names: image.names.map((name) => formatReference(parseReference(name))) };
+}
+
+/** A file that gets its name when it is complete; `-` is standard output. */
+function destination(path: string, environment: BuildEnvironment): OpenDestination {
+  if (path === "-") return async () => checked(environment.stdout(), "standard output", "not ours to end");
+  const target = resolve(environment.workingDirectory, path);
+  return async () => {
+    makeDestination(dirname(target));
+    // A pipe or a device cannot be replaced by a file.
+    const status = statSync(target, { throwIfNoEntry: false });
+    if (status !== undefined && !status.isFile()) return checked(createWriteStream(target), target, "to be ended");
+    return fileOnFinish(target, join(dirname(target), `.kiln-${environment.pid}-${environment.nowMs()}.partial`));
+  };
+}
+
+/** The pieces go to `partial`; it is renamed when all are there and removed when they do not come. */
+function fileOnFinish(target: string, partial: string): Writable {
+  const file = createWriteStream(partial);
+  // Told by the write that failed.
+  file.on("error", () => undefined);
+  return new Writable({
+    write: (chunk, encoding, done) => void file.write(chunk, encoding, (error) => done(failed(target, error))),
+    final: (done) => void file.end(() => renameThen(partial, target, done)),
+    destroy: (error, done) => {
+      file.destroy();
+      rmThen(partial, { force: true }, () => done(error));
+    },
+  });
+}
+
+/** A stream whose failures say what could not be written. Standard output is not ours to end. */
+function checked(stream: Writable, name: string, end: "to be ended" | "not ours to end"): Writable {
+  stream.on("error", () => undefined);
+  return new Writable({
+    write: (chunk, encoding, done) => void stream.write(chunk, encoding, (error) => done(failed(name, error))),
+    ...(end === "to be ended" ? { final: (done: () => void) => void stream.end(done) } : {}),
+  });
+}
+
+/** What the disk, the device or the reader at the other end has against being written to. */
+function failed(name: string, error: Error | null | undefined): BuildError | undefined {
+  if (error === undefined || error === null) return undefined;
+  const why = errnoOf(error) === "EPIPE" ? "whoever read it has stopped reading" : messageOf(error);
+  return new BuildError("export/failed", `Cannot write to ${name}: ${why}`, { cause: error });
+}

@@ -1,0 +1,81 @@
+import { mapLimit } from "../../../lib/core/limits.ts";
+import type { HistoryEntry, ImageConfig } from "../../../lib/core/oci.ts";
+import { completeHistory, clampTimes, formatTime } from "../../export/history.ts";
+import type { ResultImage, ResultLayer } from "../../export/exporter.ts";
+import type { Store } from "../../../lib/store/store.ts";
+import { withSpan } from "../../../solver/cache/keyed-graph.ts";
+import type { ResultLayer as MadeLayer } from "../../../solver/deps.ts";
+import type { Conversion, HistoryDraft } from "../../../frontend/convert/conversion.ts";
+import { layerNames } from "./layer-names.ts";
+import type { LayerPacker } from "./layer-packer.ts";
+
+/**
+ * The image of one platform, from what the frontend said and the solver made. Layers that come from the base image take
+ * their diffIDs from its configuration, so they need not be here at all; the others are packed, if they are not yet.
+ */
+export async function resultImage(
+  conversion: Conversion,
+  made: readonly MadeLayer[],
+  on: { readonly store: Store; readonly packer: LayerPacker },
+  signal: AbortSignal,
+): Promise<ResultImage> {
+  const snapshots = made.map(({ snapshot }) => snapshot);
+  const baseDiffIds = conversion.base?.config.rootfs.diff_ids ?? [];
+  const baseOp = conversion.base?.vertex?.op;
+  const baseLayers = baseOp?.kind === "image" ? on.store.images.get(baseOp.manifest)?.manifest.layers : undefined;
+  const layers = await mapLimit(made, 8, signal, async ({ snapshot, vertex }, inner, index): Promise<ResultLayer> => {
+    const diffId = baseDiffIds[index];
+    if (diffId !== undefined) {
+      const { tarSizeBytes } = on.store.snapshots.get(snapshot) ?? {};
+      return { diffId, snapshot, origin: "base", tarSizeBytes, blob: baseLayers?.[index]?.digest };
+    }
+    const meta = vertex === undefined ? undefined : conversion.meta.get(vertex);
+    const packed = await on.packer.layer(snapshot, inner).catch((error: unknown) => {
+      throw meta === undefined ? error : withSpan(error, meta);
+    });
+    return { ...packed, snapshot, origin: "built" };
+  });
+  // Hardly ever asked for: every layer but that of a directory to start from has an instruction.
+  let names: readonly string[] | undefined;
+  const facts = snapshots.map((id, index) => {
+    // A step's result keeps the time it was made, so an image does not change when nothing changed.
+    const createdAtMs = on.store.snapshots.get(id)?.createdAtMs ?? 0;
+    return {
+      created: formatTime(createdAtMs),
+      get description() {
+        names ??= layerNames(conversion.target, conversion.meta, baseDiffIds.length);
+        return names[index] ?? "layer";
+      },
+    };
+  });
+  const epoch = conversion.sourceDateEpoch;
+  const dated = epoch === undefined ? {} : { created: formatTime(epoch * 1000) };
+  const drafts = conversion.history.map((draft) =>
+    draft.kind === "base" ? draftEntry(draft) : { ...draftEntry(draft), ...dated },
+  );
+  const history = completeHistory(drafts, facts);
+  const created = history.findLast((entry) => entry.created !== undefined)?.created;
+  const config: ImageConfig = {
+    ...conversion.image,
+    ...(created === undefined ? {} : { created }),
+    rootfs: { type: "layers", diff_ids: layers.map((layer) => layer.diffId) },
+    history,
+  };
+  const baseHistoryCount = conversion.history.filter((draft) => draft.kind === "base").length;
+  return {
+    platform: conversion.platform,
+    config: epoch === undefined ? config : clampTimes(config, baseHistoryCount, epoch),
+    layers,
+    baseHistoryCount,
+    sourceDateEpoch: epoch,
+  };
+}
+
+function draftEntry(draft: HistoryDraft): HistoryEntry {
+  if (draft.kind === "base") return draft.entry;
+  return {
+    created_by: draft.createdBy,
+    comment: draft.comment,
+    ...(draft.emptyLayer ? { empty_layer: true } : {}),
+  };
+}

@@ -1,0 +1,39 @@
+import type { Json } from "../../lib/core/json.ts";
+import { formatReference, parseReference } from "../../lib/core/reference.ts";
+import type { BuildResult } from "./build.ts";
+
+/** What `--metadata-file` holds, under buildx's names. */
+export function metadataOf(result: BuildResult, withWarnings: boolean): { readonly [key: string]: Json } {
+  const { imageId, manifest, names, warnings, provenance } = result;
+  return {
+    ...Object.fromEntries(
+      provenance.map(({ platform, predicate }) => [
+        provenance.length === 1 ? "buildx.build.provenance" : `buildx.build.provenance/${platform}`,
+        predicate,
+      ]),
+    ),
+    "buildx.build.ref": result.ref,
+    ...(withWarnings && warnings.length > 0
+      ? {
+          "buildx.build.warnings": warnings.map((warning) => ({
+            vertex: warning.rule,
+            short: warning.message,
+            detail: warning.description,
+            ...(warning.url === undefined ? {} : { url: warning.url }),
+            range: { start: warning.span.start.line, end: warning.span.end.line },
+          })),
+        }
+      : {}),
+    ...(imageId === undefined ? {} : { "containerimage.config.digest": imageId }),
+    ...(manifest === undefined
+      ? {}
+      : { "containerimage.descriptor": { ...manifest }, "containerimage.digest": manifest.digest }),
+    ...(names.length === 0 ? {} : { "image.name": names.map(fullName).join(",") }),
+  };
+}
+
+/** With registry and folder, as buildx writes it; `latest` need not be said. */
+function fullName(name: string): string {
+  const reference = parseReference(name);
+  return formatReference(reference.tag === "latest" ? { ...reference, tag: undefined } : reference);
+}

@@ -1,0 +1,84 @@
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import type { CacheOptions } from "./caches/cache-options.ts";
+import type { OutputSpec } from "../export/output-spec.ts";
+import type { ProvenanceOptions } from "./attest/provenance-options.ts";
+import type { BuildReport } from "./report.ts";
+
+/** What to build and what to do with it. Texts are as a user would type them; `build` parses and checks them. */
+export interface BuildOptions {
+  /** A directory, a git or HTTP(S) URL, or `-` for a tar or Dockerfile on standard input. */
+  readonly context: string;
+  /** Path (relative to the working directory), URL or `-`; `undefined` looks for `Dockerfile` in the context. */
+  readonly dockerfile?: string | undefined;
+  /** Names for the result, `app:1.0`. */
+  readonly tags?: readonly string[];
+  readonly target?: string | undefined;
+  /** `linux/amd64`, `arm64`, `local`; empty builds for this machine. */
+  readonly platforms?: readonly string[];
+  readonly buildArgs?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** `--build-context`: directory, `docker-image://`, `oci-layout://`, git or HTTP(S) URL by name. */
+  readonly contexts?: Readonly<Record<string, string>>;
+  /** Empty keeps the image in the local store. */
+  readonly outputs?: readonly OutputSpec[];
+  /** `true`: no step uses the cache; names: none of those stages. Results are recorded all the same. */
+  readonly noCache?: boolean | readonly string[];
+  /**
+   * Asks registries for base images even when the store has them; `never`: not even when it lacks them. `newer`: asks, and does
+   * without an answer; `missing`: only for those that the store lacks. Without it, a name that was pulled for a build is asked
+   * about when the last answer is older than `pullTtlMs`.
+   */
+  readonly pull?: boolean | "newer" | "missing" | "never";
+  /** How long a registry's answer counts; ten minutes when absent. 0: every build asks. */
+  readonly pullTtlMs?: number | undefined;
+  /** No registry is asked for anything. */
+  readonly offline?: boolean;
+  /** `sandbox` gives every RUN that names no network one of its own, by pasta or slirp4netns; `host` also grants `network.host`. */
+  readonly network?: "default" | "none" | "host" | "sandbox";
+  readonly secrets?: readonly SecretSpec[];
+  readonly ssh?: readonly SshSpec[];
+  /** `buildx.local.delete`: a local output with mode=delete may remove files outside the working directory. */
+  readonly allow?: readonly ("network.host" | "security.insecure" | "buildx.local.delete")[];
+  readonly extraHosts?: readonly { readonly name: string; readonly address: string }[];
+  readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly shmSizeBytes?: number | undefined;
+  readonly cgroupParent?: string | undefined;
+  readonly limits?: BuildLimits;
+  /** `disabled`: build although there is a policy file, which kiln does not evaluate. */
+  readonly policy?: "disabled" | undefined;
+  /** Steps at one time; when absent the number of processors, and four at least. */
+  readonly jobs?: number | undefined;
+  /** `all`, or stages whose steps must all come from the cache. */
+  readonly expectCached?: "all" | readonly string[] | undefined;
+  /** Caches of other machines. */
+  readonly cache?: CacheOptions | undefined;
+  /** A statement of how the image was built goes along where it is pushed or written as an OCI layout. */
+  readonly provenance?: ProvenanceOptions | undefined;
+  /** The result holds a provenance of what was built, for `--metadata-file`: `min` is without steps and times. */
+  readonly recordProvenance?: "min" | "max" | undefined;
+  readonly progress?: ProgressSink;
+  /** Told what became of every step, also when the build fails. Must not throw. */
+  readonly onReport?: ((report: BuildReport) => void) | undefined;
+}
+
+/** Where a secret's bytes come from; read when a step asks for them. */
+export type SecretSpec =
+  | { readonly id: string; readonly from: "file"; readonly path: string }
+  | { readonly id: string; readonly from: "env"; readonly variable: string };
+
+/** One agent's socket, or the files of private keys that an agent of ours serves. */
+export interface SshSpec {
+  readonly id: string;
+  readonly paths: readonly string[];
+}
+
+/** Per RUN step. */
+export interface BuildLimits {
+  readonly memoryBytes?: number;
+  readonly memorySwapBytes?: number;
+  readonly cpuShares?: number;
+  readonly cpuPeriodUs?: number;
+  readonly cpuQuotaUs?: number;
+  readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
+}

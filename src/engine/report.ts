@@ -1,0 +1,131 @@
+import { BuildError, messageOf } from "../../lib/core/errors.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import { isRecord } from "../../lib/core/json.ts";
+import type { StepUsage } from "../../lib/core/progress.ts";
+import type { Store } from "../../lib/store/store.ts";
+import type { MissReason } from "../../solver/cache/explain.ts";
+import { missText } from "../../solver/cache/reason-text.ts";
+import type { VertexOutcome } from "../../solver/deps.ts";
+import type { Graph } from "../../solver/graph/graph.ts";
+
+/** What became of each step of one build, and why those that ran did. Plain JSON: the store keeps the last ones. */
+export interface BuildReport {
+  /** Raise when the members change their meaning. */
+  readonly version: 1;
+  readonly id: string;
+  readonly startedAtMs: number;
+  /** As given: a directory, a URL or `-`. */
+  readonly context: string;
+  readonly target: string | undefined;
+  /** The names asked for, as given. */
+  readonly tags: readonly string[];
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+  /** All of them, those that `steps` leaves out included. */
+  readonly total: number;
+  /** In the order of the Dockerfile. Of very large builds only those that were not cached. */
+  readonly steps: readonly ReportedStep[];
+}
+
+/** Builds with more steps are reported without those that were cached: the report is written at the end of every build. */
+const LISTED_STEPS = 1000;
+
+export interface ReportedStep {
+  /** `[build 2/5] RUN make`. */
+  readonly name: string;
+  readonly stage: string | undefined;
+  /** `RUN make`. */
+  readonly instruction: string;
+  /**
+   * `cutoff`: the key was new, and an earlier result of equal inputs was taken. In a build that failed, `ran` are those
+   * that were begun.
+   */
+  readonly how: VertexOutcome["how"];
+  /** Absent for steps that were cached. */
+  readonly miss: MissReason | undefined;
+  /** The same as one line: `COPY . .: src/a.ts (content)`. */
+  readonly why: string | undefined;
+  /** What its command took, in this build. */
+  readonly usage?: StepUsage | undefined;
+}
+
+type AboutBuild = Pick<BuildReport, "id" | "startedAtMs" | "context" | "target" | "tags">;
+
+/** Does `work`, and tells of it however it ends: to the store and to `onReport`. */
+export async function reported<T>(
+  about: AboutBuild,
+  to: { readonly store: Pick<Store, "builds">; readonly onReport: ((report: BuildReport) => void) | undefined },
+  work: (reporter: BuildReporter) => Promise<T>,
+): Promise<T> {
+  const reporter = new BuildReporter(about);
+  const tell = (error?: unknown): void => {
+    const report = reporter.report(error);
+    if (report === undefined) return;
+    to.store.builds.add(report.id, report);
+    to.onReport?.(report);
+  };
+  try {
+    const result = await work(reporter);
+    tell();
+    return result;
+  } catch (error) {
+    tell(error);
+    throw error;
+  }
+}
+
+/** Collects what is to be told of one build. */
+export class BuildReporter {
+  readonly about: AboutBuild;
+  readonly #misses = new Map<Digest, MissReason>();
+  #graph: Graph | undefined;
+  #outcomes: ReadonlyMap<Digest, VertexOutcome> | undefined;
+
+  constructor(about: AboutBuild) {
+    this.about = about;
+  }
+
+  /** To be called before solving, so that a failure can be told of. */
+  solving(graph: Graph): void {
+    this.#graph = graph;
+  }
+
+  missed(vertex: Digest, miss: MissReason): void {
+    this.#misses.set(vertex, miss);
+  }
+
+  solved(outcomes: ReadonlyMap<Digest, VertexOutcome>): void {
+    this.#outcomes = outcomes;
+  }
+
+  /** `undefined` for a build that ended before there was a graph. */
+  report(error?: unknown): BuildReport | undefined {
+    if (this.#graph === undefined) return undefined;
+    let total = 0;
+    const isListed = this.#graph.meta.size <= LISTED_STEPS;
+    const steps: ReportedStep[] = [];
+    for (const [digest, meta] of this.#graph.meta) {
+      const { name, stage, instruction } = meta;
+      const outcome = this.#outcomes?.get(digest);
+      const miss = outcome?.miss ?? this.#misses.get(digest);
+      if (miss === undefined && outcome === undefined) continue;
+      total += 1;
+      if (!isListed && outcome?.how === "cached") continue;
+      const why = miss === undefined ? undefined : `${instruction}: ${missText(miss)}`;
+      const usage = outcome?.usage;
+      steps.push({ name, stage, instruction, how: outcome?.how ?? "ran", miss, why, usage });
+    }
+    return { version: 1, ...this.about, error: errorOf(error), total, steps };
+  }
+}
+
+/** One that the store kept; `undefined` when another kiln wrote it. */
+export function parseReport(value: unknown): BuildReport | undefined {
+  // Whoever wrote version 1 wrote these members.
+  return isRecord(value) && value["version"] === 1 ? (value as unknown as BuildReport) : undefined;
+}
+
+function errorOf(error: unknown): BuildReport["error"] {
+  if (error === undefined) return undefined;
+  if (error instanceof BuildError) return { code: error.code, message: error.message };
+  return { code: "bug", message: messageOf(error) };
+}

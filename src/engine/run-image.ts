@@ -1,0 +1,81 @@
+import { BuildError } from "../../lib/core/errors.ts";
+import type { StoredImage } from "../../lib/store/model.ts";
+import { stackView } from "../../solver/ops/file/stack-view.ts";
+import type { RunMount, RunResult } from "../../solver/ports.ts";
+import { resolveUser } from "../../solver/ops/exec/user.ts";
+import type { Engine } from "./engine.ts";
+
+export interface RunImageOptions {
+  readonly image: StoredImage;
+  /** Replaces CMD; empty keeps it. */
+  readonly command: readonly string[];
+  /** Replaces ENTRYPOINT; an empty list removes it. */
+  readonly entrypoint: readonly string[] | undefined;
+  /** `NAME=value`. */
+  readonly env: readonly string[];
+  readonly workingDirectory: string | undefined;
+  readonly user: string | undefined;
+  readonly network: "default" | "none" | "host" | "sandbox";
+  readonly hostname: string | undefined;
+  /** Whether the command gets a terminal, whose kind it is then told. */
+  readonly terminal: boolean;
+  readonly mounts: readonly { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" }[];
+}
+
+/** Largest passwd or group file that is looked into. */
+const MAX_ACCOUNTS_BYTES = 10 << 20;
+
+/** Starts an image's process on a layer of its own that is thrown away at the end. The terminal is the caller's. */
+export async function runImage(engine: Engine, options: RunImageOptions, signal: AbortSignal): Promise<RunResult> {
+  const { images, native, runtime, snapshotter } = engine;
+  const { config } = options.image.config;
+  const entrypoint = options.entrypoint ?? config.Entrypoint ?? [];
+  const cmd = options.command.length > 0 ? options.command : options.entrypoint === undefined ? (config.Cmd ?? []) : [];
+  const argv = [...entrypoint, ...cmd];
+  if (argv.length === 0) {
+    throw new BuildError("runtime/failed", "Cannot run the image: it has no command", {
+      hint: "give one: kiln run IMAGE COMMAND",
+    });
+  }
+  await images.materialize(options.image.layers, signal);
+  await using active = await snapshotter.prepare(options.image.layers, signal);
+  const accounts = (path: string): string | undefined => {
+    using view = stackView({ native, directories: active.directories, marks: snapshotter.marks, name: "the image" });
+    return view.tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString("utf8");
+  };
+  const hostname = options.hostname ?? "kiln";
+  // As `docker run` has it: programs draw by TERM, and scripts name things by HOSTNAME.
+  const told = [`HOSTNAME=${hostname}`, ...(options.terminal ? ["TERM=xterm"] : [])];
+  const env = [...told, ...(config.Env ?? []), ...options.env];
+  return await runtime.run(
+    {
+      root: await active.mount(signal),
+      mounts: options.mounts.map((mount): RunMount => ({ kind: "bind", ...mount })),
+      argv,
+      env: lastWins(env),
+      // An image that says nothing may say it with an empty text.
+      cwd: options.workingDirectory ?? (config.WorkingDir || "/"),
+      user: resolveUser(options.user ?? config.User ?? "", accounts("/etc/passwd"), accounts("/etc/group")),
+      hostname,
+      network: options.network,
+      security: "sandbox",
+      extraHosts: [],
+      shmSizeBytes: undefined,
+      ulimits: [],
+      limits: {},
+      cgroupParent: undefined,
+      stdio: { kind: "inherit" },
+    },
+    signal,
+  );
+}
+
+/** A name given twice has its last value, at its first place. */
+function lastWins(env: readonly string[]): string[] {
+  const values = new Map<string, string>();
+  for (const entry of env) {
+    const equals = entry.indexOf("=");
+    values.set(equals === -1 ? entry : entry.slice(0, equals), entry);
+  }
+  return [...values.values()];
+}
