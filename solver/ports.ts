@@ -215,7 +215,7 @@ export interface ResolvedImage {
   readonly ref: string;
   readonly manifest: Digest;
   readonly config: ImageConfig;
-  /** Of a name that the store only knows because it was pulled for a build. */
+  /** The registry's answer for a name that the store only knows because a build needed it. */
   readonly pulled?: { readonly answeredAtMs: number; readonly triedAtMs: number } | undefined;
 }
 

@@ -8,7 +8,7 @@ import type { Escape } from "../words/escape.ts";
 import * as T from "./tokens.ts";
 
 export type ParsedLine = {
-  /** In what language `<<` words are looked for, to which the lines below belong; `undefined` where they mean nothing. */
+  /** The language in which `<<` words are looked for, to which the lines below belong; `undefined` where they mean nothing. */
   readonly heredocs: "shell" | "words" | undefined;
 } & (
   | { readonly node: InstructionNode; readonly error: undefined }

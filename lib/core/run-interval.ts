@@ -1,4 +1,4 @@
-/** From when until when a command ran, as the kernel stamped files meanwhile; nanoseconds since 1970, both ends within. */
+/** The time in which a command ran, as the kernel stamped files meanwhile: nanoseconds since 1970, both ends included. */
 export interface RunInterval {
   readonly fromNs: bigint;
   readonly untilNs: bigint;

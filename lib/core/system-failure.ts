@@ -1,6 +1,6 @@
 import { BuildError, messageOf } from "./errors.ts";
 
-/** What a reader can do about the errors that say nothing of their own way out. */
+/** Hints for system errors that have no hint of their own. */
 const HINTS: Readonly<Record<string, string>> = {
   EACCES: "check who owns the file, and the directories on the way to it",
   EAGAIN: "raise the limit on processes (ulimit -u), or let fewer steps run at a time (--jobs)",

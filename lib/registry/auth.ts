@@ -23,7 +23,7 @@ const DEFAULT_LIFE_SECONDS = 60;
 /** Not used any more when it ends so soon. */
 const MARGIN_MS = 5_000;
 
-/** Who we are for one repository, or why that could not be found out. */
+/** The account for one repository, or the reason why none could be found. */
 interface Account {
   readonly credentials: Credentials | undefined;
   /** Nothing is refused for want of credentials before a registry refuses it: most of what is pulled is there for everybody. */

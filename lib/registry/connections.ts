@@ -8,7 +8,7 @@ const CONNECT_MS = 20_000;
 /** The same for places that are asked before others. */
 const SHORT_SILENCE_MS = 15_000;
 const SHORT_CONNECT_MS = 3_000;
-/** For one address of several, before the next one is tried. Node's quarter of a second is less than some ways to a server take. */
+/** Milliseconds for one address of several, before the next one is tried. Node's default of 250 is less than some connections take. */
 const ADDRESS_MS = 1_500;
 
 /** How servers are reached. */

@@ -73,7 +73,7 @@ export async function askHelper(
   return username === "" ? undefined : { kind: "basic", username, password: secret };
 }
 
-/** What a helper says of its failure, in one line. An answer with a secret in it is none. */
+/** Reads a helper's message about its failure, as one line. An output that holds a secret is not shown. */
 function wordsOf(output: string, complaints: string): string {
   const said = [output, complaints].filter((one) => !/"Secret"/i.test(one)).map((one) => one.trim());
   const line = said.filter((one) => one !== "").join("; ");

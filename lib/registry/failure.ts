@@ -7,7 +7,7 @@ import { isNotTls, tlsTrouble } from "./tls-trouble.ts";
 export interface Purpose {
   readonly doing: string;
   readonly registry: string;
-  /** Who answers, where that is not the registry itself: `the mirror "mirror.example"`. */
+  /** Name of the server that answers, where that is not the registry itself: `the mirror "mirror.example"`. */
   readonly who?: string;
 }
 

@@ -70,7 +70,7 @@ function responseOf({ statusCode, statusText, headers, body }: Dispatcher.Respon
   return response;
 }
 
-/** By hand: what Node's own adapter does when a body that is under way is no longer wanted ends the process. */
+/** Adapts a body by hand: Node's own adapter ends the process when a body under way is no longer wanted. */
 function toWeb(body: Dispatcher.ResponseData["body"]): ReadableStream<Uint8Array> {
   const pieces: AsyncIterator<unknown> = body[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>(

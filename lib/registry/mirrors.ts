@@ -32,7 +32,7 @@ export class Mirrors {
     );
   }
 
-  /** What became of the mirrors of a registry, for the error when that fails too. */
+  /** Failures of a registry's mirrors, for the error when the registry fails too. */
   failuresOf(registry: string): string | undefined {
     const lines = this.#namesOf(registry).flatMap((name) => {
       const why = this.#failures.get(name);

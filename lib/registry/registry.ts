@@ -103,7 +103,7 @@ export type Credentials =
   /** Sent as it is. */
   | { readonly kind: "registry-token"; readonly token: string };
 
-/** Who we are to a registry. Asked once per repository and client. */
+/** Source of accounts. Asked once per repository and client. */
 export interface CredentialSource {
   get(repository: Repository, signal: AbortSignal): Promise<Credentials | undefined>;
 }

@@ -39,7 +39,7 @@ const MAX_PAUSE_MS = 60_000;
 /** HTTP as registries need it: redirects without leaking credentials, passing failures tried again, proxies, TLS. */
 export class Transport implements AsyncDisposable {
   readonly #options: RegistryOptions;
-  /** By what there is to know about the host, and how long it is waited for. */
+  /** Connections by the host's settings and the time that is waited for it. */
   readonly #connections = new Map<string, Promise<Connections>>();
   readonly #schemes = new Map<string, "https" | "http">();
 
@@ -91,7 +91,7 @@ export class Transport implements AsyncDisposable {
     await Promise.all(opened.map((connections) => connections[Symbol.asyncDispose]()));
   }
 
-  /** Who did not answer, for the message. */
+  /** Name of the server that did not answer, for the message. */
   #placeOf(url: URL, host: Host): { readonly host: string; readonly proxy: string | undefined; isRedirected: boolean } {
     const { proxy: settings } = this.#options;
     const proxy = settings === undefined ? undefined : proxyFor(url, settings);

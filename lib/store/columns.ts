@@ -3,7 +3,7 @@ import { BuildError } from "../core/errors.ts";
 import type { Digest } from "../core/digest.ts";
 
 /*
- * From SQLite's values to ours. The database is written by this folder alone, so a wrong type is a damaged file; text that
+ * Reads SQLite's values as ours. The database is written by this folder alone, so a wrong type is a damaged file; text that
  * was a digest when written is one when read.
  */
 

@@ -23,7 +23,7 @@ export interface SnapshotRow {
   readonly diffId: Digest | undefined;
   /** Size of that tar. */
   readonly tarSizeBytes: number | undefined;
-  /** Of the files, with the times that count (docs/results.md); `undefined` until someone needs it. */
+  /** Digest of the files, with the times that count (docs/results.md); `undefined` until someone needs it. */
   readonly contentDigest: Digest | undefined;
   /** Which times of the files are those of the making; `undefined` where times do not count, or count in the diffID. */
   readonly runs: LayerRuns;

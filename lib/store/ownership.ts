@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, readdirSync, readFileSync, type Stats, statSync }
 import { join } from "node:path";
 import { BuildError } from "../core/errors.ts";
 
-/** What kiln keeps at the top of a store. Names of its own, each followed wherever it leads when it is opened. */
+/** Names that kiln keeps at the top of a store. Opening one follows it wherever it leads. */
 const NAMES = [
   ...["blobs", "blobs/sha256", "snapshots", "cache-mounts", "logs", "leases", "running"],
   ...["runtime", "scratch", "owners", "kiln.db", "kiln.db-wal", "kiln.db-shm", "reserve", "boot"],
@@ -12,7 +12,7 @@ const NAMES = [
 const GROUP_WRITE = 0o020;
 const OTHERS_WRITE = 0o002;
 
-/** What the kernel shows instead of a user that has no id in this user namespace. */
+/** The id that the kernel shows instead of a user that has none in this user namespace. */
 const OVERFLOW_ID = 65_534;
 
 /**

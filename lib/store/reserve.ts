@@ -24,7 +24,7 @@ const RESERVE_BYTES = 4 << 20;
  */
 const STEP_BYTES = 256 << 10;
 
-/** What SQLite maps at a time of the index of its log (WALINDEX_PGSZ). */
+/** Bytes that SQLite maps at a time of the index of its log (WALINDEX_PGSZ). */
 const SHARED_BYTES = 32 << 10;
 
 /** open(2) on Linux; Node has no name for it. */

@@ -104,7 +104,7 @@ export const SCHEMA_VERSION = 2;
 export const OUTPUT_FORMAT_VERSION = 2;
 
 /**
- * What makes a store of an earlier version one of this, by the number that its file has (tables * 1000 + output format). Those
+ * Statements that bring a store of an earlier version up to this one, by the number in its file (tables * 1000 + output format). Those
  * without a way are refused.
  */
 export const MIGRATIONS: ReadonlyMap<number, string> = new Map([

@@ -113,7 +113,7 @@ export interface Refs {
   delete(name: string): boolean;
 }
 
-/** What names of base images meant in their registries. Not names of this store's: nobody gave them, and `images` lists none. */
+/** Answers of registries about names of base images. They are not names of this store: nobody gave them, and `images` lists none. */
 export interface Pulled {
   get(name: string): PulledName | undefined;
   /** The registry says now what the name means. */

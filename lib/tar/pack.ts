@@ -28,7 +28,7 @@ export interface PackOptions {
   readonly clampMtimeSeconds?: number;
   /** The time of every member: whole seconds since 1970. */
   readonly mtimeSeconds?: number | undefined;
-  /** For the layer's content digest. */
+  /** Times for the layer's content digest. */
   readonly runs?: LayerRuns;
   /** The directory as already scanned with `PACK_SCAN`, to save doing it twice. */
   readonly scan?: ScanColumns;

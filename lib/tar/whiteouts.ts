@@ -22,7 +22,7 @@ export type MarkName =
   /** aufs's own bookkeeping. */
   | { readonly kind: "ignored" };
 
-/** What a member of a layer is, by its path. */
+/** Kinds of members of a layer, told by their paths. */
 export type MemberRole =
   | "file"
   | "mark"

@@ -8,7 +8,7 @@ export interface Step {
   readonly directory: Directory | undefined;
 }
 
-/** What a path's names are in a tree, from the root down, as far as they are there. No symlink is followed. */
+/** Looks up each name of a path in a tree, from the root down, as far as they exist. Follows no symlink. */
 export function directoriesOn(tree: MergedTree, path: string): readonly Step[] {
   const steps: Step[] = [];
   let at = tree.root;

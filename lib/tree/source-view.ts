@@ -33,7 +33,7 @@ export interface SourceViewOptions {
   /** Of the tree's ignore patterns, as text. */
   readonly excludes?: readonly string[];
   readonly fingerprints?: KnownSelections | undefined;
-  /** Of each layer of the tree, which times of its files count; absent where none do. */
+  /** For each layer of the tree, the times of its files that count; absent where none do. */
   readonly runsOf?: ((layer: number) => LayerRuns) | undefined;
 }
 

@@ -5,7 +5,7 @@ import type { Vertex, VertexMeta } from "../graph/vertex.ts";
 import type { NamedSelection } from "../select/name-selection.ts";
 import type { InputUse } from "./uses.ts";
 
-/** What one instruction takes of a client's directory. */
+/** The part of a client's directory that one instruction takes. */
 export interface LocalUse {
   readonly vertex: Vertex;
   readonly meta: VertexMeta;

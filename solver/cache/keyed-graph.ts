@@ -62,7 +62,7 @@ export class KeyedVertex {
 }
 
 export interface KeyingDeps {
-  /** Of commands; `undefined` where the rights of files are enforced. */
+  /** Isolation of commands; `undefined` where the rights of files are enforced. */
   readonly isolation: WeakIsolation | undefined;
   readonly http: RemoteSource<HttpOp>;
   readonly git: RemoteSource<GitOp>;

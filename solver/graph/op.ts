@@ -149,7 +149,7 @@ export type FileOp = {
   /** Done in order, all into one layer. */
   readonly actions: readonly FileAction[];
   /**
-   * Of `--link`: the tree that the layer will lie on. The directories that lead to `path` are there as they are in that tree, and
+   * For `--link`, the tree that the layer will lie on. The directories that lead to `path` are there as they are in that tree, and
    * nothing else of it counts.
    */
   readonly way?: { readonly input: number; readonly path: string } | undefined;

@@ -160,7 +160,7 @@ class Furniture implements FurnishedRoot {
     await Promise.resolve();
   }
 
-  /** With the mode of the directory that it covers, as a mount has it. */
+  /** A tmpfs that has the mode of the directory it covers. */
   #placeTemporary(target: string): void {
     const covered = this.#native.tryStatat(this.#fd, this.#followed(posix.join("/", target)).slice(1));
     const mode = covered === undefined ? 0o1777 : covered.mode & 0o7777;
@@ -355,7 +355,7 @@ function metadataOf(
 /** As many as the kernel follows. */
 const MAX_LINKS = 40;
 
-/** What the link at the end of `path`, which has no others, says; `undefined` where no link is. */
+/** Reads the link at the end of `path`, which has no other links; `undefined` where there is none. */
 function linkText(native: Native, rootFd: number, path: string): string | undefined {
   try {
     return native.readlinkat(rootFd, path);

@@ -19,7 +19,7 @@ const withoutCgroups = {
 const allIds = { uidMap: "0 0 4294967295", gidMap: "0 0 4294967295", setgroups: "allow" } as const;
 const names = Object.keys(DEVICES);
 
-/** What somebody who can change an inode changes; of the host's nodes, to see that a step cannot. */
+/** Metadata that somebody with rights on an inode can change; read from the host's nodes to see that a step cannot. */
 function metadata(): unknown[] {
   return names.map((name) => {
     const { mode, uid, gid, mtimeMs, ctimeMs } = lstatSync(`/dev/${name}`);

@@ -49,7 +49,7 @@ export class LookUp {
     return new Map([...found, ...this.#taken(missing, this.#asked)]);
   }
 
-  /** By the steps' own keys. What is found by another one is noted under the own, by which a build's results are known. */
+  /** Records by the steps' own keys. A record found under another key is noted under the step's own. */
   #taken(
     steps: readonly KeyedVertex[],
     from: ReadonlyMap<Digest, CacheRecord | undefined>,

@@ -153,7 +153,7 @@ class Step implements SettledInputs, AsyncDisposable {
   }
 
   /**
-   * What a step gives that need not run because an equal one has: the layer that was made then, on the lower layers of now.
+   * The result of a step that need not run because an equal one has: the layer that was made then, on the lower layers of now.
    * Nothing below is put back: it may differ in what no key says, above all in times.
    */
   composed(equal: CacheRecord, how: "cutoff" | "cached", miss: MissReason | undefined): SettledStep {

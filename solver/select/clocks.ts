@@ -1,14 +1,14 @@
 import { statfsSync } from "node:fs";
 
 /**
- * What the times of files are worth as a proof that nothing has changed.
+ * The worth of file times as a proof that nothing has changed.
  * - `own`: they come from this kernel's clock, and nobody can set the change time.
  * - `foreign`: they may come from another machine's clock, which may be behind.
  * - `settable`: the change time is the modification time, which anybody can set.
  */
 export type FileClock = "own" | "foreign" | "settable";
 
-/** By the `f_type` of statfs(2). */
+/** Names of file systems by the `f_type` of statfs(2). */
 const SETTABLE: ReadonlySet<number> = new Set([
   0x4d44, // vfat, msdos
   0x2011bab0, // exfat

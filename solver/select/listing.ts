@@ -20,7 +20,7 @@ export const LETTERS: ReadonlyMap<number, string> = new Map([
 /** Stands for a directory whose contents are copied: that there is one counts, its own mode and owner do not. */
 export const CONTENTS = "./\td\n";
 
-/** What files are listed for: to be copied, or to be seen where they are. */
+/** The purpose of a listing: files to be copied, or to be seen where they are. */
 export type Purpose = "copy" | "see";
 
 /** Stands before a time, the last column of a line. */

@@ -108,7 +108,7 @@ function leadsNowhere(
   return new SourceNotFound(message, hint, { path, excludedBy: undefined, similar: [] });
 }
 
-/** In quotation marks; bytes that are not UTF-8 as `\xff`. */
+/** Quotes a name; bytes that are not UTF-8 are shown as `\xff`. */
 function quotedName(name: string): string {
   // JSON writes them as the halves of surrogate pairs that stand for them.
   return JSON.stringify(name).replaceAll(/\\udc([89a-f][0-9a-f])/g, "\\x$1");

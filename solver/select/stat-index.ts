@@ -11,7 +11,7 @@ const DIGEST_BYTES = 32;
 const SPARE_ROWS = 1000;
 const MAGIC = 0x4b53_4932; // "KSI2"
 const HEADER_WORDS = 4;
-/** Of the header: when the index was made, in seconds since 1970. */
+/** Place in the header of the time when the index was made, in seconds since 1970. */
 const SEEN_WORD = 3;
 
 /**
@@ -24,7 +24,7 @@ const COARSE_TICK_NS = 2_000_000_000n;
 const SECOND_NS = 1_000_000_000n;
 /** Some servers tell times by the minute. */
 const MINUTE_NS = 60n * SECOND_NS;
-/** In the last word of a device number: the row was read once while its file may still have changed within one tick. */
+/** Flag in the last word of a device number: the row was read once while its file may still have changed within one tick. */
 const UNPROVEN = 1 << 31;
 const DEVICE_WORD = 1;
 

@@ -30,7 +30,7 @@ export function commandContext(host: Host, root: string | undefined, signal: Abo
   };
 }
 
-/** Nobody types an archive. @throws {BuildError} `cli/usage` where standard input is a terminal. */
+/** Refuses to read an archive from a terminal. @throws {BuildError} `cli/usage` where standard input is a terminal. */
 export function refuseTerminal({ host }: CommandContext, verb: string, hint: string): void {
   if (host.stdin.isTTY !== true) return;
   throw new BuildError("cli/usage", `Cannot ${verb} from a terminal: standard input is to be an archive`, { hint });

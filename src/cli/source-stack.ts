@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** What is taken of the bundle's source map. `escapes`: for each line, the columns that became five columns wider. */
+/** The part of the bundle's source map that is used. `escapes`: for each line, the columns that became five columns wider. */
 interface BundleMap {
   readonly escapes?: readonly (readonly number[])[];
 }

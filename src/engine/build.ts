@@ -137,7 +137,7 @@ async function buildAndExport(
   }
 }
 
-/** What builds of one project have in common, as digests: a context may be a URL with credentials. */
+/** Marks that builds of one project have in common, as digests: a context may be a URL with credentials. */
 function lineageOf({ context, dockerfile = "", tags = [] }: BuildOptions): readonly string[] {
   const place = URL.canParse(context) ? context : resolve(context);
   return [`${place} ${dockerfile}`, ...tags].map((name) => digestOf(name).slice(0, 31));

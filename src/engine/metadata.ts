@@ -32,7 +32,7 @@ export function metadataOf(result: BuildResult, withWarnings: boolean): { readon
   };
 }
 
-/** With registry and folder, as buildx writes it; `latest` need not be said. */
+/** Writes a name with registry and folder, as buildx does; `latest` may be left out. */
 function fullName(name: string): string {
   const reference = parseReference(name);
   return formatReference(reference.tag === "latest" ? { ...reference, tag: undefined } : reference);

@@ -229,7 +229,7 @@ function withSourceDate(
   return buildArgs;
 }
 
-/** What git, ssh and curl need to find themselves, their keys, their proxies and the authorities they trust. */
+/** Variables that git, ssh and curl need to find themselves, their keys, their proxies and the authorities they trust. */
 function gitEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const proxies = ["http_proxy", "https_proxy", "no_proxy", "all_proxy"];
   const names = [

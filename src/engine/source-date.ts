@@ -10,7 +10,7 @@ import type { ContextSource } from "../../frontend/convert/resolver.ts";
 import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
 import type { RemoteSource } from "../../solver/ports.ts";
 
-/** What finding out a source's date may use. */
+/** Dependencies for finding out a source's date. */
 export interface SourceDateDeps {
   readonly git: RemoteSource<GitOp>;
   readonly http: RemoteSource<HttpOp>;

@@ -27,7 +27,7 @@ export interface CopyTreeOptions {
 
 /** Paths are relative and without the names of the destination itself. */
 export interface CopiedTree {
-  /** What is now there because of the copy. */
+  /** Paths that exist now because of the copy. */
   readonly written: readonly string[];
   /** Devices that this user may not make. */
   readonly leftOut: readonly string[];

@@ -60,7 +60,7 @@ export interface Result {
 export interface Exported {
   /** Of the manifest or, for several platforms, the index. */
   readonly manifest?: Descriptor;
-  /** Of the image's configuration: what `docker images` calls the image id. Several platforms have one each, so none here. */
+  /** Digest of the image's configuration: what `docker images` calls the image id. Several platforms have one each, so none here. */
   readonly configDigest?: Digest;
   readonly names: readonly string[];
 }

@@ -49,7 +49,7 @@ export interface TestRegistryOptions {
   readonly refuseWholeUploads?: number;
   /** Uploads and blobs are answered by redirects to this origin. */
   readonly redirectBlobsTo?: string;
-  /** What the token server says instead of a token. */
+  /** Answer of the token server instead of a token. */
   readonly tokenAnswer?: (token: string) => object;
   /** Scopes for repositories of these names are refused with this status. */
   readonly refuseScopes?: { readonly of: string; readonly status: number };

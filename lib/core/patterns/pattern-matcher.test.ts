@@ -143,7 +143,7 @@ test("a walk gives the same answers as asking for one path", () => {
   ).not.toThrow();
 });
 
-/** What the matcher means, pattern by pattern, without an index. */
+/** The matcher's meaning, pattern by pattern, without an index. */
 function excludedOneByOne(patterns: readonly string[], names: readonly string[]): boolean {
   const read = patterns
     .map((text) => cleanPath(text.trim()))

@@ -6,7 +6,7 @@ import { compilePattern } from "./pattern.ts";
 import { Reach } from "./reach.ts";
 
 /**
- * What is known about a directory once it has been looked at; carried down so that nothing is asked twice. Immutable.
+ * Facts about a directory once it has been looked at; carried down so that nothing is asked twice. Immutable.
  */
 export interface DirectoryMatch {
   readonly excluded: boolean;
@@ -132,7 +132,7 @@ function readPattern(given: string, index: number): Pattern[] {
   return [{ index, exclusion, text, matches: whenAsked(text) }];
 }
 
-/** Of thousands of patterns most are never asked about any path. */
+/** Compiles a pattern when it is first asked: most of thousands of patterns are never asked about any path. */
 function whenAsked(pattern: string): (path: string) => boolean {
   let compiled: ((path: string) => boolean) | undefined;
   return (path) => (compiled ??= compilePattern(pattern))(path);

@@ -1,6 +1,6 @@
 import type { ExecOp } from "../../graph/op.ts";
 
-/** What shells and kiln's own runtime print when the kernel takes a file for no program. */
+/** Messages of shells and of kiln's runtime for a file that the kernel does not take for a program. */
 const WRONG_FORMAT = /exec format error|cannot execute binary file/i;
 
 /** Hints from the last lines of a command that failed: its status alone says little. */

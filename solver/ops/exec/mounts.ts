@@ -15,7 +15,7 @@ export interface MountDeps {
   readonly snapshotter: Snapshotter;
   readonly cacheMounts: CacheMounts;
   readonly files: FileWork;
-  /** What has been found in local directories, by name of the part. */
+  /** Findings in local directories, by name of the part. */
   readonly selected: ReadonlyMap<string, Selection>;
   readonly secrets: SecretSource;
   readonly ssh: SshSource;

@@ -21,7 +21,7 @@ export class TimedRuntime implements Runtime {
     return result;
   }
 
-  /** Of a command that has ended. */
+  /** The interval of a command that has ended. */
   get interval(): RunInterval {
     if (this.#interval === undefined) throw new Error("No command has run");
     return this.#interval;

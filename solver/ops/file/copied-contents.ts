@@ -20,7 +20,7 @@ const DIGEST_COLUMN = 6;
  */
 export class CopiedContents {
   readonly #selection: Selection;
-  /** By inode: two names of one file are one file in the copy too. */
+  /** Copies by inode: two names of one file are one file in the copy too. */
   readonly #changed = new Map<string, Content>();
   #places: Map<TreeNode, number> | undefined;
 
@@ -86,7 +86,7 @@ export class CopiedContents {
   }
 }
 
-/** In the order of the selection's contents. */
+/** Entries in the order of the selection's contents. */
 function regularFiles({ matches }: Selection): readonly TreeNode[] {
   return matches
     .flatMap(({ node, files }) => [node, ...files.map((file) => file.node)])

@@ -20,14 +20,14 @@ export interface NewMetadata {
   readonly mtimeNs: bigint | undefined;
 }
 
-/** What directories on the way get. Without an owner they are root's, and of the group that mkdir(2) gives them. */
+/** Owner and mode of directories on the way. Without an owner they are root's, and of the group that mkdir(2) gives them. */
 export interface ParentMetadata {
   readonly mode: number;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
   readonly mtimeNs: bigint | undefined;
 }
 
-/** What a layer that is made by itself will lie on. */
+/** The tree that a layer which is made by itself will lie on. */
 export interface Below {
   readonly tree: MergedTree;
   /** Told of a path that is something else there. */

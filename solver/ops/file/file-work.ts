@@ -51,7 +51,7 @@ export class FileWork implements AsyncDisposable {
     this.#on = on;
   }
 
-  /** What was copied, by part, where it is not what had been selected: files of the client change as they like. */
+  /** Contents that were copied, by part, where they differ from what had been selected: files of the client may change at any time. */
   get changed(): ReadonlyMap<string, Selection> {
     return this.#changed;
   }

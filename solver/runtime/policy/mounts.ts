@@ -61,7 +61,7 @@ export function addSystemMounts(table: MountTable, plan: PlanWriter, choices: Sy
   if (choices.cgroup === "v2") filesystem("cgroup2", "/sys/fs/cgroup", "", sysAttributes);
 }
 
-/** What decides what is in /dev beside its mounts. */
+/** Facts that decide what is in /dev beside its mounts. */
 export interface DeviceChoices {
   /** Flags of mounts that device nodes may be on. */
   readonly attributes: number;

@@ -60,7 +60,7 @@ async function findSource(ask: Ask): Promise<string | undefined> {
   return undefined;
 }
 
-/** What git prints; `undefined` when it fails or is not there. */
+/** Runs git and returns what it prints; `undefined` when it fails or is not there. */
 async function answer(
   cwd: string,
   { env, guardPath }: Pick<GitProgram, "env" | "guardPath">,

@@ -11,7 +11,7 @@ import { createHttpSource } from "./http-source.ts";
 const { signal } = new AbortController();
 const LARGE = "x".repeat(300_000);
 
-/** What a server writes, as it is. */
+/** Bytes that a server writes, as they are. */
 const RAW: Readonly<Record<string, (socket: Socket) => void>> = {
   "404 with a body": (socket) =>
     socket.end(`HTTP/1.1 404 Not Found\r\ncontent-length: ${LARGE.length}\r\n\r\n${LARGE}`),

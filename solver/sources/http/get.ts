@@ -10,7 +10,7 @@ export interface GetDeps {
   readonly secrets: SecretSource;
 }
 
-/** What a server says of a URL. */
+/** A server's answer about a URL. */
 export interface Answer {
   /** Bytes as they are meant: gzip on the way is undone. `unchanged` to a question whether they still are what they were. */
   readonly body: AsyncIterable<Uint8Array> | "unchanged";

@@ -61,7 +61,7 @@ function resolved(ref: ImageRef, image: StoredImage, pulled: PulledName | undefi
   return { ref: formatReference(ref), manifest: image.manifestDigest, config: image.config, pulled };
 }
 
-/** What the store knows of a name. An index may be here that says which manifest is wanted, and that one not. */
+/** The store's knowledge of a name. It may hold an index that says which manifest is wanted, and not that manifest. */
 interface InStore {
   readonly wanted: Digest;
   readonly image: StoredImage | undefined;

@@ -24,7 +24,7 @@ export interface LocalSourceOptions {
   readonly fingerprints?: StatIndexStorage;
   /** The real-time clock, nanoseconds since 1970. */
   readonly nowNs: () => bigint;
-  /** Whose clock the files' times come from; found out where it is not given. */
+  /** The clock that the files' times come from; found out where it is not given. */
   readonly clock?: FileClock;
 }
 

@@ -251,7 +251,7 @@ function entitlements(values: readonly string[]): NonNullable<BuildOptions["allo
   return names.map((name) => oneOf("allow", name, ["network.host", "security.insecure", "buildx.local.delete"]));
 }
 
-/** What `BUILDX_METADATA_PROVENANCE` says; whatever is no mode is `min`, as with buildx. */
+/** Reads `BUILDX_METADATA_PROVENANCE`; a value that is no mode is `min`, as with buildx. */
 function recordedMode(text: string): BuildOptions["recordProvenance"] {
   if (text === "disabled" || /^(?:0|f|F|FALSE|false|False)$/.test(text)) return undefined;
   return text === "max" ? "max" : "min";

@@ -9,7 +9,7 @@ import { outputSpecs } from "./outputs.ts";
 import { ignoredVariables } from "./variables.ts";
 
 /**
- * What becomes of each flag and variable that docker buildx documents. `works`: it has its effect; `said`: it has none, and
+ * The fate of each flag and variable that docker buildx documents. `works`: it has its effect; `said`: it has none, and
  * one line says so; `refused`: the build does not start; `nothing`: it asks for what kiln does or leaves out anyway.
  */
 type Fate = "works" | "said" | "refused" | "nothing";

@@ -48,7 +48,7 @@ export function cacheOptions(flags: CacheFlags): CacheOptions {
   return { from: mode === "off" ? [] : from, to: mode === "read-write" ? to : [], trust: flags.trust };
 }
 
-/** What the cache flags ask for without any effect, one sentence each. */
+/** Attributes of cache flags that have no effect here, one sentence each. */
 export function cacheNotices(flags: {
   readonly cacheFrom: readonly string[];
   readonly cacheTo: readonly string[];

@@ -6,7 +6,7 @@ import { BuildError } from "../../../lib/core/errors.ts";
  */
 export type EmptyMeaning = "absent" | "meant" | "refused";
 
-/** What is not here is refused, so that a new flag cannot take an empty text for a path or a name. */
+/** Flags whose empty value is allowed. All others refuse it, so that a new flag cannot take an empty text for a path or a name. */
 const MEANINGS: Readonly<Record<string, Readonly<Partial<Record<EmptyMeaning, readonly string[]>>>>> = {
   build: {
     absent: [

@@ -20,7 +20,7 @@ const REFUSED_VALUES: Readonly<Record<string, { readonly value: RegExp; readonly
   },
 };
 
-/** What the environment asks for in vain, one sentence each. */
+/** Variables of the environment that have no effect here, one sentence each. */
 export function ignoredVariables(env: Readonly<Record<string, string | undefined>>): string[] {
   const ignored = Object.entries(IGNORED_VARIABLES).flatMap(([name, why]) =>
     (env[name] ?? "") === "" ? [] : [[name, why]],

@@ -25,7 +25,7 @@ interface SolvedBuild {
   readonly solved: SolveResult;
 }
 
-/** What was built from what, as `--metadata-file` tells it of a platform. */
+/** Provenance of one platform, as `--metadata-file` tells it. */
 export interface RecordedProvenance {
   /** `linux/amd64` */
   readonly platform: string;

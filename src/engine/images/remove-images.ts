@@ -3,7 +3,7 @@ import { BuildError } from "../../../lib/core/errors.ts";
 import { familiarReference, formatReference, parseReference } from "../../../lib/core/reference.ts";
 import type { FoundImage, Store } from "../../../lib/store/store.ts";
 
-/** What removing an image did, in order. */
+/** The steps of removing an image, in order. */
 export interface Removed {
   readonly untagged: readonly string[];
   readonly deleted: readonly Digest[];
