@@ -330,7 +330,7 @@ test("--expect-cached refuses the first step that would run, with the reason", a
   await build(bench, target(), { options: { expectCached: "all" } });
   bench.file("src/a.c", "two");
   const refused = build(bench, target(), { options: { expectCached: "all" } });
-  await expect(refused).rejects.toThrow("Cannot take COPY src /src from the cache: a.c (content)");
+  await expect(refused).rejects.toThrow("Cannot take a step from the cache: a.c (content): COPY src /src");
   expect(bench.ran).toEqual([]);
 });
 

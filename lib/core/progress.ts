@@ -10,8 +10,15 @@ export type ProgressEvent =
   | { readonly kind: "step-done"; readonly id: string; readonly atMs: number; readonly usage?: StepUsage | undefined }
   | { readonly kind: "step-failed"; readonly id: string; readonly atMs: number; readonly message: string }
   | { readonly kind: "step-cancelled"; readonly id: string; readonly atMs: number }
-  /** Why a step runs: one line, as in `RUN npm ci: ARG GIT_SHA changed`. Comes before its `step-started`. */
-  | { readonly kind: "step-miss"; readonly id: string; readonly name: string; readonly reason: string }
+  /** Why a step runs: one line, as in `ARG GIT_SHA changed`. Comes before its `step-started`. */
+  | {
+      readonly kind: "step-miss";
+      readonly id: string;
+      readonly name: string;
+      readonly reason: string;
+      /** `build`: the same for every step that nothing more is known of, so that people need to read it only once. */
+      readonly concerns: "build" | "step";
+    }
   /** Output of a command. `data` is text decoded as UTF-8, cut anywhere. */
   | {
       readonly kind: "log";

@@ -226,7 +226,8 @@ class Step implements SettledInputs, AsyncDisposable {
     const parts = this.#fullParts();
     const miss = await this.explain(parts, signal);
     this.#refuseUnexpected(miss);
-    on.progress({ kind: "step-miss", id, name: meta.name, reason: `${meta.instruction}: ${missText(miss)}` });
+    const concerns = miss.kind === "changed" ? "step" : "build";
+    on.progress({ kind: "step-miss", id, name: meta.name, reason: missText(miss), concerns });
     on.progress({ kind: "step-started", id, name: meta.name, atMs: on.clock.nowMs() });
     try {
       const executed = await this.#execute(parts, signal);
@@ -449,10 +450,14 @@ class Step implements SettledInputs, AsyncDisposable {
     const { meta } = this.#keyed;
     if (expectCached === undefined) return;
     if (expectCached !== "all" && (meta.stage === undefined || !expectCached.has(meta.stage))) return;
-    throw new BuildError("build/unexpected-miss", `Cannot take ${meta.instruction} from the cache: ${missText(miss)}`, {
-      span: meta.span,
-      hint: "the build was started with --expect-cached; without it this step would run",
-    });
+    throw new BuildError(
+      "build/unexpected-miss",
+      `Cannot take a step from the cache: ${missText(miss)}: ${meta.instruction}`,
+      {
+        span: meta.span,
+        hint: "the build was started with --expect-cached; without it this step would run",
+      },
+    );
   }
 }
 

@@ -260,7 +260,9 @@ export class Workbench implements AsyncDisposable {
 
   /** The reasons told for steps that ran since the events were last cleared. */
   reasons(): string[] {
-    return this.events.flatMap((event) => (event.kind === "step-miss" ? [event.reason] : []));
+    return this.events.flatMap((event) =>
+      event.kind === "step-miss" ? [`${event.name.replace(/^\[.*?\] /, "")}: ${event.reason}`] : [],
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

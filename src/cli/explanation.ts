@@ -1,5 +1,6 @@
 import type { BuildReport, ReportedStep } from "../engine/report.ts";
 import type { PartChange } from "../../solver/cache/explain.ts";
+import { missText } from "../../solver/cache/reason-text.ts";
 import { printable, printableJson } from "../../lib/core/printable.ts";
 import type { StepUsage } from "../../lib/core/progress.ts";
 import { formatBytes } from "../progress/step-book.ts";
@@ -12,13 +13,33 @@ export function printExplanation(context: CommandContext, report: BuildReport, f
   else for (const line of explainBuild(report, context.host.nowMs())) context.warn(printable(line));
 }
 
-/** A build and why its steps ran, for people: a head line, then one line for each step that was not simply cached. */
+/**
+ * A build and why its steps ran, for people: a head line, then one line for each step that was not simply cached. What
+ * several steps lack in the same way is said once, above their names.
+ */
 export function explainBuild(report: BuildReport, nowMs: number): readonly string[] {
   const head = `${title(report)}, ${ago(report.startedAtMs, nowMs).toLowerCase()}`;
   const missed = report.steps.filter((step) => step.how !== "cached");
   const ran = missed.filter((step) => step.how === "ran").length;
   const result = report.error === undefined ? countOf(ran, report.total) : `failed, ${report.error.message}`;
-  return [`${head}: ${result}`, ...missed.map(explainStep)];
+  const groups = new Map<string, ReportedStep[]>();
+  for (const step of missed) {
+    const shared = sharedReason(step);
+    const group = groups.get(shared ?? step.name);
+    if (group !== undefined && shared !== undefined) group.push(step);
+    else groups.set(shared ?? step.name, [step]);
+  }
+  return [`${head}: ${result}`, ...[...groups].flatMap(([reason, steps]) => explainGroup(reason, steps))];
+}
+
+/** The reason of a step that says nothing of this step alone. */
+function sharedReason({ how, miss }: ReportedStep): string | undefined {
+  return how !== "ran" || miss === undefined || miss.kind === "changed" ? undefined : missText(miss);
+}
+
+function explainGroup(reason: string, steps: readonly ReportedStep[]): readonly string[] {
+  if (steps.length === 1) return steps.map(explainStep);
+  return [`${reason}, ${steps.length} steps:`, ...steps.map(({ instruction }) => `  ${instruction}`)];
 }
 
 /** One step in one line. */
@@ -29,7 +50,7 @@ export function explainStep(step: ReportedStep): string {
     case "ran":
       return step.why ?? step.name;
     case "cutoff":
-      return `${step.why ?? step.name}; but its inputs are equal, so the earlier result was taken`;
+      return `${step.why ?? step.name} (its inputs are equal, so the earlier result was taken)`;
     default:
       return step.how satisfies never;
   }

@@ -42,7 +42,7 @@ export interface ReportedStep {
   readonly how: VertexOutcome["how"];
   /** Absent for steps that were cached. */
   readonly miss: MissReason | undefined;
-  /** The same as one line: `COPY . .: src/a.ts (content)`. */
+  /** The same as one line: `src/a.ts (content): COPY . .`. */
   readonly why: string | undefined;
   /** What its command took, in this build. */
   readonly usage?: StepUsage | undefined;
@@ -110,7 +110,7 @@ export class BuildReporter {
       if (miss === undefined && outcome === undefined) continue;
       total += 1;
       if (!isListed && outcome?.how === "cached") continue;
-      const why = miss === undefined ? undefined : `${instruction}: ${missText(miss)}`;
+      const why = miss === undefined ? undefined : `${missText(miss)}: ${instruction}`;
       const usage = outcome?.usage;
       steps.push({ name, stage, instruction, how: outcome?.how ?? "ran", miss, why, usage });
     }

@@ -33,7 +33,7 @@ function shown(mode: ProgressMode, events: readonly ProgressEvent[], size = { co
 }
 
 const STEP: readonly ProgressEvent[] = [
-  { kind: "step-miss", id: "a", name: "[1/2] RUN make", reason: "RUN make: never built here" },
+  { kind: "step-miss", id: "a", name: "[1/2] RUN make", reason: "never built here", concerns: "build" },
   { kind: "step-started", id: "a", name: "[1/2] RUN make", atMs: T },
   { kind: "log", id: "a", stream: "stdout", data: "one\ntw", atMs: T + 312 },
   { kind: "log", id: "a", stream: "stdout", data: "o\nend", atMs: T + 400 },
@@ -44,7 +44,7 @@ const STEP: readonly ProgressEvent[] = [
 test("plain: a step has its name, the reason it runs, its output with times, and how it ended", () => {
   expect(shown("plain", STEP)).toMatchInlineSnapshot(`
     "#1 [1/2] RUN make
-    #1 why: RUN make: never built here
+    #1 why: never built here
     #1 0.312 one
     #1 0.400 two
     #1 0.400 end
@@ -56,6 +56,29 @@ test("plain: a step has its name, the reason it runs, its output with times, and
     "
   `);
 });
+
+test.each(["plain", "tty"] as const)(
+  "%s: what a build as a whole lacks is said once, what one step lacks of each",
+  (mode) => {
+    const missed = (id: string, reason: string, concerns: "build" | "step"): readonly ProgressEvent[] => [
+      { kind: "step-miss", id, name: `RUN ${id}`, reason, concerns },
+      { kind: "step-started", id, name: `RUN ${id}`, atMs: T },
+      { kind: "step-done", id, atMs: T },
+    ];
+    const text = shown(mode, [
+      ...missed("a", "never built here", "build"),
+      ...missed("b", "never built here", "build"),
+      ...missed("c", "ARG V changed", "step"),
+      ...missed("d", "ARG V changed", "step"),
+    ]);
+    const last = text.slice(text.lastIndexOf("[+]"));
+    expect((mode === "tty" ? last : text).match(/why: .*/g)).toEqual([
+      "why: never built here",
+      "why: ARG V changed",
+      "why: ARG V changed",
+    ]);
+  },
+);
 
 test("plain: lines of one step stay together while it talks, and an interrupted step says so", () => {
   const events: ProgressEvent[] = [
@@ -150,7 +173,7 @@ test.each([
 });
 
 const HOSTILE: readonly ProgressEvent[] = [
-  { kind: "step-miss", id: "a", name: "RUN \u001b]0;x\u0007a\n b", reason: "\u001b[2J: never built here" },
+  { kind: "step-miss", id: "a", name: "RUN \u001b]0;x\u0007a\n b", reason: "\u001b[2J: never", concerns: "step" },
   { kind: "step-started", id: "a", name: "RUN \u001b]0;x\u0007a\n b", atMs: T },
   { kind: "notice", level: "warning", message: "no \u009b2J", hint: "\u001b[1A" },
   { kind: "log", id: "a", stream: "stdout", data: "\u001b[31mred\u001b[0m \u001b[2A\u001b]0;x\u0007over\n", atMs: T },
@@ -161,7 +184,7 @@ const HOSTILE: readonly ProgressEvent[] = [
 test("plain: what others wrote colours its own output and does nothing else to a terminal", () => {
   expect(shown("plain", HOSTILE).replaceAll("\u001b", "ESC")).toMatchInlineSnapshot(`
     "#1 RUN �]0;x�a b
-    #1 why: �[2J: never built here
+    #1 why: �[2J: never
     WARN: no �2J (�[1A)
     #1 0.000 ESC[31mredESC[0m over
     #1 layer�[1A 1B 0.0s done

@@ -18,7 +18,7 @@ export interface StepState {
   state: "waiting" | "running" | "cached" | "done" | "failed" | "cancelled";
   startedAtMs: number | undefined;
   endedAtMs: number | undefined;
-  /** Why it runs again, one line. */
+  /** Why it runs again, one line; not for a reason that another step of the build has already given for all. */
   missReason: string | undefined;
   failure: string | undefined;
   readonly statuses: Map<string, StepStatus>;
@@ -27,6 +27,8 @@ export interface StepState {
 /** Folds events into the state of every step, its texts fit to be shown. The displays keep one and add what they need to draw. */
 export class StepBook {
   readonly #steps = new Map<string, StepState>();
+  /** What the build as a whole lacks, by the step that said so. */
+  readonly #said = new Map<string, string>();
 
   /** In order of first appearance. */
   get steps(): IterableIterator<StepState> {
@@ -75,7 +77,7 @@ export class StepBook {
         break;
       case "step-miss":
         step.name = printableLine(event.name);
-        step.missReason = printableLine(event.reason);
+        step.missReason = this.#newReason(event);
         break;
       case "status":
         step.statuses.set(event.item, { ...event, item: printableLine(event.item) });
@@ -86,6 +88,15 @@ export class StepBook {
         event satisfies never;
     }
     return step;
+  }
+
+  #newReason({ id, reason, concerns }: ProgressEvent & { readonly kind: "step-miss" }): string | undefined {
+    if (concerns === "build") {
+      const sayer = this.#said.get(reason) ?? id;
+      if (sayer !== id) return undefined;
+      this.#said.set(reason, id);
+    }
+    return printableLine(reason);
   }
 
   #step(id: string): StepState {

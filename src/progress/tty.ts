@@ -116,7 +116,7 @@ function rowsOf(step: StepState, picture: Picture, columns: number, style: Style
   };
   const paint = styleOf(step, style);
   const rows = [paint(row(` => ${marks[step.state] ?? ""}${step.name}`, time, columns))];
-  if (step.missReason !== undefined) rows.push(style.dim(row(` => => why: ${reasonOf(step)}`, "", columns)));
+  if (step.missReason !== undefined) rows.push(style.dim(row(` => => why: ${step.missReason}`, "", columns)));
   if (step.state === "running") {
     for (const status of step.statuses.values()) {
       if (!status.done) rows.push(row(` => => ${formatStatus(status)}`, time, columns));
@@ -176,10 +176,4 @@ function styler(colors: ProgressColors | false): Style {
   const { run, error, cancel, warning } = colors === false ? DEFAULT_COLORS : colors;
   const painted = { run: wrap(run), error: wrap(error), cancel: wrap(cancel), warning: wrap(warning) };
   return { plain: (text) => text, ...painted, dim: wrap("2") };
-}
-
-/** Without the instruction, which stands in the row above: in a narrow terminal there would be no room for the reason. */
-function reasonOf({ name, missReason = "" }: StepState): string {
-  const instruction = `${name.replace(/^\[[^\]]*\] /, "")}: `;
-  return missReason.startsWith(instruction) ? missReason.slice(instruction.length) : missReason;
 }
