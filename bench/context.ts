@@ -33,7 +33,6 @@ const action: CopyAction = {
   unpack: "never",
   keepOwner: false,
   link: false,
-  timestamp: undefined,
 };
 
 type Work = "key" | "copy" | "write";

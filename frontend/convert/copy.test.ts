@@ -15,7 +15,6 @@ const PLAIN = {
   unpack: "never",
   keepOwner: false,
   link: false,
-  timestamp: undefined,
 } satisfies CopyAction;
 
 /** On an empty image with working directory /w, so that the context is input 0. */

@@ -68,8 +68,6 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
     mode,
     excludes: source.excludes,
     link: isLinked,
-    // Files keep their times, whatever the epoch; a new one leaves copies in the cache.
-    timestamp: undefined,
   }));
   const under = isMerged ? inputs.findIndex((tree) => tree.digest === state.tree?.digest) : -1;
   const way = under < 0 ? {} : { way: { input: under, path: destination } };

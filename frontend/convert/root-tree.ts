@@ -22,7 +22,6 @@ export function asRoot(tree: Vertex | undefined, { planned }: StageState, shared
     unpack: "never",
     keepOwner: !isClientTree(tree),
     link: false,
-    timestamp: undefined,
   } as const;
   const op = { kind: "file", base: "scratch", actions: [action] } as const;
   return addInternal(shared, { op, inputs: [tree] }, `copy context ${tree.op.name}`, planned.span);

@@ -58,7 +58,6 @@ function unpackedVertex(archive: Vertex, filename: string): Vertex {
           unpack: "auto",
           keepOwner: true,
           link: false,
-          timestamp: undefined,
         },
       ],
     },

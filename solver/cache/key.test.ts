@@ -153,7 +153,6 @@ test("of where a copy's source is, only the last name is in its key", () => {
       unpack: "never",
       keepOwner: false,
       link: false,
-      timestamp: undefined,
     };
     return { kind: "file", base: "input", actions: [action] };
   };

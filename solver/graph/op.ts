@@ -185,8 +185,6 @@ export type CopyAction = {
   readonly keepOwner: boolean;
   /** Destination symlinks are followed inside the root, except under `--link`. */
   readonly link: boolean;
-  /** Seconds since the epoch for all that is written, instead of the source's times. */
-  readonly timestamp: number | undefined;
 };
 
 export type MkdirAction = {

@@ -187,7 +187,6 @@ export class Workbench implements AsyncDisposable {
       unpack: "never",
       keepOwner: options.from !== undefined,
       link: parent === undefined,
-      timestamp: undefined,
     };
     const op: FileOp = { kind: "file", base: parent === undefined ? "scratch" : "input", actions: [action] };
     const from = options.from ?? this.local(options.excludes);

@@ -25,7 +25,6 @@ export function copyAll(folders: readonly string[]): FileOp {
       unpack: "never",
       keepOwner: true,
       link: false,
-      timestamp: undefined,
     })),
   };
 }

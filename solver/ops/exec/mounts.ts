@@ -242,7 +242,6 @@ function copyOf(source: string, destination: string): FileOp {
     unpack: "never",
     keepOwner: true,
     link: false,
-    timestamp: undefined,
   };
   return { kind: "file", base: "scratch", actions: [action] };
 }

@@ -14,14 +14,13 @@ import type { LostFiles } from "./lost-files.ts";
 import type { Ids } from "./owner.ts";
 import { applySymbolicMode, parseSymbolicMode, type SymbolicMode } from "./symbolic-mode.ts";
 
-/** What a copy changes on the way: `--chown`, `--chmod`, a fixed time. */
+/** What a copy changes on the way: `--chown`, `--chmod`. */
 export interface CopySettings {
   readonly owner: Ids | undefined;
   readonly mode:
     | { readonly kind: "octal"; readonly bits: number }
     | { readonly kind: "symbolic"; readonly mode: SymbolicMode }
     | undefined;
-  readonly mtimeNs: bigint | undefined;
   /** Whether files keep the owner they have in the source. */
   readonly keepOwner: boolean;
 }
@@ -31,7 +30,6 @@ export function copySettings(action: CopyAction, owner: Ids | undefined, view: S
     owner,
     mode:
       action.mode?.kind === "symbolic" ? { kind: "symbolic", mode: parseSymbolicMode(action.mode.text) } : action.mode,
-    mtimeNs: action.timestamp === undefined ? undefined : BigInt(action.timestamp) * 1_000_000_000n,
     keepOwner: action.keepOwner && view.owners === "kept",
   };
 }
@@ -63,7 +61,7 @@ export async function copyMatch(
     const target = copier.ensureDirectory(path);
     copier.share(earlier?.(target.path));
     // The directory itself keeps its mode and owner, or has those of a parent if it is new. Only its time is the source's.
-    if (!match.keepsPath) destination.setTime(target, settings.mtimeNs ?? match.node.mtimeNs);
+    if (!match.keepsPath) destination.setTime(target, match.node.mtimeNs);
     await copier.copyContents(match, target, signal);
   } else {
     const { parent, name } = copier.fileTarget(path, match.name);
@@ -76,7 +74,7 @@ export async function copyMatch(
 
 /** What the copy of a file gets. */
 export function copiedMetadata(settings: CopySettings, node: TreeNode): NewMetadata & { readonly mtimeNs: bigint } {
-  const { owner, keepOwner, mtimeNs, mode } = settings;
+  const { owner, keepOwner, mode } = settings;
   const bits = node.mode & 0o7777;
   return {
     mode:
@@ -87,13 +85,13 @@ export function copiedMetadata(settings: CopySettings, node: TreeNode): NewMetad
           : applySymbolicMode(mode.mode, bits, node.isDirectory),
     uid: owner?.uid ?? (keepOwner ? node.uid : 0),
     gid: owner?.gid ?? (keepOwner ? node.gid : 0),
-    mtimeNs: mtimeNs ?? node.mtimeNs,
+    mtimeNs: node.mtimeNs,
   };
 }
 
 /** Directories on the way to the destination: `--chown` counts, and of an octal `--chmod` the permissions. */
-export function parentMetadata({ owner, mode, mtimeNs }: CopySettings): ParentMetadata {
-  return { mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755, owner, mtimeNs };
+export function parentMetadata({ owner, mode }: CopySettings): ParentMetadata {
+  return { mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755, owner, mtimeNs: undefined };
 }
 
 interface CopyContents {

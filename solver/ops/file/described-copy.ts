@@ -125,7 +125,7 @@ class Description {
     const above: Directory[] = [];
     for (let at = existing; at.parent !== undefined; at = at.parent) above.unshift(at);
     if (above.length + missing.length > MAX_DEPTH || missing.some(isReservedName)) return undefined;
-    const targetTime = this.#settings.mtimeNs ?? this.#match.node.mtimeNs;
+    const targetTime = this.#match.node.mtimeNs;
     let row = 0;
     for (const directory of above) {
       if (this.#hasXattrs(directory)) return undefined;
@@ -149,8 +149,8 @@ class Description {
     const { node, files } = this.#match;
     const { layer } = node;
     const { columns } = layer.scan;
-    const { owner, mode, mtimeNs, keepOwner } = this.#settings;
-    const isPlain = owner === undefined && mode === undefined && mtimeNs === undefined && !keepOwner;
+    const { owner, mode, keepOwner } = this.#settings;
+    const isPlain = owner === undefined && mode === undefined && !keepOwner;
     const places = new Map<number, Place>([[node.index, target]]);
     const inodes = new Set<bigint>();
     let regular = 0;

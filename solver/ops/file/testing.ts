@@ -157,7 +157,6 @@ export function copyAction(source: string, destination: string, changes: Partial
     unpack: "never",
     keepOwner: false,
     link: false,
-    timestamp: undefined,
     ...changes,
   };
 }
