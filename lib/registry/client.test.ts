@@ -315,6 +315,72 @@ describe("a mirror", () => {
     expect(pauses).toEqual([]);
   });
 
+  describe("that did not answer", () => {
+    const remembered = new Map<string, string>();
+    const mirrorMemory: NonNullable<RegistryOptions["mirrorMemory"]> = {
+      recall: (name) => remembered.get(name),
+      note: (name, why) => void remembered.set(name, why),
+      forget: (name) => void remembered.delete(name),
+    };
+    beforeEach(() => remembered.clear());
+    const withMemory = ({ origin, mirror }: Setting): Setting => {
+      const notices: string[] = [];
+      const hosts = new Map([[origin.host, { mirrors: [mirror.host] }]]);
+      return {
+        origin,
+        mirror,
+        notices,
+        client: connect({ hosts, mirrorMemory, notice: (line) => notices.push(line) }),
+      };
+    };
+
+    test("is not asked by the next client either", async () => {
+      const first = withMemory(await mirrored());
+      first.mirror.fail({ path: /./, times: 1000, kind: { kind: "status", status: 503 } });
+      await pullAll(first);
+      expect(first.notices).toHaveLength(1);
+      first.mirror.clearLog();
+      const next = withMemory(first);
+      await pullAll(next);
+      expect(next.notices).toEqual([]);
+      expect(next.mirror.requests).toEqual([]);
+    });
+
+    test.each([
+      { name: "a web page", kind: { kind: "status", status: 200, ...html } },
+      { name: "that it has no such image", kind: { kind: "status", status: 404 } },
+    ] as const)("is another one than one that says $name", async ({ kind }) => {
+      const setting = withMemory(await mirrored());
+      setting.mirror.fail({ path: /./, times: 1000, kind });
+      await pullAll(setting);
+      expect(remembered.size).toBe(0);
+    });
+
+    test("has a second chance where the registry itself cannot be reached", async () => {
+      const setting = await mirrored();
+      const [first, next] = [withMemory(setting), withMemory(setting)];
+      setting.mirror.fail({ path: /./, times: 1, kind: { kind: "status", status: 503 } });
+      const ref = refOf(setting.origin);
+      await setting.origin[Symbol.asyncDispose]();
+      expect((await first.client.resolve(ref, signal)).bytes.toString()).toBe(manifestBytes);
+      expect(remembered.size).toBe(0);
+      remembered.set(setting.mirror.host, "it did not answer");
+      expect((await next.client.resolve(ref, signal)).bytes.toString()).toBe(manifestBytes);
+      expect(remembered.size).toBe(0);
+      expect(next.notices).toEqual([]);
+    });
+
+    test("is named when it does not use that chance", async () => {
+      const setting = withMemory(await mirrored());
+      const [ref, { host }] = [refOf(setting.origin), setting.mirror];
+      remembered.set(host, "it did not answer");
+      await setting.mirror[Symbol.asyncDispose]();
+      await setting.origin[Symbol.asyncDispose]();
+      const { hint } = await failure(setting.client.resolve(ref, signal));
+      expect(hint).toContain(`its mirror "${host}" failed before`);
+    });
+  });
+
   test("that does not have the image is no trouble", async () => {
     const setting = await mirrored();
     setting.mirror.fail({ path: /./, times: 1000, kind: { kind: "status", status: 404 } });

@@ -6,6 +6,7 @@ import { familiarReference, type ImageRef } from "../core/reference.ts";
 import { checkBlobAnswer, manifestIn, mediaTypeOf } from "./answers.ts";
 import { Authorizer, type Permission, type Scope } from "./auth.ts";
 import { type Purpose, refused } from "./failure.ts";
+import { nameOf, pushing } from "./purposes.ts";
 import { type Host, hostOf, isAt } from "./host.ts";
 import { type Mirror, Mirrors, reasonOf } from "./mirrors.ts";
 import { downloadBlob } from "./pull-blob.ts";
@@ -52,7 +53,7 @@ class HttpRegistryClient implements RegistryClient {
     this.#options = options;
     this.#transport = new Transport(options);
     this.#authorizer = new Authorizer(this.#transport, options);
-    this.#mirrors = new Mirrors(options.hosts, options.notice);
+    this.#mirrors = new Mirrors(options);
   }
 
   async resolve(ref: ImageRef, signal: AbortSignal): Promise<RemoteManifest> {
@@ -142,7 +143,7 @@ class HttpRegistryClient implements RegistryClient {
     const sender = this.#senders.get(digest);
     if (sender === undefined) return false;
     this.#senders.delete(digest);
-    this.#mirrors.giveUp(sender, `it sent other bytes than those of blob ${digest}`);
+    this.#mirrors.giveUp(sender, `it sent other bytes than those of blob ${digest}`, "none");
     return true;
   }
 
@@ -262,7 +263,7 @@ class HttpRegistryClient implements RegistryClient {
           const headers = range === undefined ? {} : { range };
           // Asked once more: the connection broke off before the end.
           const sender = this.#senders.get(blob.digest);
-          if (requests > 0 && sender !== undefined) this.#mirrors.giveUp(sender, "the connection broke off");
+          if (requests > 0 && sender !== undefined) this.#mirrors.giveUp(sender, "the connection broke off", "none");
           requests += 1;
           this.#senders.delete(blob.digest);
           const request: RepositoryRequest = { method: "GET", path: `blobs/${blob.digest}`, headers, purpose };
@@ -291,30 +292,49 @@ class HttpRegistryClient implements RegistryClient {
     signal: AbortSignal,
   ): Promise<T> {
     for (const mirror of this.#mirrors.of(repository.registry)) {
-      const purpose: Purpose = { ...request.purpose, registry: mirror.host.name, who: `the mirror "${mirror.name}"` };
-      try {
-        const response = await this.#ask(mirror.host, repository, { ...request, purpose }, "pull", signal);
-        if (response.status === 200 || response.status === 206) return await accept(response, mirror);
-        const body = await textOf(response, 64 << 10);
-        // It does not have the image, or not for us. That says nothing about others.
-        if (response.status !== 404 && response.status !== 401 && response.status !== 403)
-          this.#mirrors.giveUp(mirror, reasonOf(refused(purpose, { status: response.status, body })));
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof BuildError)) throw error;
-        this.#mirrors.giveUp(mirror, reasonOf(error));
-      }
+      const answer = await this.#askMirror(mirror, repository, request, accept, signal);
+      if (answer !== undefined) return answer.accepted;
     }
     try {
       return await accept(await this.#ask(this.#origin(repository), repository, request, "pull", signal), undefined);
     } catch (error) {
+      if (!(error instanceof BuildError) || error.code !== "registry/unreachable") throw error;
+      for (const mirror of this.#mirrors.secondChance(repository.registry)) {
+        const answer = await this.#askMirror(mirror, repository, request, accept, signal);
+        if (answer === undefined) continue;
+        this.#mirrors.takeBack(mirror);
+        return answer.accepted;
+      }
       throw this.#withMirrors(error, repository.registry);
     }
   }
 
+  /** @returns `undefined` when the mirror has no answer that is accepted */
+  async #askMirror<T>(
+    mirror: Mirror,
+    repository: Repository,
+    request: RepositoryRequest,
+    accept: (response: HttpResponse, mirror: Mirror | undefined) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<{ readonly accepted: T } | undefined> {
+    const purpose: Purpose = { ...request.purpose, registry: mirror.host.name, who: `the mirror "${mirror.name}"` };
+    try {
+      const response = await this.#ask(mirror.host, repository, { ...request, purpose }, "pull", signal);
+      if (response.status === 200 || response.status === 206) return { accepted: await accept(response, mirror) };
+      const body = await textOf(response, 64 << 10);
+      // It does not have the image, or not for us. That says nothing about others.
+      if (response.status === 404 || response.status === 401 || response.status === 403) return undefined;
+      throw refused(purpose, { status: response.status, body });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof BuildError)) throw error;
+      this.#mirrors.giveUp(mirror, reasonOf(error), error.code === "registry/unreachable" ? "brief" : "none");
+      return undefined;
+    }
+  }
+
   /** A registry that cannot be reached, told with what became of its mirrors. */
-  #withMirrors(error: unknown, registry: string): unknown {
-    if (!(error instanceof BuildError) || error.code !== "registry/unreachable") return error;
+  #withMirrors(error: BuildError, registry: string): BuildError {
     const failures = this.#mirrors.failuresOf(registry);
     if (failures === undefined) return error;
     const hint = error.hint === undefined ? failures : `${failures}; ${error.hint}`;
@@ -365,20 +385,6 @@ interface RepositoryRequest {
 
 function scopesOf(repository: Repository, actions: "pull" | "pull,push"): readonly Scope[] {
   return [`repository:${repository.repository}:${actions}`];
-}
-
-function nameOf(repository: Repository, reference?: string): string {
-  const isReference = reference !== undefined && isDigest(reference);
-  return familiarReference({
-    registry: repository.registry,
-    repository: repository.repository,
-    tag: isReference ? undefined : reference,
-    digest: isReference ? reference : undefined,
-  });
-}
-
-function pushing(repository: Repository, reference?: string): Purpose {
-  return { doing: `push ${JSON.stringify(nameOf(repository, reference))}`, registry: repository.registry };
 }
 
 function checkDigest(found: RemoteManifest, wanted: Digest, name: string): void {

@@ -1,35 +1,53 @@
 import type { BuildError } from "../core/errors.ts";
 import { type Host, hostOf } from "./host.ts";
-import type { HostLookup, Notice } from "./registry.ts";
+import type { RegistryOptions } from "./registry.ts";
 
 /** The mirrors of registries, as one client finds them: one that fails is told of once and not asked again. */
 export class Mirrors {
-  readonly #hosts: HostLookup | undefined;
-  readonly #notice: Notice | undefined;
+  readonly #options: Pick<RegistryOptions, "hosts" | "notice" | "mirrorMemory">;
   /** Why a mirror is not asked any more, by its name. */
   readonly #failures = new Map<string, string>();
+  /** Names that were looked up in the memory. */
+  readonly #recalled = new Set<string>();
+  /** Names of those that have had their second chance. */
+  readonly #lastAsked = new Set<string>();
 
-  constructor(hosts: HostLookup | undefined, notice: Notice | undefined) {
-    this.#hosts = hosts;
-    this.#notice = notice;
+  constructor(options: Pick<RegistryOptions, "hosts" | "notice" | "mirrorMemory">) {
+    this.#options = options;
   }
 
   /** Where to ask before the registry itself, in order. */
   of(registry: string): readonly Mirror[] {
-    return this.#namesOf(registry).flatMap((name) =>
-      this.#failures.has(name) ? [] : [{ name, registry, host: hostOf(name, this.#hosts?.get(name) ?? {}, "short") }],
-    );
+    return this.#all(registry).filter(({ name }) => this.#failureOf(name) === undefined);
   }
 
-  /** Passes a mirror over from now on. */
-  giveUp({ name, registry }: Mirror, why: string): void {
+  /** Passed-over mirrors to ask once more when the registry itself cannot be reached: in many networks only a mirror can. */
+  secondChance(registry: string): readonly Mirror[] {
+    const mirrors = this.#all(registry).filter(({ name }) => this.#failures.has(name) && !this.#lastAsked.has(name));
+    for (const { name } of mirrors) this.#lastAsked.add(name);
+    return mirrors;
+  }
+
+  /**
+   * Passes a mirror over from now on.
+   * @param memory `brief`: the next clients need not wait for it either.
+   */
+  giveUp({ name, registry }: Mirror, why: string, memory: "none" | "brief"): void {
+    if (memory === "brief") this.#options.mirrorMemory?.note(name, why);
     if (this.#failures.has(name)) return;
     this.#failures.set(name, why);
     const others = this.of(registry).length > 0;
-    this.#notice?.(
+    this.#options.notice?.(
       `The mirror ${JSON.stringify(name)} of ${registry} is passed over: ${why}`,
       others ? "the next one is asked instead" : `${registry} itself is asked instead`,
     );
+  }
+
+  /** Asks a mirror again that has answered after all. */
+  takeBack({ name }: Mirror): void {
+    if (!this.#failures.delete(name)) return;
+    this.#lastAsked.delete(name);
+    this.#options.mirrorMemory?.forget(name);
   }
 
   /** Failures of a registry's mirrors, for the error when the registry fails too. */
@@ -41,8 +59,26 @@ export class Mirrors {
     return lines.length === 0 ? undefined : lines.join("; ");
   }
 
+  #failureOf(name: string): string | undefined {
+    if (!this.#recalled.has(name)) {
+      this.#recalled.add(name);
+      const why = this.#options.mirrorMemory?.recall(name);
+      if (why !== undefined) this.#failures.set(name, why);
+    }
+    return this.#failures.get(name);
+  }
+
+  #all(registry: string): readonly Mirror[] {
+    const { hosts } = this.#options;
+    return this.#namesOf(registry).map((name) => ({
+      name,
+      registry,
+      host: hostOf(name, hosts?.get(name) ?? {}, "short"),
+    }));
+  }
+
   #namesOf(registry: string): readonly string[] {
-    return this.#hosts?.get(registry)?.mirrors ?? [];
+    return this.#options.hosts?.get(registry)?.mirrors ?? [];
   }
 }
 

@@ -120,6 +120,15 @@ export interface RegistryOptions extends ConnectionOptions {
   readonly timer: Timer;
   /** Told of mirrors that are passed over. */
   readonly notice?: Notice;
+  readonly mirrorMemory?: MirrorMemory;
+}
+
+/** Failures of mirrors that outlive a client: whoever asks next need not wait for the same silence. */
+export interface MirrorMemory {
+  /** Tells why a mirror did not answer a short while ago; `undefined` for one that may be asked. */
+  recall(name: string): string | undefined;
+  note(name: string, why: string): void;
+  forget(name: string): void;
 }
 
 export interface Timer {

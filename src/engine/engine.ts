@@ -165,7 +165,9 @@ export class Engine implements AsyncDisposable {
       });
     }
     const { createRegistryClient } = await import("../../lib/registry/client.ts");
-    return createRegistryClient(registryOptions(this.environment, this.#insecure, this.#progress));
+    return createRegistryClient(
+      registryOptions(this.environment, this.#insecure, { progress: this.#progress, facts: this.store.facts }),
+    );
   }
 }
 

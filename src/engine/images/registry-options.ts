@@ -6,22 +6,25 @@ import { dockerHosts } from "../../../lib/registry/docker-hosts.ts";
 import type { ConnectionOptions } from "../../../lib/registry/connections.ts";
 import type { Notice, RegistryOptions } from "../../../lib/registry/registry.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
+import type { Facts } from "../../../lib/store/store.ts";
+import { mirrorMemory } from "./mirror-memory.ts";
 import type { BuildEnvironment } from "../environment.ts";
 
 /** How registries are reached: as docker reaches them, and as all servers are. */
 export function registryOptions(
   environment: BuildEnvironment,
   insecure: ReadonlySet<string>,
-  progress: ProgressSink,
+  on: { readonly progress: ProgressSink; readonly facts: Facts },
 ): RegistryOptions {
   const { env } = environment;
-  const notice: Notice = (message, hint) => progress({ kind: "notice", level: "warning", message, hint });
+  const notice: Notice = (message, hint) => on.progress({ kind: "notice", level: "warning", message, hint });
   return {
     ...connectionOptions(env),
     credentials: dockerCredentials({ directory: dockerConfigDirectory(environment), env, notice }),
     notice,
     userAgent: "kiln",
     hosts: dockerHosts(["/etc/docker", engineConfigDirectory(environment)], insecure),
+    mirrorMemory: mirrorMemory(on.facts, environment),
     clock: environment,
     timer: { wait: async (ms, signal) => wait(ms, undefined, { signal }) },
   };
