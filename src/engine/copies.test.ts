@@ -192,6 +192,22 @@ describe.skipIf(skip !== undefined)("copies", () => {
     );
   });
 
+  test.each([
+    { name: "a user", owner: "nosuch", says: ['no user "nosuch"'] },
+    { name: "a group", owner: "0:nosuch", says: ['no group "nosuch"'] },
+    { name: "both", owner: "nosuch:nowhere", says: ['no user "nosuch"', 'no group "nowhere"'] },
+    { name: "a user who has a number's form but is none", owner: "99999999999", says: ['no user "99999999999"'] },
+    { name: "those that are there", owner: "root:root", says: [] },
+    { name: "numbers of nobody", owner: "4321:4321", says: [] },
+  ])("$name that --chown names and the image does not have is told", async ({ owner, says }) => {
+    const flag = `--chown=${owner}`;
+    const lines = ["FROM busybox", `COPY ${flag} f /x`, `ADD ${flag} <<E /y`, "text", "E", `COPY ${flag} d /many`];
+    const said = await run(lines, "mkdir d; echo f > f; for i in $(seq 600); do echo $i > d/$i; done");
+    expect(said).toEqual(
+      [2, 3, 6].flatMap((line) => says.map((text) => expect.stringMatching(`Dockerfile:${line}: .*${text}`) as string)),
+    );
+  });
+
   test("--link leaves directories on its way as the layers below have them", async () => {
     const said = await run(
       [

@@ -19,6 +19,7 @@ import { isOverlayMark } from "../../../lib/tree/overlay-marks.ts";
 import type { SourceView } from "../../../lib/tree/source-view.ts";
 import { inheriting } from "./destination.ts";
 import { copiedMetadata, type CopySettings, parentMetadata } from "./copy.ts";
+import { UnknownOwners } from "./owner.ts";
 import { settingsOf } from "./run-file-op.ts";
 
 /**
@@ -63,7 +64,11 @@ export function describeCopy(
   const { parent, entry, missing } = tree.resolve(action.destination, "follow");
   const existing = missing.length > 0 || entry === undefined ? parent : entry.directory;
   if (existing === undefined) return undefined;
-  const copy = new Description(at, match, settingsOf(action, tree, view));
+  const unknown = new UnknownOwners();
+  const settings = settingsOf(action, tree, view, unknown);
+  // The copy itself warns of them.
+  if (unknown.size > 0) return undefined;
+  const copy = new Description(at, match, settings);
   const target = copy.way(existing, missing);
   if (target === undefined || !copy.contents(target)) return undefined;
   const path = [existing.path, ...missing].filter((name) => name !== "").join("/");

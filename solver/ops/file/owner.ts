@@ -14,6 +14,7 @@ export interface Ids {
 export function resolveOwner(
   owner: Owner,
   read: { readonly passwd: () => string | undefined; readonly group: () => string | undefined },
+  unknown: UnknownOwners,
 ): Ids {
   let uid = 0;
   let gid = 0;
@@ -23,12 +24,39 @@ export function resolveOwner(
     gid = number;
   } else if (owner.user !== "") {
     const fields = findRecord(read.passwd(), owner.user, 4);
+    if (fields === undefined) unknown.note("user", owner.user);
     uid = parseId(fields?.[2] ?? "") ?? 0;
     gid = parseId(fields?.[3] ?? "") ?? 0;
   }
   if (owner.group === undefined || owner.group === "") return { uid, gid };
-  const groupNumber = parseId(owner.group) ?? parseId(findRecord(read.group(), owner.group, 3)?.[2] ?? "");
-  return { uid, gid: groupNumber ?? gid };
+  const group = parseId(owner.group);
+  if (group !== undefined) return { uid, gid: group };
+  const record = findRecord(read.group(), owner.group, 3);
+  if (record === undefined) unknown.note("group", owner.group);
+  return { uid, gid: parseId(record?.[2] ?? "") ?? gid };
+}
+
+/** Names that an instruction gives files to, and that the tree's account files do not have. */
+export class UnknownOwners {
+  readonly #names = new Map<string, { readonly kind: "user" | "group"; readonly name: string }>();
+
+  get size(): number {
+    return this.#names.size;
+  }
+
+  note(kind: "user" | "group", name: string): void {
+    this.#names.set(`${kind} ${name}`, { kind, name });
+  }
+
+  tell(warn: ((message: string, hint: string) => void) | undefined): void {
+    for (const { kind, name } of this.#names.values()) {
+      const [file, command] = kind === "user" ? ["/etc/passwd", "useradd"] : ["/etc/group", "groupadd"];
+      warn?.(
+        `the image's ${file} has no ${kind} ${JSON.stringify(name)}, and ${kind === "user" ? "root owns the files" : "the files get the user's group, or root's"}`,
+        `make the ${kind} in a line before, as with RUN ${command}, or give a number`,
+      );
+    }
+  }
 }
 
 /** Whether a lookup in passwd or group decides the result, so that these files belong to the step's key. */

@@ -16,7 +16,7 @@ import { CopiedContents } from "./copied-contents.ts";
 import type { EarlierCopy } from "./file-batch.ts";
 import { type Below, Destination, shown } from "./destination.ts";
 import { LostFiles } from "./lost-files.ts";
-import { type Ids, needsLookup, resolveOwner } from "./owner.ts";
+import { type Ids, needsLookup, resolveOwner, UnknownOwners } from "./owner.ts";
 import { unpackMatch } from "./unpack.ts";
 
 export interface FileOpInputs {
@@ -65,6 +65,7 @@ export async function runFileOp(
   const staging = `${at.directories[0] ?? ""}.unpacking`;
   const copies = new Map<number, ChangedCopy>();
   const lost = new LostFiles();
+  const unknown = new UnknownOwners();
   for (const [index, action] of op.actions.entries()) {
     signal.throwIfAborted();
     switch (action.kind) {
@@ -73,16 +74,16 @@ export async function runFileOp(
         const found = at.selected(index);
         const copied =
           found?.contents === undefined || source.owners !== "root" ? undefined : new CopiedContents(found);
-        await copy(action, { destination, source, found, copied, staging, earlier: at.earlier, lost }, signal);
+        await copy(action, { destination, source, found, copied, staging, earlier: at.earlier, lost, unknown }, signal);
         const actual = copied?.actual();
         if (copied !== undefined && actual !== undefined) copies.set(index, { actual, changed: copied.changed });
         break;
       }
       case "mkdir":
-        makeDirectory(action, destination);
+        makeDirectory(action, destination, unknown);
         break;
       case "mkfile":
-        makeFile(action, destination);
+        makeFile(action, destination, unknown);
         break;
       case "rm":
         remove(action, destination);
@@ -93,6 +94,7 @@ export async function runFileOp(
   }
   destination.finish();
   lost.tell(at.warn);
+  unknown.tell(at.warn);
   return copies;
 }
 
@@ -106,11 +108,12 @@ async function copy(
     readonly staging: string;
     readonly earlier: FileOpInputs["earlier"];
     readonly lost: LostFiles;
+    readonly unknown: UnknownOwners;
   },
   signal: AbortSignal,
 ): Promise<void> {
   const { destination, source, found, copied } = at;
-  const settings = settingsOf(action, destination.tree, source);
+  const settings = settingsOf(action, destination.tree, source, at.unknown);
   const kept = found?.contents?.kept;
   for (const match of found?.matches ?? (await findMatches(source, copySelector(action), signal))) {
     const to = {
@@ -128,7 +131,7 @@ async function copy(
 }
 
 /** Symlinks on the way are followed, the last one too. What exists is left as it is. */
-function makeDirectory(action: MkdirAction, destination: Destination): void {
+function makeDirectory(action: MkdirAction, destination: Destination, unknown: UnknownOwners): void {
   const { parent, entry, missing } = destination.tree.resolve(action.path, "follow");
   if (missing.length === 0) {
     if (entry !== undefined && entry.directory === undefined) {
@@ -141,12 +144,12 @@ function makeDirectory(action: MkdirAction, destination: Destination): void {
   }
   destination.makeParents(parent, missing, {
     mode: action.mode & 0o777,
-    owner: ownerOf(action.owner, destination.tree),
+    owner: ownerOf(action.owner, destination.tree, unknown),
     mtimeNs: timeOf(action.timestamp),
   });
 }
 
-function makeFile(action: MkfileAction, destination: Destination): void {
+function makeFile(action: MkfileAction, destination: Destination, unknown: UnknownOwners): void {
   const { native } = destination;
   const { parent, entry, missing } = destination.tree.resolve(action.path, "follow");
   const name = missing[0] ?? entry?.name;
@@ -156,7 +159,7 @@ function makeFile(action: MkfileAction, destination: Destination): void {
       `Cannot write ${shown(action.path.replace(/^\/+/, ""))}: its directory does not exist, or it is one`,
     );
   }
-  const { uid, gid } = ownerOf(action.owner, destination.tree) ?? { uid: 0, gid: 0 };
+  const { uid, gid } = ownerOf(action.owner, destination.tree, unknown) ?? { uid: 0, gid: 0 };
   const mtimeNs = timeOf(action.timestamp);
   const mode = action.mode & 0o777;
   const dirfd = destination.claim(parent, name);
@@ -188,18 +191,24 @@ function remove(action: RmAction, destination: Destination): void {
 }
 
 /** Names of users and groups are those of the tree that is copied to. */
-export function settingsOf(action: CopyAction, tree: MergedTree, source: SourceView): CopySettings {
-  return copySettings(action, ownerOf(action.owner, tree), source);
+export function settingsOf(
+  action: CopyAction,
+  tree: MergedTree,
+  source: SourceView,
+  unknown: UnknownOwners,
+): CopySettings {
+  return copySettings(action, ownerOf(action.owner, tree, unknown), source);
 }
 
-function ownerOf(owner: Owner | undefined, tree: MergedTree): Ids | undefined {
+function ownerOf(owner: Owner | undefined, tree: MergedTree, unknown: UnknownOwners): Ids | undefined {
   if (owner === undefined) return undefined;
   const read = (path: string): string | undefined => tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString();
   const needs = needsLookup(owner);
-  return resolveOwner(owner, {
+  const files = {
     passwd: () => (needs.passwd ? read("etc/passwd") : undefined),
     group: () => (needs.group ? read("etc/group") : undefined),
-  });
+  };
+  return resolveOwner(owner, files, unknown);
 }
 
 function timeOf(timestamp: number | undefined): bigint | undefined {
