@@ -310,7 +310,7 @@ async function makeResult(
       const layers = conversion.target === undefined ? [] : (targets.shift()?.layers ?? []);
       images.push(await resultImage(conversion, layers, { store, packer }, signal));
     }
-    return { result: { images, multiPlatform: conversions.length > 1, names: at.names }, solved };
+    return { result: { images, multiPlatform: prepared.multiPlatform, names: at.names }, solved };
   } catch (error) {
     stop.abort(error);
     throw explainMissingSource(error, prepared.ignored);

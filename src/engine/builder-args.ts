@@ -1,3 +1,5 @@
+import { BuildError } from "../../lib/core/errors.ts";
+
 /** Build arguments that speak to BuildKit itself: `works`, or why they have no effect. */
 export const BUILDER_ARGS: ReadonlyMap<string, string> = new Map([
   ["BUILDKIT_CACHE_MOUNT_NS", "works"],
@@ -6,11 +8,36 @@ export const BUILDER_ARGS: ReadonlyMap<string, string> = new Map([
   ["BUILDKIT_SANDBOX_HOSTNAME", "works"],
   ["BUILDKIT_SYNTAX", "works"],
   ["BUILDKIT_BUILD_NAME", "builds have no names"],
-  ["BUILDKIT_INLINE_CACHE", "write --cache-to type=inline"],
-  ["BUILDKIT_MULTI_PLATFORM", "an image for one platform has no index"],
+  ["BUILDKIT_INLINE_CACHE", "works"],
+  ["BUILDKIT_MULTI_PLATFORM", "works"],
   ["BUILDKIT_SBOM_SCAN_CONTEXT", "no SBOM is made"],
   ["BUILDKIT_SBOM_SCAN_STAGE", "no SBOM is made"],
 ]);
+
+/**
+ * Whether the result is an index: for several platforms it always is, for one where the build argument
+ * BUILDKIT_MULTI_PLATFORM asks for it.
+ * @throws {BuildError} `cli/usage` for a value that is no boolean, or that refuses what the platforms need
+ */
+export function isMultiPlatform(buildArgs: ReadonlyMap<string, string>, platforms: number): boolean {
+  const name = "BUILDKIT_MULTI_PLATFORM";
+  const asked = buildArgs.get(name) ?? "";
+  if (asked === "") return platforms > 1;
+  if (!/^(?:[01tTfF]|true|TRUE|True|false|FALSE|False)$/.test(asked)) {
+    throw new BuildError("cli/usage", `The build argument ${name} is ${JSON.stringify(asked)}`, {
+      hint: "it is true or false",
+    });
+  }
+  if (/^[1tT]/.test(asked)) return true;
+  if (platforms <= 1) return false;
+  throw new BuildError(
+    "cli/usage",
+    `The build argument ${name} is false, and the build is for ${platforms} platforms`,
+    {
+      hint: "several platforms need an index: leave the argument away, or choose one platform",
+    },
+  );
+}
 
 /** One sentence for each argument that was given for BuildKit and has no effect. */
 export function uselessBuilderArgs(buildArgs: ReadonlyMap<string, string>): readonly string[] {

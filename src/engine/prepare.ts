@@ -14,7 +14,7 @@ import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { GitOp } from "../../solver/graph/op.ts";
 import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.ts";
 import { type GitFacts, gitFacts } from "./context/git-facts.ts";
-import { uselessBuilderArgs } from "./builder-args.ts";
+import { isMultiPlatform, uselessBuilderArgs } from "./builder-args.ts";
 import { loadContext } from "./context/context.ts";
 import type { LoadedContext } from "./context/context-deps.ts";
 import type { Engine } from "./engine.ts";
@@ -34,6 +34,8 @@ export interface PreparedBuild {
   readonly ignored: readonly IgnorePattern[];
   /** One per platform, in the order asked for. */
   readonly conversions: readonly Conversion[];
+  /** Whether the result is an index, also for one platform. */
+  readonly multiPlatform: boolean;
   /** Host directories of the local contexts that are read, by name. */
   readonly directories: ReadonlyMap<string, string>;
   readonly buildArgs: ReadonlyMap<string, string>;
@@ -156,12 +158,13 @@ export async function readBuild(
     loadLayout: (path, platform, s) => loadLayoutImage(engine, path, platform, s),
   });
   const platforms = wantedPlatforms(options.platforms ?? [], environment.platform);
+  const multiPlatform = isMultiPlatform(buildArgs, platforms.length);
   const convertOptions = platforms.map((targetPlatform): ConvertOptions => ({
     target: options.target,
     buildArgs,
     buildPlatform: environment.platform,
     targetPlatform,
-    multiPlatform: platforms.length > 1,
+    multiPlatform,
     labels: new Map(Object.entries({ ...options.labels, ...facts.labels })),
     noCache: noCacheOf(options.noCache),
     network: conversionNetwork(options.network),
@@ -178,7 +181,8 @@ export async function readBuild(
       ...(context.owners === "kept" ? { owners: context.owners } : {}),
     },
   }));
-  return { context, dockerfile, ignored, resolver, convertOptions, buildArgs, vcs: facts.vcs, git, secrets, ssh };
+  const found = { context, dockerfile, ignored, resolver, buildArgs, multiPlatform, vcs: facts.vcs };
+  return { ...found, convertOptions, git, secrets, ssh };
 }
 
 /** Internal work as a line of the display. */

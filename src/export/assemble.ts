@@ -40,6 +40,8 @@ export interface Assembled {
   readonly index: Document | undefined;
   /** Of the index, else the manifest; with `index-descriptor` annotations. */
   readonly root: Descriptor;
+  /** Whether it is known by its index alone, also with one image in it. */
+  readonly multiPlatform: boolean;
 }
 
 /** @throws {BuildError} `export/unsupported` for annotations that have no place in this result. */
@@ -74,7 +76,7 @@ export async function assemble(
     ...(index ?? first.manifest).descriptor,
     ...annotated(options.annotations, "index-descriptor", undefined),
   };
-  return { images, index, root };
+  return { images, index, root, multiPlatform: result.multiPlatform };
 }
 
 function newIndex(images: readonly AssembledImage[], { mediaTypes, annotations }: ImageOptions): Document {
@@ -183,11 +185,11 @@ function annotated(
 }
 
 /** How a result is known: by its manifest or index, and one image also by its configuration. */
-export function identityOf({ root, images }: Assembled): {
+export function identityOf({ root, images, multiPlatform }: Assembled): {
   readonly manifest: Descriptor;
   readonly configDigest?: Digest;
 } {
   const [image, ...others] = images;
-  const isOne = image !== undefined && others.length === 0;
+  const isOne = image !== undefined && others.length === 0 && !multiPlatform;
   return { manifest: root, ...(isOne ? { configDigest: image.config.descriptor.digest } : {}) };
 }

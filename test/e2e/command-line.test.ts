@@ -178,11 +178,14 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
     expect(JSON.parse(readFileSync(join(cwd, "m"), "utf8"))).toMatchObject({ "image.name": names });
   });
 
-  test("several platforms are known by their index", () => {
+  test.each([
+    { name: "several platforms", asks: "--platform amd64,arm64" },
+    { name: "one platform, with BUILDKIT_MULTI_PLATFORM", asks: "--build-arg BUILDKIT_MULTI_PLATFORM=1" },
+  ])("$name: what was built is known by its index", ({ asks }) => {
     using home = temporary();
     const cwd = contexts(home.path);
     const store = join(home.path, "store");
-    const flags = "--platform amd64,arm64 -t many --iidfile id --metadata-file m c".split(" ");
+    const flags = `${asks} -t many --iidfile id --metadata-file m c`.split(" ");
     const id = kiln(store, ["build", "-q", ...flags], { cwd }).stdout.trim();
     const metadata = JSON.parse(readFileSync(join(cwd, "m"), "utf8")) as Readonly<Record<string, unknown>>;
     expect(metadata).toMatchObject({ "containerimage.digest": id });

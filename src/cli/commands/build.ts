@@ -201,6 +201,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
 
 function buildOptions(context: CommandContext, source: string, flags: Flags): BuildOptions {
   const { env } = context.host;
+  const args = buildArgs(flags.buildArg, env);
   return {
     context: source,
     // Scripts pass variables that may be empty: that is as good as no flag.
@@ -208,7 +209,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     tags: flags.tag,
     target: flags.target || undefined,
     platforms: platforms(flags.platform, env["DOCKER_DEFAULT_PLATFORM"]),
-    buildArgs: { ...dockerProxies(dockerConfigDirectory(context.environment)), ...buildArgs(flags.buildArg, env) },
+    buildArgs: { ...dockerProxies(dockerConfigDirectory(context.environment)), ...args },
     contexts: buildContexts(flags.buildContext),
     labels: labels(flags.label),
     outputs: outputSpecs({
@@ -224,6 +225,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
       to: flags.cacheTo,
       mode: flags.cacheMode,
       trust: flags.cacheTrust,
+      inlineArg: args["BUILDKIT_INLINE_CACHE"],
     }),
     pull: flags.pull === true || pullOf(flags.pullPolicy),
     pullTtlMs: pullTtlOf(flags.pullTtl, env),

@@ -57,3 +57,14 @@ test.each([
 ])("$name is refused", ({ flags }) => {
   expect(() => read(flags)).toThrowError(expect.objectContaining({ code: "cli/usage" }));
 });
+
+test.each([
+  { inlineArg: "1", to: [], made: ["inline"] },
+  { inlineArg: "true", to: ["type=inline,producer=ci"], made: ["inline"] },
+  { inlineArg: "true", to: ["type=local,dest=d"], made: ["local", "inline"] },
+  { inlineArg: "0", to: [], made: [] },
+  { inlineArg: "", to: [], made: [] },
+  { inlineArg: "1", to: [], mode: "read", made: [] },
+])("BUILDKIT_INLINE_CACHE=$inlineArg beside $to is a cache in the image: $made", ({ made, ...flags }) => {
+  expect(read(flags).to.map(({ place }) => place.kind)).toEqual(made);
+});

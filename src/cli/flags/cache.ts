@@ -8,6 +8,8 @@ export interface CacheFlags {
   readonly to: readonly string[];
   readonly mode: string | undefined;
   readonly trust: readonly string[];
+  /** The value of the build argument BUILDKIT_INLINE_CACHE: a true one is `--cache-to type=inline`. */
+  readonly inlineArg?: string | undefined;
 }
 
 const FROM_KEYS = ["type", "ref", "src", "registry.insecure"];
@@ -45,6 +47,8 @@ export function cacheOptions(flags: CacheFlags): CacheOptions {
   // Read even where they have no effect: a mistake in them should not wait for another mode.
   const from = flags.from.flatMap(places);
   const to = flags.to.map(cacheTo);
+  const isInline = to.some(({ place: { kind } }) => kind === "inline");
+  if (!isInline && /^(?:1|t|true)$/i.test(flags.inlineArg ?? "")) to.push(cacheTo("inline"));
   return { from: mode === "off" ? [] : from, to: mode === "read-write" ? to : [], trust: flags.trust };
 }
 
