@@ -117,6 +117,26 @@ test("a command that ends where it ended before stops the change, in a chain of 
   expect(third.outcomes.get(chain.digest)?.how).toBe("cached");
 });
 
+test.each([
+  { name: "a run", chain: 1 },
+  { name: "a chain of runs", chain: 3 },
+])("an equal result is found behind many others of the same line: $name", async ({ chain }) => {
+  await using bench = new Workbench();
+  compiler(bench);
+  bench.commands.set("next", (tree) => tree.write("next", `${tree.read("tested")} again`));
+  const made = async (flag: string, app: string): Promise<SolveResult> => {
+    bench.commands.set("make", (tree) => tree.write("out/app", app));
+    let last = bench.run(bench.run(bench.image("one"), "make", { env: [`FLAG=${flag}`] }), "test");
+    for (let count = 1; count < chain; count += 1) last = bench.run(last, "next");
+    return build(bench, last);
+  };
+  const first = await made("0", "same");
+  for (let edit = 1; edit <= 12; edit += 1) await made(String(edit), `other ${edit}`);
+  const last = await made("13", "same");
+  expect(bench.ran).toEqual(["make"]);
+  expect(layersOf(last)).toEqual(layersOf(first));
+});
+
 /** A command that dates `out/dated` as its variable says; 0 leaves it at the time of the run. */
 function dated(bench: Workbench, seconds: string): Vertex {
   bench.commands.set("date", (tree) => {

@@ -21,7 +21,7 @@ export class LayerContents {
 
   /** Reads the layer's files where nobody has. `undefined` when they are not there to be read. */
   async of(id: SnapshotId, signal: AbortSignal): Promise<string | undefined> {
-    const known = this.#known(id);
+    const known = this.ofKnown(id);
     if (known !== undefined) return known;
     if (this.#store.snapshots.get(id)?.state !== "present") return undefined;
     return this.#digests.contentDigest(id, signal);
@@ -42,7 +42,7 @@ export class LayerContents {
   ofKnownStack(stack: Stack): Digest | undefined {
     const contents: string[] = [];
     for (const id of stack) {
-      const content = this.#known(id);
+      const content = this.ofKnown(id);
       if (content === undefined) return undefined;
       contents.push(content);
     }
@@ -62,7 +62,8 @@ export class LayerContents {
     return true;
   }
 
-  #known(id: SnapshotId): string | undefined {
+  /** What is known of a layer without reading it. */
+  ofKnown(id: SnapshotId): string | undefined {
     if (id.startsWith("layer-")) return id;
     const found = this.#found.get(id) ?? this.#store.snapshots.get(id)?.contentDigest;
     if (found !== undefined) this.#found.set(id, found);

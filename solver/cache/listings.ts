@@ -8,17 +8,38 @@ const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 /** Most of a listing is digests: level 3 takes twice the time of 1 and saves nothing. */
 const LEVEL = 1;
 
-/** Keeps a listing of files for later explanations. Compressed: it is mostly paths. */
-export function keepListing(blobs: Pick<Blobs, "put">, listing: string): Digest {
-  return blobs.put(zstdCompressSync(listing, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } })).digest;
-}
+/** Listings of files that are kept for later explanations. Those of one step: none is read twice. */
+export class Listings {
+  readonly #blobs: Pick<Blobs, "put" | "readBytes">;
+  readonly #known = new Map<Digest, string>();
 
-/** `undefined` when it has been collected, or is damaged: an explanation is not worth failing for. */
-export function readListing(blobs: Pick<Blobs, "readBytes">, digest: Digest): string | undefined {
-  try {
-    const bytes = blobs.readBytes(digest, MAX_TEXT_BYTES);
-    return bytes === undefined ? undefined : zstdDecompressSync(bytes, { maxOutputLength: MAX_TEXT_BYTES }).toString();
-  } catch {
-    return undefined;
+  constructor(blobs: Pick<Blobs, "put" | "readBytes">) {
+    this.#blobs = blobs;
+  }
+
+  /** Keeps it compressed: it is mostly paths. */
+  keep(listing: string): Digest {
+    const bytes = zstdCompressSync(listing, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
+    const { digest } = this.#blobs.put(bytes);
+    this.#known.set(digest, listing);
+    return digest;
+  }
+
+  /** `undefined` when it has been collected, or is damaged: an explanation is not worth failing for. */
+  read(digest: Digest): string | undefined {
+    const known = this.#known.get(digest) ?? this.#stored(digest);
+    if (known !== undefined) this.#known.set(digest, known);
+    return known;
+  }
+
+  #stored(digest: Digest): string | undefined {
+    try {
+      const bytes = this.#blobs.readBytes(digest, MAX_TEXT_BYTES);
+      return bytes === undefined
+        ? undefined
+        : zstdDecompressSync(bytes, { maxOutputLength: MAX_TEXT_BYTES }).toString();
+    } catch {
+      return undefined;
+    }
   }
 }

@@ -4,10 +4,8 @@ import type { Records } from "../../lib/store/store.ts";
 import { type FileSource, sourceNote, textChange } from "../cache/explain.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { Vertex } from "../graph/vertex.ts";
-import { EARLIER_RECORDS } from "./plan.ts";
+import { EARLIER_RECORDS, OLDER_RECORDS } from "./plan.ts";
 
-/** Records looked through for those of this project, where the latest are of others. */
-const MORE_RECORDS = 200;
 const LINEAGE = "lineage";
 
 /**
@@ -56,7 +54,7 @@ export function comparable(
 ): readonly CacheRecord[] {
   const own = earlier.filter(({ parts }) => isOfLineage(parts, lineage));
   if (own.length > 0 || earlier.length < EARLIER_RECORDS) return own;
-  return records.latestBySite(step.site, MORE_RECORDS).filter(({ parts }) => isOfLineage(parts, lineage));
+  return records.latestBySite(step.site, OLDER_RECORDS).filter(({ parts }) => isOfLineage(parts, lineage));
 }
 
 /** The last record of an instruction that stood where this one stands now, and differs in some words. */
@@ -70,7 +68,7 @@ export function reworded(
   const before = step.site.slice(0, step.site.length - instruction.length);
   const [keyword = ""] = instruction.split(" ", 1);
   const others = new Set([...keyed.values()].map(({ site }) => site));
-  for (const { site, parts } of records.latestBySitePrefix(`${before}${keyword} `, MORE_RECORDS)) {
+  for (const { site, parts } of records.latestBySitePrefix(`${before}${keyword} `, OLDER_RECORDS)) {
     // Lines that are still there are not this one as it was.
     if (others.has(site) || !isOfLineage(parts, lineage)) continue;
     const change = textChange(site.slice(before.length), instruction);

@@ -4,6 +4,7 @@ import { LayerContents } from "../cache/input-contents.ts";
 import { contentKey, sameWork, strongerParts } from "../cache/key.ts";
 import type { InputUse } from "../cache/uses.ts";
 import type { ContentDigests, Stack } from "../ports.ts";
+import { OLDER_RECORDS } from "./plan.ts";
 
 /** What a step knows of its inputs once they are settled. */
 export interface SettledInputs {
@@ -12,6 +13,13 @@ export interface SettledInputs {
   readonly stacks: readonly (Stack | undefined)[];
   /** The `content` part of a use of some of an input's files, selecting them when nobody has. */
   contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart>;
+}
+
+/** Records of one instruction of a stage. */
+export interface EarlierRecords {
+  readonly site: string;
+  /** The last ones, newest first. They may be read to be compared with; of those before them only what is known counts. */
+  readonly recent: readonly CacheRecord[];
 }
 
 /** Early cutoff: looks for earlier results that are as good as running a step, or as good as what it made. */
@@ -31,26 +39,41 @@ export class EarlierResults {
   async equalRun(
     parts: readonly KeyPart[],
     inputs: SettledInputs,
-    earlier: readonly CacheRecord[],
+    earlier: EarlierRecords,
     signal: AbortSignal,
   ): Promise<CacheRecord | undefined> {
     const lower = parentOf(inputs);
     // No layer may be twice in a stack.
     const isAbove = ({ layers }: CacheRecord): boolean => !layers.slice(-1).some((id) => lower.includes(id));
     const asking = [parts, ...optional(strongerParts(parts))];
-    for (const record of earlier) {
-      if (!isAbove(record) || !asking.some((all) => sameWork(record.parts, all))) continue;
-      if (!(await this.#sameInputs(record, inputs, signal))) continue;
-      // Asked for by id so that the store holds it: what `earlier` lists may be collected at any time.
-      const held = this.#store.records.get(record.id);
-      if (held !== undefined) return held;
-    }
+    const equalOf = async (records: readonly CacheRecord[]): Promise<CacheRecord | undefined> => {
+      for (const record of records) {
+        if (!isAbove(record) || !asking.some((all) => sameWork(record.parts, all))) continue;
+        if (!(await this.#sameInputs(record, inputs, signal))) continue;
+        // Asked for by id so that the store holds it: what is only listed may be collected at any time.
+        const held = this.#store.records.get(record.id);
+        if (held !== undefined) return held;
+      }
+      return undefined;
+    };
+    const recent = await equalOf(earlier.recent);
+    if (recent !== undefined) return recent;
     for (const all of asking) {
       const known = contentKey([...all, ...this.knownContentParts(inputs)]);
       const found = known === undefined ? undefined : this.#store.records.findByContentKey(known);
       if (found !== undefined && isAbove(found)) return found;
     }
-    return undefined;
+    // Nobody reads the layers of a hundred records: of old ones only those count that have been read before.
+    const isKnown = ({ layers }: CacheRecord): boolean =>
+      layers.length === lower.length + 1 && this.contents.ofKnownStack(layers.slice(0, -1)) !== undefined;
+    return equalOf(this.#older(earlier).filter(isKnown));
+  }
+
+  /** Records of the same instruction before the recent ones, newest first. */
+  #older({ site, recent }: EarlierRecords): readonly CacheRecord[] {
+    if (recent.length === 0) return [];
+    const ids = new Set(recent.map(({ id }) => id));
+    return this.#store.records.latestBySite(site, OLDER_RECORDS).filter(({ id }) => !ids.has(id));
   }
 
   /** The `content` parts that cost nothing: of whole stacks whose layers have all been read before. */
@@ -94,18 +117,23 @@ export class EarlierResults {
   async equalLayer(
     made: SnapshotId,
     stack: Stack,
-    earlier: readonly CacheRecord[],
+    earlier: EarlierRecords,
     signal: AbortSignal,
   ): Promise<SnapshotId | undefined> {
-    const tops = new Set(earlier.map((record) => record.layers.at(-1)));
-    let content: string | undefined;
-    for (const top of tops) {
-      if (top === undefined || top.startsWith("layer-") || stack.includes(top)) continue;
-      if (this.#store.snapshots.get(top)?.state !== "present") continue;
-      content ??= await this.contents.of(made, signal);
-      if (content !== undefined && content === (await this.contents.of(top, signal))) return top;
-    }
-    return undefined;
+    const topsOf = (records: readonly CacheRecord[]): readonly SnapshotId[] =>
+      [...new Set(records.flatMap(({ layers }) => layers.slice(-1)))].filter(
+        (top) => top !== made && !top.startsWith("layer-") && !stack.includes(top) && this.#isPresent(top),
+      );
+    const tops = topsOf(earlier.recent);
+    if (tops.length === 0) return undefined;
+    const content = await this.contents.of(made, signal);
+    if (content === undefined) return undefined;
+    for (const top of tops) if (content === (await this.contents.of(top, signal))) return top;
+    return topsOf(this.#older(earlier)).find((top) => content === this.contents.ofKnown(top));
+  }
+
+  #isPresent(id: SnapshotId): boolean {
+    return this.#store.snapshots.get(id)?.state === "present";
   }
 
   async #sameInputs(record: CacheRecord, inputs: SettledInputs, signal: AbortSignal): Promise<boolean> {

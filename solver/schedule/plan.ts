@@ -28,6 +28,8 @@ export type PlannedMiss = Extract<Planned, { readonly kind: "miss" }>;
 
 /** Earlier records looked at for explaining a miss and for equal results. */
 export const EARLIER_RECORDS = 8;
+/** Records looked through where those are not of this project, or not equal: none of their layers is read. */
+export const OLDER_RECORDS = 200;
 /** What a step is taken to last that was never recorded. */
 const UNKNOWN_MS: Readonly<Record<string, number>> = { exec: 5000, git: 2000, http: 1000, file: 50 };
 

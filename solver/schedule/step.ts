@@ -1,27 +1,28 @@
 import { toldIfDiskFull } from "../ops/exec/disk-full.ts";
 import type { Digest } from "../../lib/core/digest.ts";
 import { digestOf, hexOf } from "../../lib/core/digest.ts";
-import { BuildError, messageOf } from "../../lib/core/errors.ts";
+import { messageOf } from "../../lib/core/errors.ts";
 import { systemFailure } from "../../lib/core/system-failure.ts";
 import type { Semaphore } from "../../lib/core/limits.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../lib/store/model.ts";
 import type { Lease, NewSnapshot } from "../../lib/store/store.ts";
-import { explainMiss, type MissReason, nearestOf } from "../cache/explain.ts";
+import type { MissReason } from "../cache/explain.ts";
 import { missText } from "../cache/reason-text.ts";
-import { comparable, explainingNotes, reworded } from "./comparable.ts";
-import { contentKey, sameWork, strongerParts } from "../cache/key.ts";
+import { explainingNotes } from "./comparable.ts";
+import { contentKey, strongerParts } from "../cache/key.ts";
 import { type KeyedVertex, reselect, withSpan } from "../cache/keyed-graph.ts";
-import { keepListing, readListing } from "../cache/listings.ts";
+import { Listings } from "../cache/listings.ts";
 import { noteSameTrust } from "../cache/remote/trust.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
 import type { Stack } from "../ports.ts";
 import { namedBy } from "../select/name-selection.ts";
 import type { Selection } from "../select/select.ts";
-import { type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
+import { type EarlierRecords, type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
+import { earlierCopy, earlierTar } from "./earlier-files.ts";
+import { missReason, refuseUnexpected } from "./miss-reason.ts";
 import { executeStep, type Executed } from "./execute.ts";
 import { isMovedSource } from "../../lib/tree/moved-source.ts";
-import { EarlierResult, isSharable } from "../ops/file/earlier-copy.ts";
 import { FileWork, type InputTree } from "../ops/file/file-work.ts";
 import { distinct } from "./layers.ts";
 import { showsOtherTimes } from "./inherited-times.ts";
@@ -65,7 +66,7 @@ export async function settleStep(
     using _slot = await deps.slots.acquire(signal, work.priority);
     return await step.run(signal);
   }
-  const equal = await deps.earlierResults.equalRun(parts, step, work.earlier, signal);
+  const equal = await deps.earlierResults.equalRun(parts, step, step.earlier, signal);
   if (equal?.definitionKey === definitionKey) return step.composed(equal, "cached", undefined);
   const found = equal ?? (await step.foundElsewhere(signal));
   if (found !== undefined && !(await step.wouldPutBack(found, signal)))
@@ -88,8 +89,7 @@ class Step implements SettledInputs, AsyncDisposable {
   readonly #files: FileWork;
   /** By part: filled when first asked for. */
   readonly #selected = new Map<string, Selection>();
-  /** Listings that were written or read, so that none is read twice. */
-  readonly #listings = new Map<Digest, string>();
+  readonly #listings: Listings;
 
   constructor(work: PlannedMiss, stacks: readonly (Stack | undefined)[], deps: StepDeps) {
     this.uses = work.keyed.uses;
@@ -98,11 +98,16 @@ class Step implements SettledInputs, AsyncDisposable {
     this.#earlier = work.earlier;
     this.#isRead = work.isRead;
     this.#deps = deps;
+    this.#listings = new Listings(deps.on.store.blobs);
     this.#files = new FileWork({ ...deps.on, snapshots: deps.on.store.snapshots });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#files[Symbol.asyncDispose]();
+  }
+
+  get earlier(): EarlierRecords {
+    return { site: this.#keyed.site, recent: this.#earlier };
   }
 
   /** The right to run the step. Whoever has to wait for another build's run is told so. */
@@ -185,37 +190,8 @@ class Step implements SettledInputs, AsyncDisposable {
     return { layers, outcome: { how, definitionKey, miss }, keyed: this.#keyed };
   }
 
-  /** Why the step was not found, told to whoever wants to know. */
-  async explain(parts: readonly KeyPart[], signal: AbortSignal): Promise<MissReason> {
-    const { lineage } = this.#deps.options;
-    const earlier = comparable(this.#keyed, this.#earlier, this.#deps.on.store.records, lineage);
-    const listings = nearestOf(parts, earlier)?.parts.flatMap(({ listing }) => listing ?? []);
-    if (listings !== undefined) await this.#deps.on.remote?.fetchListings(listings, signal);
-    const miss = this.#reason([...parts, ...this.#explainingNotes()], earlier);
-    this.#deps.options.onMiss?.(this.#keyed.vertex.digest, miss);
-    return miss;
-  }
-
-  #explainingNotes(): readonly KeyPart[] {
-    return explainingNotes(this.#keyed, this.#deps.keyed, this.#deps.options.lineage);
-  }
-
-  #reason(parts: readonly KeyPart[], earlier: readonly CacheRecord[]): MissReason {
-    const { meta, vertex, uses, definitionKey } = this.#keyed;
-    const { on, keyed } = this.#deps;
-    if (meta.cache === "skip") return { kind: "no-cache" };
-    const miss = explainMiss(parts, earlier, {
-      wasPruned: on.store.records.wasPruned(definitionKey),
-      stepOf: (name) => {
-        const use = uses.find((one) => one.part === name);
-        const input = use === undefined ? undefined : vertex.inputs[use.input];
-        return (input === undefined ? undefined : keyed.get(input.digest)?.meta.instruction) ?? name;
-      },
-      readListing: (digest) => this.#listing(digest),
-    });
-    if (miss.kind !== "never-built") return miss;
-    const change = reworded(this.#keyed, keyed, on.store.records, this.#deps.options.lineage);
-    return change === undefined ? miss : { kind: "changed", changes: [change] };
+  explain(parts: readonly KeyPart[], signal: AbortSignal): Promise<MissReason> {
+    return missReason({ keyed: this.#keyed, parts, earlier: this.#earlier }, this.#listings, this.#deps, signal);
   }
 
   async run(signal: AbortSignal): Promise<SettledStep> {
@@ -225,7 +201,7 @@ class Step implements SettledInputs, AsyncDisposable {
     await this.#prepareInputs(signal);
     const parts = this.#fullParts();
     const miss = await this.explain(parts, signal);
-    this.#refuseUnexpected(miss);
+    refuseUnexpected(miss, this.#keyed, options);
     const concerns = miss.kind === "changed" ? "step" : "build";
     on.progress({ kind: "step-miss", id, name: meta.name, reason: missText(miss), concerns });
     on.progress({ kind: "step-started", id, name: meta.name, atMs: on.clock.nowMs() });
@@ -253,9 +229,13 @@ class Step implements SettledInputs, AsyncDisposable {
   async #execute(parts: readonly KeyPart[], signal: AbortSignal): Promise<Executed> {
     const inputs = this.#trees();
     const at = { inputs, parent: distinct(this.#parent()), files: this.#files, selected: this.#selected };
-    const written = this.#isRead ? undefined : await writeCopy(this.#keyed, at, this.#earlierTar(), this.#deps, signal);
+    const { on } = this.#deps;
+    const tar = this.#isRead ? undefined : earlierTar(this.#keyed, this.#earlier, on.store);
+    const written = this.#isRead ? undefined : await writeCopy(this.#keyed, at, tar, this.#deps, signal);
     if (written !== undefined) return written;
-    using earlier = this.#earlierCopy(parts);
+    const copy = { selection: this.#selected.get(copyPart(0)), parts };
+    const readListing = (digest: Digest): string | undefined => this.#listings.read(digest);
+    using earlier = earlierCopy(this.#keyed, copy, this.#earlier, readListing, on);
     return await executeStep(this.#keyed, { ...at, earlier }, this.#deps, signal);
   }
 
@@ -318,7 +298,7 @@ class Step implements SettledInputs, AsyncDisposable {
   #fullParts(): readonly KeyPart[] {
     const parts = this.#keyed.parts.map((part) => {
       const selected = part.basis === undefined ? this.#selected.get(part.name) : undefined;
-      return selected === undefined ? part : { ...part, listing: this.#keep(selected.listing) };
+      return selected === undefined ? part : { ...part, listing: this.#listings.keep(selected.listing) };
     });
     for (const use of this.uses) {
       const stack = this.stacks[use.input];
@@ -326,10 +306,14 @@ class Step implements SettledInputs, AsyncDisposable {
       if (use.kind !== "parent") parts.push(stackNote(use, stack));
       const selected = this.#selected.get(use.part);
       if (selected === undefined) continue;
-      const listing = this.#keep(selected.listing);
+      const listing = this.#listings.keep(selected.listing);
       parts.push({ name: use.part, value: selected.digest, basis: "content", listing });
     }
-    return [...parts, ...this.#explainingNotes(), ...this.#deps.earlierResults.knownContentParts(this)];
+    return [
+      ...parts,
+      ...explainingNotes(this.#keyed, this.#deps.keyed, this.#deps.options.lineage),
+      ...this.#deps.earlierResults.knownContentParts(this),
+    ];
   }
 
   /** Those of an equal result, for this step's own key and inputs. */
@@ -347,19 +331,11 @@ class Step implements SettledInputs, AsyncDisposable {
       if (!isWhole(use))
         parts.push(...equal.parts.filter((part) => part.name === use.part && part.basis === "content"));
     }
-    return [...parts, ...this.#explainingNotes(), ...this.#deps.earlierResults.knownContentParts(this)];
-  }
-
-  #keep(listing: string): Digest {
-    const digest = keepListing(this.#deps.on.store.blobs, listing);
-    this.#listings.set(digest, listing);
-    return digest;
-  }
-
-  #listing(digest: Digest): string | undefined {
-    const known = this.#listings.get(digest) ?? readListing(this.#deps.on.store.blobs, digest);
-    if (known !== undefined) this.#listings.set(digest, known);
-    return known;
+    return [
+      ...parts,
+      ...explainingNotes(this.#keyed, this.#deps.keyed, this.#deps.options.lineage),
+      ...this.#deps.earlierResults.knownContentParts(this),
+    ];
   }
 
   #trees(): (InputTree | undefined)[] {
@@ -370,46 +346,6 @@ class Step implements SettledInputs, AsyncDisposable {
     });
   }
 
-  /** A result of the same copy, of which most files may still be the same. */
-  #earlierCopy(parts: readonly KeyPart[]): EarlierResult | undefined {
-    const { vertex, meta } = this.#keyed;
-    const { op } = vertex;
-    const { on } = this.#deps;
-    const files = copyPart(0);
-    const selection = this.#selected.get(files);
-    // Without the cache everything is made again, from the files themselves.
-    if (meta.cache === "skip" || op.kind !== "file") return undefined;
-    if (selection === undefined || !isSharable(op, selection)) return undefined;
-    const others = (all: readonly KeyPart[]): readonly KeyPart[] => all.filter((part) => part.name !== files);
-    for (const { id, parts: theirs } of this.#earlier) {
-      if (!sameWork(others(theirs), others(parts))) continue;
-      // By id, so that the store holds its layers from now on.
-      const record = on.store.records.get(id);
-      const kept = theirs.find((part) => part.name === files && part.listing !== undefined)?.listing;
-      const listing = kept === undefined ? undefined : this.#listing(kept);
-      if (record === undefined || listing === undefined || !isPresent(record.layers, on.store)) continue;
-      const directories = distinct(record.layers)
-        .toReversed()
-        .map((layer) => on.snapshotter.pathOf(layer));
-      const { native, snapshotter } = on;
-      return new EarlierResult({ native, marks: snapshotter.marks, directories, op, listing, selection });
-    }
-    return undefined;
-  }
-
-  /** The tar of an earlier result's layer, if that was not made into files only. Digests say what of it is the same. */
-  #earlierTar(): string | undefined {
-    const { blobs, snapshots } = this.#deps.on.store;
-    // Without the cache everything is read again, from the files themselves.
-    if (this.#keyed.meta.cache === "skip") return undefined;
-    for (const { layers } of this.#earlier) {
-      const top = layers.at(-1);
-      const diffId = top === undefined ? undefined : snapshots.get(top)?.diffId;
-      if (diffId !== undefined && blobs.has(diffId)) return blobs.pathOf(diffId);
-    }
-    return undefined;
-  }
-
   /** The layer just made, or an older one of this step with the same contents. */
   async #bestLayer(made: NewSnapshot, signal: AbortSignal): Promise<SnapshotId> {
     const { vertex, meta } = this.#keyed;
@@ -418,7 +354,7 @@ class Step implements SettledInputs, AsyncDisposable {
     if (meta.cache === "skip" || vertex.op.kind !== "exec" || this.#earlier.length === 0) return id;
     // The row comes before the record, so that what is learned of the layer has a place. Alone it is only garbage.
     this.#deps.on.store.snapshots.insert([made]);
-    return (await this.#deps.earlierResults.equalLayer(id, this.#parent(), this.#earlier, signal)) ?? id;
+    return (await this.#deps.earlierResults.equalLayer(id, this.#parent(), this.earlier, signal)) ?? id;
   }
 
   #record(executed: Executed, layers: Stack, parts: readonly KeyPart[]): void {
@@ -443,25 +379,4 @@ class Step implements SettledInputs, AsyncDisposable {
       { snapshots: [snapshot], ...(blob === undefined ? {} : { layerBlobs: [blob] }) },
     );
   }
-
-  /** @throws {BuildError} `build/unexpected-miss` where the user said that nothing has to run. */
-  #refuseUnexpected(miss: MissReason): void {
-    const { expectCached } = this.#deps.options;
-    const { meta } = this.#keyed;
-    if (expectCached === undefined) return;
-    if (expectCached !== "all" && (meta.stage === undefined || !expectCached.has(meta.stage))) return;
-    throw new BuildError(
-      "build/unexpected-miss",
-      `Cannot take a step from the cache: ${missText(miss)}: ${meta.instruction}`,
-      {
-        span: meta.span,
-        hint: "the build was started with --expect-cached; without it this step would run",
-      },
-    );
-  }
-}
-
-/** Whether all files are here: another machine's result may be known and its layers still be there. */
-function isPresent(layers: Stack, store: Pick<SolverDeps["store"], "snapshots">): boolean {
-  return store.snapshots.getMany([...new Set(layers)]).every((row) => row.state === "present");
 }
