@@ -1,9 +1,11 @@
 import { spawn } from "node:child_process";
-import { text } from "node:stream/consumers";
+import type { Readable } from "node:stream";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 import { printableLine } from "../core/printable.ts";
 import type { Credentials } from "./registry.ts";
+
+const MAX_ANSWER_BYTES = 1 << 20;
 
 /** Most of a helper's own words that are shown. */
 const MAX_WORDS = 300;
@@ -52,7 +54,7 @@ export async function askHelper(
   let complaints: string;
   let status: number | undefined;
   try {
-    [output, complaints, status] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
+    [output, complaints, status] = await Promise.all([upToLimit(child.stdout), upToLimit(child.stderr), ended]);
   } catch (error) {
     signal.throwIfAborted();
     throw errnoOf(error) === "ENOENT"
@@ -71,6 +73,18 @@ export async function askHelper(
   if (typeof username !== "string" || typeof secret !== "string") throw fail(`"${program}" answered in another format`);
   if (username === "<token>") return { kind: "identity-token", token: secret };
   return username === "" ? undefined : { kind: "basic", username, password: secret };
+}
+
+/** Reads a helper's output. @throws {Error} for more than any answer has; closing the pipe then ends the helper. */
+async function upToLimit(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) throw new Error(`it printed more than ${MAX_ANSWER_BYTES >> 20} MiB`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** Reads a helper's message about its failure, as one line. An output that holds a secret is not shown. */

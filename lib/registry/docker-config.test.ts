@@ -27,6 +27,7 @@ esac
 `,
   );
   chmodSync(helper, 0o755);
+  writeFileSync(join(directory, "docker-credential-endless"), "#!/bin/sh\nexec yes\n", { mode: 0o755 });
 });
 
 afterAll(() => {
@@ -113,6 +114,11 @@ describe("docker's config.json", () => {
       name: "a helper that fails",
       config: { credHelpers: { "broken.example": "fake" } },
       message: /"docker-credential-fake" ended with status 3: the.*keyring is locked$/,
+    },
+    {
+      name: "a helper whose answer has no end",
+      config: { credHelpers: { "broken.example": "endless" } },
+      message: "it printed more than 1 MiB",
     },
     {
       name: "a helper that is not there",

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { readSettings } from "../core/given-file.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 import { accountKey, accountKeysOf } from "./account-keys.ts";
 import { askHelper, HelperError } from "./credential-helper.ts";
@@ -132,8 +132,9 @@ async function readConfig({ directory, env }: DockerConfigOptions): Promise<Dock
 /** Nothing where there is no such file; a mount of a file that was not there is an empty directory. */
 async function contentOf(path: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    return readSettings({ path, refuse: (why) => unreadable(`"${path}"`, why) }).toString("utf8");
   } catch (error) {
+    if (error instanceof BuildError) throw error;
     if (["ENOENT", "ENOTDIR", "EISDIR"].includes(errnoOf(error) ?? "")) return "";
     throw unreadable(`"${path}"`, messageOf(error), error);
   }

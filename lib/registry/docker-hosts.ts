@@ -1,7 +1,8 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { BlockList, isIP } from "node:net";
 import { join } from "node:path";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { readSettings } from "../core/given-file.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 import type { HostLookup } from "./registry.ts";
 import type { HostSettings } from "./host.ts";
@@ -130,8 +131,9 @@ function namesIn(directory: string): readonly string[] {
 /** `undefined` for a file that is not there, or that is for the engine's eyes only. */
 function read(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    return readSettings({ path, refuse: (why) => unreadable(path, why) }).toString("utf8");
   } catch (error) {
+    if (error instanceof BuildError) throw error;
     if (["ENOENT", "ENOTDIR", "EACCES"].includes(errnoOf(error) ?? "")) return undefined;
     throw unreadable(path, messageOf(error), error);
   }

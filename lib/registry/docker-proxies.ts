@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf } from "../core/errors.ts";
+import { BuildError, errnoOf } from "../core/errors.ts";
+import { readSettings } from "../core/given-file.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 
 const VARIABLES = {
@@ -32,7 +32,9 @@ export function dockerProxies(directory: string): Record<string, string> {
 
 function readConfig(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    const refuse = (why: string): BuildError =>
+      new BuildError("registry/configuration", `Cannot read "${path}": ${why}`);
+    return readSettings({ path, refuse }).toString("utf8");
   } catch (error) {
     if (["ENOENT", "ENOTDIR", "EACCES", "EISDIR"].includes(errnoOf(error) ?? "")) return "";
     throw error;

@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
-import type { Readable } from "node:stream";
-import { Readable as ReadableStream } from "node:stream";
+import { addAbortSignal, type Readable, Readable as ReadableStream } from "node:stream";
 import type { Compression } from "../core/oci.ts";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 
@@ -42,6 +41,8 @@ export async function sniffCompression(
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<{ readonly kind: CompressionKind; readonly stream: AsyncGenerator<Uint8Array, void> }> {
+  // Whoever sends it may never go on.
+  if (source instanceof ReadableStream) addAbortSignal(signal, source);
   const iterator = source[Symbol.asyncIterator]();
   const head: Uint8Array[] = [];
   let length = 0;

@@ -7,13 +7,13 @@ import type { CommandContext } from "./context.ts";
 import { type ResultFiles, writeResultFile } from "./result-files.ts";
 
 /** What is left to say and to write once a build has succeeded. */
-export function reportResult(
+export async function reportResult(
   context: CommandContext,
   result: BuildResult,
   flags: ResultFiles & { readonly mode: ProgressMode },
-): void {
+): Promise<void> {
   const id = result.imageId ?? result.manifest?.digest;
-  if (flags.iidfile !== undefined && id !== undefined) writeResultFile(context, "--iidfile", flags.iidfile, id);
+  if (flags.iidfile !== undefined && id !== undefined) await writeResultFile(context, "--iidfile", flags.iidfile, id);
   if (flags.iidfile !== undefined && id === undefined) {
     context.warn("WARNING: --iidfile is not written: no output of this build is an image");
   }
@@ -21,7 +21,7 @@ export function reportResult(
     const withWarnings = /^(1|true)$/i.test(context.host.env["BUILDX_METADATA_WARNINGS"] ?? "");
     const metadata = metadataOf(result, withWarnings);
     const text = `${JSON.stringify(metadata, undefined, 2)}\n`;
-    writeResultFile(context, "--metadata-file", flags.metadataFile, text);
+    await writeResultFile(context, "--metadata-file", flags.metadataFile, text);
   }
   if (flags.mode === "quiet") {
     if (id !== undefined) context.print(id);

@@ -1,6 +1,9 @@
 import { accessSync, constants, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
+import { openPipe } from "../../lib/core/given-file.ts";
 import type { CommandContext } from "./context.ts";
 
 /** Files that say what was built, as given; relative to the working directory. */
@@ -28,11 +31,18 @@ export function checkResultFiles(context: CommandContext, { iidfile, metadataFil
 }
 
 /** @throws {BuildError} `export/failed` */
-export function writeResultFile(context: CommandContext, flag: string, file: string, text: string): void {
+export async function writeResultFile(
+  context: CommandContext,
+  flag: string,
+  file: string,
+  text: string,
+): Promise<void> {
   const path = resolve(context.host.workingDirectory, file);
   try {
-    writeFileSync(path, text);
+    if (statSync(path, { throwIfNoEntry: false })?.isFIFO() !== true) writeFileSync(path, text);
+    else await pipeline(Readable.from([text]), await openPipe(path, context.signal), { signal: context.signal });
   } catch (error) {
+    context.signal.throwIfAborted();
     throw unwritable(flag, path, error);
   }
 }

@@ -109,7 +109,7 @@ async function buildAndExport(
   checkOutputs(outputs, options, engine.environment);
   await checkSecrets(options.secrets ?? [], engine.environment);
   const { from = [], trust = [] } = options.cache ?? {};
-  const imports = openImports({ from, trust }, engine, progress);
+  const imports = await openImports({ from, trust }, engine, progress, signal);
   await using scratch = new Scratch(engine.scratchPath());
   await using moved = new MovedBases({
     images: engine.images,

@@ -24,7 +24,7 @@ import type { BuildOptions } from "./options.ts";
 import { BuildResolver, checkDirectories } from "./resolver.ts";
 import type { Scratch } from "./scratch.ts";
 import { checkStageNames } from "./stage-names.ts";
-import { checkAgents, secretSource, sshSource } from "./secrets.ts";
+import { secretSource, sshSource } from "./secrets.ts";
 
 /** A build up to the point where work begins: everything read, nothing made. */
 export interface PreparedBuild {
@@ -96,9 +96,9 @@ export async function readBuild(
   for (const message of uselessBuilderArgs(buildArgs))
     at.progress({ kind: "notice", level: "warning", message, hint: undefined });
   const secrets = secretSource(options.secrets ?? [], environment);
-  await checkAgents(options.ssh ?? [], environment);
   checkDirectories(options.contexts ?? {}, environment.workingDirectory);
   const ssh = sshSource(options.ssh ?? [], environment, at.scratch);
+  await ssh.check(signal);
   const git = createGitSource({
     program: {
       env: gitEnvironment(environment.env),

@@ -1,6 +1,7 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
+import { readGiven } from "../../lib/core/given-file.ts";
 import { listenAsAgent } from "../../solver/ops/exec/agent-socket.ts";
 import type { SecretSource, SshSource } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
@@ -12,11 +13,15 @@ import { type SshKey, parseSshKey } from "./ssh/ssh-keys.ts";
 /** BuildKit's limit. */
 const MAX_SECRET_BYTES = 500 * 1024;
 
-/** Secrets by id. A value is read when a step asks for it and never kept. */
+/** OpenSSH reads no larger private key either. */
+const MAX_KEY_BYTES = 1 << 20;
+
+/** Secrets by id. A value is read when a step asks for it and never kept, unless it comes out of a pipe, which has it once. */
 export function secretSource(specs: readonly SecretSpec[], environment: BuildEnvironment): SecretSource {
   const byId = new Map(specs.map((spec) => [spec.id, spec]));
+  const piped = new Map<string, Promise<Uint8Array>>();
   return {
-    async get(id) {
+    async get(id, signal) {
       const spec = byId.get(id);
       if (spec === undefined) return undefined;
       if (spec.from === "env") {
@@ -24,7 +29,12 @@ export function secretSource(specs: readonly SecretSpec[], environment: BuildEnv
         if (value?.includes("\ufffd") === true) throw notUtf8(id, spec.variable);
         return value === undefined ? undefined : Buffer.from(value);
       }
-      return readSecret(id, resolve(environment.workingDirectory, spec.path));
+      const path = resolve(environment.workingDirectory, spec.path);
+      const kind = await kindOfSecret(id, path);
+      if (kind === "file") return readSecret(id, path, signal);
+      let value = piped.get(id);
+      if (value === undefined) piped.set(id, (value = readSecret(id, path, signal)));
+      return value;
     },
   };
 }
@@ -38,64 +48,90 @@ function notUtf8(id: string, variable: string): BuildError {
 /** Says at the start of a build what would fail in the middle of it. */
 export async function checkSecrets(specs: readonly SecretSpec[], environment: BuildEnvironment): Promise<void> {
   for (const spec of specs) {
-    if (spec.from === "file") await sizeOfSecret(spec.id, resolve(environment.workingDirectory, spec.path));
+    if (spec.from === "file") await kindOfSecret(spec.id, resolve(environment.workingDirectory, spec.path));
   }
 }
 
-async function readSecret(id: string, path: string): Promise<Uint8Array> {
-  await sizeOfSecret(id, path);
-  return readFile(path);
+async function readSecret(id: string, path: string, signal: AbortSignal): Promise<Uint8Array> {
+  try {
+    const refuse = (): BuildError => badSecret(id, path, "secrets are at most 500 KiB");
+    return await readGiven({ path, refuse }, MAX_SECRET_BYTES, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw unreadableSecret(id, path, error);
+  }
 }
 
-async function sizeOfSecret(id: string, path: string): Promise<void> {
-  const bad = (why: string, cause?: unknown): BuildError =>
-    new BuildError("secret/unreadable", `Cannot read secret ${JSON.stringify(id)} from ${path}: ${why}`, { cause });
+async function kindOfSecret(id: string, path: string): Promise<"file" | "pipe or device"> {
   try {
     const status = await stat(path);
-    if (status.isDirectory()) throw bad("it is a directory");
-    if (status.size > MAX_SECRET_BYTES) throw bad("secrets are at most 500 KiB");
+    if (status.isDirectory()) throw badSecret(id, path, "it is a directory");
+    if (status.size > MAX_SECRET_BYTES) throw badSecret(id, path, "secrets are at most 500 KiB");
+    return status.isFile() ? "file" : "pipe or device";
   } catch (error) {
-    if (error instanceof BuildError) throw error;
-    throw bad(errnoOf(error) === "ENOENT" ? "there is no such file" : (errnoOf(error) ?? "it failed"), error);
+    throw unreadableSecret(id, path, error);
   }
+}
+
+function unreadableSecret(id: string, path: string, error: unknown): BuildError {
+  if (error instanceof BuildError) return error;
+  const why = errnoOf(error) === "ENOENT" ? "there is no such file" : (errnoOf(error) ?? "it failed");
+  return badSecret(id, path, why, error);
+}
+
+function badSecret(id: string, path: string, why: string, cause?: unknown): BuildError {
+  const message = `Cannot read secret ${JSON.stringify(id)} from ${path}: ${why}`;
+  return new BuildError("secret/unreadable", message, { cause });
+}
+
+/** Agents that a build forwards. What they are is read once: a key may come out of a pipe. */
+export interface SshAgents extends SshSource {
+  /** Says at the start of a build which agents and keys it cannot use. @throws {BuildError} `secret/unreadable` */
+  check(signal: AbortSignal): Promise<void>;
 }
 
 /**
  * Agent sockets by id. For private keys an agent of ours is started when a step first asks for it; `scratch` owns it.
  * @throws {BuildError} `secret/unreadable` from `socket`, for files that are neither.
  */
-export function sshSource(specs: readonly SshSpec[], environment: BuildEnvironment, scratch: Scratch): SshSource {
+export function sshSource(specs: readonly SshSpec[], environment: BuildEnvironment, scratch: Scratch): SshAgents {
   const byId = new Map(specs.map((spec) => [spec.id, spec]));
+  const known = new Map<SshSpec, Promise<Agent>>();
   const started = new Map<string, Promise<string>>();
+  const agentOf = async (spec: SshSpec, signal: AbortSignal): Promise<Agent> => {
+    let agent = known.get(spec);
+    if (agent === undefined) known.set(spec, (agent = readAgent(spec, environment, signal)));
+    return agent;
+  };
   return {
-    async socket(id) {
+    async check(signal) {
+      for (const spec of specs) await agentOf(spec, signal);
+    },
+    async socket(id, signal) {
       const spec = byId.get(id);
       if (spec === undefined) return undefined;
       let socket = started.get(id);
-      if (socket === undefined) started.set(id, (socket = openAgent(spec, environment, scratch)));
+      if (socket === undefined) started.set(id, (socket = openAgent(agentOf(spec, signal), scratch)));
       return socket;
     },
   };
 }
 
-/** Says at the start of a build which agents and keys it cannot use. @throws {BuildError} `secret/unreadable` */
-export async function checkAgents(specs: readonly SshSpec[], environment: BuildEnvironment): Promise<void> {
-  for (const spec of specs) await readAgent(spec, environment);
-}
+/** The path of an agent's socket, or the keys that an agent of ours is to offer. */
+type Agent = string | readonly SshKey[];
 
-async function openAgent(spec: SshSpec, environment: BuildEnvironment, scratch: Scratch): Promise<string> {
-  const read = await readAgent(spec, environment);
+async function openAgent(known: Promise<Agent>, scratch: Scratch): Promise<string> {
+  const read = await known;
   if (typeof read === "string") return read;
   const agent = await listenAsAgent({ directory: scratch.root, permissions: 0o600, owner: undefined }, serveKeys(read));
   scratch.use(agent);
   return agent.path;
 }
 
-/** The path of an agent's socket, or the keys that an agent of ours is to offer. */
-async function readAgent(spec: SshSpec, environment: BuildEnvironment): Promise<string | readonly SshKey[]> {
+async function readAgent(spec: SshSpec, environment: BuildEnvironment, signal: AbortSignal): Promise<Agent> {
   const paths = spec.paths.map((path) => resolve(environment.workingDirectory, path));
   const [first] = paths;
-  const unusable = (path: string, why: string, cause: unknown): BuildError =>
+  const unusable = (path: string, why: string, cause?: unknown): BuildError =>
     new BuildError("secret/unreadable", `Cannot use the ssh key ${path}: ${why}`, {
       cause,
       hint: "give a private key without a passphrase, or the socket of an agent that has unlocked it",
@@ -104,8 +140,11 @@ async function readAgent(spec: SshSpec, environment: BuildEnvironment): Promise<
   for (const path of paths) {
     try {
       if (path === first && paths.length === 1 && (await stat(path)).isSocket()) return path;
-      keys.push(parseSshKey(await readFile(path, "utf8")));
+      const refuse = (why: string): BuildError => unusable(path, why);
+      keys.push(parseSshKey((await readGiven({ path, refuse }, MAX_KEY_BYTES, signal)).toString("utf8")));
     } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof BuildError && error.code === "secret/unreadable") throw error;
       throw unusable(path, errnoOf(error) === "ENOENT" ? "there is no such file" : messageOf(error), error);
     }
   }

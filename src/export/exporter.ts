@@ -80,7 +80,7 @@ export interface ExportProgress {
 }
 
 /** Bytes of a file or of standard output, opened only once there is something to write. */
-export type OpenDestination = () => Promise<Writable>;
+export type OpenDestination = (signal: AbortSignal) => Promise<Writable>;
 
 /** A blob that can be read from its beginning as often as needed. */
 export interface ReadableBlob {

@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { createWriteStream } from "node:fs";
-import { readFile, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
+import { realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { hexOf } from "../../lib/core/digest.ts";
 import { BuildError, errnoOf } from "../../lib/core/errors.ts";
+import { readSettings } from "../../lib/core/given-file.ts";
 import { escapeAsGo } from "../../lib/core/image-config.ts";
 import { parseManifestDocument } from "../../lib/core/manifest.ts";
 import { type Descriptor, MEDIA_TYPES } from "../../lib/core/oci.ts";
@@ -70,7 +71,7 @@ async function otherImages(directory: string, entries: readonly Descriptor[]): P
   const path = join(directory, "index.json");
   let bytes: Buffer;
   try {
-    bytes = await readFile(path);
+    bytes = readSettings({ path, refuse: () => notAnIndex(path) });
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return [];
     throw error;
@@ -92,7 +93,11 @@ function listedIn(bytes: Buffer, path: string): readonly Descriptor[] {
   } catch (error) {
     cause = error;
   }
-  throw new BuildError("export/failed", `Cannot add an image to the layout that "${path}" lists: it is no index`, {
+  throw notAnIndex(path, cause);
+}
+
+function notAnIndex(path: string, cause?: unknown): BuildError {
+  return new BuildError("export/failed", `Cannot add an image to the layout that "${path}" lists: it is no index`, {
     hint: "write into another directory, or remove the file",
     cause,
   });

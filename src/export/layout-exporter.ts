@@ -57,7 +57,7 @@ export function layoutExporter(
         const docker = kind === "docker" ? dockerManifest(assembled, names) : undefined;
         reportSubtask(progress, "sending tarball");
         const archive = writeArchive(archiveEntries(blobs, entries, docker, signal), {}, signal);
-        await pipeline(archive, await to.open(), { signal });
+        await pipeline(archive, await to.open(signal), { signal });
       }
       return {
         ...identityOf(assembled),

@@ -92,7 +92,7 @@ export function tarExporter(open: OpenDestination, options: TreeOptions, tools: 
       await using tree = await tools.flatten(places, signal);
       const mtimeSeconds = options.sourceDateEpoch ?? result.images[0]?.sourceDateEpoch;
       reportSubtask(progress, "sending tarball");
-      await pipeline(tools.packDirectory(tree.directory, { mtimeSeconds }, signal), await open(), { signal });
+      await pipeline(tools.packDirectory(tree.directory, { mtimeSeconds }, signal), await open(signal), { signal });
       return { names: [] };
     },
   };

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -69,5 +69,39 @@ describe.skipIf(why !== undefined)("a build that is stopped", { timeout: 60_000 
   test("what a killed build left is removed by the next prune", () => {
     mustKiln(store, ["prune", "--force"]);
     expect(readdirSync(join(store, "snapshots")).filter((entry) => entry.startsWith("active-"))).toEqual([]);
+  });
+});
+
+describe("a program that waits for a pipe", { timeout: 60_000 }, () => {
+  const folder = temporary();
+  const pipe = join(folder.path, "pipe");
+  const out = join(folder.path, "out");
+
+  beforeAll(() => {
+    execFileSync("mkfifo", [pipe, out]);
+    writeFileSync(join(folder.path, "Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  test.each([
+    [["build", "-f", pipe, "."]],
+    [["build", "--ssh", `default=${pipe}`, "."]],
+    [["build", "--cache-trust", pipe, "."]],
+    [["load", "-i", pipe]],
+    [["import", pipe, "a"]],
+    [["build", "--iidfile", out, "."]],
+    [["build", "-o", `type=tar,dest=${out}`, "."]],
+  ])("%j ends at SIGINT", async (args) => {
+    const child = spawn(join(PROJECT, "bin/kiln"), ["--root", join(folder.path, "store"), ...args], {
+      cwd: folder.path,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    const closed = once(child, "close");
+    let said = "";
+    child.stderr.on("data", (text: Buffer) => void (said += String(text)));
+    // It waits for ever: a moment in which it may have come so far is enough, and one that is too short fails nothing.
+    await pause(1500);
+    child.kill("SIGINT");
+    expect([(await closed)[0], said]).toEqual([130, expect.stringContaining("Cancelled by SIGINT")]);
   });
 });

@@ -46,7 +46,9 @@ export class DirectoryCache implements CacheSink {
   async read(name: EntryName): Promise<CacheEntry | undefined> {
     try {
       const path = this.#entryPath(name);
-      if ((await stat(path)).size > MAX_ENTRY_BYTES) return undefined;
+      const status = await stat(path);
+      // Reading a pipe or a device might never end.
+      if (!status.isFile() || status.size > MAX_ENTRY_BYTES) return undefined;
       const json = parseJson(await readFile(path, "utf8"));
       if (!isRecord(json) || typeof json["entry"] !== "string") return undefined;
       const { entry: text, signature } = json;
@@ -135,7 +137,7 @@ export async function openDirectoryBlob(
   signal: AbortSignal,
 ): Promise<Readable> {
   const path = blobPath(directory, blob.digest);
-  if (!(await isThere(path))) {
+  if (!(await isFile(path))) {
     throw new BuildError(
       "cache/import-failed",
       `Cannot read blob "${blob.digest}": ${JSON.stringify(directory)} has it not`,
@@ -182,6 +184,10 @@ async function touched(path: string, nowMs: number): Promise<boolean> {
     // Somebody else's file: it is as old as it is.
     return isThere(path);
   }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await isThere(path)) && (await stat(path)).isFile();
 }
 
 async function isThere(path: string): Promise<boolean> {

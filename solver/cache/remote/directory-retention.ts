@@ -58,8 +58,9 @@ async function filesIn(directory: string, signal: AbortSignal): Promise<readonly
   const found = await mapLimit(names, AT_ONCE, signal, async (name) => {
     const path = join(directory, name);
     try {
-      const { size, mtimeMs } = await stat(path);
-      return [{ name, path, size, mtimeMs }];
+      const status = await stat(path);
+      // Reading a pipe or a device might never end.
+      return status.isFile() ? [{ name, path, size: status.size, mtimeMs: status.mtimeMs }] : [];
     } catch (error) {
       // Renamed or removed by another one meanwhile.
       if (errnoOf(error) === "ENOENT") return [];

@@ -184,7 +184,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
   try {
     const result = await build({ ...options, progress: display.sink, onReport }, context.environment, context.signal);
     display.finish("success");
-    reportResult(context, result, { mode, ...files });
+    await reportResult(context, result, { mode, ...files });
   } catch (error) {
     display.finish("failure");
     if (onError === "shell" && error instanceof BuildError && error.code === "solver/exec-failed") {

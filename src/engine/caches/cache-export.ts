@@ -87,7 +87,7 @@ async function exportCache(
     producer: to.producer,
     repository: sink.repository,
   });
-  const signer = openSigner(to, on.engine);
+  const signer = await openSigner(to, on.engine, signal);
   const uploads = new Uploads(sink);
   await sink.prepare(signal);
   await mapLimit(recordsOf(solved, to), UPLOADS, signal, async ({ key, record, isNew }, inner) => {

@@ -17,8 +17,8 @@ export interface Signer {
 }
 
 /** @throws {BuildError} `cli/usage` for a key that is none. */
-export function openSigner(to: CacheTo, engine: Engine): Signer {
-  const key = to.sign === undefined ? undefined : readKey(to.sign, "private", engine);
+export async function openSigner(to: CacheTo, engine: Engine, starting: AbortSignal): Promise<Signer> {
+  const key = to.sign === undefined ? undefined : await readKey(to.sign, "private", engine, starting);
   return {
     sign: (name, text) => (key === undefined ? { text, signature: undefined } : signEntry(name, text, key)),
     async isDone(name, sink, signal) {

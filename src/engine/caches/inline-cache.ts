@@ -48,7 +48,7 @@ async function withRecords(
     };
     // Base layers are part of the image, but whoever takes its records gets them by FROM.
     const entries = new RecordEntries(engine, packer, form, { producer: to.producer, repository: undefined });
-    const signer = openSigner(to, engine);
+    const signer = await openSigner(to, engine, signal);
     const documents = await mapLimit(
       recordsOf(solved, { ...to, mode: "min" }),
       4,

@@ -1,7 +1,7 @@
 import { randomUUID, type KeyObject } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import { readGiven } from "../../../lib/core/given-file.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import { parseReference } from "../../../lib/core/reference.ts";
 import type { Records } from "../../../lib/store/store.ts";
@@ -20,16 +20,21 @@ export interface CacheImports {
   readonly remote: RemoteResults | undefined;
 }
 
+const MAX_KEY_BYTES = 1 << 20;
+
 /**
  * Nothing is asked for yet.
  * @throws {BuildError} `cli/usage` for keys that are none, `reference/malformed`
  */
-export function openImports(
+export async function openImports(
   options: Pick<CacheOptions, "from" | "trust">,
   engine: Engine,
   progress: ProgressSink,
-): CacheImports {
-  const trusted = options.trust.length === 0 ? undefined : options.trust.map((path) => readKey(path, "public", engine));
+  signal: AbortSignal,
+): Promise<CacheImports> {
+  const keys: KeyObject[] = [];
+  for (const path of options.trust) keys.push(await readKey(path, "public", engine, signal));
+  const trusted = keys.length === 0 ? undefined : keys;
   const records = trusted === undefined ? engine.store.records : trustedRecords(engine.store, trusted);
   if (options.from.length === 0) return { records, remote: undefined };
   const sources = options.from.map((from) => openCache(from, engine));
@@ -55,12 +60,21 @@ export function openCache(place: CachePlace, engine: Engine): CacheSink {
 }
 
 /** @throws {BuildError} `cli/usage` */
-export function readKey(path: string, kind: "private" | "public", engine: Engine): KeyObject {
+export async function readKey(
+  path: string,
+  kind: "private" | "public",
+  engine: Engine,
+  signal: AbortSignal,
+): Promise<KeyObject> {
+  const refuse = (why: string, cause?: unknown): BuildError =>
+    new BuildError("cli/usage", `Cannot read the key ${JSON.stringify(path)}: ${why}`, { cause });
   let pem: Uint8Array;
   try {
-    pem = readFileSync(resolve(engine.environment.workingDirectory, path));
+    const file = { path: resolve(engine.environment.workingDirectory, path), refuse };
+    pem = await readGiven(file, MAX_KEY_BYTES, signal);
   } catch (cause) {
-    throw new BuildError("cli/usage", `Cannot read the key ${JSON.stringify(path)}: ${messageOf(cause)}`, { cause });
+    signal.throwIfAborted();
+    throw cause instanceof BuildError ? cause : refuse(messageOf(cause), cause);
   }
   return parseKey(pem, kind, path);
 }

@@ -1,7 +1,8 @@
-import { createReadStream, readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { decodeSource } from "../../../lib/core/decode-source.ts";
 import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
+import { openGiven, readGiven, readSettings } from "../../../lib/core/given-file.ts";
 import type { SourceText } from "../../../lib/core/span.ts";
 import { MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
@@ -53,13 +54,19 @@ export async function readSource(
       });
     }
     if (status.size > MAX_DOCKERFILE_BYTES) throw tooLarge(name);
-    // Without waiting for a thread, unless it is a pipe, whose writer may keep us waiting.
-    if (status.isFile()) return decodeSource(name, readFileSync(path), kind);
-    return await dockerfileText(createReadStream(path), name, signal);
+    const file = { path, refuse: (why: string) => unreadable(name, why) };
+    // Pipes and devices are for -f: nobody writes an ignore file into one, and a context may come from anybody.
+    if (status.isFile() || kind === "an ignore file")
+      return decodeSource(name, readSettings(file, MAX_DOCKERFILE_BYTES), kind);
+    if (status.isCharacterDevice())
+      return decodeSource(name, await readGiven(file, MAX_DOCKERFILE_BYTES, signal), kind);
+    return await dockerfileText(openGiven(file), name, signal);
   } catch (error) {
     if (errnoOf(error) !== "EACCES") throw error;
-    throw new BuildError("context/unreadable", `Cannot read ${JSON.stringify(name)}: permission denied`, {
-      cause: error,
-    });
+    throw unreadable(name, "permission denied", error);
   }
+}
+
+function unreadable(name: string, why: string, cause?: unknown): BuildError {
+  return new BuildError("context/unreadable", `Cannot read ${JSON.stringify(name)}: ${why}`, { cause });
 }

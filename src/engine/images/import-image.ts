@@ -1,7 +1,8 @@
-import { createReadStream, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { BuildError } from "../../../lib/core/errors.ts";
+import { openGiven } from "../../../lib/core/given-file.ts";
 import { serializeImageConfig } from "../../../lib/core/image-config.ts";
 import { type ContainerConfig, type ImageConfig, MEDIA_TYPES } from "../../../lib/core/oci.ts";
 import type { Platform } from "../../../lib/core/platform.ts";
@@ -111,7 +112,9 @@ async function readRoot(engine: Engine, source: string, signal: AbortSignal): Pr
     const at = { directories, marks: snapshotter.marks, source: () => view, selected: () => undefined };
     await runFileOp(copyAll([""]), at, { native }, signal);
   } else {
-    const bytes: Readable = source === "-" ? environment.stdin() : createReadStream(path);
+    const refuse = (why: string): BuildError =>
+      new BuildError("context/unsupported", `Cannot import ${JSON.stringify(source)}: ${why}`);
+    const bytes: Readable = source === "-" ? environment.stdin() : openGiven({ path, refuse });
     const { kind, stream } = await sniffCompression(bytes, signal);
     await unpackArchive(decompress(stream, kind, signal), { native, directory, reserved: "refuse" }, signal);
   }

@@ -1,6 +1,7 @@
-import { createReadStream, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { BuildError } from "../../../lib/core/errors.ts";
+import { openGiven } from "../../../lib/core/given-file.ts";
 import { decompress, sniffCompression } from "../../../lib/tar/compression.ts";
 import { unpackArchive } from "../../../lib/tar/unpack.ts";
 import type { Engine } from "../engine.ts";
@@ -22,7 +23,9 @@ export async function loadImages(engine: Engine, source: string, signal: AbortSi
   }
   await using scratch = new Scratch(engine.scratchPath());
   const directory = scratch.directory();
-  const bytes = source === "-" ? environment.stdin() : createReadStream(path);
+  const refuse = (why: string): BuildError =>
+    new BuildError("context/unsupported", `Cannot load ${JSON.stringify(source)}: ${why}`);
+  const bytes = source === "-" ? environment.stdin() : openGiven({ path, refuse });
   const { kind, stream } = await sniffCompression(bytes, signal);
   const owner = { kind: "fixed", uid: environment.uid, gid: environment.gid } as const;
   await unpackArchive(decompress(stream, kind, signal), { native, directory, owner }, signal);

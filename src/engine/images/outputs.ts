@@ -11,6 +11,7 @@ import type { Engine } from "../engine.ts";
 import type { BuildEnvironment } from "../environment.ts";
 import { treeTools } from "../flatten.ts";
 import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
+import { openPipe } from "../../../lib/core/given-file.ts";
 import { makeDestination } from "../../export/make-destination.ts";
 
 /** The sink of one output; `undefined` for one that writes nothing. */
@@ -50,10 +51,11 @@ function withFullNames(image: ImageOptions): ImageOptions {
 function destination(path: string, environment: BuildEnvironment): OpenDestination {
   if (path === "-") return async () => checked(environment.stdout(), "standard output", "not ours to end");
   const target = resolve(environment.workingDirectory, path);
-  return async () => {
+  return async (signal) => {
     makeDestination(dirname(target));
     // A pipe or a device cannot be replaced by a file.
     const status = statSync(target, { throwIfNoEntry: false });
+    if (status?.isFIFO() === true) return checked(await openPipe(target, signal), target, "to be ended");
     if (status !== undefined && !status.isFile()) return checked(createWriteStream(target), target, "to be ended");
     return fileOnFinish(target, join(dirname(target), `.kiln-${environment.pid}-${environment.nowMs()}.partial`));
   };

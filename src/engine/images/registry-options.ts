@@ -1,6 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { readSettings } from "../../../lib/core/given-file.ts";
 import { dockerCredentials } from "../../../lib/registry/docker-config.ts";
 import { dockerHosts } from "../../../lib/registry/docker-hosts.ts";
 import type { ConnectionOptions } from "../../../lib/registry/connections.ts";
@@ -60,5 +62,9 @@ export function connectionOptions(env: BuildEnvironment["env"]): ConnectionOptio
 function systemCertificates(env: BuildEnvironment["env"]): string | undefined {
   const candidates = [env["SSL_CERT_FILE"], "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
   const path = candidates.find((candidate) => candidate !== undefined && existsSync(candidate));
-  return path === undefined ? undefined : readFileSync(path, "utf8");
+  return path === undefined ? undefined : readSettings({ path, refuse: unusable(path) }).toString("utf8");
+}
+
+function unusable(path: string): (why: string) => BuildError {
+  return (why) => new BuildError("registry/configuration", `Cannot read the certificates in "${path}": ${why}`);
 }
