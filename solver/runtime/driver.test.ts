@@ -74,7 +74,8 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     expect(String(error)).not.toContain("hidden");
   });
 
-  test("a HOME of the image wins", async () => {
+  test("a HOME of the image wins, unless it is empty", async () => {
+    expect((await box.sh("echo $HOME", { env: ["HOME=", "PATH=/bin"] })).stdout).toBe("/root\n");
     expect((await box.sh("echo $HOME", { env: ["PATH=/bin", "HOME=/x"] })).stdout).toBe("/x\n");
   });
 

@@ -280,8 +280,10 @@ function writeProcess(plan: PlanWriter, request: RunRequest, context: ProcessCon
   if (request.stdio.kind === "inherit") plan.add("inherit-stdio");
   plan.add("cwd", request.cwd);
   for (const arg of request.argv) plan.add("arg", arg);
-  for (const entry of request.env) plan.add("env", entry);
-  if (!request.env.some((entry) => entry.startsWith("HOME="))) plan.add("env", `HOME=${user.home}`);
+  // An empty HOME is none, as for the container engines.
+  const env = request.env.filter((entry) => entry !== "HOME=");
+  for (const entry of env) plan.add("env", entry);
+  if (!env.some((entry) => entry.startsWith("HOME="))) plan.add("env", `HOME=${user.home}`);
 }
 
 /** -1 is no limit, which the kernel writes as all ones. */

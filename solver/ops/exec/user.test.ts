@@ -16,6 +16,7 @@ www-data:x:33:
 docker:x:500:bob,alice
 audio:x:501:bob
 audio2:x:501:bob
+27:x:502:
 `;
 
 test.each([
@@ -49,7 +50,16 @@ test.each([
     home: "/",
   },
   { name: "two numbers", user: "4242:4343", uid: 4242, gid: 4343, supplementary: [], home: "/" },
-  { name: "a user named like a number", user: "1000", uid: 77, gid: 78, supplementary: [], home: "/home/odd" },
+  { name: "a number that is another user's name", user: "1000", uid: 1000, gid: 0, supplementary: [], home: "/" },
+  {
+    name: "a number that is another group's name",
+    user: "bob:27",
+    uid: 1001,
+    gid: 27,
+    supplementary: [],
+    home: "/home/bob",
+  },
+  { name: "a number with a sign and zeros", user: "+033", uid: 33, gid: 33, supplementary: [], home: "/var/www" },
   { name: "a user without a home", user: "nohome", uid: 1002, gid: 1002, supplementary: [], home: "/" },
 ])("resolves $name", ({ user, uid, gid, supplementary, home }) => {
   expect(resolveUser(user, PASSWD, GROUP)).toEqual({ uid, gid, supplementary, home });
@@ -84,7 +94,17 @@ test.each([
   {
     name: "an id the kernel cannot hold",
     user: "4294967295",
-    message: "Unable to find user 4294967295: no matching entries in passwd file",
+    message: "Cannot run as 4294967295: uids and gids must be in range 0-2147483647",
+  },
+  {
+    name: "an id below zero",
+    user: "-1",
+    message: "Cannot run as -1: uids and gids must be in range 0-2147483647",
+  },
+  {
+    name: "a group that the kernel cannot hold",
+    user: "bob:4294967296",
+    message: "Cannot run as group 4294967296: uids and gids must be in range 0-2147483647",
   },
 ])("$name is an error", ({ user, message }) => {
   expect(caught(() => resolveUser(user, PASSWD, GROUP))).toMatchObject({ code: "runtime/failed", message });

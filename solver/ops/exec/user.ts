@@ -10,8 +10,9 @@ const MAX_RUN_ID = 0x7fff_ffff;
 /**
  * Who a process runs as. `userText` is a USER instruction's text after expansion: `""`, `name`, `uid`, `name:group`,
  * `uid:gid`. `passwd` and `group` are the contents of the tree's own /etc/passwd and /etc/group, `undefined` when the
- * tree has none. The rules are those of the container engines: a name is looked up first, a number needs no entry, the
- * supplementary groups are those that list the user by name, and none when a group was given.
+ * tree has none. The rules are those of the container engines: a number is an id, with or without an entry and also where
+ * a user or group is called so; the supplementary groups are those that list the user by name, and none when a group
+ * was given.
  * @throws {BuildError} `runtime/failed` for a name that is not there, and for an id that no engine runs.
  */
 export function resolveUser(userText: string, passwd: string | undefined, group: string | undefined): RunUser {
@@ -19,8 +20,11 @@ export function resolveUser(userText: string, passwd: string | undefined, group:
   const groupPart = rest.length === 0 || rest.join(":") === "" ? undefined : rest.join(":");
   const userName = userPart === "" ? "0" : userPart;
 
-  const entry = findUser(userName, parsePasswd(passwd));
   const numeric = toId(userName);
+  const entry = parsePasswd(passwd).find((one) =>
+    numeric === undefined ? one.name === userName : one.uid === numeric,
+  );
+  if (numeric === undefined && NUMBER.test(userName)) throw outOfRange(userName);
   if (entry === undefined && numeric === undefined) {
     throw new BuildError("runtime/failed", `Unable to find user ${userName}: no matching entries in passwd file`, {
       hint: `add the user in an earlier RUN (useradd, adduser) or give a number, as in "USER 1000:1000"`,
@@ -32,10 +36,7 @@ export function resolveUser(userText: string, passwd: string | undefined, group:
 
   const gid = groupPart === undefined ? (entry?.gid ?? 0) : findGroup(groupPart, groups);
   if (groupPart === undefined && (uid > MAX_RUN_ID || gid > MAX_RUN_ID)) {
-    const why = `uids and gids must be in range 0-${String(MAX_RUN_ID)}`;
-    throw new BuildError("runtime/failed", `Cannot run as ${uid}:${gid}: ${why}`, {
-      hint: `choose a smaller number, or give a group: "USER ${uid}:${gid}"`,
-    });
+    throw outOfRange(`${uid}:${gid}`, `, or give a group: "USER ${uid}:${gid}"`);
   }
   const isMember = (one: GroupEntry): boolean => entry !== undefined && one.members.includes(entry.name);
   const supplementary = groupPart === undefined ? groups.filter(isMember).map((one) => one.gid) : [];
@@ -55,14 +56,14 @@ interface GroupEntry {
   readonly members: readonly string[];
 }
 
-/** A name wins over a number: a user may be called "1000". */
-function findUser(user: string, entries: readonly PasswdEntry[]): PasswdEntry | undefined {
-  const uid = toId(user);
-  return entries.find((entry) => entry.name === user) ?? entries.find((entry) => entry.uid === uid);
+function outOfRange(user: string, instead = ""): BuildError {
+  const why = `uids and gids must be in range 0-${String(MAX_RUN_ID)}`;
+  return new BuildError("runtime/failed", `Cannot run as ${user}: ${why}`, { hint: `choose another number${instead}` });
 }
 
 function findGroup(group: string, entries: readonly GroupEntry[]): number {
-  const gid = entries.find((entry) => entry.name === group)?.gid ?? toId(group);
+  const gid = toId(group) ?? entries.find((entry) => entry.name === group)?.gid;
+  if (gid === undefined && NUMBER.test(group)) throw outOfRange(`group ${group}`);
   if (gid === undefined) {
     throw new BuildError("runtime/failed", `Unable to find group ${group}: no matching entries in group file`, {
       hint: `add the group in an earlier RUN (groupadd, addgroup) or give a number, as in "USER 1000:1000"`,
@@ -95,8 +96,11 @@ function fields(text: string | undefined): string[][] {
     .map((line) => line.split(":"));
 }
 
+/** A sign and leading zeros are part of a number here. */
+const NUMBER = /^[+-]?\d+$/;
+
 function toId(text: string): number | undefined {
-  if (!/^\d{1,10}$/.test(text)) return undefined;
+  if (!NUMBER.test(text)) return undefined;
   const id = Number(text);
-  return id <= MAX_ID ? id : undefined;
+  return id >= 0 && id <= MAX_ID ? Math.abs(id) : undefined;
 }
