@@ -184,6 +184,42 @@ test.skipIf(skip)("a new cache starts from its seed", async () => {
   expect(out).toBe("seed\n");
 });
 
+test.skipIf(skip)("a new cache has owner and mode of its seed, and a cache of a file is a file", async () => {
+  await using bench = new Workbench();
+  const make =
+    "mkdir /data; echo x > /data/file; chmod 640 /data/file; chown 1000:1001 /data /data/file; chmod 2750 /data";
+  const stage = bench.run(bench.busybox(), make);
+  const { out } = await runIn(
+    bench,
+    bench.run(bench.busybox(), "stat -c '%a %u %g %F' /cache /one > /out", {
+      mounts: [
+        cache({ seed: { input: 1, source: "/data" } }),
+        cache({ id: "one", target: "/one", seed: { input: 1, source: "/data/file" } }),
+      ],
+      inputs: [stage],
+    }),
+  );
+  expect(out).toBe("2750 1000 1001 directory\n640 1000 1001 regular file\n");
+});
+
+test.skipIf(skip)("a secret is given as it is, or not as a variable", async () => {
+  await using bench = new Workbench();
+  const values = new Map([
+    ["marked", [0xef, 0xbb, 0xbf, 0x78]],
+    ["bytes", [0x61, 0xff]],
+  ]);
+  const secrets = { get: async (id: string) => Uint8Array.from(values.get(id) ?? []) };
+  const say = (id: string): ReturnType<Workbench["run"]> =>
+    bench.run(bench.busybox(), `[ "$TOKEN" = "$(printf '\\357\\273\\277x')" ] && echo whole > /out`, {
+      mounts: [secret({ id, env: "TOKEN" })],
+    });
+  expect((await runIn(bench, say("marked"), { secrets })).out).toBe("whole\n");
+  await expect(runIn(bench, say("bytes"), { secrets })).rejects.toMatchObject({
+    code: "secret/unreadable",
+    message: 'Cannot give secret "bytes" as a variable: it is not UTF-8',
+  });
+});
+
 test.skipIf(skip)("secrets reach the command and nothing else", async () => {
   await using bench = new Workbench();
   const secrets = { get: async (id: string) => (id === "token" ? Buffer.from("hunter2") : undefined) };

@@ -1,4 +1,5 @@
-import { chmod } from "node:fs/promises";
+import { chmod, rmdir } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { BuildError, unreachable } from "../../../lib/core/errors.ts";
 import { AT_FDCWD } from "../../../lib/native/constants.ts";
 import type { Native } from "../../../lib/native/native.ts";
@@ -73,7 +74,7 @@ export async function openMounts(
         case "secret": {
           const data = await readSecret(mount, on.secrets, signal);
           // A missing optional secret is no file, but an empty variable.
-          if (mount.env !== undefined) secretEnv.push(`${mount.env}=${new TextDecoder().decode(data)}`);
+          if (mount.env !== undefined) secretEnv.push(`${mount.env}=${secretText(mount.id, data)}`);
           if (mount.target !== undefined && data !== undefined) {
             const { target, permissions, uid, gid } = mount;
             mounts.push({ kind: "secret", target, data, permissions, uid, gid });
@@ -161,15 +162,34 @@ async function openCaches(
       on.native.fchownat(AT_FDCWD, claim.directory, mount.uid, mount.gid);
       await chmod(claim.directory, mount.permissions);
     } else {
-      await on.files.run(
-        copyOf(mount.seed.source, "/"),
-        { directories: [claim.directory], inputs: [seed.tree] },
-        signal,
-      );
+      await seedCache(claim.directory, { ...mount.seed, tree: seed.tree }, on, signal);
     }
     claim.seeded();
   }
   return directories;
+}
+
+/** Puts what a cache starts from in place of its empty directory: owner and mode are those it has where it comes from. */
+async function seedCache(
+  directory: string,
+  from: { readonly tree: InputTree; readonly input: number; readonly source: string },
+  on: MountDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const { tree, source } = from;
+  await rmdir(directory);
+  await on.files.run(
+    copyOf(source, `/${basename(directory)}`),
+    { directories: [dirname(directory)], inputs: [tree] },
+    signal,
+  );
+  const { matches } = await on.files.select({ kind: "path", part: "", input: from.input, source }, tree, signal);
+  const [node] = matches.map((match) => match.node);
+  // The root of a local directory is made anew, as for COPY.
+  if (node?.isDirectory !== true || (tree.kind === "local" && /^[/.]*$/.test(source))) return;
+  const keepsOwner = tree.kind === "stack" || tree.op.owners === "kept";
+  on.native.fchownat(AT_FDCWD, directory, keepsOwner ? node.uid : 0, keepsOwner ? node.gid : 0);
+  await chmod(directory, node.mode & 0o7777);
 }
 
 function strictness(mount: Of<"cache">): number {
@@ -185,6 +205,15 @@ function cacheName(mount: Of<"cache">, inputs: readonly (MountInput | undefined)
   if (seed !== undefined) return `${id} from ${inputs[seed.input]?.key ?? ""} ${seed.source}`;
   const isUsual = uid === 0 && gid === 0 && permissions === 0o755;
   return isUsual ? id : `${id} of ${uid}:${gid} ${permissions.toString(8)}`;
+}
+
+/** Every byte of it counts, those of a byte order mark too. */
+function secretText(id: string, data: Uint8Array | undefined): string {
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(data);
+  if (data === undefined || Buffer.from(text).equals(data)) return text;
+  throw new BuildError("secret/unreadable", `Cannot give secret ${JSON.stringify(id)} as a variable: it is not UTF-8`, {
+    hint: `give it as a file: RUN --mount=type=secret,id=${id}`,
+  });
 }
 
 async function readSecret(
