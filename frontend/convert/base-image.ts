@@ -152,10 +152,13 @@ async function resolveImage(
   } catch (error) {
     if (!(error instanceof BuildError) || error.span !== undefined) throw error;
     const similar = suggest(planned.baseText, [...on.options.stageNames, ...COMMON_IMAGES]);
-    const didYouMean = similar === undefined || similar === planned.baseText ? undefined : `did you mean ${similar}?`;
+    const didYouMean =
+      similar === undefined || similar === planned.baseText
+        ? undefined
+        : `did you mean ${on.options.stageNames.includes(similar) ? "the stage " : ""}${similar}?`;
     throw new BuildError(error.code, error.message, {
       span,
-      hint: [error.hint, didYouMean].filter((part) => part !== undefined).join("; ") || undefined,
+      hint: [didYouMean, error.hint].filter((part) => part !== undefined).join("; ") || undefined,
       detail: error.detail,
       cause: error,
     });
