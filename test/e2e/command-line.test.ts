@@ -1,8 +1,9 @@
 import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type Outcome, has, kiln, missing, PROJECT, temporary } from "./harness.ts";
+import { type Outcome, has, kiln, missing, mustKiln, PROJECT, temporary } from "./harness.ts";
 
 const skip = missing();
 if (skip !== undefined) console.warn(`skipped: mistakes on the command line: ${skip}`);
@@ -210,6 +211,27 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
       if (status === 0) expect(run.stderr).toContain("--iidfile is not written: no output of this build is an image");
       else expect(existsSync(join(cwd, "m"))).toBe(false);
     }
+  });
+
+  test("an index is shown as one, with its names", () => {
+    using home = temporary();
+    const cwd = contexts(home.path);
+    const store = join(home.path, "store");
+    const platforms = ["--platform", "linux/s390x,linux/ppc64le"];
+    const id = mustKiln(store, ["build", "-q", "-t", "many", ...platforms, "c"], { cwd }).stdout.trim();
+    const shown = (...args: string[]): Record<string, unknown> =>
+      (JSON.parse(mustKiln(store, ["inspect", ...args, "many"]).stdout) as [Record<string, unknown>])[0];
+    expect(shown()).toMatchObject({
+      Id: id,
+      IndexDigest: id,
+      RepoTags: ["many:latest"],
+      Architecture: "s390x",
+      Manifests: [{ Platform: "linux/s390x" }, { Platform: "linux/ppc64le" }],
+    });
+    expect(shown("--platform", "ppc64le")).toMatchObject({ Architecture: "ppc64le", RepoTags: [] });
+    const raw = mustKiln(store, ["inspect", "--raw", "many"]).stdout;
+    expect(`sha256:${createHash("sha256").update(raw).digest("hex")}`).toBe(id);
+    expect(mustKiln(store, ["inspect", "--raw", "many", "many"]).stdout).toBe(raw + raw);
   });
 
   test("DOCKER_DEFAULT_PLATFORM is the platform that nobody names", () => {

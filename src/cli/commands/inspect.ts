@@ -3,16 +3,21 @@ import type { Command } from "commander";
 import { serializeImageConfig } from "../../../lib/core/image-config.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
-import { findImage } from "../find-image.ts";
+import { findImage, platformOrDefault } from "../find-image.ts";
+import type { Digest } from "../../../lib/core/digest.ts";
+import type { Index } from "../../../lib/core/oci.ts";
+import { formatPlatform } from "../../../lib/core/platform.ts";
+import type { StoredImage } from "../../../lib/store/model.ts";
+import type { Store } from "../../../lib/store/store.ts";
 import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 
 /** `kiln inspect`: everything known of images, as JSON. */
 export function inspectCommand(program: Command, cli: Cli): void {
   command(program, cli, "inspect <image...>", run)
     .description("show an image's configuration and layers as JSON")
-    .option("--raw", "the manifest's own bytes")
+    .option("--raw", "the manifest's own bytes; the index's for several platforms")
     .option("--config", "the configuration's own bytes")
-    .option("--platform <os/arch>", "which of several platforms")
+    .option("--platform <os/arch>", "only this one of several platforms")
     .addHelpText(
       "after",
       examples([
@@ -29,46 +34,75 @@ async function run(
 ): Promise<void> {
   await using engine = context.openEngine();
   const { store } = engine;
-  const shown = args.map((name) => {
-    const image = findImage(context, store, name, options);
-    const { config } = image;
-    return {
-      image,
-      summary: {
-        Id: image.configDigest,
-        RepoTags: store.refs.namesOf(image.manifestDigest).map((tag) => familiarReference(parseReference(tag))),
-        ManifestDigest: image.manifestDigest,
-        Created: config.created,
-        Author: config.author,
-        Architecture: config.architecture,
-        Variant: config.variant,
-        Os: config.os,
-        Config: config.config,
-        RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
-        Layers: image.manifest.layers,
-        Snapshots: image.layers.map((id) => ({ Id: id, State: store.snapshots.get(id)?.state })),
-      },
-    };
-  });
+  const shown = args.map((name) => view(context, store, name, options));
   // The bytes that the digest is of, but for a person who looks at them.
   const write = (document: Buffer): void => {
     const { stdout } = context.host;
     stdout.write(stdout.isTTY === true ? printableDocument(document.toString()) : document);
   };
-  for (const { image } of shown) {
-    if (options["raw"] === true) {
-      write(Buffer.from(store.blobs.readBytes(image.manifestDigest, 4 << 20) ?? ""));
-      return;
-    }
-    if (options["config"] === true) {
-      write(Buffer.from(serializeImageConfig(image.config)));
-      return;
-    }
+  if (options["raw"] === true) {
+    for (const { digest } of shown) write(Buffer.from(store.blobs.readBytes(digest, 4 << 20) ?? ""));
+  } else if (options["config"] === true) {
+    for (const { image } of shown) write(Buffer.from(serializeImageConfig(image.config)));
+  } else {
+    context.print(
+      printableJson(
+        shown.map((one) => summaryOf(store, one)),
+        2,
+      ),
+    );
   }
-  context.print(
-    printableJson(
-      shown.map(({ summary }) => summary),
-      2,
-    ),
+}
+
+/** An image to show: alone, or as one platform of the index that was asked for. */
+interface View {
+  /** Digest of the manifest or index that was asked for. */
+  readonly digest: Digest;
+  readonly image: StoredImage;
+  readonly index: Index | undefined;
+}
+
+/** Finds what was asked for. Without --platform an index is shown with this machine's platform, or the first one that is here. */
+function view(context: CommandContext, store: Store, text: string, options: Readonly<Record<string, unknown>>): View {
+  const found = store.images.find(text);
+  if (found.kind === "image" || options["platform"] !== undefined) {
+    const image = findImage(context, store, text, options);
+    return { digest: image.manifestDigest, image, index: undefined };
+  }
+  const { digest, index } = found;
+  const here = index.manifests.flatMap((one) => store.images.get(one.digest) ?? []);
+  const wanted = platformOrDefault(context, options);
+  const image = here.find(
+    ({ config: { os, architecture } }) => os === wanted.os && architecture === wanted.architecture,
   );
+  return { digest, image: image ?? here[0] ?? findImage(context, store, text, options), index };
+}
+
+function summaryOf(store: Store, { digest, image, index }: View): object {
+  const { config } = image;
+  const names = new Set([digest, image.manifestDigest].flatMap((one) => store.refs.namesOf(one)));
+  return {
+    // A build for several platforms is known by its index, as `images` and `-q` show it.
+    Id: index === undefined ? image.configDigest : digest,
+    RepoTags: [...names].map((tag) => familiarReference(parseReference(tag))),
+    ManifestDigest: image.manifestDigest,
+    ...(index === undefined
+      ? {}
+      : {
+          IndexDigest: digest,
+          Manifests: index.manifests.map((one) => ({
+            Digest: one.digest,
+            Platform: one.platform === undefined ? undefined : formatPlatform(one.platform),
+          })),
+        }),
+    Created: config.created,
+    Author: config.author,
+    Architecture: config.architecture,
+    Variant: config.variant,
+    Os: config.os,
+    Config: config.config,
+    RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
+    Layers: image.manifest.layers,
+    Snapshots: image.layers.map((id) => ({ Id: id, State: store.snapshots.get(id)?.state })),
+  };
 }
