@@ -1,3 +1,4 @@
+import { coverPasswords } from "../../lib/core/credentials.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import { type Platform, formatPlatform, normalizePlatform, parsePlatform } from "../../lib/core/platform.ts";
 import type { Span } from "../../lib/core/span.ts";
@@ -28,8 +29,8 @@ export function addVertex(
   const added = makeVertex(shared, made);
   if (!shared.meta.has(added.digest)) {
     shared.meta.set(added.digest, {
-      name: text.name,
-      instruction: text.instruction,
+      name: coverPasswords(text.name),
+      instruction: coverPasswords(text.instruction),
       span: text.span,
       stage: state.planned.stage?.name ?? String(state.planned.index),
       cache,

@@ -86,6 +86,13 @@ test("prints no control characters of the file", () => {
   expect(renderError(new BuildError("dockerfile/syntax", "no", { span: evil.span(0, 12) }))).not.toContain("\u001b");
 });
 
+test("covers a password in a URL of the line, and marks the right columns", () => {
+  const line = "ADD https://me:secret@host/x /y";
+  const text = new SourceText("D", `FROM scratch\n${line}\n`);
+  const rendered = renderError(new BuildError("source/http", "no", { span: text.span(17, 41) })).split("\n");
+  expect(rendered.slice(2)).toEqual(["  2 | ADD https://me:******@host/x /y", `    |     ${"^".repeat(24)}`]);
+});
+
 test("prints the other errors of the pass below", () => {
   const more = [new BuildError("dockerfile/from", "second")];
   expect(renderError(new BuildError("dockerfile/syntax", "first", { detail: "a log\n", more }))).toBe(

@@ -1,3 +1,4 @@
+import { coverPasswords } from "./credentials.ts";
 import type { BuildError } from "./errors.ts";
 import { plainOutput, printable, printableLine, printableOutput } from "./printable.ts";
 import type { Span } from "./span.ts";
@@ -71,7 +72,7 @@ export function renderSpan(span: Span, options: FrameOptions = {}): string {
       lines.push(gutter("..."));
       number = lastLine - EDGE_LINES + 1;
     }
-    const text = source.line(number);
+    const text = coverPasswords(source.line(number));
     const from = number === start.line ? start.column - 1 : leadingBlanks(text);
     const to = number === lastLine && lastLine === end.line ? end.column - 1 : text.length;
     const shown = cut(text, from, Math.max(from, Math.min(to, text.length)));

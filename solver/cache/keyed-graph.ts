@@ -199,13 +199,16 @@ async function readOutside(
   signal: AbortSignal,
 ): Promise<ReadonlyMap<Digest, Outside>> {
   const outside = new Map<Digest, Outside>();
+  // Sources are steps of nobody: those are renewed that a step takes which is not to come from the cache.
+  const users = order.filter((vertex) => metaOf(graph, vertex).cache === "skip");
+  const renewed = new Set(users.flatMap(({ inputs }) => inputs.map(({ digest }) => digest)));
   const reads: ((readSignal: AbortSignal) => Promise<void>)[] = [];
   const uses: (Omit<LocalUse, "named"> & { named: NamedSelection | undefined })[] = [];
   for (const vertex of order) {
     const { op } = vertex;
     const entry: Outside = { selected: new Map(), found: undefined };
     const before = reads.length;
-    const again = metaOf(graph, vertex).cache === "skip";
+    const again = renewed.has(vertex.digest);
     if (op.kind === "http") reads.push(async (s) => void (entry.found = await on.http.find({ ...op, again }, s)));
     if (op.kind === "git") reads.push(async (s) => void (entry.found = await on.git.find(op, s)));
     if (vertex.inputs.some((input) => input.op.kind === "local")) {

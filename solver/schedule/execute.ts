@@ -1,3 +1,4 @@
+import { coverPasswords } from "../../lib/core/credentials.ts";
 import { join } from "node:path";
 import { BuildError } from "../../lib/core/errors.ts";
 import type { Digest } from "../../lib/core/digest.ts";
@@ -225,7 +226,7 @@ function failure(
   return new BuildError(
     "solver/exec-failed",
     // BuildKit's sentence, which people and scripts look for. The instruction itself stands below.
-    `process "${shortCommand(op.argv)}" did not complete successfully: ${end}`,
+    `process "${coverPasswords(shortCommand(op.argv))}" did not complete successfully: ${end}`,
     {
       span:
         blamedLine(op, keyed.meta.trigger === undefined ? keyed.meta.span : undefined, left.tail) ?? keyed.meta.span,

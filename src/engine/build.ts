@@ -12,7 +12,6 @@ import type { Graph } from "../../solver/graph/graph.ts";
 import { lostLayer } from "../../solver/schedule/lost-layer.ts";
 import { solve } from "../../solver/solve.ts";
 import { LocalSource } from "../../solver/sources/local/local-source.ts";
-import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
 import { createHttpSource } from "../../solver/sources/http/http-source.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import type { SolveResult } from "../../solver/deps.ts";
@@ -39,6 +38,7 @@ import { explainMissingSource } from "./missing-source.ts";
 import { Scratch } from "./scratch.ts";
 import { type BuildReporter, reported } from "./report.ts";
 import { checkSecrets } from "./secrets.ts";
+import { withoutCredentials } from "../../lib/core/credentials.ts";
 
 /** What a build made. */
 export interface BuildResult {

@@ -1,6 +1,6 @@
 import type { Json } from "../../lib/core/json.ts";
 import { namesSecret } from "../../frontend/convert/metadata.ts";
-import { withoutCredentials } from "../../solver/sources/git/run-git.ts";
+import { withoutCredentials } from "../../lib/core/credentials.ts";
 
 const HIDDEN = "***";
 /** Shorter ones occur by chance in other words; they are only hidden where their name stands beside them. */

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { GitOp } from "../../graph/op.ts";
 import { Repository, missing, never, serveGit } from "./git.fixture.ts";
-import { withoutCredentials } from "./run-git.ts";
+import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 test.skipIf(missing)("each form of a ref names its commit", async () => {
   using repository = new Repository();

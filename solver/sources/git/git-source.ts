@@ -6,7 +6,8 @@ import { isCommit } from "../../../lib/core/git-url.ts";
 import type { GitOp } from "../../graph/op.ts";
 import type { FoundSource, RemoteSource, SecretSource, SshSource } from "../../ports.ts";
 import { type KeptRef, keepGitDir } from "./kept-git-dir.ts";
-import { type GitCall, GitFailure, type GitProgram, runGit, withoutCredentials } from "./run-git.ts";
+import { type GitCall, GitFailure, type GitProgram, runGit } from "./run-git.ts";
+import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 export interface GitSourceDeps {
   readonly program: GitProgram;

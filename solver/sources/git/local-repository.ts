@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { realpath } from "node:fs/promises";
 import type { GitProgram } from "./run-git.ts";
-import { withoutCredentials } from "./run-git.ts";
+import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 /** The state of a repository of this machine. */
 export interface LocalRepository {

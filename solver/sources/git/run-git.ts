@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { sshCommand } from "./ssh-command.ts";
 import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
+import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 export interface GitProgram {
   /** Environment for git: PATH, HOME for ssh's and curl's own files, proxies, certificates. Nothing else that steers git is passed on. */
@@ -164,14 +165,4 @@ function environment(program: GitProgram, call: GitCall): Record<string, string>
     env[`GIT_CONFIG_VALUE_${index}`] = value;
   }
   return env;
-}
-
-/** Text with credentials taken out of its URLs. The user of an ssh URL is no secret, its password is. */
-export function withoutCredentials(text: string): string {
-  return (
-    text
-      .replace(/\b(ssh:\/\/[^/\s@:']+)(?::[^/\s']*)?@/gi, "$1@")
-      // Up to the last @ before the path: a password may hold others.
-      .replace(/\b((?!ssh:)[a-z][a-z0-9+.-]*:\/\/)[^/\s']*@/gi, "$1")
-  );
 }

@@ -6,10 +6,10 @@ import type { SourceText } from "../../../lib/core/span.ts";
 import type { BuildOptions } from "../options.ts";
 import type { ContextDeps, LoadedContext } from "./context-deps.ts";
 import { dockerfileNames, findIgnoreFile, readSource } from "./context-files.ts";
-import { withoutCredentials } from "../../../solver/sources/git/run-git.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
 import { refusePolicies } from "../policy.ts";
 import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
+import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 /**
  * Reads what `kiln build` was pointed at: a directory, a tar or Dockerfile on standard input or behind a URL, or a git

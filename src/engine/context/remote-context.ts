@@ -10,10 +10,10 @@ import { unpackArchive } from "../../../lib/tar/unpack.ts";
 import type { GitOp } from "../../../solver/graph/op.ts";
 import { get } from "../../../solver/sources/http/get.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
-import { withoutCredentials } from "../../../solver/sources/git/run-git.ts";
 import { dockerfileNames } from "./context-files.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
 import { newestFile } from "../source-date.ts";
+import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 /**
  * A tar is the context; anything else is a Dockerfile with an empty context. `name` says where the bytes come from;

@@ -1,0 +1,24 @@
+/** Takes credentials out of the URLs of a text. The user of an ssh URL is no secret, its password is. */
+export function withoutCredentials(text: string): string {
+  return (
+    text
+      .replace(/\b(ssh:\/\/[^/\s@:']+)(?::[^/\s']*)?@/gi, "$1@")
+      // Up to the last @ before the path: a password may hold others.
+      .replace(/\b((?!ssh:)[a-z][a-z0-9+.-]*:\/\/)[^/\s']*@/gi, "$1")
+  );
+}
+
+/**
+ * Covers passwords of URLs, and names that stand for one (`https://TOKEN@host`), with as many asterisks, so that the columns
+ * of the text stay what they are.
+ */
+export function coverPasswords(text: string): string {
+  if (!text.includes("://")) return text;
+  return text.replaceAll(
+    /\b([a-z][a-z0-9+.-]*:\/\/)([^/\s'":@]*)(:[^/\s'"]*)?@/gi,
+    (whole, scheme: string, user: string, password?: string) => {
+      if (password !== undefined) return `${scheme}${user}:${"*".repeat(password.length - 1)}@`;
+      return /^ssh:/i.test(scheme) ? whole : `${scheme}${"*".repeat(user.length)}@`;
+    },
+  );
+}
