@@ -3,12 +3,18 @@ import type { ImageConfig } from "../lib/core/oci.ts";
 import type { Platform } from "../lib/core/platform.ts";
 import type { KeyPart, SnapshotId } from "../lib/store/model.ts";
 
+/** A line of /etc/hosts. */
+export interface HostAddress {
+  readonly name: string;
+  readonly address: string;
+}
+
 /** Settings of RUN beside the graph. */
 export interface ExecSettings {
   /** `NAME=value`, added to every command's environment and in no key: the proxy settings. */
   readonly proxyEnv: readonly string[];
-  /** Addresses of the `extraHosts` names. */
-  readonly hostAddresses: ReadonlyMap<string, string>;
+  /** Addresses of the `extraHosts` names, in the order given; a name may have several. */
+  readonly hostAddresses: readonly HostAddress[];
   readonly limits: ResourceLimits;
   /** Extras that the user has allowed by `--allow`. */
   readonly entitlements: ReadonlySet<"network.host" | "security.insecure">;
@@ -138,7 +144,7 @@ export interface RunRequest {
   /** `sandbox`: a network of the step's own, from which the outside can be reached, but not this machine's own ports. */
   readonly network: "default" | "none" | "host" | "sandbox";
   readonly security: "sandbox" | "insecure";
-  readonly extraHosts: readonly { readonly name: string; readonly address: string }[];
+  readonly extraHosts: readonly HostAddress[];
   readonly shmSizeBytes: number | undefined;
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly limits: ResourceLimits;

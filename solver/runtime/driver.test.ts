@@ -313,6 +313,9 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     const onFile = box.run({ mounts: [{ kind: "tmpfs", target: "/etc/passwd", sizeBytes: undefined }] });
     await expect(onFile).rejects.toMatchObject({ code: "runtime/failed" });
     await expect(box.run({ ulimits: [{ name: "nope", soft: 1, hard: 1 }] })).rejects.toThrow(/"nope"/);
+    // More than there can be of anything: fs.nr_open is the bound.
+    const above = box.run({ ulimits: [{ name: "nofile", soft: 2 ** 40, hard: 2 ** 40 }] });
+    await expect(above).rejects.toThrow(/cannot set the limit nofile: Operation not permitted$/);
   });
 
   test("a missing runtime says how to build it", async () => {

@@ -208,7 +208,7 @@ async function keep(
     directories: Object.fromEntries([...on.locals].map(([name, { directory }]) => [name, directory])),
     network,
     limits,
-    hostAddresses: Object.fromEntries(hostAddresses),
+    addresses: hostAddresses,
     exitCode: failed.exitCode,
     failedAtMs: on.clock.nowMs(),
   };

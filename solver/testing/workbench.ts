@@ -248,7 +248,7 @@ export class Workbench implements AsyncDisposable {
       jobs: 4,
       exec: {
         proxyEnv: [],
-        hostAddresses: new Map(),
+        hostAddresses: [],
         limits: {},
         entitlements: new Set(),
         network: "default",

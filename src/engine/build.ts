@@ -281,7 +281,7 @@ async function makeResult(
         jobs: options.jobs ?? Math.max(LEAST_JOBS, environment.processors),
         exec: {
           proxyEnv: proxyEnvironment(prepared.buildArgs),
-          hostAddresses: new Map((options.extraHosts ?? []).map(({ name, address }) => [name, address])),
+          hostAddresses: options.extraHosts ?? [],
           limits: options.limits ?? {},
           entitlements: grantedEntitlements(options),
           network: options.network ?? "default",

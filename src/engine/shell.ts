@@ -68,7 +68,7 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
       inputs: step.inputs.map((input) => input ?? undefined),
       settings: {
         proxyEnv: options.env,
-        hostAddresses: new Map(Object.entries(step.hostAddresses)),
+        hostAddresses: step.addresses ?? [],
         limits: step.limits,
         network: step.network,
       },

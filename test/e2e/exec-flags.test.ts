@@ -32,11 +32,21 @@ describe.skipIf(why !== undefined)("flags of the build reach RUN", { timeout: 60
       flags: ["--ulimit", "nofile=123:456"],
       line: 'RUN test "$(ulimit -Sn) $(ulimit -Hn)" = "123 456"',
     },
+    {
+      name: "--shm-size 0, which is the usual size",
+      flags: ["--shm-size", "0"],
+      line: "RUN df -k /dev/shm | grep -q ' 65536 '",
+    },
     { name: "--shm-size", flags: ["--shm-size", "3m"], line: "RUN df -k /dev/shm | grep -q ' 3072 '" },
     {
       name: "--add-host",
       flags: ["--add-host", "build.test:10.1.2.3", "--add-host", "six.test=[::7]"],
       line: "RUN grep -q '10.1.2.3.build.test' /etc/hosts && grep -q '::7.six.test' /etc/hosts",
+    },
+    {
+      name: "--add-host, one name several times",
+      flags: ["--add-host", "b.test=10.0.0.2", "--add-host", "c.test=10.0.0.9", "--add-host", "b.test=10.0.0.1"],
+      line: `RUN test "$(grep -o '^10.*' /etc/hosts | tr '\\t\\n' '  ')" = "10.0.0.2 b.test 10.0.0.9 c.test 10.0.0.1 b.test "`,
     },
     {
       name: "--network=none",
@@ -67,6 +77,27 @@ describe.skipIf(why !== undefined)("flags of the build reach RUN", { timeout: 60
     const { status, stderr } = run(line);
     expect(stderr).toContain(says);
     expect(status).toBe(1);
+  });
+
+  test("a trigger of a base needs --allow too, and each time, also of a base that a named context brings", () => {
+    writeFileSync(join(context, "Trigger"), "FROM base\nONBUILD RUN --network=host echo host > /f\n");
+    mustKiln(store, ["build", "-t", "trigger", "-f", join(context, "Trigger"), context]);
+    const allowed = ["--allow", "network.host"];
+    const named = ["--build-context", "other=docker-image://trigger"];
+    for (const { from, flags } of [
+      { from: "trigger", flags: [] },
+      { from: "other", flags: named },
+    ]) {
+      writeFileSync(join(context, "Dockerfile"), `FROM ${from}\nRUN test -e /f\n`);
+      const again = ["build", ...flags, context];
+      expect(kiln(store, again)).toMatchObject({ status: 1 });
+      mustKiln(store, [...again, ...allowed]);
+      const { status, stderr } = kiln(store, again);
+      expect({ status, stderr: stderr.includes("network.host is not allowed") }).toEqual({ status: 1, stderr: true });
+    }
+    // What is not needed asks for nothing.
+    writeFileSync(join(context, "Dockerfile"), "FROM trigger AS a\nFROM base\nRUN true\n");
+    mustKiln(store, ["build", context]);
   });
 
   test.skipIf(!hasMemory)("a step over its memory limit is told apart from one that fails", () => {

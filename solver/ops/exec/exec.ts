@@ -45,10 +45,7 @@ export async function runExec(
       hostname: op.hostname ?? "buildkitsandbox",
       network,
       security: op.security,
-      extraHosts: op.extraHosts.flatMap((name) => {
-        const address = settings.hostAddresses.get(name);
-        return address === undefined ? [] : [{ name, address }];
-      }),
+      extraHosts: settings.hostAddresses.filter(({ name }) => op.extraHosts.includes(name)),
       shmSizeBytes: op.shmSizeBytes,
       ulimits: op.ulimits,
       limits: settings.limits,

@@ -1,7 +1,7 @@
 import type { Store } from "../../../lib/store/store.ts";
 import type { SnapshotId } from "../../../lib/store/model.ts";
 import type { ExecOp } from "../../graph/op.ts";
-import type { ResourceLimits, Snapshotter, Stack } from "../../ports.ts";
+import type { HostAddress, ResourceLimits, Snapshotter, Stack } from "../../ports.ts";
 import type { InputTree } from "../file/file-work.ts";
 
 /**
@@ -22,8 +22,8 @@ export type FailedStep = {
   readonly directories: Readonly<Record<string, string>>;
   readonly network: "default" | "none" | "host" | "sandbox";
   readonly limits: ResourceLimits;
-  /** Addresses of the `extraHosts` names. */
-  readonly hostAddresses: Readonly<Record<string, string>>;
+  /** Addresses of the `extraHosts` names. Steps that an older version kept have none. */
+  readonly addresses?: readonly HostAddress[];
   readonly exitCode: number;
   readonly failedAtMs: number;
 };

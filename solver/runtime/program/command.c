@@ -45,6 +45,14 @@ close_streams (const int streams[3])
       (void) close (streams[i]);
 }
 
+static const char *
+limit_name (int resource)
+{
+  static const char *const names[] = { "cpu",     "fsize", "data",  "stack",      "core",     "rss",  "nproc",  "nofile",
+                                       "memlock", "as",    "locks", "sigpending", "msgqueue", "nice", "rtprio", "rttime" };
+  return (size_t) resource < sizeof names / sizeof *names ? names[resource] : "of an unknown number";
+}
+
 static void
 set_limits (const struct plan *plan)
 {
@@ -52,7 +60,7 @@ set_limits (const struct plan *plan)
     {
       struct rlimit limit = { .rlim_cur = plan->limits[i].soft, .rlim_max = plan->limits[i].hard };
       if (setrlimit ((__rlimit_resource_t) plan->limits[i].resource, &limit) < 0)
-        die_errno ("cannot set resource limit number %d", plan->limits[i].resource);
+        die_errno ("cannot set the limit %s", limit_name (plan->limits[i].resource));
     }
 }
 

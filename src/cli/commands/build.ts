@@ -236,7 +236,8 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     allow: entitlements(flags.allow),
     extraHosts: extraHosts(flags.addHost),
     ulimits: ulimits(flags.ulimit),
-    shmSizeBytes: flags.shmSize ? memorySize(flags.shmSize, "shm-size") : undefined,
+    // 0 is the usual size, as in docker.
+    shmSizeBytes: (flags.shmSize ? memorySize(flags.shmSize, "shm-size") : 0) || undefined,
     policy: flags.policy?.some(isPolicyDisabled) ? "disabled" : undefined,
     cgroupParent: flags.cgroupParent || undefined,
     limits: resourceLimits(flags.resource, flags),

@@ -81,6 +81,7 @@ test("resources come from --resource and from the flags of the classic builder",
 
 test.each([
   { name: "a limit above its hard limit", parse: () => ulimits(["nofile=10:5"]) },
+  { name: "a limit that docker does not know either", parse: () => ulimits(["as=1000"]) },
   { name: "an unknown limit", parse: () => ulimits(["nofiles=10"]) },
   { name: "a host without an address", parse: () => extraHosts(["db:nowhere"]) },
   { name: "a size that is none", parse: () => memorySize("lots", "memory") },

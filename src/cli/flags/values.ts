@@ -119,8 +119,9 @@ export function extraHosts(flags: readonly string[]): { readonly name: string; r
   });
 }
 
-const ULIMITS =
-  "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(" ");
+const ULIMITS = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split(
+  " ",
+);
 
 /** `name=soft[:hard]`; -1 is unlimited. */
 export function ulimits(
