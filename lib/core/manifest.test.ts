@@ -25,6 +25,11 @@ test("what is absent may be null, as Go writes it", () => {
   expect(found).toEqual({ kind: "index", index: index(descriptor()) });
 });
 
+test("members of a platform that are left out are empty", () => {
+  const found = parse(index(descriptor({ platform: { architecture: "arm" } })));
+  expect(found).toMatchObject({ index: { manifests: [{ platform: { os: "", architecture: "arm" } }] } });
+});
+
 const platform = (more: object): object =>
   index(descriptor({ platform: { os: "linux", architecture: "arm", ...more } }));
 
@@ -48,8 +53,8 @@ test.each([
   { name: "its own annotations so", json: { ...index(), annotations: { a: {} } }, says: "annotations are not texts" },
   { name: "one URL instead of some", json: index(descriptor({ urls: "http://x" })), says: "urls" },
   {
-    name: "a platform without an os",
-    json: index(descriptor({ platform: { architecture: "arm" } })),
+    name: "a platform whose os is a number",
+    json: index(descriptor({ platform: { os: 1, architecture: "arm" } })),
     says: "platform",
   },
   { name: "a variant that is a number", json: platform({ variant: 7 }), says: "platform" },

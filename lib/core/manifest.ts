@@ -63,8 +63,8 @@ const PROPER: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
 function isPlatform(value: unknown): boolean {
   return (
     isRecord(value) &&
-    isText(value["os"]) &&
-    isText(value["architecture"]) &&
+    isMaybeText(value["os"]) &&
+    isMaybeText(value["architecture"]) &&
     isMaybeText(value["variant"]) &&
     isMaybeText(value["os.version"]) &&
     (value["os.features"] === undefined || areTexts(value["os.features"]))
@@ -84,6 +84,9 @@ function descriptors(value: unknown, bad: (why: string) => BuildError): Descript
     for (const [name, member] of members) {
       if (PROPER.get(name)?.(member) === false) throw bad(`a descriptor's ${name} is not what it has to be`);
     }
-    return { ...Object.fromEntries(members), mediaType, digest, size };
+    const { platform, ...rest } = Object.fromEntries(members);
+    // Some tools leave empty members out.
+    const whole = isRecord(platform) ? { platform: { os: "", architecture: "", ...platform } } : {};
+    return { ...rest, ...whole, mediaType, digest, size };
   });
 }

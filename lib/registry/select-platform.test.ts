@@ -51,6 +51,25 @@ test.each([
     wanted: "linux/amd64",
     chosen: "none",
   },
+  {
+    name: "the first of several without platforms",
+    offered: [undefined, undefined],
+    wanted: "linux/amd64",
+    chosen: "none",
+  },
+  {
+    name: "what says its platform before what does not",
+    offered: [undefined, "linux/amd64"],
+    wanted: "linux/amd64",
+    chosen: "linux/amd64",
+  },
+  { name: "what leaves the system out", offered: ["/arm64", "/amd64"], wanted: "linux/amd64", chosen: "/amd64" },
+  {
+    name: "nothing without a machine",
+    offered: ["linux/", "linux/amd64"],
+    wanted: "linux/amd64",
+    chosen: "linux/amd64",
+  },
 ])("chooses $name", ({ offered, wanted, chosen }) => {
   expect(selectPlatform(indexOf(...offered), parsePlatform(wanted, host), "app").digest).toBe(digestOf(chosen));
 });

@@ -3,22 +3,23 @@ import type { Descriptor, Index } from "../core/oci.ts";
 import { formatPlatform, type Platform, platformPreference, samePlatform } from "../core/platform.ts";
 
 /**
- * The manifest in an index that a machine of `platform` should take: the platform itself, then older variants.
+ * Chooses the entry of an index that a machine of `platform` should take: the platform itself, then older variants. It may be an
+ * index again.
  * Entries that are no images (attestations have platform `unknown/unknown`) never match.
  * @throws {BuildError} `image/platform`; `where` is the image's name as written by the user.
  */
 export function selectPlatform(index: Index, platform: Platform, where: string): Descriptor {
   const offered = index.manifests.flatMap((descriptor) => {
     const found = platformOf(descriptor);
-    return found === undefined || found.os === "unknown" ? [] : [{ descriptor, platform: found }];
+    return found === undefined ? [] : [{ descriptor, platform: found }];
   });
   for (const wanted of platformPreference(platform)) {
     const match = offered.find((entry) => samePlatform(entry.platform, wanted));
     if (match !== undefined) return match.descriptor;
   }
-  // An index may list one manifest without saying for what: then its config decides, and the caller checks that.
-  const [only, ...others] = index.manifests;
-  if (only !== undefined && others.length === 0 && only.platform === undefined) return only;
+  // An index may list manifests without saying for what: then the first one is taken, as containerd does.
+  const unnamed = index.manifests.find((one) => one.platform === undefined && !isAttestation(one));
+  if (unnamed !== undefined) return unnamed;
   const names = [...new Set(offered.map((entry) => formatPlatform(entry.platform)))];
   throw new BuildError(
     "image/platform",
@@ -32,11 +33,18 @@ export function selectPlatform(index: Index, platform: Platform, where: string):
   );
 }
 
+/** What speaks of another entry, as buildx marks it. */
+function isAttestation({ annotations }: Descriptor): boolean {
+  return annotations?.["vnd.docker.reference.type"] !== undefined;
+}
+
+/** The platform that an entry is an image for. */
 function platformOf(descriptor: Descriptor): Platform | undefined {
   const { platform } = descriptor;
-  if (platform === undefined) return undefined;
+  if (platform === undefined || platform.architecture === "" || platform.os === "unknown") return undefined;
   return {
-    os: platform.os,
+    // Nobody leaves this out who means another system.
+    os: platform.os === "" ? "linux" : platform.os,
     architecture: platform.architecture,
     ...(platform.variant === undefined ? {} : { variant: platform.variant }),
     ...(platform["os.version"] === undefined ? {} : { osVersion: platform["os.version"] }),

@@ -1,6 +1,7 @@
 import { BuildError } from "../../lib/core/errors.ts";
 import { type Platform, parsePlatform } from "../../lib/core/platform.ts";
 import { selectPlatform } from "../../lib/registry/select-platform.ts";
+import { flatIndex } from "../engine/images/flat-index.ts";
 import type { StoredImage } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
 import type { CommandContext } from "./context.ts";
@@ -35,7 +36,7 @@ export function findImage(
   const found = store.images.find(text);
   if (found.kind === "image") return found.image;
   const wanted = platformOrDefault(context, options);
-  const { digest } = selectPlatform(found.index, wanted, JSON.stringify(text));
+  const { digest } = selectPlatform(flatIndex(found.index, store.images), wanted, JSON.stringify(text));
   const image = store.images.get(digest);
   if (image !== undefined) return image;
   throw new BuildError(

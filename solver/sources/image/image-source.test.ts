@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { digestOf } from "../../../lib/core/digest.ts";
 import { MEDIA_TYPES } from "../../../lib/core/oci.ts";
 import { createRegistryClient } from "../../../lib/registry/client.ts";
@@ -150,6 +150,48 @@ test("an index gives the platform's image, each fetched when wanted", async () =
   expect([amd.manifest, arm.manifest]).toEqual(members.map(({ digest }) => digest));
   const other = images.resolve(name, { platform: { os: "linux", architecture: "s390x" }, mode: "default" }, never);
   await expect(other).rejects.toMatchObject({ code: "image/platform" });
+});
+
+describe("an index in an index", () => {
+  const platform = { os: "linux", architecture: "amd64" };
+  const wrap = (registry: TestRegistry, digest: string, tag: string, more: object): string => {
+    const size = registry.manifests.get(`team/app@${digest}`)?.bytes.length;
+    const manifests = [{ mediaType: MEDIA_TYPES.ociIndex, digest, size, ...more }];
+    const index = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests };
+    return registry.addManifest("team/app", tag, MEDIA_TYPES.ociIndex, JSON.stringify(index));
+  };
+
+  test.each([
+    { name: "with a platform", more: { platform } },
+    { name: "without one", more: {} },
+    { name: "with half of one", more: { platform: { architecture: "amd64" } } },
+  ])("leads to the image, $name, and is known then", async ({ more }) => {
+    await using bench = new Workbench();
+    await using registry = await startTestRegistry();
+    const manifest = addImage(registry, "plain", twoLayers(bench));
+    wrap(registry, wrap(registry, wrap(registry, manifest, "one", { platform }), "two", more), "three", more);
+    for (const tag of ["one", "two", "three"]) {
+      const name = `${registry.host}/team/app:${tag}`;
+      const found = await sourceOf(bench).resolve(name, { platform: AMD64, mode: "default" }, never);
+      expect(found.manifest).toBe(manifest);
+      registry.clearLog();
+      const again = await sourceOf(bench).resolve(name, { platform: AMD64, mode: "default" }, never);
+      expect(again.manifest).toBe(manifest);
+      expect(registry.requests).toEqual([]);
+    }
+  });
+
+  test("of another platform, or in one of many more, is an error", async () => {
+    await using bench = new Workbench();
+    await using registry = await startTestRegistry();
+    let digest = addImage(registry, "plain", twoLayers(bench));
+    for (let depth = 0; depth < 8; depth += 1) digest = wrap(registry, digest, "deep", { platform });
+    wrap(registry, digest, "arm", { platform: ARM64 });
+    const resolve = async (tag: string): Promise<unknown> =>
+      sourceOf(bench).resolve(`${registry.host}/team/app:${tag}`, { platform: AMD64, mode: "default" }, never);
+    await expect(resolve("deep")).rejects.toMatchObject({ code: "registry/malformed" });
+    await expect(resolve("arm")).rejects.toMatchObject({ code: "image/platform" });
+  });
 });
 
 test.skipIf(needsRoot)("concurrent calls share the work", async () => {

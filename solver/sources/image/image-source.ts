@@ -24,6 +24,9 @@ export interface ImageSourceDeps {
   readonly clock: Clock;
 }
 
+/** Attestations and build farms make indexes in indexes; two are all that is seen. */
+const MAX_INDEX_DEPTH = 4;
+
 /** Configurations carry history and labels; the largest seen in the wild are tens of kilobytes. */
 const MAX_CONFIG_BYTES = 8 << 20;
 
@@ -41,7 +44,7 @@ export function createImageSource(on: ImageSourceDeps): ImageSource {
       const image =
         stored === undefined
           ? await pull(ref, platform, { ...on, name: name ?? "of the registry" }, signal)
-          : await fetchMember(ref, stored.wanted, on, signal);
+          : await fetchMember(ref, stored.wanted, { ...on, platform }, signal);
       return resolved(ref, image, undefined);
     },
 
@@ -50,7 +53,7 @@ export function createImageSource(on: ImageSourceDeps): ImageSource {
     async stack({ ref, manifest }, signal) {
       const stored = on.store.images.get(manifest);
       if (stored !== undefined) return stored.layers;
-      return (await fetchMember(parseReference(ref), manifest, on, signal)).layers;
+      return (await fetchMember(parseReference(ref), manifest, { ...on, platform: undefined }, signal)).layers;
     },
 
     materialize: (stack, signal, step) => materializeLayers(stack, step, on, signal),
@@ -76,12 +79,15 @@ function fromStore(ref: ImageRef, platform: Platform, on: ImageSourceDeps): InSt
   const pulled = given === undefined ? pulledNames.get(name) : undefined;
   const digest = given ?? pulled?.target.digest;
   if (digest === undefined) return undefined;
-  const image = images.get(digest);
-  if (image !== undefined) return { wanted: digest, image, pulled };
-  const index = images.getIndex(digest);
-  if (index === undefined) return undefined;
-  const wanted = selectPlatform(index, platform, name).digest;
-  return { wanted, image: images.get(wanted), pulled };
+  let wanted = digest;
+  for (let depth = 0; depth <= MAX_INDEX_DEPTH; depth += 1) {
+    const image = images.get(wanted);
+    if (image !== undefined) return { wanted, image, pulled };
+    const index = images.getIndex(wanted);
+    if (index === undefined) return wanted === digest ? undefined : { wanted, image: undefined, pulled };
+    wanted = selectPlatform(index, platform, name).digest;
+  }
+  return { wanted, image: undefined, pulled };
 }
 
 async function pull(
@@ -111,20 +117,33 @@ async function keepPulled(
 ): Promise<StoredImage> {
   if (remote.document.kind === "manifest") return fetchImage(ref, remote, names, on, signal);
   const wanted = selectPlatform(remote.document.index, platform, formatReference(ref));
-  const image = on.store.images.get(wanted.digest) ?? (await fetchMember(ref, wanted.digest, on, signal));
+  const member = { ...on, platform, depth: 1 };
+  const image = on.store.images.get(wanted.digest) ?? (await fetchMember(ref, wanted.digest, member, signal));
   on.store.images.putIndex({ bytes: remote.bytes, names });
   return image;
 }
 
-/** Fetches one image by its manifest's digest. */
+/** Fetches one image by its manifest's digest; a `platform` chooses where that turns out to be an index in an index. */
 async function fetchMember(
   ref: ImageRef,
   digest: Digest,
-  on: ImageSourceDeps,
+  on: ImageSourceDeps & { readonly platform: Platform | undefined; readonly depth?: number },
   signal: AbortSignal,
 ): Promise<StoredImage> {
+  const { platform, depth = 0 } = on;
   const remote = await (await on.registry()).fetchManifest(ref, { digest }, signal);
-  return fetchImage(ref, remote, [], on, signal);
+  if (remote.document.kind === "manifest" || platform === undefined) return fetchImage(ref, remote, [], on, signal);
+  const where = formatReference(ref);
+  if (depth === MAX_INDEX_DEPTH) {
+    throw new BuildError(
+      "registry/malformed",
+      `Cannot use ${JSON.stringify(where)}: its indexes list each other endlessly`,
+    );
+  }
+  const wanted = selectPlatform(remote.document.index, platform, where).digest;
+  const image = on.store.images.get(wanted) ?? (await fetchMember(ref, wanted, { ...on, depth: depth + 1 }, signal));
+  on.store.images.putIndex({ bytes: remote.bytes, names: [] });
+  return image;
 }
 
 async function askAgain(

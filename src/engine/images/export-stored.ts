@@ -10,6 +10,7 @@ import type { Store } from "../../../lib/store/store.ts";
 import { formatReference, parseReference } from "../../../lib/core/reference.ts";
 import type { Engine } from "../engine.ts";
 import { checkOutputs } from "./check-outputs.ts";
+import { flatIndex } from "./flat-index.ts";
 import { exporterFor } from "./outputs.ts";
 import { step } from "../prepare.ts";
 
@@ -48,8 +49,8 @@ function storedResult(
   const found = store.images.find(text);
   const names = found.name === undefined ? [] : [formatReference(parseReference(found.name))];
   if (found.kind === "image") return { images: [resultOf(store, found.image)], multiPlatform: false, names };
-  const members =
-    platform === undefined ? found.index.manifests : [selectPlatform(found.index, platform, JSON.stringify(text))];
+  const index = flatIndex(found.index, store.images);
+  const members = platform === undefined ? index.manifests : [selectPlatform(index, platform, JSON.stringify(text))];
   const images = members.flatMap((entry) => store.images.get(entry.digest) ?? []);
   if (images.length === 0) {
     throw new BuildError(
@@ -69,8 +70,9 @@ function storedResult(
       hint: "pull the other platforms first, with --platform",
     });
   }
-  const { mediaType, manifests } = found.index;
-  const bytes = store.blobs.readBytes(found.digest, MAX_MANIFEST_BYTES);
+  const { mediaType, manifests } = index;
+  // An index in an index is written as one: nobody reads more into it, and not everybody reads it.
+  const bytes = index === found.index ? store.blobs.readBytes(found.digest, MAX_MANIFEST_BYTES) : undefined;
   return {
     images: images.map((image) => resultOf(store, image)),
     multiPlatform: true,
