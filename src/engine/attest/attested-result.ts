@@ -84,7 +84,8 @@ function factsOf({ options, prepared, reporter, solved }: SolvedBuild, { store, 
     const parts = key === undefined ? undefined : store.records.findByDefinitionKey(key)?.parts;
     const valueOf = (name: string): string | undefined => parts?.find((part) => part.name === name)?.value;
     const commit = valueOf("commit");
-    if (vertex.op.kind === "git") return commit === undefined ? undefined : { sha1: commit };
+    if (vertex.op.kind === "git" && commit !== undefined)
+      return commit.length === 64 ? { sha256: commit } : { sha1: commit };
     const content = valueOf("content")?.replace(/^sha256:/, "");
     return content === undefined ? undefined : { sha256: content };
   };
@@ -95,6 +96,7 @@ function factsOf({ options, prepared, reporter, solved }: SolvedBuild, { store, 
     buildPlatform: environment.platform,
     dockerfile: prepared.dockerfile.source,
     context: options.context,
+    contextDigest: prepared.context.digest,
     target: options.target,
     buildArgs: prepared.buildArgs,
     labels: options.labels ?? {},

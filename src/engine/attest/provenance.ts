@@ -21,6 +21,8 @@ export interface BuildFacts {
   readonly dockerfile: SourceText;
   /** As typed: a directory, a URL. */
   readonly context: string;
+  /** The digest of a context from elsewhere: it is then one of the materials. */
+  readonly contextDigest: Readonly<Record<string, string>> | undefined;
   readonly target: string | undefined;
   readonly buildArgs: ReadonlyMap<string, string>;
   readonly labels: Readonly<Record<string, string>>;
@@ -67,7 +69,11 @@ interface Parts {
   readonly isComplete: boolean;
   /** Whether also no step could fetch anything. */
   readonly isHermetic: boolean;
-  readonly configSource: { readonly uri?: string; readonly path: string };
+  readonly configSource: {
+    readonly uri?: string;
+    readonly digest?: Readonly<Record<string, string>>;
+    readonly path: string;
+  };
   readonly request: { readonly [name: string]: Json };
   readonly buildConfig: Json | undefined;
   readonly metadata: Json | undefined;
@@ -83,19 +89,26 @@ function partsOf(
     const uri = uriOf(vertex.op);
     return uri === undefined ? [] : { uri, digest: digestsOf(vertex, facts) };
   });
+  const { contextDigest } = facts;
+  const isRemote = contextDigest !== undefined || /^[a-z]+:\/\/|^git@/.test(facts.context);
+  if (contextDigest !== undefined) found.push({ uri: facts.context, digest: contextDigest });
   const materials = [...new Map(found.map((one) => [one.uri, one])).values()].toSorted((a, b) =>
     a.uri < b.uri ? -1 : 1,
   );
-  const hasLocal = vertices.some(({ op }) => op.kind === "local");
+  const isFromHere = contextDigest === undefined || facts.dockerfile.name === "<stdin>";
+  const hasLocal = isFromHere || vertices.some(({ op }) => op.kind === "local" && op.name !== "context");
   const isComplete = !hasLocal && materials.every(({ digest }) => Object.keys(digest).length > 0);
   const hasNetwork = vertices.some(({ op }) => op.kind === "exec" && op.network !== "none");
-  const isRemote = /^[a-z]+:\/\/|^git@/.test(facts.context);
   const steps = new Map(vertices.map((vertex, index) => [vertex.digest, `step${index}`]));
   return {
     materials,
     isComplete,
     isHermetic: isComplete && !hasNetwork,
-    configSource: { ...(isRemote ? { uri: facts.context } : {}), path: facts.dockerfile.name },
+    configSource: {
+      ...(isRemote ? { uri: facts.context } : {}),
+      ...(contextDigest === undefined ? {} : { digest: contextDigest }),
+      path: facts.dockerfile.name,
+    },
     request: requestOf(vertices, facts, mode),
     buildConfig: mode === "min" ? undefined : buildConfigOf(vertices, steps),
     metadata: metadataOf({
@@ -136,9 +149,9 @@ function requestOf(
   facts: BuildFacts,
   mode: ProvenanceOptions["mode"],
 ): { readonly [name: string]: Json } {
-  const locals = [
-    ...new Set(["context", "dockerfile", ...vertices.flatMap(({ op }) => (op.kind === "local" ? op.name : []))]),
-  ];
+  const own = facts.contextDigest === undefined ? ["context", "dockerfile"] : [];
+  const mounted = vertices.flatMap(({ op }) => (op.kind === "local" ? op.name : []));
+  const locals = [...new Set([...own, ...mounted])].filter((name) => name !== "context" || own.length > 0);
   const args: Record<string, Json> = {
     ...(facts.target === undefined ? {} : { target: facts.target }),
     ...(facts.noCache ? { "no-cache": "" } : {}),
@@ -161,7 +174,7 @@ function requestOf(
     args,
     ...(secrets.length === 0 ? {} : { secrets }),
     ...(ssh.length === 0 ? {} : { ssh }),
-    locals: locals.map((name) => ({ name })),
+    ...(locals.length === 0 ? {} : { locals: locals.map((name) => ({ name })) }),
   };
 }
 
@@ -223,13 +236,13 @@ function predicateV1(parts: Parts, facts: BuildFacts, { mode, builderId, reprodu
 }
 
 function predicateV02(parts: Parts, facts: BuildFacts, { mode, builderId, reproducible }: ProvenanceOptions): Json {
-  const { uri, path } = parts.configSource;
+  const { path, ...place } = parts.configSource;
   return {
     builder: { id: builderId },
     buildType: BUILD_TYPE["v0.2"],
     materials: parts.materials,
     invocation: {
-      configSource: { ...(uri === undefined ? {} : { uri }), entryPoint: path },
+      configSource: { ...place, entryPoint: path },
       parameters: parts.request,
       environment: { platform: formatPlatform(facts.buildPlatform) },
     },

@@ -33,9 +33,14 @@ export interface LoadedContext {
   readonly ignoreFile: SourceText | undefined;
   /** Whose the files are: the client's, which become root's in the image, or whose an archive says. */
   readonly owners: "root" | "kept";
+  /** Names the bytes of a context from elsewhere; absent for files of this machine. */
+  readonly digest?: SourceDigest;
   /** When the files were last changed, in seconds since 1970; `undefined` for those of this machine. */
   readonly sourceDate?: (signal: AbortSignal) => Promise<number | undefined>;
 }
+
+/** The digest of a source, as provenance writes it: `sha1` of a commit, `sha256` of a file. */
+export type SourceDigest = Readonly<Record<string, string>>;
 
 /** A Dockerfile larger than this is not one. */
 export const MAX_DOCKERFILE_BYTES = 16 << 20;

@@ -2,12 +2,14 @@ import { closeSync, fstatSync, mkdirSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
 import type { GitUrl } from "../../../lib/core/git-url.ts";
+import { Digester, hexOf } from "../../../lib/core/digest.ts";
 import { decodeSource } from "../../../lib/core/decode-source.ts";
 import type { SourceText } from "../../../lib/core/span.ts";
 import { O_DIRECTORY, O_NONBLOCK, O_PATH, O_RDONLY, RESOLVE_IN_ROOT } from "../../../lib/native/constants.ts";
 import { decompress, sniffCompression } from "../../../lib/tar/compression.ts";
 import { unpackArchive } from "../../../lib/tar/unpack.ts";
 import type { GitOp } from "../../../solver/graph/op.ts";
+import type { FoundSource } from "../../../solver/ports.ts";
 import { get } from "../../../solver/sources/http/get.ts";
 import { type ContextDeps, type LoadedContext, MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
 import { dockerfileNames } from "./context-files.ts";
@@ -71,8 +73,16 @@ export async function fromGit(
   return {
     ...(await unpacked(directory, dockerfile, on, signal)),
     owners: "root",
+    ...digestOfCommit(found.parts),
     sourceDate: (dateSignal) => found.date(dateSignal),
   };
+}
+
+/** Repositories of the newer kind have longer ids. */
+function digestOfCommit(parts: FoundSource["parts"]): Pick<LoadedContext, "digest"> {
+  const commit = parts.find(({ name }) => name === "commit")?.value;
+  if (commit === undefined) return {};
+  return { digest: commit.length === 64 ? { sha256: commit } : { sha1: commit } };
 }
 
 function emptyDirectory(on: ContextDeps): string {
@@ -127,6 +137,8 @@ function readInside(directory: string, name: string, { native }: ContextDeps): S
 /** The answer to a GET. */
 export interface Download {
   readonly body: Readable;
+  /** Names the bytes, once all of them have been read. */
+  readonly digest: () => Pick<LoadedContext, "digest">;
   /** Last-Modified, in seconds since 1970. */
   readonly modified: number | undefined;
 }
@@ -134,8 +146,19 @@ export interface Download {
 export async function download(url: string, on: ContextDeps, signal: AbortSignal): Promise<Download> {
   const { body, headers } = await get(url, undefined, on, signal);
   const modifiedMs = Date.parse(headers.get("last-modified") ?? "");
+  if (body === "unchanged") throw new Error("An answer to a question that was not asked");
+  const digester = new Digester();
+  let hasEnded = false;
+  const digested = async function* (): AsyncGenerator<Uint8Array, void> {
+    for await (const chunk of body) {
+      digester.update(chunk);
+      yield chunk;
+    }
+    hasEnded = true;
+  };
   return {
-    body: Readable.from(body),
+    body: Readable.from(digested()),
+    digest: () => (hasEnded ? { digest: { sha256: hexOf(digester.digest()) } } : {}),
     modified: Number.isNaN(modifiedMs) ? undefined : Math.floor(modifiedMs / 1000),
   };
 }
@@ -147,9 +170,9 @@ export async function fromUrl(
   on: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
-  const { body, modified } = await download(url, on, signal);
+  const { body, digest, modified } = await download(url, on, signal);
   const loaded = await fromStream(body, { name: url, dockerfile }, on, signal);
-  return { ...loaded, sourceDate: async (dateSignal) => modified ?? loaded.sourceDate?.(dateSignal) };
+  return { ...loaded, ...digest(), sourceDate: async (dateSignal) => modified ?? loaded.sourceDate?.(dateSignal) };
 }
 
 /** The first bytes of a stream, and the whole of it again. */
