@@ -47,3 +47,16 @@ test("upper-case repository names get the hint that repairs them", () => {
     expect.objectContaining({ code: "reference/malformed", hint: 'write "myapp:1"' }),
   );
 });
+
+test.each([
+  { text: "app:", says: "its tag is empty", hint: 'leave the colon out, or write a tag behind it: "app:latest"' },
+  { text: "app:-x", says: '"-x" is not a tag', hint: /^a tag has up to 128/ },
+  { text: "my app", says: '"my app" is not a repository name', hint: /registry\.example\/team\/app$/ },
+])("$text is refused with what a name looks like", ({ text, says, hint }) => {
+  expect(() => parseReference(text)).toThrow(
+    expect.objectContaining({
+      message: `Cannot use ${JSON.stringify(text)} as an image name: ${says}`,
+      hint: typeof hint === "string" ? hint : expect.stringMatching(hint),
+    }),
+  );
+});

@@ -21,6 +21,10 @@ const HOST =
 const MAX_REPOSITORY = 255;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
+const TAG_HINT = "a tag has up to 128 letters, digits, dots, dashes and underscores, and begins with none of . and -";
+const REPOSITORY_HINT =
+  "it has lower-case letters and digits, single dots, dashes or underscores between them, and slashes: registry.example/team/app";
+
 /** @throws {BuildError} `reference/malformed` */
 export function parseReference(text: string): ImageRef {
   const bad = (why: string, hint?: string): BuildError =>
@@ -47,12 +51,16 @@ export function parseReference(text: string): ImageRef {
   const path = colon === -1 ? rest : rest.slice(0, colon);
   const tagText = colon === -1 ? undefined : rest.slice(colon + 1);
   if (!HOST.test(registry)) throw bad(`${JSON.stringify(registry)} is not a registry host`);
-  if (tagText !== undefined && !TAG.test(tagText)) throw bad(`${JSON.stringify(tagText)} is not a tag`);
+  if (tagText !== undefined && !TAG.test(tagText)) {
+    const hint =
+      tagText === "" ? `leave the colon out, or write a tag behind it: ${JSON.stringify(`${name}latest`)}` : TAG_HINT;
+    throw bad(tagText === "" ? "its tag is empty" : `${JSON.stringify(tagText)} is not a tag`, hint);
+  }
   if (!REPOSITORY.test(path)) {
     if (REPOSITORY.test(path.toLowerCase())) {
       throw bad("repository names are lower-case", `write ${JSON.stringify(text.replace(path, path.toLowerCase()))}`);
     }
-    throw bad(`${JSON.stringify(path)} is not a repository name`);
+    throw bad(`${JSON.stringify(path)} is not a repository name`, REPOSITORY_HINT);
   }
   const isHub = registry === DEFAULT_REGISTRY || registry === "index.docker.io";
   const repository = isHub && !path.includes("/") ? `library/${path}` : path;

@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
 import { BuildError } from "../../lib/core/errors.ts";
 import { commandContext } from "./context.ts";
 import { systemFailure } from "../../lib/core/system-failure.ts";
@@ -47,14 +47,43 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     await program.parseAsync(canonicalWords(program, argv, refuseElsewhere), { from: "user" });
     return status;
   } catch (error) {
-    // commander has printed its message; --help and --version end this way too.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : OWN_FAILURE;
+    if (error instanceof CommanderError) {
+      // --help and --version end this way too, and help that was printed because no command was given.
+      if (error.exitCode === 0) return 0;
+      if (error.code !== "commander.help") printError(usageFailure(error, program, argv), host);
+      return OWN_FAILURE;
+    }
     const own = stop.signal.aborted && !(error instanceof BuildError) ? stop.signal.reason : error;
     printError(systemFailure(`run kiln ${argv[commandIndex(argv)] ?? ""}`.trimEnd(), own), host);
     if (stoppedBy !== undefined) return SIGNAL_STATUS[stoppedBy] ?? 1;
     const isUsage = error instanceof BuildError && error.code === "cli/usage";
     return isUsage || FOREIGN_STATUS.has(argv[commandIndex(argv)] ?? "") ? OWN_FAILURE : 1;
   }
+}
+
+/** Words of other builders' command lines that are no commands here. */
+const ELSEWHERE: Readonly<Partial<Record<string, string>>> = {
+  version: "kiln --version says it",
+  info: "kiln doctor says what this machine allows, kiln du what the store holds",
+  login: "kiln reads what docker login writes to ~/.docker/config.json, and the credential helpers that it names",
+  bud: "it is kiln build here",
+  buildx: "it is kiln build here; there are no builders to manage",
+  image: "there are kiln images, inspect, history, rmi, save, load and import",
+  builder: "kiln du shows the cache, kiln prune frees space",
+  system: "kiln du shows what the store holds, kiln prune frees space",
+};
+
+/** Makes an error of ours of commander's: what it guesses was meant becomes the beginning of the hint. */
+function usageFailure(error: CommanderError, program: Command, argv: readonly string[]): BuildError {
+  const [message = "", guess] = error.message.replace(/^error: /, "").split(/\n\(Did you mean (.*)\?\)/);
+  const command = program.commands.find((one) => one.name() === argv[commandIndex(argv)])?.name();
+  const isCommand = error.code === "commander.unknownCommand";
+  const told = isCommand ? ELSEWHERE[argv[commandIndex(argv)] ?? ""] : undefined;
+  if (told !== undefined) return new BuildError("cli/usage", message.trim(), { hint: told });
+  const help = `"kiln ${command === undefined ? "" : `${command} `}--help" lists what there is`;
+  return new BuildError("cli/usage", message.trim().replace(/\.$/, ""), {
+    hint: guess === undefined ? help : `did you mean ${guess}? ${help}`,
+  });
 }
 
 /** Node puts U+FFFD in place of bytes that are not UTF-8: a label, a build argument or a path would be another one. */

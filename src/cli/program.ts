@@ -100,10 +100,11 @@ function declared(cli: Cli, commands: readonly ((typeof COMMANDS)[string] | unde
     .configureOutput({
       writeOut: (text) => void cli.host.stdout.write(text),
       writeErr: (text) => void cli.host.stderr.write(text),
+      // main.ts prints it like every other error.
+      outputError: () => undefined,
     })
     .configureHelp({ optionDescription: (option) => option.description })
     .showSuggestionAfterError()
-    .showHelpAfterError("(--help says what there is)")
     .exitOverride()
     .enablePositionalOptions();
   for (const declare of commands) declare?.(program, cli);

@@ -126,8 +126,8 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
   });
 
   test.each([
-    { argv: ["buidl", "."], says: "Did you mean build?" },
-    { argv: ["build", "--tga", "x", "."], says: "Did you mean --tag?" },
+    { argv: ["buidl", "."], says: "did you mean build?" },
+    { argv: ["build", "--tga", "x", "."], says: "did you mean --tag?" },
     { argv: ["build"], says: "please specify build context" },
     { argv: ["build", "--call", "outline,format=xml", "."], says: 'Cannot use --call "format=xml"' },
     { argv: ["pull"], says: "missing required argument" },

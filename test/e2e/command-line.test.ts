@@ -30,10 +30,16 @@ function contexts(home: string): string {
 }
 
 const CASES: readonly { readonly args: string; readonly says: RegExp }[] = [
-  { args: "buidl c", says: /unknown command 'buidl'\n\(Did you mean build\?\)/ },
+  {
+    args: "buidl c",
+    says: /error\[cli\/usage\]: unknown command 'buidl'\n +hint: did you mean build\? "kiln --help" lists/,
+  },
   { args: "build", says: /please specify build context/ },
   { args: "build c extra", says: /too many arguments|one context is expected/ },
-  { args: "build --bogus c", says: /unknown option '--bogus'/ },
+  { args: "build --bogus c", says: /error\[cli\/usage\]: unknown option '--bogus'\n +hint: "kiln build --help" lists/ },
+  { args: "build --taget only c", says: /hint: did you mean --target\?/ },
+  { args: "tag c", says: /error\[cli\/usage\]: missing required argument 'name'/ },
+  { args: "version", says: /unknown command 'version'\n +hint: kiln --version says it/ },
   { args: "build nothere", says: /path "nothere" not found/ },
   { args: "build c/a", says: /Cannot use "c\/a" as build context: it is a file/ },
   { args: "build c/Dockerfile", says: /hint: give the Dockerfile with -f .*kiln build -f c\/Dockerfile c/ },
