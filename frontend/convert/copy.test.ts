@@ -259,6 +259,20 @@ test("two here-documents of one name are one file, copied twice", async () => {
   ]);
 });
 
+test.each([
+  { body: "x\n${A", line: 4, says: /^failed to process "\$\{A\\n": unsupported modifier/ },
+  { body: "${A:-x\ny}\n${B:-x\ny", line: 5, says: /^failed to process "\$\{B:-x\\ny\\n": .*missing '}'/ },
+  { body: "${A:-x\ny}\n${B:-x\n${C:?is needed}}", line: 5, says: /^failed to process "\$\{B:-x\\n.*C: is needed/ },
+  { body: "${A:-x\ny}\n$B ${C:?is\nneeded}", line: 5, says: /^failed to process "\$B \$\{C.*C: is\nneeded/ },
+])("a brace that is open at the end of a line, $body, is shown where it stands", async ({ body, line, says }) => {
+  const error = await failure(convert(`FROM scratch\nCOPY <<E /f\n${body}\nE\n`));
+  expect([error.message, error.span?.start.line, error.span?.end.line]).toEqual([
+    expect.stringMatching(says),
+    line,
+    line,
+  ]);
+});
+
 test("a variable that fails in a here-document is shown at its line", async () => {
   const body = Array.from({ length: 30 }, (_, at) => (at === 17 ? "b=${NONE:?is needed}" : `line ${String(at)} \\$x`));
   const error = await failure(convert(`FROM scratch\nCOPY <<E /f\n${body.join("\n")}\nE\n`));

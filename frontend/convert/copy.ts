@@ -7,6 +7,7 @@ import type { Vertex } from "../../solver/graph/vertex.ts";
 import type { AddInstruction, CopyContent, CopyInstruction, Word } from "../instructions/instruction.ts";
 import { copyIgnoredFile } from "../lint/rules/copy-ignored-file.ts";
 import { type Expansion, expandWord } from "../words/expand.ts";
+import { shorten } from "../words/operators.ts";
 import { parseMode } from "./mode.ts";
 import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
 import type { ContextSource } from "./resolver.ts";
@@ -248,23 +249,29 @@ function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansi
     if (!(error instanceof BuildError)) throw error;
     const { source, start, end } = bodySpan;
     const lines = text.split("\n");
-    for (const at of lines.keys()) {
-      const number = start.line + at;
+    const blame = ({ message, hint }: BuildError, first: number, last: number): BuildError => {
+      const number = start.line + first;
       const from = source.lineStarts[number - 1] ?? start.offset;
+      const said = message.replace(
+        /^failed to process "(?:[^"\\]|\\.)*"/,
+        `failed to process ${JSON.stringify(shorten(lines.slice(first, last + 1).join("\n")))}`,
+      );
+      const span = source.span(from, Math.min(from + source.line(number).length, end.offset));
+      return new BuildError(error.code, said, { span, hint });
+    };
+    // A brace may be closed further down; it is the line where it stands that is wrong when it is not.
+    let open: number | undefined;
+    for (const at of lines.keys()) {
       try {
         expand(lines.slice(0, at + 1).join("\n"), bodySpan);
+        open = undefined;
       } catch (early) {
-        // A brace may be closed further down.
-        if (!(early instanceof BuildError) || /missing '[}/]'/.test(early.message)) continue;
-        const message = early.message.replace(
-          /^failed to process "(?:[^"\\]|\\.)*"/,
-          `failed to process ${JSON.stringify(lines[at])}`,
-        );
-        const span = source.span(from, Math.min(from + source.line(number).length, end.offset));
-        throw new BuildError(error.code, message, { span, hint: error.hint });
+        if (!(early instanceof BuildError)) throw early;
+        if (!/missing '[}/]'/.test(early.message)) throw blame(early, open ?? at, at);
+        open ??= at;
       }
     }
-    throw error;
+    throw blame(error, open ?? 0, lines.length - 1);
   }
 }
 
