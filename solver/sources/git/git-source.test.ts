@@ -210,8 +210,36 @@ test.skipIf(missing)("a token goes to the remote's host, for its submodules too,
     expect(readFileSync(join(directory, "own/file"), "utf8")).toBe("two");
     expect(readFileSync(join(directory, "other/file"), "utf8")).toBe("two");
   }
+  const inUrl = remote.replace("://", "://x-access-token:T@");
+  expect(readFileSync(join(await repository.checkOut({ remote: inUrl }, { protocols }), "own/file"), "utf8")).toBe(
+    "two",
+  );
+  const wrong = remote.replace("://", "://x-access-token:no@");
+  await repository.checkOut({ remote: wrong }, { protocols }, { GIT_AUTH_TOKEN: "T" });
   expect(elsewhere.length).toBeGreaterThan(0);
   expect(new Set(elsewhere)).toEqual(new Set([undefined]));
+});
+
+test.skipIf(missing)("credentials of the URL reach a submodule that is named relative to it, and no key", async () => {
+  using repository = new Repository();
+  using module = new Repository();
+  const authorization = `basic ${Buffer.from("ann@b:p%/w").toString("base64")}`;
+  await using server = await serveGit(dirname(repository.directory), "smart", { authorization });
+  repository.git("submodule", "add", "-q", module.remote, "module");
+  const relative = `../../../${basename(module.directory)}/remote/.git`;
+  repository.git("config", "-f", ".gitmodules", "submodule.module.url", relative);
+  repository.commit("module");
+  const remote = `${server.url}/${basename(repository.directory)}/remote/.git`.replace("://", "://ann%40b:p%25%2Fw@");
+  const over = { remote, keepGitDir: true };
+  const directory = await repository.checkOut(over, { protocols: ["http"] });
+  expect(readFileSync(join(directory, "module/file"), "utf8")).toBe("two");
+  const config =
+    readFileSync(join(directory, ".git/config"), "utf8") +
+    readFileSync(join(directory, ".git/modules/module/config"), "utf8");
+  expect(config).toContain(module.directory.slice(module.directory.lastIndexOf("/")));
+  expect(config).not.toMatch(/p%|ann/);
+  const { parts } = await repository.source({ protocols: ["http"] }).find(repository.op(over), never);
+  expect(JSON.stringify(parts)).not.toMatch(/p%|ann/);
 });
 
 test.skipIf(missing)("names that are also something else, and commits that no name leads to", async () => {

@@ -1,3 +1,4 @@
+import { type Access, accessTo } from "./git-access.ts";
 import { lstat, lutimes, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
@@ -6,7 +7,7 @@ import { isCommit } from "../../../lib/core/git-url.ts";
 import type { GitOp } from "../../graph/op.ts";
 import type { FoundSource, RemoteSource, SecretSource, SshSource } from "../../ports.ts";
 import { type KeptRef, keepGitDir } from "./kept-git-dir.ts";
-import { type GitCall, GitFailure, type GitProgram, runGit } from "./run-git.ts";
+import { GitFailure, type GitProgram, runGit } from "./run-git.ts";
 import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 export interface GitSourceDeps {
@@ -30,10 +31,12 @@ interface Found {
 /** A repository's files at one commit, by the `git` program: ADD of a repository, and contexts. */
 export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
   return {
-    async find(op, signal): Promise<FoundSource> {
-      checkText(op);
+    async find(given, signal): Promise<FoundSource> {
+      checkText(given);
       await mkdir(on.scratchDirectory, { recursive: true, mode: 0o700 });
-      const access = await accessTo(op.remote, on, signal);
+      const access = await accessTo(given.remote, on, signal);
+      // What goes as a header need not stand in the list of processes.
+      const op = access.secretConfig.length === 0 ? given : { ...given, remote: withoutCredentials(given.remote) };
       const found = await explained(op, () => findCommit(op, on, access, signal));
       checkCommit(op, found);
       return {
@@ -44,7 +47,12 @@ export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
           { name: "mtime", value: op.mtime },
           // The kept .git tells where it came from and by which name.
           ...(op.keepGitDir
-            ? [{ name: ".git", value: `${op.remote} ${found.ref ?? ""} ${found.tag ?? ""}`.trimEnd() }]
+            ? [
+                {
+                  name: ".git",
+                  value: `${withoutCredentials(op.remote)} ${found.ref ?? ""} ${found.tag ?? ""}`.trimEnd(),
+                },
+              ]
             : []),
         ],
         writeTo: (directory, writeSignal) =>
@@ -54,8 +62,6 @@ export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
     },
   };
 }
-
-type Access = Pick<GitCall, "secretConfig" | "sshSocket">;
 
 async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: AbortSignal): Promise<Found> {
   const wanted = op.ref ?? "HEAD";
@@ -323,24 +329,6 @@ function checkCommit(op: GitOp, found: Found): void {
   if (found.commit.startsWith(wanted) || found.tag?.startsWith(wanted) === true) return;
   const got = found.tag === undefined ? found.commit : `${found.tag} or ${found.commit}`;
   throw new BuildError("source/git", `Cannot use ${shownRemote(op)}: expected checksum to match ${wanted}, got ${got}`);
-}
-
-/** Credentials for the remote's own host, and only there: a submodule elsewhere gets none. */
-async function accessTo(remote: string, on: GitSourceDeps, signal: AbortSignal): Promise<Access> {
-  const url = URL.canParse(remote) ? new URL(remote) : undefined;
-  if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    return { secretConfig: [], sshSocket: await on.ssh.socket("default", signal) };
-  }
-  const secret = async (name: string): Promise<string | undefined> => {
-    const bytes = (await on.secrets.get(`${name}.${url.host}`, signal)) ?? (await on.secrets.get(name, signal));
-    return bytes === undefined ? undefined : new TextDecoder().decode(bytes).trim();
-  };
-  const header = await secret("GIT_AUTH_HEADER");
-  const token = header === undefined ? await secret("GIT_AUTH_TOKEN") : undefined;
-  const value = header ?? (token && `basic ${Buffer.from(`x-access-token:${token}`).toString("base64")}`);
-  if (!value) return { secretConfig: [], sshSocket: undefined };
-  const key = `http.${url.protocol}//${url.host}/.extraHeader`;
-  return { secretConfig: [{ key, value: `Authorization: ${value}` }], sshSocket: undefined };
 }
 
 async function explained<T>(op: GitOp, work: () => Promise<T>): Promise<T> {
