@@ -39,11 +39,21 @@ export async function writeResultFile(
 ): Promise<void> {
   const path = resolve(context.host.workingDirectory, file);
   try {
-    if (statSync(path, { throwIfNoEntry: false })?.isFIFO() !== true) writeFileSync(path, text);
+    if (statSync(path, { throwIfNoEntry: false })?.isFIFO() !== true) writeWhole(path, text);
     else await pipeline(Readable.from([text]), await openPipe(path, context.signal), { signal: context.signal });
   } catch (error) {
     context.signal.throwIfAborted();
     throw unwritable(flag, path, error);
+  }
+}
+
+/** Writes a file, or leaves none: half an id, or an empty one, would be taken for the answer. */
+function writeWhole(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) rmSync(path, { force: true });
+    throw error;
   }
 }
 

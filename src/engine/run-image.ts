@@ -1,5 +1,6 @@
 import { BuildError } from "../../lib/core/errors.ts";
 import type { StoredImage } from "../../lib/store/model.ts";
+import { DEFAULT_PATH } from "../../solver/ops/exec/environment.ts";
 import { stackView } from "../../solver/ops/file/stack-view.ts";
 import type { RunMount, RunResult } from "../../solver/ports.ts";
 import { resolveUser } from "../../solver/ops/exec/user.ts";
@@ -44,8 +45,9 @@ export async function runImage(engine: Engine, options: RunImageOptions, signal:
     return view.tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString("utf8");
   };
   const hostname = options.hostname ?? "kiln";
-  // As `docker run` has it: programs draw by TERM, and scripts name things by HOSTNAME.
-  const told = [`HOSTNAME=${hostname}`, ...(options.terminal ? ["TERM=xterm"] : [])];
+  // As `docker run` has it: commands are found by PATH, also in an image without one, programs draw by TERM, and scripts name
+  // things by HOSTNAME.
+  const told = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(options.terminal ? ["TERM=xterm"] : [])];
   const env = [...told, ...(config.Env ?? []), ...options.env];
   return await runtime.run(
     {

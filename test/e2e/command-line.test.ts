@@ -219,6 +219,21 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
     }
   });
 
+  test.each([
+    { change: 'CMD ["/a b"]', config: { Cmd: ["/a b"] } },
+    { change: "LABEL a=b", config: { Labels: { a: "b" } } },
+    { change: "ENV A=b", config: { Env: ["A=b"] } },
+    { change: "ENV PATH=/x", config: { Env: ["PATH=/x"] } },
+    { change: "USER 5", config: { User: "5" } },
+  ])("an import has the change $change, and no other", ({ change, config }) => {
+    using home = temporary();
+    const cwd = contexts(home.path);
+    const store = join(home.path, "store");
+    mustKiln(store, ["import", "--change", change, "c", "x"], { cwd });
+    const { config: own } = JSON.parse(mustKiln(store, ["inspect", "--config", "x"]).stdout) as { config: unknown };
+    expect(own).toEqual(config);
+  });
+
   test("an index is shown as one, with its names", () => {
     using home = temporary();
     const cwd = contexts(home.path);
@@ -238,6 +253,19 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
     const raw = mustKiln(store, ["inspect", "--raw", "many"]).stdout;
     expect(`sha256:${createHash("sha256").update(raw).digest("hex")}`).toBe(id);
     expect(mustKiln(store, ["inspect", "--raw", "many", "many"]).stdout).toBe(raw + raw);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("no half of a file is left on a full disk", () => {
+    using home = temporary();
+    const cwd = contexts(home.path);
+    const script = `mkdir d && mount -t tmpfs -o size=8k tmpfs d && head -c 8192 /dev/zero >d/full
+      for flag in iidfile metadata-file; do "$0" --root store build -q --$flag d/x c && exit 9; done; ls d`;
+    const args = ["-m", "sh", "-c", script, join(PROJECT, "bin/kiln")];
+    const { stdout, stderr } = spawnSync("unshare", args, { cwd, encoding: "utf8" });
+    expect(stdout).toBe("full\n");
+    expect(stderr).toMatch(
+      /Cannot write .*d\/x for --iidfile: ENOSPC[^]*Cannot write .*d\/x for --metadata-file: ENOSPC/,
+    );
   });
 
   test("DOCKER_DEFAULT_PLATFORM is the platform that nobody names", () => {

@@ -1,6 +1,7 @@
 import type { ExecOp } from "../../graph/op.ts";
 
-const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** Where commands are looked for when an image does not say. */
+export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
  * The environment of a command: PATH where the stage sets none, the stage's variables in their order, the agent's

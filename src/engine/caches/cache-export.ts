@@ -122,9 +122,11 @@ async function removeUnused(
 }
 
 function exportFailure(location: string, error: unknown): BuildError {
+  // The step's own failure says again what was being done: its cause is what is new.
+  const why = error instanceof BuildError && error.code === "system/failed" ? (error.cause ?? error) : error;
   return new BuildError(
     "cache/export-failed",
-    `Cannot export the cache to ${JSON.stringify(location)}: ${messageOf(error)}`,
+    `Cannot export the cache to ${JSON.stringify(location)}: ${messageOf(why)}`,
     {
       hint: "the image has been built and exported; ignore-error=true makes this a warning",
       cause: error,

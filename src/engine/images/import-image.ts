@@ -88,10 +88,18 @@ async function changedConfig(options: ImportOptions, signal: AbortSignal): Promi
     signal,
   );
   const hasLayer = conversion.history.some((draft) => draft.kind === "new" && !draft.emptyLayer);
-  if (!hasLayer) return conversion.image.config;
+  if (!hasLayer) return withoutDefaults(conversion.image.config, options.changes);
   throw new BuildError("cli/usage", "Cannot use --change: RUN, COPY, ADD and WORKDIR need a build", {
     hint: "import the files first, then build on the image with FROM",
   });
+}
+
+/** Takes out what a build on an empty image adds by itself: an import has the changes that were asked for, and nothing else. */
+function withoutDefaults(config: ContainerConfig, changes: readonly string[]): ContainerConfig {
+  const { ArgsEscaped: _escaped, WorkingDir: _directory, Env: env = [], ...rest } = config;
+  const isPathGiven = changes.some((change) => /^\s*ENV\s.*\bPATH[=\s]/is.test(change));
+  const kept = isPathGiven ? env : env.filter((entry) => !entry.startsWith("PATH="));
+  return kept.length === 0 ? rest : { ...rest, Env: kept };
 }
 
 async function readRoot(engine: Engine, source: string, signal: AbortSignal): Promise<SnapshotId> {
