@@ -48,6 +48,7 @@ async function run(
   );
   for (const victim of result.victims)
     context.print(`${victim.kind}\t${formatBytes(victim.bytes)}\t${printableLine(nameOf(victim))}`);
+  if (result.garbageBytes > 0) context.print(`garbage\t${formatBytes(result.garbageBytes)}\tfiles that no row names`);
   context.print(`Total${isDryRun ? " that would be" : ""} reclaimed: ${formatBytes(result.freedBytes)}`);
 }
 
@@ -77,7 +78,10 @@ function filters(
     for (const [key, value] of keyValues(text, "filter")) {
       if (key === "until" || key === "unused-for") usedBeforeMs = nowMs - durationMs(value, "--filter");
       else if (key === "type") kinds.add(kindOf(value));
-      else throw new BuildError("cli/usage", `Cannot filter by ${JSON.stringify(key)}`, { hint: "use until or type" });
+      else
+        throw new BuildError("cli/usage", `Cannot filter by ${JSON.stringify(key)}`, {
+          hint: "use until, unused-for or type",
+        });
     }
   }
   return { ...(usedBeforeMs === undefined ? {} : { usedBeforeMs }), ...(kinds.size === 0 ? {} : { kinds }) };
