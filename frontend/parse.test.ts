@@ -338,3 +338,13 @@ test.each(["", "\n\n", "# only a comment\n# and another\n", "ARG a\nARG b\n"])(
     expect(failure(text).span?.start.line).toBe(1);
   },
 );
+
+test.each([
+  { text: "ENV\u00a0A=1", hint: /holds U\+00A0/ },
+  { text: "\ufeffENV A=1", hint: /holds U\+FEFF/ },
+  { text: "RU\u200bN x", hint: /holds U\+200B/ },
+  { text: "\u001bRUN x", hint: /holds U\+001B/ },
+  { text: "RÜN x", hint: /^instructions are/ },
+])("what cannot be seen in an unknown instruction is named: $text", ({ text, hint }) => {
+  expect(failure(`FROM scratch\n${text}\n`).hint).toMatch(hint);
+});

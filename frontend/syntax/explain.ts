@@ -149,6 +149,12 @@ function wordBefore(
 }
 
 function hintForUnknown(keyword: string): string {
+  // Editors and web pages put them into a file, and nobody sees them.
+  const unseen = /[\p{Z}\p{Cf}\p{Cc}]/u.exec(keyword)?.[0].codePointAt(0);
+  if (unseen !== undefined) {
+    const code = unseen.toString(16).toUpperCase().padStart(4, "0");
+    return `it holds U+${code}, a character that cannot be seen: write a plain blank or nothing in its place`;
+  }
   if (/^["'[{]/.test(keyword) || keyword.startsWith("&&") || keyword.startsWith("|"))
     return "the line before may lack a \\ at its end";
   if (keyword.startsWith("//") || keyword.startsWith(";")) return "comments begin with #";
