@@ -1,8 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, linkSync, lutimesSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, linkSync, lutimesSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { AT_FDCWD } from "../../lib/native/constants.ts";
+import { locateNative } from "../../lib/native/locate.ts";
 import { missing, mustKiln, temporary } from "../e2e/harness.ts";
 import { importBusybox, writeContext } from "./kiln-process.ts";
 
@@ -15,13 +17,16 @@ const NAMES = ["a", "b", "d/a", "d/b", "d/e/f"] as const;
 const name = fc.constantFrom(...NAMES);
 type Change =
   | {
-      readonly kind: "content" | "mode" | "link" | "hard link" | "gone" | "again";
+      readonly kind: "content" | "mode" | "owner" | "attribute" | "link" | "hard link" | "gone" | "again";
       readonly name: (typeof NAMES)[number];
     }
-  | { readonly kind: "date" | "order" };
+  | { readonly kind: "date" | "order" | "--chown" };
 const change: fc.Arbitrary<Change> = fc.oneof(
-  fc.record({ kind: fc.constantFrom("content", "mode", "link", "hard link", "gone", "again"), name }),
-  fc.record({ kind: fc.constantFrom("date", "order") }),
+  fc.record({
+    kind: fc.constantFrom("content", "mode", "owner", "attribute", "link", "hard link", "gone", "again"),
+    name,
+  }),
+  fc.record({ kind: fc.constantFrom("date", "order", "--chown") }),
 );
 
 /** Each leaves nothing behind that has the time of the build. */
@@ -30,18 +35,21 @@ const STEPS = [
   "COPY d /d",
   "COPY --chmod=640 a* /m",
   "COPY --link d/ /linked",
+  "COPY --chown=$OWNER --chmod=u=rw,go=r . /owned",
+  "ADD --link --chown=$OWNER d/a /owned-link/",
   "COPY --from=made /made /from",
   "ADD d/a /added",
   "WORKDIR /w/x",
   'RUN touch -d "$DATE" /dated',
   "RUN find / -xdev -name '[abf]' -newer /bin/busybox > /newer; touch -d @5 /newer",
-  "RUN find /all /d /m /linked /from /added -exec stat -c '%n %a %u %h' {} + > /listed 2>/dev/null; touch -d @6 /listed",
+  "RUN find /all /d /m /linked /owned /from /added -exec stat -c '%n %a %u %h' {} + > /listed 2>/dev/null; touch -d @6 /listed",
   "RUN --mount=from=made,source=/made,target=/mnt cat /mnt/* > /seen; rmdir /mnt; touch -d @7 /seen",
   "RUN chmod -R go-w /d 2>/dev/null; true",
 ] as const;
 
 describe.skipIf(why !== undefined)("a warm store", { timeout: 600_000 }, () => {
   const folder = temporary();
+  const native = locateNative();
   const at = (...names: string[]): string => join(folder.path, ...names);
   beforeAll(() => {
     importBusybox(at("pristine"), at("scratch"));
@@ -53,15 +61,18 @@ describe.skipIf(why !== undefined)("a warm store", { timeout: 600_000 }, () => {
     execFileSync("cp", ["-a", at("pristine"), at(store)]);
     return at(store);
   }
-  function image(store: string, date: string): Buffer {
+  function image(store: string, args: Readonly<Record<string, string>>): Buffer {
     const tar = at("image.tar");
-    const args = ["--build-arg", "SOURCE_DATE_EPOCH=1000", "--build-arg", `DATE=${date}`];
-    mustKiln(store, ["build", "-q", ...args, "-o", `type=docker,dest=${tar},rewrite-timestamp=true`, at("context")]);
+    const given = Object.entries({ SOURCE_DATE_EPOCH: "1000", ...args }).flatMap(([key, value]) => [
+      "--build-arg",
+      `${key}=${value}`,
+    ]);
+    mustKiln(store, ["build", "-q", ...given, "-o", `type=docker,dest=${tar},rewrite-timestamp=true`, at("context")]);
     return readFileSync(tar);
   }
   function write(steps: readonly string[]): void {
     const made = ["FROM busybox AS made", "ARG DATE", 'RUN mkdir /made && echo x >/made/a && touch -d "$DATE" /made/a'];
-    const lines = [...made, "FROM busybox", "ARG DATE", ...steps, ""];
+    const lines = [...made, "FROM busybox", "ARG DATE", "ARG OWNER", ...steps, ""];
     writeContext(at("context"), { Dockerfile: lines.join("\n"), ".dockerignore": "Dockerfile\n.dockerignore\n" });
   }
   /** Times of a context are no matter of a key: they stay what they are through all changes. */
@@ -78,17 +89,20 @@ describe.skipIf(why !== undefined)("a warm store", { timeout: 600_000 }, () => {
         rmSync(at("context"), { recursive: true, force: true });
         const kept = writeContext(at("context"), Object.fromEntries(NAMES.map((one) => [one, `${one}\n`])));
         let lines: readonly string[] = steps;
-        let date = "1970-01-01 00:05:00";
+        const args = { DATE: "1970-01-01 00:05:00", OWNER: "3:4" };
         write(lines);
         dateAll();
         const warm = fresh("warm");
-        image(warm, date);
+        image(warm, args);
         if (!("name" in changed)) {
-          if (changed.kind === "date") date = "1970-01-01 00:06:00";
+          if (changed.kind === "date") args.DATE = "1970-01-01 00:06:00";
+          else if (changed.kind === "--chown") args.OWNER = "3:5";
           else lines = steps.toReversed();
         } else {
           const path = join(kept, changed.name);
           if (changed.kind === "mode") chmodSync(path, 0o755);
+          else if (changed.kind === "owner") chownSync(path, 7, 8);
+          else if (changed.kind === "attribute") native.setXattr(AT_FDCWD, path, "user.kind", Buffer.from("1"));
           else if (changed.kind === "content") writeFileSync(path, "other\n");
           else if (changed.kind === "again") writeFileSync(path, `${changed.name}\n`);
           else {
@@ -103,7 +117,7 @@ describe.skipIf(why !== undefined)("a warm store", { timeout: 600_000 }, () => {
         dateAll();
         const build = (store: string): string => {
           try {
-            return image(store, date).toString("base64");
+            return image(store, args).toString("base64");
           } catch (error) {
             return String(error)
               .replaceAll(store, "")

@@ -184,6 +184,22 @@ test.skipIf(skip)("a new cache starts from its seed", async () => {
   expect(out).toBe("seed\n");
 });
 
+test.skipIf(skip)("a cache that starts from a local directory is another one when that holds other files", async () => {
+  await using bench = new Workbench();
+  const seen = async (content: string): Promise<string> => {
+    bench.file("seed/file", content);
+    const mounts = [cache({ seed: { input: 1, source: "seed" } })];
+    const inputs = [bench.local()];
+    const { out } = await runIn(
+      bench,
+      bench.run(bench.busybox(), "cat /cache/file > /out; echo more >> /cache/file", { mounts, inputs }),
+    );
+    return out;
+  };
+  expect(await seen("one\n")).toBe("one\n");
+  expect(await seen("two\n")).toBe("two\n");
+});
+
 test.skipIf(skip)("a new cache has owner and mode of its seed, and a cache of a file is a file", async () => {
   await using bench = new Workbench();
   const make =

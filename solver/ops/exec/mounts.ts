@@ -53,8 +53,8 @@ export async function openMounts(
 ): Promise<OpenMounts> {
   const open = new AsyncDisposableStack();
   try {
-    const caches = await openCaches(op, inputs, on, open, signal);
     const parts = mountParts(op);
+    const caches = await openCaches(op, { inputs, parts }, on, open, signal);
     const mounts: RunMount[] = [];
     const secretEnv: string[] = [];
     for (const mount of op.mounts) {
@@ -63,7 +63,7 @@ export async function openMounts(
           mounts.push(await openBind(mount, { input: inputs[mount.input], part: parts.get(mount) }, on, open, signal));
           break;
         case "cache": {
-          const hostPath = caches.get(cacheName(mount, inputs));
+          const hostPath = caches.get(mount);
           if (hostPath === undefined) throw new Error("A cache mount was not opened");
           mounts.push({ kind: "bind", hostPath, target: mount.target, mode: mount.mode });
           break;
@@ -139,15 +139,20 @@ async function openBind(
  */
 async function openCaches(
   op: ExecOp,
-  inputs: readonly (MountInput | undefined)[],
+  {
+    inputs,
+    parts,
+  }: { readonly inputs: readonly (MountInput | undefined)[]; readonly parts: ReadonlyMap<ExecMount, string> },
   on: MountDeps,
   open: AsyncDisposableStack,
   signal: AbortSignal,
-): Promise<ReadonlyMap<string, string>> {
+): Promise<ReadonlyMap<ExecMount, string>> {
+  const names = new Map<ExecMount, string>();
   const wanted = new Map<string, Of<"cache">>();
   for (const mount of op.mounts) {
     if (mount.type !== "cache") continue;
-    const name = cacheName(mount, inputs);
+    const name = cacheName(mount, inputs, on.selected.get(parts.get(mount) ?? ""));
+    names.set(mount, name);
     const other = wanted.get(name);
     // One id twice in one command: the stricter sharing holds for both.
     if (other === undefined || strictness(mount) > strictness(other)) wanted.set(name, mount);
@@ -166,7 +171,12 @@ async function openCaches(
     }
     claim.seeded();
   }
-  return directories;
+  const byMount = new Map<ExecMount, string>();
+  for (const [mount, name] of names) {
+    const directory = directories.get(name);
+    if (directory !== undefined) byMount.set(mount, directory);
+  }
+  return byMount;
 }
 
 /** Puts what a cache starts from in place of its empty directory: owner and mode are those it has where it comes from. */
@@ -200,9 +210,18 @@ function strictness(mount: Of<"cache">): number {
  * What a cache starts from is part of its name: another seed, owner or mode is another cache. A user of the step could
  * else be shut out by an earlier step of root.
  */
-function cacheName(mount: Of<"cache">, inputs: readonly (MountInput | undefined)[]): string {
+function cacheName(
+  mount: Of<"cache">,
+  inputs: readonly (MountInput | undefined)[],
+  selection: Selection | undefined,
+): string {
   const { id, seed, uid, gid, permissions } = mount;
-  if (seed !== undefined) return `${id} from ${inputs[seed.input]?.key ?? ""} ${seed.source}`;
+  if (seed !== undefined) {
+    const input = inputs[seed.input];
+    // The key of a local directory is the same whatever it holds.
+    const held = input?.tree.kind === "local" ? `${selection?.digest ?? ""} ` : "";
+    return `${id} from ${input?.key ?? ""} ${held}${seed.source}`;
+  }
   const isUsual = uid === 0 && gid === 0 && permissions === 0o755;
   return isUsual ? id : `${id} of ${uid}:${gid} ${permissions.toString(8)}`;
 }
