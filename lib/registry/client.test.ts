@@ -149,6 +149,21 @@ describe("pulling", () => {
     expect(bytes.equals(blobBytes)).toBe(true);
   });
 
+  test.each([
+    { name: "a date", headers: { "retry-after": "Tue, 01 Dec 2026 10:00:09 GMT" }, waits: 9000 },
+    { name: "a date that is over", headers: { "retry-after": "Tue, 01 Dec 2026 09:00:00 GMT" }, waits: 250 },
+    { name: "a date of next year", headers: { "retry-after": "Fri, 01 Jan 2027 00:00:00 GMT" }, waits: 60_000 },
+    { name: "nothing that means something", headers: { "retry-after": "soon" }, waits: 250 },
+    { name: "no time at all", headers: { "retry-after": "0" }, waits: 250 },
+  ])("waits until a moment by the server's clock: $name", async ({ headers, waits }) => {
+    const registry = await serve();
+    fill(registry);
+    const date = "Tue, 01 Dec 2026 10:00:00 GMT";
+    registry.fail({ path: /manifests/, kind: { kind: "status", status: 429, headers: { date, ...headers } } });
+    await connect().resolve(refOf(registry), signal);
+    expect(pauses).toEqual([waits]);
+  });
+
   test("waits as long as the server asks", async () => {
     const registry = await serve();
     fill(registry);

@@ -199,8 +199,12 @@ async function readInto(chunks: Buffer[], response: HttpResponse, maxBytes: numb
 
 /** How long a server that is busy wants to be left alone; no longer than anybody would wait. */
 export function retryAfterMs(response: HttpResponse): number | undefined {
-  const seconds = Number(headerOf(response, "retry-after"));
-  return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds * 1000, MAX_PAUSE_MS) : undefined;
+  const value = headerOf(response, "retry-after") ?? "";
+  // Seconds, or a date by the server's clock, which its own date tells. RFC 9110, 10.2.3.
+  const ms = /^\s*\d+(?:\.\d+)?\s*$/.test(value)
+    ? Number(value) * 1000
+    : Date.parse(value) - Date.parse(headerOf(response, "date") ?? "");
+  return ms > 0 ? Math.min(ms, MAX_PAUSE_MS) : undefined;
 }
 
 /**
