@@ -64,7 +64,7 @@ function checkStandardOutput(outputs: readonly OutputSpec[], environment: BuildE
   const stream = environment.stdout();
   if (!("isTTY" in stream) || stream.isTTY !== true) return;
   throw new BuildError("cli/usage", "Cannot write an archive to a terminal", {
-    hint: "give dest=FILE, or redirect standard output: > FILE, | docker load",
+    hint: "give a file (kiln build -o type=...,dest=FILE; kiln save -o FILE), or redirect standard output: > FILE, | docker load",
   });
 }
 
