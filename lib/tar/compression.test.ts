@@ -1,6 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { digestOf } from "../core/digest.ts";
+import { BuildError } from "../core/errors.ts";
 import { expect, test } from "vitest";
 import { compress } from "./compress.ts";
 import {
@@ -87,6 +89,48 @@ test.each(["gzip", "zstd"] as const)("%s that is damaged or cut off is an error"
   await expect(bytesOf(decompress(inPieces(damaged, 65_536), kind, signal))).rejects.toMatchObject({
     code: "archive/malformed",
   });
+});
+
+/** Bytes behind `good` bytes of content, and what was read before an error. */
+async function readUntilError(bytes: Uint8Array, size: number, kind: CompressionKind): Promise<[string, string?]> {
+  let text = "";
+  try {
+    for await (const piece of decompress(inPieces(bytes, size), kind, signal)) text += Buffer.from(piece).toString();
+  } catch (error) {
+    return [text, error instanceof BuildError ? error.code : String(error)];
+  }
+  return [text];
+}
+
+const skippable = Buffer.of(0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4);
+const named = Buffer.concat([Buffer.of(0x1f, 0x8b, 8, 0x1e, 0, 0, 0, 0, 0, 3, 2, 0, 9, 9), Buffer.from("n\0c\0hh")]);
+
+test.each([
+  { name: "two frames of zstd", kind: "zstd", parts: [zstdCompressSync("ab"), zstdCompressSync("cd")], read: "abcd" },
+  { name: "frames to skip", kind: "zstd", parts: [skippable, zstdCompressSync("ab"), skippable], read: "ab" },
+  { name: "two members of gzip", kind: "gzip", parts: [gzipSync("ab"), gzipSync(""), gzipSync("cd")], read: "abcd" },
+  { name: "zeros behind gzip", kind: "gzip", parts: [gzipSync("ab"), Buffer.alloc(700)], read: "ab" },
+  { name: "a header with everything", kind: "gzip", parts: [named, gzipSync("ab").subarray(10)], read: "ab" },
+  { name: "garbage behind gzip", kind: "gzip", parts: [gzipSync("ab"), Buffer.from("garbage")], read: "ab", bad: true },
+  {
+    name: "garbage behind zstd",
+    kind: "zstd",
+    parts: [zstdCompressSync("ab"), Buffer.from("x")],
+    read: "ab",
+    bad: true,
+  },
+  {
+    name: "a wrong checksum",
+    kind: "gzip",
+    parts: [gzipSync("ab").subarray(0, -8), Buffer.alloc(8)],
+    read: "ab",
+    bad: true,
+  },
+  { name: "no trailer", kind: "gzip", parts: [gzipSync("ab").subarray(0, -4)], read: "ab", bad: true },
+] as const)("$name: what can be read is, wherever pieces end", async ({ kind, parts, read, ...rest }) => {
+  const bytes = Buffer.concat(parts);
+  const expected = "bad" in rest ? [read, "archive/malformed"] : [read];
+  for (const size of [1, 3, bytes.length]) expect(await readUntilError(bytes, size, kind)).toEqual(expected);
 });
 
 test("a failure of the source is thrown as it is", async () => {

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { addAbortSignal, type Readable, Readable as ReadableStream } from "node:stream";
 import type { Compression } from "../core/oci.ts";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { checkGzipTrailer, CompressedInput, hasMember, skipGzipHeader } from "./members.ts";
 
 /** What a stream is compressed with, by its first bytes. `none` may be a tar or anything else. */
 export type CompressionKind = "none" | "gzip" | "zstd" | "bzip2" | "xz";
@@ -98,29 +99,76 @@ async function* throughZlib(
   kind: "gzip" | "zstd",
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void> {
+  signal.throwIfAborted();
+  const input = new CompressedInput(source);
+  try {
+    for (let isFirst = true; await hasMember(input, kind, isFirst); isFirst = false) {
+      if (kind === "gzip") yield* gzipMember(input, signal);
+      else yield* throughDecoder(input, kind, signal);
+    }
+  } finally {
+    await input.close();
+  }
+}
+
+/** Reads a member by its parts: of a piece with garbage behind a member, Node's own reader gives not even the member. */
+async function* gzipMember(input: CompressedInput, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
+  const { crc32 } = process.getBuiltinModule("node:zlib");
+  await skipGzipHeader(input);
+  let crc = 0;
+  let sizeBytes = 0;
+  for await (const piece of throughDecoder(input, "gzip", signal)) {
+    crc = crc32(piece, crc);
+    sizeBytes += piece.byteLength;
+    yield piece;
+  }
+  await checkGzipTrailer(input, crc, sizeBytes);
+}
+
+/** One stream of deflate or frame of zstd. What follows it in the last piece is given back to the input. */
+async function* throughDecoder(
+  input: CompressedInput,
+  kind: "gzip" | "zstd",
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void> {
   const zlib = process.getBuiltinModule("node:zlib");
-  const output =
-    kind === "gzip" ? zlib.createGunzip({ chunkSize: CHUNK }) : zlib.createZstdDecompress({ chunkSize: CHUNK });
-  const input = ReadableStream.from(source, { objectMode: false, highWaterMark: CHUNK });
-  const abort = (): void => void output.destroy(abortError(signal));
+  const options = { chunkSize: CHUNK };
+  const decoder = kind === "gzip" ? zlib.createInflateRaw(options) : zlib.createZstdDecompress(options);
+  const abort = (): void => void decoder.destroy(abortError(signal));
   let sourceError: { readonly error: unknown } | undefined;
-  input.on("error", (error) => {
-    sourceError = { error };
-    output.destroy(error);
-  });
+  const feed = async (): Promise<void> => {
+    let given = 0;
+    while (!decoder.readableEnded && !decoder.destroyed) {
+      const piece = await input.next().catch((error: unknown) => {
+        sourceError = { error };
+        throw error;
+      });
+      if (piece === undefined) return void decoder.end();
+      given += piece.length;
+      await new Promise<void>((resolve, reject) => {
+        decoder.write(piece, (error) => (error instanceof Error ? reject(error) : resolve()));
+      });
+      const unused = given - decoder.bytesWritten;
+      if (unused > 0) {
+        input.unread(piece.subarray(piece.length - unused));
+        return;
+      }
+    }
+  };
   signal.addEventListener("abort", abort, { once: true });
   try {
-    signal.throwIfAborted();
-    input.pipe(output);
-    yield* output as AsyncIterable<Uint8Array>;
+    const fed = feed().catch(
+      (error: unknown) => void decoder.destroy(error instanceof Error ? error : new Error(messageOf(error))),
+    );
+    yield* decoder as AsyncIterable<Uint8Array>;
+    await fed;
   } catch (error) {
     signal.throwIfAborted();
     if (sourceError !== undefined) throw sourceError.error;
     throw new BuildError("archive/malformed", `Cannot decompress (${kind}): ${messageOf(error)}`, { cause: error });
   } finally {
     signal.removeEventListener("abort", abort);
-    input.destroy();
-    output.destroy();
+    decoder.destroy();
   }
 }
 

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { BuildError } from "../core/errors.ts";
 import { locateNative } from "../native/locate.ts";
 import { PACK_SCAN } from "./pack.ts";
 import { TarReader } from "./read.ts";
@@ -120,4 +121,88 @@ test.each([
     event.kind === "entry" ? [event.entry] : [],
   );
   expect([...(entry?.xattrs ?? [])]).toEqual([[name, Buffer.from("value")]]);
+});
+
+/** A member as an archiver would write it, by bytes: what the checked encoder of this room would not. */
+function raw(path: string, { type = "0", content = "", link = "", mode = "0000644" } = {}): Buffer {
+  const block = Buffer.alloc(512);
+  block.write(path, 0);
+  block.write(`${mode}\0`, 100);
+  block.write(`${content.length.toString(8).padStart(11, "0")}\0`, 124);
+  block.write("        ", 148);
+  block.write(type, 156);
+  block.write(link, 157);
+  block.write("ustar\x0000", 257);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  return Buffer.concat([block, Buffer.from(content), Buffer.alloc((512 - (content.length % 512)) % 512)]);
+}
+
+const zeros = (blocks: number): Buffer => Buffer.alloc(512 * blocks);
+const ok = raw("ok", { content: "x\n" });
+
+function membersOf(archive: Buffer, pieceBytes: number): string[] | string {
+  const reader = new TarReader();
+  const found: string[] = [];
+  try {
+    for (let at = 0; at < archive.length; at += pieceBytes) {
+      for (const event of reader.push(archive.subarray(at, at + pieceBytes))) {
+        if (event.kind === "entry") found.push(`${event.entry.type} ${event.entry.path} ${event.entry.size}`);
+      }
+    }
+    reader.finish();
+  } catch (error) {
+    return error instanceof BuildError ? error.code : String(error);
+  }
+  return found;
+}
+
+test.each([
+  { name: "no end", parts: [ok], is: ["file ok 2"] },
+  { name: "one block of zeros at the end", parts: [ok, zeros(1)], is: ["file ok 2"] },
+  { name: "one block of zeros inside", parts: [ok, zeros(1), ok, zeros(2)], is: "archive/malformed" },
+  { name: "another archive behind the end", parts: [ok, zeros(2), ok], is: ["file ok 2"] },
+  { name: "garbage behind the end", parts: [ok, zeros(2), Buffer.from("garbage")], is: ["file ok 2"] },
+  { name: "no padding at the end", parts: [ok.subarray(0, 514)], is: ["file ok 2"] },
+  { name: "a part of the padding", parts: [ok.subarray(0, 700)], is: ["file ok 2"] },
+  { name: "a part of the content", parts: [ok.subarray(0, 513)], is: "archive/malformed" },
+  { name: "a volume's label", parts: [raw("label", { type: "V" }), ok], is: ["file ok 2"] },
+  { name: "a list of renamed files", parts: [raw("n", { type: "N", content: "Rename a b" }), ok], is: ["file ok 2"] },
+  { name: "an access control list", parts: [raw("a", { type: "A", content: "user::rw-" }), ok], is: ["file ok 2"] },
+  {
+    name: "a dumped directory",
+    parts: [raw("d/", { type: "D", content: "Yok\0\0" }), ok],
+    is: ["directory d 0", "file ok 2"],
+  },
+  {
+    name: "the rest of another volume's file",
+    parts: [raw("m", { type: "M", content: "x" }), ok],
+    is: "archive/unsupported",
+  },
+  { name: "an unknown kind", parts: [raw("z", { type: "Z", content: "x" }), ok], is: "archive/unsupported" },
+  { name: "Solaris' extended header", parts: [raw("p", { type: "X", content: "9 path=q\n" }), ok], is: ["file q 2"] },
+  { name: "defaults for all members", parts: [raw("p", { type: "g", content: "9 path=q\n" }), ok], is: ["file ok 2"] },
+  { name: "a directory written as a file", parts: [raw("d/"), ok], is: ["directory d 0", "file ok 2"] },
+  {
+    name: "a file whose name ends in a slash",
+    parts: [raw("f/", { content: "x" }), ok],
+    is: ["file f 1", "file ok 2"],
+  },
+])("an archive with $name", ({ parts, is }) => {
+  const archive = Buffer.concat(parts);
+  for (const pieceBytes of [1, 512, archive.length]) expect(membersOf(archive, pieceBytes)).toEqual(is);
+});
+
+test("a hard link's own header counts for the file, as the last one of it", async () => {
+  const to = mkdtempSync(join(directory, "to-"));
+  const [file, link] = [
+    raw("a", { content: "x", mode: "0000600" }),
+    raw("b", { type: "1", link: "a", mode: "0000751" }),
+  ];
+  const owner = { kind: "fixed", uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 } as const;
+  const bytes = Buffer.concat([file, link, raw("s", { type: "2", link: "a" }), raw("t", { type: "1", link: "s" })]);
+  await unpackArchive(inPieces(bytes, 700), { native, directory: to, owner }, new AbortController().signal);
+  expect(native.statat(-100, join(to, "a")).mode & 0o7777).toBe(0o751);
+  expect(native.statat(-100, join(to, "a")).ino).toBe(native.statat(-100, join(to, "b")).ino);
+  expect(native.readlinkat(-100, join(to, "t"))).toBe("a");
 });

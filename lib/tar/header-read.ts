@@ -26,6 +26,8 @@ const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
   "5": "directory",
   "6": "fifo",
   "7": "file",
+  /** GNU tar's incremental dumps. */
+  D: "directory",
 };
 
 /** Type of a member, `undefined` for one we have no meaning for. */

@@ -1,3 +1,4 @@
+import { BuildError } from "../core/errors.ts";
 import { decodeName, encodeName } from "../native/names.ts";
 import { BLOCK, type EntryType, NO_XATTRS, paddingOf, type TarEntry } from "./entry.ts";
 import { entryTypeOf, isZeroBlock, malformed, parseHeader, type RawHeader } from "./header-read.ts";
@@ -24,6 +25,15 @@ const MAX_EXTENDED_BYTES = 8 << 20;
 const XATTR = "SCHILY.xattr.";
 const OLD_XATTR = "LIBARCHIVE.xattr.";
 
+/** POSIX pax (`X`: Solaris' own letter for them) and GNU's long names. */
+const EXTENDED = "xXgLK";
+
+/**
+ * Members that say nothing about the tree: GNU's volume labels and lists of renamed files, Solaris' access control lists and
+ * named attributes, star's inodes without content. Every other kind is a part of the tree that would be missing.
+ */
+const HARMLESS = "VNAEI";
+
 type State =
   | { readonly kind: "header" }
   | { readonly kind: "extended"; readonly header: RawHeader; readonly parts: Buffer[]; left: number }
@@ -43,7 +53,9 @@ type State =
       left: number;
       readonly trailing: number;
     }
-  | { readonly kind: "skip"; left: number }
+  | { readonly kind: "skip"; left: number; readonly isPadding: boolean }
+  /** Behind one block of zeros. */
+  | { readonly kind: "closing" }
   | { readonly kind: "done" };
 
 /**
@@ -53,7 +65,6 @@ type State =
 export class TarReader {
   #state: State = { kind: "header" };
   #rest: Buffer = Buffer.alloc(0);
-  #globals = new Map<string, Buffer>();
   #records = new Map<string, Buffer>();
   #repeated: [string, Buffer][] = [];
   #longPath: string | undefined;
@@ -70,7 +81,12 @@ export class TarReader {
     for (;;) {
       const state = this.#state;
       if (state.kind === "done") return;
-      if (state.kind === "header" || state.kind === "sparse-header" || state.kind === "sparse-map") {
+      if (
+        state.kind === "header" ||
+        state.kind === "closing" ||
+        state.kind === "sparse-header" ||
+        state.kind === "sparse-map"
+      ) {
         if (input.length - at < BLOCK) {
           this.#rest = Buffer.from(input.subarray(at));
           return;
@@ -78,6 +94,7 @@ export class TarReader {
         const block = input.subarray(at, at + BLOCK);
         at += BLOCK;
         if (state.kind === "header") yield* this.#header(block);
+        else if (state.kind === "closing") this.#closing(block);
         else if (state.kind === "sparse-header") yield* this.#sparseHeader(state, block);
         else yield* this.#sparseMap(state, block);
         continue;
@@ -95,21 +112,29 @@ export class TarReader {
     }
   }
 
+  /** Whether the archive's end has been read: what follows is no part of it. */
+  get isDone(): boolean {
+    return this.#state.kind === "done";
+  }
+
   /** @throws {BuildError} `archive/malformed` when the input stopped in the middle of something. */
   finish(): void {
-    // An archive without the closing zero blocks is read by every tar there is.
-    const isBetween = this.#state.kind === "header" && this.#rest.length === 0;
-    if (this.#state.kind !== "done" && !isBetween) throw malformed("it ends in the middle of a member");
+    const { kind } = this.#state;
+    if (kind === "done" || kind === "closing") return;
+    // An archive without the closing zero blocks, or the last member's padding, is read by every tar there is.
+    if (kind === "header" && this.#rest.length === 0) return;
+    if (this.#state.kind === "skip" && this.#state.isPadding) return;
+    throw malformed("it ends in the middle of a member");
   }
 
   *#header(block: Buffer): Generator<TarEvent, void> {
     if (isZeroBlock(block)) {
-      this.#state = { kind: "done" };
+      this.#state = { kind: "closing" };
       return;
     }
     const header = parseHeader(block);
     if (header.size < 0) throw malformed("a member has a negative size");
-    if ("xgLK".includes(header.typeFlag)) {
+    if (EXTENDED.includes(header.typeFlag)) {
       if (header.size > MAX_EXTENDED_BYTES) throw malformed("an extended header is too long");
       this.#state = { kind: "extended", header, parts: [], left: header.size + paddingOf(header.size) };
       if (header.size === 0) this.#state = { kind: "header" };
@@ -124,6 +149,12 @@ export class TarReader {
     yield* this.#member(header, undefined);
   }
 
+  /** Ends with a second block of zeros. Behind a lone one there may be members, which would be lost without a word. */
+  #closing(block: Buffer): void {
+    if (!isZeroBlock(block)) throw malformed("one block of zeros, of the two that end it, stands in its middle");
+    this.#state = { kind: "done" };
+  }
+
   #extended(state: State & { kind: "extended" }, bytes: Buffer): void {
     // Copied, because the chunk it is a view of may be used again by whoever gave it.
     state.parts.push(Buffer.from(bytes));
@@ -135,7 +166,8 @@ export class TarReader {
     if (state.header.typeFlag === "L") this.#longPath = upToNul();
     else if (state.header.typeFlag === "K") this.#longLink = upToNul();
     else if (state.header.typeFlag === "g") {
-      for (const [key, value] of parsePax(data)) this.#globals.set(key, value);
+      // Defaults for all members. What reads images and archives of ADD elsewhere, Go's reader, has never applied them.
+      parsePax(data);
     } else {
       this.#repeated = parsePax(data);
       for (const [key, value] of this.#repeated) this.#records.set(key, value);
@@ -153,8 +185,7 @@ export class TarReader {
 
   /** Applies what extended headers said and starts the member's content. */
   *#member(header: RawHeader, oldSparse: SparseLayout | undefined): Generator<TarEvent, void> {
-    const records: PaxRecords =
-      this.#globals.size === 0 ? this.#records : new Map([...this.#globals, ...this.#records]);
+    const records: PaxRecords = this.#records;
     const sparse = oldSparse ?? (records.size === 0 ? undefined : sparseByPax(records, this.#repeated));
     const longPath = this.#longPath;
     const longLink = this.#longLink;
@@ -169,16 +200,23 @@ export class TarReader {
     const path = nameRecord(records, "GNU.sparse.name") ?? nameRecord(records, "path") ?? longPath ?? header.path;
     const type = header.typeFlag === "S" ? "file" : entryTypeOf(header.typeFlag);
     if (type === undefined) {
-      // Other kinds (a volume's label, a directory dump) say nothing about the tree: as every reader, step over them.
-      this.#skip(storedSize);
+      if (!HARMLESS.includes(header.typeFlag)) throw unknownKind(path, header.typeFlag);
+      this.#skip(storedSize, paddingOf(storedSize));
       return;
     }
-    const entry = describe(header, records, type, path, longLink);
+    // Before ustar a directory was a file whose name ends in a slash.
+    const isDirectory = type === "directory" || (type === "file" && storedSize === 0 && path.endsWith("/"));
+    const entry = describe(header, records, isDirectory ? "directory" : type, path, longLink);
     if (entry.type !== "file") {
       yield { kind: "entry", entry: { ...entry, size: 0 } };
       yield { kind: "end" };
+      if (header.typeFlag === "D") {
+        // The names of what was in it when it was dumped.
+        this.#skip(storedSize, paddingOf(storedSize));
+        return;
+      }
       // Whatever a size field says here: links, directories and devices have no content (so do Go's and GNU's readers).
-      this.#skip(0);
+      this.#skip(0, 0);
       return;
     }
     if (sparse === undefined) {
@@ -242,7 +280,7 @@ export class TarReader {
     if (first === undefined) {
       if (tailHole > 0) yield { kind: "hole", sizeBytes: tailHole };
       yield { kind: "end" };
-      this.#skip(trailing);
+      this.#skip(0, trailing);
       return;
     }
     if (first.skip > 0) yield { kind: "hole", sizeBytes: first.skip };
@@ -262,11 +300,12 @@ export class TarReader {
     }
     if (state.tailHole > 0) yield { kind: "hole", sizeBytes: state.tailHole };
     yield { kind: "end" };
-    this.#skip(state.trailing);
+    this.#skip(0, state.trailing);
   }
 
-  #skip(sizeBytes: number): void {
-    this.#state = sizeBytes === 0 ? { kind: "header" } : { kind: "skip", left: sizeBytes };
+  #skip(content: number, padding: number): void {
+    const left = content + padding;
+    this.#state = left === 0 ? { kind: "header" } : { kind: "skip", left, isPadding: content === 0 };
   }
 }
 
@@ -280,11 +319,9 @@ function describe(
   const uid = records.get("uid");
   const gid = records.get("gid");
   const mtime = records.get("mtime");
-  // Before ustar a directory was a file whose name ends in a slash.
-  const isDirectory = type === "directory" || (type === "file" && path.endsWith("/"));
   return {
     path: path.replace(/\/+$/, ""),
-    type: isDirectory ? "directory" : type,
+    type,
     mode: header.mode & 0o7777,
     uid: checkedId(uid === undefined ? header.uid : parsePaxNumber(uid)),
     gid: checkedId(gid === undefined ? header.gid : parsePaxNumber(gid)),
@@ -295,6 +332,12 @@ function describe(
     deviceMinor: header.deviceMinor,
     xattrs: records.size === 0 ? NO_XATTRS : attributes(records),
   };
+}
+
+function unknownKind(path: string, typeFlag: string): BuildError {
+  const what =
+    typeFlag === "M" ? "the rest of a file from another volume" : `of the unknown type ${JSON.stringify(typeFlag)}`;
+  return new BuildError("archive/unsupported", `Cannot unpack ${JSON.stringify(path.toWellFormed())}: it is ${what}`);
 }
 
 function nameRecord(records: PaxRecords, key: string): string | undefined {
@@ -325,8 +368,8 @@ function percentDecoded(text: string): string {
   return decodeName(Buffer.from(decoded, "latin1"));
 }
 
-/** -1 would tell the kernel to leave the owner alone. */
+/** -1 would tell the kernel to leave the owner alone, and of larger numbers it takes the lower 32 bits: 2^32 would be root. */
 function checkedId(id: number): number {
-  if (id < 0 || id >= 0xffffffff) throw malformed("a member's owner is out of range");
-  return id;
+  if (id >= 0 && id < 0xffffffff) return id;
+  throw new BuildError("archive/unsupported", `Cannot unpack the archive: a member's owner, ${id}, is out of range`);
 }

@@ -1,5 +1,6 @@
 import { errnoOf } from "../core/errors.ts";
-import type { Native } from "../native/native.ts";
+import { S_IFLNK, S_IFMT } from "../native/constants.ts";
+import type { FileStatus, Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
 import { representable } from "./file-batch.ts";
 import { OWNER_XATTR } from "./layer-entries.ts";
@@ -25,6 +26,21 @@ export class TreeMetadata {
     const { uid, gid } = this.ownerOf(entry);
     if (uid !== this.#own.uid || gid !== this.#own.gid) this.#native.fchownat(fd, name, uid, gid);
     if (entry.type !== "symlink") this.#native.fchmodat(fd, name, entry.mode);
+    this.setAttributes(fd, name, entry);
+    this.#native.utimensat(fd, name, representable(entry.mtimeNs));
+  }
+
+  /**
+   * The last member counts for all names of a file, a link's own header too. Only what differs from `status` is set: a
+   * change of owner, even to the same one, takes capabilities away.
+   */
+  setOfLink(fd: number, name: string, entry: TarEntry, status: FileStatus): void {
+    const { uid, gid } = this.ownerOf(entry);
+    const isOwnerOther = uid !== status.uid || gid !== status.gid;
+    if (isOwnerOther) this.#native.fchownat(fd, name, uid, gid);
+    // As everywhere, a link to a symlink has no mode or time of its own.
+    if ((status.mode & S_IFMT) === S_IFLNK) return;
+    if (isOwnerOther || (status.mode & 0o7777) !== entry.mode) this.#native.fchmodat(fd, name, entry.mode);
     this.setAttributes(fd, name, entry);
     this.#native.utimensat(fd, name, representable(entry.mtimeNs));
   }

@@ -224,6 +224,8 @@ export class TreeWriter implements AsyncDisposable {
       const status = targetName === "" ? undefined : this.#native.tryStatat(fd, targetName);
       if (status === undefined || isDirectory(status) || this.#directories.isWhiteout(target, status)) throw missing();
       await this.#make(path, (parent, name) => this.#native.linkat(fd, targetName, parent, name));
+      const [parent, name] = splitParent(path);
+      this.#metadata.setOfLink(this.#directories.fdOf(parent), name, entry, status);
     } finally {
       this.#native.close(fd);
     }

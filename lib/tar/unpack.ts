@@ -29,7 +29,7 @@ export interface UnpackLimits {
 }
 
 export interface UnpackResult {
-  /** Of all bytes of the stream, what follows the archive's end included: the diffID, for a layer. */
+  /** Digest of all bytes of the stream, what follows the archive's end included: the diffID, for a layer. */
   readonly diffId: Digest;
   readonly sizeBytes: number;
   readonly entries: number;
@@ -105,7 +105,8 @@ async function unpackAll(
   const reader = new TarReader();
   await using tree = new TreeWriter({ ...options, marks, owner: options.owner ?? { kind: "keep" } });
   const sink = new Sink(tree, options.limits ?? {});
-  for await (const piece of stream) {
+  const isWhole = (): boolean => reader.isDone && marks === undefined;
+  for await (const piece of undamaged(stream, isWhole)) {
     signal.throwIfAborted();
     const chunk = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
     digester.update(chunk);
@@ -126,6 +127,15 @@ async function unpackAll(
   const { impliedDirectories, skippedDevices } = await tree.finish();
   const { sizeBytes } = digester;
   return { diffId: digester.digest(), sizeBytes, entries: sink.entries, impliedDirectories, skippedDevices };
+}
+
+/** Ends the stream where its compression is damaged (or garbage follows it) once the archive in it is whole: what is lost is no part of it. */
+async function* undamaged(stream: AsyncIterable<Uint8Array>, isWhole: () => boolean): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* stream;
+  } catch (error) {
+    if (!isWhole() || !(error instanceof BuildError) || error.code !== "archive/malformed") throw error;
+  }
 }
 
 /** Gathers a member's content and gives it to the tree: whole when small, piece by piece when not. */

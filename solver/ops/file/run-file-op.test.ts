@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { AT_FDCWD } from "../../../lib/native/constants.ts";
@@ -403,6 +404,49 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("ADD of an archive", () => {
     ]);
     expect(found.map((line) => line.split(" ")[1])).toEqual(["n", "n/a.tar", "n/b.gz", "n/empty.tar", "n/x"]);
   });
+
+  test.each([
+    { name: "garbage behind gzip", of: (tar: Buffer) => Buffer.concat([gzipSync(tar), Buffer.from("?")]) },
+    { name: "a compression that is cut behind the archive", of: (tar: Buffer) => gzipSync(tar).subarray(0, -4) },
+    {
+      name: "a wrong checksum of the compression",
+      of: (tar: Buffer) => Buffer.concat([gzipSync(tar).subarray(0, -8), Buffer.alloc(8)]),
+    },
+    { name: "garbage behind the archive", of: (tar: Buffer) => Buffer.concat([tar, Buffer.from("?")]) },
+  ])("$name: the archive is whole", async ({ of }) => {
+    using bench = new FileBench();
+    archive(bench, "a", ["f x"]);
+    writeFileSync(join(bench.context, "a"), of(readFileSync(join(bench.context, "a"))));
+    expect(await bench.run([copyAction("a", "/n/", unpack)])).toEqual(["d n 755 0:0", "f n/x 644 0:0 =x"]);
+  });
+
+  test.each([
+    { name: "owner", at: 108, bytes: "0000089\0" },
+    { name: "time", at: 136, bytes: "-0000000001\0" },
+  ])("a file whose first header has no number as $name is no archive", async ({ at, bytes }) => {
+    using bench = new FileBench();
+    archive(bench, "a", ["f x"]);
+    const tar = readFileSync(join(bench.context, "a"));
+    tar.write(bytes, at, "latin1");
+    const sum = tar
+      .subarray(0, 512)
+      .reduce((total, byte, index) => total + (index >= 148 && index < 156 ? 32 : byte), 0);
+    tar.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+    writeFileSync(join(bench.context, "a"), tar);
+    const found = await bench.run([copyAction("a", "/n/", unpack)]);
+    expect(found.map((line) => line.split(" ")[1])).toEqual(["n", "n/a"]);
+  });
+
+  test.each(["--mtime=@-86400", "--mtime=@99999999999"])(
+    "with %s: times that docker cannot hold are the epoch",
+    async (time) => {
+      using bench = new FileBench();
+      archive(bench, "a.tar", ["f x", "d d"], ["--format=pax", time]);
+      await bench.run([copyAction("a.tar", "/n/", unpack)]);
+      for (const name of ["x", "d"])
+        expect(bench.native.statat(AT_FDCWD, join(bench.upper, "n", name)).mtimeNs).toBe(0n);
+    },
+  );
 
   test("--unpack refuses what is no archive", async () => {
     using bench = new FileBench();

@@ -3,6 +3,7 @@ import { AT_FDCWD, S_IFLNK, S_IFMT, S_IFREG } from "../../../lib/native/constant
 import { decompress, sniffCompression } from "../../../lib/tar/compression.ts";
 import { wholeSecond } from "../../../lib/tar/entry.ts";
 import { isReservedDevice, reservedDevice } from "../../../lib/tar/reserved.ts";
+import { TarReader } from "../../../lib/tar/read.ts";
 import { unpackArchive } from "../../../lib/tar/unpack.ts";
 import type { Match } from "../../select/select.ts";
 import { type Directory, type Entry, MergedTree } from "../../../lib/tree/merged-tree.ts";
@@ -14,9 +15,6 @@ import type { CopiedContents } from "./copied-contents.ts";
 import type { CopySettings } from "./copy.ts";
 import { type Destination, join, shown } from "./destination.ts";
 import { copyXattrs } from "./file-batch.ts";
-
-/** Size of a tar header, which every archive starts with. POSIX ustar. */
-const HEADER_BYTES = 512;
 
 /** Where archives go: the destination's tree and path, and a free name beside the upper directory to unpack into first. */
 export interface UnpackTarget {
@@ -143,7 +141,7 @@ class Mover {
   #directory(node: TreeNode, into: Directory): Directory {
     const { tree } = this.#destination;
     const existing = tree.child(into, node.name);
-    const metadata = { mode: node.mode & 0o7777, uid: node.uid, gid: node.gid, mtimeNs: node.mtimeNs };
+    const metadata = { mode: node.mode & 0o7777, uid: node.uid, gid: node.gid, mtimeNs: datedAfterEpoch(node.mtimeNs) };
     if (this.#implied.has(node.layerPath)) return this.#impliedDirectory(node.name, into, existing);
     if (existing?.directory !== undefined) this.#destination.changeDirectory(existing.directory, metadata);
     else if (existing !== undefined) this.#destination.remove(into, existing);
@@ -178,52 +176,43 @@ class Mover {
     if (existing?.directory !== undefined) this.#destination.remove(into, existing);
     const fd = this.#destination.claim(into, node.name);
     this.#destination.native.renameat(this.#staged.layerFd(0), node.layerPath, fd, node.name);
-    const { mode, uid, gid, mtimeNs } = node;
+    const { mode, uid, gid } = node;
+    const mtimeNs = datedAfterEpoch(node.mtimeNs);
     // Only archives of newer formats have parts of seconds. A link shares the time that its first name has got.
-    if (wholeSecond(mtimeNs) !== mtimeNs) this.#destination.native.utimensat(fd, node.name, wholeSecond(mtimeNs));
+    if (wholeSecond(mtimeNs) !== node.mtimeNs) this.#destination.native.utimensat(fd, node.name, wholeSecond(mtimeNs));
     this.#destination.noteFile(into, node.name, node.type, { mode, uid, gid, mtimeNs });
   }
 }
 
+/** Turns times before 1970 and beyond 2262 into the epoch, as docker's ADD does. Nanoseconds. */
+function datedAfterEpoch(ns: bigint): bigint {
+  return ns < 0n || wholeSecond(ns) >= LAST_SECOND ? 0n : ns;
+}
+
+/** The second in which 64 bits of nanoseconds end: what the reader makes of all times behind it. */
+const LAST_SECOND = 9_223_372_036_000_000_000n;
+
 /**
- * Whether a file is a tar, compressed or not. Known by content, never by name: the first block, once uncompressed, has to be a
- * tar header. A damaged compression counts as "no archive", as in BuildKit.
+ * Whether a file is a tar, compressed or not. Known by content, never by name: it has to begin, once uncompressed, with a
+ * member that can be read. A damaged compression or header counts as "no archive", as in BuildKit.
  */
 async function isArchive(view: SourceView, node: TreeNode, signal: AbortSignal): Promise<boolean> {
   if (node.sizeBytes === 0) return false;
-  const first = await firstBlock(view, node, signal);
-  return first !== undefined && isTarHeader(first);
-}
-
-async function firstBlock(view: SourceView, node: TreeNode, signal: AbortSignal): Promise<Buffer | undefined> {
   using file = new ArchiveFile(view, node);
   const { kind, stream } = await sniffCompression(file.bytes(signal), signal);
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
+  const reader = new TarReader();
   try {
     for await (const piece of decompress(stream, kind, signal)) {
-      pieces.push(piece);
-      bytes += piece.byteLength;
-      if (bytes >= HEADER_BYTES) break;
+      for (const event of reader.push(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength))) {
+        if (event.kind === "entry") return true;
+      }
+      // Nothing in it is no archive, nor is what only tells things of members that do not follow.
+      if (reader.isDone) return false;
     }
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof BuildError && error.code === "archive/malformed") return undefined;
+    if (error instanceof BuildError && error.code === "archive/malformed") return false;
     throw error;
   }
-  return bytes < HEADER_BYTES ? undefined : Buffer.concat(pieces, bytes).subarray(0, HEADER_BYTES);
-}
-
-/** POSIX ustar: the checksum is the sum of the header's bytes with its own eight taken as spaces. */
-function isTarHeader(block: Buffer): boolean {
-  const written = Number.parseInt(block.toString("latin1", 148, 156).replaceAll("\0", " ").trim(), 8);
-  let unsigned = 0;
-  let signed = 0;
-  for (const [at, byte] of block.entries()) {
-    const value = at >= 148 && at < 156 ? 0x20 : byte;
-    unsigned += value;
-    signed += value < 128 ? value : value - 256;
-  }
-  // Some old writers summed signed bytes. A block of zeros, which ends an archive, has no checksum.
-  return written === unsigned || written === signed;
+  return false;
 }
