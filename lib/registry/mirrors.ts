@@ -91,5 +91,5 @@ export interface Mirror {
 
 /** An error's message without what it could not do, which is said elsewhere. */
 export function reasonOf(error: BuildError): string {
-  return error.message.replace(/^Cannot [^:]*(?::\d[^:]*)*: /, "");
+  return error.message.replace(/^Cannot (?:[^":]|"[^"]*")*: /, "");
 }
