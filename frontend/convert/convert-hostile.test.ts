@@ -100,6 +100,21 @@ test.each([
     text: `ENV X=xxxxxxxxxxxxxxxx\n${many(60, () => "ENV X=$X$X")}`,
     ends: "dockerfile/expansion",
   },
+  {
+    name: "labels that name one long value",
+    text: `ARG X=xxxxxxxxxxxxxxxx\n${many(17, () => "ARG X=$X$X")}LABEL ${many(500, (n) => `l${n}=$X \\`)} z=1\n`,
+    ends: "dockerfile/expansion",
+  },
+  {
+    name: "commands after one long value",
+    text: `ARG X=xxxxxxxxxxxxxxxx\n${many(17, () => "ARG X=$X$X")}${many(500, (n) => `RUN ${n}`)}`,
+    ends: "dockerfile/expansion",
+  },
+  {
+    name: "here-documents that name one long value",
+    text: `ARG X=xxxxxxxxxxxxxxxx\n${many(17, () => "ARG X=$X$X")}${many(500, (n) => `COPY <<E /f${n}\n$X\nE`)}`,
+    ends: "dockerfile/expansion",
+  },
   { name: "ports", text: "EXPOSE 1-65535\n".repeat(20), ends: "ok" },
   { name: "undefined variables", text: many(3000, (n) => `ENV A${n}=$B${n}`), ends: "ok" },
 ])("ends for a great many $name", async ({ text, ends }) => {

@@ -24,6 +24,7 @@ import { asRoot } from "./root-tree.ts";
 import { convertInstruction } from "./stage.ts";
 import { type Shared, type StageState, entriesOf, imageOf, stateOnStage, stateOnStart } from "./stage-state.ts";
 import { type Triggers, neededStages, resolveStarts } from "./starts.ts";
+import { TextBudget } from "./text-budget.ts";
 import { nextStepName } from "./step.ts";
 import { forTrigger } from "./trigger-error.ts";
 
@@ -72,6 +73,7 @@ export async function convertChecked(
     linter,
     meta: new Map<Digest, VertexMeta>(),
     states: new Map(),
+    budget: new TextBudget(),
     epoch,
     groups: new Map(),
     usedContexts: new Set(),

@@ -205,6 +205,7 @@ function contentSource(content: CopyContent, state: StageState, instruction: Ins
     const expansion = expandBody(content, state);
     reportUnset(state, expansion.unset, instruction, shared);
     text = expansion.text;
+    if (text.length > content.text.length) shared.budget.take(text.length, content.span);
   }
   const tree = addInternal(
     shared,

@@ -181,6 +181,7 @@ export function convertExpose(state: StageState, instruction: ExposeInstruction,
     // The one instruction whose undefined variables nobody warns about, because BuildKit does not.
     const expansion = expandToWords(word.text, state.environment, { escape: shared.escape, span: word.span });
     for (const text of expansion.words) {
+      shared.budget.take(text.length, word.span);
       const protocol = text.includes("/") ? text.slice(text.indexOf("/") + 1) : "";
       if (text.includes(":")) shared.linter.report(exposeInvalidFormat, instruction, text);
       if (protocol !== protocol.toLowerCase()) shared.linter.report(exposeProtoCasing, instruction, text);

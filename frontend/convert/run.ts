@@ -30,7 +30,9 @@ export function convertRun(state: StageState, instruction: RunInstruction, share
     },
   );
   state.tree = made;
-  record(state, `RUN ${state.environment.argSummary()}${argv.join(" ")} # buildkit`, made);
+  const summaryOfArgs = state.environment.argSummary();
+  shared.budget.take(summaryOfArgs.length, instruction.span);
+  record(state, `RUN ${summaryOfArgs}${argv.join(" ")} # buildkit`, made);
 }
 
 function execOp(

@@ -19,6 +19,7 @@ import { Environment } from "./environment.ts";
 import type { ArgFact, GlobalScope } from "./global-args.ts";
 import type { ConvertOptions } from "./options.ts";
 import type { Plan, PlannedStage } from "./plan.ts";
+import type { TextBudget } from "./text-budget.ts";
 import type { Escape } from "../words/escape.ts";
 
 /** What all stages of one conversion share. */
@@ -36,6 +37,8 @@ export interface Shared {
   readonly usedContexts: Set<string>;
   /** Stages that are converted, and images, by what was planned. */
   readonly states: Map<PlannedStage, StageState>;
+  /** What is left to all instructions together. */
+  readonly budget: TextBudget;
   /** Seconds, from SOURCE_DATE_EPOCH. */
   readonly epoch: number | undefined;
   /** Of the main context; `undefined` where its ignore file says nothing that can be checked. */
@@ -186,6 +189,7 @@ export function record(state: StageState, createdBy: string, made?: Vertex): voi
 export function expandIn(state: StageState, word: Word, instruction: StageInstruction, shared: Shared): string {
   const { text, unset } = expandWord(word.text, state.environment, { escape: shared.escape, span: word.span });
   if (unset.size > 0) reportUnset(state, unset, instruction, shared);
+  if (text.length > word.text.length) shared.budget.take(text.length, word.span);
   return text;
 }
 

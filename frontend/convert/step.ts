@@ -86,6 +86,9 @@ export function instructionText({ original, keyword }: Pick<InstructionText, "or
   return keyword.text === capitals ? text : capitals + text.slice(keyword.text.length);
 }
 
+/** Longer names are shown as they are written: each step keeps its own, and values may be megabytes. */
+const MAX_SHOWN = 65_536;
+
 /**
  * As {@link instructionText}, and known variables are filled in. In a RUN (`commands`) quotes belong to the command and
  * unset variables are the shell's, so both stay.
@@ -99,7 +102,8 @@ export function displayText(
   const text = instructionText(instruction);
   try {
     const quoting = form === "words" ? ({} as const) : ({ quotes: "heredoc", unset: "keep", escapes: "keep" } as const);
-    return expandWord(text, variables, { escape: shared.escape, ...quoting }).text;
+    const shown = expandWord(text, variables, { escape: shared.escape, ...quoting }).text;
+    return shown.length > MAX_SHOWN ? text : shown;
   } catch (error) {
     // An open quote is no fault here: the words that count have been read on their own.
     if (error instanceof BuildError) return text;

@@ -57,20 +57,35 @@ export function comparable(
   return records.latestBySite(step.site, OLDER_RECORDS).filter(({ parts }) => isOfLineage(parts, lineage));
 }
 
-/** The last record of an instruction that stood where this one stands now, and differs in some words. */
+/** Each looks through all records of its kind of instruction: in a file of thousands that takes minutes, and nobody reads on. */
+const MAX_REWORDED = 100;
+
+/** Lines of a build, and how many of them have been looked up, by its graph. */
+const lookedUp = new WeakMap<object, { readonly sites: ReadonlySet<string>; count: number }>();
+
+/**
+ * The last record of an instruction that stood where this one stands now, and differs in some words. Only the first hundred
+ * of a build are looked for.
+ */
 export function reworded(
-  step: KeyedVertex,
-  keyed: ReadonlyMap<Digest, KeyedVertex>,
+  step: { readonly site: string; readonly meta: Pick<KeyedVertex["meta"], "instruction"> },
+  keyed: ReadonlyMap<Digest, Pick<KeyedVertex, "site">>,
   records: Pick<Records, "latestBySitePrefix">,
   lineage: readonly string[] | undefined,
 ): ReturnType<typeof textChange> {
+  let build = lookedUp.get(keyed);
+  if (build === undefined) {
+    build = { sites: new Set([...keyed.values()].map(({ site }) => site)), count: 0 };
+    lookedUp.set(keyed, build);
+  }
+  build.count += 1;
+  if (build.count > MAX_REWORDED) return undefined;
   const { instruction } = step.meta;
   const before = step.site.slice(0, step.site.length - instruction.length);
   const [keyword = ""] = instruction.split(" ", 1);
-  const others = new Set([...keyed.values()].map(({ site }) => site));
   for (const { site, parts } of records.latestBySitePrefix(`${before}${keyword} `, OLDER_RECORDS)) {
     // Lines that are still there are not this one as it was.
-    if (others.has(site) || !isOfLineage(parts, lineage)) continue;
+    if (build.sites.has(site) || !isOfLineage(parts, lineage)) continue;
     const change = textChange(site.slice(before.length), instruction);
     if (change !== undefined) return change;
   }
