@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, homedir, tmpdir } from "node:os";
+import { errnoOf } from "../../lib/core/errors.ts";
 import type { Host } from "./host.ts";
 
 /** The real process. Called once per run, never at load time: a startup snapshot must not remember any of it. */
 export function nodeHost(parts: { readonly directory: string; readonly bundled: boolean }): Host {
   return {
     env: process.env,
-    workingDirectory: process.cwd(),
+    workingDirectory: workingDirectory(),
     partsDirectory: parts.directory,
     bundled: parts.bundled,
     uid: process.getuid?.() ?? 0,
@@ -102,4 +103,14 @@ function forgiving<T extends NodeJS.WriteStream>(stream: T): T {
     });
   }
   return stream;
+}
+
+/** The shell's word for the directory where that has been deleted: whatever is relative to it is not found, and the rest works. */
+function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    return process.env["PWD"] || "/";
+  }
 }
