@@ -106,6 +106,11 @@ test.each([
     ends: "dockerfile/expansion",
   },
   {
+    name: "lines before one that fails",
+    text: `COPY <<E /f\n${"some words\n".repeat(100_000)}\${NONE?none}\nE\n`,
+    ends: "dockerfile/expansion",
+  },
+  {
     name: "commands after one long value",
     text: `ARG X=xxxxxxxxxxxxxxxx\n${many(17, () => "ARG X=$X$X")}${many(500, (n) => `RUN ${n}`)}`,
     ends: "dockerfile/expansion",

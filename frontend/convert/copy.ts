@@ -240,6 +240,9 @@ function contentSource(content: CopyContent, state: StageState, instruction: Ins
   };
 }
 
+/** Characters that are read to find the line of a here-document that is wrong. */
+const MAX_TRIED = 500_000_000;
+
 /** @throws {BuildError} `dockerfile/expansion` at the line that cannot be expanded */
 function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansion {
   const expand = (part: string, span: Span): Expansion =>
@@ -250,6 +253,8 @@ function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansi
     if (!(error instanceof BuildError)) throw error;
     const { source, start, end } = bodySpan;
     const lines = text.split("\n");
+    // Each line is tried with all before it, which takes minutes in large ones.
+    if (text.length * lines.length > MAX_TRIED) throw error;
     const blame = ({ message, hint }: BuildError, first: number, last: number): BuildError => {
       const number = start.line + first;
       const from = source.lineStarts[number - 1] ?? start.offset;
