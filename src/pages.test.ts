@@ -21,7 +21,7 @@ const LINK = /\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)/g;
 /** Stands for any file in explanations of how tests are named. */
 const PLACEHOLDERS = new Set(["x.ts", "x.test.ts", "x.c"]);
 
-/** What `npm run build` makes is not there in a fresh clone. */
+/** Files that `npm run build` makes: they are not there in a fresh clone. */
 const BUILT = "build/";
 
 function kindOf(path: string): Promise<"file" | "folder" | "none"> {

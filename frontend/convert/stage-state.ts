@@ -37,7 +37,7 @@ export interface Shared {
   readonly usedContexts: Set<string>;
   /** Stages that are converted, and images, by what was planned. */
   readonly states: Map<PlannedStage, StageState>;
-  /** What is left to all instructions together. */
+  /** Characters left to all instructions together. */
   readonly budget: TextBudget;
   /** Seconds, from SOURCE_DATE_EPOCH. */
   readonly epoch: number | undefined;

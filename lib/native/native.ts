@@ -111,7 +111,7 @@ export interface PackPlan {
   readonly script: Uint8Array;
   /** Later times become this one. Seconds since 1970. */
   readonly latestSeconds: number;
-  /** For the content digest: a time within one is "now", others count. Without a list none do. */
+  /** Intervals for the content digest: a time within one is "now", others count. Without a list none do. */
   readonly runs?: LayerRuns;
 }
 

@@ -41,7 +41,7 @@ export interface Permission {
 export class Authorizer {
   readonly #transport: Transport;
   readonly #options: RegistryOptions;
-  /** By host and repository: some registries send each repository to a token server of its own. */
+  /** Tokens by host and repository: some registries send each repository to a token server of its own. */
   readonly #challenges = new Map<string, Challenge>();
   readonly #accounts = new Map<string, Promise<Account>>();
   readonly #tokens = new Map<string, Promise<{ readonly token: string; readonly endsAtMs: number }>>();

@@ -33,7 +33,7 @@ export function selectPlatform(index: Index, platform: Platform, where: string):
   );
 }
 
-/** What speaks of another entry, as buildx marks it. */
+/** Marks of buildx on entries that speak of another entry. */
 function isAttestation({ annotations }: Descriptor): boolean {
   return annotations?.["vnd.docker.reference.type"] !== undefined;
 }

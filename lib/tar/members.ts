@@ -11,7 +11,7 @@ export class CompressedInput {
     this.#iterator = source[Symbol.asyncIterator]();
   }
 
-  /** What is at hand, or the next piece. `undefined` at the end. */
+  /** Returns the bytes at hand, or the next piece; `undefined` at the end. */
   async next(): Promise<Buffer | undefined> {
     while (this.#rest.length === 0) {
       const piece = await this.#pull();

@@ -54,7 +54,7 @@ type State =
       readonly trailing: number;
     }
   | { readonly kind: "skip"; left: number; readonly isPadding: boolean }
-  /** Behind one block of zeros. */
+  /** The state after one block of zeros. */
   | { readonly kind: "closing" }
   | { readonly kind: "done" };
 

@@ -26,9 +26,9 @@ export type MarkName =
 export type MemberRole =
   | "file"
   | "mark"
-  /** Of aufs, or below a mark: nothing of the tree. */
+  /** Bookkeeping of aufs, or a name below a mark: no part of the tree. */
   | "bookkeeping"
-  /** Of aufs: files that hard links in the layer may name, and that are no part of the tree. */
+  /** Files of aufs that hard links in the layer may name, and that are no part of the tree. */
   | "link-target";
 
 /** Where aufs kept the first name of files with several. */

@@ -62,7 +62,7 @@ export class LayerContents {
     return true;
   }
 
-  /** What is known of a layer without reading it. */
+  /** Facts about a layer that are known without reading it. */
   ofKnown(id: SnapshotId): string | undefined {
     if (id.startsWith("layer-")) return id;
     const found = this.#found.get(id) ?? this.#store.snapshots.get(id)?.contentDigest;

@@ -27,7 +27,7 @@ export interface StepState {
 /** Folds events into the state of every step, its texts fit to be shown. The displays keep one and add what they need to draw. */
 export class StepBook {
   readonly #steps = new Map<string, StepState>();
-  /** What the build as a whole lacks, by the step that said so. */
+  /** Reasons that concern the whole build, by the step that told them. */
   readonly #said = new Map<string, string>();
 
   /** In order of first appearance. */

@@ -14,7 +14,7 @@ import type { LostFiles } from "./lost-files.ts";
 import type { Ids } from "./owner.ts";
 import { applySymbolicMode, parseSymbolicMode, type SymbolicMode } from "./symbolic-mode.ts";
 
-/** What a copy changes on the way: `--chown`, `--chmod`. */
+/** Changes that a copy makes on the way: `--chown`, `--chmod`. */
 export interface CopySettings {
   readonly owner: Ids | undefined;
   readonly mode:

@@ -26,7 +26,7 @@ export interface SystemMountChoices {
 export interface DeviceNode {
   /** Relative to /dev. */
   readonly name: string;
-  /** With the type. */
+  /** The mode, type bits included. */
   readonly mode: number;
   /** As `st_rdev` has it. */
   readonly device: number;

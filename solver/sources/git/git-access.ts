@@ -1,7 +1,7 @@
 import type { SecretSource, SshSource } from "../../ports.ts";
 import type { GitCall } from "./run-git.ts";
 
-/** Who git is to a server. */
+/** The account that git uses with a server. */
 export type Access = Pick<GitCall, "secretConfig" | "sshSocket">;
 
 /** Finds credentials for the remote's own host, and only there: a submodule elsewhere gets none. Secrets come before those of the URL. */
