@@ -56,7 +56,8 @@ describe.each(weak)("$name and root", { timeout: 120_000 }, (row) => {
     expect(row.kiln(folder.path, build(to("weak")))).toMatchObject({ status: 0 });
     mustKiln(rootStore, ["prune", "-f"]);
     const { status, stderr } = kiln(rootStore, build(from("weak")));
-    expect(stderr.match(/why: RUN/g)).toHaveLength(2);
+    expect(stderr.match(/\] RUN /g)).toHaveLength(2);
+    expect(stderr).not.toMatch(/\] RUN .*\n#\d+ CACHED/);
     expect(status).toBe(0);
     expect(mustKiln(rootStore, ["run", "--rm", "app", "cat", "/tmp/seen"]).stdout).toBe("denied\n");
   });
