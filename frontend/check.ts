@@ -1,14 +1,16 @@
 import { BuildError } from "../lib/core/errors.ts";
 import type { Json } from "../lib/core/json.ts";
-import type { SourceText } from "../lib/core/span.ts";
+import { SourceText } from "../lib/core/span.ts";
 import { checksOf, convertChecked } from "./convert/convert.ts";
 import { locationJson } from "./location-json.ts";
 import type { ConvertOptions } from "./convert/options.ts";
 import type { Resolver } from "./convert/resolver.ts";
 import type { Dockerfile } from "./instructions/dockerfile.ts";
 import { DEFAULT_CHECKS } from "./lint/check-config.ts";
+import { checkUpToError } from "./lint/file-checks.ts";
 import { Linter } from "./lint/linter.ts";
 import type { Warning } from "./lint/warning.ts";
+import { parseDockerfile } from "./parse.ts";
 
 /** What `--check` found. */
 export interface LintResult {
@@ -39,6 +41,33 @@ export async function lintDockerfile(
     return { warnings: linter.warnings, error };
   }
   return { warnings: linter.warnings, error: undefined, violation: linter.violation };
+}
+
+/**
+ * Finds warnings about the instructions above the one that cannot be read, as BuildKit's parser gives them before it stops. Empty
+ * where the error is not one of syntax, or nothing above it makes a file.
+ */
+export function warningsAbove(error: BuildError, options: Pick<ConvertOptions, "buildArgs">): readonly Warning[] {
+  const { span, code } = error;
+  if (span === undefined || !code.startsWith("dockerfile/")) return [];
+  const { source } = span;
+  const above = new SourceText(source.name, source.text.slice(0, instructionStart(source, span.start.line)));
+  try {
+    const dockerfile = parseDockerfile(above);
+    const linter = new Linter(checksOf(dockerfile, options));
+    checkUpToError(dockerfile, linter);
+    return linter.warnings;
+  } catch (failure) {
+    if (failure instanceof BuildError) return [];
+    throw failure;
+  }
+}
+
+/** The offset at which the instruction around a line begins: lines that continue belong to it, whatever the escape character. */
+function instructionStart(source: SourceText, line: number): number {
+  let first = line;
+  while (first > 1 && /[\\`]\s*$/.test(source.line(first - 1))) first -= 1;
+  return source.lineStarts[first - 1] ?? 0;
 }
 
 /** The answer to `--call=check,format=json`, as BuildKit's `frontend.lint` writes it. */

@@ -1,9 +1,10 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { BuildError } from "../lib/core/errors.ts";
 import { SourceText } from "../lib/core/span.ts";
 import { convert, failure, resolverOf, warningsOf } from "./convert/convert.fixture.ts";
 import { type ConvertOptions, NO_FLAGS } from "./convert/options.ts";
 import { parseDockerfile } from "./parse.ts";
-import { lintDockerfile, lintJson } from "./check.ts";
+import { lintDockerfile, lintJson, warningsAbove } from "./check.ts";
 
 const context = (...excludes: readonly string[]): Partial<ConvertOptions> => ({
   context: { kind: "local", name: "context", excludes },
@@ -315,4 +316,43 @@ test.each([
 test("check options that cannot be read are what a check finds", async () => {
   const result = await lint("# check=skp=all\nFROM scratch AS B\n");
   expect([result.warnings, result.error?.code]).toEqual([[], "dockerfile/syntax"]);
+});
+
+describe("above an instruction that cannot be read", () => {
+  const rulesAbove = (text: string, buildArgs: ReadonlyMap<string, string> = new Map()): string[] => {
+    const error = caughtError(() => parseDockerfile(new SourceText("Dockerfile", text)));
+    return warningsAbove(error, { buildArgs }).map(({ rule, span }) => `${rule}:${span.start.line}`);
+  };
+  const caughtError = (work: () => unknown): BuildError => {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof BuildError) return error;
+      throw error;
+    }
+    throw new Error("the text can be read");
+  };
+  const START = "FROM scratch AS base\nMAINTAINER me\nENV a b\n";
+
+  test.each([
+    {
+      name: "an unknown instruction",
+      text: `${START}COPI x y\nMAINTAINER you\n`,
+      rules: ["MaintainerDeprecated:2", "LegacyKeyValueFormat:3"],
+    },
+    {
+      name: "a flag in a continued line",
+      text: `${START}COPY \\\n  --nosuch=1 \\\n  a b\n`,
+      rules: ["MaintainerDeprecated:2", "LegacyKeyValueFormat:3"],
+    },
+    { name: "the first instruction", text: "COPI a b\nFROM scratch\n", rules: [] },
+    { name: "checks that the file skips", text: `# check=skip=all\n${START}COPI x\n`, rules: [] },
+  ])("warnings are told: $name", ({ text, rules }) => {
+    expect(rulesAbove(text)).toEqual(rules);
+  });
+
+  test("the user's choice of checks counts", () => {
+    const chosen = new Map([["BUILDKIT_DOCKERFILE_CHECK", "skip=MaintainerDeprecated"]]);
+    expect(rulesAbove(`${START}COPI x\n`, chosen)).toEqual(["LegacyKeyValueFormat:3"]);
+  });
 });

@@ -110,7 +110,10 @@ export async function convertChecked(
 }
 
 /** What holds for the whole file: the build arg before the directive. */
-export function checksOf(dockerfile: Dockerfile, options: ConvertOptions): ReturnType<typeof parseCheckConfig> {
+export function checksOf(
+  dockerfile: Dockerfile,
+  options: Pick<ConvertOptions, "buildArgs">,
+): ReturnType<typeof parseCheckConfig> {
   const given = options.buildArgs.get("BUILDKIT_DOCKERFILE_CHECK");
   if (given !== undefined) return parseCheckConfig(given, undefined);
   const { check } = dockerfile.directives;

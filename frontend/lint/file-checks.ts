@@ -6,6 +6,7 @@ import { consistentInstructionCasing } from "./rules/consistent-instruction-casi
 import { duplicateStageName } from "./rules/duplicate-stage-name.ts";
 import { fromAsCasing } from "./rules/from-as-casing.ts";
 import { invalidDefinitionDescription } from "./rules/invalid-definition-description.ts";
+import { legacyKeyValueFormat } from "./rules/legacy-key-value-format.ts";
 import { maintainerDeprecated } from "./rules/maintainer-deprecated.ts";
 import { noEmptyContinuation } from "./rules/no-empty-continuation.ts";
 import { reservedStageName } from "./rules/reserved-stage-name.ts";
@@ -13,11 +14,24 @@ import { stageNameCasing } from "./rules/stage-name-casing.ts";
 
 /** The checks that need nothing but the text, over all of it, whatever is built. */
 export function checkFile(dockerfile: Dockerfile, linter: Linter): void {
+  checkStageNames(dockerfile.stages, linter);
+  checkInstructionCasing(dockerfile.stages, linter);
+  checkEach(dockerfile, linter);
+}
+
+/** Reports what can be said of instructions one by one, above the place where a file cannot be read further. */
+export function checkUpToError(dockerfile: Dockerfile, linter: Linter): void {
+  checkEach(dockerfile, linter);
+  for (const instruction of dockerfile.stages.flatMap(({ instructions }) => instructions)) {
+    if ((instruction.kind === "env" || instruction.kind === "label") && instruction.form === "legacy")
+      linter.report(legacyKeyValueFormat, instruction, instruction.keyword.text.toUpperCase());
+  }
+}
+
+function checkEach(dockerfile: Dockerfile, linter: Linter): void {
   for (const { endLine } of dockerfile.emptyContinuations)
     linter.report(noEmptyContinuation, { span: lineSpan(dockerfile.source, endLine) });
   for (const arg of dockerfile.globalArgs) checkArgDescription(arg, linter);
-  checkStageNames(dockerfile.stages, linter);
-  checkInstructionCasing(dockerfile.stages, linter);
   for (const stage of dockerfile.stages) {
     checkFrom(stage, linter);
     for (const instruction of stage.instructions) {

@@ -3,7 +3,7 @@ import type { Json } from "../../lib/core/json.ts";
 import { convertDockerfile } from "../../frontend/convert/convert.ts";
 import { outlineJson, outlineText } from "../../frontend/convert/outline.ts";
 import { targetsJson, targetsText } from "../../frontend/convert/targets.ts";
-import { lintDockerfile, lintJson } from "../../frontend/check.ts";
+import { lintDockerfile, lintJson, warningsAbove } from "../../frontend/check.ts";
 import type { Warning } from "../../frontend/lint/warning.ts";
 import type { Engine } from "./engine.ts";
 import type { BuildOptions } from "./options.ts";
@@ -35,7 +35,8 @@ export async function callDockerfile(
   } catch (error) {
     if (method !== "check" || !(error instanceof BuildError) || error.span === undefined) throw error;
     // A file that cannot be read is what the checks have found.
-    const found = { warnings: [], error };
+    const buildArgs = new Map(Object.entries(options.buildArgs ?? {}));
+    const found = { warnings: warningsAbove(error, { buildArgs }), error };
     return { json: lintJson(found, error.span.source), text: undefined, ...found };
   }
   const { dockerfile, convertOptions, resolver } = read;
