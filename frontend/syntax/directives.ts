@@ -14,7 +14,7 @@ export interface Directives {
 
 export interface Directive {
   readonly value: string;
-  /** Of the value alone. */
+  /** Place of the value alone. */
   readonly span: Span;
 }
 

@@ -18,9 +18,9 @@ export interface Heredoc {
   readonly expand: boolean;
   /** The digits before `<<`; 0 without. */
   readonly fileDescriptor: number;
-  /** Of the word, `<<` included. */
+  /** Place of the word, `<<` included. */
   readonly span: Span;
-  /** Of the lines between instruction and terminator. */
+  /** Place of the lines between instruction and terminator. */
   readonly bodySpan: Span;
 }
 

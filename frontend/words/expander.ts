@@ -19,7 +19,7 @@ export interface ExpandOptions {
   readonly unset?: "empty" | "keep";
   /** `keep`: escape characters stay before what they protect, for showing a word to people. Default `drop`. */
   readonly escapes?: "drop" | "keep";
-  /** What to blame in an error. */
+  /** The place to blame in an error. */
   readonly span?: Span | undefined;
 }
 

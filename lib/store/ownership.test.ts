@@ -18,7 +18,7 @@ import { openStore } from "./open-store.ts";
 
 const OTHER = 12_345;
 const why = process.getuid?.() === 0 ? undefined : "needs root, to give files to somebody else";
-if (why !== undefined) console.warn(`the tests of stores that others prepared are skipped: ${why}`); // oxlint-disable-line no-console
+if (why !== undefined) console.warn(`the tests of stores that others prepared are skipped: ${why}`);
 
 let folder: string;
 let root: string;

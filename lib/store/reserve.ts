@@ -19,7 +19,7 @@ export type AllocateCalls = Pick<Native, "allocate">;
 const RESERVE_BYTES = 4 << 20;
 
 /**
- * What opening a store on a full disk takes of it at a time: room for the files SQLite keeps beside an open database.
+ * Bytes of the reserve that opening a store on a full disk takes at a time: room for the files SQLite keeps beside an open database.
  * Small, so that a build cannot use up what the collection after it needs.
  */
 const STEP_BYTES = 256 << 10;

@@ -101,7 +101,7 @@ const reason =
   (hierarchies.some(({ controllers }) => controllers.includes("memory"))
     ? undefined
     : "needs a memory cgroup controller");
-if (reason !== undefined) console.warn(`skipping the tests of real cgroups: ${reason}`); // oxlint-disable-line no-console
+if (reason !== undefined) console.warn(`skipping the tests of real cgroups: ${reason}`);
 
 describe.skipIf(reason !== undefined)("real cgroups", () => {
   let box: Sandbox;

@@ -44,7 +44,7 @@ describe.each([
   { name: "the devices controller of v1", facts: only("cgroup"), reason: missing ?? withoutV1, opens: true },
   { name: "nodev where there is no cgroup", facts: only("none"), reason: missing, opens: false },
 ])("device nodes, kept by $name", ({ facts: machine, reason, opens }) => {
-  if (reason !== undefined) console.warn(`skipping device nodes: ${reason}`); // oxlint-disable-line no-console
+  if (reason !== undefined) console.warn(`skipping device nodes: ${reason}`);
   let box: Sandbox;
   beforeAll(() => {
     if (reason === undefined) box = new Sandbox({ facts: machine });

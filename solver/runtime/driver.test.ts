@@ -21,10 +21,10 @@ import { cannotRun, RUNTIME_PATH, Sandbox } from "./testing.ts";
 const TMPFS = 0x0102_1994;
 
 const hasShm = existsSync("/dev/shm") && statfsSync("/dev/shm").type === TMPFS;
-if (!hasShm) console.warn("skipping a tree on a tmpfs: /dev/shm is none"); // oxlint-disable-line no-console
+if (!hasShm) console.warn("skipping a tree on a tmpfs: /dev/shm is none");
 
 const reason = cannotRun();
-if (reason !== undefined) console.warn(`skipping the runtime's tests: ${reason}`); // oxlint-disable-line no-console
+if (reason !== undefined) console.warn(`skipping the runtime's tests: ${reason}`);
 
 describe.skipIf(reason !== undefined)("kiln-runtime", () => {
   let box: Sandbox;
@@ -60,7 +60,7 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     expect(result.exitCode).toBe(0);
     expect(result.cpuMs).toBeGreaterThan(20);
     if (statfsSync(box.directory).type === TMPFS)
-      console.warn("not counting writes: the temporary directory is on no disk"); // oxlint-disable-line no-console
+      console.warn("not counting writes: the temporary directory is on no disk");
     else if (existsSync("/proc/self/io")) expect(result.writtenBytes).toBeGreaterThanOrEqual(4 << 20);
     expect(result.readBytes).toBeGreaterThanOrEqual(0);
   });

@@ -8,7 +8,7 @@ import { cannotRun, RUNTIME_PATH } from "./testing.ts";
 
 const NOBODY = 65534;
 const reason = cannotRun() ?? whyNoUserNamespace();
-if (reason !== undefined) console.warn(`skipping the tests of entering a user namespace: ${reason}`); // oxlint-disable-line no-console
+if (reason !== undefined) console.warn(`skipping the tests of entering a user namespace: ${reason}`);
 
 /** The checkout may not be readable for others, so a plain user gets a copy of the program. */
 function withCopy<T>(work: (program: string) => T): T {

@@ -13,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cannotRun, RUNTIME_PATH, Sandbox } from "./testing.ts";
 
 const reason = cannotRun();
-if (reason !== undefined) console.warn(`skipping the escape attempts: ${reason}`); // oxlint-disable-line no-console
+if (reason !== undefined) console.warn(`skipping the escape attempts: ${reason}`);
 
 /*
  * What a hostile Dockerfile or base image might try. Every attempt must fail; the class of vulnerability it stands for

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cannotRun, Sandbox } from "./testing.ts";
 
 const reason = cannotRun() ?? (process.arch === "x64" ? undefined : "has programs of other machines than x64 only");
-if (reason !== undefined) console.warn(`skipping the reasons why programs do not start: ${reason}`); // oxlint-disable-line no-console
+if (reason !== undefined) console.warn(`skipping the reasons why programs do not start: ${reason}`);
 
 /** `e_machine` of an ELF header, by the name that --platform has. */
 const MACHINES = { arm64: 183, arm: 40, s390x: 22, riscv64: 243 } as const;

@@ -5,7 +5,7 @@ import type { RunMount } from "../ports.ts";
 import { cannotRun, Sandbox } from "./testing.ts";
 
 const reason = cannotRun();
-if (reason !== undefined) console.warn(`skipping the tests of mount points: ${reason}`); // oxlint-disable-line no-console
+if (reason !== undefined) console.warn(`skipping the tests of mount points: ${reason}`);
 
 const tmpfs = (target: string): RunMount => ({ kind: "tmpfs", target, sizeBytes: undefined });
 const secret = (target: string): RunMount => ({

@@ -7,7 +7,7 @@ import { cannotRun, Sandbox } from "./testing.ts";
 
 const facts = readHostFacts();
 const missing = cannotRun() ?? (facts.userNamespace === undefined ? undefined : "needs the first user namespace");
-if (missing !== undefined) console.warn(`skipping the nodes of /dev: ${missing}`); // oxlint-disable-line no-console
+if (missing !== undefined) console.warn(`skipping the nodes of /dev: ${missing}`);
 
 const withoutCgroups = {
   ...facts,

@@ -11,7 +11,7 @@ const reason =
   (process.env["KILN_TEST_RUNTIME"] === undefined
     ? undefined
     : "the program runs itself in an empty root, so it must be static");
-if (reason !== undefined) console.warn(`skipping the probes: ${reason}`); // oxlint-disable-line no-console
+if (reason !== undefined) console.warn(`skipping the probes: ${reason}`);
 
 function context(change: Partial<ProbeContext> = {}): ProbeContext & Disposable {
   const directory = mkdtempSync(join(tmpdir(), "kiln-probe-test-"));

@@ -6,7 +6,7 @@ import { cannotRun, RUNTIME_PATH, Sandbox } from "./testing.ts";
 import { Workers } from "./workers.ts";
 
 const reason = cannotRun();
-if (reason !== undefined) console.warn(`skipping the tests of workers: ${reason}`); // oxlint-disable-line no-console
+if (reason !== undefined) console.warn(`skipping the tests of workers: ${reason}`);
 
 describe.skipIf(reason !== undefined)("processes that run steps", () => {
   let box: Sandbox;

@@ -10,7 +10,7 @@ import { parseSshKey } from "./ssh-keys.ts";
 
 const run = promisify(execFile);
 const skip = spawnSync("ssh-keygen", ["-?"]).error === undefined ? undefined : "needs ssh-keygen and ssh-add";
-if (skip !== undefined) console.warn(`the tests of the ssh agent are skipped: ${skip}`); // oxlint-disable-line no-console
+if (skip !== undefined) console.warn(`the tests of the ssh agent are skipped: ${skip}`);
 
 describe.skipIf(skip !== undefined)("an agent that serves a key file", () => {
   test.each([
