@@ -65,7 +65,7 @@ export interface TreeView extends AsyncDisposable {
  * Keeps snapshots. `prepare`, `view` and `pathOf` need present snapshots: whoever calls has materialised the stack.
  */
 export interface Snapshotter {
-  readonly kind: "overlay" | "native" | "btrfs";
+  readonly kind: "overlay" | "native";
   /** Where an overlay mark lives: `trusted.overlay.opaque` for root, `user.overlay.opaque` in a user namespace. */
   readonly marks: "trusted" | "user";
   prepare(stack: Stack, signal: AbortSignal): Promise<ActiveSnapshot>;

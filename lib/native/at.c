@@ -106,8 +106,7 @@ js_renameat (napi_env env, napi_callback_info info)
   arguments args = read_arguments (env, info);
   TAKE_PATH (1, from);
   TAKE_PATH (3, to);
-  return outcome (env, renameat2 (int_argument (&args, 0), from.bytes, int_argument (&args, 2), to.bytes,
-                                  uint_argument (&args, 4)));
+  return outcome (env, renameat (int_argument (&args, 0), from.bytes, int_argument (&args, 2), to.bytes));
 }
 
 /* Into a buffer of the caller's; returns the length. */

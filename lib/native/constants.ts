@@ -15,8 +15,6 @@ export const RESOLVE_BENEATH = 0x08;
 /** The directory is `/` for absolute symlinks and `..`: the path cannot leave. */
 export const RESOLVE_IN_ROOT = 0x10;
 
-export const RENAME_NOREPLACE = 1;
-
 /** New entries of such a directory get its group. */
 export const S_ISGID = 0o2000;
 export const { S_IFMT, S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK } = constants;

@@ -158,8 +158,8 @@ function wrap(raw: Raw): Native {
     mknodat: (dirfd, name, mode, device) =>
       void checked(raw.mknodat(dirfd, name, mode, device?.major ?? 0, device?.minor ?? 0), "mknod", name),
     unlinkat: (dirfd, name, flags = 0) => void checked(raw.unlinkat(dirfd, name, flags), "unlink", name),
-    renameat: (fromDirfd, from, toDirfd, to, flags = 0) =>
-      void checked(raw.renameat(fromDirfd, from, toDirfd, to, flags), "rename", from, to),
+    renameat: (fromDirfd, from, toDirfd, to) =>
+      void checked(raw.renameat(fromDirfd, from, toDirfd, to), "rename", from, to),
     readlinkat: (dirfd, name) =>
       decodeName(scratch.subarray(0, checked(raw.readlinkat(dirfd, name, scratch), "readlink", name))),
     keepOwners: (directory) => void checked(raw.keepOwners(directory), "open", directory),

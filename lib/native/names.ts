@@ -15,11 +15,6 @@ export function encodeName(name: string): Buffer {
   return name.isWellFormed() ? Buffer.from(name) : encodeSlowly(name);
 }
 
-/** Byte length of a name without encoding it. */
-export function nameLength(name: string): number {
-  return name.isWellFormed() ? Buffer.byteLength(name) : encodeSlowly(name).length;
-}
-
 /** Sorts by the names' bytes, which is not the order of UTF-16 code units once surrogates are involved. */
 export function compareNames(left: string, right: string): number {
   if (left === right) return 0;

@@ -181,8 +181,7 @@ export interface Native {
   mknodat(dirfd: number, name: Name, mode: number, device?: { readonly major: number; readonly minor: number }): void;
   /** AT_REMOVEDIR for directories. */
   unlinkat(dirfd: number, name: Name, flags?: number): void;
-  /** RENAME_NOREPLACE, RENAME_EXCHANGE. */
-  renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name, flags?: number): void;
+  renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name): void;
   readlinkat(dirfd: number, name: Name): string;
   /**
    * Where a user namespace has a single id: from now on, in this process, owners are written down and read back instead of

@@ -14,7 +14,7 @@ export interface Raw {
   linkat(fromDirfd: number, from: Name, toDirfd: number, to: Name, flags: number): number;
   mknodat(dirfd: number, name: Name, mode: number, major: number, minor: number): number;
   unlinkat(dirfd: number, name: Name, flags: number): number;
-  renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name, flags: number): number;
+  renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name): number;
   readlinkat(dirfd: number, name: Name, into: Buffer): number;
   keepOwners(directory: string): number;
   fchownat(dirfd: number, name: Name, uid: number, gid: number): number;

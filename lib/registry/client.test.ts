@@ -13,7 +13,6 @@ import { BuildError } from "../core/errors.ts";
 import { MEDIA_TYPES } from "../core/oci.ts";
 import { parseReference } from "../core/reference.ts";
 import { createRegistryClient } from "./client.ts";
-import { anonymous } from "./docker-config.ts";
 import type { BlobSource, Credentials, RegistryClient, RegistryOptions, Repository } from "./registry.ts";
 
 const signal = new AbortController().signal;
@@ -37,7 +36,7 @@ async function serve(options: TestRegistryOptions = {}): Promise<TestRegistry> {
 
 function connect(options: Partial<RegistryOptions> = {}): RegistryClient {
   const client = createRegistryClient({
-    credentials: anonymous,
+    credentials: { get: async () => undefined },
     userAgent: "kiln-test",
     clock: { nowMs: () => 0 },
     timer: {

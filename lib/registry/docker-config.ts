@@ -6,9 +6,6 @@ import { accountKey, accountKeysOf } from "./account-keys.ts";
 import { askHelper, HelperError } from "./credential-helper.ts";
 import type { Credentials, CredentialSource, Notice } from "./registry.ts";
 
-/** No credentials for anybody. */
-export const anonymous: CredentialSource = { get: async () => undefined };
-
 export interface DockerConfigOptions {
   /** `$DOCKER_CONFIG`, or `~/.docker`. */
   readonly directory: string;

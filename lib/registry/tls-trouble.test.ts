@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BuildError } from "../core/errors.ts";
 import { parseReference } from "../core/reference.ts";
 import { createRegistryClient } from "./client.ts";
-import { anonymous } from "./docker-config.ts";
 import { tlsTrouble } from "./tls-trouble.ts";
 import type { HostSettings } from "./host.ts";
 
@@ -65,7 +64,7 @@ describe.skipIf(!openssl)("a server by TLS", () => {
   async function failureWith(settings: HostSettings): Promise<BuildError> {
     const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
     await using client = createRegistryClient({
-      credentials: anonymous,
+      credentials: { get: async () => undefined },
       userAgent: "kiln-test",
       hosts: new Map([[host, settings]]),
       clock: { nowMs: () => 0 },

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
-import { type ArchiveEntry, type ArchiveMember, readArchive, writeArchive } from "./archive.ts";
+import { type ArchiveEntry, writeArchive } from "./archive.ts";
 
 const signal = new AbortController().signal;
 
@@ -23,29 +23,19 @@ const ENTRIES: readonly ArchiveEntry[] = [
   { kind: "symlink", path: "link", target: "blobs/large" },
 ];
 
-test("what is written is read again, and by GNU tar", async () => {
-  const bytes = Buffer.concat(await collect(writeArchive(ENTRIES, {}, signal) as AsyncIterable<Buffer>));
-  const found: (Omit<ArchiveMember, "body"> & { readonly read: number })[] = [];
-  for await (const { body, ...member } of readArchive(inPieces(bytes, 65_000), signal)) {
-    let read = 0;
-    // One body is left unread on purpose.
-    if (member.path !== "blobs/streamed") for await (const chunk of body) read += chunk.length;
-    found.push({ ...member, read });
-  }
-  expect(found).toEqual([
-    { path: "blobs/", type: "directory", size: 0, linkName: "", read: 0 },
-    { path: "blobs/large", type: "file", size: LARGE.length, linkName: "", read: LARGE.length },
-    { path: "blobs/streamed", type: "file", size: LARGE.length, linkName: "", read: 0 },
-    { path: "index.json", type: "file", size: 2, linkName: "", read: 2 },
-    { path: "link", type: "symlink", size: 0, linkName: "blobs/large", read: 0 },
+test("GNU tar reads what is written", async () => {
+  const input = Buffer.concat(await collect(writeArchive(ENTRIES, {}, signal) as AsyncIterable<Buffer>));
+  const tar = (...words: readonly string[]): Buffer =>
+    spawnSync("tar", words, { input, env: { ...process.env, TZ: "UTC" }, maxBuffer: 2 * LARGE.length }).stdout;
+  expect(tar("--numeric-owner", "-tvf", "-").toString().replaceAll(/ +/g, " ").trim().split("\n")).toEqual([
+    "drwxr-xr-x 0/0 0 1970-01-01 00:00 blobs/",
+    `-rw-r--r-- 0/0 ${LARGE.length} 1970-01-01 00:00 blobs/large`,
+    `-rw-r--r-- 0/0 ${LARGE.length} 1970-01-01 00:00 blobs/streamed`,
+    "-rw-r--r-- 0/0 2 1970-01-01 00:00 index.json",
+    "lrwxrwxrwx 0/0 0 1970-01-01 00:00 link -> blobs/large",
   ]);
-  const listing = spawnSync("tar", ["--numeric-owner", "-tvf", "-"], {
-    input: bytes,
-    env: { ...process.env, TZ: "UTC" },
-    encoding: "utf8",
-  });
-  if (listing.error === undefined)
-    expect(listing.stdout).toContain("-rw-r--r-- 0/0               2 1970-01-01 00:00 index.json");
+  expect(tar("-xOf", "-", "blobs/large").equals(LARGE)).toBe(true);
+  expect(tar("-xOf", "-", "blobs/streamed").equals(LARGE)).toBe(true);
 });
 
 test("content of another length than promised is an error", async () => {
@@ -59,10 +49,4 @@ test("a source that fails fails the archive", async () => {
     throw new Error("blob is gone");
   }
   await expect(collect(writeArchive(broken(), {}, signal))).rejects.toThrow("blob is gone");
-});
-
-test("an archive that stops early is malformed", async () => {
-  const bytes = Buffer.concat(await collect(writeArchive(ENTRIES.slice(3), {}, signal) as AsyncIterable<Buffer>));
-  const reading = collect(readArchive(inPieces(bytes.subarray(0, 700), 100), signal));
-  await expect(reading).rejects.toMatchObject({ code: "archive/malformed" });
 });

@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
-import { extract, pack } from "tar-stream";
-import { BuildError, messageOf } from "../core/errors.ts";
+import { pack } from "tar-stream";
+import { messageOf } from "../core/errors.ts";
 
 /*
  * Outer archives: OCI layouts and docker-archives, whose members are plain files with short ASCII names. tar-stream serves
@@ -17,15 +17,6 @@ export type ArchiveEntry =
     }
   | { readonly kind: "directory"; readonly path: string }
   | { readonly kind: "symlink"; readonly path: string; readonly target: string };
-
-/** A member being read. Its body must be read, or skipped by going on to the next one. */
-export interface ArchiveMember {
-  readonly path: string;
-  readonly type: "file" | "directory" | "symlink" | "link" | "other";
-  readonly size: number;
-  readonly linkName: string;
-  readonly body: AsyncIterable<Buffer>;
-}
 
 /** The archive's bytes: owner 0:0, modes 0644 and 0755, the epoch's time, members in the order given. */
 export function writeArchive(
@@ -78,55 +69,4 @@ async function add(
   }
   sink.end(undefined);
   await finished;
-}
-
-/** The members, in order. @throws {BuildError} `archive/malformed`. */
-export async function* readArchive(
-  stream: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): AsyncGenerator<ArchiveMember, void> {
-  const reader = extract();
-  const source = Readable.from(stream, { objectMode: false });
-  const abort = (): void => reader.destroy(signal.reason instanceof Error ? signal.reason : new Error("Cancelled"));
-  source.on("error", (error) => reader.destroy(error));
-  source.pipe(reader);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    signal.throwIfAborted();
-    for await (const entry of reader) {
-      const { name, type, size, linkname } = entry.header;
-      yield {
-        path: name,
-        type: memberType(type),
-        size: size ?? 0,
-        linkName: linkname ?? "",
-        body: entry as AsyncIterable<Buffer>,
-      };
-      entry.resume();
-    }
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof BuildError) throw error;
-    throw new BuildError("archive/malformed", `Cannot read the archive: ${messageOf(error)}`, { cause: error });
-  } finally {
-    signal.removeEventListener("abort", abort);
-    source.destroy();
-    reader.destroy();
-  }
-}
-
-function memberType(type: string | null | undefined): ArchiveMember["type"] {
-  switch (type) {
-    case "file":
-    case "contiguous-file":
-    case null:
-    case undefined:
-      return "file";
-    case "directory":
-    case "symlink":
-    case "link":
-      return type;
-    default:
-      return "other";
-  }
 }

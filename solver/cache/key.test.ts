@@ -10,7 +10,7 @@ import {
   GROUP_SIZE,
   type MkfileAction,
 } from "../graph/op.ts";
-import { contentKey, definitionKey, definitionText, ownParts, OwnTexts, sameWork, shownValue } from "./key.ts";
+import { contentKey, definitionText, keyOfText, ownParts, OwnTexts, sameWork, shownValue } from "./key.ts";
 import { usesOf } from "./uses.ts";
 
 const RUN: ExecOp = {
@@ -52,6 +52,7 @@ const MKFILE: MkfileAction = {
   timestamp: undefined,
 };
 
+const definitionKey = (parts: readonly KeyPart[]): Digest => keyOfText(definitionText(parts));
 const keyOf = (op: ExecOp | FileOp, argNames: readonly string[] = []): Digest => definitionKey(ownParts(op, argNames));
 
 // Whoever changes one of these throws away every user's cache. Then FORMAT is raised too, and it should hurt.

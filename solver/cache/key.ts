@@ -21,15 +21,15 @@ const SHORTENED = "digest of ";
 const DELICATE = /token|secret|passw|credential|auth|private|api_?key/i;
 
 /**
- * The key of a step known before its inputs have run: every part but those of basis `content` and `note`, in order.
+ * The key of a step known before its inputs have run, of its `definitionText`.
  * Pure, and blind to time, host paths, environment and job count: two machines with the same inputs must agree.
  */
-export function definitionKey(parts: readonly KeyPart[]): Digest {
-  return keyOfText(definitionText(parts));
+export function keyOfText(text: string): Digest {
+  return digestOf(FORMAT + text);
 }
 
 /**
- * What a definition key is the digest of, without the format: texts of parts that are no variables may be joined.
+ * The text of a definition key, without the format: texts of parts that are no variables may be joined.
  * Variables stand in it as digests of their groups, so that a thousand of them cost a thousand steps nearly nothing.
  */
 export function definitionText(parts: readonly KeyPart[]): string {
@@ -51,10 +51,6 @@ export function definitionText(parts: readonly KeyPart[]): string {
 /** No text of a part begins like it. */
 function groupText(variables: readonly KeyPart[]): string {
   return `\n${digestOf(variables.map(partText).join(""))}`;
-}
-
-export function keyOfText(text: string): Digest {
-  return digestOf(FORMAT + text);
 }
 
 /**

@@ -3,6 +3,7 @@ import { dirname, join, posix } from "node:path";
 import { BuildError, errnoOf, messageOf, unreachable } from "../../lib/core/errors.ts";
 import {
   AT_FDCWD,
+  AT_REMOVEDIR,
   O_CREAT,
   O_DIRECTORY,
   O_PATH,
@@ -293,7 +294,7 @@ class Furniture implements FurnishedRoot {
   /** What the command wrote into a directory that was made for a mount stays. */
   #removeEmpty(parent: number, name: string, mtimeNs: bigint): void {
     try {
-      this.#native.unlinkat(parent, name, 0x200);
+      this.#native.unlinkat(parent, name, AT_REMOVEDIR);
       this.#native.utimensat(parent, "", mtimeNs);
     } catch (error) {
       const code = errnoOf(error);

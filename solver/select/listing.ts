@@ -128,11 +128,6 @@ export function escapePath(path: string): string {
   return NEEDS_ESCAPE.test(path) ? path.replaceAll(ESCAPED, escapeUnit) : path;
 }
 
-/** The inverse of `escapePath`. */
-export function unescapePath(text: string): string {
-  return text.replaceAll(/\\u([0-9a-f]{4})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}
-
 // Control characters would break lines and columns, a backslash would be taken for an escape, and lone surrogates, which
 // stand for bytes that are not UTF-8, cannot be written as text.
 // oxlint-disable-next-line no-control-regex

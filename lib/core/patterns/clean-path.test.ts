@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { cleanPath, joinPath } from "./clean-path.ts";
+import { cleanPath } from "./clean-path.ts";
 
 test.each([
   ["", "."],
@@ -33,13 +33,4 @@ test("cleans every path as Node does, but for a slash at the end", () => {
     }),
     { numRuns: 2000 },
   );
-});
-
-test("joins what is not empty", () => {
-  expect([joinPath("/a", "b/"), joinPath("", "b"), joinPath("", ""), joinPath("a", "../..", "c")]).toEqual([
-    "/a/b",
-    "b",
-    "",
-    "../c",
-  ]);
 });

@@ -17,9 +17,3 @@ export function cleanPath(path: string): string {
 function isClean(path: string): boolean {
   return path !== "" && !path.startsWith(".") && !path.endsWith("/") && !path.includes("//") && !path.includes("/.");
 }
-
-/** Go's `path.Join`: the parts that are not empty, joined and cleaned; `""` when there are none. */
-export function joinPath(...parts: readonly string[]): string {
-  const filled = parts.filter((part) => part !== "");
-  return filled.length === 0 ? "" : cleanPath(filled.join("/"));
-}

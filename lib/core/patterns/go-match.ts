@@ -1,18 +1,14 @@
 import { BuildError } from "../errors.ts";
 
 /**
- * Go's `filepath.Match` on Unix: what COPY and ADD sources with wildcards mean, and what an ignore pattern must parse as.
+ * Parses a pattern of Go's `filepath.Match` on Unix, once for many names: what COPY and ADD sources with wildcards mean, and
+ * what an ignore pattern must parse as.
  * `*` and `?` never match `/`; a class may. The whole name has to match. At most pattern x name steps, whatever they are.
  *
  * Go works on bytes and decodes a rune only for `?` and classes. So do we, on a string with one character per byte, because
  * a name from an image need not be UTF-8.
  * @throws {BuildError} `pattern/malformed`, also when the malformed part would never be reached
  */
-export function goMatch(pattern: string, name: string): boolean {
-  return compileGoPattern(pattern)(name);
-}
-
-/** The same, parsed once for many names. */
 export function compileGoPattern(pattern: string): (name: string) => boolean {
   const chunks = parse(pattern);
   return (name) => matchChunks(chunks, toBytes(name));

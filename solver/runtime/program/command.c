@@ -183,8 +183,6 @@ run_command (const struct plan *plan, const int streams[3], int terminal)
   close_descriptors (plan);
   enter_working_directory (plan);
   limit_bounding_set (plan->bounding);
-  if (plan->no_new_privs && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-    die_errno ("cannot set no_new_privs");
   if (plan->seccomp != NULL)
     install_seccomp (plan);
   become_user (plan);

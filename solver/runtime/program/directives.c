@@ -299,8 +299,6 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
     }
   else if (strcmp (name, "pretend-owners") == 0)
     plan->owner_records = text (reader);
-  else if (strcmp (name, "no-new-privileges") == 0)
-    plan->no_new_privs = true;
   else if (strcmp (name, "seccomp") == 0)
     {
       uint32_t probe = small_number (reader);

@@ -111,7 +111,6 @@ struct plan
   size_t group_count;
   bool keep_groups; /* setgroups is not allowed in a single-id map: leave them */
   uint64_t bounding, permitted, effective, inheritable, ambient;
-  bool no_new_privs;
   const char *seccomp; /* BPF instructions, NULL for none */
   size_t seccomp_size;
   long seccomp_probe; /* number of a system call that must fail with EPERM once the filter is in, or -1 */
