@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { BuildError, errnoOf, unreachable } from "../../lib/core/errors.ts";
@@ -9,10 +9,9 @@ import { Cgroups } from "./cgroups.ts";
 import { FrameReader } from "./frames.ts";
 import type { HostFacts, UserNamespaceMap } from "./host.ts";
 import { readHostFacts } from "./host.ts";
-import { findNetworkHelper, type NetworkHelper } from "./network-helper.ts";
-import { writeChrootPlan, writePlan } from "./plan.ts";
-import type { DeviceNode } from "./policy/mounts.ts";
-import { DEVICES } from "./policy/paths.ts";
+import { readStepFacts } from "./plan-facts.ts";
+import { encodePlan } from "./plan-writer.ts";
+import { type Plan, writeChrootPlan, writePlan } from "./plan.ts";
 import { defaultSeccompFilter, type SeccompFilter } from "./policy/seccomp.ts";
 import { StubLayers } from "./stub-layer.ts";
 import { Workers } from "./workers.ts";
@@ -109,16 +108,15 @@ class Driver {
       devices: request.security === "sandbox" && this.#facts.userNamespace === undefined ? "listed" : "all",
     });
     const plan = writePlan(request, {
-      facts: this.#facts,
+      host: this.#facts,
       scratchDirectory: this.#options.scratchDirectory,
+      stubDirectory: this.#stubs.directory,
       overlayMarks: this.#options.overlayMarks,
       seccomp: this.#seccomp[request.security],
       cgroup: cgroup?.placement,
       userNamespace: this.#userNamespaceFor(request),
       ownersDirectory: this.#options.ownersDirectory,
-      networkHelper: () => this.#networkHelper().argv,
-      hostDevices,
-      stubLayer: (points) => this.#stubs.get(points),
+      ...readStepFacts(request, { host: this.#facts, searchPath: this.#options.searchPath ?? [] }),
     });
     const end = await this.#execute(plan, request.stdio, signal);
     const usage = cgroup?.usage();
@@ -161,7 +159,7 @@ class Driver {
     const facts = this.#facts;
     const { furnishRoot } = await import("./chroot-root.ts");
     await using root = await furnishRoot(request, { native, marks: this.#options.overlayMarks, facts }, signal);
-    const plan = writeChrootPlan(request, { facts, seccomp: this.#seccomp.sandbox, root: root.path });
+    const plan = writeChrootPlan(request, { host: facts, seccomp: this.#seccomp.sandbox, root: root.path });
     const end = await this.#execute(plan, request.stdio, signal);
     return {
       exitCode: end.signal === 0 ? end.code : 128 + end.signal,
@@ -174,11 +172,6 @@ class Driver {
     };
   }
 
-  #networkHelper(): NetworkHelper {
-    const isHostRoot = this.#facts.userNamespace === undefined;
-    return findNetworkHelper({ searchPath: this.#options.searchPath ?? [], isHostRoot });
-  }
-
   /** Where there is one id, a step of another user than root has a namespace in which that id is called as its USER is. */
   #userNamespaceFor({ user, security }: RunRequest): UserNamespaceMap | undefined {
     if (this.#options.ownersDirectory !== undefined && (user.uid !== 0 || user.gid !== 0)) {
@@ -188,9 +181,11 @@ class Driver {
   }
 
   /** Resolves when nothing of the step runs or is mounted any more. */
-  async #execute(plan: Uint8Array, stdio: RunRequest["stdio"], signal: AbortSignal): Promise<End> {
-    if (stdio.kind === "inherit") return this.#executeBeforeCaller(plan, signal);
-    const report = await this.#workers.run(plan, (stream, chunk) => stdio.onOutput(stream, chunk), signal);
+  async #execute(plan: Plan, stdio: RunRequest["stdio"], signal: AbortSignal): Promise<End> {
+    const encoded = encodePlan(plan.directives);
+    for (const layer of plan.stubLayers) this.#stubs.make(layer);
+    if (stdio.kind === "inherit") return this.#executeBeforeCaller(encoded, signal);
+    const report = await this.#workers.run(encoded, (stream, chunk) => stdio.onOutput(stream, chunk), signal);
     switch (report.kind) {
       case "end":
         return parseEnd(report.text);
@@ -309,26 +304,3 @@ const HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
     hint: '"kiln doctor" tries overlayfs; KILN_SNAPSHOTTER=native in the environment does without it, by copying',
   },
 ];
-
-/** Character and block devices directly in /dev and in the two folders that hold nodes programs ask for. */
-function hostDevices(): DeviceNode[] {
-  const standard = new Set([...Object.keys(DEVICES), "ptmx", "console"]);
-  return ["", "net/", "mapper/"].flatMap((prefix) =>
-    namesIn(`/dev/${prefix}`).flatMap((entry) => {
-      const name = `${prefix}${entry}`;
-      const status = lstatSync(`/dev/${name}`, { throwIfNoEntry: false });
-      const isDevice = status?.isCharacterDevice() === true || status?.isBlockDevice() === true;
-      if (status === undefined || !isDevice || standard.has(name)) return [];
-      return [{ name, mode: status.mode, device: status.rdev, uid: status.uid, gid: status.gid }];
-    }),
-  );
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
-  }
-}

@@ -21,6 +21,8 @@ export interface HostFacts {
   readonly setgroups: "allow" | "deny";
   /** Whether this kernel counts what a process reads from and writes to disks. */
   readonly countsIo: boolean;
+  /** Whether this kernel has /proc/kcore, which /dev/core then leads to (and which is hidden). */
+  readonly hasKernelCore: boolean;
   /** Text of /proc/self/mountinfo, from which `Cgroups` finds the hierarchies. */
   readonly mountInfoText: string;
 }
@@ -51,6 +53,7 @@ export function readHostFacts(): HostFacts {
     userNamespace: readUserNamespace(),
     setgroups: readText("/proc/self/setgroups")?.trim() === "deny" ? "deny" : "allow",
     countsIo: existsSync("/proc/self/io"),
+    hasKernelCore: existsSync("/proc/kcore"),
     mountInfoText: readText("/proc/self/mountinfo") ?? "",
   };
 }

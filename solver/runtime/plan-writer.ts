@@ -10,46 +10,64 @@ export const MOUNT_ATTRIBUTES = {
   noDevUnlessFiltered: 0x4000_0000,
 } as const;
 
-/**
- * Writes what kiln-runtime reads (solver/runtime/program/directives.c): NUL-terminated strings, with the length of it all in
- * front. A string with a NUL in it would be two, so it is refused; the kernel could not pass it to a command either.
- */
+/** One order to kiln-runtime (solver/runtime/program/directives.c). */
+export interface Directive {
+  readonly name: string;
+  readonly values: readonly (string | number | bigint)[];
+  /** A last argument that is bytes. */
+  readonly data?: Uint8Array | undefined;
+  /** Whether the bytes are a text that anybody may read; of others, a secret's among them, a dump shows the size only. */
+  readonly isPublicText?: boolean | undefined;
+}
+
+/** Collects directives. */
 export class PlanWriter {
-  readonly #parts: Uint8Array[] = [];
-  #text = "";
+  readonly #directives: Directive[] = [];
 
-  /**
-   * A directive and its arguments.
-   * @throws {BuildError} `runtime/failed`, without the text: it may be a secret.
-   */
-  add(name: string, ...values: readonly (string | number | bigint)[]): this {
-    for (const value of [name, ...values]) {
-      const text = String(value);
-      if (text.includes("\0")) throw nulByte(name, text);
-      this.#text += `${text}\0`;
+  get directives(): readonly Directive[] {
+    return this.#directives;
+  }
+
+  /** Adds a directive and its arguments. */
+  add(name: string, ...values: Directive["values"]): this {
+    this.#directives.push({ name, values });
+    return this;
+  }
+
+  /** Adds a directive whose last argument is bytes. */
+  addBytes(name: string, values: Directive["values"], data: Uint8Array): this {
+    this.#directives.push({ name, values, data });
+    return this;
+  }
+
+  /** Adds a directive whose last argument is a text without secrets. */
+  addText(name: string, values: Directive["values"], text: string): this {
+    this.#directives.push({ name, values, data: Buffer.from(text), isPublicText: true });
+    return this;
+  }
+}
+
+/**
+ * Encodes directives as kiln-runtime reads them: NUL-terminated strings, with the length of it all in front. A string with a
+ * NUL in it would be two, so it is refused; the kernel could not pass it to a command either.
+ * @throws {BuildError} `runtime/failed`, without the text: it may be a secret.
+ */
+export function encodePlan(directives: readonly Directive[]): Uint8Array {
+  const parts: Uint8Array[] = [];
+  let text = "";
+  for (const { name, values, data } of directives) {
+    for (const value of data === undefined ? [name, ...values] : [name, ...values, data.length]) {
+      const word = String(value);
+      if (word.includes("\0")) throw nulByte(name, word);
+      text += `${word}\0`;
     }
-    return this;
+    if (data === undefined) continue;
+    parts.push(Buffer.from(text), data, new Uint8Array(1));
+    text = "";
   }
-
-  /** A directive whose last argument is bytes. */
-  addBytes(name: string, values: readonly (string | number)[], data: Uint8Array): this {
-    this.add(name, ...values, data.length);
-    this.#flush();
-    this.#parts.push(data, new Uint8Array(1));
-    return this;
-  }
-
-  finish(): Uint8Array {
-    this.#flush();
-    const size = this.#parts.reduce((sum, part) => sum + part.length, 0);
-    return Buffer.concat([Buffer.from(`${size}\n`), ...this.#parts]);
-  }
-
-  #flush(): void {
-    if (this.#text === "") return;
-    this.#parts.push(Buffer.from(this.#text));
-    this.#text = "";
-  }
+  parts.push(Buffer.from(text));
+  const size = parts.reduce((sum, part) => sum + part.length, 0);
+  return Buffer.concat([Buffer.from(`${size}\n`), ...parts]);
 }
 
 function nulByte(directive: string, text: string): BuildError {

@@ -1,18 +1,17 @@
-import { existsSync, statSync } from "node:fs";
 import { posix } from "node:path";
 import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import type { RunMount, RunRequest, TreeMount } from "../ports.ts";
 import type { HostFacts, UserNamespaceMap } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
 import { MountTable, mountTarget } from "./mount-table.ts";
-import { MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
+import { type Directive, MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
 import { type Capability, capabilitySets } from "./policy/capabilities.ts";
 import { deviceFilter } from "./policy/devices.ts";
 import { addSystemMounts, type DeviceNode, SYSTEM_DIRECTORIES, writeDevices } from "./policy/mounts.ts";
 import { MASKED_PATHS, READ_ONLY_PATHS } from "./policy/paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 import { RLIMITS } from "./rlimits.ts";
-import type { MountPoint } from "./stub-layer.ts";
+import { type MountPoint, type StubLayer, stubLayer } from "./stub-layer.ts";
 import type { SeccompFilter } from "./policy/seccomp.ts";
 
 const { readOnly, noSuid, noDev, noExec, noDevUnlessFiltered } = MOUNT_ATTRIBUTES;
@@ -32,96 +31,124 @@ export interface CgroupPlacement {
   readonly devices: "filter" | "v1" | "none";
 }
 
-export interface PlanContext {
-  readonly facts: HostFacts;
+/** All that a plan depends on beside its request; `plan-facts.ts` reads from the machine what is read for each step. */
+export interface PlanFacts {
+  readonly host: HostFacts;
   /** Host directory with the empty directories `root` and `tree`. */
   readonly scratchDirectory: string;
+  /** Host directory of the stub layers. */
+  readonly stubDirectory: string;
   readonly overlayMarks: "trusted" | "user";
   readonly seccomp: SeccompFilter | undefined;
   readonly cgroup: CgroupPlacement | undefined;
   readonly userNamespace: UserNamespaceMap | undefined;
   /** Set where all owners and users but one are pretended. */
   readonly ownersDirectory: string | undefined;
-  /** The command line that gives a network namespace a way out, asked for where a step wants one. */
-  networkHelper(): readonly string[];
-  /** All nodes of the host's /dev, asked for by an insecure step only. */
-  hostDevices(): readonly DeviceNode[];
-  stubLayer(points: readonly MountPoint[]): string;
+  /** The command line that gives a network namespace a way out; empty where the step wants none. */
+  readonly networkHelper: readonly string[];
+  /** Nodes of the host's /dev beside the standard ones; empty for a sandboxed step. */
+  readonly hostDevices: readonly DeviceNode[];
+  /** Host paths of bind mounts that are no directories. */
+  readonly boundFiles: ReadonlySet<string>;
 }
 
-/** Turns a request into directives. All policy is here and in policy/; the C program decides nothing. */
-export function writePlan(request: RunRequest, context: PlanContext): Uint8Array {
+/** What the program is to do, and what must be there before it starts. */
+export interface Plan {
+  readonly directives: readonly Directive[];
+  readonly stubLayers: readonly StubLayer[];
+}
+
+/**
+ * Turns a request into directives. All policy is here and in policy/; the C program decides nothing. Pure: it reads nothing
+ * but its arguments, and the same arguments make the same plan.
+ */
+export function writePlan(request: RunRequest, facts: PlanFacts): Plan {
   const plan = new PlanWriter();
-  const { facts } = context;
+  const stubs = new StubList(facts.stubDirectory);
+  const { host } = facts;
   const sandboxed = request.security === "sandbox";
   const ownNetwork = request.network === "none" || request.network === "sandbox";
-  const inUserNamespace = facts.userNamespace !== undefined || context.userNamespace !== undefined;
+  const inUserNamespace = host.userNamespace !== undefined || facts.userNamespace !== undefined;
 
-  plan.add("scratch", context.scratchDirectory);
+  plan.add("scratch", facts.scratchDirectory);
   for (const name of ["pid", "ipc", "uts", "cgroup"]) plan.add("namespace", name);
   if (ownNetwork) plan.add("namespace", "net");
-  if (request.network === "sandbox") for (const word of context.networkHelper()) plan.add("network-helper", word);
-  if (context.userNamespace !== undefined) {
-    const { uidMap, gidMap, setgroups } = context.userNamespace;
+  for (const word of facts.networkHelper) plan.add("network-helper", word);
+  if (facts.userNamespace !== undefined) {
+    const { uidMap, gidMap, setgroups } = facts.userNamespace;
     plan.add("user-namespace", uidMap, gidMap, setgroups === "deny" ? 1 : 0);
   }
-  if (context.cgroup?.v2 !== undefined) plan.add("cgroup-v2", context.cgroup.v2);
-  if (context.cgroup?.devices === "filter") plan.addBytes("device-filter", [], deviceFilter());
-  for (const path of context.cgroup?.v1Procs ?? []) plan.add("cgroup-procs", path);
+  if (facts.cgroup?.v2 !== undefined) plan.add("cgroup-v2", facts.cgroup.v2);
+  if (facts.cgroup?.devices === "filter") plan.addBytes("device-filter", [], deviceFilter());
+  for (const path of facts.cgroup?.v1Procs ?? []) plan.add("cgroup-procs", path);
   plan.add("hostname", request.hostname);
 
-  const devices = sandboxed ? deviceAttributes(context) : 0;
-  writeTree(plan, request.root, context, { attributes: devices, below: mountPoints(request) });
+  const devices = sandboxed ? deviceAttributes(facts) : 0;
+  const trees: TreeWriter = { plan, stubs, marks: facts.overlayMarks };
+  writeTree(trees, request.root, { attributes: devices, below: mountPoints(request, facts.boundFiles) });
   plan.add("root");
   const table = new MountTable();
   addSystemMounts(table, plan, {
     security: request.security,
     sysfs: inUserNamespace && !ownNetwork ? "bind" : "mount",
-    cgroup: context.cgroup?.showsV2 === true ? "v2" : "none",
+    cgroup: facts.cgroup?.showsV2 === true ? "v2" : "none",
     deviceAttributes: devices,
-    ttyGroup: facts.userNamespace === undefined || facts.userNamespace.gids.some((ids) => contains(ids, 5)),
+    ttyGroup: host.userNamespace === undefined || host.userNamespace.gids.some((ids) => contains(ids, 5)),
   });
-  addNameFiles(table, plan, request, facts);
+  addNameFiles(table, plan, request, host);
   for (const mount of request.mounts) {
     const target = mountTarget(mount);
-    table.set(target, () => writeMount(plan, mount, target, context, devices));
+    table.set(target, () => writeMount(trees, mount, target, devices));
   }
   if (request.shmSizeBytes !== undefined) {
     const options = `mode=1777,size=${request.shmSizeBytes}`;
     table.set("/dev/shm", () => plan.add("filesystem", "tmpfs", "/dev/shm", options, noSuid | devices));
   }
   table.write();
-  writeDevices(plan, {
-    attributes: devices,
-    hasKernelCore: existsSync("/proc/kcore"),
-    extra: sandboxed ? [] : context.hostDevices(),
-  });
+  writeDevices(plan, { attributes: devices, hasKernelCore: host.hasKernelCore, extra: facts.hostDevices });
   plan.add("working-directory", request.cwd, request.user.uid, request.user.gid);
   if (sandboxed) {
     for (const path of MASKED_PATHS) plan.add("mask", path);
     for (const path of READ_ONLY_PATHS) plan.add("read-only", path);
   }
 
-  writeProcess(plan, request, context);
-  return plan.finish();
+  writeProcess(plan, request, facts);
+  return { directives: plan.directives, stubLayers: stubs.layers };
+}
+
+/** The stub layers that a plan names. */
+class StubList {
+  readonly layers: StubLayer[] = [];
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /** Adds a layer with the given mount points and returns its host path. */
+  add(points: readonly MountPoint[]): string {
+    const layer = stubLayer(this.#directory, points);
+    this.layers.push(layer);
+    return layer.path;
+  }
 }
 
 /** For every mount that device nodes may be on. Where nobody keeps the rules for them, no node can be opened. */
-function deviceAttributes(context: PlanContext): number {
-  const keeper = context.cgroup?.devices ?? "none";
+function deviceAttributes({ cgroup }: PlanFacts): number {
+  const keeper = cgroup?.devices ?? "none";
   return { filter: noDevUnlessFiltered, v1: 0, none: noDev }[keeper];
 }
 
 /** For chroot: what the command runs as and with. Everything else was put into the root beforehand. */
 export function writeChrootPlan(
   request: RunRequest,
-  context: Pick<PlanContext, "facts" | "seccomp"> & { readonly root: string },
-): Uint8Array {
+  facts: Pick<PlanFacts, "host" | "seccomp"> & { readonly root: string },
+): Plan {
   const plan = new PlanWriter();
-  plan.add("chroot", context.root);
+  plan.add("chroot", facts.root);
   // With chroot(2) once more, a command could leave its root.
-  writeProcess(plan, { ...request, security: "sandbox" }, { ...context, without: ["SYS_CHROOT"] });
-  return plan.finish();
+  writeProcess(plan, { ...request, security: "sandbox" }, { ...facts, without: ["SYS_CHROOT"] });
+  return { directives: plan.directives, stubLayers: [] };
 }
 
 function contains(range: { readonly first: number; readonly count: number }, id: number): boolean {
@@ -129,9 +156,9 @@ function contains(range: { readonly first: number; readonly count: number }, id:
 }
 
 /** resolv.conf and hosts are files of ours over the image's own, which a layer never sees. */
-function addNameFiles(table: MountTable, plan: PlanWriter, request: RunRequest, facts: HostFacts): void {
+function addNameFiles(table: MountTable, plan: PlanWriter, request: RunRequest, host: HostFacts): void {
   const resolver = resolvConf(
-    facts.resolver,
+    host.resolver,
     request.network === "none" || request.network === "sandbox" ? "own" : "host",
   );
   const hosts = hostsFile(request.hostname, request.extraHosts);
@@ -140,15 +167,15 @@ function addNameFiles(table: MountTable, plan: PlanWriter, request: RunRequest, 
     ["/etc/resolv.conf", resolver],
     ["/etc/hosts", hosts],
   ] as const) {
-    table.set(target, () => plan.addBytes("file", [target, 0o644, 0, 0, attributes], Buffer.from(text)));
+    table.set(target, () => plan.addText("file", [target, 0o644, 0, 0, attributes], text));
   }
 }
 
 /** Mount points that must be there before the first mount; those inside /dev and the like come with their mount. */
-function mountPoints(request: RunRequest): MountPoint[] {
+function mountPoints(request: RunRequest, boundFiles: PlanFacts["boundFiles"]): MountPoint[] {
   const points: MountPoint[] = SYSTEM_DIRECTORIES.map((target) => ({ target, kind: "directory" }));
   points.push({ target: "/etc/resolv.conf", kind: "file" }, { target: "/etc/hosts", kind: "file" });
-  const own = request.mounts.map((mount) => ({ target: mountTarget(mount), kind: mountKind(mount) }));
+  const own = request.mounts.map((mount) => ({ target: mountTarget(mount), kind: mountKind(mount, boundFiles) }));
   // What the runtime makes beside a directory of ours would copy that one into the layer, where it would stay.
   const touched = new Set(own.filter(({ kind }) => kind === undefined).map(({ target }) => target.split("/")[1]));
   for (const { target, kind } of own) {
@@ -159,7 +186,7 @@ function mountPoints(request: RunRequest): MountPoint[] {
 }
 
 /** `undefined` when only the runtime can know, which then makes the mount point itself. */
-function mountKind(mount: RunMount): MountPoint["kind"] | undefined {
+function mountKind(mount: RunMount, boundFiles: PlanFacts["boundFiles"]): MountPoint["kind"] | undefined {
   switch (mount.kind) {
     case "tmpfs":
       return "open directory";
@@ -169,32 +196,38 @@ function mountKind(mount: RunMount): MountPoint["kind"] | undefined {
     case "tree":
       return mount.source === "/" ? "directory" : undefined;
     case "bind":
-      return statSync(mount.hostPath, { throwIfNoEntry: false })?.isDirectory() === false ? "file" : "directory";
+      return boundFiles.has(mount.hostPath) ? "file" : "directory";
     default:
       return unreachable(mount);
   }
 }
 
+/** Where the directives of a tree go, and its stub layers. */
+interface TreeWriter {
+  readonly plan: PlanWriter;
+  readonly stubs: StubList;
+  readonly marks: "trusted" | "user";
+}
+
 function writeTree(
-  plan: PlanWriter,
+  { plan, stubs, marks }: TreeWriter,
   tree: TreeMount,
-  context: PlanContext,
   at: { readonly attributes: number; readonly below: readonly MountPoint[] },
 ): void {
   // The kernel's build options may turn these on; a layer packed from the upper directory could not be read elsewhere.
-  const plain = `index=off,metacopy=off,redirect_dir=nofollow${context.overlayMarks === "user" ? ",userxattr" : ""}`;
+  const plain = `index=off,metacopy=off,redirect_dir=nofollow${marks === "user" ? ",userxattr" : ""}`;
   switch (tree.kind) {
     case "overlay": {
       // `volatile`: the upper directory is thrown away unless the step commits, so fsync inside has nothing to protect,
       // and unmounting does not flush the whole disk.
-      const lowers = [...tree.lowers, context.stubLayer(at.below)];
+      const lowers = [...tree.lowers, stubs.add(at.below)];
       plan.add("tree-overlay", tree.upper, tree.work, `volatile,${plain}`, at.attributes, lowers.length, ...lowers);
       return;
     }
     case "overlay-ro": {
-      const lowers = [...tree.lowers, context.stubLayer(at.below)];
+      const lowers = [...tree.lowers, stubs.add(at.below)];
       const attributes = at.attributes | readOnly;
-      if (lowers.length === 1) lowers.push(context.stubLayer([{ target: "/proc", kind: "directory" }]));
+      if (lowers.length === 1) lowers.push(stubs.add([{ target: "/proc", kind: "directory" }]));
       plan.add("tree-overlay", "", "", plain, attributes, lowers.length, ...lowers);
       return;
     }
@@ -206,13 +239,14 @@ function writeTree(
   }
 }
 
-function writeMount(plan: PlanWriter, mount: RunMount, target: string, context: PlanContext, devices: number): void {
+function writeMount(trees: TreeWriter, mount: RunMount, target: string, devices: number): void {
+  const { plan } = trees;
   switch (mount.kind) {
     case "bind":
       plan.add("bind", mount.hostPath, target, devices | (mount.mode === "ro" ? readOnly : 0), "");
       return;
     case "tree":
-      writeTree(plan, mount.tree, context, { attributes: devices, below: [] });
+      writeTree(trees, mount.tree, { attributes: devices, below: [] });
       plan.add("tree", posix.join("/", mount.source), target, devices | (mount.mode === "ro" ? readOnly : 0));
       return;
     case "tmpfs": {
@@ -235,27 +269,27 @@ function writeMount(plan: PlanWriter, mount: RunMount, target: string, context: 
   }
 }
 
-/** What a process needs to know of the context. */
-interface ProcessContext {
-  readonly facts: HostFacts;
+/** The facts that a process depends on. */
+interface ProcessFacts {
+  readonly host: HostFacts;
   readonly seccomp: SeccompFilter | undefined;
   readonly userNamespace?: UserNamespaceMap | undefined;
   readonly ownersDirectory?: string | undefined;
   readonly without?: readonly Capability[];
 }
 
-function writeProcess(plan: PlanWriter, request: RunRequest, context: ProcessContext): void {
+function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts): void {
   const { user } = request;
   const hex = (mask: bigint): string => mask.toString(16);
   const sets = capabilitySets(request.security, {
     uid: user.uid,
-    held: context.facts.heldCapabilities,
-    without: context.without ?? [],
+    held: facts.host.heldCapabilities,
+    without: facts.without ?? [],
   });
   // Container engines list the primary group among the supplementary ones, and `id` shows it.
   const groups = [...new Set([user.gid, ...user.supplementary])];
   plan.add("identity", user.uid, user.gid, groups.length, ...groups);
-  if (context.userNamespace?.setgroups === "deny" || context.facts.setgroups === "deny") plan.add("keep-groups");
+  if (facts.userNamespace?.setgroups === "deny" || facts.host.setgroups === "deny") plan.add("keep-groups");
   plan.add(
     "capabilities",
     hex(sets.bounding),
@@ -264,10 +298,8 @@ function writeProcess(plan: PlanWriter, request: RunRequest, context: ProcessCon
     hex(sets.inheritable),
     hex(sets.ambient),
   );
-  if (context.ownersDirectory !== undefined) plan.add("pretend-owners", context.ownersDirectory);
-  if (context.seccomp !== undefined) {
-    plan.addBytes("seccomp", [context.seccomp.probe], context.seccomp.program);
-  }
+  if (facts.ownersDirectory !== undefined) plan.add("pretend-owners", facts.ownersDirectory);
+  if (facts.seccomp !== undefined) plan.addBytes("seccomp", [facts.seccomp.probe], facts.seccomp.program);
   for (const { name, soft, hard } of request.ulimits) {
     const number = RLIMITS.get(name);
     if (number === undefined) {

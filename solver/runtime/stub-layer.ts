@@ -10,35 +10,43 @@ export interface MountPoint {
   readonly kind: "directory" | "open directory" | "file";
 }
 
+/** A directory of empty mount points, to lie below all layers of an overlay. */
+export interface StubLayer {
+  /** Host path. */
+  readonly path: string;
+  readonly points: readonly MountPoint[];
+}
+
+/** Names the stub layer with the given mount points. Equal lists, in any order, have one path. */
+export function stubLayer(directory: string, points: readonly MountPoint[]): StubLayer {
+  const key = points
+    .map(({ target, kind }) => `${kind} ${target}\0`)
+    .toSorted()
+    .join("");
+  return { path: join(directory, createHash("sha256").update(key).digest("hex").slice(0, 32)), points };
+}
+
 /**
- * Directories of empty mount points that go below all layers of an overlay. Where the image lacks a mount point it
- * shines through from there; nothing is written to the image's own layers, so nothing has to be cleaned up or hidden
- * from the layer that is packed. Equal lists share one directory, in this process and in others.
+ * Makes stub layers. Where the image lacks a mount point it shines through from there; nothing is written to the image's
+ * own layers, so nothing has to be cleaned up or hidden from the layer that is packed. A stub layer is made on first use,
+ * shared with other processes, and never changed.
  */
 export class StubLayers {
-  readonly #directory: string;
-  readonly #known = new Map<string, string>();
+  readonly directory: string;
+  readonly #made = new Set<string>();
 
   constructor(directory: string) {
-    this.#directory = directory;
+    this.directory = directory;
   }
 
-  /** Returns the host path of a directory with the given mount points; made on first use, never changed. */
-  get(points: readonly MountPoint[]): string {
-    const key = points
-      .map(({ target, kind }) => `${kind} ${target}\0`)
-      .toSorted()
-      .join("");
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    const path = join(this.#directory, createHash("sha256").update(key).digest("hex").slice(0, 32));
+  make({ path, points }: StubLayer): void {
+    if (this.#made.has(path)) return;
     if (!existsSync(path)) this.#make(path, points);
-    this.#known.set(key, path);
-    return path;
+    this.#made.add(path);
   }
 
   #make(path: string, points: readonly MountPoint[]): void {
-    mkdirSync(this.#directory, { recursive: true });
+    mkdirSync(this.directory, { recursive: true });
     const draft = mkdtempSync(`${path}.`);
     for (const { target, kind } of points) makePoint(draft, target, kind);
     setEpoch(draft, points);

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { PlanWriter } from "./plan-writer.ts";
+import { encodePlan, PlanWriter } from "./plan-writer.ts";
 import { cannotRun, RUNTIME_PATH, Sandbox } from "./testing.ts";
 import { Workers } from "./workers.ts";
 
@@ -77,15 +77,15 @@ describe.skipIf(reason !== undefined)("processes that run steps", () => {
 
   test("nothing is told of a step that could not be started after its end", async () => {
     // Both the supervisor and the process that pretends owners fail, and neither waits for the other.
-    const plan = new PlanWriter()
+    const { directives } = new PlanWriter()
       .add("scratch", box.directory)
       .add("pretend-owners", "/no/such/directory")
       .add("cgroup-v2", "/no/such/cgroup")
       .add("tree-directory", "/", 0)
       .add("root")
       .add("cwd", "/")
-      .add("arg", "/bin/true")
-      .finish();
+      .add("arg", "/bin/true");
+    const plan = encodePlan(directives);
     using own = new Workers(RUNTIME_PATH);
     const run = async (): Promise<void> => {
       const report = await own.run(plan, () => undefined, new AbortController().signal);

@@ -65,7 +65,7 @@ export function addSystemMounts(table: MountTable, plan: PlanWriter, choices: Sy
 export interface DeviceChoices {
   /** Flags of mounts that device nodes may be on. */
   readonly attributes: number;
-  /** Whether this kernel has /proc/kcore, which /dev/core then leads to (and which is hidden). */
+  /** As in `HostFacts`. */
   readonly hasKernelCore: boolean;
   /** Further nodes; an insecure step gets all of the host's. */
   readonly extra: readonly DeviceNode[];
