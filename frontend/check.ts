@@ -12,18 +12,18 @@ import { Linter } from "./lint/linter.ts";
 import type { Warning } from "./lint/warning.ts";
 import { parseDockerfile } from "./parse.ts";
 
-/** What `--check` found. */
+/** The findings of `--check`. */
 export interface LintResult {
   readonly warnings: readonly Warning[];
-  /** What a build would fail with, even if nobody minded the warnings. */
+  /** The error that a build would end with, warnings apart. */
   readonly error: BuildError | undefined;
-  /** What a build would fail with because of the warnings, with `error=true`. */
+  /** The error that a build with `error=true` would end with because of the warnings. */
   readonly violation?: BuildError | undefined;
 }
 
 /**
- * Checks a file without building it. Without a target all stages are checked. What stands in the way of a build ends the
- * checks and is a result like the others.
+ * Checks a file without building it. Without a target, all stages are checked. An error that would fail the build ends
+ * the checks and is part of the result.
  */
 export async function lintDockerfile(
   dockerfile: Dockerfile,
@@ -44,8 +44,8 @@ export async function lintDockerfile(
 }
 
 /**
- * Finds warnings about the instructions above the one that cannot be read, as BuildKit's parser gives them before it stops. Empty
- * where the error is not one of syntax, or nothing above it makes a file.
+ * Finds warnings about the instructions above the one with the syntax error, as BuildKit's parser reports them before
+ * it stops. Empty for any other error, or when nothing above it makes a file.
  */
 export function warningsAbove(error: BuildError, options: Pick<ConvertOptions, "buildArgs">): readonly Warning[] {
   const { span, code } = error;
@@ -63,7 +63,10 @@ export function warningsAbove(error: BuildError, options: Pick<ConvertOptions, "
   }
 }
 
-/** The offset at which the instruction around a line begins: lines that continue belong to it, whatever the escape character. */
+/**
+ * Finds the offset at which the instruction around a line begins. Continued lines belong to it, with either escape
+ * character.
+ */
 function instructionStart(source: SourceText, line: number): number {
   let first = line;
   while (first > 1 && /[\\`]\s*$/.test(source.line(first - 1))) first -= 1;
@@ -81,7 +84,7 @@ export function lintJson(result: LintResult, source: SourceText): Json {
   }));
   const failure = result.error ?? result.violation;
   return {
-    // An empty list of Go's.
+    // Go encodes an empty list as null.
     warnings: warnings.length === 0 ? null : warnings,
     sources: [
       {

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { BuildError, ERROR_CODES, type ErrorCode } from "../lib/core/errors.ts";
 import { convert } from "./convert/convert.fixture.ts";
 
-/** Codes whose pages show a Dockerfile, as in `COPY --chmood=755 run.sh /`, that the frontend alone refuses. */
+/** Codes with a Dockerfile on their page, as in `COPY --chmood=755 run.sh /`, that the frontend alone refuses. */
 const CODES = ERROR_CODES.filter((code) => code.startsWith("dockerfile/") || code === "pattern/malformed").filter(
   (code) =>
     !(

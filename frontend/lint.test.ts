@@ -276,7 +276,7 @@ async function lint(text: string): ReturnType<typeof lintDockerfile> {
   return lintDockerfile(dockerfile, options, resolverOf({}), new AbortController().signal);
 }
 
-test("--check looks at all stages, and an error does not hide what was found before it", async () => {
+test("--check covers all stages, and an error does not hide earlier findings", async () => {
   const result = await lint("FROM scratch AS a\nLABEL v=$A\nFROM scratch\nSTOPSIGNAL NONE\n");
   expect(warningsOf(result)).toEqual(["2 UndefinedVar: Usage of undefined variable '$A'"]);
   expect(result.error?.message).toMatch(/invalid signal/);
@@ -313,7 +313,7 @@ test.each([
   expect(Object.hasOwn(Object(json), "buildError")).toBe(buildError !== undefined);
 });
 
-test("check options that cannot be read are what a check finds", async () => {
+test("unreadable check options are a finding of --check", async () => {
   const result = await lint("# check=skp=all\nFROM scratch AS B\n");
   expect([result.warnings, result.error?.code]).toEqual([[], "dockerfile/syntax"]);
 });

@@ -9,7 +9,7 @@ export type JsonLocation = {
 };
 
 export function locationJson(span: Span): JsonLocation {
-  // A span that ends in front of a line's first character ends with the line before.
+  // A span that ends before a line's first character ends with the previous line.
   const last = span.end.column === 1 && span.end.line > span.start.line ? span.end.line - 1 : span.end.line;
   const ranges = [];
   for (let line = span.start.line; line <= last; line += 1) ranges.push({ start: { line }, end: { line } });

@@ -23,8 +23,7 @@ import { otherFormat } from "./syntax/other-format.ts";
 import type { Escape } from "./words/escape.ts";
 
 /**
- * Reads a whole Dockerfile.
- *
+ * Parses a whole Dockerfile.
  * @throws {BuildError} for the first syntax error of the file; `more` holds the others, in the order of the file
  */
 export function parseDockerfile(source: SourceText): Dockerfile {
@@ -38,7 +37,7 @@ export function parseDockerfile(source: SourceText): Dockerfile {
   return { source, directives, ...file.finish() };
 }
 
-/** A text that is plainly something else gets one sentence, not an error per line. */
+/** Reports one error for a text in another format, instead of one error per line. */
 function refuseOtherFormat(source: SourceText, errors: ErrorList, file: DockerfileBuilder): void {
   if (errors.isEmpty) return;
   const format = otherFormat(source.text);
@@ -50,9 +49,8 @@ function refuseOtherFormat(source: SourceText, errors: ErrorList, file: Dockerfi
 }
 
 /**
- * Reads one instruction that an image carries for its children (ONBUILD). `source` holds nothing else; its name is shown
- * in errors. The escape character is always a backslash.
- *
+ * Parses one instruction that an image carries for its children (ONBUILD). `source` holds nothing else; its name is
+ * shown in errors. The escape character is always a backslash.
  * @throws {BuildError} `dockerfile/...`
  */
 export function parseOnbuildTrigger(source: SourceText): StageInstruction {
@@ -76,7 +74,7 @@ export function parseOnbuildTrigger(source: SourceText): StageInstruction {
   return instruction;
 }
 
-/** Instructions with errors are reported and left out. */
+/** Reads instructions. One with errors is reported and left out. */
 function readInstructions(
   reader: LineReader,
   escape: Escape,
@@ -102,7 +100,7 @@ function readInstruction(
 ): Instruction {
   const { reader, encoding } = file;
   const parsed = parseLine(line, file.escape);
-  // Also below an instruction with errors: the lines of a body are no instructions.
+  // Bodies are read below an instruction with errors too: their lines are not instructions.
   const below = parsed.heredocs === undefined ? undefined : readHeredocs(line, reader, parsed.heredocs);
   const undecoded = encoding.errorOf(line, below?.heredocs ?? NONE, parsed.heredocs === "words" ? "files" : "command");
   if (undecoded !== undefined) throw undecoded;
@@ -179,10 +177,11 @@ class DockerfileBuilder {
   }
 }
 
-// Each is shown with its lines: more would only push the first ones off the screen. Then the rest is not even read.
+// Each error is shown with its lines: more errors would only push the first ones off the screen. The rest of the file
+// is not read.
 const MAX_ERRORS = 100;
 
-/** All that is wrong with a file. */
+/** The syntax errors of a file. */
 class ErrorList {
   readonly #errors: BuildError[] = [];
   #isStageMissing = false;
@@ -196,7 +195,7 @@ class ErrorList {
     return this.#errors.length === 0;
   }
 
-  /** Whether several lines begin with no instruction, and nothing else is wrong. */
+  /** True when several lines begin with no instruction, and there is no other error. */
   get isHopeless(): boolean {
     return this.#errors.length >= 5 && this.#errors.every(({ code }) => code === "dockerfile/unknown-instruction");
   }
@@ -205,7 +204,7 @@ class ErrorList {
     return this.#errors.length >= MAX_ERRORS;
   }
 
-  /** One is enough: all instructions above the first FROM suffer from the same. */
+  /** Adds the error for an instruction above the first FROM, once: all such instructions share it. */
   addStageless(instruction: Instruction): void {
     // An instruction that was left out may have been the FROM.
     if (this.#isStageMissing || this.#hasLostInstruction) return;
@@ -218,7 +217,7 @@ class ErrorList {
     );
   }
 
-  /** What was thrown by an instruction that is now left out. */
+  /** Adds the error of an instruction that is now left out. */
   addOfInstruction(error: unknown): void {
     if (!(error instanceof BuildError)) throw error;
     this.add(error);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { subrequestsJson, subrequestsText } from "./subrequests.ts";
 
-test("what can be asked is a table", () => {
+test("lists the sub-requests as a table", () => {
   expect(subrequestsText()).toBe(
     [
       "NAME                 VERSION DESCRIPTION",
@@ -14,7 +14,7 @@ test("what can be asked is a table", () => {
   );
 });
 
-test("what can be asked is JSON, with the members that clients read", () => {
+test("lists the sub-requests as JSON, with the members that clients read", () => {
   expect(subrequestsJson()).toContainEqual({
     name: "frontend.outline",
     version: "1.0.0",

@@ -1,13 +1,13 @@
 import type { Json } from "../lib/core/json.ts";
 
-/** A question about a Dockerfile that is answered instead of building it. */
+/** A question about a Dockerfile, answered instead of building it. */
 interface Subrequest {
   readonly name: string;
   readonly description: string;
   readonly opts: readonly { readonly name: string; readonly description: string }[] | null;
 }
 
-/** What `--call` can ask, by the names and in the order of BuildKit's frontend. */
+/** The sub-requests of `--call`, with the names and in the order of BuildKit's frontend. */
 const SUBREQUESTS: readonly Subrequest[] = [
   {
     name: "frontend.outline",
@@ -21,7 +21,7 @@ const SUBREQUESTS: readonly Subrequest[] = [
 
 const VERSION = "1.0.0";
 
-/** The answer to `--call=subrequests.describe,format=json`. */
+/** Writes the answer to `--call=subrequests.describe,format=json`. */
 export function subrequestsJson(): Json {
   return SUBREQUESTS.map(({ name, description, opts }) => ({
     name,
@@ -35,7 +35,7 @@ export function subrequestsJson(): Json {
   }));
 }
 
-/** The same as a table. */
+/** Writes the same as a table. */
 export function subrequestsText(): string {
   const rows = [
     ["NAME", "VERSION", "DESCRIPTION"],

@@ -11,33 +11,39 @@ import type { PlannedStage } from "./plan.ts";
 import type { ContextSource, Resolver } from "./resolver.ts";
 import { imageVertex, sourceVertex } from "./sources.ts";
 
-/** What a stage starts from: a tree and the configuration that comes with it. */
+/** The start of a stage: a tree and the configuration that comes with it. */
 export interface Start {
   readonly tree: Vertex | undefined;
   readonly image: ImageDraft;
   readonly history: readonly HistoryEntry[];
   readonly platform: Platform;
   readonly base: BaseImage | undefined;
-  /** As shown: `docker.io/library/alpine:latest@sha256:...`. */
+  /** Display name: `docker.io/library/alpine:latest@sha256:...`. */
   readonly name: string;
   /**
-   * `replaced`: a `--build-context` with the stage's own name stands for the whole stage; its instructions are not run.
+   * `replaced`: a `--build-context` with the stage's own name replaces the whole stage, and its instructions are not
+   * run.
    */
   readonly extent: "start" | "replaced";
 }
 
 export interface StartOptions {
   readonly target: Platform;
-  /** Without an explicit target a base image that runs here as it is decides the platform. */
+  /**
+   * Platforms that this machine runs. Without an explicit target, a base image for one of them decides the platform.
+   */
   readonly runnable: readonly Platform[] | undefined;
   readonly linter: Linter;
-  /** For "did you mean". */
+  /** Candidates for "did you mean". */
   readonly stageNames: readonly string[];
 }
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Finds what a FROM, or a `--from` that names no stage, stands for. @throws {BuildError} at the FROM */
+/**
+ * Resolves the image of a FROM, or of a `--from` that names no stage.
+ * @throws {BuildError} at the FROM
+ */
 export async function resolveStart(
   planned: PlannedStage,
   resolver: Resolver,
@@ -64,7 +70,7 @@ export async function resolveStart(
   return fromImage({ kind: "image", ...image }, actual);
 }
 
-/** `FROM scratch`, whose platform is always the target's. */
+/** Makes the start for `FROM scratch`. Its platform is always the target's. */
 function emptyStart(platform: Platform): Start {
   return {
     tree: undefined,
@@ -85,7 +91,9 @@ function emptyStart(platform: Platform): Start {
   };
 }
 
-/** The --build-context of a name, that for this platform first. `scratch` and `context` cannot be replaced. */
+/**
+ * Finds the --build-context of a name; one for this platform comes first. `scratch` and `context` cannot be replaced.
+ */
 export async function findContext(
   name: string,
   resolver: Resolver,
@@ -93,10 +101,10 @@ export async function findContext(
   signal: AbortSignal,
 ): Promise<ContextSource | undefined> {
   if (/^(?:scratch|context)$/i.test(name)) return undefined;
-  const at = { platform };
+  const lookup = { platform };
   return (
-    (await resolver.namedContext(`${name}::${formatPlatform(normalizePlatform(platform))}`, at, signal)) ??
-    (await resolver.namedContext(name, at, signal))
+    (await resolver.namedContext(`${name}::${formatPlatform(normalizePlatform(platform))}`, lookup, signal)) ??
+    (await resolver.namedContext(name, lookup, signal))
   );
 }
 
@@ -107,7 +115,8 @@ function fromContext(source: ContextSource, name: string, platform: Platform): S
 
 function fromImage(source: Extract<ContextSource, { readonly kind: "image" }>, platform: Platform): Start {
   const { config } = source;
-  // What is beyond the specification is said of that image, not of what is built on it: old fields of docker, cache records.
+  // Fields beyond the specification (docker's old fields, cache records) describe the base image only: they are not
+  // inherited.
   const { created: _created, rootfs: _rootfs, other: _other, history, ...image } = config;
   const tree = imageVertex(source, platform);
   return {
@@ -121,7 +130,7 @@ function fromImage(source: Extract<ContextSource, { readonly kind: "image" }>, p
   };
 }
 
-/** Commands are looked up in PATH, so an image without one gets the usual one, and keeps it. Windows has its own. */
+/** Adds the usual PATH to an image that has none, because commands are looked up in it. Windows has its own. */
 function withPath(config: ContainerConfig, platform: Platform): ContainerConfig {
   const env = config.Env ?? [];
   const isMissing = platform.os !== "windows" && !env.some((entry) => entry.startsWith("PATH="));
@@ -143,19 +152,19 @@ function readReference(planned: PlannedStage): ReturnType<typeof parseReference>
 async function resolveImage(
   planned: PlannedStage,
   name: string,
-  on: { readonly resolver: Resolver; readonly platform: Platform; readonly options: StartOptions },
+  deps: { readonly resolver: Resolver; readonly platform: Platform; readonly options: StartOptions },
   signal: AbortSignal,
 ): ReturnType<Resolver["image"]> {
   const span = planned.stage?.from.base.span ?? planned.span;
   try {
-    return await on.resolver.image(name, { platform: on.platform, span }, signal);
+    return await deps.resolver.image(name, { platform: deps.platform, span }, signal);
   } catch (error) {
     if (!(error instanceof BuildError) || error.span !== undefined) throw error;
-    const similar = suggest(planned.baseText, [...on.options.stageNames, ...COMMON_IMAGES]);
+    const similar = suggest(planned.baseText, [...deps.options.stageNames, ...COMMON_IMAGES]);
     const didYouMean =
       similar === undefined || similar === planned.baseText
         ? undefined
-        : `did you mean ${on.options.stageNames.includes(similar) ? "the stage " : ""}${similar}?`;
+        : `did you mean ${deps.options.stageNames.includes(similar) ? "the stage " : ""}${similar}?`;
     throw new BuildError(error.code, error.message, {
       span,
       hint: [didYouMean, error.hint].filter((part) => part !== undefined).join("; ") || undefined,

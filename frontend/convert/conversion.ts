@@ -5,14 +5,14 @@ import type { Digest } from "../../lib/core/digest.ts";
 import type { Vertex, VertexMeta } from "../../solver/graph/vertex.ts";
 import type { Warning } from "../lint/warning.ts";
 
-/** A Dockerfile for one platform, converted: what to build and what the image around it will say. */
+/** The result of converting a Dockerfile for one platform: the graph to build and the image around it. */
 export interface Conversion {
   /** The file system of the target; `undefined` when it is empty (`FROM scratch` and nothing else). */
   readonly target: Vertex | undefined;
-  /** Of every vertex that the target, or with `stages: "all"` any stage, needs. */
+  /** Metadata of every vertex that the target needs; with `stages: "all"`, of those that any stage needs. */
   readonly meta: ReadonlyMap<Digest, VertexMeta>;
   readonly image: ImageDraft;
-  /** One entry per instruction that leaves one; the layers of the result are those of the entries without `emptyLayer`, in order. */
+  /** One entry per instruction that leaves one. Entries without `emptyLayer` own the layers of the result, in order. */
   readonly history: readonly HistoryDraft[];
   /** The image the target stands on. `undefined` for scratch and for a context that is not an image. */
   readonly base: BaseImage | undefined;
@@ -25,13 +25,13 @@ export interface Conversion {
   readonly usedContexts: readonly string[];
   /** Seconds since the epoch, from SOURCE_DATE_EPOCH. */
   readonly sourceDateEpoch: number | undefined;
-  /** In order of place. Each is shown once however often it was met. */
+  /** Sorted by place. A repeated finding is listed once. */
   readonly warnings: readonly Warning[];
-  /** Worked out when it is asked for, which few builds do. */
+  /** Computed on first access: few builds need it. */
   readonly outline: Outline;
 }
 
-/** An image configuration without what only a finished build knows. */
+/** An image configuration without the facts that only a finished build knows. */
 export type ImageDraft = Omit<ImageConfig, "created" | "rootfs" | "history">;
 
 export type HistoryDraft =
@@ -40,7 +40,7 @@ export type HistoryDraft =
       readonly kind: "new";
       readonly createdBy: string;
       readonly comment: string;
-      /** False for entries that own a layer, and then `vertex` made it. */
+      /** False for an entry that owns a layer; `vertex` then made that layer. */
       readonly emptyLayer: boolean;
       readonly vertex: Vertex | undefined;
     };
@@ -52,7 +52,7 @@ export interface BaseImage {
   readonly config: ImageConfig;
 }
 
-/** What the target can be given: for `--call=outline`. Everything in order of place. */
+/** The inputs that the target takes, for `--call=outline`. All lists are sorted by place. */
 export interface Outline {
   readonly name: string | undefined;
   readonly description: string | undefined;

@@ -13,7 +13,7 @@ import { type ConvertOptions, NO_FLAGS } from "./options.ts";
 import type { ContextSource, Resolver } from "./resolver.ts";
 
 /*
- * What tests of the conversion share: a resolver that knows a few images and writes down what it is asked.
+ * Shared by the tests of the conversion: a resolver that knows a few images and records the requests it gets.
  */
 
 export const AMD64: Platform = { os: "linux", architecture: "amd64" };
@@ -25,7 +25,7 @@ const OPTIONS: ConvertOptions = {
 };
 
 export interface World {
-  /** By full name; `busybox` and `rich` are always there. */
+  /** Images by full name; `busybox` and `rich` are always present. */
   readonly images?: Readonly<Record<string, Partial<ImageConfig>>>;
   readonly contexts?: Readonly<Record<string, ContextSource>>;
   readonly sourceDate?: number;
@@ -67,7 +67,7 @@ const IMAGES: Readonly<Record<string, Partial<ImageConfig>>> = {
   },
 };
 
-/** Answers from a table; `asked` lists what for. */
+/** Makes a resolver that answers from a table and lists its requests in `asked`. */
 export function resolverOf(world: World): Resolver & { readonly asked: string[] } {
   const asked: string[] = [];
   const images = { ...IMAGES, ...world.images };
@@ -93,7 +93,10 @@ export async function convert(
   return convertDockerfile(dockerfile, { ...OPTIONS, ...options }, resolver, new AbortController().signal);
 }
 
-/** What `docker history` would show, oldest first; entries without a layer in brackets, those of the base left out. */
+/**
+ * Lists what `docker history` would show, oldest first. Entries without a layer are in brackets; those of the base are
+ * left out.
+ */
 export function historyOf(conversion: Conversion): string[] {
   return conversion.history.flatMap((entry) => {
     if (entry.kind === "base") return [];
@@ -105,7 +108,7 @@ export function warningsOf(conversion: Pick<Conversion, "warnings">): string[] {
   return conversion.warnings.map(({ rule, message, span }) => `${span.start.line} ${rule}: ${message}`);
 }
 
-/** All vertices of the target, inputs before users. */
+/** Lists all vertices of the target, inputs before users. */
 export function verticesOf({ target }: Conversion): Vertex[] {
   return target === undefined ? [] : inputsFirst([target]);
 }
@@ -120,7 +123,7 @@ export function opsOf<Kind extends Op["kind"]>(
     .filter(isKind);
 }
 
-/** The only one of its kind. */
+/** Finds the only op of its kind. */
 export function opOf<Kind extends Op["kind"]>(
   conversion: Conversion,
   kind: Kind,

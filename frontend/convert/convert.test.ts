@@ -18,7 +18,7 @@ test("FROM scratch and nothing else is an empty image", async () => {
   });
 });
 
-test("everything of a base image is inherited but its date, its triggers and its layers", async () => {
+test("a base image passes on everything but its date, triggers and layers", async () => {
   const conversion = await convert("FROM rich\n");
   expect(conversion.image).toMatchInlineSnapshot(`
     {
@@ -101,7 +101,7 @@ test("an image without PATH gets one, for itself and for commands", async () => 
   expect(opsOf(conversion, "exec")[0]?.env.flat()).toEqual(expected);
 });
 
-test("an image without layers is as good as scratch", async () => {
+test("an image without layers equals scratch", async () => {
   const empty = { rootfs: { type: "layers" as const, diff_ids: [] }, history: [{ empty_layer: true }] };
   const conversion = await convert(
     "FROM void\n",
@@ -112,7 +112,7 @@ test("an image without layers is as good as scratch", async () => {
   expect(conversion.history).toHaveLength(1);
 });
 
-test("only the images of stages that the target needs are asked for, once each", async () => {
+test("only images of stages that the target needs are resolved, once each", async () => {
   const resolver = resolverOf({});
   await convert("FROM nowhere AS a\nFROM busybox AS b\nFROM busybox\nCOPY --from=b /x /x\n", {}, resolver);
   expect(resolver.asked).toEqual([
@@ -133,7 +133,7 @@ test.each([
   expect(conversion.stageNames).toEqual(["a", "b", "c"]);
 });
 
-test("a target that does not exist names the nearest and all there are", async () => {
+test("the error for an unknown target names the nearest stage and all stages", async () => {
   const error = await failure(convert("FROM scratch AS build\nFROM scratch AS app\n", { target: "biuld" }));
   expect([error.code, error.message, error.hint]).toEqual([
     "dockerfile/unknown-stage",
@@ -164,7 +164,7 @@ test("a stage that continues another inherits configuration, variables, director
   expect(opsOf(conversion, "exec")[0]).toMatchObject({ cwd: "/w", user: "u", argv: ["/bin/x", "-c", "go"] });
 });
 
-test("what a stage does to its configuration stays out of the stage below", async () => {
+test("a stage does not change the configuration of the stage it continues", async () => {
   const text = "FROM rich AS a\nFROM a AS b\nENV X=1\nLABEL y=1\nEXPOSE 9\nVOLUME /v\nRUN z\nFROM a\n";
   const { image, history } = await convert(text);
   expect(image.config.Env).not.toContain("X=1");
@@ -262,12 +262,12 @@ test("copying from a stage below is an error at the stage name", async () => {
   ]);
 });
 
-test("the last of two stages with one name is meant", async () => {
+test("of two stages with one name, the last counts", async () => {
   const text = "FROM scratch AS a\nLABEL n=1\nFROM scratch AS a\nLABEL n=2\nFROM a\n";
   expect((await convert(text)).image.config.Labels).toEqual({ n: "2" });
 });
 
-test("a thousand stages in a row are no deep recursion", async () => {
+test("a chain of thousands of stages does not overflow the stack", async () => {
   const text = `FROM scratch AS s0\n${Array.from({ length: 3000 }, (_, at) => `FROM s${at} AS s${at + 1}\nLABEL l=${at}\n`).join("")}`;
   expect((await convert(text)).image.config.Labels).toEqual({ l: "2999" });
 });
@@ -299,7 +299,7 @@ test("FROM scratch is for the target whatever --platform says", async () => {
   expect(conversion.platform).toEqual(ARM64);
 });
 
-test("without a target platform a foreign image that runs here decides", async () => {
+test("without a target platform, a foreign image that runs here decides the platform", async () => {
   const images = { "docker.io/library/arm:latest": { architecture: "arm64" } };
   const text = "FROM arm\nRUN x\n";
   const one = await convert(text, { runnablePlatforms: [AMD64, ARM64] }, resolverOf({ images }));
@@ -387,7 +387,7 @@ test.each([
   expect(opsOf(conversion, "file")[0]).toMatchObject({ base: "scratch", actions: [{ source: ".", destination: "/" }] });
 });
 
-test("COPY --from a stage that a directory stands for reads only what it copies", async () => {
+test("COPY --from a stage replaced by a directory reads only the copied files", async () => {
   const contexts = { root: { kind: "local", name: "root", excludes: [] } as const };
   const text = "FROM nowhere AS root\nRUN y\nFROM scratch\nCOPY --from=root a /\n";
   const conversion = await convert(text, {}, resolverOf({ contexts }));
@@ -511,7 +511,7 @@ test.each([
   expect(error.code).toBe("dockerfile/arg");
 });
 
-test("the date takes the place of the name it was given by", async () => {
+test("the date replaces the name of its source", async () => {
   const text = "FROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL d=$SOURCE_DATE_EPOCH\n";
   const options = { buildArgs: new Map([["SOURCE_DATE_EPOCH", "context"]]) };
   expect((await convert(text, options, resolverOf({ sourceDate: 77 }))).image.config.Labels).toEqual({ d: "77" });

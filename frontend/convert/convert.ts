@@ -29,8 +29,8 @@ import { nextStepName } from "./step.ts";
 import { forTrigger } from "./trigger-error.ts";
 
 /**
- * Turns a parsed Dockerfile into a build graph and the image around it, for one platform. Only stages that the target needs
- * are looked at closely, and only their images are asked for. Pure but for the resolver.
+ * Turns a parsed Dockerfile into a build graph and the image around it, for one platform. Only the stages that the
+ * target needs are converted, and only their images are resolved. Pure, apart from the resolver's answers.
  * @throws {BuildError} with the place in the Dockerfile
  */
 export async function convertDockerfile(
@@ -45,7 +45,7 @@ export async function convertDockerfile(
   return conversion;
 }
 
-/** As {@link convertDockerfile}, with a linter that keeps its findings even when the conversion fails. */
+/** Does the same as {@link convertDockerfile}, with a linter that keeps its findings even when the conversion fails. */
 export async function convertChecked(
   dockerfile: Dockerfile,
   given: { readonly options: ConvertOptions; readonly resolver: Resolver; readonly linter: Linter },
@@ -109,7 +109,7 @@ export async function convertChecked(
   };
 }
 
-/** What holds for the whole file: the build arg before the directive. */
+/** Reads the check settings of the whole file. The build arg takes precedence over the directive. */
 export function checksOf(
   dockerfile: Dockerfile,
   options: Pick<ConvertOptions, "buildArgs">,
@@ -121,7 +121,7 @@ export function checksOf(
   return check === undefined ? DEFAULT_CHECKS : parseCheckConfig(check.value.split(/\s/, 1)[0] ?? "", check.span);
 }
 
-/** A file should make sense without any --build-arg. */
+/** Reports a base image that has no name unless a --build-arg is given. */
 function checkDefaultBases(dockerfile: Dockerfile, predefined: ReadonlyMap<string, string>, linter: Linter): void {
   const scope = defaultScope(dockerfile, predefined);
   if (scope === undefined) return;
@@ -137,7 +137,7 @@ function checkDefaultBases(dockerfile: Dockerfile, predefined: ReadonlyMap<strin
   }
 }
 
-/** The global scope without any --build-arg; `undefined` for a file that insists on one. */
+/** Evaluates the global scope without any --build-arg; `undefined` for a file that requires one. */
 function defaultScope(dockerfile: Dockerfile, predefined: ReadonlyMap<string, string>): GlobalScope | undefined {
   try {
     return evaluateGlobalArgs(dockerfile, predefined, new Map());
@@ -219,6 +219,6 @@ function isUncached({ stage }: PlannedStage, { noCache }: ConvertOptions): boole
 function ignoreMatcher(context: ContextSource): PatternMatcher | undefined {
   if (context.kind !== "local" || context.excludes.length === 0) return undefined;
   const matcher = new PatternMatcher(context.excludes);
-  // With exceptions a directory may be excluded and some of its files not: no telling from the text alone.
+  // With exceptions, a directory may be excluded and some of its files not. The text alone cannot tell.
   return matcher.hasExclusions ? undefined : matcher;
 }

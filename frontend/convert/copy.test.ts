@@ -17,7 +17,7 @@ const PLAIN = {
   link: false,
 } satisfies CopyAction;
 
-/** On an empty image with working directory /w, so that the context is input 0. */
+/** Prefix: an empty image with working directory /w, so that the context is input 0. */
 test.each([
   { line: "COPY a /b", action: {}, history: "COPY a /b # buildkit" },
   { line: "COPY a b", action: { destination: "/w/b" }, history: "COPY a b # buildkit" },
@@ -81,7 +81,7 @@ test.each([
   expect(historyOf(conversion).slice(1)).toEqual([history]);
 });
 
-/** An image without layers whose working directory is /w. */
+/** An image without layers and with working directory /w. */
 function onWork(): ReturnType<typeof resolverOf> {
   const config = { WorkingDir: "/w" };
   return resolverOf({
@@ -137,7 +137,7 @@ test("--link on scratch needs no merge, and with --chmod it is an ordinary copy"
   expect(opOf(conversion, "file")).toMatchObject({ base: "input", actions: [{ link: false }] });
 });
 
-test("what --link copies names the tree it will lie on, for the directories on its way", async () => {
+test("a --link copy names the tree it will lie on, so that parent directories match", async () => {
   const conversion = await convert("FROM busybox\nCOPY --link a b /d/\n");
   const [base, copied] = conversion.target?.inputs ?? [];
   expect(copied?.op).toMatchObject({ base: "scratch", way: { input: 1, path: "/d/" } });
@@ -145,7 +145,7 @@ test("what --link copies names the tree it will lie on, for the directories on i
   expect((await convert("FROM scratch\nCOPY --link a /b\n")).target?.op).not.toHaveProperty("way");
 });
 
-test("here-documents become files, expanded unless quoted, after the paths", async () => {
+test("here-documents become files after the paths, expanded unless quoted", async () => {
   const text = "FROM busybox\nENV A=1\nCOPY <<one <<-'two' file /d/\nx $A \"q\" \\$A\none\n\ty $A\n\ttwo\n";
   const conversion = await convert(text);
   const files = opsOf(conversion, "file")
@@ -251,7 +251,7 @@ test.each([
   expect(error.span?.start.line).toBe(2);
 });
 
-test("two here-documents of one name are one file, copied twice", async () => {
+test("two here-documents with one name are one file, copied twice", async () => {
   const conversion = await convert("FROM scratch\nCOPY <<E <<E /d/\na\nE\nb\nE\n");
   expect(opsOf(conversion, "file").at(-1)?.actions).toMatchObject([
     { source: "E", input: 0 },

@@ -19,16 +19,19 @@ import { type StepText, addInternal, addVertex, displayText, nextStepName, stepN
 
 type Instruction = CopyInstruction | AddInstruction;
 
-/** The words of an instruction with their variables filled in. */
+/** The words of an instruction, with their variables expanded. */
 interface Expanded {
   readonly paths: readonly { readonly text: string; readonly remote: RemoteSource | undefined }[];
   readonly destination: string;
-  /** Empty: not given. */
+  /** Empty: no --chown. */
   readonly chown: string;
   readonly chmod: string;
 }
 
-/** COPY and ADD: all sources into one layer. @throws {BuildError} at the word that is wrong */
+/**
+ * Converts COPY and ADD: all sources go into one layer.
+ * @throws {BuildError} at the word that is wrong
+ */
 export function convertCopy(state: StageState, instruction: Instruction, shared: Shared): void {
   const from = contextOf(state, instruction, shared);
   const words = expandWords(state, instruction, shared);
@@ -36,7 +39,7 @@ export function convertCopy(state: StageState, instruction: Instruction, shared:
   const shown = displayText(instruction, state.environment, shared);
   const name = nextStepName(state, shared, shown);
   const text: StepText = { name, instruction: shown, span: instruction.span };
-  // An exact mode has to know what it changes, so BuildKit gives up independence of the layers below for it. So do we.
+  // With --chmod, BuildKit ignores --link: a new mode depends on the file it changes. So do we.
   const isLinked = instruction.link && words.chmod === "";
   const below = isLinked ? undefined : state.tree;
   const sources = [
@@ -93,12 +96,12 @@ function ownerOf(chown: string, state: StageState, { chown: word, link, span }: 
   return state.tree === undefined && !link ? parseOwnerInEmpty(chown, word?.span ?? span) : parseOwner(chown);
 }
 
-/** What differs from source to source. */
+/** The fields that differ from source to source. */
 type Source = Pick<CopyAction, "source" | "wildcard" | "parents" | "unpack" | "keepOwner" | "excludes"> & {
   readonly tree: Vertex;
 };
 
-/** The tree that paths are looked up in; `undefined` is an empty one. */
+/** Finds the tree in which paths are looked up; `undefined` is an empty one. */
 function contextOf(state: StageState, instruction: Instruction, shared: Shared): Vertex | undefined {
   const [planned] = shared.plan.sources.get(instruction) ?? [];
   if (planned === undefined) return shared.context;
@@ -141,7 +144,7 @@ function expandWords(state: StageState, instruction: Instruction, shared: Shared
   return { paths: readPaths, destination, chown, chmod };
 }
 
-/** Refuses a pattern that is none where it stands, not when it is first compared with a file. */
+/** Refuses a malformed pattern at its place in the Dockerfile, before it is first compared with a file. */
 function checkPatterns(
   paths: readonly { readonly word: Word; readonly text: string }[],
   { excludes }: Instruction,
@@ -160,7 +163,7 @@ function checkPatterns(
   }
 }
 
-/** As in `docker history`: without --from, --link, --exclude and ADD's own flags. */
+/** Writes the instruction as `docker history` shows it: without --from, --link, --exclude and ADD's own flags. */
 function historyText(instruction: Instruction, words: Expanded): string {
   let text = instruction.kind === "copy" ? "COPY" : "ADD";
   if (instruction.kind === "copy" && instruction.parents) text += " --parents";
@@ -173,7 +176,7 @@ function historyText(instruction: Instruction, words: Expanded): string {
 
 function pathSource(path: string, instruction: Instruction, from: Vertex | undefined): Omit<Source, "tree"> {
   const isParents = instruction.kind === "copy" && instruction.parents;
-  // What stands before the pivot is left away below the destination; the two parts are cleaned on their own to keep it.
+  // The part before the pivot is dropped below the destination. The two parts are cleaned separately to keep the pivot.
   const pivot = isParents ? path.indexOf("/./") : -1;
   const source =
     pivot === -1
@@ -193,12 +196,12 @@ function pathSource(path: string, instruction: Instruction, from: Vertex | undef
 function remoteSource(remote: RemoteSource, instruction: Instruction, tree: Vertex): Source {
   const unpack =
     instruction.kind === "add" && instruction.unpack === true && remote.op.kind === "http" ? "auto" : "never";
-  // A checkout's files are left out by patterns; the one file of a URL is what was asked for.
+  // Patterns exclude files of a checkout. The one file of a URL is asked for by name, so they do not apply.
   const excludes = remote.op.kind === "git" ? instruction.excludes.map((exclude) => exclude.text) : [];
   return { tree, source: remote.source, wildcard: false, parents: false, unpack, keepOwner: true, excludes };
 }
 
-/** A here-document is a file of its own in an empty tree. */
+/** Makes a here-document a file of its own in an empty tree. */
 function contentSource(content: CopyContent, state: StageState, instruction: Instruction, shared: Shared): Source {
   let { text } = content;
   if (content.expand) {
@@ -240,10 +243,13 @@ function contentSource(content: CopyContent, state: StageState, instruction: Ins
   };
 }
 
-/** Characters that are read to find the line of a here-document that is wrong. */
+/** Limit on the characters read to find the bad line of a here-document. */
 const MAX_TRIED = 500_000_000;
 
-/** @throws {BuildError} `dockerfile/expansion` at the line that cannot be expanded */
+/**
+ * Expands the body of a here-document.
+ * @throws {BuildError} `dockerfile/expansion` at the line that cannot be expanded
+ */
 function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansion {
   const expand = (part: string, span: Span): Expansion =>
     expandWord(part, state.environment, { escape: "\\", quotes: "heredoc", span });
@@ -253,7 +259,7 @@ function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansi
     if (!(error instanceof BuildError)) throw error;
     const { source, start, end } = bodySpan;
     const lines = text.split("\n");
-    // Each line is tried with all before it, which takes minutes in large ones.
+    // Each line is tried together with all lines before it, which takes minutes in large bodies.
     if (text.length * lines.length > MAX_TRIED) throw error;
     const blame = ({ message, hint }: BuildError, first: number, last: number): BuildError => {
       const number = start.line + first;
@@ -265,7 +271,7 @@ function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansi
       const span = source.span(from, Math.min(from + source.line(number).length, end.offset));
       return new BuildError(error.code, said, { span, hint });
     };
-    // A brace may be closed further down; it is the line where it stands that is wrong when it is not.
+    // A brace may be closed on a later line. When it never is, the error belongs to the line that opens it.
     let open: number | undefined;
     for (const at of lines.keys()) {
       try {
@@ -284,7 +290,7 @@ function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansi
 function checkIgnored(path: string, from: Vertex | undefined, instruction: Instruction, shared: Shared): void {
   if (shared.ignored === undefined || from === undefined || from !== shared.context) return;
   const cleaned = cleanPath(path);
-  // The root is no path that a pattern could mean; only one that leaves out all of it is worth a word.
+  // No pattern names the root itself: it is ignored only where everything is.
   const isRoot = cleaned === "." || cleaned === "/";
   if (isRoot ? !ignoresAll(shared.options.context) : !shared.ignored.matches(cleaned)) return;
   shared.linter.report(copyIgnoredFile, instruction, instruction.kind === "copy" ? "Copy" : "Add", cleaned);
@@ -294,12 +300,12 @@ function ignoresAll(context: ContextSource): boolean {
   return context.kind === "local" && context.excludes.some((text) => ["*", "**", "**/*"].includes(text));
 }
 
-/** Below the tree's root, `..` stopping there; `.` is the root. */
+/** Makes a path relative to the tree's root. `..` stops at the root; `.` is the root. */
 function relativePath(path: string): string {
   return cleanPath(`/${path}`).slice(1) || ".";
 }
 
-/** A slash at the end, or `.`, says that a directory is meant, so it stays. */
+/** Resolves the destination. A slash or `.` at the end says that a directory is meant, so it stays. */
 function destinationPath(state: StageState, destination: string): string {
   const path = absolutePath(state, destination);
   const isDirectory = destination === "" || /(?:^|\/)\.?$/.test(destination);

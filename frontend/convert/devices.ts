@@ -1,7 +1,10 @@
 import { BuildError } from "../../lib/core/errors.ts";
 import type { RunInstruction } from "../instructions/instruction.ts";
 
-/** @throws {BuildError} `runtime/unsupported` for a command that asks for devices by their CDI names. */
+/**
+ * Refuses a command that asks for devices by their CDI names.
+ * @throws {BuildError} `runtime/unsupported`
+ */
 export function refuseDevices({ devices }: RunInstruction): void {
   const [first] = devices;
   if (first === undefined) return;

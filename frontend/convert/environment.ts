@@ -2,17 +2,20 @@ import { GROUP_SIZE, type VariableGroups } from "../../solver/graph/op.ts";
 import type { Variables } from "../words/expander.ts";
 
 /**
- * The variables of a stage while it is converted: ENV and ARG in one namespace, the later one winning. Commands get groups
- * of `NAME=value` texts: one variable that changes makes one new group, and all commands have the others in common.
+ * The variables of a stage during its conversion: ENV and ARG share one namespace, and the later one wins. Commands get
+ * groups of `NAME=value` texts. A changed variable makes one new group; commands share all other groups.
  */
 export class Environment implements Variables {
   readonly #variables: Map<string, Variable>;
-  /** In order of first definition. No group is changed once it is in here, and no array of groups once it was given out. */
+  /**
+   * Groups in order of first definition. A group never changes once it is in here, nor does an array that was handed
+   * out.
+   */
   #groups: (readonly string[])[];
   #isGivenOut: boolean;
-  /** Names whose present value comes from ARG. */
+  /** Names with a present value from ARG. */
   readonly #fromArg: Set<string>;
-  /** Where the ARGs declared in this stage and the stages below it stand in `#argTexts`. */
+  /** Positions in `#argTexts` of the ARGs that this stage and the stages below it declare. */
   readonly #declared: Map<string, number>;
   /** `NAME=value`, in order of first declaration. */
   readonly #argTexts: string[];
@@ -45,7 +48,7 @@ export class Environment implements Variables {
     if (this.#fromArg.delete(name)) this.#argNames = undefined;
   }
 
-  /** `reach: "text"` declares without putting a value into the environment of commands. */
+  /** Declares an ARG. `reach: "text"` keeps the value out of the environment of commands. */
   declareArg(name: string, value: string | undefined, reach: "commands" | "text" = "commands"): void {
     this.#argNames = undefined;
     if (!this.#declared.has(name)) this.#declared.set(name, this.#declared.size);
@@ -56,7 +59,10 @@ export class Environment implements Variables {
     this.#describeArg(name, this.get(name) ?? value ?? "");
   }
 
-  /** An ARG that covers an ENV does so in its own stage only: for the next one. `entries` are the image's, by name. */
+  /**
+   * Restores the image's ENV entries that ARGs hid: an ARG hides an ENV only within its own stage. `entries` are the
+   * image's, by name.
+   */
   uncover(entries: ReadonlyMap<string, string>): void {
     for (const name of this.argNames()) {
       const entry = entries.get(name);
@@ -64,19 +70,21 @@ export class Environment implements Variables {
     }
   }
 
-  /** In order of first definition. */
+  /** Lists the groups in order of first definition. */
   groups(): VariableGroups {
     this.#isGivenOut = true;
     return this.#groups;
   }
 
-  /** Names whose value in `groups` comes from ARG. */
+  /** Lists names with a value in `groups` that comes from ARG. */
   argNames(): readonly string[] {
     this.#argNames ??= [...this.#fromArg];
     return this.#argNames;
   }
 
-  /** What a RUN's history entry starts with: `|2 A=1 B=`, or nothing without ARGs. ENV's value is shown where it won. */
+  /**
+   * Writes the prefix of a RUN's history entry, `|2 A=1 B=`; empty without ARGs. Where ENV won, ENV's value is shown.
+   */
   argSummary(): string {
     const texts = this.#argTexts;
     this.#argSummary ??= texts.length === 0 ? "" : `|${texts.length} ${texts.join(" ")} `;
@@ -106,7 +114,7 @@ export class Environment implements Variables {
 }
 
 interface Variable {
-  /** Counts from 0, through all groups. */
+  /** Position across all groups, from 0. */
   readonly place: number;
   readonly value: string;
 }

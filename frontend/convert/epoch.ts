@@ -11,13 +11,14 @@ import type { ContextSource, Resolver } from "./resolver.ts";
 const NAME = "SOURCE_DATE_EPOCH";
 
 /**
- * Finds the date everything new in the image gets: a number of seconds, or the name of a source that has a date (`context`, a
- * named context, a stage that is one remote ADD). The name is replaced by its date wherever the Dockerfile can see it.
+ * Finds the date that everything new in the image gets. SOURCE_DATE_EPOCH is a number of seconds, or the name of a
+ * source that has a date: `context`, a named context, or a stage that is one remote ADD. The date replaces the name
+ * wherever the Dockerfile can see it.
  * @throws {BuildError} `dockerfile/arg`
  */
 export async function resolveEpoch(
   dockerfile: Dockerfile,
-  at: {
+  deps: {
     readonly scope: GlobalScope;
     readonly options: ConvertOptions;
     readonly resolver: Resolver;
@@ -29,14 +30,14 @@ export async function resolveEpoch(
   readonly scope: GlobalScope;
   readonly buildArgs: ReadonlyMap<string, string>;
 }> {
-  const { scope, options } = at;
+  const { scope, options } = deps;
   const text = options.buildArgs.get(NAME) ?? (scope.values.get(NAME) || undefined);
   if (text === undefined) return { epoch: undefined, scope, buildArgs: options.buildArgs };
   let epoch: number | undefined;
   if (/^[+-]?\d+$/.test(text)) epoch = dateIn(text);
   else if (text !== "") {
-    const source = await findSource(text, dockerfile, at, signal);
-    epoch = await at.resolver.sourceDate(source, signal);
+    const source = await findSource(text, dockerfile, deps, signal);
+    epoch = await deps.resolver.sourceDate(source, signal);
   }
   const values = new Map(scope.values);
   const buildArgs = new Map(options.buildArgs);
@@ -47,7 +48,7 @@ export async function resolveEpoch(
   return { epoch, scope: { ...scope, values }, buildArgs };
 }
 
-/** The years that a configuration can name. */
+/** Seconds of the first and last year that a configuration can express. */
 const [EARLIEST, LATEST] = [-62_135_596_800, 253_402_300_799];
 
 function dateIn(text: string): number {
@@ -61,7 +62,7 @@ function dateIn(text: string): number {
 async function findSource(
   name: string,
   dockerfile: Dockerfile,
-  at: {
+  deps: {
     readonly scope: GlobalScope;
     readonly options: ConvertOptions;
     readonly resolver: Resolver;
@@ -69,11 +70,11 @@ async function findSource(
   },
   signal: AbortSignal,
 ): Promise<ContextSource> {
-  if (name === "context") return at.options.context;
-  const context = await findContext(name, at.resolver, at.target, signal);
+  if (name === "context") return deps.options.context;
+  const context = await findContext(name, deps.resolver, deps.target, signal);
   if (context !== undefined) return context;
   const stage = dockerfile.stages.find((candidate) => candidate.name === name.toLowerCase());
-  if (stage !== undefined) return stageSource(stage, dockerfile, at);
+  if (stage !== undefined) return stageSource(stage, dockerfile, deps);
   throw new BuildError(
     "dockerfile/arg",
     `Cannot use ${JSON.stringify(name)} as ${NAME}: it is neither a number nor a source`,
@@ -83,15 +84,15 @@ async function findSource(
   );
 }
 
-/** A stage may do nothing but fetch the one thing whose date is wanted. */
+/** Finds the source of a stage that consists of one remote ADD. */
 function stageSource(
   stage: Stage,
   dockerfile: Dockerfile,
-  at: { readonly scope: GlobalScope; readonly options: ConvertOptions },
+  deps: { readonly scope: GlobalScope; readonly options: ConvertOptions },
 ): ContextSource {
   const bad = (why: string, span = stage.span): BuildError =>
     new BuildError("dockerfile/arg", `Cannot take ${NAME} from stage ${JSON.stringify(stage.name)}: ${why}`, { span });
-  const values = new Map(at.scope.values);
+  const values = new Map(deps.scope.values);
   values.delete(NAME);
   const expand = (text: string): string => expandWord(text, values, { escape: dockerfile.directives.escape }).text;
   if (expand(stage.from.base.text) !== "scratch") throw bad(`${NAME} stage must use FROM scratch`, stage.from.span);
@@ -99,7 +100,7 @@ function stageSource(
   for (const instruction of stage.instructions) {
     if (instruction.kind === "arg") {
       for (const { name, value } of instruction.declarations) {
-        const text = at.options.buildArgs.get(name) ?? (value && expand(value.text));
+        const text = deps.options.buildArgs.get(name) ?? (value && expand(value.text));
         if (text !== undefined) values.set(name, text);
       }
       continue;

@@ -1,7 +1,7 @@
 import { type Platform, normalizePlatform } from "../../lib/core/platform.ts";
 import type { ImageDraft } from "./conversion.ts";
 
-/** With an explicit target the image says that platform, whatever its base said. */
+/** Gives the image the explicit target's platform, if there is one, even where its base says another. */
 export function finalImage(image: ImageDraft, target: Platform | undefined): ImageDraft {
   const { os, architecture, variant, "os.version": version, "os.features": features, ...rest } = image;
   const isSame = target === undefined || (target.os === os && target.architecture === architecture);

@@ -3,14 +3,14 @@ import type { Dockerfile } from "../instructions/dockerfile.ts";
 import type { ArgInstruction } from "../instructions/instruction.ts";
 import { expandWord } from "../words/expand.ts";
 
-/** A declared build argument, with what it depends on: for the outline. */
+/** A declared build argument and the ARGs it depends on, for the outline. */
 export interface ArgFact {
   readonly name: string;
   readonly description: string | undefined;
-  /** After expansion; `undefined` when it has none. */
+  /** Value after expansion; `undefined` when it has none. */
   readonly value: string | undefined;
   readonly span: Span;
-  /** Other ARGs that its default mentions. */
+  /** Other ARGs that the default mentions. */
   readonly needs: ReadonlySet<string>;
 }
 
@@ -21,7 +21,7 @@ export interface GlobalScope {
 }
 
 /**
- * Evaluates the ARGs above the first FROM; each sees those before it.
+ * Evaluates the ARGs above the first FROM. Each ARG sees those before it.
  * @throws {BuildError} `dockerfile/expansion`
  */
 export function evaluateGlobalArgs(
@@ -41,7 +41,7 @@ export function evaluateGlobalArgs(
 
 function declare(
   arg: ArgInstruction,
-  at: {
+  globals: {
     readonly dockerfile: Dockerfile;
     readonly buildArgs: ReadonlyMap<string, string>;
     readonly values: Map<string, string>;
@@ -49,16 +49,19 @@ function declare(
   },
 ): void {
   for (const { name, value: word, description } of arg.declarations) {
-    let value = at.buildArgs.get(name);
+    let value = globals.buildArgs.get(name);
     let needs = new Set<string>();
     if (value === undefined && word !== undefined) {
-      const expansion = expandWord(word.text, at.values, { escape: at.dockerfile.directives.escape, span: word.span });
+      const expansion = expandWord(word.text, globals.values, {
+        escape: globals.dockerfile.directives.escape,
+        span: word.span,
+      });
       value = expansion.text;
       needs = new Set(expansion.used);
-      // `ARG A=$A-more` goes on needing what the first A needed.
-      if (needs.delete(name)) for (const earlier of at.facts.get(name)?.needs ?? []) needs.add(earlier);
+      // `ARG A=$A-more` still depends on what the first A needed.
+      if (needs.delete(name)) for (const earlier of globals.facts.get(name)?.needs ?? []) needs.add(earlier);
     }
-    if (value !== undefined) at.values.set(name, value);
-    at.facts.set(name, { name, description, value, span: arg.span, needs });
+    if (value !== undefined) globals.values.set(name, value);
+    globals.facts.set(name, { name, description, value, span: arg.span, needs });
   }
 }

@@ -223,7 +223,7 @@ test("a trigger may copy from a stage or image of the child file", async () => {
   expect(historyOf(conversion)).toEqual(["COPY /x /x # buildkit", "COPY /y /y # buildkit"]);
 });
 
-test("an image that only a trigger names is blamed on the FROM that brought it", async () => {
+test("the error for an image that only a trigger names points at the FROM", async () => {
   const error = await failure(convert("# comment\nFROM child\n", {}, onbuild("COPY --from=not/there:1 a b")));
   expect([error.span?.source.name, error.span?.start.line]).toEqual(["Dockerfile", 2]);
 });

@@ -26,7 +26,7 @@ import { isSignal } from "./signals.ts";
 import { type Shared, type StageState, expandIn, instructionError, record } from "./stage-state.ts";
 
 /*
- * Instructions that change the image's configuration and the environment of later steps, and no file.
+ * Instructions that change the image's configuration and the environment of later instructions, but no files.
  */
 
 export function convertEnv(state: StageState, instruction: EnvInstruction, shared: Shared): void {
@@ -45,7 +45,7 @@ export function convertLabel(state: StageState, instruction: LabelInstruction, s
   record(state, `LABEL ${pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`);
 }
 
-/** All with the environment before the instruction. */
+/** Expands all pairs with the environment before the instruction. */
 function expandPairs(
   state: StageState,
   instruction: EnvInstruction | LabelInstruction,
@@ -77,7 +77,7 @@ export function convertArg(state: StageState, instruction: ArgInstruction, share
       isInherited = value !== undefined;
     }
     state.environment.declareArg(name, value, NOT_FOR_COMMANDS.has(name) ? "text" : "commands");
-    // What is inherited has been described where it was declared.
+    // An inherited ARG was described where it was declared.
     if (!isInherited) state.args.set(name, { name, description, value, span: instruction.span, needs: NO_NAMES });
     state.usedArgs.add(name);
     texts.push(value === undefined ? name : `${name}=${value}`);
@@ -90,7 +90,7 @@ const NO_NAMES: ReadonlySet<string> = new Set();
 const SECRET_WORD = /(?:^|_)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)/i;
 const HARMLESS_WORD = /(?:^|_)(?:public|file|version)(?:_|$)/i;
 
-/** Whether values of that name are better not shown: `NPM_TOKEN`, but not `TOKEN_FILE`. */
+/** Tells whether values of a name are better hidden: `NPM_TOKEN`, but not `TOKEN_FILE`. */
 export function namesSecret(name: string): boolean {
   return SECRET_WORD.test(name) && !HARMLESS_WORD.test(name);
 }
@@ -129,7 +129,7 @@ function startCommand(
   return inShell(state, command.text);
 }
 
-/** A command in shell form, for the stage's SHELL. */
+/** Wraps a command in shell form in the stage's SHELL. */
 export function inShell(state: StageState, text: string): readonly string[] {
   const shell = state.config.Shell;
   const usual = state.platform.os === "windows" ? ["cmd", "/S", "/C"] : ["/bin/sh", "-c"];
@@ -141,7 +141,7 @@ function checkOnlyOne(
   instruction: CmdInstruction | EntrypointInstruction | HealthcheckInstruction,
   shared: Shared,
 ): void {
-  // The earlier one is the one without effect, so it is the one to look at.
+  // The earlier instruction is the one without effect, so the warning points there.
   const earlier = state.seen.get(instruction.kind);
   if (earlier !== undefined) {
     shared.linter.report(multipleInstructionsDisallowed, earlier, instruction.keyword.text.toUpperCase());
@@ -178,7 +178,7 @@ function healthTest(command: Command): readonly string[] {
 export function convertExpose(state: StageState, instruction: ExposeInstruction, shared: Shared): void {
   const ports: string[] = [];
   for (const word of instruction.ports) {
-    // The one instruction whose undefined variables nobody warns about, because BuildKit does not.
+    // BuildKit does not warn about undefined variables in EXPOSE, so this is the one instruction without that warning.
     const expansion = expandToWords(word.text, state.environment, { escape: shared.escape, span: word.span });
     for (const text of expansion.words) {
       shared.budget.take(text.length, word.span);

@@ -4,7 +4,10 @@ import type { CopyAction } from "../../solver/graph/op.ts";
 
 const SYMBOLIC = /^(?:[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*$/;
 
-/** `--chmod`: octal up to 07777, or chmod(1)'s symbolic form. @throws {BuildError} `dockerfile/copy` */
+/**
+ * Parses `--chmod`: octal up to 07777, or chmod(1)'s symbolic form.
+ * @throws {BuildError} `dockerfile/copy`
+ */
 export function parseMode(text: string, span: Span): NonNullable<CopyAction["mode"]> {
   if (/^[0-7]{1,11}$/.test(text) && Number.parseInt(text, 8) <= 0o7777) {
     return { kind: "octal", bits: Number.parseInt(text, 8) };

@@ -6,40 +6,43 @@ import type { MountFlag, RunInstruction } from "../instructions/instruction.ts";
 import { type MountSpec, parseMountFlag } from "../instructions/mount.ts";
 import { type Shared, type StageState, absolutePath, emptyTree, expandIn } from "./stage-state.ts";
 
-/** Inputs of the RUN in the making: mounts add what they show. */
+/** Inputs of the RUN under construction. Mounts add the trees they show. */
 export type MountedTrees = Vertex[];
 
-interface At {
+interface MountContext {
   readonly state: StageState;
   readonly shared: Shared;
   readonly instruction: RunInstruction;
   readonly trees: MountedTrees;
 }
 
-/** The `--mount`s of a RUN, in the order written. @throws {BuildError} `dockerfile/mount` at the flag */
+/**
+ * Converts the `--mount`s of a RUN, in the order written.
+ * @throws {BuildError} `dockerfile/mount` at the flag
+ */
 export function convertMounts(
   state: StageState,
   instruction: RunInstruction,
   shared: Shared,
   trees: MountedTrees,
 ): ExecMount[] {
-  const at = { state, shared, instruction, trees };
+  const context = { state, shared, instruction, trees };
   let agents = 0;
   return instruction.mounts.map((flag, index) => {
     const expand = (text: string): string => expandIn(state, { text, span: flag.span }, instruction, shared);
     const spec = parseMountFlag(flag, expand);
     switch (spec.type) {
       case "bind":
-        return bindMount(spec, flag, index, at);
+        return bindMount(spec, flag, index, context);
       case "cache":
-        return cacheMount(spec, flag, index, at);
+        return cacheMount(spec, flag, index, context);
       case "tmpfs":
         return tmpfsMount(spec, flag, state);
       case "secret":
-        return secretMount(spec, flag, at);
+        return secretMount(spec, flag, context);
       default:
         agents += 1;
-        return sshMount(spec, flag, agents - 1, at);
+        return sshMount(spec, flag, agents - 1, context);
     }
   });
 }
@@ -49,23 +52,24 @@ function tmpfsMount(spec: MountSpec, flag: MountFlag, state: StageState): ExecMo
   return { type: "tmpfs", target: targetOf(spec, flag, state), sizeBytes: spec.sizeBytes, mode };
 }
 
-function bindMount(spec: MountSpec, flag: MountFlag, index: number, at: At): ExecMount {
+function bindMount(spec: MountSpec, flag: MountFlag, index: number, context: MountContext): ExecMount {
   return {
     type: "bind",
-    target: targetOf(spec, flag, at.state),
-    input: inputOf(treeOf(flag, index, at), at.trees),
+    target: targetOf(spec, flag, context.state),
+    input: inputOf(treeOf(flag, index, context), context.trees),
     source: cleanPath(`/${spec.source ?? ""}`),
     mode: spec.mode,
   };
 }
 
-function cacheMount(spec: MountSpec, flag: MountFlag, index: number, at: At): ExecMount {
-  const target = targetOf(spec, flag, at.state);
+function cacheMount(spec: MountSpec, flag: MountFlag, index: number, context: MountContext): ExecMount {
+  const target = targetOf(spec, flag, context.state);
   const id = spec.id || cleanPath(spec.target ?? "");
-  if (!at.state.cacheMounts.has(id)) at.state.cacheMounts.set(id, flag.span);
+  if (!context.state.cacheMounts.has(id)) context.state.cacheMounts.set(id, flag.span);
   const source = cleanPath(`/${spec.source ?? ""}`);
   const hasOwnership = spec.permissions !== undefined || spec.uid !== undefined || spec.gid !== undefined;
-  // A seed that is a directory brings its own mode and owner. Asking for others, without naming a directory, means a new one.
+  // A directory used as the seed brings its own mode and owner. Asking for other ones without naming a directory means
+  // a new, empty one.
   const isSeeded = (flag.from ?? "") !== "" && (source !== "/" || !hasOwnership);
   const isPlain = source === "/";
   if (!isPlain && (flag.from ?? "") === "") {
@@ -81,9 +85,9 @@ function cacheMount(spec: MountSpec, flag: MountFlag, index: number, at: At): Ex
   return {
     type: "cache",
     target,
-    id: cacheId(id, at.shared),
+    id: cacheId(id, context.shared),
     sharing: spec.sharing ?? "shared",
-    seed: isSeeded ? { input: inputOf(treeOf(flag, index, at), at.trees), source } : undefined,
+    seed: isSeeded ? { input: inputOf(treeOf(flag, index, context), context.trees), source } : undefined,
     mode: spec.mode,
     permissions: (isPlain ? spec.permissions : undefined) ?? 0o755,
     uid: (isPlain ? spec.uid : undefined) ?? 0,
@@ -96,7 +100,7 @@ function cacheId(id: string, { options }: Shared): string {
   return namespace === "" ? id : `${namespace}/${id}`;
 }
 
-function secretMount(spec: MountSpec, flag: MountFlag, { state }: At): ExecMount {
+function secretMount(spec: MountSpec, flag: MountFlag, { state }: MountContext): ExecMount {
   const id = spec.source || spec.id || baseName(spec.target ?? "");
   const known = state.secrets.get(id);
   if (known === undefined) state.secrets.set(id, { required: spec.required, span: flag.span });
@@ -114,7 +118,7 @@ function secretMount(spec: MountSpec, flag: MountFlag, { state }: At): ExecMount
   };
 }
 
-function sshMount(spec: MountSpec, flag: MountFlag, ordinal: number, { state }: At): ExecMount {
+function sshMount(spec: MountSpec, flag: MountFlag, ordinal: number, { state }: MountContext): ExecMount {
   if (spec.source !== undefined && spec.source !== "") {
     throw new BuildError("dockerfile/mount", "Cannot mount an ssh agent: ssh does not support source", {
       span: flag.span,
@@ -133,8 +137,8 @@ function sshMount(spec: MountSpec, flag: MountFlag, ordinal: number, { state }: 
   };
 }
 
-/** What `from` names, or the build context. */
-function treeOf(flag: MountFlag, index: number, { state, shared, instruction }: At): Vertex {
+/** Finds the tree that `from` names, or the build context. */
+function treeOf(flag: MountFlag, index: number, { state, shared, instruction }: MountContext): Vertex {
   const planned = shared.plan.sources.get(instruction)?.[index];
   if (planned === undefined) return shared.context ?? emptyTree(shared);
   const source = shared.states.get(planned);
@@ -152,7 +156,7 @@ function inputOf(tree: Vertex, trees: MountedTrees): number {
   return known === -1 ? trees.push(tree) - 1 : known;
 }
 
-/** Relative to the working directory. */
+/** Resolves the target relative to the working directory. */
 function targetOf(spec: MountSpec, flag: MountFlag, state: StageState): string {
   const target = absolutePath(state, spec.target ?? "");
   if (target !== "/") return target;

@@ -1,41 +1,47 @@
 import type { Platform } from "../../lib/core/platform.ts";
 import type { ContextSource } from "./resolver.ts";
 
-/** What the user asked for, as far as it shapes the graph. One platform; for several, convert once per platform. */
+/**
+ * The user's options, as far as they shape the graph. They hold for one platform; for several, convert once per
+ * platform.
+ */
 export interface ConvertOptions {
-  /** Name of the stage wanted, in any case; `undefined` is the last one. */
+  /** Name of the target stage, in any case; `undefined` is the last one. */
   readonly target: string | undefined;
   readonly buildArgs: ReadonlyMap<string, string>;
-  /** What this machine runs. */
+  /** Platform of this machine. */
   readonly buildPlatform: Platform;
-  /** `undefined` when the user gave none: the build platform then, or a base image's own if this machine can run it. */
+  /** `undefined` when the user gave none: then the build platform, or a base image's own if this machine can run it. */
   readonly targetPlatform: Platform | undefined;
-  /** What this machine can run, emulation included; used only without a target platform. Default: the build platform. */
+  /**
+   * Platforms that this machine can run, emulation included; used only without a target platform. Default: the build
+   * platform.
+   */
   readonly runnablePlatforms?: readonly Platform[];
-  /** Whether several platforms are built: step names then say which. */
+  /** True when several platforms are built: names of instructions then include the platform. */
   readonly multiPlatform: boolean;
-  /** `--label`: set on the result last of all. */
+  /** `--label`: set on the result after all instructions. */
   readonly labels: ReadonlyMap<string, string>;
-  /** Whose RUN, COPY and ADD are not looked up: nobody's, everybody's, or these stages' (names in any case). */
+  /** Stages with RUN, COPY and ADD that skip the cache: none, all, or the named ones (in any case). */
   readonly noCache: "none" | "all" | readonly string[];
-  /** For RUNs that say nothing or `--network=default`. */
+  /** Network of RUNs without `--network`, or with `--network=default`. */
   readonly network: "default" | "none" | "host";
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly shmSizeBytes: number | undefined;
   /** Names of `--add-host` entries. */
   readonly extraHosts: readonly string[];
-  /** `undefined`: what the build arg BUILDKIT_SANDBOX_HOSTNAME says, else the runtime's default. */
+  /** `undefined`: the build arg BUILDKIT_SANDBOX_HOSTNAME, or else the runtime's default. */
   readonly hostname: string | undefined;
   readonly cgroupParent: string | undefined;
-  /** Put before cache mount ids. `undefined`: what the build arg BUILDKIT_CACHE_MOUNT_NS says. */
+  /** Prefix of cache mount ids. `undefined`: the build arg BUILDKIT_CACHE_MOUNT_NS. */
   readonly cacheMountNamespace: string | undefined;
-  /** The build context: what COPY and ADD read without --from. */
+  /** The build context: the tree that COPY and ADD read without --from. */
   readonly context: ContextSource;
-  /** `all`: convert every stage, for checks. Default `target`: only what the target needs. */
+  /** `all` converts every stage, for checks. The default, `target`, converts those that the target needs. */
   readonly stages?: "target" | "all";
 }
 
-/** What a build is asked for without any flag. */
+/** The options of a build without any flag. */
 export const NO_FLAGS: Omit<ConvertOptions, "buildPlatform" | "context"> = {
   target: undefined,
   buildArgs: new Map(),

@@ -2,10 +2,10 @@ import type { Outline } from "./conversion.ts";
 import type { PlannedStage } from "./plan.ts";
 import type { Shared, StageState } from "./stage-state.ts";
 
-/** What a stage and those it needs can be given: ARGs that count, secrets, agents, cache mounts. */
+/** Collects the inputs of a stage and the stages it needs: ARGs that count, secrets, SSH agents, cache mounts. */
 export function outlineOf(target: PlannedStage, shared: Shared): Outline {
   const states = [...shared.plan.reachable(target)].flatMap((planned) => shared.states.get(planned) ?? []);
-  // Their own stage first, so that the declaration next to the target describes an ARG.
+  // The target comes first, so that an ARG is described by the declaration nearest to it.
   const ordered = states.toSorted((a, b) => b.planned.index - a.planned.index);
   return {
     name: target.stage?.name,

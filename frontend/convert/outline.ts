@@ -4,7 +4,7 @@ import type { Dockerfile } from "../instructions/dockerfile.ts";
 import type { Outline } from "./conversion.ts";
 import { type JsonLocation, locationJson } from "../location-json.ts";
 
-/** The answer to `--call=outline,format=json`, as BuildKit's `frontend.outline` writes it. `sources` are base64. */
+/** Writes the answer to `--call=outline,format=json` as BuildKit's `frontend.outline` does. `sources` are base64. */
 export function outlineJson(outline: Outline, dockerfile: Dockerfile): Json {
   return {
     name: outline.name,
@@ -13,7 +13,7 @@ export function outlineJson(outline: Outline, dockerfile: Dockerfile): Json {
       outline.args.map(({ name, description, value, span }) => ({
         name,
         description,
-        // Go leaves empty texts out.
+        // Go omits empty strings.
         value: value === "" ? undefined : value,
         location: locationJson(span),
       })),
@@ -37,7 +37,7 @@ function optional<Item>(items: readonly Item[]): readonly Item[] | undefined {
   return items.length === 0 ? undefined : items;
 }
 
-/** The answer to `--call=outline`, as tables. */
+/** Writes the answer to `--call=outline` as tables. */
 export function outlineText(outline: Outline): string {
   const sections: string[] = [];
   if (outline.name !== undefined) sections.push(table([["TARGET:", outline.name]]));
@@ -54,7 +54,7 @@ export function outlineText(outline: Outline): string {
   return sections.join("\n");
 }
 
-/** Columns as wide as their widest cell and three blanks. Ends with a line end. */
+/** Lays out columns, each as wide as its widest cell plus three blanks. Ends with a line end. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);

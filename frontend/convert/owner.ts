@@ -2,7 +2,7 @@ import { BuildError } from "../../lib/core/errors.ts";
 import type { Span } from "../../lib/core/span.ts";
 import type { Owner } from "../../solver/graph/op.ts";
 
-/** `user[:group]`, as in --chown. Either part may be empty, which is then root; without a colon the group follows the user. */
+/** Parses `user[:group]` of --chown. An empty part is root; without a colon the group follows the user. */
 export function parseOwner(text: string): Owner {
   const colon = text.indexOf(":");
   if (colon === -1) return { user: text, group: undefined };
@@ -10,7 +10,7 @@ export function parseOwner(text: string): Owner {
 }
 
 /**
- * An owner for files of a stage without any: there is no /etc/passwd in which a name could be looked up.
+ * Parses the owner of files in a stage without any files: it has no /etc/passwd in which to look up a name.
  * @throws {BuildError} `dockerfile/instruction` for names other than `root`
  */
 export function parseOwnerInEmpty(text: string, span: Span): Owner {
@@ -24,7 +24,7 @@ export function parseOwnerInEmpty(text: string, span: Span): Owner {
   );
 }
 
-/** A number that is no id is looked up as a name, as with BuildKit. */
+/** Tells whether a text needs no lookup. A number out of range for an id is looked up as a name, as with BuildKit. */
 function isIdOrRoot(text: string): boolean {
   return text === "" || text === "root" || (/^\d{1,10}$/.test(text) && Number(text) <= 0x7fff_ffff);
 }

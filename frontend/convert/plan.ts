@@ -12,7 +12,7 @@ import { undefinedArgInFrom } from "../lint/rules/undefined-arg-in-from.ts";
 import { type Expansion, expandWord } from "../words/expand.ts";
 import type { GlobalScope } from "./global-args.ts";
 
-/** A stage of the file, or an image that a `--from` names: everything that is a tree to start from. */
+/** A tree to start from: a stage of the file, or an image that a `--from` names. */
 export interface PlannedStage {
   /** Position among all planned stages; those of the file come first, in order. */
   readonly index: number;
@@ -20,46 +20,52 @@ export interface PlannedStage {
   readonly stage: Stage | undefined;
   /** `build`, `stage-0`, or the image's name. */
   readonly label: string;
-  /** After expansion: an image name, `scratch`, or text that led to `base`. */
+  /** Expanded text of FROM: an image name, `scratch`, or a name that resolved to `base`. */
   readonly baseText: string;
-  /** The stage of the same file that this one continues. */
+  /** The earlier stage of the same file that this one continues. */
   readonly base: PlannedStage | undefined;
-  /** From `--platform`. */
+  /** Value of `--platform`. */
   readonly platform: Platform | undefined;
-  /** Where it is asked for. */
+  /** Place of the FROM or `--from` that asks for it. */
   readonly span: Span;
   /** ARGs that FROM mentions. */
   readonly usedArgs: ReadonlySet<string>;
-  /** What its instructions read from, with the place that says so. Triggers add to it. */
+  /** Stages and images that the instructions read from, each with the place of the reference. Triggers add more. */
   readonly needs: Map<PlannedStage, Span>;
 }
 
-/** The stages of a file and what they need of each other. */
+/** The stages of a file and their dependencies. */
 export class Plan {
   readonly stages: PlannedStage[] = [];
-  /** What `--from` of an instruction means, one entry per COPY and per mount; `undefined` is the build context. */
+  /** Meaning of each `--from` of an instruction: one entry per COPY and per mount; `undefined` is the build context. */
   readonly sources = new Map<StageInstruction, readonly (PlannedStage | undefined)[]>();
   readonly #byName = new Map<string, PlannedStage>();
   readonly #fileStages: number;
 
-  /** @throws {BuildError} for a FROM that cannot be read, `--from` with a bad number, stages that need each other in a circle */
-  constructor(dockerfile: Dockerfile, scope: GlobalScope, on: { readonly linter: Linter; readonly host: Platform }) {
+  /**
+   * @throws {BuildError} for a FROM that cannot be read, a `--from` with a bad number, or stages that need each other
+   * in a circle
+   */
+  constructor(dockerfile: Dockerfile, scope: GlobalScope, deps: { readonly linter: Linter; readonly host: Platform }) {
     this.#fileStages = dockerfile.stages.length;
-    for (const stage of dockerfile.stages) this.#add(planStage(stage, this, dockerfile, scope, on));
+    for (const stage of dockerfile.stages) this.#add(planStage(stage, this, dockerfile, scope, deps));
     for (const planned of this.stages.slice()) {
       for (const instruction of planned.stage?.instructions ?? []) this.connect(planned, instruction);
     }
     this.#refuseCircles();
   }
 
-  /** Only stages added so far: FROM looks up, never down. The text is compared as it is, while names are lower-case. */
+  /**
+   * Finds the stage that a FROM continues, among those added so far. The text is compared as it is; names are
+   * lower-case.
+   */
   baseOf(text: string): PlannedStage | undefined {
     return this.#byName.get(text);
   }
 
   /**
-   * Enters what an instruction reads from into the plan: for the file's own instructions and for triggers.
-   * Says whether it reads from another stage or image.
+   * Enters the sources of an instruction (the file's own, or a trigger's) into the plan. Returns whether it reads from
+   * another stage or image.
    */
   connect(user: PlannedStage, instruction: StageInstruction): boolean {
     const words = fromWords(instruction);
@@ -70,7 +76,10 @@ export class Plan {
     return sources.some((source) => source !== undefined);
   }
 
-  /** @throws {BuildError} `dockerfile/unknown-stage` */
+  /**
+   * Finds the target stage.
+   * @throws {BuildError} `dockerfile/unknown-stage`
+   */
   target(name: string | undefined): PlannedStage {
     const found = name === undefined ? this.stages[this.#fileStages - 1] : this.#byName.get(name.toLowerCase());
     if (found !== undefined) return found;
@@ -82,7 +91,7 @@ export class Plan {
     );
   }
 
-  /** What a stage needs, itself included, needed ones in no special order. */
+  /** Collects the stages that a stage needs, itself included, in no special order. */
   reachable(from: PlannedStage): Set<PlannedStage> {
     const found = new Set<PlannedStage>();
     const waiting = [from];
@@ -119,7 +128,7 @@ export class Plan {
       baseText: word.text,
       base: undefined,
       platform: undefined,
-      // A trigger's words are in no file of the user's: what they name is blamed on the FROM that brought it.
+      // A trigger's words are not in the user's file, so the error points at the FROM that brought the trigger.
       span: word.span.source === user.span.source ? word.span : user.span,
       usedArgs: new Set(),
       needs: new Map(),
@@ -127,7 +136,7 @@ export class Plan {
   }
 
   #refuseCircles(): void {
-    // A stage that only needs earlier ones cannot be part of a circle, and nearly all files are like that.
+    // A stage that needs only earlier stages cannot be part of a circle. Nearly all files are like that.
     if (!this.stages.some(needsLater)) return;
     const dependencies = new Map(
       this.stages.map((stage) => [String(stage.index), [...stage.needs.keys()].map((need) => String(need.index))]),
@@ -152,7 +161,7 @@ function needsLater(stage: PlannedStage): boolean {
   return [...stage.needs.keys()].some((need) => need.stage !== undefined && need.index >= stage.index);
 }
 
-/** The `from` of a COPY, or of each mount of a RUN. `undefined` where the build context is meant or nothing is read. */
+/** Lists the `from` of a COPY, or of each mount of a RUN. `undefined` means the build context, or nothing to read. */
 function fromWords(instruction: StageInstruction): readonly (Word | undefined)[] {
   if (instruction.kind === "copy") {
     return instruction.from === undefined ? NONE : [instruction.from];
@@ -172,13 +181,14 @@ function planStage(
   plan: Plan,
   dockerfile: Dockerfile,
   scope: GlobalScope,
-  on: { readonly linter: Linter; readonly host: Platform },
+  deps: { readonly linter: Linter; readonly host: Platform },
 ): PlannedStage {
   const { from } = stage;
   const expand = (word: Word): Expansion => {
     const expansion = expandWord(word.text, scope.values, { escape: dockerfile.directives.escape, span: word.span });
     for (const name of expansion.unset) {
-      if (!scope.facts.has(name)) on.linter.report(undefinedArgInFrom, from, name, suggest(name, scope.values.keys()));
+      if (!scope.facts.has(name))
+        deps.linter.report(undefinedArgInFrom, from, name, suggest(name, scope.values.keys()));
     }
     return expansion;
   };
@@ -189,7 +199,7 @@ function planStage(
       hint: missingArgHint(base, scope),
     });
   }
-  // "--platform=" without anything is as good as none; only a variable has to have a value.
+  // An empty "--platform=" equals no flag. Only a variable must have a value.
   const platform = from.platform === undefined || from.platform.text === "" ? undefined : expand(from.platform);
   return {
     index: stage.index,
@@ -197,7 +207,7 @@ function planStage(
     label: stage.name ?? `stage-${stage.index}`,
     baseText: base.text,
     base: plan.baseOf(base.text),
-    platform: from.platform && platform && readPlatform(from.platform, platform, { stage, scope, on }),
+    platform: from.platform && platform && readPlatform(from.platform, platform, { stage, scope, deps }),
     span: from.span,
     usedArgs: new Set([...base.used, ...(platform?.used ?? [])]),
     needs: new Map(),
@@ -207,14 +217,14 @@ function planStage(
 function readPlatform(
   word: Word,
   expansion: Expansion,
-  at: {
+  context: {
     readonly stage: Stage;
     readonly scope: GlobalScope;
-    readonly on: { readonly linter: Linter; readonly host: Platform };
+    readonly deps: { readonly linter: Linter; readonly host: Platform };
   },
 ): Platform {
   const { text, used, unset } = expansion;
-  const { stage, scope, on } = at;
+  const { stage, scope, deps } = context;
   if (text === "") {
     throw new BuildError("dockerfile/from", `Cannot use ${JSON.stringify(word.text)} as a platform: it is empty`, {
       span: word.span,
@@ -223,7 +233,7 @@ function readPlatform(
   }
   let platform: Platform;
   try {
-    platform = parsePlatform(text, on.host);
+    platform = parsePlatform(text, deps.host);
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     throw new BuildError(error.code, error.message, { span: word.span, hint: error.hint });
@@ -234,12 +244,12 @@ function readPlatform(
     used.has("TARGETPLATFORM") &&
     text === scope.values.get("TARGETPLATFORM")
   ) {
-    on.linter.report(redundantTargetPlatform, stage.from, word.text);
+    deps.linter.report(redundantTargetPlatform, stage.from, word.text);
   }
   const isConstant = used.size === 0 && unset.size === 0;
   const { name } = stage;
   if (isConstant && !(name?.includes(platform.os) || name?.includes(platform.architecture))) {
-    on.linter.report(fromPlatformFlagConstDisallowed, stage.from, text);
+    deps.linter.report(fromPlatformFlagConstDisallowed, stage.from, text);
   }
   return platform;
 }

@@ -1,16 +1,16 @@
 import { type Platform, formatPlatform } from "../../lib/core/platform.ts";
 
-/** The ARGs that every file has without declaring them; in FROM at once, in a stage after `ARG NAME`. */
-export function platformArgs(at: {
+/** Makes the ARGs that every file has without declaring them: visible in FROM at once, in a stage after `ARG NAME`. */
+export function platformArgs(facts: {
   readonly build: Platform;
   readonly target: Platform;
-  /** Name of the stage that is built; `undefined` when it has none. */
+  /** Name of the target stage; `undefined` when it has none. */
   readonly targetStage: string | undefined;
 }): Map<string, string> {
   return new Map([
-    ...describe("BUILD", at.build, "short"),
-    ...describe("TARGET", at.target, "version"),
-    ["TARGETSTAGE", at.targetStage ?? "default"],
+    ...describe("BUILD", facts.build, "short"),
+    ...describe("TARGET", facts.target, "version"),
+    ["TARGETSTAGE", facts.targetStage ?? "default"],
   ]);
 }
 
@@ -27,8 +27,8 @@ function describe(prefix: string, platform: Platform, form: "short" | "version")
 const PROXY_NAMES = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
 
 /**
- * What the proxy build args add to the environment of every RUN, in both spellings. It travels beside the graph: a proxy is no
- * part of what a step computes.
+ * Makes the variables that proxy build args add to the environment of every RUN, in both spellings. They travel beside
+ * the graph, because a proxy does not change what a RUN computes.
  */
 export function proxyEnvironment(buildArgs: ReadonlyMap<string, string>): readonly string[] {
   const values = new Map<string, string>();

@@ -5,8 +5,8 @@ import type { Span } from "../../lib/core/span.ts";
 const HIGHEST_PORT = 65_535;
 
 /**
- * One word of EXPOSE, `[[ip:]host:]port[-end][/protocol]`, as `port/protocol` entries. Address and host port are checked and
- * dropped.
+ * Parses one word of EXPOSE, `[[ip:]host:]port[-end][/protocol]`, into `port/protocol` entries. Address and host port
+ * are checked and dropped.
  * @throws {BuildError} `dockerfile/instruction`
  */
 export function parsePorts(text: string, span: Span): string[] {
@@ -40,7 +40,7 @@ export function parsePorts(text: string, span: Span): string[] {
 }
 
 function parseRange(text: string): { readonly start: number; readonly end: number } | undefined {
-  // Go reads a sign too.
+  // Go accepts a sign too.
   const found = /^(\+?\d+)(?:-(\+?\d+))?$/.exec(text);
   if (found === null) return undefined;
   const start = Number(found[1]);

@@ -5,16 +5,16 @@ import type { Span } from "../../lib/core/span.ts";
 import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
 import type { AddInstruction, CopyInstruction } from "../instructions/instruction.ts";
 
-/** A source of ADD that is not in the context. */
+/** A source of ADD outside the context. */
 export interface RemoteSource {
   readonly op: GitOp | HttpOp;
-  /** What is copied out of it. */
+  /** Path inside the fetched tree. */
   readonly source: string;
 }
 
 /**
- * `undefined` for a path. `checksum` is `""` without --checksum.
- * @throws {BuildError} `dockerfile/copy` for a URL in COPY, `source/git` for one that contradicts itself or its flags
+ * Reads a URL; `undefined` for a path. `checksum` is `""` without --checksum.
+ * @throws {BuildError} `dockerfile/copy` for a URL in COPY, `source/git` for a URL that contradicts itself or its flags
  */
 export function readRemote(
   text: string,
@@ -74,7 +74,7 @@ function gitOp(url: GitUrl, instruction: AddInstruction, checksum: string, span:
     keepGitDir: url.keepGitDir ?? instruction.keepGitDir ?? false,
     submodules: url.submodules ?? true,
     checksum: wanted,
-    // A context may ask for commit times; ADD does not pass the wish on.
+    // A build context can ask for commit times; ADD ignores that part of the URL.
     mtime: "checkout",
     ...(url.fetchByCommit ? { fetchByCommit: true } : {}),
   };
@@ -104,7 +104,7 @@ function filenameOf(url: string): string {
   try {
     return decodeURIComponent(last).replaceAll("/", "_");
   } catch {
-    // A stray percent sign: the name is what is written.
+    // A stray percent sign: use the name as written.
     return last;
   }
 }

@@ -4,8 +4,8 @@ import type { Shared, StageState } from "./stage-state.ts";
 import { addInternal } from "./step.ts";
 
 /**
- * A tree as the root of a stage or of the image. A directory of the client (`--build-context base=./root` and `FROM base`)
- * has no layer by itself: its files are copied into one. Every other tree is a root as it is.
+ * Makes a tree the root of a stage or of the image. A client directory (`--build-context base=./root` and `FROM base`)
+ * has no layer, so its files are copied into one. Every other tree is a root as it is.
  */
 export function asRoot(tree: Vertex | undefined, { planned }: StageState, shared: Shared): Vertex | undefined {
   if (tree?.op.kind !== "local") return tree;

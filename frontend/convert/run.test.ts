@@ -3,7 +3,7 @@ import { convert, failure, historyOf, opOf, opsOf, resolverOf, verticesOf } from
 
 const exec = async (line: string, options = {}) => opOf(await convert(`FROM busybox\n${line}\n`, options), "exec");
 
-test("a RUN is one command with everything that decides its result", async () => {
+test("the op of a RUN holds everything that decides its result", async () => {
   const op = await exec("RUN make", {
     hostname: "box",
     ulimits: [{ name: "nofile", soft: 1, hard: 2 }],
@@ -290,7 +290,7 @@ test.each([
   expect(error.span?.start.line).toBe(2);
 });
 
-test("the names of ARGs stand beside the step, those that ENV took over do not", async () => {
+test("metadata lists the names of ARGs, without those that ENV replaced", async () => {
   const conversion = await convert("FROM busybox\nARG A=1\nARG B=2\nARG C\nENV B=3\nRUN x\n");
   const meta = [...conversion.meta.values()].find((step) => step.instruction === "RUN x");
   expect(meta?.argNames).toEqual(["A"]);
@@ -298,7 +298,7 @@ test("the names of ARGs stand beside the step, those that ENV took over do not",
   expect(historyOf(conversion).at(-1)).toBe("RUN |3 A=1 B=3 C= /bin/sh -c x # buildkit");
 });
 
-test("an ARG that changes leaves a step's instruction as it was", async () => {
+test("a changed ARG value leaves the recorded instruction as it was", async () => {
   const text = "FROM busybox\nARG A\nRUN echo $A\n";
   const [one, two] = await Promise.all(["1", "2"].map((a) => convert(text, { buildArgs: new Map([["A", a]]) })));
   const steps = [one, two].map((conversion) => [...(conversion?.meta.values() ?? [])].at(-1));
@@ -312,7 +312,7 @@ test("scan settings never reach a command", async () => {
   expect(op.env.flat()).toHaveLength(1);
 });
 
-test("names hide what secrets put into variables, and leave unset ones to the shell", async () => {
+test("display names hide secrets' variables and keep unset variables as written", async () => {
   const text = "FROM busybox\nARG TOKEN=old\nRUN --mount=type=secret,id=t,env=TOKEN curl $TOKEN $HOME\n";
   const names = [...(await convert(text)).meta.values()].map((step) => step.name);
   expect(names.at(-1)).toBe("[2/2] RUN --mount=type=secret,id=t,env=TOKEN curl **** $HOME");
@@ -346,7 +346,7 @@ test.each([
   expect(error.span).toMatchObject({ start: { line: 2, column: line.indexOf("--device") + 1 } });
 });
 
-test("a device in a stage that is not built is nobody's business", async () => {
+test("a device in a stage that is not built is accepted", async () => {
   const text = "FROM busybox AS gpu\nRUN --device=vendor.com/gpu make\nFROM busybox\nRUN x\n";
   expect(opsOf(await convert(text), "exec")).toHaveLength(1);
 });

@@ -10,7 +10,7 @@ import { type Shared, type StageState, absolutePath, instructionError, record } 
 import { addInternal, addVertex, displayText, instructionText, nextStepName } from "./step.ts";
 import type { Variables } from "../words/expander.ts";
 
-/** RUN: one command in a layer of its own. */
+/** Converts RUN: one command in a layer of its own. */
 export function convertRun(state: StageState, instruction: RunInstruction, shared: Shared): void {
   refuseDevices(instruction);
   const trees: MountedTrees = state.tree === undefined ? [] : [state.tree];
@@ -24,7 +24,7 @@ export function convertRun(state: StageState, instruction: RunInstruction, share
     { op: execOp(state, instruction, shared, { argv, mounts }), inputs: trees },
     {
       name: nextStepName(state, shared, shown),
-      // Without values: an ARG that changes is to be found as the difference, not to make this another step.
+      // Without values: a changed ARG should show up as the difference, not make this a different instruction.
       instruction: instructionText(instruction) + summary,
       span: instruction.span,
     },
@@ -61,7 +61,7 @@ function execOp(
   };
 }
 
-/** A file that is mounted to be run: what a here-document with `#!` becomes. */
+/** A file that is mounted and run: a here-document that starts with `#!`. */
 interface Script {
   readonly name: string;
   readonly text: string;
@@ -71,7 +71,7 @@ interface Script {
 interface ReadCommand {
   readonly argv: readonly string[];
   readonly script: Script | undefined;
-  /** Put behind the instruction where its text is shown: ` (first line...)`. */
+  /** Suffix of the instruction where its text is shown: ` (first line...)`. */
   readonly summary: string;
 }
 
@@ -83,7 +83,7 @@ function readCommand(state: StageState, { command, heredocs, span }: RunInstruct
   const [first] = heredocs;
   if (first === undefined) return { argv: inShell(state, command.text), script: undefined, summary: "" };
   if (!isHeredocWord(command.text.trim())) {
-    // Several, or one as the input of a command: the shell has to know here-documents itself.
+    // Several here-documents, or one as a command's input: the shell itself must read them.
     const text = [command.text, ...heredocs.map(({ body, name }) => body + name)].join("\n");
     return { argv: inShell(state, text), script: undefined, summary: "" };
   }
@@ -124,14 +124,17 @@ function summarize(body: string): string {
   return (lines[0] ?? "") + (lines.length > 1 ? "..." : "");
 }
 
-/** What a secret's variable holds is not known here, and what it held before must not be shown as if it were. */
+/** Hides the variables of secrets: their values are unknown here, and an earlier value would be wrong. */
 function hideSecrets(variables: Variables, mounts: readonly ExecMount[]): Variables {
   if (!mounts.some((mount) => mount.type === "secret" && mount.env !== undefined)) return variables;
   const hidden = new Set(mounts.map((mount) => (mount.type === "secret" ? mount.env : undefined)));
   return { get: (name) => (hidden.has(name) ? "****" : variables.get(name)) };
 }
 
-/** By target, so that what is mounted below another mount is not covered by it; equal targets stay in order, the last wins. */
+/**
+ * Orders mounts by target, parents first: a parent mounted later would hide its child. Equal targets keep their order;
+ * the last wins.
+ */
 function parentsFirst(a: ExecMount, b: ExecMount): number {
   const [left, right] = [a.target ?? "", b.target ?? ""];
   return left < right ? -1 : Number(left > right);

@@ -5,7 +5,7 @@ const NAMES = new Set(
   ).split(" "),
 );
 
-/** Whether STOPSIGNAL takes the text: a number that is not 0, or a name with or without SIG, in any case. */
+/** Tells whether STOPSIGNAL accepts the text: a number other than 0, or a name with or without SIG, in any case. */
 export function isSignal(text: string): boolean {
   if (/^[+-]?\d+$/.test(text)) return isInteger64(text) && Number(text) !== 0;
   const name = text.toUpperCase().replace(/^SIG/, "");
@@ -16,7 +16,7 @@ export function isSignal(text: string): boolean {
   return fromMin === undefined ? Number(fromMax) >= 1 && Number(fromMax) <= 14 : between(Number(fromMin));
 }
 
-/** Go reads numbers into 64 bits, and takes what does not fit for a name. */
+/** Tells whether Go reads the text as a 64-bit number. Go takes a larger number for a name. */
 function isInteger64(text: string): boolean {
   const number = BigInt(text.replace("+", ""));
   return BigInt.asIntN(64, number) === number;

@@ -3,7 +3,7 @@ import type { Platform } from "../../lib/core/platform.ts";
 import { type Vertex, vertex } from "../../solver/graph/vertex.ts";
 import type { ContextSource, ResolvedBase } from "./resolver.ts";
 
-/** The tree of a context; `undefined` is the empty one. */
+/** Makes the tree of a context; `undefined` is the empty one. */
 export function sourceVertex(source: ContextSource, platform: Platform): Vertex | undefined {
   switch (source.kind) {
     case "local":
@@ -29,16 +29,16 @@ export function sourceVertex(source: ContextSource, platform: Platform): Vertex 
   }
 }
 
-/** `undefined` for an image without layers, which is as good as scratch. */
+/** Makes the vertex of an image; `undefined` for one without layers, which equals scratch. */
 export function imageVertex(image: ResolvedBase, platform: Platform): Vertex | undefined {
   const { config } = image;
-  // Configs converted from the oldest manifests list no diffIDs although they have layers; their history tells.
+  // Configs converted from the oldest manifests list no diffIDs even with layers, but their history shows them.
   const hasLayers = config.rootfs.diff_ids.length > 0 || config.history.some((entry) => entry.empty_layer !== true);
   if (!hasLayers) return undefined;
   return vertex({ kind: "image", ref: image.ref, manifest: image.manifest, platform }, []);
 }
 
-/** An archive from the network as a context: its files, not itself. */
+/** Unpacks an archive from the network that serves as a context. */
 function unpackedVertex(archive: Vertex, filename: string): Vertex {
   return vertex(
     {
@@ -65,7 +65,7 @@ function unpackedVertex(archive: Vertex, filename: string): Vertex {
   );
 }
 
-/** Whether files of this tree belong to nobody in particular: those of the client, which become 0:0 in the image. */
+/** Tells whether a tree's files come from the client, without owners of their own: they become 0:0 in the image. */
 export function isClientTree(tree: Vertex): boolean {
   return tree.op.kind === "local" && tree.op.owners === undefined;
 }

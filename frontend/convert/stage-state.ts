@@ -22,7 +22,7 @@ import type { Plan, PlannedStage } from "./plan.ts";
 import type { TextBudget } from "./text-budget.ts";
 import type { Escape } from "../words/escape.ts";
 
-/** What all stages of one conversion share. */
+/** State shared by all stages of one conversion. */
 export interface Shared {
   readonly options: ConvertOptions;
   readonly escape: Escape;
@@ -31,23 +31,23 @@ export interface Shared {
   readonly plan: Plan;
   readonly linter: Linter;
   readonly meta: Map<Digest, VertexMeta>;
-  /** Of the groups of variables that commands have in common. */
+  /** Digests of the groups of variables that commands share. */
   readonly groups: GroupDigests;
-  /** Names of the local contexts that something is made of. */
+  /** Names of the local contexts that some vertex reads. */
   readonly usedContexts: Set<string>;
-  /** Stages that are converted, and images, by what was planned. */
+  /** Converted stages and images, by their planned stage. */
   readonly states: Map<PlannedStage, StageState>;
-  /** Characters left to all instructions together. */
+  /** Characters left for all instructions together. */
   readonly budget: TextBudget;
   /** Seconds, from SOURCE_DATE_EPOCH. */
   readonly epoch: number | undefined;
-  /** Of the main context; `undefined` where its ignore file says nothing that can be checked. */
+  /** Ignore patterns of the main context; `undefined` when the ignore file is empty or cannot be checked. */
   readonly ignored: PatternMatcher | undefined;
   /** The build context's tree; `undefined` when it is empty. */
   readonly context: Vertex | undefined;
 }
 
-/** A stage in the course of conversion: changed instruction by instruction, copied when another stage continues it. */
+/** A stage during its conversion. Instructions change it; another stage that continues it gets a copy. */
 export interface StageState {
   readonly planned: PlannedStage;
   /** `build`; `undefined` in a file with a single stage. */
@@ -57,7 +57,10 @@ export interface StageState {
   readonly image: ImageDraft;
   tree: Vertex | undefined;
   readonly environment: Environment;
-  /** As the image has it: what was written, where that was absolute. Empty stands for `/`. `absolutePath` cleans it. */
+  /**
+   * Working directory as the image stores it: an absolute path stays as written. Empty means `/`. `absolutePath` cleans
+   * it.
+   */
   workdir: string;
   /** Variables of the image, name to `NAME=value`, in order of first definition. */
   readonly env: Map<string, string>;
@@ -69,14 +72,14 @@ export interface StageState {
   config: Omit<ContainerConfig, "Env" | "Labels" | "ExposedPorts" | "Volumes" | "OnBuild" | "WorkingDir">;
   author: string | undefined;
   readonly history: History;
-  /** Whether a WORKDIR of this file set the working directory. */
+  /** True when a WORKDIR of this file set the working directory. */
   hasWorkdir: boolean;
-  /** Where CMD, ENTRYPOINT and HEALTHCHECK stood in this stage. */
+  /** Places of CMD, ENTRYPOINT and HEALTHCHECK in this stage. */
   readonly seen: Map<"cmd" | "entrypoint" | "healthcheck", Place>;
-  /** Steps shown as `i/N`. */
+  /** Numerator of the display's `i/N`. */
   stepsDone: number;
   stepsTotal: number;
-  /** `ONBUILD of base: RUN make` while the instruction at hand is one that came with the base. */
+  /** `ONBUILD of base: RUN make` while a trigger of the base image is converted. */
   trigger: string | undefined;
   readonly cache: VertexMeta["cache"];
   readonly args: Map<string, ArgFact>;
@@ -86,13 +89,16 @@ export interface StageState {
   readonly cacheMounts: Map<string, Span>;
 }
 
-/** What the stage below had, and then this one's own entries. Not copied: in a chain of stages that would be quadratic. */
+/**
+ * The history of the stage below, then this stage's own entries. Not copied: copying would be quadratic in a chain of
+ * stages.
+ */
 export interface History {
   readonly below: History | undefined;
   readonly entries: HistoryDraft[];
 }
 
-/** In the order of the file. */
+/** Lists the entries in the order of the file. */
 export function entriesOf(history: History): readonly HistoryDraft[] {
   const stages: (readonly HistoryDraft[])[] = [];
   for (let at: History | undefined = history; at !== undefined; at = at.below) stages.push(at.entries);
@@ -101,7 +107,7 @@ export function entriesOf(history: History): readonly HistoryDraft[] {
 
 type Fixed = Pick<StageState, "planned" | "label" | "cache" | "stepsTotal">;
 
-/** A stage on top of an image, a context or nothing. */
+/** Makes the state of a stage on top of an image, a context or nothing. */
 export function stateOnStart(start: Start, fixed: Fixed): StageState {
   const { Env, Labels, ExposedPorts, Volumes, OnBuild: _triggers, WorkingDir, ...config } = start.image.config;
   const environment = new Environment();
@@ -133,7 +139,7 @@ export function stateOnStart(start: Start, fixed: Fixed): StageState {
   };
 }
 
-/** A stage that continues another one of the file: everything is inherited but its triggers. */
+/** Makes the state of a stage that continues another one of the file: it inherits everything but the triggers. */
 export function stateOnStage(base: StageState, fixed: Fixed): StageState {
   const environment = new Environment(base.environment);
   environment.uncover(base.env);
@@ -174,7 +180,7 @@ function blank(): Pick<
   };
 }
 
-/** Adds a history entry. `made` is what made its layer; metadata has none. */
+/** Adds a history entry. `made` is the vertex of its layer; metadata has none. */
 export function record(state: StageState, createdBy: string, made?: Vertex): void {
   state.history.entries.push({
     kind: "new",
@@ -185,7 +191,7 @@ export function record(state: StageState, createdBy: string, made?: Vertex): voi
   });
 }
 
-/** Expands a word of an instruction with the stage's variables, and warns about those nobody has declared. */
+/** Expands a word of an instruction with the stage's variables, and warns about undeclared ones. */
 export function expandIn(state: StageState, word: Word, instruction: StageInstruction, shared: Shared): string {
   const { text, unset } = expandWord(word.text, state.environment, { escape: shared.escape, span: word.span });
   if (unset.size > 0) reportUnset(state, unset, instruction, shared);
@@ -193,7 +199,9 @@ export function expandIn(state: StageState, word: Word, instruction: StageInstru
   return text;
 }
 
-/** Every name is compared with all that there are: with thousands of both that takes minutes, and nobody reads on. */
+/**
+ * Limit on suggestions: each unknown name is compared with all known names, which takes minutes with thousands of both.
+ */
 const MAX_SUGGESTIONS = 200;
 
 export function reportUnset(
@@ -210,12 +218,12 @@ export function reportUnset(
   }
 }
 
-/** Where a path of the Dockerfile points: relative ones start at the working directory. */
+/** Resolves a path of the Dockerfile; relative ones start at the working directory. */
 export function absolutePath(state: StageState, path: string): string {
   return cleanPath(path.startsWith("/") ? path : `/${state.workdir}/${path}`);
 }
 
-/** Stands for an empty tree where a vertex is needed. */
+/** Makes an empty tree where a vertex is required. */
 export function emptyTree(shared: Shared): Vertex {
   const empty = vertex({ kind: "file", base: "scratch", actions: [] }, []);
   if (!shared.meta.has(empty.digest)) {
@@ -225,7 +233,7 @@ export function emptyTree(shared: Shared): Vertex {
   return empty;
 }
 
-/** The image configuration of a stage as it stands. */
+/** Makes the image configuration of a stage in its present state. */
 export function imageOf(state: StageState, labels: ReadonlyMap<string, string>): ImageDraft {
   const all = new Map([...state.labels, ...labels]);
   const { author: _author, ...image } = state.image;
@@ -252,7 +260,7 @@ function byName([a]: readonly [string, string], [b]: readonly [string, string]):
   return a < b ? -1 : Number(a > b);
 }
 
-/** For an instruction that is well-formed and yet cannot be meant. */
+/** Makes the error for an instruction that is well-formed but cannot be meant. */
 export function instructionError(message: string, span: Span, hint?: string): BuildError {
   return new BuildError("dockerfile/instruction", message, { span, hint });
 }

@@ -18,12 +18,15 @@ import { convertRun } from "./run.ts";
 import { type Shared, type StageState, record } from "./stage-state.ts";
 import { convertWorkdir } from "./workdir.ts";
 
-/** One instruction on top of what the stage is so far. @throws {BuildError} with the instruction's place */
+/**
+ * Applies one instruction to the stage.
+ * @throws {BuildError} with the instruction's place
+ */
 export function convertInstruction(state: StageState, instruction: StageInstruction, shared: Shared): void {
   try {
     dispatch(state, instruction, shared);
   } catch (error) {
-    // Most know their word; what does not at least names its instruction.
+    // Most errors know their word. The others get the place of the instruction.
     if (!(error instanceof BuildError) || error.span !== undefined) throw error;
     const { code, message, hint, detail, cause } = error;
     throw new BuildError(code, message, { span: instruction.span, hint, detail, cause });
@@ -53,7 +56,7 @@ function dispatch(state: StageState, instruction: StageInstruction, shared: Shar
       state.author = instruction.name.text;
       return record(state, `MAINTAINER ${instruction.name.text}`);
     case "onbuild":
-      // Leaves no history entry; the child image that runs it does.
+      // ONBUILD leaves no history entry; the trigger leaves one in the child image.
       state.onbuild.push(instruction.trigger);
       return undefined;
     case "run":

@@ -10,10 +10,10 @@ import type { Plan, PlannedStage } from "./plan.ts";
 import type { Resolver } from "./resolver.ts";
 import { forTrigger } from "./trigger-error.ts";
 
-/** Base images and named contexts asked for at the same time. */
+/** Limit on concurrent lookups of base images and named contexts. */
 const MAX_LOOKUPS = 8;
 
-/** The stages that are looked at closely. */
+/** Lists the stages to convert. */
 export function neededStages(plan: Plan, wanted: PlannedStage, options: ConvertOptions): ReadonlySet<PlannedStage> {
   return options.stages === "all" ? new Set(plan.stages) : plan.reachable(wanted);
 }
@@ -21,11 +21,11 @@ export function neededStages(plan: Plan, wanted: PlannedStage, options: ConvertO
 /** Triggers of base images, parsed, in the order they run. */
 export type Triggers = ReadonlyMap<PlannedStage, readonly StageInstruction[]>;
 
-/** Asks for all bases at once; again for what their triggers turn out to need. */
+/** Resolves all bases concurrently, then those that their triggers need. */
 export async function resolveStarts(
   plan: Plan,
   wanted: PlannedStage,
-  on: {
+  deps: {
     readonly options: ConvertOptions;
     readonly resolver: Resolver;
     readonly linter: Linter;
@@ -36,16 +36,16 @@ export async function resolveStarts(
   const starts = new Map<PlannedStage, Start>();
   const triggers = new Map<PlannedStage, readonly StageInstruction[]>();
   const startOptions = {
-    target: on.target,
-    runnable: on.options.targetPlatform === undefined ? on.options.runnablePlatforms : undefined,
-    linter: on.linter,
+    target: deps.target,
+    runnable: deps.options.targetPlatform === undefined ? deps.options.runnablePlatforms : undefined,
+    linter: deps.linter,
     stageNames: plan.stages.flatMap((planned) => planned.stage?.name ?? []),
   };
   for (;;) {
-    const needed = [...neededStages(plan, wanted, on.options)];
+    const needed = [...neededStages(plan, wanted, deps.options)];
     const missing = needed.filter((planned) => planned.base === undefined && !starts.has(planned));
     const found = await mapLimit(missing, MAX_LOOKUPS, signal, (planned, inner) =>
-      resolveStart(planned, on.resolver, startOptions, inner),
+      resolveStart(planned, deps.resolver, startOptions, inner),
     );
     for (const [index, planned] of missing.entries()) {
       const start = found[index];
@@ -65,14 +65,20 @@ export async function resolveStarts(
   }
 }
 
-/** Of the image below, or of the stage below: the triggers a stage inherits from its own base are used up there. */
+/**
+ * Finds the triggers of the image below, or of the stage below. A stage uses up the triggers of its own base, so they
+ * are not inherited further.
+ */
 function triggersOf(planned: PlannedStage, start: Start | undefined): readonly string[] {
   if (planned.base === undefined) return start?.extent === "start" ? (start.image.config.OnBuild ?? []) : [];
   const instructions = planned.base.stage?.instructions ?? [];
   return instructions.flatMap((instruction) => (instruction.kind === "onbuild" ? [instruction.trigger] : []));
 }
 
-/** Its words point into the trigger's own text, for errors; as a whole it stands for the FROM that brought it. */
+/**
+ * Parses a trigger. Spans of its words point into the trigger's own text, for errors; the span of the whole is the FROM
+ * that brought it.
+ */
 function readTrigger(text: string, planned: PlannedStage): StageInstruction {
   const instruction = parseOnbuildTrigger(new SourceText(`ONBUILD of ${planned.baseText}`, text));
   return { ...instruction, span: planned.stage?.from.span ?? planned.span };

@@ -9,16 +9,19 @@ import { expandWord } from "../words/expand.ts";
 import type { Shared, StageState } from "./stage-state.ts";
 import type { Variables } from "../words/expander.ts";
 
-/** A step as people see it. */
+/** The texts that the display shows for a vertex. */
 export interface StepText {
   /** `[build 2/5] RUN make`. */
   readonly name: string;
-  /** The same instruction whatever its variables: by it a miss finds the earlier records. */
+  /** The instruction without its variables' values: a cache miss finds earlier records of it by this text. */
   readonly instruction: string;
   readonly span: Span | undefined;
 }
 
-/** Makes a vertex and says beside the graph what it is. Where two stages ask for the same work, the first one's text stays. */
+/**
+ * Makes a vertex and records its metadata beside the graph. When two stages ask for the same work, the first one's text
+ * stays.
+ */
 export function addVertex(
   shared: Shared,
   state: StageState,
@@ -41,7 +44,7 @@ export function addVertex(
   return added;
 }
 
-/** For work that no instruction asks for by itself. */
+/** Makes a vertex for internal work that no instruction asks for by itself. */
 export function addInternal(
   shared: Shared,
   made: { readonly op: Op; readonly inputs: readonly Vertex[] },
@@ -61,14 +64,14 @@ function makeVertex(shared: Shared, { op, inputs }: { readonly op: Op; readonly 
   return vertex(op, inputs, shared.groups);
 }
 
-/** Counts a step and gives its display name: `[linux/arm64 build 2/5] ONBUILD RUN make`. */
+/** Counts an instruction and returns its display name: `[linux/arm64 build 2/5] ONBUILD RUN make`. */
 export function nextStepName(state: StageState, shared: Shared, text: string): string {
   if (state.stepsTotal === 0) return text;
   state.stepsDone += 1;
   return stepName(state, shared, text);
 }
 
-/** The name of the step that was counted last, for a second vertex of the same step. */
+/** Returns the display name with the last counted number, for a second vertex of the same instruction. */
 export function stepName(state: StageState, shared: Shared, text: string): string {
   const total = String(state.stepsTotal);
   const done = String(state.stepsDone).padStart(total.length);
@@ -79,19 +82,22 @@ export function stepName(state: StageState, shared: Shared, text: string): strin
   return `[${platform}${stage}${done}/${total}] ${state.trigger === undefined ? "" : "ONBUILD "}${text}`;
 }
 
-/** An instruction's line with its keyword in capitals. */
+/** Writes an instruction's line with its keyword in capitals. */
 export function instructionText({ original, keyword }: Pick<InstructionText, "original" | "keyword">): string {
   const text = original.trim();
   const capitals = keyword.text.toUpperCase();
   return keyword.text === capitals ? text : capitals + text.slice(keyword.text.length);
 }
 
-/** Longer names are shown as they are written: each step keeps its own, and values may be megabytes. */
+/**
+ * Limit for display names with values: longer ones are shown unexpanded, because each vertex keeps its name and values
+ * may be megabytes.
+ */
 const MAX_SHOWN = 65_536;
 
 /**
- * As {@link instructionText}, and known variables are filled in. In a RUN (`commands`) quotes belong to the command and
- * unset variables are the shell's, so both stay.
+ * Does the same as {@link instructionText}, with known variables expanded. In a RUN (`commands`), quotes and unset
+ * variables stay, because the shell interprets them.
  */
 export function displayText(
   instruction: Pick<InstructionText, "original" | "keyword">,
@@ -105,13 +111,13 @@ export function displayText(
     const shown = expandWord(text, variables, { escape: shared.escape, ...quoting }).text;
     return shown.length > MAX_SHOWN ? text : shown;
   } catch (error) {
-    // An open quote is no fault here: the words that count have been read on their own.
+    // An open quote is not an error here: the words that count are read separately.
     if (error instanceof BuildError) return text;
     throw error;
   }
 }
 
-/** `->arm64` when the stage's variables say that it builds for another platform than its own. */
+/** Returns `->arm64` when the stage's variables name another target platform than the stage's own. */
 function crossTarget({ platform, environment }: StageState): string {
   const target = targetOf(platform, (name) => environment.get(name));
   if (target === undefined) return "";
@@ -126,7 +132,7 @@ function targetOf(own: Platform, get: (name: string) => string | undefined): Pla
     try {
       return parsePlatform(whole, own);
     } catch {
-      // Only a display name: whoever set TARGETPLATFORM to something odd gets no arrow.
+      // An odd TARGETPLATFORM gets no arrow: this is only a display name.
       return undefined;
     }
   }

@@ -3,7 +3,7 @@ import type { Dockerfile } from "../instructions/dockerfile.ts";
 import { locationJson } from "../location-json.ts";
 import { table } from "./outline.ts";
 
-/** The answer to `--call=targets,format=json`, as BuildKit's `frontend.targets` writes it. */
+/** Writes the answer to `--call=targets,format=json` as BuildKit's `frontend.targets` does. */
 export function targetsJson(dockerfile: Dockerfile): Json {
   return {
     targets: dockerfile.stages.map(({ name, from, index }) => ({
@@ -18,7 +18,7 @@ export function targetsJson(dockerfile: Dockerfile): Json {
   };
 }
 
-/** The answer to `--call=targets`, as a table. */
+/** Writes the answer to `--call=targets` as a table. */
 export function targetsText(dockerfile: Dockerfile): string {
   const last = dockerfile.stages.length - 1;
   return table([

@@ -1,17 +1,24 @@
 import { BuildError } from "../../lib/core/errors.ts";
 import type { Span } from "../../lib/core/span.ts";
 
-/** UTF-16 code units: with the escapes of JSON, and once more in the history, still one string of JavaScript's. */
+/**
+ * Limit in UTF-16 code units. With JSON's escapes, and repeated in the history, the text still fits one JavaScript
+ * string.
+ */
 const MAX_TOTAL = 32 * 1024 * 1024;
 
 /**
- * Counts what the substitutions of one Dockerfile make, all together. Each word has a bound of its own, but a file has many: one
- * variable of a few megabytes named in a thousand labels, or declared before a thousand commands, whose history names it.
+ * A limit on the text that all substitutions of one Dockerfile produce together. Each word has its own limit, but a
+ * file has many words: one variable of a few megabytes may be used in a thousand labels, or be declared before a
+ * thousand commands that show it in their history.
  */
 export class TextBudget {
   #left = MAX_TOTAL;
 
-  /** @throws {BuildError} `dockerfile/expansion` when it is used up */
+  /**
+   * Takes `length` characters from the budget.
+   * @throws {BuildError} `dockerfile/expansion` when nothing is left
+   */
   take(length: number, span: Span): void {
     this.#left -= length;
     if (this.#left >= 0) return;

@@ -2,8 +2,8 @@ import { BuildError } from "../../lib/core/errors.ts";
 import type { PlannedStage } from "./plan.ts";
 
 /**
- * Runs `work` for a trigger. An error in the trigger's own text, which is in no file of the user's, is told at the FROM that
- * brought it, with the text below.
+ * Runs `work` for a trigger. The trigger's text is not in the user's file, so an error in it is reported at the FROM
+ * that brought it, with the trigger's text below.
  */
 export function forTrigger<T>(planned: PlannedStage, work: () => T): T {
   try {

@@ -3,8 +3,8 @@ import type { Platform } from "../../lib/core/platform.ts";
 import type { Span } from "../../lib/core/span.ts";
 
 /**
- * Reads a path of the Dockerfile for the stage's platform. A Windows path loses its drive and has `/` between its parts, as
- * everything here expects; other paths are left alone.
+ * Reads a path of the Dockerfile for the stage's platform. A Windows path loses its drive and gets `/` as separator,
+ * which all other code expects; other paths stay the same.
  * @throws {BuildError} `dockerfile/instruction` for another drive than C:, a drive alone, or a server's name
  */
 export function platformPath(path: string, { os }: Platform, span: Span | undefined): string {

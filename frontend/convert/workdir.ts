@@ -5,14 +5,14 @@ import { type Shared, type StageState, absolutePath, expandIn, record } from "./
 import { platformPath } from "./windows-path.ts";
 import { addVertex, displayText, nextStepName } from "./step.ts";
 
-/** Changes the directory, and makes it in a layer of its own, owned by the stage's user. `/` is always there. */
+/** Changes the working directory and creates it in a layer of its own, owned by the stage's user. `/` always exists. */
 export function convertWorkdir(state: StageState, instruction: WorkdirInstruction, shared: Shared): void {
   const given = expandIn(state, instruction.path, instruction, shared);
   const path = platformPath(given, state.platform, instruction.path.span);
   if (!state.hasWorkdir && !path.startsWith("/")) shared.linter.report(workdirRelativePath, instruction, given);
   state.hasWorkdir = true;
   const workdir = absolutePath(state, path);
-  // Docker cleans only what it joins: an absolute path stands in the image as it was written.
+  // Docker cleans only a path that it joins: an absolute path stays in the image as written.
   state.workdir = path.startsWith("/") && state.platform.os !== "windows" ? path : workdir;
   const createdBy = `WORKDIR ${state.workdir}`;
   if (workdir === "/") {
@@ -42,7 +42,7 @@ export function convertWorkdir(state: StageState, instruction: WorkdirInstructio
       inputs: state.tree === undefined ? [] : [state.tree],
     },
     { name, instruction: createdBy, span: instruction.span },
-    // As in BuildKit, --no-cache means RUN, COPY and ADD.
+    // As in BuildKit, --no-cache concerns RUN, COPY and ADD only.
     "use",
   );
   state.tree = made;

@@ -9,15 +9,16 @@ export interface IgnoreFile {
 }
 
 export interface IgnorePattern {
-  /** Cleaned: no leading or trailing `/`, no `./`; `!` first where there is one. */
+  /** Cleaned pattern: no leading or trailing `/`, no `./`; `!` first where there is one. */
   readonly text: string;
-  /** As written. */
+  /** Place as written. */
   readonly span: Span;
 }
 
 /**
- * Reads a .dockerignore: one pattern per line, `#` in the first column starts a comment, blanks around a pattern do not count.
- * @throws {BuildError} `dockerfile/ignore-file` for a pattern that cannot be read; all of them in one error
+ * Reads a .dockerignore: one pattern per line. `#` in the first column starts a comment; blanks around a pattern do not
+ * count.
+ * @throws {BuildError} `dockerfile/ignore-file` for patterns that cannot be read; all of them in one error
  */
 export function parseIgnoreFile(source: SourceText): IgnoreFile {
   const patterns: IgnorePattern[] = [];
@@ -43,10 +44,10 @@ export function parseIgnoreFile(source: SourceText): IgnoreFile {
   return { patterns };
 }
 
-/** Such a pattern would match no file, and what it names would get into the context. */
-function encodingProblem(source: SourceText, from: number, to: number): BuildError | undefined {
-  const undecoded = source.undecoded.find((offset) => from <= offset && offset < to);
-  const zero = source.text.slice(from, to).indexOf("\0");
+/** Refuses a pattern that is not UTF-8: it would match no file, and the files it names would get into the context. */
+function encodingProblem(source: SourceText, from: number, end: number): BuildError | undefined {
+  const undecoded = source.undecoded.find((offset) => from <= offset && offset < end);
+  const zero = source.text.slice(from, end).indexOf("\0");
   if (undecoded === undefined && zero === -1) return undefined;
   const offset = undecoded ?? from + zero;
   const what = undecoded === undefined ? "a zero byte" : "a byte that is not UTF-8";

@@ -12,7 +12,7 @@ import {
   type Word,
 } from "./instruction.ts";
 
-/** `words` are two at least. */
+/** Builds COPY and ADD. `words` are at least two. */
 export function buildCopying(
   context: InstructionContext,
   keyword: "ADD" | "COPY",
@@ -65,7 +65,7 @@ function readOperands(
   }
   const paths: Word[] = [];
   const contents: CopyContent[] = [];
-  // Of two here-documents with one name, the later body counts for both.
+  // When two here-documents share one name, the later body counts for both.
   const bodies = new Map(heredocs.map((heredoc) => [heredoc.name, heredoc]));
   for (const source of words.slice(0, -1)) {
     const word = toWord(line, source);
@@ -74,7 +74,7 @@ function readOperands(
       paths.push(word);
       continue;
     }
-    // In JSON form nothing is read below the line, and the file is empty.
+    // In JSON form nothing below the line is read, and the file is empty.
     const found = bodies.get(heredoc.name);
     const text = found === undefined ? "" : heredocText({ body: found.body, chomp: heredoc.chomp });
     const { name, expand } = heredoc;
@@ -83,7 +83,7 @@ function readOperands(
   return { paths, contents, destination };
 }
 
-/** Puts `<<` and the name behind a blank together. */
+/** Joins `<<` with a name that follows after a blank. */
 function joinHeredocs(words: readonly Lexeme[]): readonly Lexeme[] {
   const joined: Lexeme[] = [];
   for (const word of words) {

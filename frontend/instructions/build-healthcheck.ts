@@ -6,7 +6,7 @@ import { DurationError, parseDuration } from "./duration.ts";
 import { FLAGS, readFlagTable } from "./flag-table.ts";
 import type { HealthcheckInstruction, Word } from "./instruction.ts";
 
-/** `command` is `undefined` for HEALTHCHECK NONE, whose flags nobody looks at. */
+/** Builds HEALTHCHECK. `command` is `undefined` for HEALTHCHECK NONE, and then flags are ignored. */
 export function buildHealthcheck(
   context: InstructionContext,
   command: CommandNode | undefined,

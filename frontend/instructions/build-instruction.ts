@@ -15,9 +15,8 @@ import type { InstructionContext } from "./context.ts";
 import type { Instruction } from "./instruction.ts";
 
 /**
- * Makes the typed model of an instruction that the grammar has accepted.
- *
- * @throws {BuildError} `dockerfile/...` for flags and values that mean nothing
+ * Builds the typed model of an instruction that the grammar has accepted.
+ * @throws {BuildError} `dockerfile/...` for unknown flags and bad values
  */
 export function buildInstruction(context: InstructionContext): Instruction {
   const { body, name: keyword } = context.node;

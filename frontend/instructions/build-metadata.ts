@@ -40,7 +40,7 @@ export function buildList(
   if (keyword === "SHELL") return { ...context.text, kind: "shell", argv: lexemes.map((lexeme) => lexeme.text) };
   const words = lexemes.map((lexeme) => toWord(context.line, lexeme));
   if (keyword === "EXPOSE") {
-    // Before expansion, as Docker's frontend does: the order shows in the history.
+    // Sorted before expansion, as in Docker's frontend: the order shows in the history.
     const ports = words.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
     return { ...context.text, kind: "expose", ports };
   }
@@ -70,7 +70,7 @@ export function buildPairs(
   return { ...context.text, kind: keyword === "ENV" ? "env" : "label", pairs, form: body.form };
 }
 
-/** Flags of ARG are not looked at, by Docker's frontend neither. */
+/** Builds ARG. Its flags are ignored, as in Docker's frontend. */
 export function buildDeclarations(
   context: InstructionContext,
   declarations: readonly DeclarationNode[],
@@ -94,7 +94,7 @@ export function buildStatement(
   keyword: string,
   text: Lexeme,
 ): MaintainerInstruction | StopsignalInstruction | UserInstruction | WorkdirInstruction {
-  // Docker's frontend does not look at those of STOPSIGNAL.
+  // Docker's frontend ignores the flags of STOPSIGNAL.
   if (keyword !== "STOPSIGNAL") readFlagTable(context, FLAGS.none);
   const word = toWord(context.line, text);
   switch (keyword) {

@@ -26,7 +26,7 @@ export function buildRun(context: InstructionContext, command: CommandNode): Run
   };
 }
 
-/** The command of RUN, CMD, ENTRYPOINT, HEALTHCHECK. */
+/** Builds the command of RUN, CMD, ENTRYPOINT or HEALTHCHECK. */
 export function toCommand({ line, node }: InstructionContext, command: CommandNode): Command {
   if (command.form === "exec") {
     const argv = command.argv.map((element) => element.text);
@@ -37,7 +37,7 @@ export function toCommand({ line, node }: InstructionContext, command: CommandNo
   return { form: "shell", text: text?.text ?? "", span: line.span(start, end) };
 }
 
-/** The first of `values` is what holds without the flag. */
+/** Reads one of a few values. The first of `values` is the default. */
 function choose<T extends string>(
   word: Word | undefined,
   values: readonly [T, ...T[]],

@@ -3,12 +3,12 @@ import type { LogicalLine } from "../syntax/logical-line.ts";
 import type { InstructionText, Word } from "./instruction.ts";
 import type { Heredoc } from "../syntax/heredoc.ts";
 
-/** One instruction that the grammar has accepted, on its way to its typed model. */
+/** One instruction that the grammar has accepted, on its way to the typed model. */
 export interface InstructionContext {
   readonly node: InstructionNode;
   readonly line: LogicalLine;
   readonly heredocs: readonly Heredoc[];
-  /** What every instruction has. */
+  /** The fields that every instruction has. */
   readonly text: InstructionText;
 }
 

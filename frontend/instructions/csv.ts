@@ -1,9 +1,10 @@
-/** The text is not one line of CSV; the message says why. */
+/** An error for text that is not one line of CSV; the message gives the reason. */
 export class CsvError extends Error {}
 
 /**
- * The fields of one line of CSV, as Go's encoding/csv reads it: a field in double quotes may hold commas, and `""` for a
- * quote; a quote in the middle of any other field is an error. @throws {CsvError}
+ * Splits one line of CSV as Go's encoding/csv does: a field in double quotes may hold commas, and `""` for a quote. A
+ * quote in the middle of any other field is an error.
+ * @throws {CsvError}
  */
 export function csvFields(line: string): readonly string[] {
   if (line === "") throw new CsvError("EOF");

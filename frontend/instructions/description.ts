@@ -1,12 +1,12 @@
 import type { Comment } from "../syntax/logical-line.ts";
 
-/** What a comment above says of `name`: the first one that begins with it. */
+/** Finds the description of `name` in the comments above: the first comment that begins with the name. */
 export function describe(comments: readonly Comment[], name: string): string | undefined {
   for (const { text } of comments) if (text.startsWith(`${name} `)) return text.slice(name.length + 1);
   return undefined;
 }
 
-/** Descriptions by name, for instructions that declare many. */
+/** Finds descriptions by name, for instructions that declare many. */
 export function describeAll(comments: readonly Comment[]): ReadonlyMap<string, string> {
   if (comments.length === 0) return NONE;
   const descriptions = new Map<string, string>();
@@ -20,7 +20,7 @@ export function describeAll(comments: readonly Comment[]): ReadonlyMap<string, s
 
 const NONE: ReadonlyMap<string, string> = new Map();
 
-/** The value of a `check=` comment, which configures the checks for the instruction below it. */
+/** Finds the value of a `check=` comment, which configures the checks for the instruction below it. */
 export function checkOf(comments: readonly Comment[]): string | undefined {
   if (comments.length === 0) return undefined;
   for (const { text } of comments) {

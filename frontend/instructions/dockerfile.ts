@@ -2,33 +2,33 @@ import type { SourceText, Span } from "../../lib/core/span.ts";
 import type { ArgInstruction, FromInstruction, StageInstruction } from "./instruction.ts";
 import type { Directives } from "../syntax/directives.ts";
 
-/** A whole file without syntax errors: at least one stage. */
+/** A whole file without syntax errors. It has at least one stage. */
 export interface Dockerfile {
   readonly source: SourceText;
   readonly directives: Directives;
   /** The ARGs above the first FROM. */
   readonly globalArgs: readonly ArgInstruction[];
   readonly stages: readonly Stage[];
-  /** For the check NoEmptyContinuation: instructions that are interrupted by blank lines. */
+  /** Instructions interrupted by blank lines, for the check NoEmptyContinuation. */
   readonly emptyContinuations: readonly EmptyContinuation[];
 }
 
 export interface Stage {
-  /** Counts from 0 in the file. */
+  /** Index in the file, from 0. */
   readonly index: number;
-  /** Lower-cased; `undefined` without AS. */
+  /** Name in lower case; `undefined` without AS. */
   readonly name: string | undefined;
   readonly from: FromInstruction;
   readonly instructions: readonly StageInstruction[];
-  /** From FROM to the end of the last instruction. */
+  /** Range from FROM to the end of the last instruction. */
   readonly span: Span;
 }
 
 export interface EmptyContinuation {
-  /** Of the whole instruction. */
+  /** Place of the whole instruction. */
   readonly instruction: Span;
   /** The blank lines, in order. */
   readonly lines: readonly Span[];
-  /** The last line of the file that was read for the instruction; counts from 1. Where the check reports it. */
+  /** Line number (from 1) of the last line of the file that belongs to the instruction. The check reports this line. */
   readonly endLine: number;
 }

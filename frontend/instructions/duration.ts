@@ -1,4 +1,4 @@
-/** Nanoseconds per unit. Go knows both signs for micro. */
+/** Nanoseconds per unit. Go accepts both characters for micro. */
 const UNITS: Readonly<Record<string, number>> = {
   ns: 1,
   us: 1e3,
@@ -10,13 +10,16 @@ const UNITS: Readonly<Record<string, number>> = {
   h: 3600e9,
 };
 
-/** Nanoseconds of a signed 64-bit number. */
+/** Upper bound of a signed 64-bit number, in nanoseconds. */
 const MAX_NS = 2 ** 63;
 
-/** The text is no duration; the message says why. */
+/** An error for text that is not a duration; the message gives the reason. */
 export class DurationError extends Error {}
 
-/** Go's time.ParseDuration: `1h30m`, `1.5s`, `-2ms`, `0`. In nanoseconds. @throws {DurationError} */
+/**
+ * Parses a duration as Go's time.ParseDuration does: `1h30m`, `1.5s`, `-2ms`, `0`. Returns nanoseconds.
+ * @throws {DurationError}
+ */
 export function parseDuration(text: string): number {
   const quoted = JSON.stringify(text);
   const invalid = `time: invalid duration ${quoted}`;

@@ -5,12 +5,12 @@ import type { FlagLexeme } from "../syntax/ast.ts";
 import { toWord, type InstructionContext } from "./context.ts";
 import type { Word } from "./instruction.ts";
 
-/** `list`: may be repeated. `boolean`: `--link`, `--link=true`, `--link=false`. */
+/** `list` may be repeated. `boolean` is `--link`, `--link=true` or `--link=false`. */
 type FlagType = "boolean" | "text" | "list";
 
 type FlagTable = Readonly<Record<string, FlagType>>;
 
-/** The flags each instruction takes. HEALTHCHECK NONE and ARG take all, and look at none. */
+/** The flags that each instruction takes. HEALTHCHECK NONE and ARG accept and ignore all flags. */
 export const FLAGS = {
   add: {
     chown: "text",
@@ -41,17 +41,17 @@ export class FlagValues<T extends FlagTable> {
     this.#used = used;
   }
 
-  /** The value as written; `undefined` without the flag. */
+  /** Returns the value as written; `undefined` without the flag. */
   text(name: NamesOf<T, "text">): Word | undefined {
     return this.#used.get(name)?.[0]?.value;
   }
 
-  /** In the order written. */
+  /** Lists the values in the order written. */
   list(name: NamesOf<T, "list">): readonly Word[] {
     return (this.#used.get(name) ?? NOTHING).map((flag) => flag.value);
   }
 
-  /** As {@link list}, with spans that include the name. */
+  /** Lists the same values as {@link list}, with spans that include the flag's name. */
   flags(name: NamesOf<T, "list">): readonly Word[] {
     return (this.#used.get(name) ?? NOTHING).map((flag) => ({ text: flag.value.text, span: flag.span }));
   }
@@ -65,14 +65,17 @@ export class FlagValues<T extends FlagTable> {
 interface UsedFlag {
   /** Empty for a boolean flag without a value. */
   readonly value: Word;
-  /** Of the whole flag. */
+  /** Place of the whole flag. */
   readonly span: Span;
 }
 
 const NOTHING: readonly UsedFlag[] = [];
 const NO_FLAGS: ReadonlyMap<string, readonly UsedFlag[]> = new Map();
 
-/** @throws {BuildError} `dockerfile/unknown-flag`, or `dockerfile/syntax` for a repeated flag or a bad value */
+/**
+ * Reads the flags of an instruction.
+ * @throws {BuildError} `dockerfile/unknown-flag`, or `dockerfile/syntax` for a repeated flag or a bad value
+ */
 export function readFlagTable<T extends FlagTable>(context: InstructionContext, table: T): FlagValues<T> {
   const { line, node } = context;
   if (node.flags.length === 0) return new FlagValues(NO_FLAGS);

@@ -13,36 +13,35 @@ const KEYS = [
   ...["required", "size", "id", "sharing", "mode", "uid", "gid", "env"],
 ];
 
-/** One `RUN --mount=` with its values expanded; `undefined` is what was not said. Paths are as written. */
+/** One `RUN --mount=` with its values expanded; an absent key is `undefined`. Paths are as written. */
 export interface MountSpec {
   readonly type: MountType;
   readonly from: string | undefined;
   readonly source: string | undefined;
   readonly target: string | undefined;
-  /** What was said, or else what the type does by itself: only cache and tmpfs are writable. */
+  /** Mode as given, or else the type's default: only cache and tmpfs are writable. */
   readonly mode: "ro" | "rw";
-  /** Of secret and ssh. */
+  /** Whether a secret or ssh mount must be available. */
   readonly required: boolean;
-  /** Of tmpfs. */
+  /** Size of a tmpfs. */
   readonly sizeBytes: number | undefined;
   readonly id: string | undefined;
-  /** Of cache. */
+  /** Sharing mode of a cache. */
   readonly sharing: (typeof SHARING)[number] | undefined;
-  /** Of cache, secret and ssh, as the next two. */
+  /** Mode of a cache, secret or ssh mount; the next two fields are for the same types. */
   readonly permissions: number | undefined;
   readonly uid: number | undefined;
   readonly gid: number | undefined;
-  /** Of secret. */
+  /** Variable that holds a secret. */
   readonly env: string | undefined;
 }
 
 type Draft = { -readonly [Key in keyof MountSpec]: Key extends "mode" ? MountSpec[Key] | undefined : MountSpec[Key] };
 
 /**
- * Reads a mount. Keys are read from left to right, so `type=` has to stand before a key that only some types have.
- *
- * @param expand applied to every value
- * @throws {BuildError} `dockerfile/mount` at the flag, or what `expand` throws
+ * Parses a mount. Keys are read from left to right, so `type=` must come before a key that only some types have.
+ * @param expand Applied to every value.
+ * @throws {BuildError} `dockerfile/mount` at the flag, or any error of `expand`
  */
 export function parseMountFlag(flag: MountFlag, expand: (value: string) => string): MountSpec {
   const fail = failAt(flag);
@@ -62,8 +61,7 @@ export function parseMountFlag(flag: MountFlag, expand: (value: string) => strin
 }
 
 /**
- * What can be said of a mount before anything is expanded.
- *
+ * Reads the `from=` of a mount, before anything is expanded.
  * @throws {BuildError} `dockerfile/mount` for text that is not a list, and for a variable in `from`
  */
 export function mountSource(flag: Omit<MountFlag, "from">): string | undefined {
@@ -123,7 +121,7 @@ function setBare(mount: Draft, key: string, field: string, fail: Fail): void {
 interface Field {
   readonly key: string;
   readonly value: string;
-  /** As written. */
+  /** The field as written. */
   readonly field: string;
 }
 
@@ -230,7 +228,7 @@ function present(value: string | undefined): boolean {
   return value !== undefined && value !== "";
 }
 
-/** Go's strconv.ParseBool. */
+/** Parses a boolean as Go's strconv.ParseBool does. */
 function toBoolean(key: string, value: string, fail: Fail): boolean {
   if (/^(?:1|t|T|TRUE|true|True)$/.test(value)) return true;
   if (/^(?:0|f|F|FALSE|false|False)$/.test(value)) return false;
@@ -243,7 +241,7 @@ function toUnsigned(key: string, value: string, base: 8 | 10, fail: Fail): numbe
   return number < 2 ** 32 ? number : fail(`invalid value ${value} for ${key}`);
 }
 
-/** Docker's sizes: `64m`, `1.5 GiB`, `100`; powers of 1024. */
+/** Parses a size as Docker does: `64m`, `1.5 GiB`, `100`; powers of 1024. */
 function parseSize(text: string): number | undefined {
   const match = /^(\+?(?:\d+\.?\d*|\.\d+)) ?(?:b|([kmgtp])(?:i?b)?)?$/i.exec(text);
   if (match === null) return undefined;

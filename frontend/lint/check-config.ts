@@ -1,19 +1,22 @@
 import { BuildError } from "../../lib/core/errors.ts";
 import type { Span } from "../../lib/core/span.ts";
 
-/** Which checks run and what their findings mean. From `# check=...` or the build arg BUILDKIT_DOCKERFILE_CHECK. */
+/**
+ * Settings of the checks: which ones run and whether findings are errors. They come from `# check=...` or the build arg
+ * BUILDKIT_DOCKERFILE_CHECK.
+ */
 export interface CheckConfig {
-  /** Rule names as the rules have them; another case is another name. */
+  /** Rule names; they are case-sensitive. */
   readonly skip: "all" | ReadonlySet<string>;
   readonly experimental: "all" | ReadonlySet<string>;
-  /** Whether a finding fails the build. */
+  /** True when a finding fails the build. */
   readonly failOnWarning: boolean;
 }
 
 export const DEFAULT_CHECKS: CheckConfig = { skip: new Set(), experimental: new Set(), failOnWarning: false };
 
 /**
- * Reads `skip=A,B|all;error=true;experimental=A|all`. Between two `;` there has to be an option.
+ * Parses `skip=A,B|all;error=true;experimental=A|all`. An option between two `;` must not be empty.
  * @throws {BuildError} `dockerfile/syntax` at `span`, when the text comes from a file
  */
 export function parseCheckConfig(text: string, span: Span | undefined): CheckConfig {
@@ -44,7 +47,7 @@ export function parseCheckConfig(text: string, span: Span | undefined): CheckCon
   return config;
 }
 
-/** What holds for one instruction that has a `# check=` comment of its own. */
+/** Merges the file's settings with an instruction's own `# check=` comment. */
 export function mergeChecks(general: CheckConfig, own: CheckConfig): CheckConfig {
   return {
     skip: union(general.skip, own.skip),
@@ -59,7 +62,7 @@ function parseNames(value: string): CheckConfig["skip"] {
 }
 
 function parseBoolean(value: string, span: Span | undefined): boolean {
-  // The words Go takes for a boolean.
+  // The words that Go accepts as a boolean.
   if (["1", "t", "T", "TRUE", "true", "True"].includes(value)) return true;
   if (["0", "f", "F", "FALSE", "false", "False"].includes(value)) return false;
   throw new BuildError("dockerfile/syntax", `Cannot read the check options: error=${value} is neither true nor false`, {

@@ -12,14 +12,14 @@ import { noEmptyContinuation } from "./rules/no-empty-continuation.ts";
 import { reservedStageName } from "./rules/reserved-stage-name.ts";
 import { stageNameCasing } from "./rules/stage-name-casing.ts";
 
-/** The checks that need nothing but the text, over all of it, whatever is built. */
+/** Runs the checks that need only the text. They cover the whole file, whichever stages are built. */
 export function checkFile(dockerfile: Dockerfile, linter: Linter): void {
   checkStageNames(dockerfile.stages, linter);
   checkInstructionCasing(dockerfile.stages, linter);
   checkEach(dockerfile, linter);
 }
 
-/** Reports what can be said of instructions one by one, above the place where a file cannot be read further. */
+/** Reports findings about single instructions above the place where parsing stopped. */
 export function checkUpToError(dockerfile: Dockerfile, linter: Linter): void {
   checkEach(dockerfile, linter);
   for (const instruction of dockerfile.stages.flatMap(({ instructions }) => instructions)) {
@@ -76,7 +76,7 @@ function checkArgDescription(arg: ArgInstruction, linter: Linter): void {
   );
 }
 
-/** The last line of a comment above, as with BuildKit, begins with what it describes. */
+/** Checks that a description begins with the name it describes. As in BuildKit, the last comment line above counts. */
 function checkDescription(kind: string, names: readonly string[], instruction: Instruction, linter: Linter): void {
   const comment = instruction.comments.findLast(({ text }) => !isCheckComment(text));
   const [first, ...others] = names;
@@ -113,7 +113,7 @@ function checkInstructionCasing(stages: readonly Stage[], linter: Linter): void 
   }
 }
 
-/** Mixed case agrees with nothing but itself written the same way. */
+/** Tells whether two keywords have the same casing. A mixed-case keyword matches only the same spelling. */
 function isSameCasing(as: string, from: string): boolean {
   const isLower = from === from.toLowerCase();
   const isUpper = from === from.toUpperCase();

@@ -4,14 +4,14 @@ import { type CheckConfig, mergeChecks, parseCheckConfig } from "./check-config.
 import type { Rule } from "./rule.ts";
 import type { Warning } from "./warning.ts";
 
-/** Where a violation is: an instruction, or the part of one that a reader should look at. */
+/** The place of a violation: an instruction, or a part of one. */
 export interface Place {
   readonly span: Span;
   /** The instruction's own `# check=` comment. */
   readonly check?: string | undefined;
 }
 
-/** Collects the findings of one pass over a file, leaving out what the file or the user does not want to hear. */
+/** The findings of one pass over a file, without those that the file or the user turned off. */
 export class Linter {
   readonly #config: CheckConfig;
   readonly #merged = new Map<string, CheckConfig>();
@@ -29,29 +29,33 @@ export class Linter {
     if (rule.experimental && !isWanted) return;
     const message = rule.message(...values);
     const { span } = place;
-    // One instruction may be looked at twice: a word that is expanded for two reasons, a stage that two targets share.
+    // An instruction may be checked twice: for a word that is expanded for two reasons, or in a stage that two targets
+    // share.
     const key = `${rule.name} ${span.start.offset} ${message}`;
     if (this.#warnings.has(key)) return;
     this.#warnings.set(key, { rule: rule.name, message, description: rule.description, url: rule.url, span });
   }
 
-  /** How many findings there are so far. */
+  /** Counts the findings so far. */
   get count(): number {
     return this.#warnings.size;
   }
 
-  /** In order of place; at one place in order of finding. */
+  /** Findings sorted by place; findings at one place are in order of discovery. */
   get warnings(): readonly Warning[] {
     return [...this.#warnings.values()].toSorted((a, b) => a.span.start.offset - b.span.start.offset);
   }
 
-  /** @throws {BuildError} {@link violation} */
+  /**
+   * Throws the {@link violation}, if there is one.
+   * @throws {BuildError} {@link violation}
+   */
   failIfAsked(): void {
     const { violation } = this;
     if (violation !== undefined) throw violation;
   }
 
-  /** `dockerfile/checks-failed` when there are findings and the file or the user asked for `error=true` */
+  /** The error `dockerfile/checks-failed`, when there are findings and the file or the user asked for `error=true`. */
   get violation(): BuildError | undefined {
     if (!this.#config.failOnWarning || this.#warnings.size === 0) return undefined;
     const rules = [...new Set(this.warnings.map((warning) => warning.rule))].toSorted();
@@ -72,7 +76,7 @@ export class Linter {
   }
 }
 
-/** `Rule: message (line N)`. */
+/** Writes `Rule: message (line N)`. */
 export function formatWarning(warning: Warning): string {
   return `${warning.rule}: ${warning.message} (line ${warning.span.start.line})`;
 }

@@ -1,22 +1,22 @@
-/** A build check: what it is called and what it says. The places that can see a violation call its `message`. */
+/** A build check: its name and its texts. Code that detects a violation calls `message`. */
 export interface Rule<Values extends readonly unknown[] = readonly never[]> {
   /** `StageNameCasing`, as in `# check=skip=StageNameCasing`. */
   readonly name: string;
-  /** What is wrong in general, in one or two sentences. */
+  /** Explanation of the problem in general, in one or two sentences. */
   readonly description: string;
   /** `undefined` for a rule without a page. */
   readonly url: string | undefined;
-  /** Off unless asked for. */
+  /** True for a rule that is off by default. */
   readonly experimental: boolean;
   readonly message: (...values: Values) => string;
 }
 
-/** The page of a rule in Docker's documentation, whose rules these are. */
+/** Returns the address of a rule's page in Docker's documentation; the rules are Docker's. */
 export function ruleUrl(slug: string): string {
   return `https://docs.docker.com/go/dockerfile/rule/${slug}/`;
 }
 
-/** ` (did you mean X?)`, or nothing. */
+/** Writes ` (did you mean X?)`, or nothing. */
 export function suggestion(text: string | undefined): string {
   return text === undefined ? "" : ` (did you mean ${text}?)`;
 }

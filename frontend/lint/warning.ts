@@ -4,11 +4,11 @@ import type { Span } from "../../lib/core/span.ts";
 export interface Warning {
   /** `StageNameCasing`. */
   readonly rule: string;
-  /** What is wrong, with the names involved; one line. */
+  /** The problem, with the names involved, in one line. */
   readonly message: string;
-  /** What the rule is about, whatever the file says. */
+  /** The rule's general explanation, the same for all files. */
   readonly description: string;
-  /** Where the rule is explained; `undefined` for a rule without a page. */
+  /** Page that explains the rule; `undefined` for a rule without one. */
   readonly url: string | undefined;
   readonly span: Span;
 }

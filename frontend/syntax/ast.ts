@@ -1,18 +1,18 @@
 import type { Keyword } from "./keywords.ts";
 
 /**
- * One instruction as the grammar reads it: which words it has and how they stand to each other, not yet what they mean.
- * Offsets count in the logical line.
+ * One instruction as the grammar reads it: its words and their structure, not yet their meaning. Offsets count in the
+ * logical line.
  */
 export interface InstructionNode {
   readonly keyword: Lexeme;
-  /** What the keyword means. */
+  /** Keyword in capitals. */
   readonly name: Keyword;
   readonly flags: readonly FlagLexeme[];
   readonly body: Body;
 }
 
-/** A piece of a line. `text` may differ from what stands there: JSON strings are decoded, flags unquoted. */
+/** A piece of a line. `text` may differ from the source text: JSON strings are decoded, flags unquoted. */
 export interface Lexeme {
   readonly text: string;
   readonly start: number;
@@ -20,12 +20,12 @@ export interface Lexeme {
 }
 
 export interface FlagLexeme extends Lexeme {
-  /** Without dashes. */
+  /** Name without dashes. */
   readonly name: string;
   readonly value: Lexeme | undefined;
 }
 
-/** What follows the flags, one shape per kind of argument. */
+/** The part after the flags: one shape per kind of argument. */
 export type Body =
   | {
       readonly shape: "from";
@@ -43,7 +43,7 @@ export type Body =
 
 export type CommandNode =
   | { readonly form: "exec"; readonly argv: readonly Lexeme[]; readonly start: number; readonly end: number }
-  /** `undefined` when nothing is written. */
+  /** `undefined` for an empty line. */
   | { readonly form: "shell"; readonly text: Lexeme | undefined };
 
 export interface PairNode {

@@ -4,10 +4,10 @@ import type { SourceText, Span } from "../../lib/core/span.ts";
 import { OffsetSpan } from "./logical-line.ts";
 import type { Escape } from "../words/escape.ts";
 
-/** The `# name=value` lines at the top. */
+/** The `# name=value` lines at the top of a file. */
 export interface Directives {
   readonly syntax: Directive | undefined;
-  /** The character that continues lines and escapes; a backslash when nothing is said. */
+  /** The character that continues lines and escapes. Default: a backslash. */
   readonly escape: Escape;
   readonly check: Directive | undefined;
 }
@@ -21,12 +21,14 @@ export interface Directive {
 const NAMES = ["syntax", "escape", "check"] as const;
 type Name = (typeof NAMES)[number];
 
-/** What is before the value. The value is trimmed by hand: a regular expression would take quadratic time over blanks. */
+/**
+ * The part before the value. The value is trimmed by hand: a regular expression would take quadratic time over blanks.
+ */
 const DIRECTIVE = /^([a-zA-Z][a-zA-Z0-9]*)\s*=/;
 
 /**
- * The `# name=value` lines at the very top. The first line that is none, also a blank one, a plain comment or an unknown
- * name, ends them. Wrong ones are reported to `onError` and otherwise ignored.
+ * Reads the `# name=value` lines at the top of a file. The first line of another kind ends them: a blank one, a plain
+ * comment, an unknown name. Wrong ones are reported to `onError` and otherwise ignored.
  */
 export function readDirectives(source: SourceText, onError: (error: BuildError) => void): HeaderDirectives {
   const found = new Map<Name, Directive>();
@@ -62,13 +64,13 @@ export interface HeaderDirectives {
 }
 
 export interface SyntaxDirective extends Directive {
-  /** The image that is asked for: the first word of the value. */
+  /** The requested image: the first word of the value. */
   readonly ref: string;
 }
 
 /**
- * Which frontend the file wants: `# syntax=ref` at the top, also behind a `#!` line, written as `// syntax=ref`, or as
- * the member "syntax" when the file is a JSON object (another language altogether may follow).
+ * Finds the frontend that a file asks for: `# syntax=ref` at the top, also after a `#!` line; `// syntax=ref`; or the
+ * member "syntax" when the file is a JSON object. The rest of the file may be in another language altogether.
  */
 export function detectSyntax(source: SourceText): SyntaxDirective | undefined {
   const directive = firstDirective(source, "#", "syntax") ?? elsewhere(source, "syntax");
@@ -90,7 +92,7 @@ function jsonMember(source: SourceText, name: Name): Directive | undefined {
   const text = source.text.slice(start);
   if (!text.trimStart().startsWith("{")) return undefined;
   const json = parseJson(text);
-  // Go decodes into a map of strings, which fails as a whole when one member is something else.
+  // Go decodes into a map of strings, which fails as a whole when any member is not a string.
   if (!isRecord(json) || !Object.values(json).every((value) => typeof value === "string")) return undefined;
   const value = Object.hasOwn(json, name) ? json[name] : undefined;
   return typeof value === "string" ? { value, span: new OffsetSpan(source, start, source.text.length) } : undefined;
@@ -110,7 +112,7 @@ function* directiveLines(source: SourceText, sign: "#" | "//", from: number): Ge
     if (match === null || name === undefined) return;
     const written = rest.slice(match[0].length);
     if (written === "") return;
-    // Blanks alone are a value too: one blank.
+    // A value of blanks alone counts: it is one blank.
     const value = written.trim() || " ";
     const valueAt = start + line.length - written.trimStart().length;
     const span = new OffsetSpan(source, valueAt, valueAt + value.length);
@@ -125,7 +127,7 @@ interface DirectiveLine {
   readonly endOffset: number;
 }
 
-/** No directive is longer; a line of megabytes is not looked at any further. */
+/** Maximum length of a directive; longer lines are skipped. */
 const MAX_DIRECTIVE = 65_536;
 
 function toEscape(directive: Directive | undefined, onError: (error: BuildError) => void): Escape {
@@ -140,7 +142,7 @@ function toEscape(directive: Directive | undefined, onError: (error: BuildError)
   return "\\";
 }
 
-/** Behind a byte order mark. */
+/** Returns the offset after a byte order mark. */
 export function textStart(text: string): number {
   return text.startsWith("\ufeff") ? 1 : 0;
 }

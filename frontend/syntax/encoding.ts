@@ -3,11 +3,11 @@ import type { SourceText } from "../../lib/core/span.ts";
 import { type LogicalLine, OffsetSpan } from "./logical-line.ts";
 import type { Heredoc } from "./heredoc.ts";
 
-/** Finds bytes that cannot be passed on as they are: those that are not UTF-8, and zeros. Most files have none. */
+/** A search for bytes that cannot be passed on: invalid UTF-8 and zeros. Most files have none. */
 export class EncodingCheck {
   readonly #source: SourceText;
   readonly #undecoded: ReadonlySet<number>;
-  /** Ascending. */
+  /** Ascending offsets. */
   readonly #offsets: readonly number[];
 
   constructor(source: SourceText) {
@@ -18,13 +18,13 @@ export class EncodingCheck {
     this.#offsets = offsets.toSorted((a, b) => a - b);
   }
 
-  /** An error for the first such byte of an instruction or its here-documents; comments may hold any. */
+  /** Makes an error for the first such byte of an instruction or its here-documents. Comments may hold any byte. */
   errorOf(line: LogicalLine, heredocs: readonly Heredoc[], content: "command" | "files"): BuildError | undefined {
     if (this.#offsets.length === 0) return undefined;
     for (const offset of this.#offsets) {
       const isUndecoded = this.#undecoded.has(offset);
       const isInBody = heredocs.some(({ bodySpan }) => bodySpan.start.offset <= offset && offset < bodySpan.end.offset);
-      // A file may hold zeros.
+      // A file's content may hold zeros.
       if (line.covers(offset) || (isInBody && (isUndecoded || content === "command"))) {
         const what = isUndecoded ? "a byte that is not UTF-8" : "a zero byte";
         return new BuildError("dockerfile/encoding", `Cannot pass on ${what}`, {

@@ -5,7 +5,7 @@ import { KEYWORDS, type Keyword } from "./keywords.ts";
 import type { LexedLine } from "./lexer.ts";
 import * as T from "./tokens.ts";
 
-/** What is wrong with an instruction that the grammar refused. Offsets count in the logical line. */
+/** The reason why the grammar refused an instruction. Offsets count in the logical line. */
 export interface Explanation {
   readonly code: ErrorCode;
   readonly message: string;
@@ -13,8 +13,8 @@ export interface Explanation {
   readonly start: number;
   readonly end: number;
   /**
-   * `form`: the words cannot even be told apart. Such an error counts below ONBUILD too, where the others wait until
-   * the trigger runs.
+   * `form`: the line cannot even be split into words. Such an error counts below ONBUILD too; the others wait until the
+   * trigger runs.
    */
   readonly kind: "form" | "arity";
 }
@@ -32,7 +32,10 @@ export function unknownInstruction(line: LexedLine): Explanation {
   };
 }
 
-/** `found` is the token that did not fit; at the end of the line it is chevrotain's end-of-file token. */
+/**
+ * Explains a refusal. `found` is the token that did not fit; at the end of the line it is chevrotain's end-of-file
+ * token.
+ */
 export function explainRefusal(line: LexedLine, name: Keyword, found: IToken): Explanation {
   const { tokens, keyword } = line;
   const whole = { code: "dockerfile/syntax", start: keyword.start, end: line.argumentsEnd, kind: "arity" } as const;
@@ -62,7 +65,7 @@ export function explainRefusal(line: LexedLine, name: Keyword, found: IToken): E
     case "ARG": {
       if (isEmpty) return { ...whole, message: `${name} requires at least one argument`, hint: usage };
       const word = wordBefore(tokens, found);
-      // Behind a name of ENV it is the name that lacks its value.
+      // After a name of ENV, the missing part is that name's value.
       if (
         found instanceof T.LineToken &&
         found.tokenType === T.Nameless &&
@@ -136,7 +139,7 @@ const USAGE: Readonly<Record<Keyword, string>> = {
   WORKDIR: "WORKDIR <path>",
 };
 
-/** The token before the one that did not fit; the last one at the end of the line. */
+/** Finds the token before the one that did not fit; the last token at the end of the line. */
 function wordBefore(
   tokens: readonly T.LineToken[],
   found: IToken,
@@ -149,7 +152,7 @@ function wordBefore(
 }
 
 function hintForUnknown(keyword: string): string {
-  // Editors and web pages put them into a file, and nobody sees them.
+  // Editors and web pages insert such characters, and they are invisible.
   const unseen = /[\p{Z}\p{Cf}\p{Cc}]/u.exec(keyword)?.[0].codePointAt(0);
   if (unseen !== undefined) {
     const code = unseen.toString(16).toUpperCase().padStart(4, "0");

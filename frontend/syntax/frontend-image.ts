@@ -3,12 +3,12 @@ import { parseReference } from "../../lib/core/reference.ts";
 import type { SourceText, Span } from "../../lib/core/span.ts";
 import { detectSyntax } from "./directives.ts";
 
-/** Repositories whose language is the built-in one, in every version. */
+/** Repositories of the built-in language, in every version. */
 const BUILT_IN = new Set(["docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream"]);
 
 /**
- * Refuses a file that wants another frontend than the built-in one, which stands for all of Docker's. `override` is the
- * build argument BUILDKIT_SYNTAX, which counts before the file.
+ * Refuses a file that asks for another frontend than Docker's, which the built-in one replaces. `override` is the build
+ * argument BUILDKIT_SYNTAX; it takes precedence over the file.
  * @throws {BuildError} `dockerfile/frontend`
  */
 export function requireBuiltInFrontend(source: SourceText, override: string | undefined): void {

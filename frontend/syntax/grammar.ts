@@ -5,18 +5,18 @@ import type { Keyword } from "./keywords.ts";
 import * as T from "./tokens.ts";
 
 /**
- * The grammar of an instruction's arguments, one rule per form: keyword and flags have been read before. It is as strict as
- * the language, so that a COPY without destination does not get through; what to say about an error is decided elsewhere,
- * from the keyword and the token that did not fit.
+ * The grammar of an instruction's arguments, one rule per form. Keyword and flags have been read before. It is as
+ * strict as the language: a COPY without a destination is refused. The error message is chosen elsewhere, from the
+ * keyword and the token that did not fit.
  */
 export class ArgumentGrammar extends EmbeddedActionsParser {
-  /** `check` lets chevrotain look for ambiguities, which takes longer than the rest of its start-up; for tests. */
+  /** `check` makes chevrotain look for ambiguities, for tests. That takes longer than the rest of its start-up. */
   constructor(mode: "check" | "trust") {
     super(T.VOCABULARY, { maxLookahead: 1, skipValidations: mode === "trust", errorMessageProvider: NO_MESSAGES });
     this.performSelfAnalysis();
   }
 
-  /** What `tokens`, the arguments of one instruction, say; when they are refused, `errors` is not empty. */
+  /** Parses the arguments of one instruction; when they are refused, `errors` is not empty. */
   read(keyword: Keyword, tokens: IToken[]): Body {
     this.input = tokens;
     switch (keyword) {
@@ -182,7 +182,7 @@ export class ArgumentGrammar extends EmbeddedActionsParser {
     return { shape: "declarations", declarations };
   });
 
-  /** `WORKDIR`, `USER`, `STOPSIGNAL`, `MAINTAINER`: the rest of the line, whatever it is. */
+  /** `WORKDIR`, `USER`, `STOPSIGNAL`, `MAINTAINER`: the rest of the line. */
   readonly stating = this.RULE("stating", (): Body => {
     return { shape: "text", text: lexemeOf(this.CONSUME(T.Text)) };
   });
@@ -211,21 +211,21 @@ export class ArgumentGrammar extends EmbeddedActionsParser {
     return { shape: "healthcheck", command };
   });
 
-  /** `ONBUILD instruction`, which is read again when it is run. */
+  /** `ONBUILD instruction`; the trigger is parsed again when it runs. */
   readonly onbuild = this.RULE("onbuild", (): Body => {
     const trigger = lexemeOf(this.CONSUME(T.Trigger));
     return { shape: "onbuild", keyword: trigger, text: lexemeOf(this.CONSUME(T.Text)) };
   });
 }
 
-/** What chevrotain's dry run over the rules sees, which has no real tokens. */
+/** A placeholder for chevrotain's dry run over the rules, which has no real tokens. */
 const NOTHING: Lexeme = { text: "", start: 0, end: 0 };
 
 function lexemeOf(token: IToken): Lexeme {
   return token instanceof T.LineToken ? token : NOTHING;
 }
 
-// Messages are ours, and making chevrotain's takes a hundred times longer than parsing the line.
+// The messages are ours. Chevrotain's take a hundred times longer than parsing the line.
 const NO_MESSAGES: IParserErrorMessageProvider = {
   buildMismatchTokenMessage: () => "",
   buildNotAllInputParsedMessage: () => "",

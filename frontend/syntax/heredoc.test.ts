@@ -75,7 +75,7 @@ test.each([
   expect(copy).toMatchObject({ paths: paths.map((path) => ({ text: path })), contents });
 });
 
-test("of two files with one name, both have the later body", () => {
+test("two here-documents with one name both have the later body", () => {
   const text = "FROM a\nCOPY <<E <<E /\na\nE\nb\nE\n";
   const [copy] = parseDockerfile(new SourceText("D", text)).stages[0]?.instructions ?? [];
   expect(copy).toMatchObject({ contents: [{ text: "b\n" }, { text: "b\n" }] });

@@ -10,13 +10,13 @@ import type { Variables } from "../words/expander.ts";
 export interface Heredoc {
   /** The terminator, quotes removed. Also the file name for COPY and ADD. */
   readonly name: string;
-  /** As in the file, line ends included; leading tabs still there. {@link heredocText} gives what is meant. */
+  /** Text of the file, line ends and leading tabs included. {@link heredocText} gives the meaning. */
   readonly body: string;
   /** `<<-`: leading tabs are not part of the text. */
   readonly chomp: boolean;
   /** False when part of the word was quoted. */
   readonly expand: boolean;
-  /** The digits before `<<`; 0 without. */
+  /** The digits before `<<`; 0 without digits. */
   readonly fileDescriptor: number;
   /** Place of the word, `<<` included. */
   readonly span: Span;
@@ -33,7 +33,7 @@ export interface HeredocWord {
 
 const HEREDOC = /^(\d*)<<(-?)\s*([^<]*)$/;
 
-/** Reads one word as `<<NAME`, `<<- NAME`, `3<<"NAME"`; `undefined` when it is something else. */
+/** Parses one word as `<<NAME`, `<<- NAME`, `3<<"NAME"`; `undefined` for any other word. */
 export function parseHeredocWord(word: string, span?: Span): HeredocWord | undefined {
   if (!word.includes("<<")) return undefined;
   const match = HEREDOC.exec(word);
@@ -42,26 +42,26 @@ export function parseHeredocWord(word: string, span?: Span): HeredocWord | undef
   const { words } = expandToWords(rest, NO_VARIABLES, { escape: "\\", unset: "keep", span });
   const [name] = words;
   if (name === undefined || words.length !== 1) return undefined;
-  // Only quotes turn expansion off, an escape does not.
+  // Only quotes turn expansion off; an escape does not.
   const expand = !/["']/.test(rest.replaceAll(/\\[^]/g, ""));
   return { name, expand, chomp: match[2] === "-", fileDescriptor: Number(match[1] ?? "") };
 }
 
-/** Whether a text is one here-document word and nothing else. */
+/** Tells whether a text is exactly one here-document word. */
 export function isHeredocWord(text: string): boolean {
   try {
     return parseHeredocWord(text) !== undefined;
   } catch (error) {
-    // A quote that is never closed, behind a `#` for example: the shell's own business.
+    // A quote that is never closed, for example after a `#`, is for the shell to judge.
     if (error instanceof BuildError && error.code === "dockerfile/expansion") return false;
     throw error;
   }
 }
 
 /**
- * What stands in the lines below `line`, which are consumed. Bodies come in the order of their words; `end` is where the
- * last terminator ends. `undefined` for a line that asks for none at first sight. In `shell` language, which is RUN's, a `<<` in a
- * comment or in arithmetic asks for none either.
+ * Reads and consumes the here-document bodies in the lines below `line`. Bodies come in the order of their words; `end`
+ * is the end of the last terminator. `undefined` for a line that plainly asks for none. In `shell` language, which RUN
+ * uses, a `<<` in a comment or in arithmetic does not ask for one.
  */
 export function readHeredocs(
   line: LogicalLine,

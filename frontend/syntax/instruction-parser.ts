@@ -8,14 +8,14 @@ import type { Escape } from "../words/escape.ts";
 import * as T from "./tokens.ts";
 
 export type ParsedLine = {
-  /** The language in which `<<` words are looked for, to which the lines below belong; `undefined` where they mean nothing. */
+  /** The language in which to look for `<<` words; `undefined` where they have no meaning. */
   readonly heredocs: "shell" | "words" | undefined;
 } & (
   | { readonly node: InstructionNode; readonly error: undefined }
   | { readonly node: undefined; readonly error: BuildError }
 );
 
-/** Reads one logical line. */
+/** Parses one logical line. */
 export function parseLine(line: LogicalLine, escape: Escape): ParsedLine {
   const lexed = lexInstruction(line.text, escape);
   const [trigger] = lexed.name === "ONBUILD" && lexed.tokens[0]?.tokenType === T.Trigger ? lexed.tokens : [];
@@ -32,12 +32,12 @@ export function parseLine(line: LogicalLine, escape: Escape): ParsedLine {
   return { heredocs, node: result, error: undefined };
 }
 
-/** Builds the grammar now, for a start-up snapshot to contain it. */
+/** Builds the grammar now, so that a start-up snapshot contains it. */
 export function prepareParser(): void {
   theGrammar();
 }
 
-// Building the grammar costs milliseconds, parsing microseconds, so it is built once, and only when a file is read. It
+// Building the grammar costs milliseconds, parsing microseconds. So it is built once, when the first file is read. It
 // keeps nothing between instructions.
 let grammar: ArgumentGrammar | undefined;
 
@@ -55,7 +55,7 @@ function parseTokens(line: LexedLine): InstructionNode | Explanation {
   return error === undefined ? { keyword, name, flags, body } : explainRefusal(line, name, error.token);
 }
 
-/** Below ONBUILD, only what cannot be told apart into words is an error now: the rest waits until the trigger runs. */
+/** Reports only a form error below ONBUILD: other errors wait until the trigger runs. */
 function innerRefusal(inner: LexedLine | undefined): Explanation | undefined {
   if (inner?.name === undefined) return undefined;
   const result = parseTokens(inner);

@@ -2,7 +2,7 @@ import type { Lexeme } from "./ast.ts";
 
 export type JsonArray =
   | { readonly kind: "strings"; readonly strings: readonly Lexeme[] }
-  /** JSON, but not of strings only: an error, where text that is not JSON at all is a shell command. */
+  /** JSON, but not of strings only: an error. Text that is not JSON at all is a shell command. */
   | { readonly kind: "mixed" }
   | { readonly kind: "none" };
 
@@ -11,7 +11,7 @@ export function readJsonArray(text: string, start: number, end: number): JsonArr
   if (text[start] !== "[") return { kind: "none" };
   const values = parse(text.slice(start, end));
   if (!Array.isArray(values)) return { kind: "none" };
-  // Go reads numbers as float64 and fails on those that do not fit, which leaves a shell command.
+  // Go reads numbers as float64 and fails on those that do not fit; the text is then a shell command.
   if (values.some((value) => value === Infinity || value === -Infinity)) return { kind: "none" };
   if (!values.every((value) => typeof value === "string")) return { kind: "mixed" };
   const strings: Lexeme[] = [];
@@ -22,7 +22,7 @@ export function readJsonArray(text: string, start: number, end: number): JsonArr
     at = open + 1;
     while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
     at += 1;
-    // Go replaces halves of surrogate pairs, which are no characters.
+    // Go replaces unpaired surrogates, which are not characters.
     strings.push({ text: value.toWellFormed(), start: open, end: at });
   }
   return { kind: "strings", strings };

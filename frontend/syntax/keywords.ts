@@ -8,7 +8,7 @@ const NAMES = [
 
 export const KEYWORDS: ReadonlyMap<string, Keyword> = new Map(NAMES.map((name) => [name, name]));
 
-/** The instruction that a word names, in any case. */
+/** Finds the instruction that a word names, in any case. */
 export function keywordOf(text: string): Keyword | undefined {
   return KEYWORDS.get(text) ?? KEYWORDS.get(text.toUpperCase());
 }

@@ -11,24 +11,24 @@ import * as T from "./tokens.ts";
 
 export interface LexedLine {
   readonly keyword: Lexeme;
-  /** What the keyword means; `undefined` when there is no such instruction, and there are then no tokens. */
+  /** Keyword in capitals; `undefined` for an unknown instruction, and then there are no tokens. */
   readonly name: Keyword | undefined;
   readonly flags: readonly FlagLexeme[];
-  /** Of the arguments. */
+  /** Tokens of the arguments. */
   readonly tokens: T.LineToken[];
-  /** Where the arguments are, blanks around them not counted. */
+  /** Offset of the arguments, without surrounding blanks. */
   readonly argumentsStart: number;
   readonly argumentsEnd: number;
 }
 
-/** Splits `text[from, to)`, which is one instruction, into tokens, in the way its keyword asks for. */
-export function lexInstruction(text: string, escape: Escape, from = 0, to: number = text.length): LexedLine {
-  const start = skipSpaces(text, from, to);
-  const end = trimEndOffset(text, start, to);
+/** Splits `text[from, to)`, one instruction, into tokens by the rules of its keyword. */
+export function lexInstruction(text: string, escape: Escape, from = 0, limit: number = text.length): LexedLine {
+  const start = skipSpaces(text, from, limit);
+  const end = trimEndOffset(text, start, limit);
   const keywordEnd = blankOffset(text, start, end);
   const written = text.slice(start, keywordEnd);
   const name = keywordOf(written);
-  // In capitals, as nearly always, it is the same string for all instructions of a kind.
+  // A keyword in capitals, the usual case, shares one string among all instructions.
   const keyword = { text: written === name ? name : written, start, end: keywordEnd };
   const { flags, end: argumentsStart } = readFlags(text, keywordEnd, end);
   const tokens: T.LineToken[] = [];
@@ -113,7 +113,7 @@ class ArgumentLexer {
     return this.#push(T.JsonClose, this.#end - 1, this.#end);
   }
 
-  /** ENV and LABEL: the first word decides between `name=value ...` and `name rest of the line`. */
+  /** Lexes ENV and LABEL: the first word decides between `name=value ...` and `name rest of the line`. */
   pairs(): void {
     const words = splitWords(this.#text, this.#escape, this.#start, this.#end);
     const [first] = words;
@@ -173,7 +173,7 @@ class ArgumentLexer {
   }
 }
 
-/** Words of a plain list are separated by these only; other white space of Unicode belongs to the word. */
+/** Tells whether a unit separates words of a plain list. Other Unicode white space belongs to the word. */
 function isBlank(unit: number): boolean {
   return unit === 0x20 || unit === 0x09 || (unit >= 0x0b && unit <= 0x0d);
 }

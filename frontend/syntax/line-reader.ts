@@ -4,10 +4,10 @@ import { skipSpaces, trimEndOffset } from "../words/spaces.ts";
 import { LogicalLine, OffsetSpan, Pieces, type Comment } from "./logical-line.ts";
 import type { Escape } from "../words/escape.ts";
 
-/** Bytes of UTF-8, without the line end. What Docker's frontend takes. */
+/** Limit of Docker's frontend, in bytes of UTF-8 without the line end. */
 const MAX_LINE_BYTES = 65_535;
 
-/** Reads a Dockerfile line by line: {@link next} gives instructions, {@link heredocBody} what follows one. */
+/** A reader of a Dockerfile's lines: {@link next} gives instructions, {@link heredocBody} the lines below one. */
 export class LineReader {
   readonly source: SourceText;
   readonly #text: string;
@@ -26,7 +26,7 @@ export class LineReader {
     this.#lineNumber = newlines(source.text, from);
   }
 
-  /** The next instruction, or `undefined` at the end. Lines that are too long are reported and left out. */
+  /** Returns the next instruction, or `undefined` at the end. Lines that are too long are reported and left out. */
   next(): LogicalLine | undefined {
     for (;;) {
       const line = this.#nextLine();
@@ -72,8 +72,8 @@ export class LineReader {
   }
 
   /**
-   * The lines up to the terminator, which are consumed with it.
-   * `undefined` when there is none: the rest of the file is then consumed.
+   * Consumes the lines up to and including the terminator. Without a terminator it consumes the rest of the file and
+   * returns `undefined`.
    */
   heredocBody(name: string, leadingTabs: "keep" | "chomp"): HeredocBody | undefined {
     const start = this.#at;
@@ -88,7 +88,7 @@ export class LineReader {
     }
   }
 
-  /** The line's end is before its "\n" and any "\r" before that. */
+  /** Finds the next line. Its end excludes "\n" and any "\r" before that. */
   #nextLine(): { readonly start: number; readonly end: number } | undefined {
     const start = this.#at;
     if (start >= this.#text.length) return undefined;
@@ -114,8 +114,8 @@ export class LineReader {
   }
 
   /**
-   * Where the line's own text ends if it is continued: at an escape character with nothing but blanks behind it and no
-   * second one before it.
+   * Finds the end of the line's own text if the line is continued: at an escape character with only blanks after it and
+   * no second one before it.
    */
   #continuation(start: number, end: number): number | undefined {
     let at = end - 1;
@@ -124,7 +124,10 @@ export class LineReader {
     return at > start && this.#text[at - 1] === this.#escape ? undefined : at;
   }
 
-  /** A bare `#` starts the comments anew. Blanks before the sign stay in the text, with the sign: such a comment describes nothing. */
+  /**
+   * Remembers a comment. A bare `#` discards the earlier ones. Blanks before the sign stay in the text, with the sign:
+   * such a comment describes nothing.
+   */
   #remember(start: number, end: number): void {
     const textFrom = skipSpaces(this.#text, start + 1, end);
     const textEnd = trimEndOffset(this.#text, textFrom, end);
@@ -139,14 +142,14 @@ export class LineReader {
 
 const NONE: readonly never[] = [];
 
-/** Counted here: asking the source for a position would make it find all its lines, which only messages need. */
-function newlines(text: string, to: number): number {
+/** Counts line ends. Asking the source for a position would make it index all its lines, which only messages need. */
+function newlines(text: string, end: number): number {
   let count = 0;
-  for (let at = text.indexOf("\n"); at !== -1 && at < to; at = text.indexOf("\n", at + 1)) count += 1;
+  for (let at = text.indexOf("\n"); at !== -1 && at < end; at = text.indexOf("\n", at + 1)) count += 1;
   return count;
 }
 
-/** `text` with line ends; offsets into the file. */
+/** Body text with line ends; offsets are into the file. */
 export interface HeredocBody {
   readonly text: string;
   readonly start: number;

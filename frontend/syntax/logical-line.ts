@@ -7,7 +7,7 @@ export interface Comment {
 }
 
 /**
- * An instruction as one line: continuation characters, comment lines and blank lines inside it are taken out, heredoc
+ * An instruction as one line. Continuation characters, comment lines and blank lines inside it are removed; heredoc
  * bodies are not part of it. Offsets into `text` map back to the file, so that spans are exact.
  */
 export class LogicalLine {
@@ -17,10 +17,10 @@ export class LogicalLine {
   readonly comments: readonly Comment[];
   /** The blank lines that interrupt the instruction. */
   readonly blankLines: readonly Span[];
-  /** Of the last line of the file that was read for it; counts from 1. */
+  /** Number (from 1) of the last line of the file that belongs to it. */
   readonly endLine: number;
   readonly startOffset: number;
-  /** Offset in the file of the end of the last line that says something. */
+  /** Offset in the file of the end of the last line that is not blank. */
   readonly endOffset: number;
   readonly #more: Pieces | undefined;
 
@@ -36,18 +36,18 @@ export class LogicalLine {
     this.endOffset = more === undefined ? end : more.end;
   }
 
-  /** Of a stretch of `text`, given by offsets. What was taken out between its ends is inside the span. */
+  /** Makes the span of a stretch of `text`, given by offsets. Text removed between its ends is inside the span. */
   span(start: number, end: number): Span {
     const first = this.#toSource(start);
     return new OffsetSpan(this.source, first, end > start ? this.#toSource(end - 1) + 1 : first);
   }
 
-  /** From the first character to an offset in the file. */
+  /** Makes the span from the first character to an offset in the file. */
   spanTo(sourceEnd: number): Span {
     return new OffsetSpan(this.source, this.startOffset, sourceEnd);
   }
 
-  /** Whether the character at an offset in the file is part of `text`. */
+  /** Tells whether the character at an offset in the file is part of `text`. */
   covers(sourceOffset: number): boolean {
     if (this.#more !== undefined) return this.#more.covers(sourceOffset);
     return this.startOffset <= sourceOffset && sourceOffset < this.endOffset;
@@ -58,9 +58,9 @@ export class LogicalLine {
   }
 }
 
-/** What {@link LogicalLine} is made of. */
+/** The parts of a {@link LogicalLine}. */
 interface ReadLine {
-  /** Of the first line, in the file; blanks before it and a continuation character are not counted. */
+  /** Offset of the first line in the file, without leading blanks. */
   readonly start: number;
   readonly end: number;
   /** All the lines, when there are several. */
@@ -73,7 +73,10 @@ interface ReadLine {
 /** The stretches of the file that make up a line with continuations. */
 export class Pieces {
   readonly #source: string;
-  /** Where the stretches start in the logical line, and in the file. Two arrays of numbers: there may be 100,000s. */
+  /**
+   * Starts of the stretches in the logical line and in the file. Two arrays of numbers, because there may be hundreds
+   * of thousands.
+   */
   readonly #textStarts: number[] = [];
   readonly #sourceStarts: number[] = [];
   #length = 0;
@@ -119,7 +122,7 @@ export class Pieces {
   }
 }
 
-/** Lines and columns are worked out when somebody asks: most spans of a file are never shown. */
+/** A span by offsets. Lines and columns are computed on demand: most spans of a file are never shown. */
 export class OffsetSpan implements Span {
   readonly source: SourceText;
   readonly #start: number;
@@ -140,7 +143,7 @@ export class OffsetSpan implements Span {
   }
 }
 
-/** From the start of one span to the end of another of the same text. */
+/** A span from the start of one span to the end of another in the same text. */
 export class JoinedSpan implements Span {
   readonly #first: Span;
   readonly #last: Span;

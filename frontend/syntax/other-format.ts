@@ -1,6 +1,6 @@
 import { isRecord, parseJson } from "../../lib/core/json.ts";
 
-/** A file that is no Dockerfile: what it seems to be, and what to do instead. */
+/** A format other than a Dockerfile: its name and advice for the user. */
 export interface OtherFormat {
   /** `a compose file` */
   readonly name: string;
@@ -10,8 +10,8 @@ export interface OtherFormat {
 const NAMED_INSIDE = "name the Dockerfile itself with -f: the file says which one it is";
 
 /**
- * Guesses what a text with errors is; `undefined` when it may well be meant as a Dockerfile.
- * A few marks of each format are looked for, at the beginning of lines.
+ * Guesses the format of a text with errors; `undefined` when it may well be meant as a Dockerfile. The guess rests on a
+ * few marks of each format at the beginning of lines.
  */
 export function otherFormat(text: string): OtherFormat | undefined {
   const start = text.slice(0, MAX_LOOKED_AT).replace(/^\ufeff/, "");
@@ -32,7 +32,7 @@ export function otherFormat(text: string): OtherFormat | undefined {
   return undefined;
 }
 
-/** UTF-16 code units: marks further down are not looked for. */
+/** Limit of the search for marks, in UTF-16 code units. */
 const MAX_LOOKED_AT = 65_536;
 
 function jsonFormat(text: string): OtherFormat | undefined {
@@ -43,7 +43,7 @@ function jsonFormat(text: string): OtherFormat | undefined {
   return { name: "a JSON file", hint: undefined };
 }
 
-/** The first line that says something is a key, a list's element or the mark of a document. */
+/** Tells whether the first line with content is a key, a list's element or the mark of a document. */
 function isYaml(text: string): boolean {
   const first = text.split("\n").find((line) => line.trim() !== "" && !line.startsWith("#"));
   return first !== undefined && /^(?:---|- \S|["']?[A-Za-z_][\w.-]*["']?:(?:\s|$))/.test(first);

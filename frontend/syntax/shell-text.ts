@@ -1,6 +1,6 @@
 /**
- * A shell's command line in which every `<<` begins a here-document or is quoted: the comment at its end is cut off, and in
- * arithmetic, where `<<` shifts bits, other characters take its place. Offsets stay as they are.
+ * Prepares a shell command line so that every remaining unquoted `<<` begins a here-document: it cuts off the comment
+ * at its end, and replaces the `<<` of arithmetic, a bit shift, by other characters. Offsets stay the same.
  */
 export function withoutShifts(text: string): string {
   const pieces: string[] = [];
@@ -18,7 +18,7 @@ export function withoutShifts(text: string): string {
   return pieces.join("") + text.slice(copied);
 }
 
-/** Where `$((...))`, `((...))` or `$[...]` ends that begins here; `undefined` when none does. */
+/** Finds the end of the `$((...))`, `((...))` or `$[...]` that begins here; `undefined` when none begins. */
 function arithmeticEnd(text: string, start: number): number | undefined {
   if (text.startsWith("$[", start)) return closingOffset(text, start + 1, "[", "]");
   const isExpansion = text.startsWith("$((", start);
@@ -26,11 +26,11 @@ function arithmeticEnd(text: string, start: number): number | undefined {
   const outer = isExpansion ? start + 1 : start;
   const end = closingOffset(text, outer, "(", ")");
   const inner = closingOffset(text, outer + 1, "(", ")");
-  // `$( (a) | b )` is a command in a subshell of its own: there the last two do not stand together.
+  // `$( (a) | b )` is a command with a subshell: its last two brackets are not adjacent.
   return end !== undefined && inner === end - 1 ? end : undefined;
 }
 
-/** The offset behind the bracket that closes the one at `start`. */
+/** Finds the offset after the bracket that closes the one at `start`. */
 function closingOffset(text: string, start: number, open: string, close: string): number | undefined {
   let depth = 0;
   for (let at = start; at < text.length; at = skip(text, at)) {
@@ -41,13 +41,16 @@ function closingOffset(text: string, start: number, open: string, close: string)
   return undefined;
 }
 
-/** The offset behind a character, with what it protects: the next one behind a backslash, or all up to the closing quote. */
-function skip(text: string, at: number): number {
-  const char = text[at];
-  if (char === "\\") return at + 2;
-  if (char === "'") return behind(text.indexOf("'", at + 1), text);
-  if (char !== '"') return at + 1;
-  let end = at + 1;
+/**
+ * Finds the offset after a character and what it protects: the next one after a backslash, or all up to the closing
+ * quote.
+ */
+function skip(text: string, offset: number): number {
+  const char = text[offset];
+  if (char === "\\") return offset + 2;
+  if (char === "'") return behind(text.indexOf("'", offset + 1), text);
+  if (char !== '"') return offset + 1;
+  let end = offset + 1;
   while (end < text.length && text[end] !== '"') end += text[end] === "\\" ? 2 : 1;
   return end + 1;
 }
@@ -56,6 +59,6 @@ function behind(offset: number, text: string): number {
   return offset === -1 ? text.length : offset + 1;
 }
 
-function isWordStart(text: string, at: number): boolean {
-  return at === 0 || " \t;|&()".includes(text[at - 1] ?? "");
+function isWordStart(text: string, offset: number): boolean {
+  return offset === 0 || " \t;|&()".includes(text[offset - 1] ?? "");
 }

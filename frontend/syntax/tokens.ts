@@ -1,7 +1,7 @@
 import { createToken, type IToken, type TokenType } from "chevrotain";
 import type { Lexeme } from "./ast.ts";
 
-/** What arguments are made of. They are matched by our own lexer, because what a word is depends on the instruction. */
+/** Makes a token type for arguments. Our own lexer matches them, because the instruction decides what a word is. */
 function word(name: string): TokenType {
   return createToken({ name, pattern: /NEVER/ });
 }
@@ -10,26 +10,26 @@ function word(name: string): TokenType {
 export const Word = word("Word");
 /** The AS between an image and a stage name. */
 export const As = word("As");
-/** All that is left of the line. */
+/** The rest of the line. */
 export const Text = word("Text");
 export const JsonOpen = word("JsonOpen");
-/** An element. Commas are not tokens: JSON has been checked when these are made. */
+/** An element of a JSON array. Commas are not tokens: the JSON has been checked before. */
 export const JsonString = word("JsonString");
-/** Elements that are not all strings. */
+/** A JSON array with elements that are not strings. */
 export const JsonMixed = word("JsonMixed");
 export const JsonClose = word("JsonClose");
 export const Name = word("Name");
 export const Equals = word("Equals");
 export const Value = word("Value");
-/** `=value` with nothing before it. No rule takes it: the name in front of it is a word of its own. */
+/** `=value` with nothing before it. No rule accepts it: the name before it is a word of its own. */
 export const Nameless = word("Nameless");
-/** The value of `ENV name value`: all that is left. */
+/** The value of `ENV name value`: the rest of the line. */
 export const LegacyValue = word("LegacyValue");
 /** HEALTHCHECK NONE. */
 export const None = word("None");
 /** HEALTHCHECK CMD. */
 export const Test = word("Test");
-/** The keyword of an instruction below ONBUILD; then comes its text. */
+/** The keyword of an instruction below ONBUILD. Its text follows. */
 export const Trigger = word("Trigger");
 /** ONBUILD below ONBUILD, FROM or MAINTAINER below ONBUILD. */
 export const ForbiddenTrigger = word("ForbiddenTrigger");
@@ -39,7 +39,7 @@ export const VOCABULARY: TokenType[] = [
   ...[Name, Equals, Value, Nameless, LegacyValue, None, Test, Trigger, ForbiddenTrigger],
 ];
 
-/** A token of a logical line. It has no line numbers: spans are made from offsets when they are wanted. */
+/** A token of a logical line. It has no line numbers: spans are computed from offsets on demand. */
 export class LineToken implements IToken, Lexeme {
   readonly tokenTypeIdx: number;
   readonly tokenType: TokenType;

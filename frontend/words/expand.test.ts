@@ -148,7 +148,7 @@ test("for display, unset references stay as written", () => {
   expect(shown.text).toBe("x $u ${u} ${u:-ax} ${u/a/b}");
 });
 
-test("tells which names had values and which had none", () => {
+test("lists the names with and without values", () => {
   const { used, unset } = expandWord("$p ${u:-$w} $p ${e:-$p}", variables, { escape: "\\" });
   expect([...used]).toEqual(["p", "e"]);
   expect([...unset]).toEqual(["w", "u"]);
@@ -167,7 +167,7 @@ test.each([
   expect(expandToWords(word, variables, { escape: "\\" }).words).toEqual(words);
 });
 
-test("raw words keep their marks and know their places", () => {
+test("raw words keep quotes and escapes, with their offsets", () => {
   expect(rawWords(`cat <<'E F' $x "<<a b" 3<<-X`)).toEqual([
     { text: "cat", start: 0 },
     { text: "<<'E F'", start: 4 },
@@ -178,7 +178,7 @@ test("raw words keep their marks and know their places", () => {
   expect(rawWords("echo it's <<EOF")).toEqual([]);
 });
 
-test("values that double end in an error, not in all of the memory", () => {
+test("values that double end in an error before memory runs out", () => {
   const doubling = new Map([["a", "x".repeat(1024)]]);
   const grow = (): void => {
     for (let round = 0; round < 60; round += 1) doubling.set("a", expandWord("$a$a", doubling, { escape: "\\" }).text);

@@ -27,7 +27,7 @@ export interface WordsExpansion extends Omit<Expansion, "text"> {
 }
 
 /**
- * As {@link expandWord}, and white space outside quotes, also inside the values of variables, separates words.
+ * Does the same as {@link expandWord}, and splits at white space outside quotes, also inside the values of variables.
  * Of all instructions only EXPOSE splits like this.
  */
 export function expandToWords(word: string, variables: Variables, options: ExpandOptions): WordsExpansion {
@@ -37,15 +37,15 @@ export function expandToWords(word: string, variables: Variables, options: Expan
   return { words, used: expander.used, unset: expander.unset };
 }
 
-/** A word and where it begins in the text. */
+/** A word and its offset in the text. */
 export interface RawWord {
   readonly text: string;
   readonly start: number;
 }
 
 /**
- * The words of a shell command line as they are written, quotes and escapes in place: what heredocs are looked for in.
- * None when the text has an open quote or brace.
+ * Lists the words of a shell command line as written, quotes and escapes in place, to look for heredocs in them. None
+ * when the text has an open quote or brace.
  */
 export function rawWords(text: string): readonly RawWord[] {
   const expander = new Expander(text, NO_VARIABLES, { escape: "\\", unset: "keep" }, "raw");

@@ -5,7 +5,7 @@ import { OperatorError, operate, replaceIn, shorten, takesPattern, unsupported }
 import { WordList } from "./word-list.ts";
 import type { Escape } from "./escape.ts";
 
-/** Where values come from: a Map, or anything that answers like one. */
+/** The source of variables' values: a Map, or anything with the same method. */
 export interface Variables {
   get(name: string): string | undefined;
 }
@@ -13,25 +13,28 @@ export interface Variables {
 export interface ExpandOptions {
   /** The file's escape character. */
   readonly escape: Escape;
-  /** `heredoc`: quotes are ordinary characters and stay. Default `word`: quotes are taken off. */
+  /** `heredoc`: quotes are ordinary characters and stay. Default `word`: quotes are removed. */
   readonly quotes?: "word" | "heredoc";
-  /** `keep`: references to unset variables stay as written, for showing a word to people. Default `empty`. */
+  /** `keep`: references to unset variables stay as written, for display. Default `empty`. */
   readonly unset?: "empty" | "keep";
-  /** `keep`: escape characters stay before what they protect, for showing a word to people. Default `drop`. */
+  /** `keep`: escape characters stay before the characters they protect, for display. Default `drop`. */
   readonly escapes?: "drop" | "keep";
-  /** The place to blame in an error. */
+  /** The place for errors. */
   readonly span?: Span | undefined;
 }
 
-// Nobody nests this deep; it keeps a hostile file from exhausting the stack.
+// No real file nests this deep; the limit keeps a hostile file from exhausting the stack.
 const MAX_DEPTH = 500;
 
-/** UTF-16 code units. `ENV a=$a$a` doubles with every line: without a bound, forty lines are a terabyte. */
+/** Limit in UTF-16 code units. `ENV a=$a$a` doubles with every line: without a limit, forty lines make a terabyte. */
 const MAX_LENGTH = 16 * 1024 * 1024;
 
 const NONE: ReadonlySet<string> = new Set();
 
-/** One pass over one word. Written after the shell word lexer of Docker's frontend, whose corner cases people rely on. */
+/**
+ * One pass over one word. It follows the shell word lexer of Docker's frontend, because people rely on its corner
+ * cases.
+ */
 export class Expander {
   readonly #source: string;
   readonly #variables: Variables;
@@ -40,7 +43,7 @@ export class Expander {
   readonly #keepsUnset: boolean;
   readonly #escapes: "drop" | "keep";
   readonly #span: Span | undefined;
-  /** Quotes and escapes stay in the result. */
+  /** True when quotes and escapes stay in the result. */
   readonly #isRaw: boolean;
   #used: Set<string> | undefined;
   #unset: Set<string> | undefined;
@@ -68,15 +71,15 @@ export class Expander {
     return this.#unset ?? NONE;
   }
 
-  /** Into one text, and into `words` when given; `starts` are the offsets of those. */
+  /** Expands into one text, and into `words` when given; `starts` gets the offsets of those words. */
   run(words?: string[], starts?: number[]): string {
     const list = words === undefined ? undefined : new WordList(words, starts ?? []);
     return this.#text(undefined, this.#isRaw ? "keep" : this.#escapes, list);
   }
 
   /**
-   * Up to `stop`, which is consumed, or to the end. `escapes: "keep"` leaves escape characters in the result, for
-   * patterns, which read them again.
+   * Expands up to `stop`, which is consumed, or to the end. `escapes: "keep"` leaves escape characters in the result,
+   * for patterns, which read them again.
    */
   #text(stop: string | undefined, escapes: "drop" | "keep", words?: WordList): string {
     const source = this.#source;
@@ -159,7 +162,7 @@ export class Expander {
         const next = source[this.#at + 1];
         const isEscaped = next === '"' || next === "$" || next === this.#escape;
         const kept = escapes === "keep" ? char : "";
-        // An escape before an ordinary character stays as it is, and at the end of the word it is dropped.
+        // An escape before an ordinary character stays; at the end of the word it is dropped.
         result += run + kept + (isEscaped ? next : next === undefined ? "" : char);
         this.#at += isEscaped ? 2 : 1;
         runStart = this.#at;
@@ -216,7 +219,7 @@ export class Expander {
     }
   }
 
-  /** The rest of `${name-word}`; `written` is the operator with its colon. */
+  /** Expands the rest of `${name-word}`; `written` is the operator with its colon. */
   #modified(name: string, operator: string, written: string): string {
     const word = this.#until("}", takesPattern(operator) ? "keep" : "drop", "syntax error: missing '}'");
     const value = this.#look(name);
@@ -225,7 +228,7 @@ export class Expander {
     return this.#attempt(() => operate({ name, operator, hasColon, word }, value));
   }
 
-  /** The rest of `${name/pattern/replacement}`. */
+  /** Expands the rest of `${name/pattern/replacement}`. */
   #replaced(name: string): string {
     const isAll = this.#source[this.#at] === "/";
     if (isAll) this.#at += 1;
@@ -237,12 +240,12 @@ export class Expander {
     return this.#attempt(() => replaceIn(value ?? "", pattern, by, MAX_LENGTH));
   }
 
-  /** As `#text`; `missing` is the message when the word ends before `stop`. */
+  /** Does the same as `#text`; `missing` is the message when the word ends before `stop`. */
   #until(stop: string, escapes: "drop" | "keep", missing: string): string {
     try {
       return this.#text(stop, escapes);
     } catch (error) {
-      // Whatever went wrong, at the end of the word the brace is what people forgot.
+      // At the end of the word, whatever the error, the likely cause is a forgotten brace.
       if (error instanceof EndOfWord || this.#at >= this.#source.length) throw this.#error(missing);
       throw error;
     }
@@ -263,7 +266,7 @@ export class Expander {
     return name;
   }
 
-  /** The next character, which is consumed; empty at the end. */
+  /** Consumes and returns the next character; empty at the end. */
   #take(): string {
     if (this.#at >= this.#source.length) return "";
     const length = characterLength(this.#source, this.#at);
@@ -290,18 +293,18 @@ export class Expander {
   }
 }
 
-/** The word ended inside braces: always caught by the caller who opened them. */
+/** A signal that the word ended inside braces. The caller that opened them always catches it. */
 class EndOfWord extends Error {}
 
 const HEREDOC_SIGN = /<<-?[ \t\r]*/y;
 
-/** `<<` or `<<-` with the blanks behind it, which belong to the word: the name may stand apart. */
-function heredocSign(text: string, at: number): string | undefined {
-  HEREDOC_SIGN.lastIndex = at;
+/** Returns `<<` or `<<-` with the blanks after it. They belong to the word: the name may stand apart. */
+function heredocSign(text: string, offset: number): string | undefined {
+  HEREDOC_SIGN.lastIndex = offset;
   return HEREDOC_SIGN.exec(text)?.[0];
 }
 
-function characterLength(text: string, at: number): 1 | 2 {
-  const point = text.codePointAt(at);
+function characterLength(text: string, offset: number): 1 | 2 {
+  const point = text.codePointAt(offset);
   return point !== undefined && point > 0xffff ? 2 : 1;
 }

@@ -1,25 +1,25 @@
 /*
- * Go's `fmt` verbs, as far as history texts are made of them.
+ * The verbs of Go's `fmt` that history texts need.
  */
 
-/** `%q` of a string: Go syntax, printable Unicode kept. */
+/** Formats a string as `%q`: Go syntax, printable Unicode kept. */
 export function goQuote(text: string): string {
   let quoted = "";
   for (const char of text) quoted += NAMED[char] ?? (isPrintable(char) ? char : escapeOf(char.codePointAt(0) ?? 0));
   return `"${quoted}"`;
 }
 
-/** `%q` of a list of strings: `["a" "b"]`. */
+/** Formats a list of strings as `%q`: `["a" "b"]`. */
 export function goQuoteList(list: readonly string[]): string {
   return `[${list.map(goQuote).join(" ")}]`;
 }
 
-/** `%v` of a list of strings: `[a b]`. */
+/** Formats a list of strings as `%v`: `[a b]`. */
 export function goList(list: readonly string[]): string {
   return `[${list.join(" ")}]`;
 }
 
-/** `time.Duration.String()`: `1m30s`, `1.5s`, `250ms`, `0s`. */
+/** Formats a duration as Go's `time.Duration.String()`: `1m30s`, `1.5s`, `250ms`, `0s`. */
 export function goDuration(nanoseconds: number): string {
   if (nanoseconds === 0) return "0s";
   const sign = nanoseconds < 0 ? "-" : "";
@@ -50,7 +50,7 @@ const NAMED: Readonly<Record<string, string>> = {
   '"': '\\"',
 };
 
-/** Go's `unicode.IsPrint`. */
+/** Does what Go's `unicode.IsPrint` does. */
 function isPrintable(char: string): boolean {
   // Most text is ASCII, and the first use of the tables behind the expression takes over a millisecond.
   return (char >= " " && char <= "~") || BEYOND_ASCII.test(char);

@@ -1,25 +1,28 @@
 import { PatternError, removePrefix, removeSuffix, replacePattern } from "./pattern.ts";
 
-/** A substitution that cannot be made; the message says why. */
+/** An error for a substitution that cannot be made; the message gives the reason. */
 export class OperatorError extends Error {}
 
-/** `${name-word}` and the like, read. */
+/** A parsed `${name-word}` or the like. */
 export interface Operation {
   readonly name: string;
-  /** `-`, `+`, `?`, `#`, `%`; others are refused. */
+  /** `-`, `+`, `?`, `#` or `%`. */
   readonly operator: string;
-  /** A colon stands before the operator: a value that is empty then counts as none. */
+  /** True when a colon stands before the operator: an empty value then counts as unset. */
   readonly hasColon: boolean;
-  /** Expanded; escapes are still in it for the operators that take a pattern. */
+  /** Expanded word. Operators that take a pattern get it with escapes in place. */
   readonly word: string;
 }
 
-/** Whether the operator's word is a pattern. */
+/** Tells whether the operator's word is a pattern. */
 export function takesPattern(operator: string): boolean {
   return operator === "#" || operator === "%";
 }
 
-/** @throws {OperatorError} */
+/**
+ * Applies an operator to a variable's value.
+ * @throws {OperatorError}
+ */
 export function operate({ name, operator, hasColon, word }: Operation, value: string | undefined): string {
   const counts = value !== undefined && !(hasColon && value === "");
   if (hasColon && takesPattern(operator)) throw unsupported(`:${operator}`);
@@ -45,7 +48,10 @@ export function operate({ name, operator, hasColon, word }: Operation, value: st
   }
 }
 
-/** `${name/pattern/text}`, or with two slashes for `all`. @throws {OperatorError} */
+/**
+ * Replaces as `${name/pattern/text}` does, or with two slashes for `all`.
+ * @throws {OperatorError}
+ */
 export function replaceIn(
   value: string,
   pattern: string,
@@ -68,7 +74,7 @@ function withPattern(pattern: string, work: () => string): string {
   }
 }
 
-/** Of a text that is quoted in a message. */
+/** Shortens a text for a message. */
 export function shorten(text: string): string {
   return text.length <= 120 ? text : `${text.slice(0, 117)}...`;
 }

@@ -1,11 +1,10 @@
-/** The pattern cannot be read or takes too long; the message says why. */
+/** An error for a pattern that cannot be read or takes too long; the message gives the reason. */
 export class PatternError extends Error {}
 
 /**
- * Shell patterns in substitutions: `*` is any number of characters, `?` is one, neither matches a line end; a backslash
- * makes them ordinary. No brackets. Where people rely on it, the results are those of Go's regexp, to which Docker's
- * frontend translates these patterns.
- *
+ * Removes the match of a shell pattern at the start. `*` is any number of characters, `?` is one, and neither matches a
+ * line end; a backslash makes them ordinary. There are no brackets. Where people rely on it, results equal those of
+ * Go's regexp, into which Docker's frontend translates these patterns.
  * @throws {PatternError} for a backslash before an ordinary character
  */
 export function removePrefix(pattern: string, value: string, prefer: Preference): string {
@@ -16,9 +15,12 @@ export function removePrefix(pattern: string, value: string, prefer: Preference)
 
 type Preference = "shortest" | "longest";
 
-/** As {@link removePrefix}, from the end. @throws {PatternError} */
+/**
+ * Removes the match of a shell pattern at the end, by the rules of {@link removePrefix}.
+ * @throws {PatternError}
+ */
 export function removeSuffix(pattern: string, value: string, prefer: Preference): string {
-  // Leftmost matching finds the shortest match at the end when both are read backwards.
+  // Reading both backwards lets leftmost matching find the shortest match at the end.
   return reverse(removePrefix(reversePattern(pattern), reverse(value), prefer));
 }
 
@@ -48,7 +50,7 @@ export function replacePattern(
     const match = matcher.find(from);
     if (match === undefined) break;
     result += text.slice(lastEnd, match.start);
-    // An empty match right behind another one does not count, or `*` would replace twice.
+    // An empty match right after another one does not count; otherwise `*` would replace twice.
     if (match.end > lastEnd || match.start === 0)
       result += fillTemplate(replacement.text, () => text.slice(match.start, match.end));
     if (result.length > maxLength) throw new PatternError(`the result is longer than ${String(maxLength)} characters`);
@@ -58,14 +60,14 @@ export function replacePattern(
   return result + text.slice(lastEnd, text.points.length);
 }
 
-/** A `?` in a segment. */
+/** Stands for a `?` in a segment. */
 const ANY = -1;
 const NEWLINE = 10;
 
-/** What stands between stars: code points and {@link ANY}. `**` is one star, so only the first and last may be empty. */
+/** The part between stars: code points and {@link ANY}. `**` is one star, so only the first and last may be empty. */
 type Segment = readonly number[];
 
-/** Segments joined by stars: one segment means there is no star. */
+/** Splits a pattern into segments at its stars: one segment means that there is no star. */
 function parsePattern(pattern: string): readonly Segment[] {
   const segments: number[][] = [];
   let segment: number[] = [];
@@ -92,13 +94,13 @@ function parsePattern(pattern: string): readonly Segment[] {
   return segments;
 }
 
-// About a tenth of a second. Pattern times value can be made as large as one likes, with values that double.
+// About a tenth of a second. Values that double can make pattern times value arbitrarily large.
 const MAX_STEPS = 50_000_000;
 
 /**
- * Segments are placed from the left, each at its first possible place. That is never wrong: a star reaches any later
- * place too, as long as no line end is between, and a segment that contains a line end has only one possible place.
- * Only the last segment decides between the shortest and the longest match.
+ * A search for matches. Segments are placed from the left, each at its first possible place. That is never wrong: a
+ * star reaches any later place too, as long as no line end is between, and a segment that contains a line end has only
+ * one possible place. Only the last segment decides between the shortest and the longest match.
  */
 class Matcher {
   readonly #segments: readonly Segment[];
@@ -112,7 +114,7 @@ class Matcher {
     this.#prefer = prefer;
   }
 
-  /** The leftmost match that starts at `from` or later. */
+  /** Finds the leftmost match that starts at `from` or later. */
   find(from: number): { readonly start: number; readonly end: number } | undefined {
     const hasStar = this.#segments.length > 1;
     const firstHasNewline = this.#segments[0]?.includes(NEWLINE) ?? false;
@@ -120,13 +122,13 @@ class Matcher {
       if (!this.#fits(0, start)) continue;
       const end = this.#matchRest(start);
       if (end !== undefined) return { start, end };
-      // What a star could not reach from here, it cannot reach from further right on the same line.
+      // A place that a star cannot reach from here, it cannot reach from further right on the same line.
       if (hasStar && !firstHasNewline) start = this.#lineEnd(start);
     }
     return undefined;
   }
 
-  /** Where the match that starts exactly at `start` ends. */
+  /** Finds the end of the match that starts exactly at `start`. */
   matchAt(start: number): number | undefined {
     return this.#fits(0, start) ? this.#matchRest(start) : undefined;
   }
@@ -144,41 +146,41 @@ class Matcher {
     return at;
   }
 
-  /** Where segment `index` can begin when a star before it begins at `at`. */
-  #place(index: number, at: number, prefer: Preference): number | undefined {
+  /** Finds the place of segment `index` when a star before it begins at `offset`. */
+  #place(index: number, offset: number, prefer: Preference): number | undefined {
     const segment = this.#segments[index] ?? [];
-    const lineEnd = this.#lineEnd(at);
+    const lineEnd = this.#lineEnd(offset);
     const newline = segment.indexOf(NEWLINE);
     if (newline !== -1) {
       const place = lineEnd - newline;
-      return place >= at && this.#fits(index, place) ? place : undefined;
+      return place >= offset && this.#fits(index, place) ? place : undefined;
     }
     const last = lineEnd - segment.length;
     if (prefer === "shortest") {
-      for (let place = at; place <= last; place += 1) if (this.#fits(index, place)) return place;
+      for (let place = offset; place <= last; place += 1) if (this.#fits(index, place)) return place;
     } else {
-      for (let place = last; place >= at; place -= 1) if (this.#fits(index, place)) return place;
+      for (let place = last; place >= offset; place -= 1) if (this.#fits(index, place)) return place;
     }
     return undefined;
   }
 
-  #fits(index: number, at: number): boolean {
+  #fits(index: number, offset: number): boolean {
     const segment = this.#segments[index] ?? [];
-    if (at + segment.length > this.#points.length) return false;
+    if (offset + segment.length > this.#points.length) return false;
     for (let i = 0; i < segment.length; i += 1) {
       this.#step(1);
       const wanted = segment[i];
-      const found = this.#points[at + i];
+      const found = this.#points[offset + i];
       if (wanted === ANY ? found === NEWLINE : wanted !== found) return false;
     }
     return true;
   }
 
-  /** The offset of the next line end at or after `at`, or of the end. */
-  #lineEnd(at: number): number {
-    const found = this.#points.indexOf(NEWLINE, at);
+  /** Finds the next line end at or after `offset`, or the end of the value. */
+  #lineEnd(offset: number): number {
+    const found = this.#points.indexOf(NEWLINE, offset);
     const end = found === -1 ? this.#points.length : found;
-    this.#step((end - at) >> 3); // a search by the engine is that much faster than our own steps
+    this.#step((end - offset) >> 3); // a search by the engine is that much faster than our own steps
     return end;
   }
 
@@ -213,7 +215,7 @@ class Points {
   }
 }
 
-/** Go's regexp.Expand for a pattern without groups. */
+/** Fills a template as Go's regexp.Expand does, for a pattern without groups. */
 function fillTemplate(template: string, match: () => string): string {
   if (!template.includes("$")) return template;
   return template.replace(/\$(?:\$|\{([\p{L}\p{Nd}_]+)\}|([\p{L}\p{Nd}_]+))/gu, (written, braced, bare) => {
@@ -226,7 +228,7 @@ function reverse(text: string): string {
   return Array.from(text).toReversed().join("");
 }
 
-/** Backwards, but each backslash stays before the character it protects. */
+/** Reverses a pattern; each backslash stays before the character it protects. */
 function reversePattern(pattern: string): string {
   const pieces = pattern.match(/\\[^]|[^]/gu) ?? [];
   return pieces.toReversed().join("");

@@ -1,6 +1,8 @@
 import { isSpace } from "./spaces.ts";
 
-/** Collects words; only white space given to `addSplit` separates them. Empty words do not count. */
+/**
+ * A list of words under construction. Only white space given to `addSplit` separates them. Empty words do not count.
+ */
 export class WordList {
   readonly #words: string[];
   readonly #starts: number[];
@@ -12,20 +14,20 @@ export class WordList {
     this.#starts = starts;
   }
 
-  add(text: string, at: number): void {
-    if (this.#current === "") this.#start = at;
+  add(text: string, offset: number): void {
+    if (this.#current === "") this.#start = offset;
     this.#current += text;
   }
 
-  addSplit(text: string, at: number): void {
+  addSplit(text: string, offset: number): void {
     let start = 0;
     for (let i = 0; i < text.length; i += 1) {
       if (!isSpace(text.charCodeAt(i))) continue;
-      this.add(text.slice(start, i), at + start);
+      this.add(text.slice(start, i), offset + start);
       this.finish();
       start = i + 1;
     }
-    this.add(text.slice(start), at + start);
+    this.add(text.slice(start), offset + start);
   }
 
   finish(): void {

@@ -3,7 +3,7 @@ import { type Rule, ruleUrl } from "../rule.ts";
 
 export const duplicateStageName: Rule<[name: string]> = {
   name: "DuplicateStageName",
-  description: "Two stages with one name hide each other: whoever asks for the name gets the later one.",
+  description: "Two stages with one name hide each other: the name refers to the later one.",
   url: ruleUrl("duplicate-stage-name"),
   experimental: false,
   message: (name) => `Duplicate stage name ${goQuote(name)}, stage names should be unique`,
