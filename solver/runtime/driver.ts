@@ -2,10 +2,12 @@ import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
+import { debug } from "../../lib/core/debug.ts";
 import { BuildError, errnoOf, unreachable } from "../../lib/core/errors.ts";
 import type { Native } from "../../lib/native/native.ts";
 import type { RunRequest, RunResult, Runtime } from "../ports.ts";
 import { Cgroups } from "./cgroups.ts";
+import { describePlan } from "./describe-plan.ts";
 import { FrameReader } from "./frames.ts";
 import type { HostFacts, UserNamespaceMap } from "./host.ts";
 import { readHostFacts } from "./host.ts";
@@ -14,7 +16,7 @@ import { encodePlan } from "./plan-writer.ts";
 import { type Plan, writeChrootPlan, writePlan } from "./plan.ts";
 import { defaultSeccompFilter, type SeccompFilter } from "./policy/seccomp.ts";
 import { StubLayers } from "./stub-layer.ts";
-import { Workers } from "./workers.ts";
+import { type StepReport, Workers } from "./workers.ts";
 
 export interface RuntimeOptions {
   /** Host path of the program `kiln-runtime`. */
@@ -182,10 +184,12 @@ class Driver {
 
   /** Resolves when nothing of the step runs or is mounted any more. */
   async #execute(plan: Plan, stdio: RunRequest["stdio"], signal: AbortSignal): Promise<End> {
+    debug("runtime", () => `plan:\n${describePlan(plan)}`);
     const encoded = encodePlan(plan.directives);
     for (const layer of plan.stubLayers) this.#stubs.make(layer);
     if (stdio.kind === "inherit") return this.#executeBeforeCaller(encoded, signal);
     const report = await this.#workers.run(encoded, (stream, chunk) => stdio.onOutput(stream, chunk), signal);
+    debug("runtime", () => describeReport(report));
     switch (report.kind) {
       case "end":
         return parseEnd(report.text);
@@ -278,6 +282,19 @@ function parseEnd(text: string): End {
   const [code = NaN, signal = NaN, wallUs = NaN, cpuUs = NaN, maxRssKib = NaN, readBytes = NaN, writtenBytes = NaN] =
     text.split(" ").map(Number);
   return { code, signal, wallUs, cpuUs, maxRssKib, readBytes, writtenBytes };
+}
+
+function describeReport(report: StepReport): string {
+  switch (report.kind) {
+    case "end":
+      return `end: ${JSON.stringify(parseEnd(report.text))}`;
+    case "failure":
+      return `failure: ${report.text}`;
+    case "unstartable":
+      return `the program could not be started: ${report.cause.message}`;
+    default:
+      return unreachable(report);
+  }
 }
 
 function runtimeError(text: string): BuildError {

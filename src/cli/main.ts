@@ -3,6 +3,7 @@ import { type Command, CommanderError } from "commander";
 import { BuildError } from "../../lib/core/errors.ts";
 import { commandContext } from "./context.ts";
 import { systemFailure } from "../../lib/core/system-failure.ts";
+import { openDebugOutput } from "./debug-output.ts";
 import { refuseElsewhere } from "./flags/elsewhere.ts";
 import type { Host } from "./host.ts";
 import { createProgram } from "./program.ts";
@@ -43,6 +44,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
     argv,
   );
   try {
+    using _debug = openDebugOutput(host);
     refuseUndecodable(argv, host);
     await program.parseAsync(canonicalWords(program, argv, refuseElsewhere), { from: "user" });
     return status;

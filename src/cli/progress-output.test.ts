@@ -13,6 +13,7 @@ test.each([
   { name: "a terminal without TERM", env: {}, isTTY: true, flag: undefined, mode: "tty" },
   { name: "a dumb terminal", env: { TERM: "dumb" }, isTTY: true, flag: undefined, mode: "plain" },
   { name: "a dumb terminal and --progress=tty", env: { TERM: "dumb" }, isTTY: true, flag: "tty", mode: "tty" },
+  { name: "a terminal and KILN_DEBUG", env: { KILN_DEBUG: "cache" }, isTTY: true, flag: undefined, mode: "plain" },
   { name: "a pipe", env: { TERM: "xterm" }, isTTY: false, flag: undefined, mode: "plain" },
   { name: "an empty flag", env: { BUILDKIT_PROGRESS: "rawjson" }, isTTY: false, flag: "", mode: "rawjson" },
   { name: "an empty variable", env: { BUILDKIT_PROGRESS: "" }, isTTY: false, flag: undefined, mode: "plain" },

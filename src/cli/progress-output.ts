@@ -25,8 +25,9 @@ export function progressMode(flag: string | undefined, quiet: boolean, host: Hos
   }
   if (quiet) return "quiet";
   if (mode !== "auto") return mode;
-  // A dumb terminal, as inside an editor, cannot move its cursor.
-  return host.stderr.isTTY === true && host.env["TERM"] !== "dumb" ? "tty" : "plain";
+  // A dumb terminal, as inside an editor, cannot move its cursor, and lines of KILN_DEBUG between the frames would be overwritten.
+  const canDraw = host.env["TERM"] !== "dumb" && !host.env["KILN_DEBUG"];
+  return host.stderr.isTTY === true && canDraw ? "tty" : "plain";
 }
 
 /** A display on standard error. */
