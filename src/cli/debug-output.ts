@@ -24,11 +24,11 @@ export function openDebugOutput(host: Pick<Host, "env" | "stderr">): Disposable 
 /** `cache,store`, or `*` for all there are. */
 function debugAreas(text: string): ReadonlySet<DebugArea> {
   const words = text.split(",").map((word) => word.trim());
-  const found = words.filter((word) => word !== "").flatMap((word) => (word === "*" ? DEBUG_AREAS : [area(word)]));
+  const found = words.filter((word) => word !== "").flatMap((word) => (word === "*" ? DEBUG_AREAS : [areaOf(word)]));
   return new Set(found);
 }
 
-function area(word: string): DebugArea {
+function areaOf(word: string): DebugArea {
   const found = DEBUG_AREAS.find((one) => one === word);
   if (found !== undefined) return found;
   const guess = suggest(word, DEBUG_AREAS);
