@@ -1,6 +1,5 @@
 import type { Digest } from "../lib/core/digest.ts";
 import { Semaphore } from "../lib/core/limits.ts";
-import type { SnapshotId } from "../lib/store/model.ts";
 import { keyGraph, type KeyedVertex, rekey, reselect } from "./cache/keyed-graph.ts";
 import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
 import { requireEntitlements } from "./entitlements.ts";
@@ -14,7 +13,6 @@ import { Materializer } from "./schedule/materializer.ts";
 import { type Planned, type PlannedMiss, planByNeed } from "./schedule/plan.ts";
 import { runInOrder } from "./schedule/run-in-order.ts";
 import { LookUp } from "./schedule/look-up.ts";
-import { lostLayer } from "./schedule/lost-layer.ts";
 import { warningAt } from "./warning.ts";
 import { settleStep, type SettledStep, type StepDeps } from "./schedule/step.ts";
 import type { NamedSelection } from "./select/name-selection.ts";
@@ -26,6 +24,7 @@ import type { NamedSelection } from "./select/name-selection.ts";
  * Nothing is fetched, mounted, unpacked or hashed for a step that hits. Every step that runs is recorded, and its reason
  * is told before it starts.
  * @throws {BuildError} `runtime/entitlement`, before anything is done; later the first failure of a step; others are then stopped and their trees thrown away.
+ * A cached layer that cannot be had fails its users (`lostLayer`): once it is forgotten, solving again runs its step.
  */
 export async function solve(
   graph: Graph,
@@ -47,22 +46,7 @@ export async function solve(
     },
     signal,
   );
-  const refused = new Set<SnapshotId>();
-  for (;;) {
-    try {
-      return await solveKeyed(graph, { keyed, contexts }, on, options, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      const lost = lostLayer(error);
-      if (lost === undefined || refused.has(lost.layer)) throw error;
-      // A result of another machine that cannot be had is no reason to fail: without it, the step runs here.
-      refused.add(lost.layer);
-      on.remote?.refuse(lost.layer);
-      on.store.records.forgetLayer(lost.layer);
-      const message = `A cached layer is left out, and its step runs again: ${lost.message}`;
-      on.progress({ kind: "notice", level: "warning", message, hint: lost.hint });
-    }
-  }
+  return await solveKeyed(graph, { keyed, contexts }, on, options, signal);
 }
 
 async function solveKeyed(

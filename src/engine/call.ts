@@ -7,7 +7,7 @@ import { lintDockerfile, lintJson, warningsAbove } from "../../frontend/check.ts
 import type { Warning } from "../../frontend/lint/warning.ts";
 import type { Engine } from "./engine.ts";
 import type { BuildOptions } from "./options.ts";
-import { type ReadBuild, readBuild } from "./prepare.ts";
+import { type PrepareParts, type ReadBuild, readBuild } from "./prepare.ts";
 import { Scratch } from "./scratch.ts";
 
 /** The answer to a question about a Dockerfile, in both forms. */
@@ -22,7 +22,7 @@ export interface CallResult {
 
 /** `--call=check|outline|targets`: reads and converts, and builds nothing. */
 export async function callDockerfile(
-  engine: Engine,
+  engine: PrepareParts["engine"] & Pick<Engine, "scratchPath">,
   options: BuildOptions,
   method: "check" | "outline" | "targets",
   signal: AbortSignal,
@@ -31,7 +31,7 @@ export async function callDockerfile(
   const progress = options.progress ?? (() => {});
   let read: ReadBuild;
   try {
-    read = await readBuild(engine, options, { scratch, progress }, signal);
+    read = await readBuild({ engine, options, progress, scratch }, signal);
   } catch (error) {
     if (method !== "check" || !(error instanceof BuildError) || error.span === undefined) throw error;
     // A file that cannot be read is what the checks have found.

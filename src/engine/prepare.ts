@@ -1,4 +1,3 @@
-import { systemFailure } from "../../lib/core/system-failure.ts";
 import { mapLimit } from "../../lib/core/limits.ts";
 import { type Platform, formatPlatform, parsePlatform } from "../../lib/core/platform.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
@@ -11,7 +10,7 @@ import { parseDockerfile } from "../../frontend/parse.ts";
 import { requireBuiltInFrontend } from "../../frontend/syntax/frontend-image.ts";
 import { createGitSource } from "../../solver/sources/git/git-source.ts";
 import { createHttpSource } from "../../solver/sources/http/http-source.ts";
-import type { GitOp } from "../../solver/graph/op.ts";
+import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
 import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.ts";
 import { type GitFacts, gitFacts } from "./context/git-facts.ts";
 import { isMultiPlatform, uselessBuilderArgs } from "./builder-args.ts";
@@ -25,6 +24,7 @@ import { BuildResolver, checkDirectories } from "./resolver.ts";
 import type { Scratch } from "./scratch.ts";
 import { checkStageNames } from "./stage-names.ts";
 import { secretSource, sshSource } from "./secrets.ts";
+import { shownStep } from "./shown-step.ts";
 
 /** A build up to the point where work begins: everything read, nothing made. */
 export interface PreparedBuild {
@@ -42,6 +42,8 @@ export interface PreparedBuild {
   /** The repository that the context's folder is in, as provenance speaks of it. */
   readonly vcs: GitFacts["vcs"];
   readonly git: RemoteSource<GitOp>;
+  /** Asks once for each URL, whoever takes the file. */
+  readonly http: RemoteSource<HttpOp>;
   readonly secrets: SecretSource;
   readonly ssh: SshSource;
   /** The same build on base images that have moved since. */
@@ -55,14 +57,19 @@ export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "director
   readonly convertOptions: readonly ConvertOptions[];
 }
 
+/** The parts of a build that reading its Dockerfile takes. */
+export interface PrepareParts {
+  readonly engine: Pick<Engine, "environment" | "native" | "store" | "images" | "fetch">;
+  readonly options: BuildOptions;
+  readonly progress: ProgressSink;
+  readonly scratch: Scratch;
+  /** Asked about the base images that the store knows; without it they are taken as they are. */
+  readonly moved?: MovedBases | undefined;
+}
+
 /** Reads the context and the Dockerfile and turns it into a graph per platform. */
-export async function prepareBuild(
-  engine: Engine,
-  options: BuildOptions,
-  at: PrepareParts,
-  signal: AbortSignal,
-): Promise<PreparedBuild> {
-  const { resolver, convertOptions, ...read } = await readBuild(engine, options, at, signal);
+export async function prepareBuild(parts: PrepareParts, signal: AbortSignal): Promise<PreparedBuild> {
+  const { resolver, convertOptions, ...read } = await readBuild(parts, signal);
   const convert = async (): Promise<PreparedBuild> => {
     const conversions = await mapLimit(convertOptions, 4, signal, (one, inner) =>
       convertDockerfile(read.dockerfile, one, resolver, inner),
@@ -77,39 +84,20 @@ export async function prepareBuild(
   return convert();
 }
 
-export interface PrepareParts {
-  readonly scratch: Scratch;
-  readonly progress: ProgressSink;
-  /** Asked about the base images that the store knows; without it they are taken as they are. */
-  readonly moved?: MovedBases | undefined;
-}
-
 /** Reads the context and the Dockerfile. */
-export async function readBuild(
-  engine: Engine,
-  options: BuildOptions,
-  at: PrepareParts,
-  signal: AbortSignal,
-): Promise<ReadBuild> {
+export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promise<ReadBuild> {
+  const { engine, options, progress, scratch } = parts;
   const { environment } = engine;
+  const warn = (message: string): void => progress({ kind: "notice", level: "warning", message, hint: undefined });
   const buildArgs = withSourceDate(options.buildArgs ?? {}, environment.env["SOURCE_DATE_EPOCH"]);
-  for (const message of uselessBuilderArgs(buildArgs))
-    at.progress({ kind: "notice", level: "warning", message, hint: undefined });
-  const secrets = secretSource(options.secrets ?? [], environment);
+  for (const message of uselessBuilderArgs(buildArgs)) warn(message);
   checkDirectories(options.contexts ?? {}, environment.workingDirectory);
-  const ssh = sshSource(options.ssh ?? [], environment, at.scratch);
-  await ssh.check(signal);
-  const git = createGitSource({
-    program: {
-      env: gitEnvironment(environment.env),
-      protocols: ["https", "http", "ssh", "git"],
-      guardPath: environment.runtimePath,
-    },
-    scratchDirectory: at.scratch.root,
-    secrets,
-    ssh,
-  });
-  const context = await step(at.progress, environment, "[internal] load build definition from Dockerfile", () =>
+  const gitEnv = gitEnvironment(environment.env);
+  const sources = await openSources(parts, gitEnv, signal);
+  const { git, http, secrets } = sources;
+  const scratchDirectory = (): string => scratch.directory();
+  const shown = { progress, clock: environment };
+  const context = await shownStep("[internal] load build definition from Dockerfile", shown, () =>
     loadContext(
       options,
       {
@@ -120,52 +108,77 @@ export async function readBuild(
         secrets,
         commitTimes: (buildArgs.get("SOURCE_DATE_EPOCH") ?? "") !== "",
         keepGitDir: isTrue(buildArgs.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")),
-        scratchDirectory: () => at.scratch.directory(),
-        notice: (message) => at.progress({ kind: "notice", level: "warning", message, hint: undefined }),
+        scratchDirectory,
+        notice: warn,
       },
       signal,
     ),
   );
-  const facts = await gitFacts(
-    environment,
-    options,
-    { directory: context.directory, progress: at.progress, env: gitEnvironment(environment.env) },
-    signal,
-  );
+  const { directory } = context;
+  const facts = await gitFacts(environment, options, { directory, progress, env: gitEnv }, signal);
   requireBuiltInFrontend(context.dockerfile, buildArgs.get("BUILDKIT_SYNTAX"));
   const dockerfile = parseDockerfile(context.dockerfile);
-  checkStageNames(dockerfile, options, at.progress);
+  checkStageNames(dockerfile, options, progress);
   const ignored = context.ignoreFile === undefined ? [] : parseIgnoreFile(context.ignoreFile).patterns;
-  const excludes = ignored.map(({ text }) => text);
   const resolver = new BuildResolver({
     environment,
     images: engine.images,
     mode: options.pull === "never" || options.offline === true ? "local" : options.pull === true ? "pull" : "default",
-    moved: at.moved,
+    moved: parts.moved,
     contexts: options.contexts ?? {},
-    progress: at.progress,
-    dates: {
-      git,
-      http: createHttpSource({
-        store: engine.store,
-        fetch: engine.fetch,
-        secrets,
-        isOffline: options.offline === true,
-      }),
-      scratchDirectory: () => at.scratch.directory(),
-      contextDate: async (s) => context.sourceDate?.(s),
-    },
+    progress,
+    dates: { git, http, scratchDirectory, contextDate: async (s) => context.sourceDate?.(s) },
     loadLayout: (path, platform, s) => loadLayoutImage(engine, path, platform, s),
   });
   const platforms = wantedPlatforms(options.platforms ?? [], environment.platform);
   const multiPlatform = isMultiPlatform(buildArgs, platforms.length);
+  const buildPlatform = environment.platform;
+  const shared = { ...requestedConversion(options, facts.labels), buildArgs, buildPlatform, multiPlatform };
+  const excludes = ignored.map(({ text }) => text);
+  const owners = context.owners === "kept" ? { owners: context.owners } : {};
   const convertOptions = platforms.map((targetPlatform): ConvertOptions => ({
-    target: options.target,
-    buildArgs,
-    buildPlatform: environment.platform,
+    ...shared,
     targetPlatform,
-    multiPlatform,
-    labels: new Map(Object.entries({ ...options.labels, ...facts.labels })),
+    context: { kind: "local", name: "context", excludes, ...owners },
+  }));
+  const { vcs } = facts;
+  return { ...sources, context, dockerfile, ignored, resolver, buildArgs, multiPlatform, vcs, convertOptions };
+}
+
+type Sources = Pick<PreparedBuild, "git" | "http" | "secrets" | "ssh">;
+
+/** Opens everything that steps and contexts come from, and checks the agents. @throws {BuildError} `secret/unreadable` */
+async function openSources(
+  { engine, options, scratch }: PrepareParts,
+  gitEnv: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Sources> {
+  const { environment, store, fetch } = engine;
+  const secrets = secretSource(options.secrets ?? [], environment);
+  const ssh = sshSource(options.ssh ?? [], environment, scratch);
+  await ssh.check(signal);
+  const git = createGitSource({
+    program: {
+      env: gitEnv,
+      protocols: ["https", "http", "ssh", "git"],
+      guardPath: environment.runtimePath,
+    },
+    scratchDirectory: scratch.root,
+    secrets,
+    ssh,
+  });
+  const http = createHttpSource({ store, fetch, secrets, isOffline: options.offline === true });
+  return { git, http, secrets, ssh };
+}
+
+/** The part of a conversion's options that the build's options say alone. @param labels given by no flag. */
+function requestedConversion(
+  options: BuildOptions,
+  labels: GitFacts["labels"],
+): Omit<ConvertOptions, "buildArgs" | "buildPlatform" | "targetPlatform" | "multiPlatform" | "context"> {
+  return {
+    target: options.target,
+    labels: new Map(Object.entries({ ...options.labels, ...labels })),
     noCache: noCacheOf(options.noCache),
     network: conversionNetwork(options.network),
     ulimits: options.ulimits ?? [],
@@ -174,35 +187,7 @@ export async function readBuild(
     hostname: undefined,
     cgroupParent: options.cgroupParent,
     cacheMountNamespace: undefined,
-    context: {
-      kind: "local",
-      name: "context",
-      excludes,
-      ...(context.owners === "kept" ? { owners: context.owners } : {}),
-    },
-  }));
-  const found = { context, dockerfile, ignored, resolver, buildArgs, multiPlatform, vcs: facts.vcs };
-  return { ...found, convertOptions, git, secrets, ssh };
-}
-
-/** Internal work as a line of the display. */
-export async function step<T>(
-  progress: ProgressSink,
-  clock: { nowMs(): number },
-  name: string,
-  work: () => Promise<T>,
-): Promise<T> {
-  const id = name;
-  progress({ kind: "step-started", id, name, atMs: clock.nowMs() });
-  try {
-    const result = await work();
-    progress({ kind: "step-done", id, atMs: clock.nowMs() });
-    return result;
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    progress({ kind: "step-failed", id, message, atMs: clock.nowMs() });
-    throw systemFailure(`carry out "${name.replace(/^\[internal\] /, "")}"`, error);
-  }
+  };
 }
 
 /** `undefined` alone: nothing was asked for, so the build platform, or what the base image is made for. */

@@ -1,15 +1,12 @@
 import { isRecord, type Json } from "../../../lib/core/json.ts";
 import { formatPlatform } from "../../../lib/core/platform.ts";
-import type { ProgressSink } from "../../../lib/core/progress.ts";
 import type { Result } from "../../export/exporter.ts";
 import type { OutputSpec } from "../../export/output-spec.ts";
-import type { SolveResult } from "../../../solver/deps.ts";
 import type { Vertex } from "../../../solver/graph/vertex.ts";
-import type { Engine } from "../engine.ts";
 import type { BuildOptions } from "../options.ts";
-import type { PreparedBuild } from "../prepare.ts";
+import type { BuildParts } from "../build-parts.ts";
+import type { SolvedBuild } from "../solve-build.ts";
 import { type BuildFacts, provenance } from "./provenance.ts";
-import type { BuildReporter } from "../report.ts";
 
 /** Whether an output has a place for what is said of its image: an index that is pushed, or written as an OCI layout. */
 export function carriesAttestations(output: OutputSpec, { provenance: wanted }: BuildOptions): boolean {
@@ -17,13 +14,7 @@ export function carriesAttestations(output: OutputSpec, { provenance: wanted }: 
   return (output.kind === "image" && output.push) || (output.kind === "oci" && !wanted.inlineOnly);
 }
 
-/** A build whose steps have results. */
-interface SolvedBuild {
-  readonly options: BuildOptions;
-  readonly prepared: PreparedBuild;
-  readonly reporter: BuildReporter;
-  readonly solved: SolveResult;
-}
+type AttestParts = Pick<BuildParts, "engine" | "options" | "reporter">;
 
 /** Provenance of one platform, as `--metadata-file` tells it. */
 export interface RecordedProvenance {
@@ -34,13 +25,13 @@ export interface RecordedProvenance {
 }
 
 /** Provenance for the metadata file, whether the images carry one or not; none when it is not asked for. */
-export function recordedProvenance(build: SolvedBuild, engine: Engine): readonly RecordedProvenance[] {
-  const { options, prepared } = build;
+export function recordedProvenance(solved: SolvedBuild, parts: AttestParts): readonly RecordedProvenance[] {
+  const { options } = parts;
   if (options.recordProvenance === undefined) return [];
-  const facts = factsOf(build, engine);
+  const facts = factsOf(solved, parts);
   const { builderId = "", reproducible = false } = options.provenance ?? {};
   const how = { mode: "max", version: "v0.2", builderId, reproducible, inlineOnly: false } as const;
-  return prepared.conversions.map(({ target, meta, platform }) => {
+  return solved.prepared.conversions.map(({ target, meta, platform }) => {
     const { predicate } = provenance(target, meta, facts, how);
     return {
       platform: formatPlatform(platform),
@@ -56,8 +47,9 @@ function withoutSteps(predicate: Json): Json {
 }
 
 /** The result, each image with its provenance where that was asked for. */
-export function withProvenance(result: Result, build: SolvedBuild, engine: Engine, progress: ProgressSink): Result {
-  const { options, prepared } = build;
+export function withProvenance(solved: SolvedBuild, parts: AttestParts & Pick<BuildParts, "progress">): Result {
+  const { result, prepared } = solved;
+  const { options, progress } = parts;
   const wanted = options.provenance;
   if (wanted === undefined) return result;
   if (!(options.outputs ?? []).some((output) => carriesAttestations(output, options))) {
@@ -69,7 +61,7 @@ export function withProvenance(result: Result, build: SolvedBuild, engine: Engin
     });
     return result;
   }
-  const facts = factsOf(build, engine);
+  const facts = factsOf(solved, parts);
   const images = result.images.map((image, index) => {
     const conversion = prepared.conversions[index];
     if (conversion === undefined) return image;
@@ -78,9 +70,10 @@ export function withProvenance(result: Result, build: SolvedBuild, engine: Engin
   return { ...result, images };
 }
 
-function factsOf({ options, prepared, reporter, solved }: SolvedBuild, { store, environment }: Engine): BuildFacts {
+function factsOf({ prepared, outcomes }: SolvedBuild, { engine, options, reporter }: AttestParts): BuildFacts {
+  const { store, environment } = engine;
   const digestOf = (vertex: Vertex): Readonly<Record<string, string>> | undefined => {
-    const key = solved.outcomes.get(vertex.digest)?.definitionKey;
+    const key = outcomes.get(vertex.digest)?.definitionKey;
     const parts = key === undefined ? undefined : store.records.findByDefinitionKey(key)?.parts;
     const valueOf = (name: string): string | undefined => parts?.find((part) => part.name === name)?.value;
     const commit = valueOf("commit");

@@ -34,7 +34,7 @@ const CONCURRENT_RECORDS = 4;
 
 /** Turns records of the store into entries for one cache. Every layer is packed and compressed once. */
 export class RecordEntries {
-  readonly #engine: Engine;
+  readonly #engine: Pick<Engine, "store" | "tools">;
   readonly #packer: LayerPacker;
   readonly #form: LayerForm;
   readonly #to: { readonly producer: string; readonly repository: string | undefined };
@@ -42,7 +42,7 @@ export class RecordEntries {
 
   /** @param to `repository`: where the entries will be, which need not be told of blobs that are nowhere else. */
   constructor(
-    engine: Engine,
+    engine: Pick<Engine, "store" | "tools">,
     packer: LayerPacker,
     form: LayerForm,
     to: { readonly producer: string; readonly repository: string | undefined },

@@ -1,34 +1,25 @@
 import { type Digest, hexOf } from "../../../lib/core/digest.ts";
 import { BuildError, messageOf } from "../../../lib/core/errors.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
-import type { ProgressSink } from "../../../lib/core/progress.ts";
 import type { CacheRecord } from "../../../lib/store/model.ts";
-import type { Records } from "../../../lib/store/store.ts";
 import type { LayerForm } from "../../export/layers.ts";
 import type { CacheSink } from "../../../solver/cache/remote/backend.ts";
-import type { SolveResult } from "../../../solver/deps.ts";
 import type { Graph } from "../../../solver/graph/graph.ts";
 import type { Vertex } from "../../../solver/graph/vertex.ts";
 import { RecordEntries, type TravellingBlob } from "./cache-entries.ts";
 import { exportMount, travelName } from "./cache-mounts.ts";
 import type { CacheTo } from "./cache-options.ts";
-import type { Engine } from "../engine.ts";
-import { LayerPacker } from "../images/layer-packer.ts";
-import { step } from "../prepare.ts";
+import type { BuildParts } from "../build-parts.ts";
+import type { LayerPacker } from "../images/layer-packer.ts";
+import { type ShownWork, shownStep } from "../shown-step.ts";
+import type { SolvedBuild } from "../solve-build.ts";
 import { openSigner } from "./cache-signer.ts";
-import { openCache } from "./remote-cache.ts";
+import { type CacheImports, openCache } from "./remote-cache.ts";
 
-/** A build as it was solved: what there is to give away. */
-export interface Solved {
-  readonly graph: Graph;
-  readonly outcomes: SolveResult["outcomes"];
-  /** The records that count for this build. */
-  readonly records: Records;
-  /** Whether only signed records of others count. */
-  readonly isTrusting: boolean;
-  /** Ids of the cache mounts that steps have used. */
-  readonly mounts: ReadonlySet<string>;
-}
+/** The parts of a build that giving its results away takes. */
+export type CacheParts = Pick<BuildParts, "engine" | "options" | "imports">;
+
+type CacheExportParts = CacheParts & Pick<BuildParts, "progress" | "mounts">;
 
 /** Uploads and questions at one time. */
 const UPLOADS = 4;
@@ -38,24 +29,20 @@ const UPLOADS = 4;
  * @throws {BuildError} `cache/export-failed`, but where a failure is only to be told.
  */
 export async function exportCaches(
-  caches: readonly CacheTo[],
-  solved: Solved,
-  on: { readonly engine: Engine; readonly progress: ProgressSink },
+  solved: SolvedBuild,
+  parts: CacheExportParts,
+  packer: LayerPacker,
   signal: AbortSignal,
 ): Promise<void> {
-  const { engine, progress } = on;
-  for (const to of caches) {
+  const { engine, progress } = parts;
+  const clock = engine.environment;
+  for (const to of parts.options.cache?.to ?? []) {
     if (to.place.kind === "inline") continue;
     const sink = openCache(to.place, engine);
     try {
-      await step(progress, engine.environment, `exporting cache to ${sink.location}`, async () => {
-        const packer = openPacker(engine, signal);
-        try {
-          await exportCache(to, sink, solved, { engine, packer }, signal);
-          if (to.keepDays !== undefined) await removeUnused(sink, to.keepDays, { engine, progress }, signal);
-        } finally {
-          await packer.settle();
-        }
+      await shownStep(exportLine(sink), { progress, clock }, async () => {
+        await exportCache(to, sink, { solved, parts, packer }, signal);
+        if (to.keepDays !== undefined) await removeUnused(sink, to.keepDays, { progress, clock }, signal);
       });
     } catch (error) {
       signal.throwIfAborted();
@@ -66,10 +53,8 @@ export async function exportCaches(
   }
 }
 
-/** Layers have been packed while steps ran; this one makes up for those that were not. */
-export function openPacker(engine: Engine, signal: AbortSignal): LayerPacker {
-  const { store, snapshotter, packPool } = engine;
-  return new LayerPacker({ store, snapshotter, measure: (pack, s) => packPool.measure(pack, s) }, signal);
+function exportLine(sink: CacheSink): string {
+  return `exporting cache to ${sink.location}`;
 }
 
 /**
@@ -79,18 +64,17 @@ export function openPacker(engine: Engine, signal: AbortSignal): LayerPacker {
 async function exportCache(
   to: CacheTo,
   sink: CacheSink,
-  solved: Solved,
-  on: { readonly engine: Engine; readonly packer: LayerPacker },
+  build: { readonly solved: SolvedBuild; readonly parts: CacheExportParts; readonly packer: LayerPacker },
   signal: AbortSignal,
 ): Promise<void> {
-  const entries = new RecordEntries(on.engine, on.packer, layerForm(to), {
-    producer: to.producer,
-    repository: sink.repository,
-  });
-  const signer = await openSigner(to, on.engine, signal);
+  const { solved, packer } = build;
+  const { engine, imports, mounts } = build.parts;
+  const { repository } = sink;
+  const entries = new RecordEntries(engine, packer, layerForm(to), { producer: to.producer, repository });
+  const signer = await openSigner(to, engine, signal);
   const uploads = new Uploads(sink);
   await sink.prepare(signal);
-  await mapLimit(recordsOf(solved, to), UPLOADS, signal, async ({ key, record, isNew }, inner) => {
+  await mapLimit(recordsOf(solved, imports, to), UPLOADS, signal, async ({ key, record, isNew }, inner) => {
     if (!isNew && (await signer.isDone(`d-${hexOf(key)}`, sink, inner))) return;
     const { names, text, contents } = await entries.of(key, record, inner);
     for (const content of contents) await uploads.put(content, inner);
@@ -98,10 +82,9 @@ async function exportCache(
     for (const name of names) await sink.putEntry(name, signer.sign(name, text), blobs, inner);
   });
   if (!to.mounts) return;
-  const used = new Set(solved.mounts);
-  for (const mount of on.engine.store.cacheMounts.list().filter(({ id }) => used.has(id))) {
+  for (const mount of engine.store.cacheMounts.list().filter(({ id }) => mounts.used.has(id))) {
     const before = await signer.readMount(travelName(mount.id, mount.place), sink, signal);
-    await exportMount(mount, { sink, before, sign: (name, text) => signer.sign(name, text) }, on.engine, signal);
+    await exportMount(mount, { sink, before, sign: (name, text) => signer.sign(name, text) }, engine, signal);
   }
 }
 
@@ -110,14 +93,14 @@ const DAY_MS = 86_400_000;
 async function removeUnused(
   sink: CacheSink,
   keepDays: number,
-  { engine, progress }: { readonly engine: Engine; readonly progress: ProgressSink },
+  { progress, clock }: ShownWork,
   signal: AbortSignal,
 ): Promise<void> {
-  const atMs = engine.environment.nowMs();
+  const atMs = clock.nowMs();
   const removed = await sink.removeUnused?.(atMs - keepDays * DAY_MS, signal);
   if (removed === undefined || removed.entries + removed.blobs === 0) return;
   const item = `removed ${removed.entries} old results and ${removed.blobs} blobs`;
-  const at = { id: `exporting cache to ${sink.location}`, item, current: removed.bytes, total: removed.bytes } as const;
+  const at = { id: exportLine(sink), item, current: removed.bytes, total: removed.bytes } as const;
   progress({ kind: "status", unit: "bytes", done: true, atMs, ...at });
 }
 
@@ -147,15 +130,19 @@ interface ExportedRecord {
 }
 
 /** The records of a build that the mode asks for. Steps below a hit may have none. */
-export function recordsOf(solved: Solved, to: CacheTo): readonly ExportedRecord[] {
+export function recordsOf(
+  solved: Pick<SolvedBuild, "graph" | "outcomes">,
+  imports: Pick<CacheImports, "records" | "isTrusting">,
+  to: CacheTo,
+): readonly ExportedRecord[] {
   const inResult = to.mode === "min" ? verticesOfResult(solved.graph) : undefined;
   const isNew = new Map<Digest, boolean>();
   for (const [vertex, { definitionKey, how }] of solved.outcomes) {
     if (inResult === undefined || inResult.has(vertex)) isNew.set(definitionKey, how === "ran");
   }
   // A signature says that we made it, or trust who did.
-  const onlyOwn = to.sign !== undefined && !solved.isTrusting;
-  return [...solved.records.findByDefinitionKeys([...isNew.keys()])].flatMap(([key, record]) =>
+  const onlyOwn = to.sign !== undefined && !imports.isTrusting;
+  return [...imports.records.findByDefinitionKeys([...isNew.keys()])].flatMap(([key, record]) =>
     onlyOwn && record.producer !== "local" ? [] : [{ key, record, isNew: isNew.get(key) === true }],
   );
 }

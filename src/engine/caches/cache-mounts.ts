@@ -23,6 +23,8 @@ import {
 import type { RemoteResults } from "../../../solver/cache/remote/remote-results.ts";
 import type { Engine } from "../engine.ts";
 
+type MountParts = Pick<Engine, "store" | "native" | "snapshotter">;
+
 /** Pieces fetched, or compressed and sent, at one time: each is held in memory, 16 MiB at most. */
 const CHUNKS_AT_ONCE = 4;
 
@@ -33,11 +35,11 @@ const CHUNKS_AT_ONCE = 4;
 export class TravellingMounts implements CacheMounts {
   /** Ids, in order of use. */
   readonly used = new Set<string>();
-  readonly #engine: Engine;
+  readonly #engine: MountParts;
   readonly #remote: RemoteResults | undefined;
   readonly #progress: ProgressSink;
 
-  constructor(engine: Engine, remote: RemoteResults | undefined, progress: ProgressSink) {
+  constructor(engine: MountParts, remote: RemoteResults | undefined, progress: ProgressSink) {
     this.#engine = engine;
     this.#remote = remote;
     this.#progress = progress;
@@ -147,7 +149,7 @@ export async function exportMount(
     readonly before: MountDocument | undefined;
     readonly sign: (name: EntryName, text: string) => CacheEntry;
   },
-  engine: Engine,
+  engine: MountParts,
   signal: AbortSignal,
 ): Promise<void> {
   // Alone: whoever writes into it meanwhile would give a tar of no moment.

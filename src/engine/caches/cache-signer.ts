@@ -17,7 +17,11 @@ export interface Signer {
 }
 
 /** @throws {BuildError} `cli/usage` for a key that is none. */
-export async function openSigner(to: CacheTo, engine: Engine, starting: AbortSignal): Promise<Signer> {
+export async function openSigner(
+  to: CacheTo,
+  engine: Pick<Engine, "environment">,
+  starting: AbortSignal,
+): Promise<Signer> {
   const key = to.sign === undefined ? undefined : await readKey(to.sign, "private", engine, starting);
   return {
     sign: (name, text) => (key === undefined ? { text, signature: undefined } : signEntry(name, text, key)),

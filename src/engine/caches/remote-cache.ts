@@ -17,34 +17,41 @@ import type { Engine } from "../engine.ts";
 /** What a build may take from: the records of its store that count, and caches of other machines. */
 export interface CacheImports {
   readonly records: Records;
+  /** Whether only signed records of others count. */
+  readonly isTrusting: boolean;
   readonly remote: RemoteResults | undefined;
 }
 
 const MAX_KEY_BYTES = 1 << 20;
+
+type ImportParts = Pick<Engine, "environment" | "registry" | "store">;
 
 /**
  * Nothing is asked for yet.
  * @throws {BuildError} `cli/usage` for keys that are none, `reference/malformed`
  */
 export async function openImports(
-  options: Pick<CacheOptions, "from" | "trust">,
-  engine: Engine,
+  options: Pick<CacheOptions, "from" | "trust"> | undefined,
+  engine: ImportParts,
   progress: ProgressSink,
   signal: AbortSignal,
 ): Promise<CacheImports> {
   const keys: KeyObject[] = [];
-  for (const path of options.trust) keys.push(await readKey(path, "public", engine, signal));
+  const { from = [], trust = [] } = options ?? {};
+  for (const path of trust) keys.push(await readKey(path, "public", engine, signal));
   const trusted = keys.length === 0 ? undefined : keys;
   const records = trusted === undefined ? engine.store.records : trustedRecords(engine.store, trusted);
-  if (options.from.length === 0) return { records, remote: undefined };
-  const sources = options.from.map((from) => openCache(from, engine));
+  const isTrusting = trusted !== undefined;
+  if (from.length === 0) return { records, isTrusting, remote: undefined };
+  const sources = from.map((place) => openCache(place, engine));
   return {
     records,
+    isTrusting,
     remote: new RemoteResults(sources, { store: engine.store, progress, trusted, clock: engine.environment }),
   };
 }
 
-export function openCache(place: CachePlace, engine: Engine): CacheSink {
+export function openCache(place: CachePlace, engine: Pick<Engine, "environment" | "registry">): CacheSink {
   switch (place.kind) {
     case "registry":
       return new RegistryCache(parseReference(place.ref), () => engine.registry());
@@ -63,7 +70,7 @@ export function openCache(place: CachePlace, engine: Engine): CacheSink {
 export async function readKey(
   path: string,
   kind: "private" | "public",
-  engine: Engine,
+  engine: Pick<Engine, "environment">,
   signal: AbortSignal,
 ): Promise<KeyObject> {
   const refuse = (why: string, cause?: unknown): BuildError =>

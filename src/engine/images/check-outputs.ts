@@ -1,7 +1,9 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import type { ProgressSink } from "../../../lib/core/progress.ts";
 import { parseReference } from "../../../lib/core/reference.ts";
+import type { Conversion } from "../../../frontend/convert/conversion.ts";
 import type { OutputSpec } from "../../export/output-spec.ts";
 import type { BuildEnvironment } from "../environment.ts";
 import type { BuildOptions } from "../options.ts";
@@ -30,6 +32,21 @@ export function checkOutputs(
       }
     }
   }
+}
+
+/** Says that `rewrite-timestamp` has no date to rewrite to. */
+export function warnOfUnusedRewrite(
+  conversions: readonly Pick<Conversion, "sourceDateEpoch">[],
+  outputs: readonly OutputSpec[],
+  progress: ProgressSink,
+): void {
+  const isDated = conversions.some(({ sourceDateEpoch }) => sourceDateEpoch !== undefined);
+  const isUnused = outputs.some(
+    (output) => "image" in output && output.image.rewriteTimestamp && output.image.sourceDateEpoch === undefined,
+  );
+  if (isDated || !isUnused) return;
+  const message = "rewrite-timestamp is specified, but no source-date-epoch was found: times stay as they are";
+  progress({ kind: "notice", level: "warning", message, hint: "give --build-arg SOURCE_DATE_EPOCH=SECONDS" });
 }
 
 function checkTag(tag: string): void {

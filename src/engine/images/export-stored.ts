@@ -12,7 +12,7 @@ import type { Engine } from "../engine.ts";
 import { checkOutputs } from "./check-outputs.ts";
 import { flatIndex } from "./flat-index.ts";
 import { exporterFor } from "./outputs.ts";
-import { step } from "../prepare.ts";
+import { shownStep } from "../shown-step.ts";
 
 const MAX_CONFIG_BYTES = 8 << 20;
 
@@ -32,13 +32,10 @@ export async function exportStored(
   const result = storedResult(store, what);
   const exporter = exporterFor(what.output, engine);
   if (exporter === undefined) return undefined;
-  return step(what.progress, environment, exporter.description, () =>
-    exporter.export(
-      result,
-      { stepId: exporter.description, sink: what.progress, nowMs: () => environment.nowMs() },
-      signal,
-    ),
-  );
+  const { description } = exporter;
+  const { progress } = what;
+  const display = { stepId: description, sink: progress, nowMs: () => environment.nowMs() };
+  return shownStep(description, { progress, clock: environment }, () => exporter.export(result, display, signal));
 }
 
 function storedResult(

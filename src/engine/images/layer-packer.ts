@@ -1,6 +1,6 @@
 import type { Digest } from "../../../lib/core/digest.ts";
 import type { LayerMeasure } from "../../../lib/tar/measure.ts";
-import type { PackOptions } from "../../../lib/tar/pack.ts";
+import type { PackPool } from "../../../lib/tar/pack-pool.ts";
 import type { SnapshotId, SnapshotRow } from "../../../lib/store/model.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import type { ContentDigests, Snapshotter } from "../../../solver/ports.ts";
@@ -12,25 +12,24 @@ export interface PackedLayer {
 }
 
 export interface LayerPackerDeps {
-  readonly store: Store;
-  readonly snapshotter: Snapshotter;
-  /** One pass over a directory, on a thread of its own where that is worth it. */
-  readonly measure: (options: PackOptions, signal: AbortSignal) => Promise<LayerMeasure>;
+  readonly store: Pick<Store, "snapshots">;
+  readonly snapshotter: Pick<Snapshotter, "pathOf" | "marks">;
+  readonly packPool: Pick<PackPool, "measure">;
 }
 
 /**
  * Turns snapshots into layers, each once per build: a pass over the files gives diffID, size and content digest, and
  * the bytes go nowhere. Started as soon as a step commits, it runs beside the next steps.
  */
-export class LayerPacker implements ContentDigests {
-  readonly #on: LayerPackerDeps;
+export class LayerPacker implements ContentDigests, AsyncDisposable {
+  readonly #deps: LayerPackerDeps;
   readonly #running = new Map<SnapshotId, Promise<LayerMeasure>>();
-  /** Ends packing that nobody waits for when the build is over. */
+  readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
 
-  constructor(on: LayerPackerDeps, signal: AbortSignal) {
-    this.#on = on;
-    this.#signal = signal;
+  constructor(deps: LayerPackerDeps, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#signal = AbortSignal.any([signal, this.#stop.signal]);
   }
 
   /** Begins in the background. A failure is told to whoever asks for the result. */
@@ -56,13 +55,18 @@ export class LayerPacker implements ContentDigests {
     return contentDigest;
   }
 
+  /** Ends all packing: the build has failed, and nothing waits for the layers. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason);
+  }
+
   /** Waits for what was started, so that nothing reads snapshots or writes rows after the store is closed. */
-  async settle(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#running.values());
   }
 
   #row(id: SnapshotId): SnapshotRow | undefined {
-    return this.#on.store.snapshots.get(id);
+    return this.#deps.store.snapshots.get(id);
   }
 
   #pack(id: SnapshotId): Promise<LayerMeasure> {
@@ -75,9 +79,10 @@ export class LayerPacker implements ContentDigests {
   }
 
   async #measure(id: SnapshotId): Promise<LayerMeasure> {
-    const { store, snapshotter, measure } = this.#on;
+    const { store, snapshotter, packPool } = this.#deps;
     const { runs } = store.snapshots.get(id) ?? {};
-    const measured = await measure({ directory: snapshotter.pathOf(id), marks: snapshotter.marks, runs }, this.#signal);
+    const layer = { directory: snapshotter.pathOf(id), marks: snapshotter.marks, runs };
+    const measured = await packPool.measure(layer, this.#signal);
     const { diffId, sizeBytes: tarSizeBytes, contentDigest } = measured;
     // A layer that came from a registry keeps the diffID of its own tar, which is what its manifest names.
     const row = store.snapshots.get(id);

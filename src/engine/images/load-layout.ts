@@ -31,7 +31,7 @@ export interface LoadedImage {
 
 /** `--build-context x=oci-layout://dir[:tag][@digest]`: that image, for one platform, in the store. */
 export async function loadLayoutImage(
-  engine: Engine,
+  engine: Pick<Engine, "environment" | "native" | "store">,
   text: string,
   platform: Platform,
   signal: AbortSignal,

@@ -16,21 +16,21 @@ import type { LayerPacker } from "./layer-packer.ts";
 export async function resultImage(
   conversion: Conversion,
   made: readonly MadeLayer[],
-  on: { readonly store: Store; readonly packer: LayerPacker },
+  deps: { readonly store: Pick<Store, "images" | "snapshots">; readonly packer: LayerPacker },
   signal: AbortSignal,
 ): Promise<ResultImage> {
   const snapshots = made.map(({ snapshot }) => snapshot);
   const baseDiffIds = conversion.base?.config.rootfs.diff_ids ?? [];
   const baseOp = conversion.base?.vertex?.op;
-  const baseLayers = baseOp?.kind === "image" ? on.store.images.get(baseOp.manifest)?.manifest.layers : undefined;
+  const baseLayers = baseOp?.kind === "image" ? deps.store.images.get(baseOp.manifest)?.manifest.layers : undefined;
   const layers = await mapLimit(made, 8, signal, async ({ snapshot, vertex }, inner, index): Promise<ResultLayer> => {
     const diffId = baseDiffIds[index];
     if (diffId !== undefined) {
-      const { tarSizeBytes } = on.store.snapshots.get(snapshot) ?? {};
+      const { tarSizeBytes } = deps.store.snapshots.get(snapshot) ?? {};
       return { diffId, snapshot, origin: "base", tarSizeBytes, blob: baseLayers?.[index]?.digest };
     }
     const meta = vertex === undefined ? undefined : conversion.meta.get(vertex);
-    const packed = await on.packer.layer(snapshot, inner).catch((error: unknown) => {
+    const packed = await deps.packer.layer(snapshot, inner).catch((error: unknown) => {
       throw meta === undefined ? error : withSpan(error, meta);
     });
     return { ...packed, snapshot, origin: "built" };
@@ -39,7 +39,7 @@ export async function resultImage(
   let names: readonly string[] | undefined;
   const facts = snapshots.map((id, index) => {
     // A step's result keeps the time it was made, so an image does not change when nothing changed.
-    const createdAtMs = on.store.snapshots.get(id)?.createdAtMs ?? 0;
+    const createdAtMs = deps.store.snapshots.get(id)?.createdAtMs ?? 0;
     return {
       created: formatTime(createdAtMs),
       get description() {

@@ -1,0 +1,67 @@
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import { formatReference, parseReference } from "../../lib/core/reference.ts";
+import { type OutputSpec, STORE_OUTPUT } from "../export/output-spec.ts";
+import { TravellingMounts } from "./caches/cache-mounts.ts";
+import { type CacheImports, openImports } from "./caches/remote-cache.ts";
+import type { Engine } from "./engine.ts";
+import { checkOutputs } from "./images/check-outputs.ts";
+import { MovedBases, PULL_TTL_MS } from "./images/moved-bases.ts";
+import type { BuildOptions } from "./options.ts";
+import type { BuildReporter } from "./report.ts";
+import { Scratch } from "./scratch.ts";
+import { checkSecrets } from "./secrets.ts";
+
+/** A build as it was asked for, and the engine that carries it out. */
+interface BuildRequest {
+  readonly engine: Engine;
+  readonly options: BuildOptions;
+  readonly progress: ProgressSink;
+  readonly reporter: BuildReporter;
+}
+
+/** The parts of one build, which all its attempts share. Whoever opens them disposes them when the build has ended. */
+export interface BuildParts extends BuildRequest, AsyncDisposable {
+  /** Full references for the result. */
+  readonly names: readonly string[];
+  readonly outputs: readonly OutputSpec[];
+  readonly imports: CacheImports;
+  readonly mounts: TravellingMounts;
+  readonly scratch: Scratch;
+  readonly moved: MovedBases;
+}
+
+/**
+ * Checks the options that can be checked before anything is read, and opens what the build works with.
+ * @throws {BuildError} `export/failed`, `cli/usage`, `reference/malformed`, `secret/unreadable`
+ */
+export async function openParts(request: BuildRequest, signal: AbortSignal): Promise<BuildParts> {
+  const { engine, options, progress } = request;
+  const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
+  const outputs = options.outputs ?? [STORE_OUTPUT];
+  checkOutputs(outputs, options, engine.environment);
+  await checkSecrets(options.secrets ?? [], engine.environment);
+  const imports = await openImports(options.cache, engine, progress, signal);
+  const mounts = new TravellingMounts(engine, imports.remote, progress);
+  const scratch = new Scratch(engine.scratchPath());
+  const { images, environment: clock } = engine;
+  const moved = new MovedBases({ images, progress, clock, asks: askingOf(options), signal });
+  return {
+    ...request,
+    names,
+    outputs,
+    imports,
+    mounts,
+    scratch,
+    moved,
+    async [Symbol.asyncDispose]() {
+      imports.remote?.finish();
+      await using _last = scratch;
+      await moved[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function askingOf({ pull, pullTtlMs, offline }: BuildOptions): "no" | { readonly ttlMs: number } {
+  if (offline === true || pull === "never" || pull === "missing") return "no";
+  return { ttlMs: pull === "newer" ? 0 : (pullTtlMs ?? PULL_TTL_MS) };
+}

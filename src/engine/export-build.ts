@@ -1,0 +1,36 @@
+import type { Exported } from "../export/exporter.ts";
+import { carriesAttestations, withProvenance } from "./attest/attested-result.ts";
+import type { BuildParts } from "./build-parts.ts";
+import { exportCaches } from "./caches/cache-export.ts";
+import { withInlineCaches } from "./caches/inline-cache.ts";
+import type { LayerPacker } from "./images/layer-packer.ts";
+import { exporterFor } from "./images/outputs.ts";
+import { shownStep } from "./shown-step.ts";
+import type { SolvedBuild } from "./solve-build.ts";
+
+/**
+ * Gives the result to every output, and then the results of the steps to the caches.
+ * @returns one entry per output that made an image or files.
+ */
+export async function exportBuild(
+  solved: SolvedBuild,
+  parts: BuildParts,
+  packer: LayerPacker,
+  signal: AbortSignal,
+): Promise<readonly Exported[]> {
+  const { engine, options, progress } = parts;
+  const clock = engine.environment;
+  const attested = withProvenance(solved, parts);
+  const exported: Exported[] = [];
+  for (const output of await withInlineCaches(solved, parts, packer, signal)) {
+    const exporter = exporterFor(output, engine);
+    if (exporter === undefined) continue;
+    const { description } = exporter;
+    const result = carriesAttestations(output, options) ? attested : solved.result;
+    const display = { stepId: description, sink: progress, nowMs: () => clock.nowMs() };
+    const work = (): Promise<Exported> => exporter.export(result, display, signal);
+    exported.push(await shownStep(description, { progress, clock }, work));
+  }
+  await exportCaches(solved, parts, packer, signal);
+  return exported;
+}

@@ -1,0 +1,23 @@
+import { messageOf } from "../../lib/core/errors.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
+import { systemFailure } from "../../lib/core/system-failure.ts";
+
+/** The display of internal work, and the clock that times it. */
+export interface ShownWork {
+  readonly progress: ProgressSink;
+  readonly clock: { nowMs(): number };
+}
+
+/** Shows internal work as a line of the display. @throws what `work` throws, the system's refusals in words. */
+export async function shownStep<T>(name: string, { progress, clock }: ShownWork, work: () => Promise<T>): Promise<T> {
+  const id = name;
+  progress({ kind: "step-started", id, name, atMs: clock.nowMs() });
+  try {
+    const result = await work();
+    progress({ kind: "step-done", id, atMs: clock.nowMs() });
+    return result;
+  } catch (error) {
+    progress({ kind: "step-failed", id, message: messageOf(error), atMs: clock.nowMs() });
+    throw systemFailure(`carry out "${name.replace(/^\[internal\] /, "")}"`, error);
+  }
+}

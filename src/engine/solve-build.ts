@@ -1,0 +1,192 @@
+import { resolve } from "node:path";
+import { digestOf } from "../../lib/core/digest.ts";
+import type { Result } from "../export/exporter.ts";
+import type { OutputSpec } from "../export/output-spec.ts";
+import { proxyEnvironment } from "../../frontend/convert/platform-args.ts";
+import type { SolveOptions, SolveResult, SolverDeps } from "../../solver/deps.ts";
+import type { Graph } from "../../solver/graph/graph.ts";
+import { solve } from "../../solver/solve.ts";
+import { LocalSource } from "../../solver/sources/local/local-source.ts";
+import type { BuildParts } from "./build-parts.ts";
+import type { Engine } from "./engine.ts";
+import type { LayerPacker } from "./images/layer-packer.ts";
+import { BasesMoved } from "./images/moved-bases.ts";
+import { resultImage } from "./images/result-images.ts";
+import { explainMissingSource } from "./missing-source.ts";
+import type { BuildOptions } from "./options.ts";
+import type { PreparedBuild } from "./prepare.ts";
+
+/** A build whose steps have results. */
+export interface SolvedBuild {
+  readonly prepared: PreparedBuild;
+  /** The graphs of all platforms as one. */
+  readonly graph: Graph;
+  readonly outcomes: SolveResult["outcomes"];
+  /** The images, without what is attested of them. */
+  readonly result: Result;
+}
+
+/** Steps wait for networks and disks more than they compute: two processors can have more than two of them going. */
+const LEAST_JOBS = 4;
+
+/**
+ * Solves the graphs of all platforms together; `packer` packs layers while steps still run.
+ * @throws {BasesMoved} before anything runs, when registries say that base images are others now.
+ */
+export async function solveBuild(
+  prepared: PreparedBuild,
+  parts: BuildParts,
+  packer: LayerPacker,
+  signal: AbortSignal,
+): Promise<SolvedBuild> {
+  const { reporter, engine } = parts;
+  using locals = openLocals(prepared.directories, engine);
+  const graph = graphOf(prepared);
+  reporter.solving(graph);
+  try {
+    const solved = await solve(
+      graph,
+      solverDeps(prepared, parts, packer, locals.sources),
+      solveOptions(prepared, parts, packer),
+      signal,
+    );
+    reporter.solved(solved.outcomes);
+    locals.save();
+    const targets = [...solved.targets];
+    const images = [];
+    for (const conversion of prepared.conversions) {
+      // A conversion without a target is an empty file system and has no entry among the solved ones.
+      const layers = conversion.target === undefined ? [] : (targets.shift()?.layers ?? []);
+      images.push(await resultImage(conversion, layers, { store: engine.store, packer }, signal));
+    }
+    const result = { images, multiPlatform: prepared.multiPlatform, names: parts.names };
+    return { prepared, graph, outcomes: solved.outcomes, result };
+  } catch (error) {
+    packer.stop(error);
+    throw explainMissingSource(error, prepared.ignored);
+  }
+}
+
+function graphOf({ conversions }: PreparedBuild): Graph {
+  const [first, ...others] = conversions;
+  const targets = conversions.flatMap((conversion) => conversion.target ?? []);
+  if (first !== undefined && others.length === 0) return { targets, meta: first.meta };
+  return { targets, meta: new Map(conversions.toReversed().flatMap((conversion) => [...conversion.meta])) };
+}
+
+function solverDeps(
+  { http, git, secrets, ssh }: PreparedBuild,
+  { engine, imports, mounts, progress }: BuildParts,
+  packer: LayerPacker,
+  locals: SolverDeps["locals"],
+): SolverDeps {
+  const { store, native, snapshotter, runtime, isolation, images, environment } = engine;
+  return {
+    store: { ...store, records: imports.records, cacheMounts: mounts },
+    native,
+    snapshotter,
+    runtime,
+    isolation,
+    images,
+    locals,
+    http,
+    git,
+    digests: packer,
+    secrets,
+    ssh,
+    clock: environment,
+    progress,
+    ...(imports.remote === undefined ? {} : { remote: imports.remote }),
+  };
+}
+
+function solveOptions(
+  { buildArgs, context }: PreparedBuild,
+  { engine, options, outputs, moved, reporter }: BuildParts,
+  packer: LayerPacker,
+): SolveOptions {
+  return {
+    jobs: options.jobs ?? Math.max(LEAST_JOBS, engine.environment.processors),
+    exec: {
+      proxyEnv: proxyEnvironment(buildArgs),
+      hostAddresses: options.extraHosts ?? [],
+      limits: options.limits ?? {},
+      entitlements: grantedEntitlements(options),
+      network: options.network ?? "default",
+    },
+    ...(options.expectCached === undefined
+      ? {}
+      : { expectCached: options.expectCached === "all" ? "all" : new Set(options.expectCached) }),
+    ...(isWhole(context) ? { wholeContexts: new Set(["context"]) } : {}),
+    lineage: lineageOf(options),
+    resultIsRead: outputs.some(wantsFiles),
+    onPlanned: async () => {
+      const bases = await moved.settle();
+      if (bases.length > 0) throw new BasesMoved(bases);
+    },
+    onCommitted: (snapshot) => packer.start(snapshot),
+    onMiss: (vertex, miss) => reporter.missed(vertex, miss),
+  };
+}
+
+/** Grants what `--allow` names; `--network=host` grants the network of the host by itself. */
+function grantedEntitlements({ allow = [], network }: BuildOptions): ReadonlySet<"network.host" | "security.insecure"> {
+  const granted = new Set(allow.filter((name) => name !== "buildx.local.delete"));
+  return network === "host" ? granted.add("network.host") : granted;
+}
+
+/** Whether a context came from elsewhere, as one piece. */
+function isWhole({ owners, sourceDate }: PreparedBuild["context"]): boolean {
+  return owners === "kept" || sourceDate !== undefined;
+}
+
+/** Marks that builds of one project have in common, as digests: a context may be a URL with credentials. */
+function lineageOf({ context, dockerfile = "", tags = [] }: BuildOptions): readonly string[] {
+  const place = URL.canParse(context) ? context : resolve(context);
+  return [`${place} ${dockerfile}`, ...tags].map((name) => digestOf(name).slice(0, 31));
+}
+
+/** Whether an output needs the files of the result, and not only its layers. */
+function wantsFiles(output: OutputSpec): boolean {
+  return output.kind === "local" || output.kind === "tar" || (output.kind === "image" && output.unpack);
+}
+
+interface OpenLocals extends Disposable {
+  readonly sources: ReadonlyMap<string, LocalSource>;
+  /** Keeps the indexes of file digests for the next build. */
+  save(): void;
+}
+
+/** Opens the local contexts that are read, with their indexes of file digests. */
+function openLocals(
+  directories: PreparedBuild["directories"],
+  { store, native, environment }: Pick<Engine, "store" | "native" | "environment">,
+): OpenLocals {
+  const sources = new Map(
+    [...directories].map(([name, directory]) => [
+      name,
+      new LocalSource({
+        native,
+        directory,
+        index: {
+          load: () => store.facts.loadStatIndex(directory),
+          save: (bytes) => store.facts.saveStatIndex(directory, bytes),
+        },
+        fingerprints: {
+          load: () => store.facts.get("fingerprints", directory)?.value,
+          save: (bytes) => store.facts.set("fingerprints", directory, { value: bytes }),
+        },
+        nowNs: () => BigInt(environment.nowMs()) * 1_000_000n,
+      }),
+    ]),
+  );
+  return {
+    sources,
+    save: () => {
+      for (const source of sources.values()) source.save();
+    },
+    [Symbol.dispose]: () => {
+      for (const source of sources.values()) source[Symbol.dispose]();
+    },
+  };
+}
