@@ -425,3 +425,9 @@ export const ALLOWED_SYSCALLS: readonly { readonly purpose: string; readonly nam
     names: ["uname", "sysinfo", "getrandom", "cachestat"],
   },
 ];
+
+/**
+ * The newest call that the lists were checked against, the same on every machine. Anything above it is "no such call", so
+ * that C libraries fall back. Raised together with the lists, since the calls up to here are refused as forbidden instead.
+ */
+export const NEWEST_SYSCALL = 466;

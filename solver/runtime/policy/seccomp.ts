@@ -1,9 +1,9 @@
-import { ALLOWED_SYSCALLS } from "./allowed-syscalls.ts";
+import { ALLOWED_SYSCALLS, NEWEST_SYSCALL } from "./allowed-syscalls.ts";
 import type { BpfBlock, BpfRange } from "./bpf.ts";
 import { assemble, BPF, branch, load, ret, searchTree, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
 import { PRETENDED_CALLS } from "./pretended-calls.ts";
 import type { FilterMachine } from "./syscall-numbers.ts";
-import { NEWEST_SYSCALL, SYSCALL_NUMBERS } from "./syscall-numbers.ts";
+import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
 
 /** A system call filter, compiled; `probe` is the number of a call it must refuse. */
 export interface SeccompFilter {
@@ -13,6 +13,9 @@ export interface SeccompFilter {
 
 const EPERM = 1;
 const ENOSYS = 38;
+
+/** A call that every sandbox refuses and that does no harm where it is not refused. */
+const PROBE = "keyctl";
 
 /** To the runtime: there is no call to try. */
 const NO_PROBE = 0xffff_ffff;
@@ -89,6 +92,13 @@ const RULES: readonly {
   { name: "arch_prctl", machines: ["x64", "i386"], why: "thread-local storage", block: ALLOW },
   { name: "modify_ldt", machines: ["x64", "i386"], why: "16-bit and old 32-bit programs", block: ALLOW },
 ];
+
+/** Names of all calls that the policy speaks of, in order; what their numbers are, `syscall-numbers.ts` says. */
+export function policyCalls(): string[] {
+  const allowed = ALLOWED_SYSCALLS.flatMap(({ names }) => names);
+  const special = [...RULES, ...PRETENDED_CALLS].map(({ name }) => name);
+  return [...new Set([...allowed, ...special, PROBE])].toSorted();
+}
 
 function argument(
   index: number,
@@ -169,6 +179,6 @@ export function defaultSeccompFilter(arch: string, policy = DEFAULT_POLICY): Sec
   const program = defaultSeccompProgram(arch, policy);
   const machine = MACHINES[arch]?.[0];
   if (program !== undefined && policy.calls === "open") return { program: assemble(program), probe: NO_PROBE };
-  const probe = machine === undefined ? undefined : SYSCALL_NUMBERS["keyctl"]?.[machine];
+  const probe = machine === undefined ? undefined : SYSCALL_NUMBERS[PROBE]?.[machine];
   return program === undefined || probe === undefined ? undefined : { program: assemble(program), probe };
 }
