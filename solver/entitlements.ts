@@ -1,6 +1,7 @@
 import { BuildError } from "../lib/core/errors.ts";
 import { type Graph, metaOf } from "./graph/graph.ts";
 import type { ExecOp } from "./graph/op.ts";
+import { commandOf } from "./graph/op-facts.ts";
 import { inputsFirst } from "./graph/order.ts";
 import type { ExecSettings } from "./ports.ts";
 
@@ -13,9 +14,10 @@ type Entitlement = "network.host" | "security.insecure";
  */
 export function requireEntitlements(graph: Graph, granted: ExecSettings["entitlements"]): void {
   const refused = inputsFirst(graph.targets).flatMap((vertex) => {
-    if (vertex.op.kind !== "exec") return [];
+    const command = commandOf(vertex.op);
+    if (command === undefined) return [];
     const { span } = metaOf(graph, vertex);
-    return neededBy(vertex.op)
+    return neededBy(command)
       .filter((name) => !granted.has(name))
       .map((name) => ({ name, span }));
   });

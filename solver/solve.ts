@@ -1,9 +1,11 @@
 import type { Digest } from "../lib/core/digest.ts";
+import { unreachable } from "../lib/core/errors.ts";
 import { Semaphore } from "../lib/core/limits.ts";
 import { keyGraph, type KeyedVertex, rekey, reselect } from "./cache/keyed-graph.ts";
 import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
 import { requireEntitlements } from "./entitlements.ts";
 import type { Graph } from "./graph/graph.ts";
+import { isShownWhenCached } from "./graph/op-facts.ts";
 import type { Stack } from "./ports.ts";
 import { EarlierResults } from "./schedule/earlier-results.ts";
 import { isMovedSource } from "../lib/tree/moved-source.ts";
@@ -94,7 +96,7 @@ async function solveKeyed(
         results.set(vertex.digest, stack);
         return;
       }
-      default: {
+      case "miss": {
         // A step below may have got another key since this was planned.
         const current = keyed.get(vertex.digest) ?? work.keyed;
         const settled = await settleAtRest({ ...work, keyed: current }, inputs, contexts, deps, s);
@@ -102,7 +104,10 @@ async function solveKeyed(
         if (settled.keyed !== current) rekey(keyed, settled.keyed, on.isolation);
         results.set(vertex.digest, settled.layers);
         outcomes.set(vertex.digest, settled.outcome);
+        return;
       }
+      default:
+        unreachable(work);
     }
   };
   const misses = new Map([...planned].filter(([, work]) => work.kind !== "hit"));
@@ -181,9 +186,7 @@ function takeHits(
       used.push(work.record.id);
       into.results.set(vertex.digest, work.record.layers);
     }
-    // Merges and differences are no lines of the display, and a context has been read, not found in the cache.
-    const { kind } = vertex.op;
-    const isShown = graph.meta.has(vertex.digest) && kind !== "local" && kind !== "merge" && kind !== "diff";
+    const isShown = graph.meta.has(vertex.digest) && isShownWhenCached(vertex.op);
     if (isShown && (work === undefined || work.kind === "hit")) {
       on.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs });
     }

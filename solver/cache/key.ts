@@ -139,18 +139,25 @@ const NO_NAMES: ReadonlySet<string> = new Set();
 
 function otherParts(op: Exclude<Op, ExecOp>): readonly KeyPart[] {
   switch (op.kind) {
-    case "image":
+    case "image": {
+      const { kind, manifest, platform, ref, ...unnamed } = op;
+      noneOf(unnamed);
       return [
-        { name: "kind", value: "image" },
-        { name: "manifest", value: op.manifest },
-        { name: "platform", value: formatPlatform(op.platform, "version") },
-        { name: "FROM", value: op.ref, basis: "note" },
+        { name: "kind", value: kind },
+        { name: "manifest", value: manifest },
+        { name: "platform", value: formatPlatform(platform, "version") },
+        { name: "FROM", value: ref, basis: "note" },
       ];
-    case "file":
+    }
+    case "file": {
+      // The way to a link's destination is a use of an input, and has its part there.
+      const { kind, base, actions, way: _way, ...unnamed } = op;
+      noneOf(unnamed);
       return [
-        { name: "kind", value: `file on ${op.base}` },
-        ...op.actions.map((action, index) => actionPart(action, index)),
+        { name: "kind", value: `${kind} on ${base}` },
+        ...actions.map((action, index) => actionPart(action, index)),
       ];
+    }
     case "local":
     case "git":
     case "http":
@@ -173,27 +180,35 @@ function environmentPart(variable: string, fromArg: ReadonlySet<string>): KeyPar
 }
 
 function execParts(op: ExecOp): KeyPart[] {
+  const { kind: _kind, argv, env: _env, cwd, user, platform, network, security, scratchRoot, ...rare } = op;
+  const { hostname, shmSizeBytes, cgroupParent, extraHosts, ulimits, mounts, ...unnamed } = rare;
+  noneOf(unnamed);
   const parts: KeyPart[] = [
-    { name: "kind", value: op.scratchRoot ? "exec on scratch" : "exec" },
-    { name: "command", value: shownValue(canonicalJson(op.argv)) },
-    { name: "WORKDIR", value: op.cwd },
-    { name: "USER", value: op.user },
-    { name: "platform", value: formatPlatform(op.platform, "version") },
-    { name: "network", value: op.network },
-    { name: "security", value: op.security },
+    { name: "kind", value: scratchRoot ? "exec on scratch" : "exec" },
+    { name: "command", value: shownValue(canonicalJson(argv)) },
+    { name: "WORKDIR", value: cwd },
+    { name: "USER", value: user },
+    { name: "platform", value: formatPlatform(platform, "version") },
+    { name: "network", value: network },
+    { name: "security", value: security },
   ];
   const optional = (name: string, value: string | undefined): void => {
     if (value !== undefined) parts.push({ name, value: shownValue(value) });
   };
-  optional("hostname", op.hostname);
-  optional("shm size", op.shmSizeBytes?.toString());
-  optional("cgroup parent", op.cgroupParent);
-  if (op.extraHosts.length > 0) optional("extra hosts", canonicalJson(op.extraHosts));
-  for (const limit of op.ulimits) optional(`ulimit ${limit.name}`, `${limit.soft}:${limit.hard}`);
-  for (const mount of op.mounts) {
+  optional("hostname", hostname);
+  optional("shm size", shmSizeBytes?.toString());
+  optional("cgroup parent", cgroupParent);
+  if (extraHosts.length > 0) optional("extra hosts", canonicalJson(extraHosts));
+  for (const limit of ulimits) optional(`ulimit ${limit.name}`, `${limit.soft}:${limit.hard}`);
+  for (const mount of mounts) {
     parts.push({ name: `mount ${mountName(mount)}`, value: shownValue(canonicalJson(mountValue(mount))) });
   }
   return parts;
+}
+
+/** Compiles only when every member of an op has been taken out: one that no part names would change results behind the key. */
+function noneOf(_unnamed: Readonly<Record<string, never>>): void {
+  // The type is all.
 }
 
 /** Where a mount is seen, which is how people know it. */

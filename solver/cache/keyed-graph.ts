@@ -1,10 +1,11 @@
 import { formatPlatform } from "../../lib/core/platform.ts";
 import type { Digest } from "../../lib/core/digest.ts";
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import { systemFailure } from "../../lib/core/system-failure.ts";
 import { mapLimit } from "../../lib/core/limits.ts";
 import type { KeyPart } from "../../lib/store/model.ts";
-import type { GitOp, HttpOp, LocalOp } from "../graph/op.ts";
+import type { GitOp, HttpOp, LocalOp, Op } from "../graph/op.ts";
+import { commandOf } from "../graph/op-facts.ts";
 import { type Graph, metaOf } from "../graph/graph.ts";
 import { inputsFirst } from "../graph/order.ts";
 import type { Vertex, VertexMeta } from "../graph/vertex.ts";
@@ -115,7 +116,7 @@ function keyVertex(
   const uses = usesOf(vertex.op, vertex.inputs.length);
   const parts: KeyPart[] = [...(found?.parts ?? [])];
   const strongerKeys = new Map<KeyPart, string>();
-  if (vertex.op.kind === "exec" && isolation !== undefined) parts.push({ name: ISOLATION, value: isolation });
+  if (isolation !== undefined && commandOf(vertex.op) !== undefined) parts.push({ name: ISOLATION, value: isolation });
   for (const use of uses) {
     const input = vertex.inputs[use.input];
     const selection = selected.get(use.part);
@@ -182,8 +183,35 @@ function inputValue(use: InputUse, inputKey: Digest): string {
       return shownValue(`${inputKey} ${use.action.source}`);
     case "path":
       return shownValue(`${inputKey} ${use.source}`);
-    default:
+    case "parent":
+    case "way":
+    case "whole":
       return inputKey;
+    default:
+      return unreachable(use);
+  }
+}
+
+/** Finds the state of a source whose key is made of that: a commit, a digest. */
+function finderOf(
+  op: Op,
+  again: boolean,
+  on: Pick<KeyingDeps, "git" | "http">,
+): ((signal: AbortSignal) => Promise<FoundSource>) | undefined {
+  switch (op.kind) {
+    case "http":
+      return async (signal) => on.http.find({ ...op, again }, signal);
+    case "git":
+      return async (signal) => on.git.find(op, signal);
+    case "image":
+    case "local":
+    case "exec":
+    case "file":
+    case "merge":
+    case "diff":
+      return undefined;
+    default:
+      return unreachable(op);
   }
 }
 
@@ -208,9 +236,8 @@ async function readOutside(
     const { op } = vertex;
     const entry: Outside = { selected: new Map(), found: undefined };
     const before = reads.length;
-    const again = renewed.has(vertex.digest);
-    if (op.kind === "http") reads.push(async (s) => void (entry.found = await on.http.find({ ...op, again }, s)));
-    if (op.kind === "git") reads.push(async (s) => void (entry.found = await on.git.find(op, s)));
+    const find = finderOf(op, renewed.has(vertex.digest), on);
+    if (find !== undefined) reads.push(async (s) => void (entry.found = await find(s)));
     if (vertex.inputs.some((input) => input.op.kind === "local")) {
       for (const use of usesOf(op, vertex.inputs.length)) {
         const input = vertex.inputs[use.input]?.op;

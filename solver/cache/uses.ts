@@ -1,4 +1,6 @@
+import { unreachable } from "../../lib/core/errors.ts";
 import type { CopyAction, ExecMount, ExecOp, Op } from "../graph/op.ts";
+import { parentInput } from "../graph/op-facts.ts";
 
 /**
  * How an op looks at one of its inputs. `part` names the key part that stands for it and is unique within the op; two
@@ -19,7 +21,7 @@ export type InputUse =
 export function usesOf(op: Op, inputs: number): readonly InputUse[] {
   switch (op.kind) {
     case "exec": {
-      const uses: InputUse[] = op.scratchRoot ? [] : [{ kind: "parent", part: "parent", input: 0 }];
+      const uses = parentUse(op);
       for (const [mount, part] of mountParts(op)) {
         const from = mount.type === "bind" ? mount : mount.type === "cache" ? mount.seed : undefined;
         if (from !== undefined) uses.push({ kind: "path", part, input: from.input, source: from.source });
@@ -27,7 +29,7 @@ export function usesOf(op: Op, inputs: number): readonly InputUse[] {
       return uses;
     }
     case "file": {
-      const uses: InputUse[] = op.base === "scratch" ? [] : [{ kind: "parent", part: "parent", input: 0 }];
+      const uses = parentUse(op);
       for (const [index, action] of op.actions.entries()) {
         if (action.kind !== "copy") continue;
         uses.push({ kind: "copy", part: copyPart(index), input: action.input, action });
@@ -40,10 +42,20 @@ export function usesOf(op: Op, inputs: number): readonly InputUse[] {
     case "merge":
     case "diff":
       return Array.from({ length: inputs }, (_, input) => ({ kind: "whole", part: `layer ${input}`, input }));
-    default:
+    case "image":
+    case "local":
+    case "git":
+    case "http":
       // Sources have no inputs.
       return [];
+    default:
+      return unreachable(op);
   }
+}
+
+function parentUse(op: Op): InputUse[] {
+  const input = parentInput(op);
+  return input === undefined ? [] : [{ kind: "parent", part: "parent", input }];
 }
 
 /** The parts that stand for what a command sees of inputs at its mount points. */

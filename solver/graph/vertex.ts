@@ -33,23 +33,25 @@ function textOf(op: ExecOp, known: GroupDigests): string {
     return digest;
   });
   // Of ten thousand steps this is what takes longest, so members go without their names, and without a copy of the op.
-  return JSON.stringify([
-    op.kind,
-    op.argv,
-    groups,
-    op.cwd,
-    op.user,
-    op.hostname,
-    op.network,
-    op.security,
-    op.scratchRoot,
-    op.mounts,
-    op.shmSizeBytes,
-    op.ulimits,
-    op.extraHosts,
-    op.cgroupParent,
-    op.platform,
-  ]);
+  // The type says all of them: a new member of commands is named here, or this does not compile.
+  const members: { readonly [Name in keyof Required<ExecOp>]: unknown } = {
+    kind: op.kind,
+    argv: op.argv,
+    env: groups,
+    cwd: op.cwd,
+    user: op.user,
+    hostname: op.hostname,
+    network: op.network,
+    security: op.security,
+    scratchRoot: op.scratchRoot,
+    mounts: op.mounts,
+    shmSizeBytes: op.shmSizeBytes,
+    ulimits: op.ulimits,
+    extraHosts: op.extraHosts,
+    cgroupParent: op.cgroupParent,
+    platform: op.platform,
+  };
+  return JSON.stringify(Object.values(members));
 }
 
 /** What people see of a vertex, and how it is to be treated in this build. Never part of the digest. */

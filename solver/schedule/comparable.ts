@@ -3,6 +3,7 @@ import type { CacheRecord, KeyPart } from "../../lib/store/model.ts";
 import type { Records } from "../../lib/store/store.ts";
 import { type FileSource, sourceNote, textChange } from "../cache/explain.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
+import { unreachable } from "../../lib/core/errors.ts";
 import type { Vertex } from "../graph/vertex.ts";
 import { EARLIER_RECORDS, OLDER_RECORDS } from "./plan.ts";
 
@@ -36,8 +37,13 @@ function sourceOf({ op, digest }: Vertex, keyed: ReadonlyMap<Digest, KeyedVertex
       const state = keyed.get(digest)?.found?.parts.find(({ name }) => name === "commit" || name === "content");
       return { kind: op.kind, state: state?.value ?? "" };
     }
-    default:
+    case "exec":
+    case "file":
+    case "merge":
+    case "diff":
       return { kind: "stage", state: "" };
+    default:
+      return unreachable(op);
   }
 }
 

@@ -1,6 +1,6 @@
 import { coverPasswords } from "../../lib/core/credentials.ts";
 import { join } from "node:path";
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import type { Digest } from "../../lib/core/digest.ts";
 import { inWholeSeconds, type LayerRuns } from "../../lib/core/run-interval.ts";
 import type { StepUsage } from "../../lib/core/progress.ts";
@@ -9,6 +9,7 @@ import type { NewSnapshot } from "../../lib/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
 import type { ExecOp, FileOp } from "../graph/op.ts";
+import { isRecorded } from "../graph/op-facts.ts";
 import { diskFull, isDiskFull } from "../ops/exec/disk-full.ts";
 import { runExec } from "../ops/exec/exec.ts";
 import type { EarlierResult } from "../ops/file/earlier-copy.ts";
@@ -61,6 +62,7 @@ export async function executeStep(
 ): Promise<Executed> {
   const { on } = deps;
   const { op } = keyed.vertex;
+  if (!isRecorded(op)) throw new Error(`A ${op.kind} vertex is not run`);
   const startedMs = on.clock.nowMs();
   await using active = await on.snapshotter.prepare(at.parent, signal);
   let ran: Ran = { usage: undefined, logFile: undefined, runs: undefined };
@@ -91,7 +93,7 @@ export async function executeStep(
       await keyed.found?.writeTo(active.writable, signal);
       break;
     default:
-      throw new Error(`A ${op.kind} vertex is not run`);
+      return unreachable(op);
   }
   const { runs, usage, logFile } = ran;
   const id = await active.commit(signal);

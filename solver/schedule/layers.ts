@@ -1,15 +1,10 @@
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import type { Digest } from "../../lib/core/digest.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
 import type { ResultLayer } from "../deps.ts";
+import { isRecorded, parentInput } from "../graph/op-facts.ts";
 import type { Vertex } from "../graph/vertex.ts";
 import type { ImageSource, Stack } from "../ports.ts";
-
-/** Whether results of this kind are recorded. The others follow from their inputs without work. */
-export function isRecorded(vertex: Vertex): boolean {
-  const { kind } = vertex.op;
-  return kind === "exec" || kind === "file" || kind === "git" || kind === "http";
-}
 
 /** The layers of a vertex that needs no work, from those of its inputs. */
 export async function derivedLayers(
@@ -18,9 +13,10 @@ export async function derivedLayers(
   images: ImageSource,
   signal: AbortSignal,
 ): Promise<Stack> {
-  switch (vertex.op.kind) {
+  const { op } = vertex;
+  switch (op.kind) {
     case "image":
-      return images.stack(vertex.op, signal);
+      return images.stack(op, signal);
     case "merge":
       return inputs.flat();
     case "diff": {
@@ -31,8 +27,14 @@ export async function derivedLayers(
         "Cannot take the difference of two trees that do not share their layers",
       );
     }
+    case "exec":
+    case "file":
+    case "git":
+    case "http":
+    case "local":
+      throw new Error(`The layers of a ${op.kind} vertex do not follow from its inputs`);
     default:
-      throw new Error(`The layers of a ${vertex.op.kind} vertex do not follow from its inputs`);
+      return unreachable(op);
   }
 }
 
@@ -58,13 +60,13 @@ export async function attributeLayers(
   ];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     let { vertex, to } = next;
-    for (let parent = parentOf(vertex); isRecorded(vertex) && to > next.from; parent = parentOf(vertex)) {
+    for (let parent = parentOf(vertex); isRecorded(vertex.op) && to > next.from; parent = parentOf(vertex)) {
       to -= 1;
       owners[to] = vertex.digest;
       if (parent === undefined) break;
       vertex = parent;
     }
-    if (isRecorded(vertex)) continue;
+    if (isRecorded(vertex.op)) continue;
     if (vertex.op.kind === "merge") {
       const parts = await splitMerge(vertex, { from: next.from, to }, countOf);
       for (const part of parts) waiting.push(part);
@@ -97,7 +99,7 @@ async function splitMerge(
 function fixedCount(vertex: Vertex): number | undefined {
   let count = 0;
   let at: Vertex | undefined = vertex;
-  while (at !== undefined && isRecorded(at)) {
+  while (at !== undefined && isRecorded(at.op)) {
     count += 1;
     at = parentOf(at);
   }
@@ -105,8 +107,6 @@ function fixedCount(vertex: Vertex): number | undefined {
 }
 
 function parentOf(vertex: Vertex): Vertex | undefined {
-  const { op } = vertex;
-  if (op.kind === "exec") return op.scratchRoot ? undefined : vertex.inputs[0];
-  if (op.kind === "file") return op.base === "scratch" ? undefined : vertex.inputs[0];
-  return undefined;
+  const input = parentInput(vertex.op);
+  return input === undefined ? undefined : vertex.inputs[input];
 }

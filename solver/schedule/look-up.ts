@@ -3,7 +3,7 @@ import type { CacheRecord } from "../../lib/store/model.ts";
 import type { Records } from "../../lib/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { RemoteResults } from "../cache/remote/remote-results.ts";
-import { isRecorded } from "./layers.ts";
+import { isRecorded } from "../graph/op-facts.ts";
 
 /** Most depths that are asked for before anybody knows whether they are needed. */
 const MAX_AHEAD = 64;
@@ -83,7 +83,7 @@ export class LookUp {
       const inputs = new Map(frontier.flatMap(({ vertex }) => vertex.inputs.map((input) => [input.digest, input])));
       frontier = [...inputs.keys()].flatMap((digest) => this.#keyed.get(digest) ?? []);
       for (const step of frontier) {
-        if (isRecorded(step.vertex) && step.meta.cache === "use") for (const key of keysOf(step)) below.add(key);
+        if (isRecorded(step.vertex.op) && step.meta.cache === "use") for (const key of keysOf(step)) below.add(key);
       }
     }
     const here = this.#records.findByDefinitionKeys([...below]);

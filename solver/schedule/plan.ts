@@ -2,8 +2,9 @@ import type { Digest } from "../../lib/core/digest.ts";
 import type { CacheRecord } from "../../lib/store/model.ts";
 import type { Records } from "../../lib/store/store.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
+import type { Op } from "../graph/op.ts";
+import { isRecorded, type RecordedOp } from "../graph/op-facts.ts";
 import type { Vertex } from "../graph/vertex.ts";
-import { isRecorded } from "./layers.ts";
 import type { LookUp } from "./look-up.ts";
 import type { Work } from "./run-in-order.ts";
 
@@ -30,8 +31,8 @@ export type PlannedMiss = Extract<Planned, { readonly kind: "miss" }>;
 export const EARLIER_RECORDS = 8;
 /** Records looked through where those are not of this project, or not equal: none of their layers is read. */
 export const OLDER_RECORDS = 200;
-/** What a step is taken to last that was never recorded. */
-const UNKNOWN_MS: Readonly<Record<string, number>> = { exec: 5000, git: 2000, http: 1000, file: 50 };
+/** Time that a step without a record is taken to last. */
+const UNKNOWN_MS: Readonly<Record<RecordedOp["kind"], number>> = { exec: 5000, git: 2000, http: 1000, file: 50 };
 
 /**
  * Descends from the targets by need: a hit stops the descent, a miss needs its inputs. One look-up for each depth that
@@ -59,7 +60,7 @@ export async function planByNeed(
       if (key !== undefined && vertex.op.kind !== "local" && !planned.has(vertex.digest))
         wanted.set(vertex.digest, key);
     }
-    const keys = [...wanted.values()].filter(({ vertex }) => isRecorded(vertex) && !skipped.has(vertex.digest));
+    const keys = [...wanted.values()].filter(({ vertex }) => isRecorded(vertex.op) && !skipped.has(vertex.digest));
     const found = await on.lookUp.find(keys, signal);
     const next: Vertex[] = [];
     for (const [id, key] of wanted) {
@@ -70,7 +71,7 @@ export async function planByNeed(
         planned.set(id, { id, needs: [], keyed: key, kind: "hit", record });
         continue;
       }
-      if (isRecorded(vertex)) {
+      if (isRecorded(vertex.op)) {
         const earlier = on.records.latestBySite(key.site, EARLIER_RECORDS);
         const afterSkipped = skipped.has(id);
         planned.set(id, { id, needs, keyed: key, kind: "miss", earlier, priority: 0, afterSkipped, isRead: false });
@@ -116,9 +117,13 @@ function prioritize(planned: ReadonlyMap<string, Planned>, inputsFirst: Readonly
     if (work === undefined) continue;
     let way = behind.get(id) ?? 0;
     if (work.kind === "miss") {
-      way += work.earlier[0]?.wallMs ?? UNKNOWN_MS[work.keyed.vertex.op.kind] ?? 0;
+      way += work.earlier[0]?.wallMs ?? unknownMs(work.keyed.vertex.op);
       work.priority = way;
     }
     for (const need of work.needs) behind.set(need, Math.max(behind.get(need) ?? 0, way));
   }
+}
+
+function unknownMs(op: Op): number {
+  return isRecorded(op) ? UNKNOWN_MS[op.kind] : 0;
 }

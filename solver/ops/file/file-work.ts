@@ -3,6 +3,7 @@ import type { Native } from "../../../lib/native/native.ts";
 import type { SnapshotRow } from "../../../lib/store/model.ts";
 import type { Snapshots } from "../../../lib/store/store.ts";
 import { copyPart, type InputUse } from "../../cache/uses.ts";
+import { unreachable } from "../../../lib/core/errors.ts";
 import type { FileOp, LocalOp } from "../../graph/op.ts";
 import { type DescribedCopy, describeCopy } from "./described-copy.ts";
 import type { EarlierResult } from "./earlier-copy.ts";
@@ -210,7 +211,10 @@ function selectorOf(use: InputUse): Selector {
       return pathSelector(use.source);
     case "way":
       return { kind: "way", path: use.path };
-    default:
+    case "parent":
+    case "whole":
       throw new Error("Whole trees are not selected from");
+    default:
+      return unreachable(use);
   }
 }

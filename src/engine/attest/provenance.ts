@@ -5,7 +5,9 @@ import { parseReference } from "../../../lib/core/reference.ts";
 import type { SourceText } from "../../../lib/core/span.ts";
 import type { Attestation } from "../../export/attestation.ts";
 import { formatTime } from "../../export/history.ts";
+import { unreachable } from "../../../lib/core/errors.ts";
 import type { Op } from "../../../solver/graph/op.ts";
+import { commandOf } from "../../../solver/graph/op-facts.ts";
 import { inputsFirst } from "../../../solver/graph/order.ts";
 import type { Vertex, VertexMeta } from "../../../solver/graph/vertex.ts";
 import type { Digest } from "../../../lib/core/digest.ts";
@@ -98,7 +100,7 @@ function partsOf(
   const isFromHere = contextDigest === undefined || facts.dockerfile.name === "<stdin>";
   const hasLocal = isFromHere || vertices.some(({ op }) => op.kind === "local" && op.name !== "context");
   const isComplete = !hasLocal && materials.every(({ digest }) => Object.keys(digest).length > 0);
-  const hasNetwork = vertices.some(({ op }) => op.kind === "exec" && op.network !== "none");
+  const hasNetwork = vertices.some(({ op }) => (commandOf(op)?.network ?? "none") !== "none");
   const steps = new Map(vertices.map((vertex, index) => [vertex.digest, `step${index}`]));
   return {
     materials,
@@ -130,8 +132,14 @@ function uriOf(op: Op): string | undefined {
       return op.ref === undefined ? op.remote : `${op.remote}#${op.ref}`;
     case "http":
       return op.url;
-    default:
+    case "local":
+    case "exec":
+    case "file":
+    case "merge":
+    case "diff":
       return undefined;
+    default:
+      return unreachable(op);
   }
 }
 
@@ -161,7 +169,7 @@ function requestOf(
     for (const [name, value] of Object.entries(facts.labels)) args[`label:${name}`] = value;
   }
   const ids = (type: "secret" | "ssh"): Json[] => {
-    const mounts = vertices.flatMap(({ op }) => (op.kind === "exec" ? op.mounts : []));
+    const mounts = vertices.flatMap(({ op }) => commandOf(op)?.mounts ?? []);
     const required = new Map<string, boolean>();
     for (const mount of mounts) {
       if (mount.type === type) required.set(mount.id, mount.required || required.get(mount.id) === true);
@@ -262,12 +270,10 @@ function predicateV02(parts: Parts, facts: BuildFacts, { mode, builderId, reprod
 /** Variables and arguments of the build, by name: which of them are secret is for the redactor to say. */
 function secretsIn(vertices: readonly Vertex[], { buildArgs }: BuildFacts): readonly (readonly [string, string])[] {
   const variables = vertices.flatMap(({ op }) =>
-    op.kind === "exec"
-      ? op.env.flat().map((text) => {
-          const at = text.indexOf("=");
-          return [text.slice(0, at), text.slice(at + 1)] as const;
-        })
-      : [],
+    (commandOf(op)?.env.flat() ?? []).map((text) => {
+      const at = text.indexOf("=");
+      return [text.slice(0, at), text.slice(at + 1)] as const;
+    }),
   );
   return [...buildArgs, ...variables];
 }

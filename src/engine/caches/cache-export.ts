@@ -5,6 +5,7 @@ import type { CacheRecord } from "../../../lib/store/model.ts";
 import type { LayerForm } from "../../export/layers.ts";
 import type { CacheSink } from "../../../solver/cache/remote/backend.ts";
 import type { Graph } from "../../../solver/graph/graph.ts";
+import { layerInputs } from "../../../solver/graph/op-facts.ts";
 import type { Vertex } from "../../../solver/graph/vertex.ts";
 import { RecordEntries, type TravellingBlob } from "./cache-entries.ts";
 import { exportMount, travelName } from "./cache-mounts.ts";
@@ -155,10 +156,7 @@ function verticesOfResult({ targets }: Graph): ReadonlySet<Digest> {
     if (found.has(vertex.digest)) continue;
     found.add(vertex.digest);
     const { op, inputs } = vertex;
-    if (op.kind === "merge" || op.kind === "diff") waiting.push(...inputs);
-    const [parent] = inputs;
-    const isOnParent = (op.kind === "exec" && !op.scratchRoot) || (op.kind === "file" && op.base !== "scratch");
-    if (isOnParent && parent !== undefined) waiting.push(parent);
+    for (const index of layerInputs(op, inputs.length)) waiting.push(...inputs.slice(index, index + 1));
   }
   return found;
 }

@@ -1,4 +1,6 @@
 import type { Digest } from "../../../lib/core/digest.ts";
+import { unreachable } from "../../../lib/core/errors.ts";
+import { parentInput } from "../../../solver/graph/op-facts.ts";
 import type { Vertex, VertexMeta } from "../../../solver/graph/vertex.ts";
 
 /**
@@ -15,15 +17,26 @@ export function layerNames(
   const waiting = tree === undefined ? [] : [tree];
   for (let vertex = waiting.pop(); vertex !== undefined; vertex = waiting.pop()) {
     const { op, inputs } = vertex;
-    if (op.kind === "image") {
-      names.push(...Array.from({ length: baseLayers }, () => `pulled from ${op.ref}@${op.manifest}`));
-    } else if (op.kind === "merge") {
-      waiting.push(...inputs);
-    } else {
-      names.push(nameOf(vertex, meta));
-      const [below] = inputs;
-      const isOnTop = (op.kind === "file" && op.base === "input") || (op.kind === "exec" && !op.scratchRoot);
-      if (isOnTop && below !== undefined) waiting.push(below);
+    switch (op.kind) {
+      case "image":
+        names.push(...Array.from({ length: baseLayers }, () => `pulled from ${op.ref}@${op.manifest}`));
+        break;
+      case "merge":
+        waiting.push(...inputs);
+        break;
+      case "exec":
+      case "file":
+      case "git":
+      case "http":
+      case "local":
+      case "diff": {
+        names.push(nameOf(vertex, meta));
+        const parent = parentInput(op);
+        waiting.push(...(parent === undefined ? [] : inputs.slice(parent, parent + 1)));
+        break;
+      }
+      default:
+        unreachable(op);
     }
   }
   return names.toReversed();
