@@ -1,4 +1,4 @@
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import { cleanPath } from "../../lib/core/patterns/clean-path.ts";
 import type { ExecMount } from "../../solver/graph/op.ts";
 import type { Vertex } from "../../solver/graph/vertex.ts";
@@ -40,9 +40,11 @@ export function convertMounts(
         return tmpfsMount(spec, flag, state);
       case "secret":
         return secretMount(spec, flag, context);
-      default:
+      case "ssh":
         agents += 1;
         return sshMount(spec, flag, agents - 1, context);
+      default:
+        return unreachable(spec.type);
     }
   });
 }

@@ -1,4 +1,4 @@
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import { type Platform, parsePlatform } from "../../lib/core/platform.ts";
 import type { Span } from "../../lib/core/span.ts";
 import { didYouMean, suggest } from "../../lib/core/suggest.ts";
@@ -163,13 +163,33 @@ function needsLater(stage: PlannedStage): boolean {
 
 /** Lists the `from` of a COPY, or of each mount of a RUN. `undefined` means the build context, or nothing to read. */
 function fromWords(instruction: StageInstruction): readonly (Word | undefined)[] {
-  if (instruction.kind === "copy") {
-    return instruction.from === undefined ? NONE : [instruction.from];
+  switch (instruction.kind) {
+    case "copy":
+      return instruction.from === undefined ? NONE : [instruction.from];
+    case "run":
+      if (instruction.mounts.length === 0) return NONE;
+      return instruction.mounts.map(({ from, text, span }) =>
+        from === undefined || from === "" || TMPFS.test(text) ? undefined : { text: from, span },
+      );
+    case "add":
+    case "arg":
+    case "cmd":
+    case "entrypoint":
+    case "env":
+    case "expose":
+    case "healthcheck":
+    case "label":
+    case "maintainer":
+    case "onbuild":
+    case "shell":
+    case "stopsignal":
+    case "user":
+    case "volume":
+    case "workdir":
+      return NONE;
+    default:
+      return unreachable(instruction);
   }
-  if (instruction.kind !== "run" || instruction.mounts.length === 0) return NONE;
-  return instruction.mounts.map(({ from, text, span }) =>
-    from === undefined || from === "" || TMPFS.test(text) ? undefined : { text: from, span },
-  );
 }
 
 const NONE: readonly never[] = [];

@@ -1,4 +1,4 @@
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import type { Body, CommandNode, DeclarationNode, Lexeme } from "../syntax/ast.ts";
 import { trimSpace } from "../words/spaces.ts";
 import { toCommand } from "./build-run.ts";
@@ -8,10 +8,8 @@ import { FLAGS, readFlagTable } from "./flag-table.ts";
 import type {
   ArgInstruction,
   CmdInstruction,
-  EntrypointInstruction,
   EnvInstruction,
   ExposeInstruction,
-  LabelInstruction,
   MaintainerInstruction,
   OnbuildInstruction,
   ShellInstruction,
@@ -21,29 +19,28 @@ import type {
   WorkdirInstruction,
 } from "./instruction.ts";
 
-export function buildProcess(
-  context: InstructionContext,
-  keyword: string,
-  command: CommandNode,
-): CmdInstruction | EntrypointInstruction {
+/** Builds what CMD and ENTRYPOINT have in common. */
+export function buildProcess(context: InstructionContext, command: CommandNode): Omit<CmdInstruction, "kind"> {
   readFlagTable(context, FLAGS.none);
-  const kind = keyword === "CMD" ? "cmd" : "entrypoint";
-  return { ...context.text, kind, command: toCommand(context, command) };
+  return { ...context.text, command: toCommand(context, command) };
 }
 
-export function buildList(
-  context: InstructionContext,
-  keyword: string,
-  lexemes: readonly Lexeme[],
-): ExposeInstruction | ShellInstruction | VolumeInstruction {
+export function buildShell(context: InstructionContext, lexemes: readonly Lexeme[]): ShellInstruction {
   readFlagTable(context, FLAGS.none);
-  if (keyword === "SHELL") return { ...context.text, kind: "shell", argv: lexemes.map((lexeme) => lexeme.text) };
+  return { ...context.text, kind: "shell", argv: lexemes.map((lexeme) => lexeme.text) };
+}
+
+export function buildExpose(context: InstructionContext, lexemes: readonly Lexeme[]): ExposeInstruction {
+  readFlagTable(context, FLAGS.none);
   const words = lexemes.map((lexeme) => toWord(context.line, lexeme));
-  if (keyword === "EXPOSE") {
-    // Sorted before expansion, as in Docker's frontend: the order shows in the history.
-    const ports = words.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
-    return { ...context.text, kind: "expose", ports };
-  }
+  // Sorted before expansion, as in Docker's frontend: the order shows in the history.
+  const ports = words.toSorted((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
+  return { ...context.text, kind: "expose", ports };
+}
+
+export function buildVolume(context: InstructionContext, lexemes: readonly Lexeme[]): VolumeInstruction {
+  readFlagTable(context, FLAGS.none);
+  const words = lexemes.map((lexeme) => toWord(context.line, lexeme));
   const paths = words.map((word) => ({ ...word, text: trimSpace(word.text) }));
   const empty = paths.find((path) => path.text === "");
   if (empty !== undefined) {
@@ -55,11 +52,11 @@ export function buildList(
   return { ...context.text, kind: "volume", paths };
 }
 
+/** Builds what ENV and LABEL have in common. */
 export function buildPairs(
   context: InstructionContext,
-  keyword: string,
   body: Extract<Body, { shape: "pairs" }>,
-): EnvInstruction | LabelInstruction {
+): Omit<EnvInstruction, "kind"> {
   readFlagTable(context, FLAGS.none);
   const { line } = context;
   const pairs = body.pairs.map(({ name, value }) => ({
@@ -67,7 +64,7 @@ export function buildPairs(
     value: toWord(line, value),
     span: line.span(name.start, value.end),
   }));
-  return { ...context.text, kind: keyword === "ENV" ? "env" : "label", pairs, form: body.form };
+  return { ...context.text, pairs, form: body.form };
 }
 
 /** Builds ARG. Its flags are ignored, as in Docker's frontend. */
@@ -91,7 +88,7 @@ export function buildDeclarations(
 
 export function buildStatement(
   context: InstructionContext,
-  keyword: string,
+  keyword: "WORKDIR" | "USER" | "STOPSIGNAL" | "MAINTAINER",
   text: Lexeme,
 ): MaintainerInstruction | StopsignalInstruction | UserInstruction | WorkdirInstruction {
   // Docker's frontend ignores the flags of STOPSIGNAL.
@@ -104,8 +101,10 @@ export function buildStatement(
       return { ...context.text, kind: "user", user: word };
     case "STOPSIGNAL":
       return { ...context.text, kind: "stopsignal", signal: word };
-    default:
+    case "MAINTAINER":
       return { ...context.text, kind: "maintainer", name: word };
+    default:
+      return unreachable(keyword);
   }
 }
 
