@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { digestOf } from "../../lib/core/digest.ts";
 import type { Result } from "../export/exporter.ts";
-import type { OutputSpec } from "../export/output-spec.ts";
+import { wantsFiles } from "../export/output-spec.ts";
 import { proxyEnvironment } from "../../frontend/convert/platform-args.ts";
 import type { SolveOptions, SolveResult, SolverDeps } from "../../solver/deps.ts";
 import type { Graph } from "../../solver/graph/graph.ts";
@@ -144,11 +144,6 @@ function isWhole({ owners, sourceDate }: PreparedBuild["context"]): boolean {
 function lineageOf({ context, dockerfile = "", tags = [] }: BuildOptions): readonly string[] {
   const place = URL.canParse(context) ? context : resolve(context);
   return [`${place} ${dockerfile}`, ...tags].map((name) => digestOf(name).slice(0, 31));
-}
-
-/** Whether an output needs the files of the result, and not only its layers. */
-function wantsFiles(output: OutputSpec): boolean {
-  return output.kind === "local" || output.kind === "tar" || (output.kind === "image" && output.unpack);
 }
 
 interface OpenLocals extends Disposable {

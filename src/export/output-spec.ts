@@ -1,3 +1,4 @@
+import { unreachable } from "../../lib/core/errors.ts";
 import type { Compression } from "../../lib/core/oci.ts";
 
 /** Options that every image format understands. */
@@ -74,6 +75,57 @@ export type OutputSpec =
     }
   /** Builds and keeps the cache, writes no result. */
   | { readonly kind: "cacheonly" };
+
+/** Whether an output needs the files of the result, and not only its layers. */
+export function wantsFiles(output: OutputSpec): boolean {
+  switch (output.kind) {
+    case "local":
+    case "tar":
+      return true;
+    case "image":
+      return output.unpack;
+    case "oci":
+    case "docker":
+    case "cacheonly":
+      return false;
+    default:
+      return unreachable(output);
+  }
+}
+
+/** Whether an output is one file. */
+export function isArchive(output: OutputSpec): boolean {
+  switch (output.kind) {
+    case "tar":
+      return true;
+    case "oci":
+    case "docker":
+      return output.form === "tar";
+    case "image":
+    case "local":
+    case "cacheonly":
+      return false;
+    default:
+      return unreachable(output);
+  }
+}
+
+/** Whether an output writes an image that leaves this store. */
+export function imageLeaves(output: OutputSpec): boolean {
+  switch (output.kind) {
+    case "image":
+      return output.push;
+    case "oci":
+    case "docker":
+      return true;
+    case "local":
+    case "tar":
+    case "cacheonly":
+      return false;
+    default:
+      return unreachable(output);
+  }
+}
 
 /** Attributes of an image output that says nothing: the local store, OCI media types. */
 export const DEFAULT_IMAGE_OPTIONS: ImageOptions = {

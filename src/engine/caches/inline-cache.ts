@@ -1,6 +1,6 @@
 import { BuildError } from "../../../lib/core/errors.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
-import type { ImageOptions, OutputSpec } from "../../export/output-spec.ts";
+import { imageLeaves, type ImageOptions, type OutputSpec } from "../../export/output-spec.ts";
 import { encodeInline, INLINE_KEY } from "../../../solver/cache/remote/inline.ts";
 import { RecordEntries } from "./cache-entries.ts";
 import { type CacheParts, recordsOf } from "./cache-export.ts";
@@ -22,8 +22,7 @@ export async function withInlineCaches(
   if (inline === undefined) return outputs;
   return mapLimit(outputs, 1, signal, async (output, inner) => {
     // An image that stays here has its records beside it.
-    const travels = (output.kind === "image" && output.push) || output.kind === "oci" || output.kind === "docker";
-    if (!travels) return output;
+    if (!("image" in output) || !imageLeaves(output)) return output;
     if (output.image.rewriteTimestamp) {
       throw new BuildError("cache/export-failed", "Cannot put the cache into an image whose times are rewritten", {
         hint: "its layers are not those of the steps: use --cache-to type=registry",

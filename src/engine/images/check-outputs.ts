@@ -4,7 +4,7 @@ import { BuildError, messageOf } from "../../../lib/core/errors.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import { parseReference } from "../../../lib/core/reference.ts";
 import type { Conversion } from "../../../frontend/convert/conversion.ts";
-import type { OutputSpec } from "../../export/output-spec.ts";
+import { isArchive, type OutputSpec } from "../../export/output-spec.ts";
 import type { BuildEnvironment } from "../environment.ts";
 import type { BuildOptions } from "../options.ts";
 
@@ -99,10 +99,6 @@ function checkOneEach(outputs: readonly OutputSpec[], environment: BuildEnvironm
     // Many outputs may go to one device, which keeps none of them.
     if (!path.startsWith("/dev/")) seen.add(path);
   }
-}
-
-function isArchive(output: OutputSpec): boolean {
-  return output.kind === "tar" || ("form" in output && output.form === "tar");
 }
 
 function checkDestination(destination: string, isFile: boolean, environment: BuildEnvironment): void {
