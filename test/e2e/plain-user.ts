@@ -17,11 +17,16 @@ export function cannotBePlain(ids: Ids): string | undefined {
   return undefined;
 }
 
-/**
- * Runs `bin/kiln` as a user without privileges. The user exists only for that one command: /etc/passwd, /etc/subuid and
- * /etc/subgid are covered in a mount namespace of its own, so that the machine stays as it is.
- */
+/** Runs `bin/kiln` as a user without privileges. */
 export function kilnAsPlainUser(folder: string, ids: Ids, args: readonly string[]): Outcome {
+  return asPlainUser(folder, ids, [join(PROJECT, "bin/kiln"), ...args]);
+}
+
+/**
+ * Runs a command as a user without privileges, whose home is in `folder`. The user exists only for that one command: /etc/passwd,
+ * /etc/subuid and /etc/subgid are covered in a mount namespace of its own, so that the machine stays as it is.
+ */
+export function asPlainUser(folder: string, ids: Ids, argv: readonly string[]): Outcome {
   const home = join(folder, "home");
   const cover = (name: string, text: string): string => {
     const path = join(folder, name);
@@ -36,10 +41,11 @@ export function kilnAsPlainUser(folder: string, ids: Ids, args: readonly string[
   const script =
     'for pair in "$1 passwd" "$2 subuid" "$2 subgid"; do mount --bind "${pair% *}" "/etc/${pair#* }" || exit 99; done\n' +
     `shift 2; exec setpriv --reuid ${UID} --regid ${UID} --clear-groups env -i "HOME=$HOME" USER=plain "PATH=$PATH" "$@"`;
-  const run = spawnSync(
-    "unshare",
-    ["--mount", "sh", "-c", script, "sh", passwd, granted, join(PROJECT, "bin/kiln"), ...args],
-    { cwd: "/", encoding: "utf8", maxBuffer: 1 << 28, env: { PATH: process.env["PATH"], HOME: home } },
-  );
+  const run = spawnSync("unshare", ["--mount", "sh", "-c", script, "sh", passwd, granted, ...argv], {
+    cwd: "/",
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+    env: { PATH: process.env["PATH"], HOME: home },
+  });
   return { status: run.status ?? 255, stdout: run.stdout, stderr: run.stderr };
 }

@@ -1,0 +1,89 @@
+/** A difference from root's layers that is known, until it is gone. */
+export interface KnownDifference {
+  /** The cases that it shows in. */
+  readonly cases: readonly string[];
+  readonly places: RegExp;
+  /** Lines that are only in root's layers (`- `) or only in the place's (`+ `), or the error where the build fails (`! `). */
+  readonly lines: RegExp;
+  readonly because: string;
+}
+
+const CHROOT = /without CAP_SYS_ADMIN|^a container of kiln's own$|^docker run$/;
+const SUBORDINATE = /subordinate ids|without CAP_SYS_ADMIN/;
+const EVERY_RUN = [
+  "users",
+  "owners and links",
+  "changes of the base",
+  "owners of a tar",
+  "owners beyond the map",
+  "caches and secrets",
+  "devices and fifos",
+  "heredocs",
+  "capabilities and lists",
+  "what programs look at",
+];
+
+export const KNOWN: readonly KnownDifference[] = [
+  {
+    cases: ["owners beyond the map", "devices and fifos"],
+    places: SUBORDINATE,
+    lines: /^! /,
+    because: "the kernel gives nobody an id beyond the map, and makes no devices in a user namespace",
+  },
+  {
+    cases: ["capabilities and lists"],
+    places: /single id/,
+    lines: /^! /,
+    because: "access control lists name users that the namespace does not have",
+  },
+  {
+    cases: ["users"],
+    places: /single id/,
+    lines: /srv\/shared\/by-root/,
+    because: "what root makes in a setgid directory is not given its group",
+  },
+  {
+    cases: ["users"],
+    places: CHROOT,
+    lines: /etc(\/\.pwd\.lock)? /,
+    because: "times of /etc are put back, and a file that was only opened for writing is not in the difference",
+  },
+  {
+    cases: ["owners and links"],
+    places: CHROOT,
+    lines: /(d|across)/,
+    because:
+      "overlay gives one name of a linked file of a lower layer a file of its own; in a plain tree all names change",
+  },
+  {
+    cases: ["changes of the base"],
+    places: CHROOT,
+    lines: /opt\/again|opt\/deep|opt\/linked|tmp directory/,
+    because: "the difference of two trees does not tell what was made anew or only touched",
+  },
+  {
+    cases: ["caches and secrets"],
+    places: CHROOT,
+    lines: /^! .*ctx\/mine/,
+    because: "a bind mount is a copy that can be written",
+  },
+  { cases: ["what programs look at"], places: CHROOT, lines: /^! /, because: "/proc is empty" },
+  {
+    cases: ["copies"],
+    places: /restricted/,
+    lines: /^! .*chown/,
+    because: "owners are not recorded where no user namespace can be made",
+  },
+  {
+    cases: ["copies"],
+    places: /^a plain user, user namespaces forbidden$/,
+    lines: /^! no error/,
+    because: "a user without a name and a home is not expected",
+  },
+  {
+    cases: EVERY_RUN,
+    places: /seccomp=unconfined|cap-add SYS_ADMIN/,
+    lines: /^! /,
+    because: "what such a container allows is inferred, not tried",
+  },
+];
