@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { locateNative } from "../../lib/native/locate.ts";
 import type { ProbeContext } from "./probe.ts";
 import { probeAll } from "./probe.ts";
 import { cannotRun, RUNTIME_PATH } from "./testing.ts";
@@ -25,6 +26,7 @@ function context(change: Partial<ProbeContext> = {}): ProbeContext & Disposable 
     user: "root",
     instance: `${process.pid}-probe`,
     searchPath: [],
+    native: locateNative(),
     ...change,
     [Symbol.dispose]: () => rmSync(directory, { recursive: true }),
   };

@@ -34,7 +34,7 @@ export interface ProbeContext {
   /** Directories of PATH, where newuidmap is looked for. */
   readonly searchPath: readonly string[];
   /** For the probes of what goes without namespaces, or without ids. */
-  readonly native?: Native;
+  readonly native: Native;
 }
 
 /** Every probe, each by doing the thing in question. Quick: all of them take well under a second. */
@@ -81,7 +81,7 @@ async function probeSandbox(context: ProbeContext, signal: AbortSignal): Promise
 async function probeChroot(context: ProbeContext, signal: AbortSignal): Promise<ProbeResult> {
   const name = "chroot";
   const { native } = context;
-  if (native === undefined || context.uid !== 0) {
+  if (context.uid !== 0) {
     return { name, ok: false, detail: "for root of a container only", fix: undefined };
   }
   const fix = (): string =>
@@ -212,7 +212,7 @@ async function probeSeccomp(context: ProbeContext, signal: AbortSignal): Promise
   const result = await attempt(context, about, {}, signal);
   const { native } = context;
   // Where namespaces are not allowed, the filter is there with chroot all the same.
-  if (result.ok || native === undefined || context.uid !== 0) return result;
+  if (result.ok || context.uid !== 0) return result;
   return attempt(context, about, { chroot: { native } }, signal);
 }
 

@@ -1,46 +1,8 @@
-import type { Stats } from "node:fs";
-import { lstat, readdir } from "node:fs/promises";
-import { mapLimit } from "../../lib/core/limits.ts";
 import { O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
 
-/** Directories read at the same time; the thread pool has four threads. */
-const LANES = 4;
-
-/**
- * Bytes on disk below and including `directory`, as `du` counts them: blocks, a file with several links once.
- * Names are read as bytes, because a layer may hold names that are not UTF-8.
- */
-export async function diskUsage(directory: string, signal: AbortSignal): Promise<number> {
-  const linked = new Set<string>();
-  let bytes = 0;
-  const count = (stats: Stats): void => {
-    if (stats.nlink > 1 && !stats.isDirectory()) {
-      const inode = `${stats.dev}:${stats.ino}`;
-      if (linked.has(inode)) return;
-      linked.add(inode);
-    }
-    bytes += stats.blocks * 512;
-  };
-  count(await lstat(directory));
-  let level: Buffer[] = [Buffer.from(directory)];
-  while (level.length > 0) {
-    const found = await mapLimit(level, LANES, signal, async (parent) => {
-      const below: Buffer[] = [];
-      for (const entry of await readdir(parent, { withFileTypes: true, encoding: "buffer" })) {
-        const path = Buffer.concat([parent, SLASH, entry.name]);
-        count(await lstat(path));
-        if (entry.isDirectory()) below.push(path);
-      }
-      return below;
-    });
-    level = found.flat();
-  }
-  return bytes;
-}
-
-/** The same in one call to the addon. */
-export async function scannedUsage(native: Native, directory: string): Promise<number> {
+/** Counts the bytes on disk below and including `directory` as `du` does: blocks, a file with several links once. */
+export async function diskUsage(native: Native, directory: string): Promise<number> {
   const fd = native.openPath(directory, O_PATH | O_DIRECTORY);
   try {
     const { columns, count } = await native.scanTree(fd);
@@ -60,5 +22,3 @@ export async function scannedUsage(native: Native, directory: string): Promise<n
     native.close(fd);
   }
 }
-
-const SLASH = Buffer.from("/");

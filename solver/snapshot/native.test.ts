@@ -8,7 +8,7 @@ import { listing, SKIP_UNLESS_ROOT } from "../ops/file/testing.ts";
 import { nativeSnapshotter } from "./native.ts";
 import { snapshotterContract } from "./snapshot.contract.ts";
 
-snapshotterContract("native", (options) => nativeSnapshotter({ ...options, native: locateNative() }), "trusted");
+snapshotterContract("native", nativeSnapshotter, "trusted");
 
 test("nothing is copied where overlayfs turns out to work", async () => {
   const directory = mkdtempSync(join(tmpdir(), "kiln-native-"));

@@ -12,7 +12,6 @@ import { makeOwn, overlaySnapshotter, type SnapshotterOptions } from "./overlay.
 import { deleteTree, removeTree } from "./remove-tree.ts";
 
 export interface NativeSnapshotterOptions extends SnapshotterOptions {
-  readonly native: Native;
   /** Asked when a command is to see a tree of several layers: false leaves it to overlayfs. Absent is always. */
   isNeeded?(signal: AbortSignal): Promise<boolean>;
 }

@@ -9,13 +9,13 @@ import { overlaySnapshotter } from "./overlay.ts";
 import { snapshotterContract } from "./snapshot.contract.ts";
 
 snapshotterContract("overlay", overlaySnapshotter, "trusted");
-snapshotterContract("overlay with the addon", (o) => overlaySnapshotter({ ...o, native: locateNative() }), "trusted");
 
 test("an active snapshot on layers asks for an overlay, topmost lower first", async () => {
   const directory = await mkdtemp(join(tmpdir(), "kiln-snapshot-"));
   try {
     let count = 0;
-    const snapshots = overlaySnapshotter({ directory, marks: "trusted", newId: () => `s${(count += 1)}` });
+    const newId = (): string => `s${(count += 1)}`;
+    const snapshots = overlaySnapshotter({ directory, marks: "trusted", newId, native: locateNative() });
     const { signal } = new AbortController();
     await using first = await snapshots.prepare([], signal);
     expect(await first.mount(signal)).toEqual({

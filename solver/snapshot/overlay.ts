@@ -7,7 +7,7 @@ import { AT_FDCWD } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
 import type { ActiveSnapshot, Snapshotter, Stack, TreeMount } from "../ports.ts";
-import { diskUsage, scannedUsage } from "./disk-usage.ts";
+import { diskUsage } from "./disk-usage.ts";
 import { mergeLayers } from "./merge-layers.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 
@@ -21,8 +21,7 @@ export interface SnapshotterOptions {
    * because with the old mount API the names of all lower directories share one page.
    */
   readonly newId: () => string;
-  /** Makes removing and measuring snapshots several times faster. */
-  readonly native?: Native;
+  readonly native: Native;
   /** Notes that this process uses a directory that has no row, so that no collection takes it from now on. */
   readonly hold?: (name: string) => void;
 }
@@ -54,19 +53,19 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       assertPresent(lower);
       present.add(lower);
     }
-    if (lowers.length <= MAX_LOWERS || native === undefined) return lowers;
+    if (lowers.length <= MAX_LOWERS) return lowers;
     // Always the same layers together, from the bottom, so that the steps of a chain use each other's.
     const count = Math.floor((lowers.length - MERGED_AT_ONCE) / MERGED_AT_ONCE) * MERGED_AT_ONCE;
     const merged: string[] = [];
     for (let at = 0; at < count; at += MERGED_AT_ONCE) {
       const end = lowers.length - at;
-      merged.unshift(await mergedOf(lowers.slice(end - MERGED_AT_ONCE, end), native));
+      merged.unshift(await mergedOf(lowers.slice(end - MERGED_AT_ONCE, end)));
     }
     return [...lowers.slice(0, lowers.length - count), ...merged];
   };
 
   /** One directory that shows what layers show. Made once, and again when it has been collected: no row names it. */
-  const mergedOf = async (layers: readonly string[], addon: Native): Promise<string> => {
+  const mergedOf = async (layers: readonly string[]): Promise<string> => {
     const name = `merged-${digestOf(layers.map((layer) => basename(layer)).join(" ")).slice("sha256:".length, 40)}`;
     const path = join(directory, name);
     if (present.has(path)) return path;
@@ -74,8 +73,8 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
     if (statSync(path, { throwIfNoEntry: false }) === undefined) {
       const making = join(directory, `active-${newId()}`);
       makeOwn(making, 0o755);
-      mergeLayers(addon, layers, making, marks);
-      await renameOnce(making, path, newId, addon);
+      mergeLayers(native, layers, making, marks);
+      await renameOnce(making, path, newId, native);
     }
     present.add(path);
     return path;
@@ -142,7 +141,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       return removeTree(pathOf(id), newId, native);
     },
 
-    usage: (id, signal) => (native === undefined ? diskUsage(pathOf(id), signal) : scannedUsage(native, pathOf(id))),
+    usage: (id) => diskUsage(native, pathOf(id)),
   };
 }
 
@@ -153,7 +152,7 @@ function activeOverlay(at: {
   readonly lowers: readonly string[];
   readonly commitTo: string;
   readonly newId: () => string;
-  readonly native: Native | undefined;
+  readonly native: Native;
 }): ActiveSnapshot {
   const { home, upper, work, lowers } = at;
   let open = true;
@@ -181,20 +180,12 @@ function activeOverlay(at: {
 }
 
 /** The root of an overlay shows the upper directory's own mode and owner, so these carry over from below. */
-function copyRootMetadata(from: string | undefined, upper: string, native: Native | undefined): void {
+function copyRootMetadata(from: string | undefined, upper: string, native: Native): void {
   if (from === undefined) return;
-  if (native !== undefined) {
-    const { mode, uid, gid } = native.statat(AT_FDCWD, from);
-    const made = native.statat(AT_FDCWD, upper);
-    if (uid !== made.uid || gid !== made.gid) native.fchownat(AT_FDCWD, upper, uid, gid);
-    if ((mode & 0o7777) !== (made.mode & 0o7777)) chmodSync(upper, mode & 0o7777);
-    return;
-  }
-  const below = statSync(from);
-  const mode = below.mode & 0o7777;
-  const made = statSync(upper);
-  if (below.uid !== made.uid || below.gid !== made.gid) chownSync(upper, below.uid, below.gid);
-  if (mode !== (made.mode & 0o7777)) chmodSync(upper, mode);
+  const { mode, uid, gid } = native.statat(AT_FDCWD, from);
+  const made = native.statat(AT_FDCWD, upper);
+  if (uid !== made.uid || gid !== made.gid) native.fchownat(AT_FDCWD, upper, uid, gid);
+  if ((mode & 0o7777) !== (made.mode & 0o7777)) chmodSync(upper, mode & 0o7777);
 }
 
 /** Makes a directory that is ours alone. The store may lie in a setgid directory, whose group must not become that of an image's files. */
@@ -213,7 +204,7 @@ function assertPresent(path: string): void {
 }
 
 /** Two processes may unpack one layer at the same time; the names come from the content, so the first one wins. */
-async function renameOnce(from: string, to: string, newId: () => string, native?: Native): Promise<void> {
+async function renameOnce(from: string, to: string, newId: () => string, native: Native): Promise<void> {
   try {
     await rename(from, to);
   } catch (error) {

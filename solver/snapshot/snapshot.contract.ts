@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { locateNative } from "../../lib/native/locate.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
 import type { Snapshotter } from "../ports.ts";
 import type { SnapshotterOptions } from "./overlay.ts";
@@ -20,7 +21,7 @@ export function snapshotterContract(
 
     beforeEach(async () => {
       directory = join(await mkdtemp(join(tmpdir(), "kiln-snapshot-")), "snapshots");
-      snapshots = make({ directory, marks, newId: () => `t${(count += 1)}` });
+      snapshots = make({ directory, marks, newId: () => `t${(count += 1)}`, native: locateNative() });
     });
     afterEach(() => rm(join(directory, ".."), { recursive: true, force: true }));
 

@@ -77,6 +77,7 @@ export class Workbench implements AsyncDisposable {
       directory: this.store.layout.snapshots,
       marks: "trusted",
       newId: () => randomUUID().replaceAll("-", "").slice(0, 12),
+      native: this.native,
     });
   }
 

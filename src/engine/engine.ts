@@ -76,6 +76,7 @@ export class Engine implements AsyncDisposable {
       gid: environment.gid,
       user: `${environment.uid}`,
       searchPath: [],
+      native: this.native,
     });
     this.snapshotter = nativeSnapshotter({
       directory: this.store.layout.snapshots,
