@@ -15,6 +15,7 @@ export const ERROR_CODES = [
   "build/unexpected-miss",
   "cache/export-failed",
   "cache/import-failed",
+  "cli/template",
   "cli/usage",
   "context/not-found",
   "context/unreadable",

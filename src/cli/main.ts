@@ -8,6 +8,7 @@ import { refuseElsewhere } from "./flags/elsewhere.ts";
 import type { Host } from "./host.ts";
 import { createProgram } from "./program.ts";
 import { printError } from "./print-error.ts";
+import { kilnWords, refuseGroup } from "./spellings.ts";
 import { canonicalWords, commandIndex } from "./words.ts";
 
 /** docker's status for a command line that cannot be used, and for `kiln run` where kiln itself has failed. */
@@ -22,7 +23,7 @@ const SIGNAL_STATUS: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGIN
  * @returns the exit status: 0; 1 for what failed; 125 for a command line that cannot be used; 130 or 143 after a signal. That of
  * `kiln run` and `kiln shell` is their program's, and 125 where kiln has failed.
  */
-export async function main(argv: readonly string[], host: Host): Promise<number> {
+export async function main(given: readonly string[], host: Host): Promise<number> {
   const stop = new AbortController();
   let stoppedBy: NodeJS.Signals | undefined;
   using _interrupt = host.onInterrupt((signal) => {
@@ -32,6 +33,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
   using _uncaught = host.onUncaught((error) => {
     printError(systemFailure("go on", error), host);
   });
+  const argv = kilnWords(given);
   let status = 0;
   const program = createProgram(
     {
@@ -46,6 +48,7 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
   try {
     using _debug = openDebugOutput(host);
     refuseUndecodable(argv, host);
+    refuseGroup(argv);
     await program.parseAsync(canonicalWords(program, argv, refuseElsewhere), { from: "user" });
     return status;
   } catch (error) {
@@ -65,14 +68,8 @@ export async function main(argv: readonly string[], host: Host): Promise<number>
 
 /** Words of other builders' command lines that are no commands here. */
 const ELSEWHERE: Readonly<Partial<Record<string, string>>> = {
-  version: "kiln --version says it",
-  info: "kiln doctor says what this machine allows, kiln du what the store holds",
   login: "kiln reads what docker login writes to ~/.docker/config.json, and the credential helpers that it names",
   bud: "it is kiln build here",
-  buildx: "it is kiln build here; there are no builders to manage",
-  image: "there are kiln images, inspect, history, rmi, save, load and import",
-  builder: "kiln du shows the cache, kiln prune frees space",
-  system: "kiln du shows what the store holds, kiln prune frees space",
 };
 
 /** Makes an error of ours of commander's: what it guesses was meant becomes the beginning of the hint. */

@@ -1,12 +1,14 @@
 import { Command } from "commander";
 import type { Cli } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
+import { dfCommand } from "./commands/df.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { duCommand } from "./commands/du.ts";
 import { fsckCommand } from "./commands/fsck.ts";
 import { historyCommand } from "./commands/history.ts";
 import { imagesCommand } from "./commands/images.ts";
 import { importCommand } from "./commands/import.ts";
+import { infoCommand } from "./commands/info.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { loadCommand } from "./commands/load.ts";
 import { pruneCommand } from "./commands/prune.ts";
@@ -17,7 +19,9 @@ import { runCommand } from "./commands/run.ts";
 import { saveCommand } from "./commands/save.ts";
 import { shellCommand } from "./commands/shell.ts";
 import { tagCommand } from "./commands/tag.ts";
+import { versionCommand } from "./commands/version.ts";
 import { whyCommand } from "./commands/why.ts";
+import { VERSION } from "./version.ts";
 import { commandIndex } from "./words.ts";
 
 const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> = {
@@ -36,9 +40,12 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   why: whyCommand,
   shell: shellCommand,
   du: duCommand,
+  df: dfCommand,
   prune: pruneCommand,
   fsck: fsckCommand,
   doctor: doctorCommand,
+  info: infoCommand,
+  version: versionCommand,
 };
 
 /** The command line's grammar. Only the command that is meant is declared: the others cost time and are not read. */
@@ -96,7 +103,7 @@ function declared(cli: Cli, commands: readonly ((typeof COMMANDS)[string] | unde
   const program = new Command("kiln")
     .description("Builds container images: one process, no daemon")
     .option("--root <directory>", "where images, cache and logs are kept (KILN_ROOT)")
-    .version("kiln 0.1.0", "-v, --version")
+    .version(`kiln ${VERSION}`, "-v, --version")
     .configureOutput({
       writeOut: (text) => void cli.host.stdout.write(text),
       writeErr: (text) => void cli.host.stderr.write(text),

@@ -131,7 +131,7 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
     { argv: ["build"], says: "please specify build context" },
     { argv: ["build", "--call", "outline,format=xml", "."], says: 'Cannot use --call "format=xml"' },
     { argv: ["pull"], says: "missing required argument" },
-    { argv: ["images", "--format", "{{.ID}}"], says: "use table or json" },
+    { argv: ["images", "--format", "wide"], says: "use table, json, or a Go template" },
   ])("a usage error ends with 125: kiln $argv", async ({ argv, says }) => {
     expect(await kiln("usage", argv)).toMatchObject({ status: 125, stderr: expect.stringContaining(says) });
   });

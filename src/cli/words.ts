@@ -119,6 +119,12 @@ class WordReader {
 
   #take(name: string, value: string | undefined, word: string, next: string | undefined): number {
     const option = this.#options.get(name);
+    const negated = option === undefined ? this.#options.get(name.replace(/^--/, "--no-")) : undefined;
+    if (negated?.negate === true) {
+      // docker's `--human=false`, where the flag that kiln has is `--no-human`.
+      this.#switches.set(negated.long ?? name, value !== undefined && !booleanOf(name, value));
+      return 0;
+    }
     if (option === undefined) {
       this.#unknown(this.#command.name(), name);
       this.#flags.push(word);

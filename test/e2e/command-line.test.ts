@@ -39,7 +39,9 @@ const CASES: readonly { readonly args: string; readonly says: RegExp }[] = [
   { args: "build --bogus c", says: /error\[cli\/usage\]: unknown option '--bogus'\n +hint: "kiln build --help" lists/ },
   { args: "build --taget only c", says: /hint: did you mean --target\?/ },
   { args: "tag c", says: /error\[cli\/usage\]: missing required argument 'name'/ },
-  { args: "version", says: /unknown command 'version'\n +hint: kiln --version says it/ },
+  { args: "image", says: /Unknown command kiln image\n +hint: there are kiln image build/ },
+  { args: "image lss", says: /Unknown command kiln image lss \(did you mean "ls"\?\)/ },
+  { args: "buildx create", says: /there are no builders to manage/ },
   { args: "build nothere", says: /path "nothere" not found/ },
   { args: "build c/a", says: /Cannot use "c\/a" as build context: it is a file/ },
   { args: "build c/Dockerfile", says: /hint: give the Dockerfile with -f .*kiln build -f c\/Dockerfile c/ },
@@ -86,7 +88,9 @@ const CASES: readonly { readonly args: string; readonly says: RegExp }[] = [
     says: /error\[export\/failed\]: Cannot write to .*ENAMETOOLONG/,
   },
   { args: "build --expect-cached=onyl c", says: /no stage has that name \(did you mean "only"\?\)/ },
-  { args: "history --format {{.ID}} x", says: /Cannot use --format/ },
+  { args: "history --format {{.ID x", says: /Cannot use the template "{{\.ID": an action does not end/ },
+  { args: "info -f {{.Foo}}", says: /there is no field Foo \(column 3\)\n +hint: fields here: \.Architecture/ },
+  { args: "inspect --type container x", says: /kiln keeps images only/ },
   { args: "du --format yaml", says: /Cannot use --format/ },
   { args: "inspect nothere", says: /Cannot find image "nothere" in the store/ },
   { args: "load -i nothere", says: /Cannot load "nothere": there is no such file/ },
@@ -183,6 +187,33 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
     ).toEqual(["a", "b", "d"].map((name) => `library/${name}:latest`));
     const names = ["a", "b", "c", "d"].map((name) => `docker.io/library/${name}`).join(",");
     expect(JSON.parse(readFileSync(join(cwd, "m"), "utf8"))).toMatchObject({ "image.name": names });
+  });
+
+  test("docker's spellings and templates are understood", () => {
+    using home = temporary();
+    const cwd = contexts(home.path);
+    const store = join(home.path, "store");
+    const said = (args: readonly string[]): string => mustKiln(store, args, { cwd }).stdout.trimEnd();
+    const label = ["--label", "team=a"];
+    const id = said(["image", "build", "-q", "-t", "app", ...label, "c"]);
+    expect(said(["buildx", "build", "-q", ...label, "c"])).toBe(id);
+    expect(said(["image", "ls", "--no-trunc", "-q"])).toBe(id);
+    expect(said(["images", "--format", "{{.Repository}}:{{.Tag}}"])).toBe("app:latest");
+    expect(said(["images", "--format", String.raw`table {{.Repository}}\t{{.Tag}}`])).toBe(
+      "REPOSITORY   TAG\napp          latest",
+    );
+    expect(said(["inspect", "-f", "{{.Id}} {{.ID}} {{.Os}}", "app"])).toBe(`${id} ${id} linux`);
+    expect(said(["image", "inspect", "--format={{json .Config.Labels}} {{.Config.Labels.none}}", "app"])).toBe(
+      '{"team":"a"} <no value>',
+    );
+    expect(JSON.parse(said(["inspect", "-f", "json", "app"]))).toMatchObject([{ Id: id, RepoTags: ["app:latest"] }]);
+    expect(said(["history", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", "app"])).toMatch(/^\d+ /);
+    expect(said(["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]).split("\n")).toHaveLength(4);
+    expect(said(["du", "--format", "{{.Type}}"]).split("\n")).toContain("image");
+    expect(said(["version", "-f", "{{.Server.Version}}"])).toBe(said(["--version"]).replace("kiln ", ""));
+    expect(said(["info", "-f", "{{.DockerRootDir}}"])).toBe(store);
+    expect(said(["builder", "prune", "-f"])).toContain("Total reclaimed");
+    expect(said(["image", "rm", "app"])).toContain("Untagged");
   });
 
   test.each([

@@ -3,6 +3,7 @@ import { readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { kiln, missing, mustKiln } from "../e2e/harness.ts";
+import { type DiskUsageRow, diskUsage, totalOf } from "./disk-usage.ts";
 import { useFreshStore } from "./fresh-store.ts";
 import { startKiln, writeContext } from "./kiln-process.ts";
 
@@ -26,9 +27,14 @@ describe.skipIf(why !== undefined)("space", { timeout: 120_000 }, () => {
   interface Usage {
     readonly totalBytes: number;
     readonly otherBytes: number;
-    readonly items: readonly { readonly kind: string; readonly bytes: number; readonly description: string }[];
+    readonly items: readonly DiskUsageRow[];
   }
-  const usage = (): Usage => JSON.parse(mustKiln(store, ["du", "--format", "json"]).stdout) as Usage;
+  const usage = (): Usage => {
+    const rows = diskUsage(store);
+    const ofOther = (isOther: boolean): readonly DiskUsageRow[] =>
+      rows.filter(({ Type }) => (Type === "other") === isOther);
+    return { totalBytes: totalOf(rows), otherBytes: totalOf(ofOther(true)), items: ofOther(false) };
+  };
 
   test("is shown by image, step and cache mount, and agrees with du", () => {
     build([
@@ -38,9 +44,9 @@ describe.skipIf(why !== undefined)("space", { timeout: 120_000 }, () => {
     ]);
     const { totalBytes, otherBytes, items } = usage();
     expect(Math.abs(totalBytes - du()) / du()).toBeLessThan(0.02);
-    expect(items.reduce((sum, { bytes }) => sum + bytes, otherBytes)).toBe(totalBytes);
+    expect(totalOf(items) + otherBytes).toBe(totalBytes);
     const bytesOf = (kind: string, text: string): number =>
-      items.find((item) => item.kind === kind && item.description.includes(text))?.bytes ?? 0;
+      items.find((item) => item.Type === kind && item.Description.includes(text))?.Bytes ?? 0;
     expect(bytesOf("step", "of=/a")).toBeGreaterThan(3 << 20);
     expect(bytesOf("cache-mount", "/cache")).toBeGreaterThan(2 << 20);
     expect(bytesOf("image", "busybox")).toBeGreaterThan(1 << 19);
@@ -80,7 +86,7 @@ describe.skipIf(why !== undefined)("space", { timeout: 120_000 }, () => {
       /^garbage\t8\.19 ?kB\tfiles that no row names\nTotal that would be reclaimed: 8\.19 ?kB/,
     );
     expect(mustKiln(store, ["prune", "--filter", "type=exec.cachemount"]).stdout).toMatch(/^cache-mount\t2\.\d/);
-    expect(usage().items.some(({ kind }) => kind === "cache-mount")).toBe(false);
+    expect(usage().items.some(({ Type }) => Type === "cache-mount")).toBe(false);
     mustKiln(store, ["prune", "--all"]);
     expect(mustKiln(store, ["run", "app", "sh", "-c", "wc -c < /a"]).stdout).toBe(`${2 << 20}\n`);
     expect(kiln(store, ["prune", "--filter", "type=nonsense"])).toMatchObject({ status: 125, stdout: "" });

@@ -1,4 +1,3 @@
-import { printableJson } from "../../../lib/core/printable.ts";
 import type { Command } from "commander";
 import type { StoredImage } from "../../../lib/store/model.ts";
 import type { Store } from "../../../lib/store/store.ts";
@@ -7,7 +6,8 @@ import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { listFormat } from "../flags/format.ts";
 import { findImage } from "../find-image.ts";
-import { ago, shortId, table } from "../table.ts";
+import { printListing } from "../listing.ts";
+import { ago, shortId } from "../table.ts";
 
 /** `kiln history`: the instructions an image was made by, newest first. */
 export function historyCommand(program: Command, cli: Cli): void {
@@ -15,7 +15,8 @@ export function historyCommand(program: Command, cli: Cli): void {
     .description("show how an image was made")
     .option("--no-trunc", "whole texts")
     .option("-q, --quiet", "only ids")
-    .option("--format <format>", "table, or json: one object per line")
+    .option("--no-human", "sizes in bytes, times as they are (also --human=false)")
+    .option("--format <format>", "table, json (one object per line), or a Go template such as {{.CreatedBy}}")
     .option("--platform <os/arch>", "which of several platforms")
     .addHelpText(
       "after",
@@ -31,7 +32,8 @@ async function run(
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  const format = listFormat(options["format"]);
+  const format = await listFormat(options["format"]);
+  const isHuman = options["human"] !== false;
   await using engine = context.openEngine();
   const image = findImage(context, engine.store, args[0] ?? "", options);
   const now = context.host.nowMs();
@@ -42,20 +44,42 @@ async function run(
     const size = entry.empty_layer === true ? 0 : (sizes[layer++] ?? 0);
     return { ...entry, size };
   });
-  const rows = entries.toReversed().map((entry, index) => ({
-    id: index === 0 ? (isWhole ? image.configDigest : shortId(image.configDigest)) : "<missing>",
-    created: entry.created === undefined ? "N/A" : ago(Date.parse(entry.created), now),
-    createdBy: shorten(entry.created_by ?? "", isWhole),
-    size: formatBytes(entry.size),
-    comment: entry.comment ?? "",
-  }));
-  if (format === "json") for (const row of rows) context.print(printableJson(row));
-  else if (options["quiet"] === true) for (const row of rows) context.print(row.id);
-  else {
-    const header = ["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"];
-    const lines = rows.map((row) => [row.id, row.created, row.createdBy, row.size, row.comment]);
-    for (const line of table(header, lines)) context.print(line);
+  const rows = entries.toReversed().map((entry, index) => {
+    const { created } = entry;
+    return {
+      Comment: entry.comment ?? "",
+      CreatedAt: created === undefined ? "N/A" : timeOf(created),
+      CreatedBy: shorten(entry.created_by ?? "", isWhole),
+      CreatedSince: created === undefined ? "N/A" : isHuman ? ago(Date.parse(created), now) : timeOf(created),
+      ID: index === 0 ? (isWhole ? image.configDigest : shortId(image.configDigest)) : "<missing>",
+      Size: isHuman ? formatBytes(entry.size) : String(entry.size),
+    };
+  });
+  if (options["quiet"] === true) {
+    for (const row of rows) context.print(row.ID);
+    return;
   }
+  const columns = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
+  printListing(context, format, {
+    rows,
+    titles: isHuman ? TITLES : { ...TITLES, CreatedSince: "CREATED AT" },
+    columns,
+  });
+}
+
+const TITLES = {
+  Comment: "COMMENT",
+  CreatedAt: "CREATED AT",
+  CreatedBy: "CREATED BY",
+  CreatedSince: "CREATED",
+  ID: "IMAGE",
+  Size: "SIZE",
+};
+
+/** A time in whole seconds, as docker's history writes it. What is no time stays as it is. */
+function timeOf(created: string): string {
+  const timeMs = Date.parse(created);
+  return Number.isNaN(timeMs) ? created : new Date(timeMs).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
 function layerSizes(image: StoredImage, store: Store): number[] {

@@ -1,9 +1,13 @@
 import { printableDocument, printableJson } from "../../../lib/core/printable.ts";
 import type { Command } from "commander";
+import { BuildError } from "../../../lib/core/errors.ts";
 import { serializeImageConfig } from "../../../lib/core/image-config.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage, platformOrDefault } from "../find-image.ts";
+import { templateOf } from "../flags/format.ts";
+import { layersSize } from "../image-size.ts";
+import { printText } from "../listing.ts";
 import type { Digest } from "../../../lib/core/digest.ts";
 import type { Index } from "../../../lib/core/oci.ts";
 import { formatPlatform } from "../../../lib/core/platform.ts";
@@ -15,6 +19,9 @@ import { familiarReference, parseReference } from "../../../lib/core/reference.t
 export function inspectCommand(program: Command, cli: Cli): void {
   command(program, cli, "inspect <image...>", run)
     .description("show an image's configuration and layers as JSON")
+    .option("-f, --format <format>", "json (one line), or a Go template such as {{.Config.Env}}")
+    .option("-s, --size", "accepted for docker's sake: sizes are always shown")
+    .option("--type <type>", "only image: kiln has no other objects", "image")
     .option("--raw", "the manifest's own bytes; the index's for several platforms")
     .option("--config", "the configuration's own bytes")
     .option("--platform <os/arch>", "only this one of several platforms")
@@ -22,6 +29,7 @@ export function inspectCommand(program: Command, cli: Cli): void {
       "after",
       examples([
         ["kiln inspect app", "configuration and layers"],
+        ["kiln inspect -f '{{json .Config.Labels}}' app", "one part of it"],
         ["kiln inspect --config app", "the configuration as it is in a registry"],
       ]),
     );
@@ -32,6 +40,9 @@ async function run(
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<void> {
+  checkType(options["type"]);
+  const { format } = options;
+  const template = typeof format === "string" && format !== "json" ? await templateOf(format) : undefined;
   await using engine = context.openEngine();
   const { store } = engine;
   const shown = args.map((name) => view(context, store, name, options));
@@ -45,13 +56,21 @@ async function run(
   } else if (options["config"] === true) {
     for (const { image } of shown) write(Buffer.from(serializeImageConfig(image.config)));
   } else {
-    context.print(
-      printableJson(
-        shown.map((one) => summaryOf(store, one)),
-        2,
-      ),
-    );
+    const summaries = shown.map((one) => summaryOf(store, one));
+    if (template === undefined) context.print(printableJson(summaries, format === "json" ? undefined : 2));
+    else {
+      const { templateValue } = await import("../inspect-value.ts");
+      for (const summary of summaries) printText(context, template.render(templateValue(summary)));
+    }
   }
+}
+
+/** Refuses objects that kiln has not, before somebody waits for one. */
+function checkType(type: unknown): void {
+  if (type === "image" || type === undefined) return;
+  throw new BuildError("cli/usage", `Cannot inspect something of type ${JSON.stringify(type)}`, {
+    hint: "kiln keeps images only: --type image",
+  });
 }
 
 /** An image to show: alone, or as one platform of the index that was asked for. */
@@ -80,11 +99,19 @@ function view(context: CommandContext, store: Store, text: string, options: Read
 
 function summaryOf(store: Store, { digest, image, index }: View): object {
   const { config } = image;
-  const names = new Set([digest, image.manifestDigest].flatMap((one) => store.refs.namesOf(one)));
+  const tags = [...new Set([digest, image.manifestDigest])].flatMap((one) =>
+    store.refs.namesOf(one).map((name) => ({ name: parseReference(name), digest: one })),
+  );
+  const repositories = tags.map(({ name, digest: tagged }) =>
+    familiarReference({ ...name, tag: undefined, digest: tagged }),
+  );
   return {
     // A build for several platforms is known by its index, as `images` and `-q` show it.
     Id: index === undefined ? image.configDigest : digest,
-    RepoTags: [...names].map((tag) => familiarReference(parseReference(tag))),
+    RepoTags: [...new Set(tags.map(({ name }) => familiarReference(name)))],
+    RepoDigests: [...new Set(repositories)],
+    Parent: "",
+    Comment: config.history.at(-1)?.comment ?? "",
     ManifestDigest: image.manifestDigest,
     ...(index === undefined
       ? {}
@@ -96,10 +123,18 @@ function summaryOf(store: Store, { digest, image, index }: View): object {
           })),
         }),
     Created: config.created,
-    Author: config.author,
+    DockerVersion: "",
+    Author: config.author ?? "",
     Architecture: config.architecture,
     Variant: config.variant,
     Os: config.os,
+    OsVersion: config["os.version"],
+    Size: layersSize(image.layers, store),
+    Descriptor: {
+      mediaType: index?.mediaType ?? image.manifest.mediaType,
+      digest,
+      size: store.blobs.sizeOf(digest) ?? 0,
+    },
     Config: config.config,
     RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
     Layers: image.manifest.layers,

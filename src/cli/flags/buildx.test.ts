@@ -148,7 +148,8 @@ test("BUILDX_NO_DEFAULT_LOAD keeps no image where no output is named", () => {
   expect(outputSpecs({ ...flags, load: true })).toMatchObject([{ kind: "image", store: true }]);
 });
 
-test("--format is table or json", () => {
-  expect([listFormat(undefined), listFormat("table"), listFormat("json")]).toEqual(["table", "table", "json"]);
-  expect(() => listFormat("{{.ID}}")).toThrow('Cannot use --format "{{.ID}}"');
+test("--format is table, json or a template", async () => {
+  const kinds = await Promise.all([undefined, "", "table", "json", "{{.ID}}", "table {{.ID}}"].map(listFormat));
+  expect(kinds.map(({ kind }) => kind)).toEqual(["table", "table", "table", "json", "template", "aligned"]);
+  await expect(listFormat("wide")).rejects.toThrow('Cannot use --format "wide"');
 });

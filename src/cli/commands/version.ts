@@ -1,0 +1,36 @@
+import { release } from "node:os";
+import type { Command } from "commander";
+import { printableJson } from "../../../lib/core/printable.ts";
+import { type Cli, command, examples } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { templateOf } from "../flags/format.ts";
+import { printText } from "../listing.ts";
+import { VERSION } from "../version.ts";
+
+/** `kiln version`: what runs. Client and server are the same program, and both are there for docker's templates. */
+export function versionCommand(program: Command, cli: Cli): void {
+  command(program, cli, "version", run)
+    .description("show the version of kiln and of what it runs on")
+    .option("--json", "as JSON")
+    .option("-f, --format <format>", "json, or a Go template such as {{.Server.Version}}")
+    .addHelpText("after", examples([["kiln version -f '{{.Client.Version}}'", "only the number"]]));
+}
+
+async function run(
+  context: CommandContext,
+  _args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const { os, architecture } = context.environment.platform;
+  const own = { Version: VERSION, Os: os, Arch: architecture, NodeVersion: process.versions.node };
+  const version = { Client: own, Server: { ...own, KernelVersion: release() } };
+  const { format } = options;
+  if (options["json"] === true || format === "json") context.print(printableJson(version));
+  else if (typeof format === "string") printText(context, (await templateOf(format)).render(version));
+  else {
+    context.print(`kiln ${own.Version}`);
+    context.print(`  platform  ${own.Os}/${own.Arch}`);
+    context.print(`  node      ${own.NodeVersion}`);
+    context.print(`  kernel    ${version.Server.KernelVersion}`);
+  }
+}

@@ -1,0 +1,64 @@
+import { BuildError } from "../../lib/core/errors.ts";
+import { didYouMean } from "../../lib/core/suggest.ts";
+import { commandIndex } from "./words.ts";
+
+const CACHE_ONLY = ["--filter=type=step", "--filter=type=layer", "--filter=type=blob", "--filter=type=cache-mount"];
+
+/** docker's commands of two words, and the words that say the same to kiln. */
+const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  image: {
+    build: ["build"],
+    history: ["history"],
+    import: ["import"],
+    inspect: ["inspect"],
+    list: ["images"],
+    load: ["load"],
+    ls: ["images"],
+    prune: ["prune", "--filter=type=image"],
+    pull: ["pull"],
+    push: ["push"],
+    remove: ["rmi"],
+    rm: ["rmi"],
+    save: ["save"],
+    tag: ["tag"],
+  },
+  builder: { build: ["build"], du: ["du"], prune: ["prune", ...CACHE_ONLY] },
+  buildx: {
+    b: ["build"],
+    build: ["build"],
+    du: ["du"],
+    prune: ["prune", ...CACHE_ONLY],
+    version: ["version"],
+  },
+  system: { df: ["df"], info: ["info"], prune: ["prune"] },
+};
+
+/** Replaces docker's spelling of a command by kiln's; other command lines stay as they are. */
+export function kilnWords(argv: readonly string[]): readonly string[] {
+  const place = commandIndex(argv);
+  const word = argv[place + 1];
+  const commands = commandsOf(argv[place]);
+  // The group's help is kiln's.
+  if (word === "--help" && Object.keys(commands).length > 0) return ["--help"];
+  const known = word !== undefined && Object.hasOwn(commands, word) ? commands[word] : undefined;
+  return known === undefined ? argv : [...argv.slice(0, place), ...known, ...argv.slice(place + 2)];
+}
+
+/** Refuses a group without one of its commands. @throws {BuildError} `cli/usage` */
+export function refuseGroup(argv: readonly string[]): void {
+  const place = commandIndex(argv);
+  const group = argv[place];
+  const names = Object.keys(commandsOf(group));
+  if (group === undefined || names.length === 0) return;
+  const word = argv[place + 1];
+  const isUnknown = word !== undefined && !word.startsWith("-");
+  const what = isUnknown ? `${group} ${word}` : group;
+  const noBuilders = group === "buildx" ? "; there are no builders to manage" : "";
+  throw new BuildError("cli/usage", `Unknown command kiln ${what}${isUnknown ? didYouMean(word, names) : ""}`, {
+    hint: `there are ${names.map((name) => `kiln ${group} ${name}`).join(", ")}${noBuilders}`,
+  });
+}
+
+function commandsOf(group: string | undefined): Readonly<Record<string, readonly string[]>> {
+  return (group !== undefined && Object.hasOwn(SPELLINGS, group) ? SPELLINGS[group] : undefined) ?? {};
+}
