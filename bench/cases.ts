@@ -1,19 +1,19 @@
 import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** One piece of work that is timed. Contexts use `ARG BASE` so that every builder gets the same base image. */
+/** One timed piece of work. Contexts use `ARG BASE` so that every builder gets the same base image. */
 export type Case = {
   readonly name: string;
-  /** As in the design's table of budgets. */
+  /** Budget, as in the design's table. */
   readonly budget: string;
   readonly cache: "use" | "skip";
-  /** Only kiln: too slow or too different elsewhere. */
+  /** True for work that only kiln is timed on: too slow or too different elsewhere. */
   readonly alone?: boolean;
-  /** Pushed to the registry with this compression instead of kept. */
+  /** Pushes the result to the registry with this compression instead of keeping it. */
   readonly push?: "gzip" | "zstd";
   readonly runs?: number;
   write(directory: string, file: (path: string, data: string | Uint8Array) => void): void;
-  /** Before every round. */
+  /** Changes the context before every round. */
   change?(directory: string, round: number): void;
 };
 
@@ -65,7 +65,7 @@ export const CASES: readonly Case[] = [
     budget: "0.35 s",
     cache: "skip",
     write: (_, file) => manyFiles(file),
-    // Everybody's memory of the files is of no use when all of them are new.
+    // A builder's memory of earlier files does not help when all files are new.
     change(directory, round) {
       for (let n = 0; n < 10_000; n += 1) {
         writeFileSync(
@@ -140,7 +140,7 @@ export const CASES: readonly Case[] = [
         `FROM \${BASE} AS s${n}\n${Array.from({ length: 9 }, (_line, step) => `ENV V${step}=${n}\n`).join("")}WORKDIR /w${n}\n`;
       const stages = Array.from({ length: 1000 }, (_stage, n) => stage(n));
       const copies = Array.from({ length: 1000 }, (_copy, n) => `COPY --from=s${n} /w${n} /w${n}\n`);
-      // More layers than an image may have would be another test: the last stage gathers in groups.
+      // An image may have only so many layers, and that limit is not under test: the last stage collects in groups.
       const groups = Array.from(
         { length: 10 },
         (_group, g) => `FROM \${BASE} AS g${g}\n${copies.slice(g * 100, g * 100 + 100).join("")}`,

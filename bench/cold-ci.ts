@@ -1,13 +1,14 @@
 /**
- * The cold CI machine: an empty store, a warm cache in a registry, one changed source file. Prints time, bytes and
- * requests at the registry, for kiln and, where it is there, for `docker buildx build` with a cache of its own format.
+ * Simulates a cold CI machine: an empty store, a warm cache in a registry, one changed source file. Prints time, bytes
+ * and requests at the registry, for kiln and, where installed, for `docker buildx build` with a cache in its own
+ * format.
  *
  *     node bench/cold-ci.ts
  *     KILN_BENCH_REGISTRY=localhost:5000  a registry over HTTP that holds busybox:latest
- *     KILN_BENCH_DOCKER=docker            docker's command; its builder has to reach this machine's loopback
+ *     KILN_BENCH_DOCKER=docker            docker's command; its builder must reach this machine's loopback
  *
- * Both go to the registry through a proxy that counts. To be cold, BuildKit forgets the steps of this benchmark, which have a
- * name of their own; the rest of its store stays, the base image (1 MB) with it.
+ * Both reach the registry through a counting proxy. To make BuildKit cold, the script prunes only this benchmark's
+ * steps, which have a name of their own. The rest of its store stays, and with it the base image (1 MB).
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -41,7 +42,9 @@ await new Promise<void>((resolve) => {
 });
 const registry = `localhost:${(proxy.address() as AddressInfo).port}`;
 
-/** Two stages: tools of 64 MB that make a small file, and an application that needs the small file and its dependencies. */
+/**
+ * Two stages: tools of 64 MB that make a small file, and an application that needs the small file and its dependencies.
+ */
 const DOCKERFILE = `FROM ${registry}/busybox:latest AS tools
 COPY toolchain /toolchain-${mark}
 RUN cat /toolchain-${mark} /toolchain-${mark} > /built && head -c 1000 /built > /tool
@@ -65,7 +68,7 @@ interface Measured {
   readonly requests: number;
 }
 
-/** Not spawnSync: the proxy lives in this process. */
+/** Runs and measures a command, without spawnSync: the proxy lives in this process. */
 async function measured(command: readonly string[]): Promise<Measured> {
   const [program = "", ...args] = command;
   Object.assign(counted, { bytes: 0, requests: 0 });
@@ -101,7 +104,10 @@ const withDocker = (...more: readonly string[]): readonly string[] => [
   context,
 ];
 
-/** A whole cache where the driver can write one; docker's own engine, without containerd's image store, has only that of an image. */
+/**
+ * Writes docker's cache: a whole cache where the driver can. Docker's own engine, without containerd's image store,
+ * writes only the inline cache of an image.
+ */
 async function writeTheirs(cache: string): Promise<void> {
   const whole = withDocker("--output", "type=cacheonly", "--cache-to", `type=registry,ref=${cache},mode=max`);
   const inline = withDocker("--output", `type=image,name=${cache},push=true`, "--cache-to", "type=inline");
@@ -123,7 +129,7 @@ try {
   if (spawnSync(docker, ["buildx", "version"]).status === 0) {
     const theirs = `${registry}/${cacheName}-buildkit`;
     const prune = (): void => {
-      // An image that was pushed stays behind as well, and its layers with it.
+      // The pushed image stays behind as well, with its layers.
       spawnSync(docker, ["rmi", "--force", theirs]);
       const pruned = spawnSync(docker, ["buildx", "prune", "--all", "--force", "--filter", `description~=${mark}`], {
         encoding: "utf8",

@@ -1,9 +1,9 @@
 /**
- * Times whole commands, kiln next to `docker buildx build` and `buildah build` where they are installed, alternating
- * in one run on the same contexts, and prints one line per piece of work: medians in milliseconds and the ratio.
+ * Times whole commands, kiln next to `docker buildx build` and `buildah build` where they are installed, alternating in
+ * one run on the same contexts. Prints one line per piece of work: medians in milliseconds and the ratio.
  *
- *     npm run bench [-- NAME...]          all, or those whose name contains a word
- *     KILN_BENCH_REGISTRY=localhost:5000  a registry that holds busybox:latest and that all of them reach over HTTP
+ *     npm run bench [-- NAME...]          all, or those with a name that contains a word
+ *     KILN_BENCH_REGISTRY=localhost:5000  a registry that holds busybox:latest and that all builders reach over HTTP
  *     KILN_BENCH_DOCKER, KILN_BENCH_BUILDAH   the commands, when they are not `docker` and `buildah` on PATH
  *     KILN_BENCH_RUNS=5                   timed runs of each
  */
@@ -15,7 +15,7 @@ import { CASES, type Case } from "./cases.ts";
 
 type Builder = {
   readonly name: string;
-  /** The whole command that builds the context in `directory`. */
+  /** Returns the whole command that builds the context in `directory`. */
   command(
     directory: string,
     options: { readonly cache: "use" | "skip"; readonly push?: Case["push"] },
@@ -77,7 +77,7 @@ function works(builder: Builder): boolean {
   return builder === kiln || spawnSync(program, ["version"], { stdio: "ignore" }).status === 0;
 }
 
-/** Wall milliseconds of one command; throws with its output when it fails. */
+/** Measures the wall milliseconds of one command; throws with its output when it fails. */
 function time(command: readonly string[]): number {
   const [program = "", ...args] = command;
   const start = performance.now();
@@ -104,7 +104,7 @@ function measure(each: Case, builders: readonly Builder[]): Map<Builder, number>
   });
   const times = new Map<Builder, number[]>(builders.map((builder) => [builder, []]));
   const count = each.runs ?? runs;
-  // The first round warms caches (page cache, base image) for everyone and is not counted.
+  // The first round warms all caches (page cache, base image) and is not counted.
   for (let round = 0; round <= count; round += 1) {
     each.change?.(directory, round);
     for (const builder of builders) {

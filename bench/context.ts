@@ -1,7 +1,7 @@
 /**
- * What a COPY of a large context costs, in fresh processes as in a build: naming its files by content (cold, unchanged, one
- * file changed), copying them into files, and writing them as a tar. `node bench/context.ts [files]`; prints the best of
- * several runs, which is what a busy machine can still say.
+ * Measures the cost of a COPY of a large context, in fresh processes as in a build: digesting its files (cold,
+ * unchanged, one file changed), copying them into files, and writing them as a tar. `node bench/context.ts [files]`
+ * prints the best of several runs, the most stable figure on a busy machine.
  */
 import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync } from "node:fs";

@@ -1,16 +1,16 @@
 /**
  * Gives hundreds of small Dockerfiles to kiln and to `docker buildx build` and prints every difference: in success or
- * failure, where the error is and what it names, in the image configuration with its history, in the files, and in the
- * answers to `--call=check`, `outline` and `targets`. Exit status 1 when anything differs that is not meant to.
+ * failure, in the place and the names of an error, in the image configuration with its history, in the files, and in
+ * the answers to `--call=check`, `outline` and `targets`. Exits with status 1 when any difference is not intended.
  *
- *     npm run differential:cases [-- WORD...]           all, or those whose name contains a word
- *     npm run differential:cases -- --errors [WORD...]  also what both say where both fail
+ *     npm run differential:cases [-- WORD...]           all, or those with a name that contains a word
+ *     npm run differential:cases -- --errors [WORD...]  also prints both messages where both fail
  *     npm run differential:cases -- --answers FILE      keeps BuildKit's answers and asks again only for new cases
  *     npm run differential:cases -- --folder FOLDER     other cases: FOLDER holds *.txt and the shared context
  *     KILN_BENCH_REGISTRY, KILN_BENCH_DOCKER            as for differential.ts
  *
- * The cases are in testdata/one-file, by topic; `differential/cases.ts` says how they are written. All are built with one
- * context, testdata/one-file/context, in which its setup.sh makes what git cannot hold.
+ * The cases are in testdata/one-file, by topic; `differential/cases.ts` describes their format. All are built with one
+ * context, testdata/one-file/context. Its setup.sh makes files that git cannot hold.
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -33,7 +33,7 @@ const mine = kiln(home, join(work, "store"));
 const theirs = buildkit(docker, registry);
 const signal = new AbortController().signal;
 
-/** What a builder made of one case. */
+/** The result of one case from one builder. */
 interface Result {
   readonly ok: boolean;
   readonly output: string;
@@ -84,7 +84,10 @@ async function built(builder: Builder, one: Placed, calls: Calls): Promise<Resul
   };
 }
 
-/** With an ignore file the engine is not sent the dates of folders on the way to what is left. */
+/**
+ * Drops the dates of folders. With an ignore file, the engine does not receive the dates of the parent folders of
+ * included files.
+ */
 function undated(files: readonly string[]): string[] {
   return files.map((line) => line.replace(/^(d.*) (?:<recent>|\d{4}-\S+ \S+) /, "$1 <date> "));
 }
@@ -102,7 +105,7 @@ function compare(one: Case, ours: Result, other: Result): string[] {
       : differences("file", undated(ours.files), undated(other.files))),
     ...METHODS.flatMap((method) => {
       const [left, right] = [ours.calls[method], other.calls[method]];
-      // A file that a check refuses is not asked about further.
+      // A file that a check refuses gets no further calls.
       if (right === undefined) return [];
       if (left === undefined) return [`  --call=${method}: only buildkit answers`];
       return differences(`--call=${method}`, left, right);
@@ -110,7 +113,9 @@ function compare(one: Case, ours: Result, other: Result): string[] {
   ];
 }
 
-/** BuildKit's side: what is kept from an earlier run, and the rest in groups that share one process for the calls. */
+/**
+ * Collects BuildKit's results: from an earlier run's file, and the rest in groups that share one process for the calls.
+ */
 async function theirResults(all: readonly Placed[], answers: Answers<Result>): Promise<(Result | undefined)[]> {
   const missing = all.filter((one) => answers.get(one.case) === undefined);
   for (let at = 0; at < missing.length; at += GROUP) {
@@ -126,13 +131,13 @@ async function theirResults(all: readonly Placed[], answers: Answers<Result>): P
 
 const GROUP = 40;
 
-/** Base images of other cases have to be there first. */
+/** Pushes the base images that other cases need. */
 async function pushBases(all: readonly Placed[]): Promise<void> {
   for (const one of all.filter(({ case: { push } }) => push !== undefined)) {
     const tag = `${registry}/kiln-differential/${one.case.push}`;
     const build = await run([docker, "buildx", "build", "--network", "host", "-t", tag, ...flagsOf(one)], work);
     const push = await run([docker, "push", "-q", tag], work);
-    // Later cases are to pull it.
+    // Later cases must pull it.
     await run([docker, "image", "rm", "-f", tag], work);
     if (!build.ok || !push.ok) throw new Error(`Cannot push ${tag}: ${build.output}${push.output}`);
   }
@@ -185,7 +190,7 @@ async function main(): Promise<number> {
 
 type Verdict = "same" | "different" | "meant" | "newer" | "stale";
 
-/** `stale`: the case is said to differ and does not any more. */
+/** `stale`: the case is marked as different but no longer differs. */
 function verdict(one: Case, lines: readonly string[]): Verdict {
   const known = one.meant === undefined ? (one.newer === undefined ? undefined : "newer") : "meant";
   if (lines.length === 0) return known === undefined ? "same" : "stale";

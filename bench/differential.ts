@@ -1,17 +1,17 @@
 /**
  * Builds contexts with kiln and with `docker buildx build` and prints every difference: in success or failure, in the
  * image configuration with its history, in the flattened files and their contents, and in the answers to
- * `--call=check`, `outline` and `targets`. Exit status 1 when anything differs.
+ * `--call=check`, `outline` and `targets`. Exits with status 1 on any difference.
  *
- *     npm run differential [-- NAME...]            all, or those whose name contains a word
- *     npm run differential -- --errors [NAME...]   also what both say where both fail
+ *     npm run differential [-- NAME...]            all, or those with a name that contains a word
+ *     npm run differential -- --errors [NAME...]   also prints both messages where both fail
  *     KILN_BENCH_REGISTRY=localhost:5000           a registry with busybox:latest that both reach over HTTP
  *     KILN_BENCH_DOCKER                            docker's command, when it is not `docker` on PATH
  *
- * Contexts: the folders of testdata/differential, each built from a copy. In a folder, `args` holds build flags, one a
- * line; a line `-`, `context` or a URL is the context, which is else `.`; a line `<FILE` gives the file as standard input.
- * `{server}` in `args` and the build argument SERVER are a loopback server over the copy. `fails` says that both builders
- * must refuse it. `setup.sh` runs in the copy first and makes what git cannot hold.
+ * Contexts are the folders of testdata/differential, each built from a copy. In a folder, `args` holds build flags, one
+ * a line. A line `-`, `context` or a URL is the context (default `.`); a line `<FILE` gives the file as standard input.
+ * `{server}` in `args` and the build argument SERVER name a loopback server over the copy. `fails` says that both
+ * builders must refuse it. `setup.sh` runs in the copy first and makes files that git cannot hold.
  */
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,7 +42,7 @@ async function compare(name: string): Promise<Verdict> {
   await using server = await serve(context);
   const flags = flagsOf(context, server.url);
   const [ours, other] = await Promise.all([built(mine, context, flags), built(theirs, context, flags)]);
-  // The frontend inside the engine is older than what kiln follows: it has nothing to say about newer words.
+  // The frontend inside the engine is older than the version kiln follows: it does not know newer words.
   const unknown = /unknown flag: --(?:parents|exclude|unpack)|the --\w+ option requires the labs channel/.exec(
     other.output,
   );
@@ -55,7 +55,7 @@ async function compare(name: string): Promise<Verdict> {
   const found = [
     ...differences("config", ours.config, other.config),
     ...differences("file", ours.files, other.files),
-    // Where a file has an error, the answers depend on how far each builder reads on.
+    // For a file with an error, the answers depend on how far each builder reads on.
     ...(mustFail ? [] : await callDifferences(context, flags)),
   ];
   const errors = showErrors && mustFail ? [`--- kiln\n${ours.output}\n--- buildkit\n${other.output}`] : [];
@@ -86,7 +86,7 @@ async function callDifferences(context: string, flags: readonly string[]): Promi
   const found: string[] = [];
   for (const method of ["check", "outline", "targets"]) {
     const [ours, other] = await Promise.all([mine.call(context, method, flags), theirs.call(context, method, flags)]);
-    // Where there is no answer, there must be none of ours either.
+    // Where BuildKit gives no answer, ours must be missing too.
     if (ours.stdout.trim() === "" && other.stdout.trim() === "") continue;
     found.push(...differences(`--call=${method}`, callLines(ours.stdout), callLines(other.stdout)));
   }

@@ -1,9 +1,9 @@
 /**
- * What reading a Dockerfile of many instructions and turning it into a graph costs: in a fresh process, where the code
- * has never run but the grammar is there, and when it is warm; by the clock, and in processor time of the thread, which other
- * processes disturb less. And as bin/kiln does it, whose code is compiled in the startup snapshot: by how much the outline of
- * such a file takes longer than that of a file with one instruction. `node bench/frontend.ts [instructions]`, after a build;
- * the best of several processes, which is what a busy machine can still say.
+ * Measures the cost of reading a Dockerfile of many instructions and turning it into a graph: in a fresh process, where
+ * the code has never run but the grammar is built, and when warm; by the clock, and in processor time of the thread,
+ * which other processes disturb less. Also measures bin/kiln, with its code compiled in the startup snapshot: the extra
+ * time of such a file's outline over that of a file with one instruction. `node bench/frontend.ts [instructions]`,
+ * after a build, prints the best of several processes, the most stable figure on a busy machine.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -26,7 +26,7 @@ const OPTIONS: ConvertOptions = {
   context: { kind: "local", name: "context", excludes: [] },
 };
 
-/** Knows one base image and nothing else. */
+/** A resolver with one base image and nothing else. */
 const RESOLVER: Resolver = {
   image: async (ref) => ({
     ref,
@@ -97,7 +97,7 @@ interface Sample {
 
 interface Times {
   readonly fresh: Sample;
-  /** Of ten more, the fastest. */
+  /** The fastest of ten more runs. */
   readonly warm: Sample;
 }
 
@@ -131,7 +131,7 @@ function between(start: Time, end: Time): Time {
   return { wallMs: end.wallMs - start.wallMs, cpuMs: end.cpuMs - start.cpuMs };
 }
 
-/** Stages of forty instructions of all common kinds. */
+/** Makes stages of forty instructions of all common kinds. */
 function dockerfile(instructions: number): string {
   const lines: string[] = [];
   for (let at = 0; lines.length < instructions; at += 1) {

@@ -1,4 +1,6 @@
-/** What the addon's batches cost: `node bench/native.ts [files]`. Prints the best of five runs of each, in milliseconds. */
+/**
+ * Measures the addon's batches: `node bench/native.ts [files]`. Prints the best of five runs of each, in milliseconds.
+ */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

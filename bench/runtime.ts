@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { cannotRun, Sandbox } from "../solver/runtime/testing.ts";
 
 /*
- * What one RUN of a trivial command costs: `driver` is the whole call as the solver sees it, `start` the part of it until
- * the command's first instruction (overlay mounted, namespaces made, filter in), told by a command that prints the
- * machine's clock. Prints medians and minima in milliseconds as JSON. Minima say what it takes, medians what else the
- * machine was doing.
+ * Measures one RUN of a trivial command: `driver` is the whole call as the solver sees it, `start` the part of it
+ * until the command's first instruction (overlay mounted, namespaces made, filter installed), measured by a command
+ * that prints the machine's clock. Prints medians and minima in milliseconds as JSON. Minima show the cost itself,
+ * medians include the machine's other work.
  */
 const reason = cannotRun();
 if (reason !== undefined) {
@@ -35,7 +35,7 @@ for (const { name, change } of [
   for (let round = 0; round < ROUNDS; round++) {
     const quick = box.request({ argv: ["/bin/true"], ...change() });
     const from = performance.now();
-    // Deliberately one after the other: this is the latency of a step.
+    // Deliberately sequential: this measures the latency of one RUN.
     // oxlint-disable-next-line no-await-in-loop
     await box.runtime.run(quick, signal);
     driver.push(performance.now() - from);

@@ -1,4 +1,7 @@
-/** What packing, unpacking and compressing a layer cost: `node bench/tar.ts [files]`. Best of three runs, in milliseconds. */
+/**
+ * Measures packing, unpacking and compressing a layer: `node bench/tar.ts [files]`. Prints the best of three runs, in
+ * milliseconds.
+ */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,7 +67,7 @@ try {
   rmSync(root, { recursive: true, force: true });
 }
 
-/** Bytes that do not compress, the same on every run. */
+/** Makes bytes that do not compress, the same on every run. */
 function noise(length: number, seed: number): Buffer {
   const words = new Uint32Array(length / 4);
   let state = seed * 2_654_435_761 + 1;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds everything kiln runs from into build/: the runtime, the native addon, the bundle and the startup snapshot.
-# Needs cc, make and what `npm ci` installed. Parts whose sources did not change are left alone.
+# Builds all parts of kiln into build/: the runtime, the native addon, the bundle and the startup snapshot. Needs cc,
+# make and the packages that `npm ci` installs. Parts with unchanged sources are left alone.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p build
@@ -15,7 +15,8 @@ make -s -C lib/native OUT=../../build
 newest=$(find src frontend solver lib scripts package-lock.json -newer build/kiln.blob \( -name '*.ts' -o -name '*.[cm]js' -o -name package-lock.json \) ! -name '*.test.ts' -print -quit 2>/dev/null || echo all)
 if [ ! -e build/kiln.blob ] || [ -n "$newest" ]; then
   sh scripts/pinned.sh node scripts/bundle.mjs
-  # Node says that some built-in modules are "not fully verified" in snapshots; the tests run on the snapshot, which verifies them.
+  # Node warns that some built-in modules are "not fully verified" in snapshots; the tests run on the snapshot, which
+  # verifies them.
   sh scripts/pinned.sh node --no-warnings --snapshot-blob build/kiln.blob.new --build-snapshot scripts/snapshot.cjs
   sh scripts/pinned.sh node scripts/slim-snapshot.mjs build/kiln.blob.new
   mv build/kiln.blob.new build/kiln.blob

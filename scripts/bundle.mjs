@@ -1,17 +1,17 @@
-// Bundles the command line into one CommonJS file, which the startup snapshot is made of, and beside it the parts that
-// few runs need.
+// Bundles the command line into one CommonJS file, the source of the startup snapshot, and beside it the parts that few
+// runs need.
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "rolldown";
 
 const root = join(import.meta.dirname, "..");
-/** Names of the plugins whose code went into a bundle: a new version of a package may put its parts elsewhere. */
+/** Names of the plugins that changed a bundle: a new version of a package may keep its parts elsewhere. */
 const replaced = new Set();
 const output = (name) => join(root, "build", `${name}.cjs`);
 
 /**
- * The HTTP client is half of all the code there is, and every start reads the whole snapshot: it is a file of its own,
- * loaded when a registry is needed. A deserialised snapshot's own require() knows only built-in modules.
+ * The HTTP client is half of all the code, and every start reads the whole snapshot. So the client is a file of its
+ * own, loaded when a registry is needed. A deserialised snapshot's own require() knows only built-in modules.
  */
 const undiciFromItsFile = inPlaceOf(
   "undici",
@@ -20,7 +20,10 @@ const undiciFromItsFile = inPlaceOf(
    module.exports = require("node:module").createRequire(directory + "/kiln.cjs")("./undici.cjs");`,
 );
 
-/** What lib/registry takes of undici: its index would load WebSocket and caches too, and fetch before it is called. */
+/**
+ * The parts of undici that lib/registry uses: its index would load WebSocket and caches too, and fetch before it is
+ * called.
+ */
 const partOfUndici = inPlaceOf(
   "undici",
   `Object.assign(require("undici/lib/dispatcher/dispatcher.js").prototype, require("undici/lib/api"));
@@ -29,7 +32,10 @@ const partOfUndici = inPlaceOf(
    exports.fetch = (url, init) => require("undici/lib/web/fetch").fetch(url, init);`,
 );
 
-/** Our own lexer makes chevrotain's tokens. All that is used of its one, which brings a parser of regular expressions, is a constant. */
+/**
+ * Our own lexer makes chevrotain's tokens. We use one constant of chevrotain's lexer, which otherwise brings a parser
+ * of regular expressions.
+ */
 const constantOfLexer = {
   name: "constant-of-lexer",
   resolveId: (source) => (source.endsWith("/lexer_public.js") ? "lexer.virtual.js" : undefined),
@@ -59,7 +65,7 @@ async function bundle(name, input, plugins) {
     output: {
       file: output(name),
       format: "cjs",
-      // A file beside the bundle, which is read only when a stack is printed.
+      // A file beside the bundle, read only when a stack is printed.
       sourcemap: name === "kiln" ? "hidden" : false,
       codeSplitting: false,
       // import() needs a loader that a deserialised snapshot does not have; require() of built-in modules works there.
@@ -70,7 +76,7 @@ async function bundle(name, input, plugins) {
 }
 
 function inPlaceOf(name, code) {
-  // In the root, so that what the code requires is found in its node_modules.
+  // In the root, so that the code's requires resolve in its node_modules.
   const id = join(root, `${name}.virtual.cjs`);
   return {
     name: `in-place-of-${name}`,
@@ -85,8 +91,9 @@ function inserted(name, code) {
 }
 
 /**
- * One character above U+00FF, and V8 keeps the whole source, and so the snapshot, with two bytes for each. The source map gets
- * the places of the escapes, since each is five columns wider than its character, and loses the sources: names are enough.
+ * Escapes all characters beyond ASCII: with one character above U+00FF, V8 keeps the whole source, and so the snapshot,
+ * with two bytes for each. The source map is shifted for the escapes (each is five columns wider than its character)
+ * and loses the sources, because names are enough.
  */
 async function toAscii(file) {
   const text = await readFile(file, "utf8");

@@ -1,9 +1,7 @@
-// The compile cache in a startup snapshot of Node 24. It is the last thing in the file: a count, then for each module its name and
-// its data, each after its length; all numbers are 64 bits, little-endian.
+// The compile cache in a startup snapshot of Node 24. It is the last part of the file: a count, then for each module
+// its name and its data, each after its length; all numbers are 64 bits, little-endian.
 
-/**
- * A copy of the snapshot whose compile cache is empty; `undefined` for one that does not end in such a list.
- */
+/** Copies the snapshot with an empty compile cache; `undefined` for one that does not end in such a list. */
 export function withoutCompileCache(blob: Buffer): Buffer | undefined {
   const count = countBeforeList(blob);
   if (count === undefined) return undefined;
@@ -12,7 +10,9 @@ export function withoutCompileCache(blob: Buffer): Buffer | undefined {
   return slim;
 }
 
-/** The offset of the count. Of an offset too early the list cannot be read, of one too late the count is wrong. */
+/**
+ * Finds the offset of the count. At an offset too early the list cannot be read; at one too late the count is wrong.
+ */
 function countBeforeList(blob: Buffer): number | undefined {
   for (let offset = 0; offset + 8 < blob.length; offset += 1) {
     const expected = lengthAt(blob, offset);
@@ -21,7 +21,7 @@ function countBeforeList(blob: Buffer): number | undefined {
   return undefined;
 }
 
-/** How many entries there are from an offset to the end of the file; nothing when they do not end there. */
+/** Counts the entries from an offset to the end of the file; `undefined` when they do not end there. */
 function entriesFrom(blob: Buffer, start: number): number | undefined {
   let entries = 0;
   let at = start;
@@ -36,7 +36,7 @@ function entriesFrom(blob: Buffer, start: number): number | undefined {
   return at === blob.length ? entries : undefined;
 }
 
-/** A length in bytes; past the end, and when it is no length at all, one that fits nowhere. */
+/** Reads a length in bytes. Past the end, or when it is not a length, it returns one that fits nowhere. */
 function lengthAt(blob: Buffer, offset: number): number {
   return offset + 8 <= blob.length ? Number(blob.readBigUInt64LE(offset)) : Number.POSITIVE_INFINITY;
 }

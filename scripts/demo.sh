@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the example image, changes nothing and builds it again, shows its history, runs it.
-# No registry is needed: the base image is made from Debian's busybox-static.
+# Builds the example image, builds it again unchanged, shows its history and runs it. No registry is needed: the base
+# image is made from Debian's busybox-static.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -10,17 +10,17 @@ trap 'rm -rf "$work"' EXIT INT TERM
 fail() { echo "demo: $*" >&2; exit 1; }
 say() { printf '\n$ %s\n' "$*"; "$@"; }
 
-# Succeeds if the busybox at $1 starts without any other file, as it must in an image that holds nothing else.
+# Succeeds if the busybox at $1 starts without any other file: the image will hold nothing else.
 is_static_busybox() {
   [ -f "$1" ] && [ -x "$1" ] && "$1" true 2>/dev/null && ! ldd "$1" >/dev/null 2>&1
 }
 
-# Takes the program out of Debian's package, without installing it, and sets `busybox`.
+# Extracts the program from Debian's package, without installing it, and sets `busybox`.
 fetch_busybox() {
   command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
     fail "no static busybox on PATH and no apt-get to fetch one: install a statically linked busybox and try again"
   echo "Fetching Debian's busybox-static for the base image"
-  # _apt may not enter a folder of mktemp's; without this line apt says so at length.
+  # The user _apt may not enter a folder of mktemp's; without this line apt prints a long warning.
   chmod 755 "$work"
   (
     cd "$work"
@@ -28,7 +28,7 @@ fetch_busybox() {
     apt-get update -qq >download.log 2>&1 && apt-get download busybox-static >download.log 2>&1
   ) || { cat "$work/download.log" >&2; fail "cannot fetch busybox-static: install it and try again"; }
   dpkg-deb -x "$work"/busybox-static_*.deb "$work/unpacked" || fail "cannot unpack the package busybox-static"
-  # The package has other files of this name, and /bin or /usr/bin by release.
+  # The package has other files of this name, and uses /bin or /usr/bin depending on the release.
   for busybox in "$work/unpacked/usr/bin/busybox" "$work/unpacked/bin/busybox"; do
     is_static_busybox "$busybox" && return
   done

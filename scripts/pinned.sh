@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a command with the pinned Node first on PATH: `sh scripts/pinned.sh vitest run`.
-# The package has no entry of its own in node_modules/.bin with every npm, and the machine's Node may be older.
+# Runs a command with the pinned Node first on PATH: `sh scripts/pinned.sh vitest run`. Not every npm gives the package
+# an entry in node_modules/.bin, and the machine's Node may be older.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 for arch in x64 arm64; do

@@ -1,10 +1,11 @@
-// Takes out of a startup snapshot the compile cache of Node's built-in modules: a third of the file, which every start
-// would read. The modules kiln uses are in the heap of the snapshot, compiled; the few it loads later compile in a moment.
-// (Built with `withoutCodeCache` the file is smaller still, but those in the heap are then compiled when they are called.)
+// Removes the compile cache of Node's built-in modules from a startup snapshot: a third of the file, which every start
+// would read. The modules that kiln uses are in the heap of the snapshot, compiled; the few it loads later compile in a
+// moment. (A snapshot built with `withoutCodeCache` is smaller still, but then the modules in the heap compile when
+// they are called.)
 import { readFileSync, writeFileSync } from "node:fs";
 import { withoutCompileCache } from "./compile-cache.ts";
 
-/** The major version of Node whose snapshots are known to end as compile-cache.ts says. */
+/** The major version of Node with snapshots that end as compile-cache.ts describes. */
 const KNOWN_MAJOR = "24";
 
 const [path] = process.argv.slice(2);

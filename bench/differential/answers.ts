@@ -3,13 +3,16 @@ import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "
 import { join } from "node:path";
 import type { Case } from "./cases.ts";
 
-/** What BuildKit made of cases, by all that it was given: it says the same every time, and takes minutes to say it. */
+/** BuildKit's results of cases, stored by all inputs of the case. BuildKit's answers never change and take minutes. */
 export class Answers<Answer> {
   readonly #file: string | undefined;
   readonly #context: string;
   readonly #kept: Record<string, Answer>;
 
-  /** `file` is where they are kept from run to run; `folder` holds the shared context and what makes the rest of it. */
+  /**
+   * `file` keeps the answers from run to run; `folder` holds the shared context and the script that makes the rest of
+   * it.
+   */
   constructor(file: string | undefined, folder: string) {
     this.#file = file;
     this.#context = digestOf([join(folder, "context"), join(folder, "setup.sh")]);
@@ -35,7 +38,7 @@ export class Answers<Answer> {
   }
 }
 
-/** Of names and contents of files, and of all that is below folders. */
+/** Computes a digest of names and contents of files, and of everything below folders. */
 function digestOf(paths: readonly string[]): string {
   const hash = createHash("sha256");
   for (const path of paths.filter((one) => existsSync(one))) {

@@ -5,14 +5,14 @@ import type { Builder } from "./builders.ts";
 import { run } from "./builders.ts";
 import type { Case } from "./cases.ts";
 
-/** What `--call` can ask. */
+/** The methods of `--call`. */
 export const METHODS = ["check", "outline", "targets"] as const;
 export type Method = (typeof METHODS)[number];
 
-/** The answers to one case by method. Missing where the builder refuses the file. */
+/** The answers to one case, by method. Missing where the builder refuses the file. */
 export type Calls = Partial<Record<Method, unknown>>;
 
-/** A case on disk: where its Dockerfile is, and the folder that all cases share. */
+/** A case on disk: the path of its Dockerfile, and the folder that all cases share. */
 export interface Placed {
   readonly case: Case;
   /** `cases/12/Dockerfile` below the folder of the run. */
@@ -43,7 +43,7 @@ export function flagsOf({ case: one, dockerfile }: Placed): string[] {
   ];
 }
 
-/** kiln's answers, one process each. A file that a check refuses is not asked about further. */
+/** Runs kiln's calls, one process each. A file that a check refuses gets no further calls. */
 export async function kilnCalls(kiln: Builder, work: string, one: Placed): Promise<Calls> {
   const ask = async (method: Method): Promise<Calls> => {
     const { stdout } = await kiln.call(work, method, flagsOf(one));
@@ -55,8 +55,8 @@ export async function kilnCalls(kiln: Builder, work: string, one: Placed): Promi
 }
 
 /**
- * BuildKit's answers to many cases: `docker buildx bake` asks for all of them at once. A check comes back for every file,
- * with the error of a bad one in it; an outline only when all files are good, so the bad ones are left out.
+ * Runs BuildKit's calls for many cases: one `docker buildx bake` answers all of them. A check answers for every file,
+ * with the error of a bad one in it. An outline answers only when all files are good, so bad ones are left out.
  */
 export async function bakeCalls(docker: string, work: string, all: readonly Placed[]): Promise<Calls[]> {
   const calls = all.map((): Calls => ({}));
@@ -76,7 +76,10 @@ function isRefused(check: unknown): boolean {
 
 type Answers = ReadonlyMap<number, unknown>;
 
-/** One case can fail the whole run: it is left out when its name is told, and found by halving when it is not. */
+/**
+ * Bakes cases together. One case can fail the whole run: it is dropped if the message names it, or else found by
+ * halving.
+ */
 async function bake(
   indexes: readonly number[],
   once: (indexes: readonly number[]) => Promise<Answers | { readonly failed: number | undefined }>,
@@ -121,13 +124,13 @@ async function bakeOnce(
   return new Map(Object.entries(answers).map(([name, value]) => [Number(name.slice(4)), withoutText(value[method])]));
 }
 
-/** bake adds the error as it prints it; `buildError` says the same. */
+/** Removes the printed error that bake adds; `buildError` holds the same. */
 function withoutText(answer: unknown): unknown {
   if (!isRecord(answer)) return answer;
   return Object.fromEntries(Object.entries(answer).filter(([key]) => key !== "error"));
 }
 
-/** `$` begins an expression in bake's files. */
+/** Makes a target for bake; `$` begins an expression in bake's files. */
 function bakeTarget({ case: one, dockerfile }: Placed): Record<string, unknown> {
   const literal = (text: string): string => text.replaceAll("${", "$${").replaceAll("%{", "%%{");
   const pairs = (list: readonly string[]): Record<string, string | null> =>

@@ -2,19 +2,19 @@ import { spawn } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
-/** One builder and how it is asked. Paths in `where` are the builder's own and absolute. */
+/** One builder and its commands. Paths in `where` are absolute and the builder's own. */
 export interface Builder {
   readonly name: string;
-  /** Builds into an image whose configuration `config` reads afterwards, and into a tar of the files. */
+  /** Builds into an image, from which `config` reads the configuration afterwards, and into a tar of the files. */
   build(context: string, flags: readonly string[], where: Where): Promise<Answer>;
-  /** `--call=METHOD,format=json`. */
+  /** Runs `--call=METHOD,format=json`. */
   call(context: string, method: string, flags: readonly string[]): Promise<Answer>;
 }
 
 export interface Where {
-  /** An empty folder. */
+  /** Path of an empty folder. */
   readonly out: string;
-  /** The tar that holds the files of the result. */
+  /** Path of the tar with the files of the result. */
   readonly files: string;
 }
 
@@ -27,7 +27,7 @@ export interface Answer {
   readonly config?: unknown;
 }
 
-/** kiln of this checkout, with a store of its own. */
+/** Makes the builder for kiln of this checkout, with a store of its own. */
 export function kiln(home: string, store: string): Builder {
   const program = [join(home, "bin/kiln"), "--root", store, "build"];
   return {
@@ -47,8 +47,9 @@ export function kiln(home: string, store: string): Builder {
 }
 
 /**
- * Docker's engine, which holds BuildKit. Without containerd's image store it writes no archives: `docker save` does. An
- * image without layers it does not save: that one's configuration is read from the registry, after a push.
+ * Makes the builder for Docker's engine, which includes BuildKit. Without containerd's image store it writes no
+ * archives: `docker save` does. It does not save an image without layers; that configuration is read from the registry,
+ * after a push.
  */
 export function buildkit(docker: string, registry: string): Builder {
   let count = 0;
@@ -56,7 +57,7 @@ export function buildkit(docker: string, registry: string): Builder {
   return {
     name: "buildkit",
     async build(context, flags, { out, files }) {
-      // Builds may run side by side.
+      // Builds may run concurrently.
       const image = `kiln-differential:${process.pid}-${++count}`;
       const outputs = ["-t", image, "-o", "type=docker", "-o", `type=tar,dest=${files}`];
       const all = [...program, "--progress", "plain", "--provenance=false", "--no-cache", ...flags, ...outputs];
@@ -91,7 +92,7 @@ async function pushedConfig(docker: string, image: string, registry: string): Pr
   return (await fetch(`${url}/blobs/${config.digest}`)).json();
 }
 
-/** Every file of a tar, as one line: what `tar -tv` says, and the digest of what is in it. */
+/** Lists every file of a tar as one line: the output of `tar -tv` and the digest of the content. */
 export async function listing(tar: string): Promise<string[]> {
   const options = ["--numeric-owner", "--full-time", "--quoting-style=escape"];
   const seen = await run(["tar", "-tvf", tar, ...options], ".");
@@ -101,7 +102,7 @@ export async function listing(tar: string): Promise<string[]> {
   return [...seen.stdout.split("\n"), ...contents.stdout.split("\n")].filter(Boolean);
 }
 
-/** A command to its end, with nothing or a file as its standard input. */
+/** Runs a command to its end, with nothing or a file as its standard input. */
 export async function run(command: readonly string[], cwd: string): Promise<Answer> {
   const { words, input } = withInput(command);
   const [program = "", ...args] = words;
@@ -120,7 +121,7 @@ export async function run(command: readonly string[], cwd: string): Promise<Answ
   });
 }
 
-/** A word `<FILE` stands for the file on standard input, as in a shell. */
+/** Reads a word `<FILE` as the file on standard input, as in a shell. */
 function withInput(command: readonly string[]): { readonly words: string[]; readonly input: string | undefined } {
   return {
     words: command.filter((word) => !word.startsWith("<")),

@@ -1,5 +1,5 @@
 /**
- * One Dockerfile that both builders are given, with one context that all of them share. A file of cases is text:
+ * One Dockerfile for both builders; all cases share one context. A file of cases is text:
  *
  *     === COPY of a name with a blank
  *     @arg NAME=a b
@@ -7,12 +7,12 @@
  *     COPY ["sp ace.txt", "/"]
  *     === the next one
  *
- * Lines that begin with `@`, right below the name, say how it is built; what can stand there is in `Settings` below.
- * `{{U+FEFF}}` in a Dockerfile is that character, `{{x*65536}}` that many of what is before the star, and
- * `{{registry}}` the registry. Text above the first case says what the file is about.
+ * Lines that begin with `@`, right below the name, are settings of the build, listed in `Settings` below. `{{U+FEFF}}`
+ * in a Dockerfile is that character, `{{x*65536}}` is the text before the star repeated, and `{{registry}}` is the
+ * registry. Text above the first case describes the file.
  */
 export interface Case extends Settings {
-  /** The file's name and what stands behind `===`: `copy: COPY of a name with a blank`. */
+  /** The file's name and the text after `===`: `copy: COPY of a name with a blank`. */
   readonly name: string;
   readonly dockerfile: string;
 }
@@ -20,7 +20,7 @@ export interface Case extends Settings {
 interface Settings {
   /** `@arg NAME=value` */
   readonly args: readonly string[];
-  /** `@flag --secret=id=token,src=a.txt`: of the build only, not of the calls. */
+  /** `@flag --secret=id=token,src=a.txt`: a flag of the build only, not of the calls. */
   readonly flags: readonly string[];
   /** `@context name=docker-image://...` */
   readonly contexts: readonly string[];
@@ -30,7 +30,7 @@ interface Settings {
   readonly target: string | undefined;
   /** `@platform linux/arm64` */
   readonly platform: string | undefined;
-  /** `@meant reason`: the builders differ, and kiln is to stay as it is. */
+  /** `@meant reason`: the builders differ on purpose. */
   readonly meant: string | undefined;
   /** `@newer what`: kiln follows a later version of the Dockerfile frontend than the one in docker's engine. */
   readonly newer: string | undefined;
@@ -38,7 +38,7 @@ interface Settings {
   readonly push: string | undefined;
 }
 
-/** `topic` is the file's name without its ending. Throws when a case has an unknown setting. */
+/** Parses a file of cases. `topic` is the file's name without its ending. Throws when a case has an unknown setting. */
 export function parseCases(topic: string, text: string, registry: string): Case[] {
   const [, ...parts] = `\n${text}`.split("\n=== ");
   return parts.map((part) => {
@@ -83,7 +83,9 @@ function readSettings(name: string, lines: readonly string[]): Settings {
   };
 }
 
-/** `@crlf` ends every line with both signs, `@no-newline` leaves the last line open. */
+/**
+ * Makes a case's Dockerfile. `@crlf` ends every line with "\r\n", `@no-newline` leaves the last line without an end.
+ */
 function dockerfileOf(settings: readonly string[], body: string, registry: string): string {
   const whole = settings.includes("@no-newline") ? body.replace(/\n+$/, "") : `${body.replace(/\n+$/, "")}\n`;
   const written = whole

@@ -1,6 +1,6 @@
 import { isRecord } from "../../lib/core/json.ts";
 
-/** Lines that only one side has. */
+/** Lists the lines that only one side has. */
 export function differences(what: string, mine: readonly string[], theirs: readonly string[]): string[] {
   const [left, right] = [counted(mine), counted(theirs)];
   return [
@@ -9,7 +9,7 @@ export function differences(what: string, mine: readonly string[], theirs: reado
   ];
 }
 
-/** The second of two equal lines is another line. */
+/** Numbers equal lines, so that the second of two counts as another line. */
 function counted(lines: readonly string[]): string[] {
   const seen = new Map<string, number>();
   return lines.map((line) => {
@@ -21,13 +21,16 @@ function counted(lines: readonly string[]): string[] {
 
 const BEYOND_OCI = ["container_config", "docker_version", "parent", "container"];
 
-/** Layer digests and dates differ from build to build with every builder; their number and places must not. */
+/**
+ * Prints a configuration without values that differ from build to build with every builder, such as layer digests and
+ * dates. Their number and places must agree.
+ */
 export function configLines(config: unknown): string[] {
   return jsonLines(config, (key, value) => {
-    // Docker's own store drops what the base image's configuration has beyond the specification: BuildKit keeps it.
+    // Docker's own store drops fields of the base image's configuration beyond the specification. BuildKit keeps them.
     if (BEYOND_OCI.includes(key)) return undefined;
     if (key === "comment" && value !== "buildkit.dockerfile.v0") return undefined;
-    // Newer versions of BuildKit print the fields with Go's `%+v`, which kiln does; older ones with `%q`, unreadably.
+    // Newer versions of BuildKit print the fields with Go's `%+v`, as kiln does; older ones with `%q`, unreadably.
     if (key === "created_by" && String(value).startsWith("HEALTHCHECK ")) return "HEALTHCHECK";
     if (key === "created") return isRecent(String(value).slice(0, 4)) ? "<recent>" : (value ?? undefined);
     if (key === "history") return Array.isArray(value) && value.length > 0 ? value : undefined;
@@ -38,8 +41,9 @@ export function configLines(config: unknown): string[] {
 }
 
 /**
- * Whatever was made during the build carries the build's own date: only older dates are compared. kiln dates the mount
- * points that a first RUN leaves behind in 1970, so that its layers are the same every time.
+ * Prints files without new dates: a file made during the build carries the build's own date, so only older dates are
+ * compared. kiln dates the mount points that a first RUN leaves behind in 1970, so that its layers are the same every
+ * time.
  */
 export function fileLines(listing: readonly string[]): string[] {
   return listing
@@ -55,7 +59,7 @@ function isRecent(year: string): boolean {
   return Number(year) >= new Date().getFullYear();
 }
 
-/** The answer to `--call`, one line per warning, argument or target. */
+/** Prints the answer to `--call`, one line per warning, argument or target. */
 export function callLines(answer: string): string[] {
   let value: unknown;
   try {
@@ -64,19 +68,19 @@ export function callLines(answer: string): string[] {
     return answer.split("\n");
   }
   const plain = plainJson(value, (key, member) => {
-    // BuildKit finds a variable once per word that has it; kiln once per instruction.
+    // BuildKit reports a variable once per word, kiln once per instruction.
     if (key === "warnings" && Array.isArray(member)) return withoutRepetition(member);
-    // How the Dockerfile was sent to the engine; what kiln has no counterpart of.
+    // The request in which the Dockerfile was sent to the engine; kiln has no counterpart.
     if (key === "definition") return undefined;
-    // Long explanations are worded by each builder; rule, message and place are compared.
+    // Each builder words long explanations in its own way; rule, message and place are compared.
     if (key === "description" || key === "url") return undefined;
-    // kiln says where the Dockerfile came from, as it was given; BuildKit, what it was sent as.
+    // kiln names the Dockerfile as the user gave it; BuildKit names it as the client sent it.
     if (key === "filename") return undefined;
     // kiln lists the cache mounts too.
     if (key === "cache") return undefined;
-    // "Did you mean" after a name of one sign would be a guess: any other such name is as near.
+    // "Did you mean" after a name of one character would be a guess: any other such name is equally near.
     if (key === "detail") return String(member).replace(/('\$.') \(did you mean .*/, "$1");
-    // The message of an error that a build would end with: texts of ours are meant to be better.
+    // The message of an error that a build would end with: our texts are meant to be better.
     if (key === "buildError" && typeof member === "object") return "<error>";
     return member;
   });
@@ -91,7 +95,7 @@ function withoutRepetition(list: readonly unknown[]): unknown[] {
   return [...texts].map((text) => JSON.parse(text) as unknown);
 }
 
-/** Pretty JSON with the members in one order. */
+/** Prints pretty JSON with sorted members. */
 function jsonLines(value: unknown, replace: (key: string, value: unknown) => unknown): string[] {
   return JSON.stringify(plainJson(value, replace), undefined, 1).split("\n");
 }

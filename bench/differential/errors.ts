@@ -1,12 +1,12 @@
-/** Why a build failed, as far as two builders can be compared. */
+/** The reason why a build failed, as far as two builders can be compared. */
 export interface Failure {
-  /** BuildKit's sentence, or all that kiln says. */
+  /** BuildKit's sentence, or kiln's whole output. */
   readonly text: string;
-  /** Lines of the Dockerfile, counted from 1. Empty where none is to blame. */
+  /** Lines of the Dockerfile, from 1. Empty when the error is not in the file. */
   readonly lines: readonly number[];
 }
 
-/** The message after the engine's own words, and the lines that its excerpt marks. */
+/** Extracts the message after the engine's own words, and the lines that its excerpt marks. */
 export function buildkitFailure(output: string): Failure {
   const [, text = output] = /^ERROR: (?:failed to build: )?(?:failed to solve: )?([\s\S]*)$/m.exec(output) ?? [];
   const marked = [...output.matchAll(/^ *(\d+) \| >>> /gm)].map(([, line]) => Number(line));
@@ -19,8 +19,9 @@ export function kilnFailure(output: string): Failure {
 }
 
 /**
- * What kiln does not say and BuildKit does. Sentences may be better than theirs, and more than one error may be told: the
- * line must be among them, and the names, flags and numbers that BuildKit repeats must be in the text.
+ * Lists facts that BuildKit reports and kiln does not. kiln may word messages better and report several errors:
+ * BuildKit's line must be among its lines, and its text must contain the names, flags and numbers that BuildKit
+ * repeats.
  */
 export function failureDifferences(mine: Failure, theirs: Failure): string[] {
   const missing = essentials(theirs.text).filter((word) => !mine.text.includes(word));
@@ -34,12 +35,13 @@ export function failureDifferences(mine: Failure, theirs: Failure): string[] {
   ];
 }
 
-/** Words in quotes and flags. A command that failed is named in each builder's own way. */
+/** Extracts flags and words in quotes. Each builder names a failed command in its own way. */
 function essentials(text: string): string[] {
   if (/^process ".*" did not complete/.test(text)) return [...text.matchAll(/exit code: \d+/g)].map(([whole]) => whole);
   const found = text.matchAll(/"((?:[^"\\]|\\.)+)"|'([^']+)'|(--[a-z-]+)/g);
   const words = [...found].map(([, double, single, flag]) => unescaped(double) ?? single ?? flag ?? "");
-  // Paths are named as they are written, without the root; what BuildKit itself garbles, and where it asked, is not looked for.
+  // Paths are compared as written, without the root. Names that BuildKit garbles, and the host it asked, are not
+  // compared.
   return words
     .filter((word) => !word.includes("\\x") && !word.startsWith("http"))
     .map((word) => word.replace(/^\//, ""));

@@ -3,18 +3,18 @@ import { createReadStream, existsSync, statSync } from "node:fs";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import { join, normalize } from "node:path";
 
-/** A loopback server that both builders fetch from. */
+/** A loopback server from which both builders fetch. */
 export interface Served extends AsyncDisposable {
   /** `http://127.0.0.1:1234` */
   readonly url: string;
 }
 
-/** Every file it hands out is this old, so that both builders see one date. */
+/** The date of every served file, so that both builders see the same one. */
 const LAST_MODIFIED = "Tue, 02 Jan 2024 03:04:05 GMT";
 
 /**
- * Serves the folder over HTTP; a folder `name.git` in it, which is a bare repository, also through git's own
- * `git http-backend` (the plain protocol of files has no shallow clones, which both builders ask for).
+ * Serves the folder over HTTP. A folder `name.git` in it, a bare repository, is also served by git's own `git
+ * http-backend`, because the plain file protocol has no shallow clones and both builders ask for them.
  */
 export async function serve(folder: string): Promise<Served> {
   const server = createServer((request, response) => {
@@ -45,7 +45,7 @@ function sendFile(path: string, request: IncomingMessage, response: ServerRespon
   else createReadStream(path).pipe(response);
 }
 
-/** One request as CGI: variables in, headers and body out. */
+/** Answers one request through CGI: variables in, headers and body out. */
 function runGit(folder: string, url: URL, path: string, request: IncomingMessage, response: ServerResponse): void {
   const child = spawn("git", ["http-backend"], {
     stdio: ["pipe", "pipe", "ignore"],
@@ -54,7 +54,7 @@ function runGit(folder: string, url: URL, path: string, request: IncomingMessage
       GIT_PROJECT_ROOT: folder,
       GIT_HTTP_EXPORT_ALL: "1",
       GIT_PROTOCOL: String(request.headers["git-protocol"] ?? ""),
-      // The repository belongs to whoever made it, and git asks about that.
+      // Another user may own the repository; git refuses that unless told otherwise.
       GIT_CONFIG_COUNT: "1",
       GIT_CONFIG_KEY_0: "safe.directory",
       GIT_CONFIG_VALUE_0: "*",

@@ -2,7 +2,7 @@ import { BuildError, messageOf } from "./errors.ts";
 
 /** Hints for system errors that have no hint of their own. */
 const HINTS: Readonly<Record<string, string>> = {
-  EACCES: "check who owns the file, and the directories on the way to it",
+  EACCES: "check the owner of the file and of its parent directories",
   EAGAIN: "raise the limit on processes (ulimit -u), or let fewer steps run at a time (--jobs)",
   EDQUOT: "free space, or ask for a larger quota",
   EFBIG: "raise the limit on the size of files (ulimit -f)",

@@ -3,7 +3,7 @@ import { printableLine } from "../core/printable.ts";
 
 /** Errors of OpenSSL and Node about certificates, in words about the certificate. */
 const CERTIFICATE: Readonly<Record<string, string>> = {
-  DEPTH_ZERO_SELF_SIGNED_CERT: "is signed by itself, and nobody has said here that it is trusted",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "is signed by itself, and this machine does not trust it",
   SELF_SIGNED_CERT_IN_CHAIN: "comes from an authority that is not trusted here",
   UNABLE_TO_GET_ISSUER_CERT: "comes from an authority that is not trusted here",
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "comes from an authority that is not trusted here",
@@ -13,7 +13,7 @@ const CERTIFICATE: Readonly<Record<string, string>> = {
   CERT_REJECTED: "comes from an authority that is not trusted here",
   CERT_SIGNATURE_FAILURE: "does not bear the signature of its authority",
   CERT_REVOKED: "has been revoked",
-  INVALID_CA: "comes from somebody who may not issue any",
+  INVALID_CA: "comes from an issuer that may not issue any",
   INVALID_PURPOSE: "is not one for servers",
 };
 const TIMES: Readonly<Record<string, string>> = {
@@ -43,7 +43,7 @@ export function tlsTrouble(error: unknown, host: string): { readonly what: strin
   if (times !== undefined) {
     return {
       what: `the certificate of "${host}" ${times}`,
-      hint: `whoever runs it has to renew it; is the clock of this machine right?`,
+      hint: `its operator must renew it; is the clock of this machine right?`,
     };
   }
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {

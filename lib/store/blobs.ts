@@ -195,7 +195,7 @@ class FileBlobs implements Blobs {
         "digest/mismatch",
         `Cannot keep blob "${expected.digest}": what arrived has ${size} of ${expected.size} bytes and digest "${digest}"`,
         {
-          hint: "the source or the connection altered it: try again, and if it stays so, tell whoever runs the source",
+          hint: "the source or the connection altered it: try again, and if it stays so, tell the operator of the source",
         },
       );
     }

@@ -36,7 +36,7 @@ export function storeFailure(doing: string, error: unknown): unknown {
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
       return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
-        hint: isOutOfFiles() ? MORE_FILES : "check who owns the store's directory, or choose another with --root",
+        hint: isOutOfFiles() ? MORE_FILES : "check the owner of the store's directory, or choose another with --root",
         cause: error,
       });
     default:
@@ -61,7 +61,7 @@ export function ownFailure(doing: string, error: unknown): unknown {
   return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
     hint: isFileLimit(error)
       ? MORE_FILES
-      : "check the disk and who owns the store's directory, or choose another with --root",
+      : "check the disk and the owner of the store's directory, or choose another with --root",
     cause: error,
   });
 }

@@ -32,7 +32,7 @@ export function requireOwnStore(root: string): ReadonlySet<string> {
   requireOwner(root, root, status, { isStrict: false });
   const isShared = isOpenToOthers(status) && !closeEmpty(root, status);
   if (isShared && status.uid === ownId()) {
-    throw refusal(root, "other users may write there", `if nobody else has put anything there: chmod go-w ${root}`);
+    throw refusal(root, "other users may write there", `if no other user has added anything: chmod go-w ${root}`);
   }
   for (const name of NAMES) {
     const path = join(root, name);
@@ -42,7 +42,11 @@ export function requireOwnStore(root: string): ReadonlySet<string> {
     // In a directory that others can write in, a user without an id here is not the one who made the store.
     requireOwner(root, path, entry, { isStrict: isShared });
     if (entry.isDirectory() && isOpenToOthers(entry)) {
-      throw refusal(root, `other users may write in "${path}"`, `if nobody has: chmod go-w ${path}`);
+      throw refusal(
+        root,
+        `other users may write in "${path}"`,
+        `if no other user has added anything: chmod go-w ${path}`,
+      );
     }
   }
   return present;
@@ -51,7 +55,7 @@ export function requireOwnStore(root: string): ReadonlySet<string> {
 function requireOwner(root: string, path: string, { uid }: Stats, { isStrict }: { readonly isStrict: boolean }): void {
   if (uid === ownId() || uid === 0 || (!isStrict && isWithoutId(uid))) return;
   const what = path === root ? "it belongs" : `"${path}" belongs`;
-  throw refusal(root, `${what} to user ${uid}, who could make kiln write elsewhere`);
+  throw refusal(root, `${what} to user ${uid}, and that user could make kiln write elsewhere`);
 }
 
 function isOpenToOthers({ mode, gid }: Stats): boolean {

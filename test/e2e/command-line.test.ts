@@ -8,7 +8,7 @@ import { type Outcome, has, kiln, missing, mustKiln, PROJECT, temporary } from "
 const skip = missing();
 if (skip !== undefined) console.warn(`skipped: mistakes on the command line: ${skip}`);
 
-/** A home with contexts: `c` is fine, the others are not. */
+/** Makes a home with contexts: `c` is fine, the others are not. */
 function contexts(home: string): string {
   const files: Readonly<Record<string, string>> = {
     "c/Dockerfile": "FROM scratch AS only\nCOPY a /a\n",
@@ -109,7 +109,7 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
       const { status, stderr } = kiln(join(home.path, "store"), args.split(" "), { cwd });
       expect(stderr, args).toMatch(says);
       expect(stderr, args).not.toMatch(/^ {4}at |bug in kiln/m);
-      // A line without a code is commander's.
+      // A line without a code comes from commander.
       expect(status, args).toBe(/^error(?:\[cli\/usage\])?: /m.test(stderr) ? 125 : 1);
     }
   });
@@ -299,7 +299,7 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
     );
   });
 
-  test("DOCKER_DEFAULT_PLATFORM is the platform that nobody names", () => {
+  test("DOCKER_DEFAULT_PLATFORM is the default of --platform", () => {
     using home = temporary();
     const cwd = contexts(home.path);
     const store = join(home.path, "store");
@@ -340,7 +340,7 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
     const { status, stderr } = await readOneChunk(join(home.path, "store"), ["build", "-q", "-o", "-", "c"], cwd);
     expect({ status, stderr }).toEqual({
       status: 1,
-      stderr: "error[export/failed]: Cannot write to standard output: whoever read it has stopped reading\n",
+      stderr: "error[export/failed]: Cannot write to standard output: its reader has stopped reading\n",
     });
   });
 });

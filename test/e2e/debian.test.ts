@@ -7,8 +7,8 @@ import { PROJECT, debianTar, has, kiln, missing, mustKiln, startRegistry, tempor
 const why = missing("mmdebstrap", "docker-registry", "skopeo");
 if (why !== undefined) console.warn(`the Debian end-to-end tests are skipped: ${why}`);
 
-// A base image pulled from a real registry, packages installed in a RUN, two images pushed, fetched by another client,
-// loaded again and run: the main job, in the order a user does it. The tests build on one another.
+// The main job in a user's order: a base image is pulled from a real registry, packages are installed in a RUN, and two
+// images are pushed, fetched by another client, loaded again and run. The tests build on one another.
 describe.skipIf(why !== undefined)("a Debian base image from a registry", { timeout: 600_000 }, () => {
   const folder = temporary();
   const store = join(folder.path, "store");

@@ -6,7 +6,7 @@ import { type Outcome, busyboxRoot, kiln, missing, mustKiln, temporary } from ".
 
 const why = missing("busybox");
 if (why !== undefined) console.warn(`the tests of the flags of RUN are skipped: ${why}`);
-/** Limits need a controller that a group can be made for. */
+/** Limits need a controller that can have a group. */
 const hasMemory = /cgroup .*\bmemory\b/.test(readFileSync("/proc/self/mountinfo", "utf8"));
 if (!hasMemory) console.warn("the test of memory limits is skipped: no memory controller of cgroup v1 is mounted");
 
@@ -95,7 +95,7 @@ describe.skipIf(why !== undefined)("flags of the build reach RUN", { timeout: 60
       const { status, stderr } = kiln(store, again);
       expect({ status, stderr: stderr.includes("network.host is not allowed") }).toEqual({ status: 1, stderr: true });
     }
-    // What is not needed asks for nothing.
+    // A stage that is not needed asks for nothing.
     writeFileSync(join(context, "Dockerfile"), "FROM trigger AS a\nFROM base\nRUN true\n");
     mustKiln(store, ["build", context]);
   });

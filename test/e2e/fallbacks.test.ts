@@ -8,7 +8,7 @@ const why = missing("busybox", "unshare");
 if (why !== undefined) console.warn(`the tests of fallbacks are skipped: ${why}`);
 
 describe.skipIf(why !== undefined)("where something is missing", () => {
-  // As in a container whose root is an overlay: the kernel stacks no second writable one on it.
+  // This resembles a container with an overlay as root: the kernel stacks no second writable one on it.
   test("a store on an overlay copies trees instead, says so once, and makes the same files", () => {
     using folder = temporary();
     const path = (name: string): string => join(folder.path, name);

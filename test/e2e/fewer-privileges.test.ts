@@ -9,7 +9,7 @@ const why =
   (spawnSync("unshare", ["--user", "true"]).status === 0 ? undefined : "user namespaces are not allowed here");
 if (why !== undefined) console.warn(`the tests of root with fewer privileges are skipped: ${why}`);
 
-/** How kiln is started, and the user namespace and capabilities a step then has. */
+/** Ways of starting kiln, each with the user namespace and capabilities that a step then has. */
 const WAYS = [
   { name: "root without CAP_SYS_ADMIN", argv: ["setpriv", "--bounding-set=-sys_admin"], env: {} },
   { name: "root with a user namespace for each step", argv: [], env: { KILN_STEP_USERNS: "1" } },

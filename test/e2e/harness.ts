@@ -26,14 +26,17 @@ export function kiln(
     input: options.input ?? "",
     encoding: "utf8",
     maxBuffer: 1 << 28,
-    // One that does not end would otherwise be the last that is heard of the whole run.
+    // A process that does not end would otherwise hang the whole run without a message.
     timeout: 300_000,
     killSignal: "SIGKILL",
   });
   return { status: run.status ?? 255, stdout: run.stdout, stderr: run.stderr };
 }
 
-/** The same, while this process goes on: for builds that talk to a server of the test. `shell` where PATH has none. */
+/**
+ * Does the same without blocking this process, for builds that talk to a server of the test. `shell` where PATH has
+ * none.
+ */
 export async function kilnBeside(
   root: string,
   args: readonly string[],
@@ -55,7 +58,7 @@ export async function kilnBeside(
   return { status, stdout, stderr };
 }
 
-/** The same, for what must succeed. */
+/** Does the same for a command that must succeed. */
 export function mustKiln(root: string, args: readonly string[], options: { readonly cwd?: string } = {}): Outcome {
   const outcome = kiln(root, args, options);
   if (outcome.status !== 0)
@@ -67,20 +70,20 @@ export function has(program: string): boolean {
   return spawnSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore" }).status === 0;
 }
 
-/** Why a test of whole builds cannot run here, or `undefined`. Printed with the skip. */
+/** Returns the reason why a test of whole builds cannot run here, or `undefined`. Printed with the skip. */
 export function missing(...programs: readonly string[]): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
   const absent = programs.filter((program) => !has(program));
   return absent.length === 0 ? undefined : `needs ${absent.join(", ")}`;
 }
 
-/** A temporary folder that goes away with `dispose`. */
+/** Makes a temporary folder, removed by `dispose`. */
 export function temporary(): { readonly path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "kiln-e2e-"));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** A minimal Debian as a tar, made once and kept in build/ because it takes half a minute. */
+/** Makes a minimal Debian as a tar, once, and keeps it in build/ because it takes half a minute. */
 export function debianTar(): string {
   const cache = join(PROJECT, "build/test-cache");
   const tar = join(cache, "debian-bookworm.tar");
@@ -94,7 +97,7 @@ export function debianTar(): string {
   return tar;
 }
 
-/** A root file system with a static busybox, as a folder. */
+/** Makes a root file system with a static busybox, as a folder. */
 export function busyboxRoot(directory: string): string {
   const root = join(directory, "busybox-root");
   for (const name of ["bin", "etc", "tmp", "root"]) mkdirSync(join(root, name), { recursive: true });
@@ -107,7 +110,7 @@ export function busyboxRoot(directory: string): string {
   return root;
 }
 
-/** Debian's docker-registry on a free loopback port. */
+/** Starts Debian's docker-registry on a free loopback port. */
 export async function startRegistry(directory: string): Promise<{ readonly host: string } & AsyncDisposable> {
   const port = await freePort();
   const config = join(directory, "registry.yml");
@@ -118,7 +121,7 @@ export async function startRegistry(directory: string): Promise<{ readonly host:
   const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
   const host = `127.0.0.1:${port}`;
   for (let attempt = 0; attempt < 100; attempt += 1) {
-    // A server of another program offers no event to wait for: ask until it answers.
+    // Another program's server offers no event to wait for: ask until it answers.
     const answer = await fetch(`http://${host}/v2/`).catch(() => undefined);
     if (answer?.ok) return { host, [Symbol.asyncDispose]: () => stop(child) };
     await pause(50);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { busyboxRoot, kiln, missing, mustKiln, temporary } from "./harness.ts";
 import { contextFor, ROWS } from "./rows.ts";
 
-// Who enforces the rights of files gets another answer here than who does not.
+// A program that enforces access rights itself gets another answer here than one that does not.
 const DOCKERFILE = [
   "FROM base",
   "RUN echo secret > /f && chmod 600 /f",
@@ -28,7 +28,7 @@ describe.each(weak)("$name and root", { timeout: 120_000 }, (row) => {
   const archive = join(shared, "base.tar");
   beforeAll(() => {
     if (skip) return;
-    // One image for both: its creation time is in its digest.
+    // One image for both: its digest includes its creation time.
     mkdirSync(shared);
     mustKiln(rootStore, ["import", busyboxRoot(folder.path), "base"]);
     mustKiln(rootStore, ["save", "-o", archive, "base"]);

@@ -14,7 +14,7 @@ function write(directory: string, files: Readonly<Record<string, string>>): void
   }
 }
 
-/** Mode, owner and name of every file of a tar, in order of name. */
+/** Lists mode, owner and name of every file of a tar, in order of name. */
 function listing(tar: string): string[] {
   const lines = execFileSync("tar", ["-tvf", tar, "--numeric-owner"], { encoding: "utf8" }).split("\n");
   return lines.filter(Boolean).map((line) => {
@@ -23,7 +23,7 @@ function listing(tar: string): string[] {
   });
 }
 
-/** What a context with nothing but copies gives. */
+/** Lists the files that a context with only copies gives. */
 function filesOf(root: string, context: string, input?: string): string[] {
   const tar = join(root, "files.tar");
   const options = input === undefined ? {} : { input };

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT, busyboxRoot, debianTar, has, temporary } from "./harness.ts";
 import { contextFor, headersOf, ROWS } from "./rows.ts";
 
-/** Everything that gives files an owner, without a device node, which subordinate ids cannot make. */
+/** Everything that gives files an owner, without a device node: subordinate ids cannot make one. */
 const OWNERS = [
   "FROM base AS other",
   "RUN mkdir /o && echo 1 > /o/f && chown -R 5:6 /o",
@@ -42,7 +42,7 @@ const MOUNTS = [
   "RUN test -e /etc/passwd && ! test -e /etc/gone && ! test -e /c && ! test -e /mnt && (sleep 1000 & true)",
 ].join("\n");
 
-/** What the first row that could be tried made. */
+/** The result of the first row that could be tried. */
 const expected = new Map<string, readonly string[]>();
 
 describe.each(ROWS)("$name", { timeout: 600_000 }, (row) => {
@@ -55,7 +55,7 @@ describe.each(ROWS)("$name", { timeout: 600_000 }, (row) => {
     if (outcome.status !== 0) throw new Error(`kiln ${args.join(" ")}: ${outcome.stderr}\n${outcome.stdout}`);
     return outcome;
   };
-  /** Builds into a tar: what is in it, file by file, and what the rows before have made of the same. */
+  /** Builds into a tar; returns its content, file by file, and the result of the same build in earlier rows. */
   const build = (name: string, ...args: readonly string[]): { made: readonly string[]; before: readonly string[] } => {
     const tar = join(out, `${name}.tar`);
     must("build", "--progress", "plain", "--output", `type=tar,dest=${tar}`, ...args);

@@ -21,7 +21,7 @@ function tunIsMissing(): string | undefined {
 describe.skipIf(why !== undefined)("a network of the step's own", () => {
   const folder = temporary();
   const store = join(folder.path, "store");
-  /** A PATH with one of the helpers. */
+  /** Makes a PATH with one of the helpers. */
   const pathWith = (helper: string): string => {
     const directory = join(folder.path, `only-${helper}`);
     mkdirSync(directory, { recursive: true });

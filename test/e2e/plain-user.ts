@@ -3,14 +3,14 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Outcome, PROJECT, has } from "./harness.ts";
 
-/** Whether the user has subordinate ids in /etc/subuid, or nothing but his own. */
+/** The user's ids: subordinate ones from /etc/subuid, or only his own. */
 export type Ids = "subordinate" | "single";
 
 const UID = 12_345;
 
-/** Why a plain user cannot be made here, or `undefined`. Printed with the skip. */
+/** Returns the reason why no plain user can be made here, or `undefined`. Printed with the skip. */
 export function cannotBePlain(ids: Ids): string | undefined {
-  if (process.getuid?.() !== 0) return "needs root, to become somebody else";
+  if (process.getuid?.() !== 0) return "needs root, to become another user";
   const wanted = ["unshare", "setpriv", "sed", ...(ids === "subordinate" ? ["newuidmap", "newgidmap"] : [])];
   const absent = wanted.filter((program) => !has(program));
   if (absent.length > 0) return `needs ${absent.join(", ")}`;

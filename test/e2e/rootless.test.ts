@@ -17,7 +17,7 @@ describe.skipIf(why !== undefined)("a plain user with subordinate ids", { timeou
     if (outcome.status !== 0) throw new Error(`kiln ${args.join(" ")}: ${outcome.stderr}\n${outcome.stdout}`);
     return outcome;
   };
-  /** A context that others may read. */
+  /** Makes a context that others may read. */
   const context = (files: Readonly<Record<string, string>>): string => {
     const directory = mkdtempSync(join(folder.path, "context-"));
     for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);

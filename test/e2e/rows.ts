@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { PROJECT, busyboxRoot, kiln, missing, mustKiln, type Outcome } from "./harness.ts";
 import { cannotBePlain, kilnAsPlainUser } from "./plain-user.ts";
 
-/** Somebody who may do so much and no more: the same builds are tried as each. */
+/** A user with certain privileges. The same builds are tried as each of them. */
 export interface Row {
   readonly name: string;
-  /** What `kiln doctor --json` calls it. */
+  /** The isolation that `kiln doctor --json` reports. */
   readonly isolation: string;
-  /** Whether it may make device nodes, or kiln pretends that it may. */
+  /** True when it may make device nodes, or kiln pretends that it may. */
   readonly hasDevices: boolean;
-  /** Why it cannot be tried here, or `undefined`. */
+  /** Reason why it cannot be tried here, or `undefined`. */
   readonly why: string | undefined;
   /** Runs kiln with a store of the row's own below `folder`, which the row can read. */
   kiln(folder: string, args: readonly string[]): Outcome;
@@ -52,8 +52,8 @@ export const ROWS: readonly Row[] = [
 const LIBRARIES = ["/usr", "/lib", "/lib64"].filter((path) => existsSync(path));
 
 /**
- * A step of kiln is such a container: the engines' capabilities and system call filter, no right to a namespace or a mount. So
- * kiln runs in one of its own, without any engine.
+ * Runs kiln inside a step of another kiln, which equals an engine's container: the engines' capabilities and system
+ * call filter, no right to a namespace or a mount. No engine is needed.
  */
 function kilnInContainer(folder: string, args: readonly string[]): Outcome {
   const outer = join(folder, "outer");
@@ -67,7 +67,7 @@ function kilnInContainer(folder: string, args: readonly string[]): Outcome {
   return kiln(outer, ["run", ...volumes.flatMap((volume) => ["--volume", volume]), ...home, "container", ...command]);
 }
 
-/** A context that the row may read. */
+/** Writes a context that the row may read. */
 export function contextFor(folder: string, files: Readonly<Record<string, string>>, from?: string): string {
   const directory = mkdtempSync(join(folder, "context-"));
   if (from !== undefined) cpSync(from, directory, { recursive: true });
@@ -76,7 +76,7 @@ export function contextFor(folder: string, files: Readonly<Record<string, string
   return directory;
 }
 
-/** Members of a tar as `mode owner path`, devices with their numbers; sizes and times left out. */
+/** Lists members of a tar as `mode owner path`, devices with their numbers; without sizes and times. */
 export function headersOf(tar: string): readonly string[] {
   const listing = spawnSync("tar", ["--numeric-owner", "-tvf", tar], { encoding: "utf8", maxBuffer: 1 << 28 });
   if (listing.status !== 0) throw new Error(`tar: ${listing.stderr}`);

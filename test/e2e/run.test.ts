@@ -34,7 +34,7 @@ describe.skipIf(why !== undefined)("kiln run", { timeout: 60_000 }, () => {
   test.skipIf(!has("script"))("a terminal is passed on, and its kind is told", () => {
     const command = `${join(PROJECT, "bin/kiln")} --root ${store} run base sh -c 'test -t 0 && echo "$TERM."'`;
     const { stdout } = spawnSync("script", ["-qec", command, "/dev/null"], { encoding: "utf8" });
-    // With no input of its own, script types a NUL, which the terminal shows.
+    // Without input of its own, script types a NUL, and the terminal shows it.
     expect(stdout.replace("^@", "").trim()).toBe("xterm.");
   });
 
@@ -56,7 +56,7 @@ describe.skipIf(why !== undefined)("kiln run", { timeout: 60_000 }, () => {
       await once(child, "close");
       const lines = stdout.split(/\r?\n/);
       expect(lines).toEqual(expect.arrayContaining(["/dev/pts/0", "33 101", "ready", "stopped", "status 3"]));
-      // What the command did to its terminal did not reach the caller's.
+      // The command's changes to its terminal did not reach the caller's.
       expect(stdout.slice(stdout.indexOf("status 3"))).toMatch(/[^-]echo\b/);
     },
   );

@@ -11,7 +11,7 @@ const why =
     : "needs docker with buildx");
 if (why !== undefined) console.warn(`the comparison of sandboxes is skipped: ${why}`);
 
-/** Where kiln differs on purpose. */
+/** Intended differences. */
 const DIFFERENT: readonly { readonly pattern: RegExp; readonly because: string }[] = [
   { pattern: /^\/ overlay /, because: "the overlay is volatile" },
   { pattern: /^\/sys\/fs\/cgroup/, because: "BuildKit shows a tmpfs for cgroup v1, kiln nothing" },

@@ -9,7 +9,10 @@ import { PROJECT, busyboxRoot, missing, mustKiln, temporary } from "./harness.ts
 const why = missing("busybox");
 if (why !== undefined) console.warn(`the tests of signals are skipped: ${why}`);
 
-/** Two steps at once that would sleep for ever, one of them deaf to what can be ignored, with children of their own. */
+/**
+ * Two concurrent steps that would sleep for ever, with children of their own. One of them ignores every signal that can
+ * be ignored.
+ */
 const DOCKERFILE = `FROM base AS one
 RUN trap '' INT TERM; sleep 98765 & echo up >&2; wait; wait; wait
 FROM base AS two
@@ -21,13 +24,13 @@ COPY --from=two / /2
 
 const STATUS = { SIGINT: 130, SIGTERM: 143, SIGKILL: null } as const;
 
-/** Processes of the steps on this machine, zombies excepted. */
+/** Lists processes of the steps on this machine, except zombies. */
 function sleepers(): string[] {
   return readdirSync("/proc").filter((pid) => {
     try {
       return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("sleep\u000098765");
     } catch {
-      return false; // it has just ended
+      return false; // the process has just ended
     }
   });
 }
@@ -45,7 +48,7 @@ describe.skipIf(why !== undefined)("a build that is stopped", { timeout: 60_000 
   afterAll(() => folder[Symbol.dispose]());
 
   async function until(isTrue: () => boolean): Promise<void> {
-    // The processes are not ours to wait for: look again until they are there, or gone.
+    // The processes are not our children: poll until they exist, or are gone.
     for (let attempt = 0; attempt < 400 && !isTrue(); attempt += 1) await pause(25);
     expect(isTrue()).toBe(true);
   }
@@ -58,7 +61,7 @@ describe.skipIf(why !== undefined)("a build that is stopped", { timeout: 60_000 
     await until(() => sleepers().length >= 3);
     child.kill(name);
     const [status] = (await ended) as [number | null];
-    // kiln itself waits for the steps; when it is killed the kernel ends them, and nobody waits.
+    // kiln itself waits for the steps. When kiln is killed, the kernel ends them and nothing waits.
     if (name === "SIGKILL") await until(() => sleepers().length === 0);
     expect({ status, left: sleepers() }).toEqual({ status: STATUS[name], left: [] });
     expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(folder.path);
@@ -99,7 +102,7 @@ describe("a program that waits for a pipe", { timeout: 60_000 }, () => {
     const closed = once(child, "close");
     let said = "";
     child.stderr.on("data", (text: Buffer) => void (said += String(text)));
-    // It waits for ever: a moment in which it may have come so far is enough, and one that is too short fails nothing.
+    // It waits for ever: after this time it has probably come so far, and too short a time fails nothing.
     await pause(1500);
     child.kill("SIGINT");
     expect([(await closed)[0], said]).toEqual([130, expect.stringContaining("Cancelled by SIGINT")]);

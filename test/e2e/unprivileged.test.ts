@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { busyboxRoot, temporary } from "./harness.ts";
 import { contextFor, headersOf, ROWS } from "./rows.ts";
 
-/** What holds for one row alone; what all have in common is in matrix.test.ts. */
+/** Sets up tests for one row alone; the tests common to all rows are in matrix.test.ts. */
 function useRow(isolation: string) {
   const row = ROWS.find((one) => one.isolation === isolation);
   if (row === undefined) throw new Error(`There is no row ${isolation}`);
@@ -53,7 +53,7 @@ describe("with a single id", () => {
     );
   });
 
-  test.skipIf(skip)("who became somebody else cannot go back, and may give nothing away", () => {
+  test.skipIf(skip)("a command that changed its user cannot change back or give files away", () => {
     const { status, stderr } = build([
       "RUN echo app:x:1000:1000::/:/bin/sh >> /etc/passwd && touch /tmp/f && chown app /tmp/f",
       "RUN su app -c '! chown 5 /tmp/f && ! mknod /tmp/n c 1 3 && ! su' && test $(stat -c %u /tmp/f) = 1000",

@@ -106,7 +106,7 @@ const nasty = fc.constantFrom(...NASTY);
 describe.skipIf(cannotRun !== undefined)("no input reaches the message about a bug", { timeout: 600_000 }, () => {
   let home = "";
   let pristine = "";
-  // Made once: it looks whether the compiled parts are there.
+  // Made once: it checks whether the compiled parts exist.
   const environment = testEnvironment(join(tmpdir(), "replaced"));
 
   beforeAll(async () => {
@@ -126,7 +126,7 @@ describe.skipIf(cannotRun !== undefined)("no input reaches the message about a b
     cpSync(pristine, directory(), { recursive: true });
   };
 
-  /** One command line in this process, in the directory of the test; what it says that it must not. */
+  /** Runs one command line in this process, in the directory of the test, and returns forbidden output. */
   const faults = async (argv: readonly string[], input?: Uint8Array, env: Readonly<Record<string, string>> = {}) => {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
     stdout.resume();
@@ -151,7 +151,7 @@ describe.skipIf(cannotRun !== undefined)("no input reaches the message about a b
     return [0, 1, 125].includes(status) ? "" : `it ended with ${status}`;
   };
 
-  // Those that ask registries, or start programs of images.
+  // Without commands that ask registries or start programs of images.
   const COMMANDS = createProgram({} as Cli, []).commands.filter(
     (one) => !["pull", "push", "shell"].includes(one.name()),
   );
@@ -300,7 +300,7 @@ describe.skipIf(cannotRun !== undefined)("no input reaches the message about a b
     );
   });
 
-  /** Bytes with some replaced, removed or put in between. */
+  /** Makes bytes with some replaced, removed or inserted. */
   const damaged = (bytes: Buffer): fc.Arbitrary<Buffer> =>
     fc
       .array(
@@ -391,7 +391,7 @@ describe.skipIf(cannotRun !== undefined)("no input reaches the message about a b
     );
   });
 
-  test("stores that somebody has damaged", async () => {
+  test("damaged stores", async () => {
     expect(await faults(["build", "-t", "app", "context"])).toBe("");
     const store = join(directory(), "store");
     const whole = join(home, "whole-store");

@@ -7,7 +7,7 @@ import { counted, executions, importBusybox, writeContext } from "./kiln-process
 const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of cache keys are skipped: ${why}`);
 
-// What counts as "the same" between two builds, seen from outside: which commands have run.
+// The test observes from outside which commands run again, and so which builds count as "the same".
 describe.skipIf(why !== undefined)(
   "a step runs again only when what it looks at has changed",
   { timeout: 120_000 },
@@ -18,7 +18,7 @@ describe.skipIf(why !== undefined)(
     beforeAll(() => importBusybox(store, folder.path));
     afterAll(() => folder[Symbol.dispose]());
 
-    /** A context of its own with the commands' names made unique, so that tests share the store and nothing else. */
+    /** Makes a context with unique names for the commands, so that tests share the store and nothing else. */
     function contextOf(name: string, lines: readonly string[], files: Readonly<Record<string, string>>): string {
       return writeContext(join(folder.path, name), { Dockerfile: `${lines.join("\n")}\n`, ...files });
     }
@@ -51,7 +51,7 @@ describe.skipIf(why !== undefined)(
         runs: 1,
       },
       {
-        name: "left alone while others that nobody copies change",
+        name: "left alone while files that no COPY reads change",
         change: (directory) => void writeContext(directory, { "README.md": "changed\n", "other/x": "new\n" }),
         runs: 1,
       },
@@ -78,7 +78,7 @@ describe.skipIf(why !== undefined)(
       const directory = contextOf("racy", copying("racy"), { "src/a": "0\n" });
       build(directory);
       for (let n = 1; n < 8; n += 1) {
-        // The same size, and as close to the build's end as a process can.
+        // The same size, written as soon after the build's end as a process can.
         writeFileSync(join(directory, "src/a"), `${n}\n`);
         build(directory, "-t", "racy");
         expect(mustKiln(store, ["run", "racy", "cat", "/out"]).stdout).toBe(`${n}\n`);

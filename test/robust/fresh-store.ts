@@ -3,17 +3,17 @@ import { afterEach, beforeEach } from "vitest";
 import { temporary } from "../e2e/harness.ts";
 import { importBusybox } from "./kiln-process.ts";
 
-/** What each test has for itself. */
+/** Things that each test gets for itself. */
 export interface FreshStore {
-  /** Holds the rest, and is removed with it. */
+  /** Folder around the rest, removed with everything in it. */
   readonly folder: string;
-  /** A store that knows `busybox`. */
+  /** A store with the image `busybox`. */
   readonly store: string;
-  /** Where a context may be written. */
+  /** Folder for a context. */
   readonly context: string;
 }
 
-/** Gives every test of the file or `describe` it is called in a store of its own. */
+/** Gives every test of the surrounding file or `describe` a store of its own. */
 export function useFreshStore(use: (fresh: FreshStore) => void): void {
   let folder: ReturnType<typeof temporary>;
   beforeEach(() => {

@@ -28,7 +28,7 @@ describe.skipIf(why !== undefined)("on a full disk", { timeout: 120_000 }, () =>
     folder[Symbol.dispose]();
   });
 
-  /** To the last block: dd ends with "no space left", which is what is wanted. */
+  /** Fills the disk to its last block; dd ends with "no space left", as intended. */
   function fill(): void {
     spawnSync("dd", ["if=/dev/zero", `of=${join(store, "filler")}`, "bs=4k"]);
     expect(Number(execFileSync("df", ["--output=avail", store], { encoding: "utf8" }).split("\n")[1])).toBe(0);
@@ -38,7 +38,7 @@ describe.skipIf(why !== undefined)("on a full disk", { timeout: 120_000 }, () =>
     { name: "a large COPY", dockerfile: "FROM busybox\nCOPY big /\n", fails: [1] },
     { name: "a COPY of many small files", dockerfile: "FROM busybox\nCOPY many /many/\n", fails: [1] },
     { name: "a RUN that writes", dockerfile: "FROM busybox\nRUN cat /bin/busybox /bin/busybox > /copy\n", fails: [1] },
-    // The room that the store is opened with may be enough for these.
+    // The space with which the store was opened may be enough for these.
     { name: "a WORKDIR", dockerfile: "FROM busybox\nWORKDIR /a/b/c\n", fails: [0, 1] },
     { name: "only a label", dockerfile: "FROM busybox\nLABEL a=b\n", fails: [0, 1] },
   ])("$name leaves nothing wrong, and succeeds once there is space", ({ dockerfile, fails }) => {

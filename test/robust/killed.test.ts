@@ -8,7 +8,7 @@ import { importBusybox, startKiln, writeContext } from "./kiln-process.ts";
 const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of killed builds are skipped: ${why}`);
 
-/** Moments at which a build is killed: 25, or as many as the variable says. */
+/** Number of moments at which a build is killed; the variable overrides it. */
 const MOMENTS = Number(process.env["KILN_TEST_KILLS"] ?? 25);
 
 describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 + MOMENTS * 10_000 }, () => {
@@ -23,7 +23,10 @@ describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 +
   });
   afterAll(() => folder[Symbol.dispose]());
 
-  /** All kinds of work: copies into files and into a tar, commands, a seeded cache mount, a file from another stage. */
+  /**
+   * Changes a context with all kinds of work: copies into files and into a tar, commands, a seeded cache mount, a file
+   * from another stage.
+   */
   function change(round: number): void {
     writeContext(context, {
       Dockerfile: [
@@ -48,7 +51,7 @@ describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 +
     });
   }
 
-  /** Milliseconds that a whole build takes now. */
+  /** Measures the milliseconds of a whole build. */
   function duration(): number {
     change(-1);
     const startMs = performance.now();
@@ -81,7 +84,7 @@ describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 +
     for (let round = 0; round < MOMENTS; round += 1) {
       change(round);
       const build = startKiln(store, ["build", "-q", "-t", "app", context]);
-      // Spread over the whole build and a little past its end. The waiting is the test's point, not a wait for something.
+      // The moments cover the whole build and a little more. The pause is the point of the test: it waits for no event.
       await pause(((round + 0.5) / MOMENTS) * wholeMs * 1.1);
       build.child.kill("SIGKILL");
       await build.ended;
@@ -106,10 +109,10 @@ describe.skipIf(why !== undefined)("a build that is killed", { timeout: 60_000 +
         line.length +
         Array.from({ length: 30 }, (_, n) => `file ${n} of ${round}\n`.length * 500).reduce((a, b) => a + b, 0);
       expect(stdout).toBe(`${line}${line}${line}${bytes}\n`);
-      // fsck reads everything there is. Without this, later rounds would mostly wait for it.
+      // fsck reads the whole store. Without this prune, later rounds would mostly wait for it.
       if (round % 10 === 9) mustKiln(store, ["prune", "--all"]);
     }
-    // What the killed ones left behind is garbage, and goes.
+    // The killed builds left only garbage, which prune deletes.
     mustKiln(store, ["prune", "--all"]);
     const after = kiln(store, ["fsck"]);
     expect(after.stdout).toContain("0 problems, 0 files that nothing names");

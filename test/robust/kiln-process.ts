@@ -6,9 +6,9 @@ import { busyboxRoot, mustKiln, type Outcome, PROJECT } from "../e2e/harness.ts"
 /** A `bin/kiln` that runs beside the test. */
 export interface RunningKiln {
   readonly child: ChildProcess;
-  /** How it ended; a process that a signal ended has status -1. */
+  /** Outcome of the process; after a signal the status is -1. */
   readonly ended: Promise<Outcome>;
-  /** Resolves once standard error has had `text`; rejects when the process ends without it. */
+  /** Resolves once `text` appears on standard error; rejects when the process ends without it. */
   said(text: string): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ export function importBusybox(root: string, scratch: string): void {
   mustKiln(root, ["import", busyboxRoot(scratch), "busybox"]);
 }
 
-/** Writes a context: file contents by path. */
+/** Writes a context from file contents by path. */
 export function writeContext(directory: string, files: Readonly<Record<string, string>>): string {
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(directory, path)), { recursive: true });
@@ -59,8 +59,8 @@ export function writeContext(directory: string, files: Readonly<Record<string, s
 }
 
 /**
- * What steps have written to `runs` in the cache mount of a store that has only one: one line for each execution,
- * whatever became of its result.
+ * Lists the lines that steps wrote to `runs` in the only cache mount of a store: one line per execution, whatever
+ * became of its result.
  */
 export function executions(root: string): readonly string[] {
   const mounts = join(root, "cache-mounts");
@@ -70,13 +70,13 @@ export function executions(root: string): readonly string[] {
     .toSorted();
 }
 
-/** Makes the file `/runs/go` that a counted step may be waiting for. */
+/** Makes the file `/runs/go`, for which a counted step may wait. */
 export function letGo(root: string): void {
   const mounts = join(root, "cache-mounts");
   for (const name of readdirSync(mounts)) writeFileSync(join(mounts, name, "data/go"), "");
 }
 
-/** A RUN line that notes its execution under a name, then does `work`. */
+/** Makes a RUN line that records its execution under a name, then does `work`. */
 export function counted(name: string, work: string): string {
   return `RUN --mount=type=cache,id=runs,target=/runs echo ${name} >> /runs/runs && ${work}`;
 }

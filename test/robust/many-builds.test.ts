@@ -6,7 +6,7 @@ import { counted, executions, letGo, startKiln, writeContext } from "./kiln-proc
 const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of many builds on one store are skipped: ${why}`);
 
-// Real processes that know nothing of each other but the store.
+// Real processes that share nothing but the store.
 describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, () => {
   let store: string;
   let context: string;
@@ -43,8 +43,8 @@ describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, 
 
   test("cancelling one of two that share a step leaves the other's alone", async () => {
     writeContext(context, {
-      // Who comes first never gets done by itself, so that it is in the middle of it when it is stopped. The quotes keep the
-      // displayed instruction from being taken for what it prints.
+      // The first execution never ends by itself, so it is still running when it is stopped. The quotes keep the
+      // displayed instruction from being mistaken for its output.
       Dockerfile: `FROM busybox\n${counted("slow", "echo be''gun; [ $(wc -l < /runs/runs) -gt 1 ] || sleep 600; echo done > /out")}\n`,
     });
     const args = ["build", "--progress", "plain", context];
@@ -57,7 +57,7 @@ describe.skipIf(why !== undefined)("builds on one store", { timeout: 300_000 }, 
     const { status, stderr } = await second.ended;
     expect(stderr).not.toMatch(/ERROR/);
     expect(status).toBe(0);
-    // The first one's was thrown away half done, so the second did it again.
+    // The first build's result was discarded half done, so the second ran it again.
     expect(executions(store)).toEqual(["slow", "slow"]);
     expect(mustKiln(store, ["run", "second", "cat", "/out"]).stdout).toBe("done\n");
   });

@@ -22,14 +22,14 @@ describe.skipIf(why !== undefined)("layers that share files", { timeout: 120_000
   function build(changed: string, run: string, ...args: string[]): string {
     const files = Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`src/f${n}`, `file ${n}\n`]));
     writeContext(context, { Dockerfile: `FROM busybox\nCOPY src /src\n${run}\n`, ...files, "src/f0": changed });
-    // Times of a checkout that stays, so that only the changed file differs.
+    // The checkout keeps its times, so that only the changed file differs.
     for (const name of readdirSync(join(context, "src"))) {
       chmodSync(join(context, "src", name), 0o644);
       utimesSync(join(context, "src", name), 1000, 1000);
     }
     return mustKiln(store, ["build", "-q", "-t", changed.trim(), ...args, context]).stdout.trim();
   }
-  /** The layers of COPY, with their files by number of names. */
+  /** Lists the layers of COPY, each with its file's number of hard links. */
   function copies(): readonly { readonly path: string; readonly links: number }[] {
     return readdirSync(join(store, "snapshots")).flatMap((id) => {
       const path = join(store, "snapshots", id, "src");

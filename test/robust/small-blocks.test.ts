@@ -9,7 +9,10 @@ const folder = temporary();
 const mountPoint = join(folder.path, "disk");
 const store = join(mountPoint, "store");
 
-/** Mounts a file system of 24 MiB whose blocks are smaller than a page of memory. @returns why it cannot be had. */
+/**
+ * Mounts a file system of 24 MiB with blocks smaller than a page of memory.
+ * @returns the reason why that is impossible here
+ */
 function mountSmallBlocks(): string | undefined {
   const image = join(folder.path, "disk.img");
   mkdirSync(mountPoint);
@@ -43,14 +46,14 @@ describe.skipIf(why !== undefined)("on a full disk with blocks of 1 KiB", { time
 
   const filler = join(mountPoint, "filler");
 
-  /** Fills the disk to its last block and gives some back. */
+  /** Fills the disk to its last block and frees some space. */
   function fillBut(kilobytes: number): void {
     spawnSync("dd", ["if=/dev/zero", `of=${filler}`, "bs=1k"]);
     truncateSync(filler, Math.max(0, statSync(filler).size - kilobytes * 1024));
     spawnSync("sync", ["-f", mountPoint]);
   }
 
-  /** Leaves what a killed process leaves: a log that the next one reads into the shared memory, which must be made again. */
+  /** Leaves the state of a killed process: a log that the next process must read into new shared memory. */
   function leaveLog(): void {
     const script = `
       const database = new (require("node:sqlite").DatabaseSync)(process.argv[1]);

@@ -79,7 +79,7 @@ describe.skipIf(why !== undefined)("space", { timeout: 120_000 }, () => {
     );
     expect(mustKiln(store, ["prune", "--filter", "unused-for=1h"]).stdout).toMatch(/^Total reclaimed: 0 ?B/);
     expect(mustKiln(store, ["prune", "--filter", "until=1h"]).stdout).toMatch(/^Total reclaimed: 0 ?B/);
-    // A file that no row names is told by a line of its own: the lines make up the total.
+    // A file that no row names has a line of its own: the lines add up to the total.
     writeFileSync(join(store, "blobs", "sha256", "0".repeat(64)), Buffer.alloc(8192));
     utimesSync(join(store, "blobs", "sha256", "0".repeat(64)), 1, 1);
     expect(mustKiln(store, ["prune", "--filter", "unused-for=1h", "--dry-run"]).stdout).toMatch(
@@ -105,7 +105,7 @@ describe.skipIf(why !== undefined)("space", { timeout: 120_000 }, () => {
     const said = ["b", "c", "d", "e", "f"].map(limited);
     expect(said.join("")).toContain("The store was over its limit of");
     expect(du()).toBeLessThan((24 << 20) + (8 << 20));
-    // The small step is worth more for its size than the large ones above it, and it is still there.
+    // The small step is worth more for its size than the large ones above it, so it is still there.
     expect(limited("f")).toMatch(/RUN echo kept > \/kept\n#\d+ CACHED/);
     expect(kiln(store, ["fsck"]).stdout).toContain(" 0 problems");
   });

@@ -11,17 +11,17 @@ if (why !== undefined) console.warn(`tests of times in cached results are skippe
 interface Case {
   readonly name: string;
   readonly lines: readonly string[];
-  /** Arguments of the builds in a row. */
+  /** Arguments of the builds, in order. */
   readonly builds: readonly (readonly string[])[];
 }
 
 const epoch = (seconds: number): string[] => ["--build-arg", `SOURCE_DATE_EPOCH=${seconds}`];
 const date = (text: string): string[] => [...epoch(1000), "--build-arg", `D=${text}`];
 const dated = (lines: readonly string[]): string[] => ["ARG D", 'RUN touch -d "$D" /f', ...lines];
-/** Leaves nothing that has the time of the build. */
+/** A command that leaves no file with the time of the build. */
 const QUIET = "RUN cat /f >/dev/null";
 
-// The law: what a warm store gives is what an empty one gives. Nothing in these images has the time of its build.
+// The rule: a warm store gives the same result as an empty one. No file in these images has the time of its build.
 const CASES: readonly Case[] = [
   {
     name: "a time that a command sets",
@@ -113,7 +113,7 @@ describe.skipIf(why !== undefined)("times in cached results", { timeout: 120_000
     mustKiln(root, ["build", "-q", ...given, ...more, "-o", output, context]);
     return readFileSync(tar).toString("base64");
   }
-  /** A store that knows the base image and nothing else. */
+  /** Makes a store with the base image and nothing else. */
   function emptyStore(): string {
     const root = join(folder, "other");
     rmSync(root, { recursive: true, force: true });

@@ -10,7 +10,7 @@ import { importBusybox, writeContext } from "./kiln-process.ts";
 
 const why = missing("busybox");
 if (why !== undefined) console.warn(`the property of warm and empty stores is skipped: ${why}`);
-/** More for a long run. */
+/** Set it higher for a long run. */
 const RUNS = Number(process.env["KILN_PROPERTY_RUNS"] ?? 12);
 
 const NAMES = ["a", "b", "d/a", "d/b", "d/e/f"] as const;
@@ -29,7 +29,7 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: fc.constantFrom("date", "order", "--chown") }),
 );
 
-/** Each leaves nothing behind that has the time of the build. */
+/** Steps that leave no file with the time of the build. */
 const STEPS = [
   "COPY . /all",
   "COPY d /d",
@@ -75,7 +75,7 @@ describe.skipIf(why !== undefined)("a warm store", { timeout: 600_000 }, () => {
     const lines = [...made, "FROM busybox", "ARG DATE", "ARG OWNER", ...steps, ""];
     writeContext(at("context"), { Dockerfile: lines.join("\n"), ".dockerignore": "Dockerfile\n.dockerignore\n" });
   }
-  /** Times of a context are no matter of a key: they stay what they are through all changes. */
+  /** Gives all files of the context fixed times through all changes, because times do not count in a key. */
   function dateAll(): void {
     const paths = execFileSync("find", [at("context")], { encoding: "utf8" })
       .trim()
@@ -109,7 +109,7 @@ describe.skipIf(why !== undefined)("a warm store", { timeout: 600_000 }, () => {
             rmSync(path);
             if (changed.kind === "link") symlinkSync("a", path);
             if (changed.kind === "hard link") linkSync(join(kept, changed.name === "b" ? "a" : "b"), path);
-            // Something has to be left of what is copied by name.
+            // At least one file that is copied by name must remain.
             if (changed.kind === "gone") writeFileSync(`${path}2`, "");
           }
         }

@@ -36,7 +36,7 @@ describe.skipIf(why !== undefined)("why a step ran", { timeout: 120_000 }, () =>
     mustKiln(store, ["why", ...args])
       .stdout.trimEnd()
       .split("\n");
-  /** Reasons that the display gave during the build. */
+  /** Lists the reasons that the display gave during the build. */
   const said = (outcome: Outcome): string[] =>
     outcome.stderr.split("\n").flatMap((line) => /^#\d+ why: (.*)$/.exec(line)?.[1] ?? []);
 

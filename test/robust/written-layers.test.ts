@@ -11,7 +11,7 @@ const why = missing("busybox");
 if (why !== undefined) console.warn(`tests of layers that are written as a tar are skipped: ${why}`);
 
 const FILES = 600;
-/** Without it, WORKDIR's directories and the image have the time of the build. */
+/** Fixes the times in the result: WORKDIR's directories and the image have the time of the build without it. */
 const DATED = ["--build-arg", "SOURCE_DATE_EPOCH=5"];
 
 describe.skipIf(why !== undefined)("a copy of many small files that no step reads", { timeout: 120_000 }, () => {
@@ -32,7 +32,7 @@ describe.skipIf(why !== undefined)("a copy of many small files that no step read
     for (const name of ["src/d1/changed", "src/d1", "src"]) utimesSync(join(context, name), 1000, 1000);
     return mustKiln(store, ["build", "-q", "-t", "app", ...DATED, ...args, context]).stdout.trim();
   }
-  /** Layers of the copy that are files. */
+  /** Lists the layers of the copy that are unpacked into files. */
   const unpacked = (): readonly string[] =>
     readdirSync(join(store, "snapshots")).filter((id) => existsSync(join(store, "snapshots", id, "app/src/d3/f3")));
   const fsck = (): void =>
@@ -80,7 +80,7 @@ describe.skipIf(why !== undefined)("a copy of many small files that no step read
     fsck();
   });
 
-  test("whose blob is lost runs again when its files are needed", () => {
+  test("with a lost blob runs again when its files are needed", () => {
     build("one\n");
     for (const name of readdirSync(join(store, "blobs/sha256"))) {
       const path = join(store, "blobs/sha256", name);
@@ -92,7 +92,7 @@ describe.skipIf(why !== undefined)("a copy of many small files that no step read
     const again = mustKiln(store, ["build", "--progress", "plain", "-t", "app", ...DATED, context]);
     expect(again.stderr).toContain("runs again");
     expect(mustKiln(store, ["run", "--rm", "app", "cat", "/seen"]).stdout).toBe("one\n");
-    // The image before is lost with its layer.
+    // The earlier image lost its layer and is damaged.
     expect(kiln(store, ["fsck"]).stdout).toContain(" 1 problems");
     mustKiln(store, ["fsck", "--repair"]);
     fsck();

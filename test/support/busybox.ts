@@ -12,7 +12,7 @@ const APPLETS =
     " ",
   );
 
-/** Why there is no busybox image for tests here; `undefined` when there is. */
+/** The reason why tests here have no busybox image; `undefined` when there is one. */
 export const noBusybox: string | undefined =
   BUSYBOX === undefined ? "needs busybox (Debian: apt-get install busybox-static)" : undefined;
 
@@ -42,7 +42,7 @@ export async function importBusybox(environment: BuildEnvironment): Promise<void
   }
 }
 
-/** Writes a context: file contents by path. */
+/** Writes a context from file contents by path. */
 export async function writeFiles(directory: string, files: Readonly<Record<string, string>>): Promise<void> {
   for (const [path, text] of Object.entries(files)) {
     await mkdir(dirname(join(directory, path)), { recursive: true });

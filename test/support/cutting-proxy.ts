@@ -1,21 +1,24 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** A way to a server that breaks: connections are cut after so many bytes, each in its turn; later ones hold. */
+/** A proxy that breaks connections: each is cut after a given number of bytes, in turn; later ones hold. */
 export interface CuttingProxy extends AsyncDisposable {
   /** `127.0.0.1:40123` */
   readonly host: string;
-  /** Connections that are to be cut, and where: bytes to the server and bytes from it, whichever comes first. */
+  /** Sets the next connections to cut, and where: after bytes to the server or bytes from it, whichever comes first. */
   cut(...after: readonly { readonly sentBytes?: number; readonly receivedBytes?: number }[]): void;
-  /** How many have been. */
+  /** Number of connections cut so far. */
   readonly cuts: number;
 }
 
-export async function startCuttingProxy(to: { readonly host: string; readonly port: number }): Promise<CuttingProxy> {
+export async function startCuttingProxy(target: {
+  readonly host: string;
+  readonly port: number;
+}): Promise<CuttingProxy> {
   const waiting: { readonly sentBytes?: number; readonly receivedBytes?: number }[] = [];
   const sockets = new Set<Socket>();
   let cuts = 0;
   const server = createServer((client) => {
-    const upstream = connect(to.port, to.host);
+    const upstream = connect(target.port, target.host);
     const end = (): void => {
       client.destroy();
       upstream.destroy();
@@ -25,7 +28,7 @@ export async function startCuttingProxy(to: { readonly host: string; readonly po
       socket.on("error", end).on("close", end);
       socket.on("close", () => sockets.delete(socket));
     }
-    // What is cut is what comes next, also on a connection that has been used before.
+    // The next bytes are cut, also on a connection that was used before.
     const pass = (from: Socket, into: Socket, limit: "sentBytes" | "receivedBytes"): void => {
       let seen = 0;
       from.on("data", (chunk: Buffer) => {

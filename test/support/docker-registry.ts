@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Why the real registry cannot be used here, for `describe.skipIf`; `undefined` when it can. */
+/** The reason why the real registry cannot be used here, for `describe.skipIf`; `undefined` when it can. */
 export const dockerRegistryMissing: string | undefined =
   spawnSync("docker-registry", ["--version"]).status === 0
     ? undefined
     : 'the program "docker-registry" is not installed (Debian package docker-registry)';
 
-/** Distribution's own registry on a free loopback port, with its data in a temporary folder that goes with it. */
+/** Distribution's own registry on a free loopback port. Its data is in a temporary folder, removed at the end. */
 export interface DockerRegistry extends AsyncDisposable {
   /** `127.0.0.1:40123`: the registry part of references. */
   readonly host: string;
@@ -53,7 +53,7 @@ http:
       child.once("close", () => reject(new Error(`docker-registry did not start:\n${log}`)));
       child.stderr.setEncoding("utf8").on("data", (text: string) => {
         log += text;
-        // It says where it listens once it does: `listening on 127.0.0.1:40123`.
+        // It prints its address once it listens: `listening on 127.0.0.1:40123`.
         const found = /listening on (127\.0\.0\.1:\d+)/.exec(log)?.[1];
         if (found !== undefined) resolve(found);
       });

@@ -8,11 +8,14 @@ import { locateNative } from "../../lib/native/locate.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 
-/** Why tests that run containers cannot run here; `undefined` when they can. */
+/** The reason why tests that run containers cannot run here; `undefined` when they can. */
 export const cannotRun: string | undefined =
   process.getuid?.() === 0 ? undefined : "needs root, for overlay mounts and device files";
 
-/** An environment around a store of the test's own, run from sources. Builds the compiled parts when they are missing. */
+/**
+ * Makes an environment around a store of the test's own, run from sources. Builds the compiled parts when they are
+ * missing.
+ */
 export function testEnvironment(
   root: string,
   changes: Partial<Omit<BuildEnvironment, "stdin">> & { readonly input?: string | Uint8Array } = {},

@@ -3,10 +3,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 
-/** What happens to the next requests that match: faults are used up in order, `times` times each. */
+/** A fault of the next matching requests. Faults are used up in order, `times` times each. */
 export interface Fault {
   readonly method?: string;
-  /** Matched against the path with its query. */
+  /** Pattern for the path with its query. */
   readonly path: RegExp;
   /** Default 1. */
   readonly times?: number;
@@ -17,24 +17,24 @@ export interface Fault {
         readonly headers?: Record<string, string>;
         readonly body?: string;
       }
-    /** The connection is closed after this many bytes of the body (0: before any answer). */
+    /** The connection closes after this many bytes of the body (0: before any answer). */
     | { readonly kind: "drop"; readonly afterBytes: number }
-    /** The body ends early, although the headers are those of the whole. */
+    /** The body ends early, but the headers announce all of it. */
     | { readonly kind: "truncate"; readonly toBytes: number }
-    /** One byte of the body is another. */
+    /** One byte of the body is changed. */
     | { readonly kind: "alter" }
-    /** Range headers are ignored: all of the blob comes, with status 200. */
+    /** Range headers are ignored: the whole blob comes, with status 200. */
     | { readonly kind: "no-range" }
-    /** The request is taken and never answered. */
+    /** The request is accepted and never answered. */
     | { readonly kind: "silence" }
-    /** Sends on to the same path and query of another origin. */
+    /** The answer redirects to the same path and query of another origin. */
     | { readonly kind: "redirect"; readonly status: number; readonly origin: string };
 }
 
 export type RegistryAuth =
   | { readonly kind: "none" }
   | { readonly kind: "basic"; readonly username: string; readonly password: string }
-  /** Tokens from `/token` of the same server; anonymous ones may pull when `anonymousPull`. */
+  /** Tokens come from `/token` of the same server; anonymous ones may pull when `anonymousPull`. */
   | {
       readonly kind: "token";
       readonly username: string;
@@ -45,13 +45,13 @@ export type RegistryAuth =
 
 export interface TestRegistryOptions {
   readonly auth?: RegistryAuth;
-  /** PUT of a whole blob is refused with this status, so that only pieces work. */
+  /** Status that refuses a PUT of a whole blob, so that only chunks work. */
   readonly refuseWholeUploads?: number;
-  /** Uploads and blobs are answered by redirects to this origin. */
+  /** Origin of redirects that answer requests for uploads and blobs. */
   readonly redirectBlobsTo?: string;
-  /** Answer of the token server instead of a token. */
+  /** Makes the answer of the token server, instead of the usual one. */
   readonly tokenAnswer?: (token: string) => object;
-  /** Scopes for repositories of these names are refused with this status. */
+  /** Status that refuses scopes for repositories with these names. */
   readonly refuseScopes?: { readonly of: string; readonly status: number };
 }
 
@@ -61,7 +61,7 @@ export interface LoggedRequest {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
-/** A registry of the distribution specification in memory, on a free port of 127.0.0.1, that can be told to misbehave. */
+/** An in-memory registry of the distribution specification, on a free port of 127.0.0.1, with faults on demand. */
 export interface TestRegistry extends AsyncDisposable {
   /** `127.0.0.1:40123`: the registry part of references. */
   readonly host: string;
@@ -85,13 +85,13 @@ class MemoryRegistry implements TestRegistry {
   readonly requests: LoggedRequest[] = [];
   readonly blobs = new Map<string, Buffer>();
   readonly manifests = new Map<string, { readonly mediaType: string; readonly bytes: Buffer }>();
-  /** `name digest`: which repositories have a blob; blobs added by tests are in all. */
+  /** `name digest`: the repositories that have a blob. A blob added by a test is in all of them. */
   readonly #links = new Set<string>();
   readonly #everywhere = new Set<string>();
   readonly #options: TestRegistryOptions;
   readonly #faults: { readonly fault: Fault; left: number }[] = [];
   readonly #uploads = new Map<string, Buffer>();
-  /** Token to the scopes it gives. */
+  /** The scopes that each token gives. */
   readonly #tokens = new Map<string, readonly string[]>();
   readonly #server = createServer((request, response) => {
     this.#answer(request, response).catch((error: unknown) => {
@@ -273,7 +273,7 @@ class MemoryRegistry implements TestRegistry {
     const content = Buffer.concat([before, body]);
     if (method === "PATCH") {
       const range = `${before.length}-${content.length - 1}`;
-      // A body of unknown length comes without a range: it is all that there is.
+      // A body of unknown length comes without a range: it is the whole blob.
       if ((request.headers["content-range"] ?? range) !== range) return void response.writeHead(416).end();
       this.#uploads.set(id, content);
       return void response.writeHead(202, { location: `/v2/${name}/blobs/uploads/${id}?state=2` }).end();

@@ -2,19 +2,22 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
 
-/** A real process of its own that runs a piece of TypeScript and talks by lines. */
+/** A real process that runs a piece of TypeScript and communicates in lines. */
 export interface Script extends AsyncDisposable {
   readonly child: ChildProcess;
-  /** The next line it prints. @throws when it ends without one. */
+  /**
+   * Returns the next line it prints.
+   * @throws when the process ends without one
+   */
   line(): Promise<string>;
   send(line: string): void;
   kill(): void;
-  /** Waits for the end; the exit status, or `undefined` after a signal. */
+  /** Waits for the end; returns the exit status, or `undefined` after a signal. */
   ended(): Promise<number | undefined>;
 }
 
 /**
- * Starts a process on `source`, which may await at top level and import from `import.meta`-free absolute paths:
+ * Starts a process on `source`, which may await at top level and import from absolute paths without `import.meta`:
  * `ROOT` in it is replaced by the path of the repository.
  */
 export function startScript(source: string): Script {
@@ -26,7 +29,7 @@ export function startScript(source: string): Script {
   const ended = new Promise<number | undefined>((resolve) => {
     child.once("close", (status) => resolve(status ?? undefined));
   });
-  child.stdin.on("error", () => undefined); // it may have been killed
+  child.stdin.on("error", () => undefined); // the process may have been killed
   return {
     child,
     async line() {

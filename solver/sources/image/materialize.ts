@@ -150,7 +150,7 @@ async function fetchBlob(
   }
   throw (
     failure ??
-    new BuildError("store/corrupt", `Cannot get layer ${row.diffId ?? row.id}: nobody is known to have it`, {
+    new BuildError("store/corrupt", `Cannot get layer ${row.diffId ?? row.id}: no known registry has it`, {
       hint: "pull the image again",
     })
   );

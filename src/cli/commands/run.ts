@@ -23,7 +23,7 @@ export function runCommand(program: Command, cli: Cli): void {
     .option("--hostname <name>", "the container's name of itself")
     .option("--platform <os/arch>", "which of several platforms")
     .option("-i, --interactive", "accepted: standard input is always passed on")
-    .option("-t, --tty", "accepted: whoever calls from a terminal always gets one inside")
+    .option("-t, --tty", "accepted: a call from a terminal always gets one inside")
     .option("--rm", "accepted: nothing is ever kept")
     .addHelpText(
       "after",

@@ -11,7 +11,7 @@ import { explainBuild, explainDetails, explainStep } from "../explanation.ts";
 /** `kiln why`: why the steps of the last build, or of another, ran. */
 export function whyCommand(program: Command, cli: Cli): void {
   command(program, cli, "why [step]", run)
-    .description("say why steps of the last build ran: all, or those whose number, stage or text is given")
+    .description("say why steps of the last build ran: all, or those with the given number, stage or text")
     .option("--build <name>", "the last build with this tag, or the build with this id")
     .option("--json", "one object: the build and its steps, with the parts that differ");
 }

@@ -85,7 +85,7 @@ export class MovedBases implements AsyncDisposable {
         kind: "notice",
         level: "warning",
         message: `The image of ${familiarReference(parseReference(ref))} that was pulled ${minutes} minutes ago is used: ${error.message}`,
-        hint: "--offline asks nobody",
+        hint: "--offline asks no registry",
       });
       return undefined;
     }

@@ -88,6 +88,6 @@ function checked(stream: Writable, name: string, end: "to be ended" | "not ours 
 /** What the disk, the device or the reader at the other end has against being written to. */
 function failed(name: string, error: Error | null | undefined): BuildError | undefined {
   if (error === undefined || error === null) return undefined;
-  const why = errnoOf(error) === "EPIPE" ? "whoever read it has stopped reading" : messageOf(error);
+  const why = errnoOf(error) === "EPIPE" ? "its reader has stopped reading" : messageOf(error);
   return new BuildError("export/failed", `Cannot write to ${name}: ${why}`, { cause: error });
 }
