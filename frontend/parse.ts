@@ -229,7 +229,7 @@ class ErrorList {
     if (first === undefined) return;
     if (this.isFull)
       rest.push(new BuildError("dockerfile/syntax", "too many errors: the rest of the file was not read"));
-    throw new BuildError(first.code, first.message, { span: first.span, hint: first.hint, more: rest });
+    throw first.withMore(rest);
   }
 }
 

@@ -29,8 +29,7 @@ export function requireEntitlements(graph: Graph, granted: ExecSettings["entitle
       }),
   );
   if (first === undefined) return;
-  const { code, message, span, hint } = first;
-  throw more.length === 0 ? first : new BuildError(code, message, { span, hint, more });
+  throw first.withMore(more);
 }
 
 function neededBy({ network, security }: ExecOp): Entitlement[] {

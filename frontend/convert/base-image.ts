@@ -1,4 +1,4 @@
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, joinHints } from "../../lib/core/errors.ts";
 import type { ContainerConfig, HistoryEntry } from "../../lib/core/oci.ts";
 import { type Platform, formatPlatform, normalizePlatform } from "../../lib/core/platform.ts";
 import { familiarReference, formatReference, parseReference } from "../../lib/core/reference.ts";
@@ -142,10 +142,7 @@ function readReference(planned: PlannedStage): ReturnType<typeof parseReference>
     return parseReference(planned.baseText);
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
-    throw new BuildError(error.code, error.message, {
-      span: planned.stage?.from.base.span ?? planned.span,
-      hint: error.hint,
-    });
+    throw error.at(planned.stage?.from.base.span ?? planned.span);
   }
 }
 
@@ -165,12 +162,7 @@ async function resolveImage(
       similar === undefined || similar === planned.baseText
         ? undefined
         : `did you mean ${deps.options.stageNames.includes(similar) ? "the stage " : ""}${similar}?`;
-    throw new BuildError(error.code, error.message, {
-      span,
-      hint: [didYouMean, error.hint].filter((part) => part !== undefined).join("; ") || undefined,
-      detail: error.detail,
-      cause: error,
-    });
+    throw error.with({ span, hint: joinHints(didYouMean, error.hint) });
   }
 }
 

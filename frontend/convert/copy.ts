@@ -158,7 +158,7 @@ function checkPatterns(
       compileGoPattern(text.replace(/^!/, ""));
     } catch (error) {
       if (!(error instanceof BuildError)) throw error;
-      throw new BuildError(error.code, error.message, { span: word.span, hint: error.hint });
+      throw error.at(word.span);
     }
   }
 }
@@ -269,7 +269,7 @@ function expandBody({ text, bodySpan }: CopyContent, state: StageState): Expansi
         `failed to process ${JSON.stringify(shorten(lines.slice(first, last + 1).join("\n")))}`,
       );
       const span = source.span(from, Math.min(from + source.line(number).length, end.offset));
-      return new BuildError(error.code, said, { span, hint });
+      return error.with({ message: said, span, hint });
     };
     // A brace may be closed on a later line. When it never is, the error belongs to the line that opens it.
     let open: number | undefined;

@@ -256,7 +256,7 @@ function readPlatform(
     platform = parsePlatform(text, deps.host);
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
-    throw new BuildError(error.code, error.message, { span: word.span, hint: error.hint });
+    throw error.at(word.span);
   }
   if (
     used.size === 1 &&

@@ -45,7 +45,7 @@ function readGit(text: string, span: Span): GitUrl | undefined {
     return parseGitUrl(text);
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
-    throw new BuildError(error.code, error.message, { span, hint: error.hint });
+    throw error.at(span);
   }
 }
 

@@ -28,8 +28,7 @@ export function convertInstruction(state: StageState, instruction: StageInstruct
   } catch (error) {
     // Most errors know their word. The others get the place of the instruction.
     if (!(error instanceof BuildError) || error.span !== undefined) throw error;
-    const { code, message, hint, detail, cause } = error;
-    throw new BuildError(code, message, { span: instruction.span, hint, detail, cause });
+    throw error.at(instruction.span);
   }
 }
 

@@ -12,11 +12,7 @@ export function forTrigger<T>(planned: PlannedStage, work: () => T): T {
     if (!(error instanceof BuildError) || error.span === undefined || error.span.source === planned.span.source)
       throw error;
     const { source } = error.span;
-    throw new BuildError(error.code, error.message, {
-      span: planned.span,
-      hint: error.hint,
-      cause: error,
-      detail: `${source.name}: ${source.text}`,
-    });
+    const detail = [`${source.name}: ${source.text}`, error.detail ?? ""].join("\n").trimEnd();
+    throw error.with({ span: planned.span, detail });
   }
 }

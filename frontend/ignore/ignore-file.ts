@@ -38,9 +38,7 @@ export function parseIgnoreFile(source: SourceText): IgnoreFile {
     else errors.push(problem);
   }
   const [first, ...more] = errors;
-  if (first !== undefined) {
-    throw new BuildError(first.code, first.message, { span: first.span, hint: first.hint, more });
-  }
+  if (first !== undefined) throw first.withMore(more);
   return { patterns };
 }
 
@@ -75,6 +73,6 @@ function problemOf(path: string, span: Span): BuildError | undefined {
     return undefined;
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
-    return new BuildError("dockerfile/ignore-file", error.message, { span, hint: error.hint });
+    return error.with({ code: "dockerfile/ignore-file", span });
   }
 }

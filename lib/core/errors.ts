@@ -90,6 +90,12 @@ export interface BuildErrorDetails {
   readonly more?: readonly BuildError[] | undefined;
 }
 
+/** Details that a copy of an error has instead. */
+export interface ErrorChanges extends Omit<BuildErrorDetails, "cause"> {
+  readonly code?: ErrorCode;
+  readonly message?: string;
+}
+
 /** The one error a user sees. Anything else that reaches the CLI is a bug in this program and is printed with its stack. */
 export class BuildError extends Error {
   override readonly name = "BuildError";
@@ -107,6 +113,28 @@ export class BuildError extends Error {
     this.detail = details.detail;
     this.more = details.more ?? [];
   }
+
+  /** The same error at a place in a file. */
+  at(span: Span | undefined): BuildError {
+    return span === undefined || span === this.span ? this : this.with({ span });
+  }
+
+  /** The same error with another hint. */
+  withHint(hint: string | undefined): BuildError {
+    return hint === undefined ? this : this.with({ hint });
+  }
+
+  /** The same error with further ones behind it. */
+  withMore(more: readonly BuildError[]): BuildError {
+    return more.length === 0 ? this : this.with({ more: [...this.more, ...more] });
+  }
+
+  /** A copy with some details changed and all others kept. This one is its cause: it may be of a class that knows more. */
+  with(changes: ErrorChanges): BuildError {
+    const { code = this.code, message = this.message, ...details } = changes;
+    const { span, hint, detail, more } = this;
+    return new BuildError(code, message, { span, hint, detail, more, ...details, cause: this });
+  }
 }
 
 /** For the `default:` arm of a switch: it stops compiling on the day a new kind is added. */
@@ -116,10 +144,22 @@ export function unreachable(value: never): never {
 
 /** The errno name of a Node system error, as in `if (errnoOf(error) === "ENOENT")`. */
 export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
+  if (!(error instanceof Error) || error instanceof BuildError) return undefined;
+  return "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
 /** What went wrong in one line, for putting behind a colon. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The hint of an error of ours, for another error or notice that tells of it. */
+export function hintOf(error: unknown): string | undefined {
+  return error instanceof BuildError ? error.hint : undefined;
+}
+
+/** Several hints as one; `undefined` where there is none. */
+export function joinHints(...hints: readonly (string | undefined)[]): string | undefined {
+  const given = hints.filter((hint) => hint !== undefined && hint !== "");
+  return given.length === 0 ? undefined : given.join("; ");
 }

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import { type Digest, digestOf, isDigest } from "../core/digest.ts";
-import { BuildError } from "../core/errors.ts";
+import { BuildError, joinHints } from "../core/errors.ts";
 import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
 import { familiarReference, type ImageRef } from "../core/reference.ts";
 import { checkBlobAnswer, manifestIn, mediaTypeOf } from "./answers.ts";
@@ -185,7 +185,7 @@ class HttpRegistryClient implements RegistryClient {
       const isOfType = (response.status === 400 || response.status === 415) && mediaType.includes(".oci.");
       if (!isOfType) throw error;
       const hint = "if it does not know OCI's media types, use -o type=registry,oci-mediatypes=false";
-      throw new BuildError(error.code, error.message, { hint });
+      throw error.withHint(joinHints(error.hint, hint));
     }
     const digest = digestOf(bytes);
     const theirs = headerOf(response, "docker-content-digest");
@@ -336,9 +336,7 @@ class HttpRegistryClient implements RegistryClient {
   /** A registry that cannot be reached, told with what became of its mirrors. */
   #withMirrors(error: BuildError, registry: string): BuildError {
     const failures = this.#mirrors.failuresOf(registry);
-    if (failures === undefined) return error;
-    const hint = error.hint === undefined ? failures : `${failures}; ${error.hint}`;
-    return new BuildError(error.code, error.message, { hint, cause: error });
+    return failures === undefined ? error : error.withHint(joinHints(failures, error.hint));
   }
 
   async #push(repository: Repository, request: RepositoryRequest, signal: AbortSignal): Promise<HttpResponse> {

@@ -7,7 +7,8 @@ export class LostLayerError extends BuildError {
   readonly layer: SnapshotId;
 
   constructor(layer: SnapshotId, error: BuildError) {
-    super(error.code, error.message, { hint: error.hint, cause: error });
+    const { span, hint, detail, more } = error;
+    super(error.code, error.message, { span, hint, detail, more, cause: error });
     this.layer = layer;
   }
 }

@@ -3,7 +3,8 @@ import { BuildError, errnoOf } from "../core/errors.ts";
 /** A file of the client's that is gone, or another kind of file, since its directory was scanned: another scan may find it at rest. */
 export class MovedSourceError extends BuildError {
   constructor(error: BuildError) {
-    super(error.code, error.message, { hint: error.hint, cause: error });
+    const { span, hint, detail, more } = error;
+    super(error.code, error.message, { span, hint, detail, more, cause: error });
   }
 }
 

@@ -282,8 +282,6 @@ function placed(
 /** The same error with the instruction's place, where it has none. */
 export function withSpan(error: unknown, meta: VertexMeta): unknown {
   if (!(error instanceof BuildError) || error.span !== undefined || meta.span === undefined) return error;
-  const { hint, more } = error;
   const detail = meta.trigger === undefined ? error.detail : [meta.trigger, error.detail ?? ""].join("\n").trimEnd();
-  // The original stays reachable: it may be of a class that knows more.
-  return new BuildError(error.code, error.message, { span: meta.span, hint, cause: error, detail, more });
+  return error.with({ span: meta.span, detail });
 }

@@ -9,10 +9,7 @@ import { type MissingSource, SourceNotFound } from "../../solver/select/not-foun
 export function explainMissingSource(error: unknown, ignored: readonly IgnorePattern[]): unknown {
   const missing = missingSource(error);
   if (!(error instanceof BuildError) || missing === undefined) return error;
-  const hint = ruleHint(missing.missing, ignored) ?? outsideHint(error);
-  if (hint === undefined) return error;
-  const { span, detail, more, cause } = error;
-  return new BuildError(error.code, error.message, { span, detail, more, cause, hint });
+  return error.withHint(ruleHint(missing.missing, ignored) ?? outsideHint(error));
 }
 
 function ruleHint({ excludedBy, path }: MissingSource, ignored: readonly IgnorePattern[]): string | undefined {

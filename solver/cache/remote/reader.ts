@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import type { Digest } from "../../../lib/core/digest.ts";
-import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import { BuildError, hintOf, messageOf } from "../../../lib/core/errors.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import type { CacheEntry, CacheSource, EntryName } from "./backend.ts";
@@ -96,7 +96,7 @@ export class Reader {
       kind: "notice",
       level: "warning",
       message: `Cannot use the cache ${JSON.stringify(this.source.location)}: ${messageOf(error)}`,
-      hint: error instanceof BuildError ? error.hint : undefined,
+      hint: hintOf(error),
     });
   }
 

@@ -1,5 +1,5 @@
 import { type Digest, hexOf } from "../../../lib/core/digest.ts";
-import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import { BuildError, hintOf, joinHints, messageOf } from "../../../lib/core/errors.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
 import type { CacheRecord } from "../../../lib/store/model.ts";
 import type { LayerForm } from "../../export/layers.ts";
@@ -112,7 +112,7 @@ function exportFailure(location: string, error: unknown): BuildError {
     "cache/export-failed",
     `Cannot export the cache to ${JSON.stringify(location)}: ${messageOf(why)}`,
     {
-      hint: "the image has been built and exported; ignore-error=true makes this a warning",
+      hint: joinHints(hintOf(error), "the image has been built and exported; ignore-error=true makes this a warning"),
       cause: error,
     },
   );

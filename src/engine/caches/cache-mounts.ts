@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { digestOf } from "../../../lib/core/digest.ts";
-import { BuildError, messageOf } from "../../../lib/core/errors.ts";
+import { BuildError, hintOf, messageOf } from "../../../lib/core/errors.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import { AT_FDCWD } from "../../../lib/native/constants.ts";
 import type { CacheMountEntry, CacheMounts, ClaimedCacheMount } from "../../../lib/store/store.ts";
@@ -95,7 +95,7 @@ export class TravellingMounts implements CacheMounts {
       signal.throwIfAborted();
       for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true, force: true });
       const message = `Cannot restore cache mount ${JSON.stringify(id)}, which starts empty: ${messageOf(error)}`;
-      this.#progress({ kind: "notice", level: "warning", message, hint: undefined });
+      this.#progress({ kind: "notice", level: "warning", message, hint: hintOf(error) });
       return false;
     }
   }
