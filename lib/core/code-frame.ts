@@ -3,20 +3,20 @@ import type { BuildError } from "./errors.ts";
 import { plainOutput, printable, printableLine, printableOutput } from "./printable.ts";
 import type { Span } from "./span.ts";
 
-/** Wraps pieces of text in what makes them stand out: terminal colours, or nothing. */
+/** Wraps pieces of text for emphasis: in terminal colours, or in nothing. */
 export interface FrameStyle {
-  /** `error[code]:` and the marks below source lines. */
+  /** Styles `error[code]:` and the marks below source lines. */
   error(text: string): string;
-  /** The message. */
+  /** Styles the message. */
   bold(text: string): string;
-  /** Line numbers and rules. */
+  /** Styles line numbers and rules. */
   dim(text: string): string;
-  /** `hint:`. */
+  /** Styles `hint:`. */
   hint(text: string): string;
 }
 
 export interface FrameOptions {
-  /** Plain text when left out. */
+  /** Default: plain text. */
   readonly style?: FrameStyle | undefined;
 }
 
@@ -24,7 +24,7 @@ const same = (text: string): string => text;
 const PLAIN: FrameStyle = { error: same, bold: same, dim: same, hint: same };
 
 /**
- * An error as people read it, without a line end at the end:
+ * Renders an error for people, without a line end at the end:
  *
  *     error[dockerfile/syntax]: COPY needs a destination
  *       --> Dockerfile:3:1
@@ -32,11 +32,11 @@ const PLAIN: FrameStyle = { error: same, bold: same, dim: same, hint: same };
  *         | ^^^^^^^^^^^
  *       hint: write COPY <source>... <destination>
  *
- * Then come its detail and, after a blank line each, the other errors of the same pass.
+ * After that come its detail and, after a blank line each, the other errors of the same pass.
  */
 export function renderError(error: BuildError, options: FrameOptions = {}): string {
   const style = options.style ?? PLAIN;
-  // A command that failed may have coloured what it said; without a style nobody wants colours.
+  // A failed command may have coloured its output; without a style, colours are removed.
   const output = options.style === undefined ? plainOutput : printableOutput;
   const lines = [`${style.error(`error[${error.code}]:`)} ${style.bold(printable(error.message))}`];
   if (error.span !== undefined) lines.push(renderSpan(error.span, options));
@@ -48,21 +48,21 @@ export function renderError(error: BuildError, options: FrameOptions = {}): stri
   return [lines.join("\n"), ...others, ...(unsaid > 0 ? [`and ${unsaid} more errors`] : [])].join("\n\n");
 }
 
-/** Errors shown besides the first: a file that is no Dockerfile at all has one in every line. */
+/** Limit of errors shown besides the first: a file that is no Dockerfile at all has one in every line. */
 const MAX_OTHERS = 29;
 
-/** Lines shown at each end of a span that is too long to be shown whole. */
+/** Lines shown at each end of a span that is too long to show whole. */
 const EDGE_LINES = 5;
 
-/** Columns of one source line that are shown. A line may be 64 KiB long. */
+/** Limit of columns shown of one source line. A line may be 64 KiB long. */
 const MAX_WIDTH = 160;
 
-/** Where it is, and the lines themselves with the span underlined. Many lines are shown by their first and last. */
+/** Renders the place and its lines, with the span underlined. A long span shows only its first and last lines. */
 export function renderSpan(span: Span, options: FrameOptions = {}): string {
   const style = options.style ?? PLAIN;
   const { source, start, end } = span;
   const lines = [`  ${style.dim("-->")} ${printableLine(source.name)}:${String(start.line)}:${String(start.column)}`];
-  // A span that ends at the very beginning of a line has nothing of that line.
+  // A span that ends at the very beginning of a line contains nothing of that line.
   const lastLine = end.line > start.line && end.column === 1 ? end.line - 1 : end.line;
   const isLong = lastLine - start.line >= 2 * EDGE_LINES;
   const width = Math.max(String(lastLine).length, isLong ? 3 : 1);
@@ -83,7 +83,7 @@ export function renderSpan(span: Span, options: FrameOptions = {}): string {
   return lines.join("\n");
 }
 
-/** The part of a line around the columns `from` to `to`, safe to print. */
+/** Cuts the part of a line around the columns `from` to `to`, safe to print. */
 function cut(
   line: string,
   from: number,
@@ -94,7 +94,7 @@ function cut(
   const before = start > 0 ? "..." : "";
   const after = end < line.length ? "..." : "";
   const visible = line.slice(start, end);
-  // Tabs are kept in the indent, so that the mark stands right whatever a tab is.
+  // Tabs stay in the indent, so that the mark is in the right column whatever the tab width is.
   const indent = " ".repeat(before.length) + printable(line.slice(start, from)).replaceAll(/[^\t]/gu, " ");
   const marked = Array.from(line.slice(from, Math.min(to, end))).length;
   return { text: before + printable(visible) + after, indent, width: marked };

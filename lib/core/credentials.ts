@@ -1,16 +1,16 @@
-/** Takes credentials out of the URLs of a text. The user of an ssh URL is no secret, its password is. */
+/** Removes credentials from the URLs of a text. The user of an ssh URL is not a secret; its password is. */
 export function withoutCredentials(text: string): string {
   return (
     text
       .replace(/\b(ssh:\/\/[^/\s@:']+)(?::[^/\s']*)?@/gi, "$1@")
-      // Up to the last @ before the path: a password may hold others.
+      // Match up to the last @ before the path: a password may contain @.
       .replace(/\b((?!ssh:)[a-z][a-z0-9+.-]*:\/\/)[^/\s']*@/gi, "$1")
   );
 }
 
 /**
- * Covers passwords of URLs, and names that stand for one (`https://TOKEN@host`), with as many asterisks, so that the columns
- * of the text stay what they are.
+ * Replaces passwords of URLs, and names used as passwords (`https://TOKEN@host`), with as many asterisks, so that the
+ * columns of the text stay the same.
  */
 export function coverPasswords(text: string): string {
   if (!text.includes("://")) return text;

@@ -1,4 +1,4 @@
-/** What `KILN_DEBUG` may ask about: one word for each part of the house that has something to tell. */
+/** The areas that `KILN_DEBUG` accepts, one word for each part of the program with debug output. */
 export const DEBUG_AREAS = [
   "engine",
   "cache",
@@ -17,18 +17,18 @@ interface Listener {
   tell(area: DebugArea, text: string): void;
 }
 
-/* The one value that all rooms share: what is told here is for developers, and nothing may depend on it. */
+/* The only variable that all rooms share. Its output is for developers, and no code may depend on it. */
 let listener: Listener | undefined;
 
 /**
- * Tells a developer what goes on. `describe` is called only when somebody has asked for the area, so a silent program pays
- * for a comparison. It must leave out secrets, and so values of variables and of headers.
+ * Reports a debug event. `describe` is called only when `KILN_DEBUG` names the area, so otherwise this costs one comparison.
+ * Its text must not contain secrets, and so no values of variables or headers.
  */
 export function debug(area: DebugArea, describe: () => string): void {
   if (listener?.areas.has(area) === true) listener.tell(area, describe());
 }
 
-/** Passes on what the given areas tell, until disposed. The latest listener is the only one. */
+/** Listens to the debug output of some areas until disposed. Only the latest listener counts. */
 export function listenToDebug(areas: ReadonlySet<DebugArea>, tell: Listener["tell"]): Disposable {
   const own: Listener = { areas, tell };
   listener = own;

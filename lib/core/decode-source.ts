@@ -3,10 +3,11 @@ import { BuildError } from "./errors.ts";
 import { SourceText } from "./span.ts";
 
 /**
- * Reads the bytes of a file that somebody writes by hand. Bytes that are not UTF-8 become U+FFFD and their places are kept, because they
- * only matter outside comments.
+ * Decodes a hand-written file. Bytes that are not UTF-8 become U+FFFD, and their places are kept because they only
+ * matter outside comments.
  * @param name as shown to people
- * @throws {BuildError} `dockerfile/encoding` for UTF-16 and UTF-32, `dockerfile/other-format` for what is no text at all
+ * @throws {BuildError} `dockerfile/encoding` for UTF-16 and UTF-32, `dockerfile/other-format` for bytes that are no
+ * text at all
  */
 export function decodeSource(name: string, bytes: Buffer, kind: "a Dockerfile" | "an ignore file"): SourceText {
   const encoding = wideEncoding(bytes);
@@ -25,7 +26,7 @@ export function decodeSource(name: string, bytes: Buffer, kind: "a Dockerfile" |
   return new SourceText(name, ...decodeWithMarks(bytes));
 }
 
-/** The bytes of U+FFFD itself, which may well stand in a text. */
+/** The bytes of U+FFFD itself, which a text may contain. */
 const REPLACEMENT = Buffer.from("\ufffd");
 
 function decodeWithMarks(bytes: Buffer): [text: string, undecoded: number[]] {
@@ -43,7 +44,10 @@ function decodeWithMarks(bytes: Buffer): [text: string, undecoded: number[]] {
   return [text, undecoded];
 }
 
-/** The name, as iconv knows it, of an encoding with more than one byte per character, by its mark or by the zeros beside ASCII. */
+/**
+ * Detects an encoding with more than one byte per character, by its mark or by the zeros beside ASCII. Returns iconv's
+ * name for it.
+ */
 function wideEncoding(bytes: Buffer): string | undefined {
   const [a, b, c, d] = bytes;
   if (a === 0xff && b === 0xfe) return c === 0 && d === 0 ? "UTF-32LE" : "UTF-16LE";
@@ -75,7 +79,7 @@ const FORMATS: readonly { readonly start: string; readonly offset?: number; read
 function binaryFormat(bytes: Buffer): string | undefined {
   const head = bytes.toString("latin1", 0, 512);
   const found = FORMATS.find(({ start, offset = 0 }) => head.startsWith(start, offset))?.name;
-  // oxlint-disable-next-line no-control-regex -- what no text holds in numbers
+  // oxlint-disable-next-line no-control-regex -- characters that no text holds in numbers
   const controls = head.match(/[\x00-\x06\x0e-\x1a\x1c-\x1f]/g)?.length ?? 0;
   return found ?? (controls > 4 && controls * 10 > head.length ? "binary data" : undefined);
 }

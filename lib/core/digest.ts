@@ -4,7 +4,7 @@ import { BuildError } from "./errors.ts";
 
 declare const brand: unique symbol;
 
-/** `sha256:` and 64 lower-case hex digits. The only algorithm kiln writes or accepts. OCI image-spec, descriptor.md. */
+/** `sha256:` and 64 lower-case hex digits; kiln reads and writes no other algorithm. OCI image-spec, descriptor.md. */
 export type Digest = string & { readonly [brand]: "digest" };
 
 const PATTERN = /^sha256:[0-9a-f]{64}$/;
@@ -13,7 +13,10 @@ export function isDigest(text: string): text is Digest {
   return PATTERN.test(text);
 }
 
-/** @throws {BuildError} `digest/malformed`; `where` says what was being read, as in `manifest of "alpine"`. */
+/**
+ * Parses a digest.
+ * @throws {BuildError} `digest/malformed`; `where` names the document, as in `manifest of "alpine"`.
+ */
 export function parseDigest(text: string, where: string): Digest {
   if (!isDigest(text)) {
     throw new BuildError("digest/malformed", `Cannot read ${where}: ${JSON.stringify(text)} is not a sha256 digest`);
@@ -21,22 +24,22 @@ export function parseDigest(text: string, where: string): Digest {
   return text;
 }
 
-/** Of a whole value in memory: documents and keys, never layers. Strings count as UTF-8. */
+/** Computes the digest of a whole value in memory: documents and keys, never layers. Strings count as UTF-8. */
 export function digestOf(data: string | Uint8Array): Digest {
   return `sha256:${hash("sha256", data, "hex")}` as Digest;
 }
 
-/** The 64 hex digits, for file names. */
+/** Returns the 64 hex digits, for file names. */
 export function hexOf(digest: Digest): string {
   return digest.slice("sha256:".length);
 }
 
-/** Brands 64 hex digits that come from a hash this process made or from a file name written by `hexOf`. */
+/** Brands 64 hex digits from a hash that this process computed or from a file name written by `hexOf`. */
 export function digestFromHex(hex: string): Digest {
   return parseDigest(`sha256:${hex}`, "a digest's hex digits");
 }
 
-/** A digest in the making: `update` as often as needed, `digest` once. */
+/** A digest computation: call `update` as often as needed and `digest` once. */
 export class Digester {
   readonly #hash: Hash = createHash("sha256");
   #sizeBytes = 0;
@@ -56,7 +59,7 @@ export class Digester {
   }
 }
 
-/** Passes bytes through unchanged and counts and digests them. Read `result()` once the stream has ended. */
+/** A stream that passes bytes through unchanged, counting and digesting them. Read `result()` once it has ended. */
 export class DigestStream extends Transform {
   readonly #digester = new Digester();
   #result: { readonly digest: Digest; readonly sizeBytes: number } | undefined;

@@ -1,8 +1,8 @@
 import type { Span } from "./span.ts";
 
 /**
- * `<room>/<what>`: stable names that scripts may match and that `docs/errors/` explains, one page each.
- * A code is added here when it is first thrown, so the compiler knows them all.
+ * `<room>/<what>`: stable names that scripts may match. `docs/errors/` has one page for each. A code is added here when
+ * it is first thrown, so the compiler knows them all.
  */
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
@@ -79,14 +79,14 @@ export const ERROR_CODES = [
 ] as const;
 
 export interface BuildErrorDetails {
-  /** The text that is to blame, printed with a code frame. */
+  /** The text that caused the error, printed with a code frame. */
   readonly span?: Span | undefined;
-  /** Something the reader can do: a flag, a command, a line of Dockerfile. */
+  /** An action for the reader: a flag, a command, a line of Dockerfile. */
   readonly hint?: string | undefined;
   readonly cause?: unknown;
-  /** More lines to show below the message, as the last lines of a failed command's log. */
+  /** More lines to show below the message, such as the last lines of a failed command's log. */
   readonly detail?: string | undefined;
-  /** Further errors found in the same pass, as the other syntax errors of a Dockerfile. Printed after this one. */
+  /** Further errors of the same pass, such as the other syntax errors of a Dockerfile. Printed after this one. */
   readonly more?: readonly BuildError[] | undefined;
 }
 
@@ -137,18 +137,18 @@ export class BuildError extends Error {
   }
 }
 
-/** For the `default:` arm of a switch: it stops compiling on the day a new kind is added. */
+/** Closes the `default:` arm of a switch: the code stops compiling on the day a new kind is added. */
 export function unreachable(value: never): never {
   throw new Error(`Unhandled case: ${JSON.stringify(value)}`);
 }
 
-/** The errno name of a Node system error, as in `if (errnoOf(error) === "ENOENT")`. */
+/** Returns the errno name of a Node system error, as in `if (errnoOf(error) === "ENOENT")`. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || error instanceof BuildError) return undefined;
   return "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-/** What went wrong in one line, for putting behind a colon. */
+/** Returns an error's message in one line, to put after a colon. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,25 +1,26 @@
 import { BuildError } from "./errors.ts";
 
-/** Where a git tree is: the forms that ADD, build contexts and `--build-context` take. */
+/** The place of a git tree, in any form that ADD, build contexts and `--build-context` take. */
 export interface GitUrl {
-  /** What git is given: without query and fragment. */
+  /** The URL given to git, without query and fragment. */
   readonly remote: string;
   /** Branch, tag, full ref or commit; `undefined` is the remote's HEAD. */
   readonly ref: string | undefined;
   readonly subdir: string | undefined;
-  /** A commit, full or abbreviated, that the checkout must be. */
+  /** A commit, full or abbreviated, that the checkout must match. */
   readonly checksum: string | undefined;
-  /** `undefined`: the URL does not say. */
+  /** `undefined`: not given in the URL. */
   readonly keepGitDir: boolean | undefined;
   readonly submodules: boolean | undefined;
   readonly mtime: "checkout" | "commit" | undefined;
-  /** The checksum is the commit, whatever the ref names by now. */
+  /** True to fetch the commit `checksum` itself, wherever the ref points by now. */
   readonly fetchByCommit: boolean;
 }
 
 /**
- * Reads `git://`, `ssh://`, `git@host:path`, and `http(s)://` whose path ends in `.git`, with `#ref:subdir` or a query
- * (`ref tag branch subdir checksum commit keep-git-dir submodules mtime`). `undefined` for a text that is no git URL.
+ * Parses `git://`, `ssh://`, `git@host:path`, and `http(s)://` with a path that ends in `.git`, with `#ref:subdir` or a
+ * query (`ref tag branch subdir checksum commit keep-git-dir submodules mtime`). `undefined` for a text that is no git
+ * URL.
  * @throws {BuildError} `source/git` for one that contradicts itself
  */
 export function parseGitUrl(text: string): GitUrl | undefined {
@@ -27,7 +28,7 @@ export function parseGitUrl(text: string): GitUrl | undefined {
   if (found?.groups === undefined) return undefined;
   const { base = "", scheme = "ssh", query, fragment } = found.groups;
   if (/^https?$/i.test(scheme) && !base.endsWith(".git")) return undefined;
-  // Only what has a scheme is a URL, with escapes in it.
+  // Only a text with a scheme is a URL with escapes in it.
   const place = found.groups["scheme"] === undefined ? (fragment ?? "") : unescaped(text, fragment ?? "");
   const [fragmentRef = "", ...subdirs] = place.split(":");
   const asked = readQuery(text, query);
@@ -44,7 +45,7 @@ export function parseGitUrl(text: string): GitUrl | undefined {
   }
   return {
     remote: base,
-    // The beginning of an id is compared with what HEAD is; a whole one says what is wanted.
+    // An abbreviated id is only compared with HEAD; a full id is itself the ref to fetch.
     ref: ref ?? (checksum !== undefined && isCommit(checksum) ? checksum : undefined),
     subdir,
     checksum,
@@ -55,14 +56,14 @@ export function parseGitUrl(text: string): GitUrl | undefined {
   };
 }
 
-/** Whether a text is a whole commit id, of SHA-1 or SHA-256. */
+/** Tells whether a text is a full commit id, of SHA-1 or SHA-256. */
 export function isCommit(text: string): boolean {
   return /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text);
 }
 
 /**
- * The URL of `github.com/user/repository`, the old form without a scheme that contexts may have, with `#ref:subdir` or a
- * query; `undefined` for any other text.
+ * Completes `github.com/user/repository`, the old form of contexts without a scheme, with `#ref:subdir` or a query;
+ * `undefined` for any other text.
  */
 export function hubUrl(text: string): string | undefined {
   const [, path, rest = ""] = /^(github\.com\/[^/?#]+\/[^/?#]+?)(?:\.git)?\/?([?#].*)?$/.exec(text) ?? [];
@@ -82,7 +83,7 @@ const SCHEME = new RegExp(String.raw`^(?<base>(?<scheme>https?|git|ssh):\/\/[^?#
 const SCP = new RegExp(String.raw`^(?<base>[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:[^?#]*)${REST}`);
 
 const KEYS = new Set("ref tag branch subdir checksum commit keep-git-dir submodules mtime fetch-by-commit".split(" "));
-/** Keys that mean `true` when nothing follows them. */
+/** Keys without a value that mean `true`. */
 const FLAGS = new Set(["keep-git-dir", "submodules", "fetch-by-commit"]);
 
 function readQuery(text: string, query: string | undefined): Map<string, string> {

@@ -59,7 +59,7 @@ describe("a small file", () => {
     await expect(refused).rejects.toThrow("Cannot read: it has more than 10 bytes");
   });
 
-  test("an abort ends the waiting for a pipe that nobody writes to", async () => {
+  test("an abort ends the waiting for a pipe without a writer", async () => {
     const stop = new AbortController();
     const read = readGiven(given("silent"), 10, stop.signal);
     stop.abort(new Error("enough"));
@@ -87,7 +87,7 @@ describe("a stream", () => {
 });
 
 describe("a pipe to write to", () => {
-  test("is opened once somebody reads it", async () => {
+  test("is opened once it has a reader", async () => {
     const opened = openPipe(join(directory, "read"), never);
     const read = buffer(openGiven(given("read")));
     (await opened).end("for you");

@@ -5,22 +5,23 @@ import { setTimeout as wait } from "node:timers/promises";
 import { isatty, ReadStream } from "node:tty";
 import { type BuildError, errnoOf } from "./errors.ts";
 
-/** A file whose name came from outside. What stands there may be a pipe that nobody writes to, or a device without an end. */
+/** A file named from outside. It may be a pipe without a writer, or a device without an end. */
 export interface GivenFile {
   readonly path: string;
-  /** Makes the error for a file that cannot be taken; `why` stands behind a colon. */
+  /** Makes the error for a file that is refused; `why` follows a colon. */
   readonly refuse: (why: string) => BuildError;
 }
 
-/** Configuration and certificates that are larger are none. */
+/** Limit for configuration and certificates; a larger file is neither. */
 const MAX_SETTINGS_BYTES = 16 << 20;
 
 const CHUNK_BYTES = 64 << 10;
 
 /**
- * Opens a file, a pipe or a terminal. No thread waits for a pipe's writer: such a thread could not be ended, and would keep the
- * program alive after Ctrl-C.
- * @returns a stream that its reader destroys. @throws what the system says, and `refuse` for directories and devices.
+ * Opens a file, a pipe or a terminal. No thread waits for a pipe's writer: such a thread could not be ended, and would
+ * keep the program alive after Ctrl-C.
+ * @returns a stream that its reader must destroy
+ * @throws the system's error, and `refuse` for directories and devices
  */
 export function openGiven(file: GivenFile): Readable {
   const { fd, status } = open(file);
@@ -32,8 +33,8 @@ export function openGiven(file: GivenFile): Readable {
 }
 
 /**
- * Reads a whole file, pipe or device of at most `maxBytes`; a regular file without waiting for a thread.
- * @throws what the system says, and `refuse` for what is larger.
+ * Reads a whole file, pipe or device of at most `maxBytes`; a regular file is read synchronously.
+ * @throws the system's error, and `refuse` for larger ones
  */
 export async function readGiven(file: GivenFile, maxBytes: number, signal: AbortSignal): Promise<Buffer> {
   const { fd, status } = open(file);
@@ -56,7 +57,7 @@ export async function readGiven(file: GivenFile, maxBytes: number, signal: Abort
 
 /**
  * Reads a file of at most `maxBytes` that no flag names, and that is therefore never a pipe or a terminal.
- * @throws what the system says, and `refuse` for what is larger, or would have to be waited for.
+ * @throws the system's error, and `refuse` for one that is larger or would have to be waited for
  */
 export function readSettings(file: GivenFile, maxBytes: number = MAX_SETTINGS_BYTES): Buffer {
   const { fd, status } = open(file);
@@ -65,12 +66,12 @@ export function readSettings(file: GivenFile, maxBytes: number = MAX_SETTINGS_BY
   throw file.refuse(status.isFIFO() ? "it is a pipe" : "it is a terminal");
 }
 
-/** How long until a pipe is looked at again. */
+/** Interval for polling a pipe. */
 const LOOK_AGAIN_MS = 50;
 
 /**
- * Opens a pipe for writing, as soon as somebody has opened it for reading. The system tells nobody when that is, other than by a
- * thread that waits and could not be ended.
+ * Opens a pipe for writing as soon as it has a reader. The system reports that moment only to a blocked thread, which
+ * could not be ended, so this function polls.
  */
 export async function openPipe(path: string, signal: AbortSignal): Promise<Writable> {
   for (;;) {
@@ -90,7 +91,7 @@ function open({ path }: GivenFile): { readonly fd: number; readonly status: Stat
   return { fd, status: fstatSync(fd) };
 }
 
-/** A stream over a pipe or a terminal, which the event loop watches; it closes `fd`. */
+/** Makes a stream over a pipe or a terminal, watched by the event loop; it closes `fd`. */
 function waitingStream(fd: number, status: Stats): Readable | undefined {
   if (status.isFIFO()) return new Socket({ fd, readable: true, writable: false });
   return isatty(fd) ? new ReadStream(fd) : undefined;
@@ -101,7 +102,7 @@ function readAndClose(fd: number, status: Stats, file: GivenFile, maxBytes: numb
     if (status.size > maxBytes && !status.isDirectory()) throw tooLarge(file, maxBytes);
     const chunks: Buffer[] = [];
     let size = 0;
-    // Files of /proc say that they have 0 bytes, and devices never end.
+    // Files of /proc report 0 bytes, and devices never end.
     for (let wanted = status.size + 1; ; wanted = CHUNK_BYTES) {
       const chunk = Buffer.alloc(Math.min(wanted, maxBytes + 1 - size));
       const count = readSync(fd, chunk);

@@ -17,9 +17,9 @@ const KNOWN = new Set([
 ]);
 
 /**
- * Reads an image configuration. What this program knows must have its proper type (`null` counts as absent, as in Go);
- * top-level members it does not know are kept in `other`.
- * @throws {BuildError} `image/config`; `where` says whose it is, as in `"alpine:3.20"`.
+ * Parses an image configuration. Known members must have their proper type (`null` counts as absent, as in Go); unknown
+ * top-level members are kept in `other`.
+ * @throws {BuildError} `image/config`; `where` names the image, as in `"alpine:3.20"`.
  */
 export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig {
   const bad = (why: string): BuildError =>
@@ -51,7 +51,7 @@ export function parseImageConfig(bytes: Uint8Array, where: string): ImageConfig 
   };
 }
 
-/** Of values within values in members we do not know. Reading any number of them takes no stack, but writing them does. */
+/** Limit of nesting in members we do not know. Reading any depth takes no stack, but writing does. */
 const MAX_LEVELS = 100;
 
 function isShallow(value: unknown, levels: number): boolean {
@@ -60,8 +60,8 @@ function isShallow(value: unknown, levels: number): boolean {
 }
 
 /**
- * The bytes of a configuration: top-level members sorted, those of `config` in the order of Docker's struct, maps
- * sorted, empty values left out, `<`, `>` and `&` escaped as Go does. Equal configurations give equal bytes.
+ * Serializes a configuration: top-level members sorted, those of `config` in the order of Docker's struct, maps sorted,
+ * empty values omitted, `<`, `>` and `&` escaped as Go does. Equal configurations give equal bytes.
  */
 export function serializeImageConfig(image: ImageConfig): Uint8Array {
   const { config, rootfs, history, other, ...named } = image;
@@ -81,7 +81,7 @@ export function serializeImageConfig(image: ImageConfig): Uint8Array {
   return new TextEncoder().encode(escapeAsGo(JSON.stringify(sorted)));
 }
 
-/** JSON text with the characters replaced that Go's encoder never writes. */
+/** Escapes the characters of JSON text that Go's encoder escapes. */
 export function escapeAsGo(json: string): string {
   return json.replace(
     /[<>&\u2028\u2029]/g,
@@ -184,12 +184,12 @@ type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
   [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
 };
 
-/** The same object without the members that are `undefined`. */
+/** Copies an object without the members that are `undefined`. */
 function present<T extends object>(members: T): Present<T> {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Present<T>;
 }
 
-/** Reads members of one JSON object by type; the wrong type is an error that names the member. */
+/** A reader of one JSON object's members by type; a wrong type is an error that names the member. */
 class MemberReader {
   readonly #json: Record<string, unknown>;
   readonly #bad: (why: string) => BuildError;
@@ -239,7 +239,7 @@ class MemberReader {
     );
   }
 
-  /** A Go set: an object whose names matter and whose values are empty objects. */
+  /** Reads a Go set: an object with meaningful names and empty objects as values. */
   names(name: string): Readonly<Record<string, Record<string, never>>> | undefined {
     const set = this.record(name);
     return set === undefined ? undefined : Object.fromEntries(Object.keys(set).map((key) => [key, {}]));

@@ -1,14 +1,17 @@
-/** A value that JSON can carry unchanged. Everything that is hashed or stored is declared with `type` and made of these. */
+/**
+ * A value that JSON can carry unchanged. Everything that is digested or stored is declared with `type` and made of
+ * these.
+ */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 
 /**
- * JSON with object keys sorted by code unit and no spaces, so equal values give equal bytes on every machine.
- * Members whose value is `undefined` are left out, as JSON.stringify does.
+ * Writes JSON with object keys sorted by code unit and no spaces, so equal values give equal bytes on every machine.
+ * Members that are `undefined` are left out, as JSON.stringify does.
  */
 export function canonicalJson(value: Json): string {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   if (isList(value)) {
-    // Environments and arguments: long, many, and the same text either way.
+    // A fast path for environments and arguments: they are long and many, and the text is the same either way.
     if (value.every(isText)) return JSON.stringify(value);
     let items = "";
     for (const item of value) items += `${items === "" ? "" : ","}${canonicalJson(item)}`;
@@ -25,7 +28,7 @@ export function canonicalJson(value: Json): string {
   return `{${members}}`;
 }
 
-/** Nearly all keys are names of ours, which need no escapes. */
+/** Quotes a key. Nearly all keys are names of ours, which need no escapes. */
 function quotedKey(key: string): string {
   return /^\w+$/.test(key) ? `"${key}"` : JSON.stringify(key);
 }
@@ -34,7 +37,7 @@ function isText(value: Json): value is string {
   return typeof value === "string";
 }
 
-/** `undefined` when the text is not JSON, so that callers can say in their own words what they were reading. */
+/** Parses JSON; `undefined` when the text is not JSON, so that callers can report what they were reading. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

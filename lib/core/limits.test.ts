@@ -69,7 +69,7 @@ test("a semaphore serves the highest priority first", async () => {
   expect(order).toEqual(["high", "high too", "middle", "low"]);
 });
 
-test("who stops waiting for a permit does not lose it for the next", async () => {
+test("an aborted wait for a permit does not lose the permit", async () => {
   const semaphore = new Semaphore(1);
   const first = await semaphore.acquire(never);
   const abort = new AbortController();

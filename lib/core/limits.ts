@@ -1,6 +1,6 @@
 /**
- * Runs `work` over all items, at most `max` at a time, and returns the results in the order of the items.
- * The first failure aborts the signal given to the others, waits for them to stop, and is thrown.
+ * Runs `work` over all items, at most `max` at a time, and returns the results in the order of the items. The first
+ * failure aborts the signal given to the others, waits for them to stop, and is thrown.
  */
 export async function mapLimit<T, R>(
   items: Iterable<T>,
@@ -37,17 +37,20 @@ interface Waiting {
   grant(): void;
 }
 
-/** A fixed number of permits; whoever has the highest priority is next, and among equals whoever came first. */
+/** A fixed number of permits. The waiter with the highest priority is next; among equals, the one that came first. */
 export class Semaphore {
   #free: number;
-  /** Highest priority first. */
+  /** Waiters, highest priority first. */
   readonly #waiting: Waiting[] = [];
 
   constructor(count: number) {
     this.#free = Math.max(1, count);
   }
 
-  /** Waits for a permit; disposing gives it back. @throws the signal's reason when aborted while waiting. */
+  /**
+   * Waits for a permit; disposing gives it back.
+   * @throws the signal's reason when aborted while waiting
+   */
   async acquire(signal: AbortSignal, priority = 0): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) {
@@ -80,7 +83,7 @@ export class Semaphore {
       [Symbol.dispose]: () => {
         if (!held) return;
         held = false;
-        // Hand the permit straight to the next in line, so that nobody who comes later can overtake.
+        // Hand the permit straight to the next in line, so that no later caller can overtake.
         const next = this.#waiting.shift();
         if (next === undefined) this.#free += 1;
         else next.grant();

@@ -3,8 +3,8 @@ import { dirname } from "node:path";
 import { errnoOf } from "./errors.ts";
 
 /**
- * Makes a directory and those above it that are missing. Node's own `recursive` never ends below /proc, where what is
- * above is there and yet nothing can be made in it.
+ * Makes a directory and its missing parents. Node's own `recursive` never ends below /proc, where the parent exists but
+ * accepts no new directory.
  * @throws the error of mkdir(2), `ENOTDIR` when something else has the name
  */
 export function makeDirectory(path: string, mode = 0o777): void {

@@ -53,7 +53,7 @@ test.each([
   { name: "its own annotations so", json: { ...index(), annotations: { a: {} } }, says: "annotations are not texts" },
   { name: "one URL instead of some", json: index(descriptor({ urls: "http://x" })), says: "urls" },
   {
-    name: "a platform whose os is a number",
+    name: "a platform with a number as os",
     json: index(descriptor({ platform: { os: 1, architecture: "arm" } })),
     says: "platform",
   },

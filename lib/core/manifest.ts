@@ -3,18 +3,18 @@ import { BuildError } from "./errors.ts";
 import { isRecord, parseJson } from "./json.ts";
 import { type Descriptor, type Index, type Manifest, MEDIA_TYPES } from "./oci.ts";
 
-/** Registries refuse larger ones, and so do other clients. Bytes. OCI distribution-spec, "Pushing Manifests". */
+/** Limit in bytes: registries and other clients refuse larger ones. OCI distribution-spec, "Pushing Manifests". */
 export const MAX_MANIFEST_BYTES = 4 << 20;
 
-/** What a manifest's bytes are: one image, or an index of several. */
+/** The content of a manifest's bytes: one image, or an index of several. */
 export type ManifestDocument =
   | { readonly kind: "manifest"; readonly manifest: Manifest }
   | { readonly kind: "index"; readonly index: Index };
 
 /**
- * Reads a manifest or index. Documents without a `mediaType` member, which the specification allows, get the one that
- * `mediaType` says they were delivered with.
- * @throws {BuildError} `registry/malformed`; `where` says whose it is, as in `"alpine:3.20"`.
+ * Parses a manifest or index. The specification allows documents without a `mediaType` member; they get the media type
+ * of their delivery, `mediaType`.
+ * @throws {BuildError} `registry/malformed`; `where` names the image, as in `"alpine:3.20"`.
  */
 export function parseManifestDocument(bytes: Uint8Array, mediaType: string, where: string): ManifestDocument {
   const bad = (why: string, hint?: string): BuildError =>
@@ -28,7 +28,8 @@ export function parseManifestDocument(bytes: Uint8Array, mediaType: string, wher
   const type = typeof json["mediaType"] === "string" ? json["mediaType"] : mediaType;
   const isIndex = type === MEDIA_TYPES.ociIndex || type === MEDIA_TYPES.dockerIndex;
   const isManifest = type === MEDIA_TYPES.ociManifest || type === MEDIA_TYPES.dockerManifest;
-  // One document that could be read both ways means different images to different readers (CVE-2021-41190).
+  // A document that can be read as an index and as a manifest means different images to different readers
+  // (CVE-2021-41190).
   if (isIndex && ("config" in json || "layers" in json)) throw bad("it is an index that has members of a manifest");
   if (isManifest && "manifests" in json) throw bad("it is a manifest that has members of an index");
   if (json["annotations"] === null) delete json["annotations"];
@@ -51,7 +52,7 @@ const isMaybeText = (value: unknown): boolean => value === undefined || isText(v
 const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
 const areMembersTexts = (value: unknown): boolean => isRecord(value) && Object.values(value).every(isText);
 
-/** What members of a descriptor that may be missing have to be. */
+/** Type tests for optional members of a descriptor. */
 const PROPER: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
   ["annotations", areMembersTexts],
   ["artifactType", isText],
@@ -79,7 +80,7 @@ function descriptors(value: unknown, bad: (why: string) => BuildError): Descript
     if (typeof mediaType !== "string") throw bad("a descriptor has no media type");
     if (typeof digest !== "string" || !isDigest(digest)) throw bad(`${JSON.stringify(digest)} is not a sha256 digest`);
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) throw bad("a descriptor has no size");
-    // Go writes `null` for what is absent.
+    // Go writes `null` for an absent member.
     const members = Object.entries(item).filter(([, member]) => member !== null);
     for (const [name, member] of members) {
       if (PROPER.get(name)?.(member) === false) throw bad(`a descriptor's ${name} is not what it has to be`);

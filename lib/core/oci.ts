@@ -1,10 +1,10 @@
 import type { Digest } from "./digest.ts";
 
-/** Points at a blob. OCI image-spec, descriptor.md. */
+/** A pointer to a blob. OCI image-spec, descriptor.md. */
 export type Descriptor = {
   readonly mediaType: string;
   readonly digest: Digest;
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: number;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly platform?: DescriptorPlatform;
@@ -13,7 +13,7 @@ export type Descriptor = {
   readonly urls?: readonly string[];
 };
 
-/** As written in an index: the specification's key names, not ours. */
+/** A platform as an index writes it: with the specification's key names, not ours. */
 export type DescriptorPlatform = {
   readonly architecture: string;
   readonly os: string;
@@ -55,7 +55,7 @@ export const MEDIA_TYPES = {
   dockerLayerZstd: "application/vnd.docker.image.rootfs.diff.tar.zstd",
 } as const;
 
-/** Tells layers, old kinds and those of other compressions included, from what artifacts carry in their place. */
+/** Tells layers (old media types and other compressions included) from artifacts' contents. */
 export function isLayerMediaType(mediaType: string): boolean {
   return (
     mediaType.startsWith("application/vnd.oci.image.layer.") ||
@@ -63,12 +63,12 @@ export function isLayerMediaType(mediaType: string): boolean {
   );
 }
 
-/** How a layer's bytes are packed for transport. The store itself keeps none of them for layers built here. */
+/** The encoding of a layer's bytes for transport. The store keeps no compressed copy of layers built here. */
 export type Compression = "uncompressed" | "gzip" | "zstd";
 
 /** One line of `docker history`. OCI image-spec, config.md. */
 export type HistoryEntry = {
-  /** RFC 3339. */
+  /** Date in RFC 3339. */
   readonly created?: string;
   readonly created_by?: string;
   readonly author?: string;
@@ -76,7 +76,7 @@ export type HistoryEntry = {
   readonly empty_layer?: boolean;
 };
 
-/** Durations are integer nanoseconds. Docker's extension of the image configuration. */
+/** Docker's extension of the image configuration. Durations are integer nanoseconds. */
 export type Healthcheck = {
   readonly Test?: readonly string[];
   readonly Interval?: number;
@@ -86,7 +86,7 @@ export type Healthcheck = {
   readonly Retries?: number;
 };
 
-/** The `config` member of an image configuration: how to start a container. Key order here is the order written. */
+/** The `config` member of an image configuration: settings for starting a container. Keys are written in this order. */
 export type ContainerConfig = {
   readonly User?: string;
   readonly ExposedPorts?: Readonly<Record<string, Record<string, never>>>;
@@ -103,7 +103,10 @@ export type ContainerConfig = {
   readonly Shell?: readonly string[];
 };
 
-/** OCI image-spec, config.md. Members that it does not know are in `other`; an image built on this one does not have them. */
+/**
+ * An image configuration. OCI image-spec, config.md. Unknown members are in `other`; an image built on this one does
+ * not inherit them.
+ */
 export type ImageConfig = {
   readonly architecture: string;
   readonly os: string;
@@ -115,6 +118,6 @@ export type ImageConfig = {
   readonly config: ContainerConfig;
   readonly rootfs: { readonly type: "layers"; readonly diff_ids: readonly Digest[] };
   readonly history: readonly HistoryEntry[];
-  /** Top-level members this program does not know, kept as they came. Not a member of the JSON itself. */
+  /** Unknown top-level members, kept as they came. Not a member of the JSON itself. */
   readonly other: Readonly<Record<string, unknown>>;
 };

@@ -1,6 +1,8 @@
 import { BuildError } from "./errors.ts";
 
-/** What an image runs on. OCI image-spec, image-index.md. `undefined` variant means the architecture's default. */
+/**
+ * The platform of an image. OCI image-spec, image-index.md. An `undefined` variant means the architecture's default.
+ */
 export type Platform = {
   readonly os: string;
   readonly architecture: string;
@@ -25,7 +27,7 @@ const KNOWN_ARCHITECTURES = new Set(
 );
 const KNOWN_SYSTEMS = new Set("linux windows darwin freebsd wasip1 js".split(" "));
 
-/** Canonical names: `x86_64` becomes `amd64`, and variants that say nothing (`amd64/v1`, `arm64/v8`) are dropped. */
+/** Returns canonical names: `x86_64` becomes `amd64`, and redundant variants (`amd64/v1`, `arm64/v8`) are dropped. */
 export function normalizePlatform(platform: Platform): Platform {
   const os = platform.os.toLowerCase() === "macos" ? "darwin" : platform.os.toLowerCase();
   const name = platform.architecture.toLowerCase();
@@ -46,8 +48,8 @@ export function normalizePlatform(platform: Platform): Platform {
 }
 
 /**
- * `os/arch[/variant]`, or one part that the host's platform completes: `arm64`, `linux`.
- * The full form is `os(version+feature)/arch/variant`.
+ * Parses `os/arch[/variant]`, or one part, completed from the host's platform: `arm64`, `linux`. The full form is
+ * `os(version+feature)/arch/variant`.
  * @throws {BuildError} `platform/malformed`
  */
 export function parsePlatform(text: string, host: Platform): Platform {
@@ -79,7 +81,7 @@ export function parsePlatform(text: string, host: Platform): Platform {
   return normalizePlatform({ ...extra, os, architecture: second, ...(third === undefined ? {} : { variant: third }) });
 }
 
-/** `linux/arm/v7`; with `version`, also the part in brackets. */
+/** Writes `linux/arm/v7`; with `version`, also the part in brackets. */
 export function formatPlatform(platform: Platform, form: "short" | "version" = "short"): string {
   const details = [platform.osVersion ?? "", ...(platform.osFeatures ?? [])].join("+");
   const os = form === "version" && details !== "" ? `${platform.os}(${details})` : platform.os;
@@ -93,12 +95,12 @@ export function samePlatform(a: Platform, b: Platform): boolean {
 }
 
 /**
- * What a machine of platform `wanted` can take from an index, best first: itself, then older variants.
+ * Lists the platforms of an index that a machine of platform `wanted` can run, best first: itself, then older variants.
  * arm/v7 takes v6 and v5, amd64/v3 takes v2 and the baseline.
  */
 export function platformPreference(wanted: Platform): readonly Platform[] {
   const platform = normalizePlatform(wanted);
-  // One digit, as all there are: a variant of many would be a list without an end.
+  // Accept one digit, as in all real variants: a huge number would make an endless list.
   const level = /^v(\d)$/.exec(platform.variant ?? "")?.[1];
   if (level === undefined) return [platform];
   const lowest = platform.architecture === "arm" ? 5 : 1;
@@ -107,7 +109,7 @@ export function platformPreference(wanted: Platform): readonly Platform[] {
   return [platform, ...older];
 }
 
-/** From Node's words for a machine (`process.platform`, `process.arch`) to the specification's. */
+/** Translates Node's words for a machine (`process.platform`, `process.arch`) into the specification's. */
 export function platformOfNode(platform: string, arch: string): Platform {
   const names: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386", ppc64: "ppc64le", mipsel: "mipsle" };
   return normalizePlatform({ os: platform, architecture: names[arch] ?? arch });

@@ -1,22 +1,24 @@
 /**
- * What happens during a build, as plain JSON events in the order they happen. One stream feeds the terminal, the plain
- * log, the JSON output, a report. Times are milliseconds since the Unix epoch.
+ * An event of a build, as plain JSON, in order. One stream feeds the terminal, the plain log, the JSON output and the
+ * report. Times are milliseconds since the Unix epoch.
  */
 export type ProgressEvent =
-  /** A line of the display: a step of the Dockerfile or internal work (`[internal] load .dockerignore`). */
+  /** A line of the display: an instruction of the Dockerfile or internal work (`[internal] load .dockerignore`). */
   | { readonly kind: "step-started"; readonly id: string; readonly name: string; readonly atMs: number }
   /** Ends a step that needed no work, started or not. */
   | { readonly kind: "step-cached"; readonly id: string; readonly name: string; readonly atMs: number }
   | { readonly kind: "step-done"; readonly id: string; readonly atMs: number; readonly usage?: StepUsage | undefined }
   | { readonly kind: "step-failed"; readonly id: string; readonly atMs: number; readonly message: string }
   | { readonly kind: "step-cancelled"; readonly id: string; readonly atMs: number }
-  /** Why a step runs: one line, as in `ARG GIT_SHA changed`. Comes before its `step-started`. */
+  /** The reason why a step runs, in one line, as in `ARG GIT_SHA changed`. It comes before the `step-started`. */
   | {
       readonly kind: "step-miss";
       readonly id: string;
       readonly name: string;
       readonly reason: string;
-      /** `build`: the same for every step that nothing more is known of, so that people need to read it only once. */
+      /**
+       * `build`: the reason is the same for every step without a more specific one, so it needs to be shown only once.
+       */
       readonly concerns: "build" | "step";
     }
   /** Output of a command. `data` is text decoded as UTF-8, cut anywhere. */
@@ -38,7 +40,7 @@ export type ProgressEvent =
       readonly done: boolean;
       readonly atMs: number;
     }
-  /** Said once: a fallback and what it costs, a build check that failed. */
+  /** A message that is shown once: a fallback and its cost, or a failed build check. */
   | {
       readonly kind: "notice";
       readonly level: "info" | "warning";
@@ -46,12 +48,12 @@ export type ProgressEvent =
       readonly hint: string | undefined;
     };
 
-/** What the command of a step took. Absent members are not known on this machine. */
+/** The resources that a step's command used. Absent members are not measurable on this machine. */
 export type StepUsage = {
   readonly cpuMs: number;
-  /** Of the whole container where a memory controller counts it, else of its largest process. */
+  /** Peak of the whole container where a memory controller counts it, otherwise of its largest process. */
   readonly peakMemoryBytes?: number | undefined;
-  /** From and to disks; what was in the page cache does not count. */
+  /** Bytes read from disks; reads from the page cache do not count. */
   readonly readBytes?: number | undefined;
   readonly writtenBytes?: number | undefined;
 };

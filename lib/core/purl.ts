@@ -3,8 +3,8 @@ import { formatPlatform, type Platform } from "./platform.ts";
 import { familiarReference, type ImageRef } from "./reference.ts";
 
 /**
- * The package URL of an image, `pkg:docker/alpine@3.20?platform=linux%2Famd64`, as BuildKit writes it: the familiar name, the
- * tag as version, and as qualifiers what else is known.
+ * Makes the package URL of an image, `pkg:docker/alpine@3.20?platform=linux%2Famd64`, as BuildKit does: the familiar
+ * name, the tag as version, and other known facts as qualifiers.
  */
 export function imagePurl(ref: ImageRef, platform: Platform, digest?: Digest): string {
   const name = familiarReference({ ...ref, tag: undefined, digest: undefined });

@@ -17,7 +17,10 @@ const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|[-]+)[a-z0-9]+)*";
 const REPOSITORY = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
 const HOST =
   /^(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::\d+)?$/;
-/** Longest repository, `library/` included and the registry not: what registries accept. distribution/reference. */
+/**
+ * Maximum length of a repository, with `library/` and without the registry: the limit of registries.
+ * distribution/reference.
+ */
 const MAX_REPOSITORY = 255;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
@@ -25,7 +28,10 @@ const TAG_HINT = "a tag has up to 128 letters, digits, dots, dashes and undersco
 const REPOSITORY_HINT =
   "it has lower-case letters and digits, single dots, dashes or underscores between them, and slashes: registry.example/team/app";
 
-/** @throws {BuildError} `reference/malformed` */
+/**
+ * Parses an image name.
+ * @throws {BuildError} `reference/malformed`
+ */
 export function parseReference(text: string): ImageRef {
   const bad = (why: string, hint?: string): BuildError =>
     new BuildError("reference/malformed", `Cannot use ${JSON.stringify(shortened(text))} as an image name: ${why}`, {
@@ -73,14 +79,14 @@ export function parseReference(text: string): ImageRef {
   };
 }
 
-/** The full form, `docker.io/library/alpine:latest`: how refs are keyed in the store. */
+/** Writes the full form, `docker.io/library/alpine:latest`. The store keys refs by it. */
 export function formatReference(ref: ImageRef): string {
   const tag = ref.tag === undefined ? "" : `:${ref.tag}`;
   const digest = ref.digest === undefined ? "" : `@${ref.digest}`;
   return `${ref.registry}/${ref.repository}${tag}${digest}`;
 }
 
-/** The short form people type: without the default registry, `library/` and, when asked, `:latest`. */
+/** Writes the short form that people type: without the default registry, `library/` and, when asked, `:latest`. */
 export function familiarReference(ref: ImageRef, latest: "shown" | "hidden" = "shown"): string {
   const name =
     ref.registry === DEFAULT_REGISTRY ? ref.repository.replace(/^library\//, "") : `${ref.registry}/${ref.repository}`;
@@ -88,7 +94,7 @@ export function familiarReference(ref: ImageRef, latest: "shown" | "hidden" = "s
   return `${name}${tag}${ref.digest === undefined ? "" : `@${ref.digest}`}`;
 }
 
-/** A name that is too long to be read is shown by its beginning. */
+/** Shortens an over-long name to its beginning. */
 function shortened(text: string): string {
   return text.length > 300 ? `${text.slice(0, 100)}...` : text;
 }

@@ -1,24 +1,33 @@
-/** The time in which a command ran, as the kernel stamped files meanwhile: nanoseconds since 1970, both ends included. */
+/**
+ * The time during which a command ran, as the kernel's file timestamps show it: nanoseconds since 1970, both ends
+ * included.
+ */
 export interface RunInterval {
   readonly fromNs: bigint;
   readonly untilNs: bigint;
 }
 
-/** The times of which a layer's files say no more than "now". Without a list no time of the layer counts. */
+/**
+ * Intervals of a layer. A file time inside one means only "now" and does not count. Without a list, no time of the
+ * layer counts.
+ */
 export type LayerRuns = readonly RunInterval[] | undefined;
 
-/** A file's time as it counts in a layer of these runs; docs/results.md has the rules, and pack.c the same. */
+/**
+ * Writes a file's time as it counts in a layer with these runs. docs/results.md has the rules, and pack.c implements
+ * the same.
+ */
 export function contentTime(mtimeNs: bigint, runs: LayerRuns): string {
   if (runs === undefined) return "-";
   return runs.some(({ fromNs, untilNs }) => mtimeNs >= fromNs && mtimeNs <= untilNs) ? "now" : mtimeNs.toString();
 }
 
-/** The same runs for times of which only the whole seconds are left. */
+/** Widens the runs for times that have only whole seconds. */
 export function inWholeSeconds(runs: readonly RunInterval[]): readonly RunInterval[] {
   return runs.map(({ fromNs, untilNs }) => ({ fromNs: fromNs - (fromNs % 1_000_000_000n), untilNs }));
 }
 
-/** As text and back: pairs of numbers of nanoseconds. */
+/** Writes runs as text, pairs of numbers of nanoseconds. */
 export function formatRuns(runs: readonly RunInterval[]): string {
   return runs.map(({ fromNs, untilNs }) => `${fromNs} ${untilNs}`).join(" ");
 }

@@ -12,12 +12,12 @@ export interface Span {
   readonly end: Position;
 }
 
-/** A text with a name to show: a Dockerfile, a .dockerignore. Compared by identity. */
+/** A text with a display name: a Dockerfile, a .dockerignore. Compared by identity. */
 export class SourceText {
-  /** As shown to people: `Dockerfile`, `services/api/Dockerfile`, `<stdin>`. */
+  /** Display name: `Dockerfile`, `services/api/Dockerfile`, `<stdin>`. */
   readonly name: string;
   readonly text: string;
-  /** Offsets of characters that stand for bytes which are not UTF-8, ascending. */
+  /** Ascending offsets of the characters that replace bytes which are not UTF-8. */
   readonly undecoded: readonly number[];
   #lineStarts: readonly number[] | undefined;
 
@@ -27,7 +27,7 @@ export class SourceText {
     this.undecoded = undecoded;
   }
 
-  /** Offsets at which lines begin; only "\n" ends a line. */
+  /** Lists the offsets at which lines begin; only "\n" ends a line. */
   get lineStarts(): readonly number[] {
     if (this.#lineStarts === undefined) {
       const starts = [0];
@@ -37,7 +37,7 @@ export class SourceText {
     return this.#lineStarts;
   }
 
-  /** The text of a line that counts from 1, without its line end; empty past the end. */
+  /** Returns the text of a line (counted from 1), without its line end; empty past the end. */
   line(number: number): string {
     const start = this.lineStarts[number - 1];
     if (start === undefined) return "";
@@ -45,7 +45,7 @@ export class SourceText {
     return this.text.slice(start, end - 1).replace(/\r$/, "");
   }
 
-  /** The position of an offset, by binary search. Offsets past the end give the end. */
+  /** Finds the position of an offset by binary search. Offsets past the end give the end. */
   positionAt(offset: number): Position {
     const bounded = Math.max(0, Math.min(offset, this.text.length));
     const starts = this.lineStarts;

@@ -1,7 +1,10 @@
-/** More wrong letters are another word. BuildKit's number, whose build checks suggest too. */
+/** Limit of wrong letters; a text with more is another word. BuildKit's checks suggest with the same limit. */
 const MAX_DISTANCE = 2;
 
-/** The candidate a typing mistake most likely meant, or `undefined` when none is close or the word too short to tell. */
+/**
+ * Finds the candidate that a typing mistake most likely meant, or `undefined` when none is close or the word is too
+ * short.
+ */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   const wanted = word.toLowerCase();
   let best: string | undefined;
@@ -14,13 +17,16 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
-/** ` (did you mean "COPY"?)`, or nothing. */
+/** Writes ` (did you mean "COPY"?)`, or nothing. */
 export function didYouMean(word: string, candidates: Iterable<string>): string {
   const found = suggest(word, candidates);
   return found === undefined ? "" : ` (did you mean ${JSON.stringify(found)}?)`;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal string alignment). */
+/**
+ * Counts the insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal string
+ * alignment).
+ */
 function editDistance(a: string, b: string): number {
   let previous: number[] = [];
   let current = Array.from({ length: b.length + 1 }, (_, j) => j);

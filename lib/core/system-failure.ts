@@ -16,13 +16,13 @@ const HINTS: Readonly<Record<string, string>> = {
   EUCLEAN: "check the file system: the kernel's log (dmesg) says more",
 };
 
-/** An error may be wrapped in others, but not for ever. */
+/** Limit on the depth of wrapped errors. */
 const DEEPEST = 5;
 
 /**
- * The border between the world and the error vocabulary: what the kernel, a network or a device has said becomes a
- * `system/failed`. Whatever tests an errno does so before this. Everything else, a broken assumption of ours, is handed back
- * as it came. `doing` completes "Cannot ...", as in `write the archive`.
+ * Turns an error of the kernel, a network or a device into a `system/failed`. Code that tests an errno must do so
+ * before this. Any other error, a broken assumption of ours, is returned unchanged. `doing` completes "Cannot ...", as
+ * in `write the archive`.
  */
 export function systemFailure(doing: string, error: unknown): unknown {
   if (error instanceof BuildError) return error;
@@ -39,24 +39,24 @@ interface SystemError {
   readonly code: string;
 }
 
-/** The error itself, the one it was caused by, or the first of several attempts. */
+/** Finds the system error: the error itself, its cause, or the first of several attempts. */
 function systemError(error: unknown, depth: number): SystemError | undefined {
   if (!(error instanceof Error) || depth > DEEPEST) return undefined;
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  // Errors of one address each, when a name has several; the aggregate has no message.
+  // A name with several addresses gives one error for each; the aggregate has no message.
   if (error instanceof AggregateError && error.message === "" && error.errors.length > 0) {
     return systemError(error.errors[0], depth + 1);
   }
   if (isSystemCode(code, error)) return { error, code };
-  // A library's "fetch failed" says less than what made it fail. Its own TypeErrors without a cause are mistakes of ours.
+  // A library's "fetch failed" tells less than its cause. A TypeError without a cause is a mistake of ours.
   return error.cause === undefined ? undefined : systemError(error.cause, depth + 1);
 }
 
 function isSystemCode(code: string, error: Error): boolean {
-  // errno names, but not Node's own ERR_..., which say that it was called wrongly.
+  // Accept errno names, but not Node's own ERR_..., which mean a wrong call.
   if (/^E(?!RR_)[A-Z0-9]+$/.test(code)) return true;
   if (/^(?:UND_ERR_|ERR_TLS_|ERR_SSL_|CERT_|HPE_|Z_)/.test(code)) return true;
-  // A name with a NUL came from outside: nothing in this program has one.
+  // A name with a NUL came from outside: no name of this program has one.
   return (
     (code === "ERR_INVALID_ARG_VALUE" && error.message.includes("null bytes")) || code === "ERR_STREAM_PREMATURE_CLOSE"
   );

@@ -6,9 +6,9 @@ import type { RemoteManifest } from "./registry.ts";
 import { bytesOf, headerOf, type HttpResponse } from "./transport.ts";
 
 /**
- * Reads the manifest in an answer.
- * @throws {BuildError} `registry/malformed` for a web page of a proxy or a log-in, among others; `registry/unreachable` when
- * the connection breaks off
+ * Reads the manifest of an answer.
+ * @throws {BuildError} `registry/malformed` for the web page of a proxy or a log-in, among others;
+ * `registry/unreachable` when the connection breaks
  */
 export async function manifestIn(
   response: HttpResponse,
@@ -41,7 +41,10 @@ function webPage(doing: string, response: HttpResponse): BuildError {
   });
 }
 
-/** @throws {BuildError} for what cannot be the blob, as can be seen before its first byte */
+/**
+ * Checks an answer's headers.
+ * @throws {BuildError} for an answer that cannot be the blob, before its first byte
+ */
 export function checkBlobAnswer(response: HttpResponse, sizeBytes: number, purpose: Purpose): void {
   if (mediaTypeOf(response) === "text/html") throw webPage(purpose.doing, response);
   const length = headerOf(response, "content-length");
@@ -50,7 +53,7 @@ export function checkBlobAnswer(response: HttpResponse, sizeBytes: number, purpo
   throw new BuildError("registry/malformed", `Cannot ${purpose.doing}: ${length} bytes came, and it has ${sizeBytes}`);
 }
 
-/** Tells a media type without its parameters: some registries add a character set. */
+/** Returns the media type without its parameters: some registries add a character set. */
 export function mediaTypeOf(response: HttpResponse): string | undefined {
   return headerOf(response, "content-type")?.split(";")[0]?.trim();
 }

@@ -5,10 +5,10 @@ import { type Host, isAt, isLoopback } from "./host.ts";
 import { type Credentials, formatRepository, type RegistryOptions, type Repository } from "./registry.ts";
 import { type HttpRequest, type HttpResponse, textOf, type Transport } from "./transport.ts";
 
-/** What a request needs to be allowed: `repository:library/alpine:pull`. */
+/** A permission that a request needs: `repository:library/alpine:pull`. */
 export type Scope = string;
 
-/** How a registry wants to be told who asks. RFC 7235, and distribution's token specification. */
+/** The authentication that a registry asks for. RFC 7235, and distribution's token specification. */
 export type Challenge =
   | { readonly kind: "basic" }
   | {
@@ -18,30 +18,30 @@ export type Challenge =
       readonly scope: string | undefined;
     };
 
-/** The shortest life of a token by the specification, for answers that do not say. */
+/** Default life of a token: the specification's minimum, for answers that give none. */
 const DEFAULT_LIFE_SECONDS = 60;
-/** Not used any more when it ends so soon. */
+/** A token is discarded this long before it expires. */
 const MARGIN_MS = 5_000;
 
-/** The account for one repository, or the reason why none could be found. */
+/** The account for one repository, or the reason why none was found. */
 interface Account {
   readonly credentials: Credentials | undefined;
-  /** Nothing is refused for want of credentials before a registry refuses it: most of what is pulled is there for everybody. */
+  /** Error to report if the registry refuses. Missing credentials alone are no error: most pulled images are public. */
   readonly failure: BuildError | undefined;
 }
 
-/** A request's place among the things that need to be allowed. */
+/** The repository and scopes that a request needs permission for. */
 export interface Permission {
   readonly repository: Repository;
   readonly scopes: readonly Scope[];
   readonly purpose: Purpose;
 }
 
-/** Authorization headers for one client: asked for when a registry wants one, kept by host and scope. */
+/** Authorization headers for one client: requested when a registry asks for them, kept by host and scope. */
 export class Authorizer {
   readonly #transport: Transport;
   readonly #options: RegistryOptions;
-  /** Tokens by host and repository: some registries send each repository to a token server of its own. */
+  /** Challenges by host and repository: some registries send each repository to a token server of its own. */
   readonly #challenges = new Map<string, Challenge>();
   readonly #accounts = new Map<string, Promise<Account>>();
   readonly #tokens = new Map<string, Promise<{ readonly token: string; readonly endsAtMs: number }>>();
@@ -51,27 +51,27 @@ export class Authorizer {
     this.#options = options;
   }
 
-  /** Sends a request with whatever authorization its host has asked for before, and once more when it asks now. */
-  async send(host: Host, request: HttpRequest, at: Permission, signal: AbortSignal): Promise<HttpResponse> {
-    const { scopes, purpose } = at;
+  /** Sends a request with the authorization that its host asked for before, and again if the host asks now. */
+  async send(host: Host, request: HttpRequest, permission: Permission, signal: AbortSignal): Promise<HttpResponse> {
+    const { scopes, purpose } = permission;
     const { attempts = "many" } = request;
-    const place = `${host.authority} ${formatRepository(at.repository)}`;
+    const place = `${host.authority} ${formatRepository(permission.repository)}`;
     const known = this.#challenges.get(place);
-    const first = known === undefined ? undefined : await this.#header(host, known, at, attempts, signal);
+    const first = known === undefined ? undefined : await this.#header(host, known, permission, attempts, signal);
     const response = await this.#transport.send(host, withAuthorization(request, first), purpose, signal);
-    // Only the registry's own word counts, not that of storage it redirected to.
+    // Only the registry's own refusal counts, not that of storage it redirected to.
     if (response.status !== 401 || !isAt(response.url, host)) return response;
     const challenge = challengeIn(response);
     if (challenge === undefined) return response;
     response.body.destroy();
     this.#challenges.set(place, challenge);
-    // The token may have been withdrawn, or the registry wants more than we thought.
+    // The token may have been withdrawn, or the registry wants more scopes than we thought.
     const wanted =
       challenge.kind === "bearer" && challenge.scope !== undefined ? union(scopes, challenge.scope) : scopes;
-    const wider = { ...at, scopes: wanted };
+    const wider = { ...permission, scopes: wanted };
     this.#tokens.delete(tokenKey(host, wider));
     const second = await this.#header(host, challenge, wider, attempts, signal);
-    // A redirected or HTTP-fallen-back request goes to where the answer came from.
+    // After a redirect or a fallback to HTTP, the second request goes to the server that answered.
     const answer = await this.#transport.send(
       host,
       withAuthorization({ ...request, url: this.#sameScheme(request.url, response.url) }, second),
@@ -79,7 +79,7 @@ export class Authorizer {
       signal,
     );
     if (answer.status !== 401 && answer.status !== 403) return answer;
-    const { failure } = await this.#accountOf(at.repository, signal);
+    const { failure } = await this.#accountOf(permission.repository, signal);
     if (failure === undefined) return answer;
     answer.body.destroy();
     throw failure;
@@ -94,19 +94,19 @@ export class Authorizer {
   async #header(
     host: Host,
     challenge: Challenge,
-    at: Permission,
+    permission: Permission,
     attempts: "one" | "many",
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    const account = await this.#accountOf(at.repository, signal);
+    const account = await this.#accountOf(permission.repository, signal);
     const { credentials } = account;
     if (credentials?.kind === "registry-token") return `Bearer ${credentials.token}`;
     if (challenge.kind === "basic") return credentials?.kind === "basic" ? basic(credentials) : undefined;
-    const key = tokenKey(host, at);
+    const key = tokenKey(host, permission);
     const cached = await this.#tokens.get(key)?.catch(() => undefined);
     if (cached !== undefined && cached.endsAtMs - MARGIN_MS > this.#options.clock.nowMs())
       return `Bearer ${cached.token}`;
-    const fetching = this.#fetchToken(host, challenge, at, account, attempts, signal);
+    const fetching = this.#fetchToken(host, challenge, permission, account, attempts, signal);
     this.#tokens.set(key, fetching);
     try {
       return `Bearer ${(await fetching).token}`;
@@ -122,7 +122,7 @@ export class Authorizer {
     if (account === undefined) {
       account = this.#findAccount(repository, signal);
       this.#accounts.set(key, account);
-      // Cancelled for one build, it may be wanted by another.
+      // A request cancelled for one build may be wanted by another.
       account.catch(() => this.#accounts.delete(key));
     }
     return account;
@@ -174,7 +174,7 @@ export class Authorizer {
     const asking: Purpose = {
       doing: `get a token to ${purpose.doing}`,
       registry: host.name,
-      who: `the token server "${realm.host}"`,
+      server: `the token server "${realm.host}"`,
     };
     const response = await this.#transport.send(realmHost, { ...request, attempts }, asking, signal);
     const body = await textOf(response, 1 << 20);
@@ -195,7 +195,7 @@ export class Authorizer {
   }
 }
 
-/** The strongest challenge of a 401 that we can answer. */
+/** Finds the strongest challenge of a 401 that we can answer. */
 export function challengeIn(response: Pick<HttpResponse, "headers">): Challenge | undefined {
   const challenges = (response.headers.get("www-authenticate") ?? []).flatMap(parseChallenges);
   for (const { scheme, parameters } of challenges) {
@@ -208,7 +208,10 @@ export function challengeIn(response: Pick<HttpResponse, "headers">): Challenge 
   return challenges.some(({ scheme }) => scheme === "basic") ? { kind: "basic" } : undefined;
 }
 
-/** `Bearer realm="https://a",service="b", Basic realm="c"`: schemes with parameters, quoted or not. RFC 9110, 11.6.1. */
+/**
+ * Parses `Bearer realm="https://a",service="b", Basic realm="c"`: schemes with parameters, quoted or not. RFC 9110,
+ * 11.6.1.
+ */
 export function parseChallenges(
   header: string,
 ): { readonly scheme: string; readonly parameters: ReadonlyMap<string, string> }[] {
@@ -237,7 +240,7 @@ function tokenRequest(
   return { method: "GET", url, headers: credentials === undefined ? {} : { authorization: basic(credentials) } };
 }
 
-/** An identity token is exchanged by OAuth2's refresh flow. */
+/** Makes the request that exchanges an identity token through OAuth2's refresh flow. */
 function oauthRequest(
   realm: URL,
   service: string | undefined,
@@ -268,7 +271,7 @@ function withAuthorization(request: HttpRequest, authorization: string | undefin
   return authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } };
 }
 
-/** Two repositories of a registry may have accounts of their own. */
+/** Makes a token's key. Two repositories of a registry may have different accounts. */
 function tokenKey(host: Host, { repository, scopes }: Permission): string {
   return [host.name, formatRepository(repository), ...scopes.toSorted()].join(" ");
 }

@@ -306,7 +306,7 @@ describe("a mirror", () => {
       why: /sent a manifest with digest/,
     },
     {
-      name: "a redirect to where nobody is",
+      name: "a redirect to a port without a server",
       fault: { kind: { kind: "redirect", status: 302, origin: "http://127.0.0.1:1" } },
       why: /nothing listens at "127.0.0.1:1", where .* sends such requests/,
     },
@@ -422,7 +422,7 @@ describe("a mirror", () => {
     expect(error.hint).toContain(`its mirror "${host}" failed before: nothing listens at`);
   });
 
-  test("whose token server fails is passed over", async () => {
+  test("is skipped when its token server fails", async () => {
     const setting = await mirrored({ auth: { kind: "token", username: "ann", password: "pw" } });
     setting.mirror.fail({ path: /^.token/, times: 1000, kind: { kind: "status", status: 503 } });
     await pullAll(setting);
@@ -432,7 +432,7 @@ describe("a mirror", () => {
   });
 });
 
-test("a manifest whose connection breaks off is asked for again", async () => {
+test("a manifest is asked for again after a broken connection", async () => {
   const registry = await serve();
   fill(registry);
   registry.fail({ path: /manifests/, kind: { kind: "drop", afterBytes: 20 }, times: 2 });
@@ -543,7 +543,7 @@ describe("authorization", () => {
     expect(error.hint).toContain("docker login");
   });
 
-  test("goes to a registry whose name is written in capitals", async () => {
+  test("works for a registry name in capitals", async () => {
     const registry = await serve({ auth: { kind: "token", ...user } });
     fill(registry);
     const ref = parseReference(`${registry.host.replace("127.0.0.1", "LOCALHOST")}/team/app:1`);
@@ -604,7 +604,7 @@ describe("authorization", () => {
     expect(found.descriptor.digest).toBe(digestOf(manifestBytes));
   });
 
-  test("whose account cannot be found out goes without where that is enough, and tells why where it is not", async () => {
+  test("goes without credentials when they cannot be found, and reports the reason when refused", async () => {
     const credentials = {
       get: async () => {
         throw new BuildError("registry/unauthorized", "the keyring is locked");
@@ -650,7 +650,7 @@ describe("authorization", () => {
     const headers = { "www-authenticate": `Bearer realm="http://${two.host}/token",service="test"` };
     one.fail({ path: /other/, kind: { kind: "status", status: 401, headers }, times: 2 });
     one.fail({ path: /^.token/, kind: { kind: "status", status: 403 }, times: 9 });
-    // Two's tokens are nothing to one, which is not what this is about: it was asked.
+    // Server one refuses two's token. The test is only about which server was asked.
     await failure(client.resolve(refOf(one, "other/app:1"), signal));
     expect(two.requests.map(({ path }) => path)).toEqual([
       expect.stringContaining("scope=repository%3Aother%2Fapp%3Apull"),
@@ -700,7 +700,7 @@ describe("authorization", () => {
 });
 
 describe("pushing", () => {
-  test("uploads what is missing, once, and the manifest after it", async () => {
+  test("uploads missing blobs once, and the manifest after them", async () => {
     const registry = await serve();
     const client = connect();
     expect(await client.pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
@@ -774,7 +774,7 @@ describe("pushing", () => {
     await client.blobExists(refOf(registry), blob.digest, signal);
     const origin = `http://${storage.host}`;
     registry.fail({ method, path: /./, kind: { kind: "redirect", status, origin }, times: 1000 });
-    // The storage has its own uploads: it knows those that began there.
+    // The storage has its own list of uploads.
     const work = client.pushBlob(refOf(registry), source(blobBytes), signal);
     if (method === "POST") {
       expect(await work).toBe("uploaded");
@@ -817,7 +817,7 @@ describe("pushing", () => {
     expect(put?.path).toContain(`/uploads/x${query}&digest=sha256%3A`);
   });
 
-  test.each([404, 416])("begins again when the registry has lost an upload between pieces (%i)", async (status) => {
+  test.each([404, 416])("begins again when the registry has lost an upload between chunks (%i)", async (status) => {
     const registry = await serve({ refuseWholeUploads: 413 });
     registry.fail({ method: "PATCH", path: /uploads/, kind: { kind: "status", status } });
     expect(await connect().pushBlob(refOf(registry), source(blobBytes), signal)).toBe("uploaded");
@@ -845,7 +845,7 @@ describe("pushing", () => {
     },
   );
 
-  test.each([401, 403, 400, 500])("uploads what the token server allows nobody to take over (%i)", async (status) => {
+  test.each([401, 403, 400, 500])("uploads a blob when the token server refuses to mount it (%i)", async (status) => {
     const user = { username: "ann", password: "s3cret" };
     const registry = await serve({ auth: { kind: "token", ...user }, refuseScopes: { of: "team/base", status } });
     const client = connect(knowing({ kind: "basic", ...user }));
@@ -862,7 +862,7 @@ describe("pushing", () => {
     expect((await failure(connect().pushManifest(refOf(registry), manifest, signal))).code).toBe("digest/mismatch");
   });
 
-  test.each([413, 405])("sends pieces where a whole body is refused with %i", async (status) => {
+  test.each([413, 405])("sends chunks where a whole body is refused with %i", async (status) => {
     const registry = await serve({ refuseWholeUploads: status });
     const big = randomBytes((16 << 20) + 5000);
     const sent: number[] = [];
@@ -903,7 +903,7 @@ describe("pushing", () => {
     expect(opened).toBeLessThanOrEqual(1);
   });
 
-  test("of a blob whose making fails ends with that failure", async () => {
+  test("of a blob ends with the failure of its source", async () => {
     const registry = await serve();
     const pieces = async function* (): AsyncGenerator<Buffer> {
       yield randomBytes(100_000);
@@ -913,7 +913,7 @@ describe("pushing", () => {
     expect(registry.blobs.size).toBe(0);
   });
 
-  test("takes a blob over from another repository where the registry allows it", async () => {
+  test("mounts a blob from another repository where the registry allows it", async () => {
     const registry = await serve();
     const client = connect();
     await client.pushBlob(refOf(registry, "team/base:1"), source(blobBytes), signal);
@@ -924,7 +924,7 @@ describe("pushing", () => {
     expect(await client.blobExists(target, blob.digest, signal)).toBe(true);
   });
 
-  test("of bytes that are not what they are said to be fails", async () => {
+  test("of bytes with another digest fails", async () => {
     const registry = await serve();
     const wrong = { ...source(blobBytes), descriptor: { digest: digestOf("other"), size: blobBytes.length } };
     const error = await failure(connect().pushBlob(refOf(registry), wrong, signal));
@@ -957,7 +957,7 @@ describe.skipIf(dockerRegistryMissing !== undefined)(
       await (await client.streamBlob(ref, pieces(), signal)).finish(digestOf("made while sent"), signal);
       expect(await client.blobExists(ref, digestOf("made while sent"), signal)).toBe(true);
       expect((await failure(client.resolve(refOf(registry, "team/app:2"), signal))).code).toBe("registry/not-found");
-      // A manifest whose blobs are missing is refused with the registry's reason.
+      // A manifest with missing blobs is refused with the registry's reason.
       const error = await failure(client.pushManifest(refOf(registry, "empty/app:1"), manifest, signal));
       expect(error.message).toMatch(/answered 4\d\d: blob unknown to registry/);
     });

@@ -36,7 +36,7 @@ const ACCEPT = [
   "*/*",
 ].join(", ");
 
-/** How often a manifest is asked for whose connection breaks off. */
+/** Attempts at a manifest when its connection breaks. */
 const MANIFEST_ATTEMPTS = 3;
 
 class HttpRegistryClient implements RegistryClient {
@@ -44,9 +44,9 @@ class HttpRegistryClient implements RegistryClient {
   readonly #transport: Transport;
   readonly #authorizer: Authorizer;
   readonly #mirrors: Mirrors;
-  /** The mirrors that blobs came from. */
+  /** The mirror that sent each blob. */
   readonly #senders = new Map<Digest, Mirror>();
-  /** `registry repository`: where blobs cannot be taken over from. */
+  /** `registry repository`: repositories from which blobs cannot be mounted. */
   readonly #notMountable = new Set<string>();
 
   constructor(options: RegistryOptions) {
@@ -112,7 +112,7 @@ class HttpRegistryClient implements RegistryClient {
     };
     const response = await this.#push(repository, { method: "HEAD", path: `blobs/${digest}`, purpose }, signal);
     response.body.destroy();
-    // Not every account that may push may look, nor does all storage answer HEAD; a page to log in at is no blob.
+    // Not every account that may push may read, nor does all storage answer HEAD; a log-in page is not a blob.
     return response.status === 200 && mediaTypeOf(response) !== "text/html";
   }
 
@@ -128,11 +128,12 @@ class HttpRegistryClient implements RegistryClient {
       const response = await this.#push(repository, request, signal);
       await textOf(response, 64 << 10);
       if (response.status === 201) return true;
-      // 202: the registry has opened an upload instead. It is not used, and expires.
+      // 202: the registry opened an upload instead. It is not used, and expires.
       if (response.status >= 400) this.#notMountable.add(way);
     } catch (error) {
       signal.throwIfAborted();
-      // The token server would not hear of the other repository, say. What it costs is an upload, which says what is wrong.
+      // For example, the token server refused the other repository. The only cost is an upload, which reports any real
+      // error.
       if (!(error instanceof BuildError)) throw error;
       this.#notMountable.add(way);
     }
@@ -235,7 +236,7 @@ class HttpRegistryClient implements RegistryClient {
         hasBegun = false;
         return await this.#pull(repository, request, accept, signal);
       } catch (error) {
-        // A request without an answer has been repeated already; an answer that broke off has not.
+        // A request without an answer has been retried already; an answer that broke off has not.
         const brokeOff = hasBegun && error instanceof BuildError && error.code === "registry/unreachable";
         if (!brokeOff || attempt === MANIFEST_ATTEMPTS) throw error;
       }
@@ -245,7 +246,7 @@ class HttpRegistryClient implements RegistryClient {
   async #download(
     repository: Repository,
     blob: BlobId,
-    at: { readonly offsetBytes: number; readonly check: "digest" | "none" },
+    part: { readonly offsetBytes: number; readonly check: "digest" | "none" },
     signal: AbortSignal,
   ): Promise<Readable> {
     const purpose: Purpose = {
@@ -257,11 +258,11 @@ class HttpRegistryClient implements RegistryClient {
       {
         blob,
         purpose,
-        ...at,
+        ...part,
         timer: this.#options.timer,
         request: (range, accept, inner) => {
           const headers = range === undefined ? {} : { range };
-          // Asked once more: the connection broke off before the end.
+          // A second request means that the connection broke before the end.
           const sender = this.#senders.get(blob.digest);
           if (requests > 0 && sender !== undefined) this.#mirrors.giveUp(sender, "the connection broke off", "none");
           requests += 1;
@@ -269,7 +270,7 @@ class HttpRegistryClient implements RegistryClient {
           const request: RepositoryRequest = { method: "GET", path: `blobs/${blob.digest}`, headers, purpose };
           const accepted = async (response: HttpResponse, mirror: Mirror | undefined): Promise<Readable> => {
             if (mirror === undefined) return accept(response);
-            checkBlobAnswer(response, blob.size - at.offsetBytes, purpose);
+            checkBlobAnswer(response, blob.size - part.offsetBytes, purpose);
             const body = await accept(response);
             this.#senders.set(blob.digest, mirror);
             return body;
@@ -282,8 +283,8 @@ class HttpRegistryClient implements RegistryClient {
   }
 
   /**
-   * Asks the mirrors first; one whose answer is not accepted is passed over, for the registry itself has the last word.
-   * @param accept makes of an answer what is wanted, or throws.
+   * Asks the mirrors first. A mirror with an unacceptable answer is skipped; the registry itself decides.
+   * @param accept turns an answer into the result, or throws
    */
   async #pull<T>(
     repository: Repository,
@@ -309,7 +310,10 @@ class HttpRegistryClient implements RegistryClient {
     }
   }
 
-  /** @returns `undefined` when the mirror has no answer that is accepted */
+  /**
+   * Asks one mirror.
+   * @returns `undefined` when the mirror has no acceptable answer
+   */
   async #askMirror<T>(
     mirror: Mirror,
     repository: Repository,
@@ -317,12 +321,12 @@ class HttpRegistryClient implements RegistryClient {
     accept: (response: HttpResponse, mirror: Mirror | undefined) => Promise<T>,
     signal: AbortSignal,
   ): Promise<{ readonly accepted: T } | undefined> {
-    const purpose: Purpose = { ...request.purpose, registry: mirror.host.name, who: `the mirror "${mirror.name}"` };
+    const purpose: Purpose = { ...request.purpose, registry: mirror.host.name, server: `the mirror "${mirror.name}"` };
     try {
       const response = await this.#ask(mirror.host, repository, { ...request, purpose }, "pull", signal);
       if (response.status === 200 || response.status === 206) return { accepted: await accept(response, mirror) };
       const body = await textOf(response, 64 << 10);
-      // It does not have the image, or not for us. That says nothing about others.
+      // The mirror lacks the image, or does not give it to us. Other images may be fine.
       if (response.status === 404 || response.status === 401 || response.status === 403) return undefined;
       throw refused(purpose, { status: response.status, body });
     } catch (error) {
@@ -333,7 +337,7 @@ class HttpRegistryClient implements RegistryClient {
     }
   }
 
-  /** A registry that cannot be reached, told with what became of its mirrors. */
+  /** Adds the mirrors' failures to the error of an unreachable registry. */
   #withMirrors(error: BuildError, registry: string): BuildError {
     const failures = this.#mirrors.failuresOf(registry);
     return failures === undefined ? error : error.withHint(joinHints(failures, error.hint));
@@ -353,14 +357,14 @@ class HttpRegistryClient implements RegistryClient {
     const { method, path, headers = {}, body, purpose, attempts, scopes = scopesOf(repository, actions) } = request;
     const url = this.#transport.urlOf(host, `/v2/${repository.repository}/${path}`);
     const more = { ...(body === undefined ? {} : { body }), ...(attempts === undefined ? {} : { attempts }) };
-    // A mirror's accounts are its own; a path in its name stands before the repository's.
+    // A mirror has accounts of its own; a path in its name is a prefix of the repository's.
     const below = host.prefix === "" ? "" : `${host.prefix.slice(1)}/`;
     const asked: Repository = { registry: host.name, repository: below + repository.repository };
     return this.#send(host, { method, url, headers, ...more }, { repository: asked, scopes, purpose }, signal);
   }
 
   async #send(host: Host, request: HttpRequest, permission: Permission, signal: AbortSignal): Promise<HttpResponse> {
-    // An upload may have been sent elsewhere (storage with signed URLs): our credentials are not for there.
+    // An upload may have been redirected to other storage (with signed URLs): our credentials must not go there.
     if (!isAt(request.url, host)) return this.#transport.send(host, request, permission.purpose, signal);
     return this.#authorizer.send(host, request, permission, signal);
   }
@@ -372,7 +376,7 @@ class HttpRegistryClient implements RegistryClient {
 
 interface RepositoryRequest {
   readonly method: HttpRequest["method"];
-  /** Below `/v2/<name>/`. */
+  /** Path below `/v2/<name>/`. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: NonNullable<HttpRequest["body"]>;

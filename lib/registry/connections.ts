@@ -2,18 +2,21 @@ import type { Dispatcher } from "undici";
 import { type ProxySettings, proxyFor } from "./proxy.ts";
 import type { HostSettings } from "./host.ts";
 
-/** Silence for this long, before or between bytes, counts as a broken connection. */
+/** A silence this long, before or between bytes, counts as a broken connection. */
 const SILENCE_MS = 60_000;
 const CONNECT_MS = 20_000;
-/** The same for places that are asked before others. */
+/** The same limit for a mirror, which is asked before others. */
 const SHORT_SILENCE_MS = 15_000;
 const SHORT_CONNECT_MS = 3_000;
-/** Milliseconds for one address of several, before the next one is tried. Node's default of 250 is less than some connections take. */
+/**
+ * Milliseconds for one of several addresses before the next is tried. Node's default of 250 is less than some
+ * connections take.
+ */
 const ADDRESS_MS = 1_500;
 
-/** How servers are reached. */
+/** Settings for reaching servers. */
 export interface ConnectionOptions {
-  /** PEM certificates trusted for every host besides those of Node and the system. */
+  /** PEM certificates trusted for every host, besides those of Node and the system. */
   readonly ca?: readonly string[];
   readonly proxy?: ProxySettings;
 }
@@ -28,7 +31,7 @@ export async function openConnections(
   host: Pick<HostSettings, "ca" | "insecure" | "client">,
   patience: "short" | "long" = "long",
 ): Promise<Connections> {
-  // Here and not at the top: it takes longer to load than a cached build takes altogether.
+  // Loaded here and not at the top: loading takes longer than a whole cached build.
   const { Agent, ProxyAgent } = await import("undici");
   const { getCACertificates } = process.getBuiltinModule("node:tls");
   const extra = [...(options.ca ?? []), ...(host.ca ?? [])];

@@ -7,10 +7,10 @@ import type { Credentials } from "./registry.ts";
 
 const MAX_ANSWER_BYTES = 1 << 20;
 
-/** Most of a helper's own words that are shown. */
+/** Limit on the part of a helper's message that is shown. */
 const MAX_WORDS = 300;
 
-/** A helper that could not be asked, or did not know what to say. */
+/** An error of a helper that could not run or failed. */
 export class HelperError extends BuildError {
   readonly isInstalled: boolean;
 
@@ -24,8 +24,8 @@ export class HelperError extends BuildError {
 }
 
 /**
- * Runs `docker-credential-<name> get`. `undefined` when it knows nobody there.
- * @throws {HelperError} with the helper's own words
+ * Runs `docker-credential-<name> get`; `undefined` when it has no such entry.
+ * @throws {HelperError} with the helper's own message
  * @see https://github.com/docker/docker-credential-helpers#development
  */
 export async function askHelper(
@@ -47,7 +47,7 @@ export async function askHelper(
     child.once("error", reject);
     child.once("close", (code) => resolve(code ?? undefined));
   });
-  // A helper that does not read its input is not to be mistaken for a broken pipe of ours.
+  // A helper that does not read its input must not look like a broken pipe of ours.
   child.stdin.on("error", () => undefined);
   child.stdin.end(`${server}\n`);
   let output: string;
@@ -61,7 +61,7 @@ export async function askHelper(
       ? fail(`"${program}" is not installed`, { isInstalled: false })
       : fail(messageOf(error), { cause: error });
   }
-  // By the helpers' protocol this text, on stdout, is how "no such entry" is told from other failures.
+  // By the helpers' protocol this text on stdout means "no such entry"; all else is a failure.
   if (status !== 0 && output.includes("credentials not found")) return undefined;
   if (status !== 0) {
     const words = wordsOf(output, complaints);
@@ -75,7 +75,10 @@ export async function askHelper(
   return username === "" ? undefined : { kind: "basic", username, password: secret };
 }
 
-/** Reads a helper's output. @throws {Error} for more than any answer has; closing the pipe then ends the helper. */
+/**
+ * Reads a helper's output.
+ * @throws {Error} for more than any answer has; closing the pipe then ends the helper
+ */
 async function upToLimit(stream: Readable): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
@@ -87,7 +90,7 @@ async function upToLimit(stream: Readable): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** Reads a helper's message about its failure, as one line. An output that holds a secret is not shown. */
+/** Reads a helper's failure message as one line. An output that may hold a secret is not shown. */
 function wordsOf(output: string, complaints: string): string {
   const said = [output, complaints].filter((one) => !/"Secret"/i.test(one)).map((one) => one.trim());
   const line = said.filter((one) => one !== "").join("; ");

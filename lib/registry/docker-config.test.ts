@@ -100,7 +100,7 @@ describe("docker's config.json", () => {
       expected: { kind: "identity-token", token: "refresh" },
     },
     {
-      name: "auths where the store knows nobody",
+      name: "auths where the store has no entry",
       registry: "a.example",
       config: { credsStore: "fake", auths: { "a.example": auth("ann:pw") } },
       expected: { kind: "basic", username: "ann", password: "pw" },
@@ -116,7 +116,7 @@ describe("docker's config.json", () => {
       message: /"docker-credential-fake" ended with status 3: the.*keyring is locked$/,
     },
     {
-      name: "a helper whose answer has no end",
+      name: "a helper with an endless answer",
       config: { credHelpers: { "broken.example": "endless" } },
       message: "it printed more than 1 MiB",
     },
@@ -126,7 +126,7 @@ describe("docker's config.json", () => {
       message: '"docker-credential-missing" is not installed',
     },
     {
-      name: "a helper whose name is a path",
+      name: "a helper named by a path",
       config: { credHelpers: { "broken.example": "../../bin/sh" } },
       message: "not the name of a credential helper",
     },
@@ -189,7 +189,7 @@ describe("docker's config.json", () => {
     expect(notices).toEqual([]);
   });
 
-  test("a helper that fails is told of where auths has an entry", async () => {
+  test("a failing helper is reported where auths has an entry", async () => {
     const notices: string[] = [];
     const config = { credsStore: "fake", auths: named("broken.example") };
     const found = await credentialsFor("broken.example/x", config, { notice: (message) => notices.push(message) });
@@ -211,7 +211,7 @@ describe("docker's config.json", () => {
     expect(await credentialsFor("helped.example/x", config)).toMatchObject({ username: "helped" });
   });
 
-  test.each(["", " \n", "{}", '{"auths":null,"credHelpers":[]}'])("%j knows nobody", async (content) => {
+  test.each(["", " \n", "{}", '{"auths":null,"credHelpers":[]}'])("%j has no credentials", async (content) => {
     expect(await credentialsFor("a.example/x", content)).toBeUndefined();
   });
 

@@ -7,18 +7,18 @@ import { askHelper, HelperError } from "./credential-helper.ts";
 import type { Credentials, CredentialSource, Notice } from "./registry.ts";
 
 export interface DockerConfigOptions {
-  /** `$DOCKER_CONFIG`, or `~/.docker`. */
+  /** Path of `$DOCKER_CONFIG`, or `~/.docker`. */
   readonly directory: string;
-  /** Environment of credential helpers: they need PATH and HOME. `DOCKER_AUTH_CONFIG` has entries that come first. */
+  /** Environment of credential helpers: they need PATH and HOME. The entries of `DOCKER_AUTH_CONFIG` come first. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Told of a helper that failed where the file has an entry to use instead. */
+  /** Reports a helper that failed where the file has an entry to use instead. */
   readonly notice?: Notice;
 }
 
 /**
- * Finds credentials as docker keeps them in `config.json`: `credHelpers` for a registry, else `credsStore`, else `auths`.
- * Entries may be for a path of a registry: the longest one that the repository lies below counts, then the registry's own,
- * and never that of another path. The file is read at the first question.
+ * Finds credentials as docker stores them in `config.json`: in `credHelpers` for a registry, else `credsStore`, else
+ * `auths`. Entries may be for a path of a registry. The longest path that contains the repository counts, then the
+ * registry itself, and never another path. The file is read at the first request.
  * @see https://docs.docker.com/reference/cli/docker/login/#credential-stores
  * @see https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
  */
@@ -33,7 +33,7 @@ export function dockerCredentials(options: DockerConfigOptions): CredentialSourc
 }
 
 interface DockerConfig {
-  /** Programs by key; an empty name says that the file itself has the credentials. */
+  /** Programs by key; an empty name means that the file itself has the credentials. */
   readonly helpers: ReadonlyMap<string, string>;
   readonly store: string | undefined;
   readonly accounts: ReadonlyMap<string, Account>;
@@ -41,7 +41,7 @@ interface DockerConfig {
 
 /** An entry of `auths`. */
 interface Account {
-  /** As written: credential stores know it by that. */
+  /** Server name as written: credential stores use it as their key. */
   readonly server: string;
   /** Absent where a credential store keeps them. */
   readonly credentials: Credentials | undefined;
@@ -59,8 +59,8 @@ class Lookup {
   }
 
   /**
-   * Finds the credentials for the first of the keys that has some.
-   * @throws {HelperError} when there are none, and a helper that may know some could not be asked
+   * Finds the credentials of the first key that has some.
+   * @throws {HelperError} when there are none, and a helper that may have some failed
    */
   async find(keys: readonly string[]): Promise<Credentials | undefined> {
     let failure: HelperError | undefined;
@@ -84,7 +84,8 @@ class Lookup {
   async #fromHelper(key: string, isRegistry: boolean): Promise<Credentials | undefined> {
     const account = this.#config.accounts.get(key);
     const own = this.#config.helpers.get(key);
-    // The store keeps what `docker login` was told, which is registries; for paths it is asked when an entry says so.
+    // The store holds what `docker login` was given, namely registries; for paths it is asked only when an entry says
+    // so.
     const helper = own ?? (isRegistry || account !== undefined ? this.#config.store : undefined);
     if (helper === undefined || helper === "") return undefined;
     const servers = new Set([serverOf(key), ...(account === undefined ? [] : [account.server])]);
@@ -96,7 +97,7 @@ class Lookup {
   }
 }
 
-/** The key under which docker login stores credentials. */
+/** Returns the key under which docker login stores credentials. */
 function serverOf(key: string): string {
   return key === "docker.io" ? "https://index.docker.io/v1/" : key;
 }
@@ -113,11 +114,11 @@ async function readConfig({ directory, env }: DockerConfigOptions): Promise<Dock
     const key = accountKey(server);
     const credentials = isRecord(entry) ? credentialsIn(entry) : undefined;
     const known = accounts.get(key);
-    // Of several spellings of one place the plain name counts, whichever comes first in the file.
+    // Of several spellings of one place the plain name counts, wherever it stands in the file.
     if (known?.credentials === undefined || (credentials !== undefined && server === key && known.server !== key))
       accounts.set(key, { server, credentials });
   }
-  // What is given for this one run is given to be used.
+  // Credentials given for this one run take precedence.
   for (const [server, entry] of entriesOf(first["auths"])) {
     accounts.set(accountKey(server), { server, credentials: isRecord(entry) ? credentialsIn(entry) : undefined });
     helpers.set(accountKey(server), "");
@@ -126,7 +127,7 @@ async function readConfig({ directory, env }: DockerConfigOptions): Promise<Dock
   return { helpers, store: typeof store === "string" && store !== "" ? store : undefined, accounts };
 }
 
-/** Nothing where there is no such file; a mount of a file that was not there is an empty directory. */
+/** Reads a file; empty where there is none. A mount of a missing file is an empty directory. */
 async function contentOf(path: string): Promise<string> {
   try {
     return readSettings({ path, refuse: (why) => unreadable(`"${path}"`, why) }).toString("utf8");
@@ -137,7 +138,7 @@ async function contentOf(path: string): Promise<string> {
   }
 }
 
-/** An empty text is an empty object, as docker has it. */
+/** Parses an object. An empty text is an empty object, as with docker. */
 function objectIn(text: string, where: string): Record<string, unknown> {
   const content = text.replace(/^\uFEFF/, "").trim();
   const json = content === "" ? {} : parseJson(content);

@@ -8,10 +8,10 @@ import type { HostLookup } from "./registry.ts";
 import type { HostSettings } from "./host.ts";
 
 /**
- * How docker's engine reaches registries, for those who have told it already: in each directory `daemon.json` with
- * `registry-mirrors` (of Docker Hub) and `insecure-registries` (names, addresses, networks), and `certs.d/<registry>/` with
- * `*.crt` (authorities) and `*.cert` beside `*.key` (who we are). Read at once.
- * @param insecure registries the command line calls so
+ * Reads docker's settings for reaching registries. Each directory may have `daemon.json` with `registry-mirrors` (of
+ * Docker Hub) and `insecure-registries` (names, addresses, networks), and `certs.d/<registry>/` with `*.crt`
+ * (authorities) and `*.cert` beside `*.key` (client certificates). Read at once.
+ * @param insecure registries that the command line calls insecure
  * @throws {BuildError} `registry/configuration` with the file
  * @see https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
  */
@@ -70,7 +70,7 @@ function textsIn(json: Record<string, unknown>, key: string, path: string): read
   throw unreadable(path, `"${key}" is not a list of texts`);
 }
 
-/** `https://mirror.example/prefix/`; docker takes no mirror without a scheme. */
+/** Parses `https://mirror.example/prefix/`; docker takes no mirror without a scheme. */
 function readMirror(text: string, path: string): DaemonConfig["mirrors"][number] {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.username !== "" || url.search !== "")
@@ -79,7 +79,7 @@ function readMirror(text: string, path: string): DaemonConfig["mirrors"][number]
   return { name, settings: url.protocol === "http:" ? { plainHttp: true } : {} };
 }
 
-/** `10.0.0.0/8`, `fd00::/8`; all else is a registry's name. */
+/** Parses `10.0.0.0/8` or `fd00::/8`; any other text is a registry's name. */
 function readNetwork(text: string): Network | undefined {
   const [address = "", bits = "", ...rest] = text.split("/");
   const version = isIP(address);
@@ -88,7 +88,7 @@ function readNetwork(text: string): Network | undefined {
   return { address, bits: Number(bits), family: version === 4 ? "ipv4" : "ipv6" };
 }
 
-/** Whether a registry is named by an address of one of the networks. What a name resolves to is not asked. */
+/** Tells whether a registry is named by an address of one of the networks. Names are not resolved. */
 function isIn(networks: BlockList, name: string): boolean {
   const host = name.replace(/(?::\d+)?(?:\/.*)?$/, "").replace(/^\[(.*)\]$/, "$1");
   const version = isIP(host);
@@ -118,7 +118,7 @@ function clientOf(stem: string): NonNullable<HostSettings["client"]> {
   return { cert, key };
 }
 
-/** Sorted; empty where there is no such directory, and of what may not be looked at. */
+/** Lists a directory, sorted; empty where there is none or it is not readable. */
 function namesIn(directory: string): readonly string[] {
   try {
     return readdirSync(directory).toSorted();
@@ -128,7 +128,7 @@ function namesIn(directory: string): readonly string[] {
   }
 }
 
-/** `undefined` for a file that is not there, or that is for the engine's eyes only. */
+/** Reads a file; `undefined` when it is missing or readable only by the engine. */
 function read(path: string): string | undefined {
   try {
     return readSettings({ path, refuse: (why) => unreadable(path, why) }).toString("utf8");

@@ -12,8 +12,8 @@ const VARIABLES = {
 } as const;
 
 /**
- * The proxies that docker's `config.json` in `directory` sets for builds (`proxies.default`), as build arguments in both
- * cases. Empty where there is no such file, and where it makes no sense: whoever needs credentials of it will say so.
+ * Reads the proxies that docker's `config.json` in `directory` sets for builds (`proxies.default`), as build arguments
+ * in both cases. Empty where the file is missing or malformed: reading credentials from it reports that.
  * @see https://docs.docker.com/engine/cli/proxy/
  */
 export function dockerProxies(directory: string): Record<string, string> {

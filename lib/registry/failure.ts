@@ -3,25 +3,25 @@ import { isRecord, parseJson } from "../core/json.ts";
 import { printableLine } from "../core/printable.ts";
 import { isNotTls, tlsTrouble } from "./tls-trouble.ts";
 
-/** What was being done and to whom, for messages: `pull "alpine:3.20"`, and the registry asked. */
+/** An action and its registry, for messages: `pull "alpine:3.20"`. */
 export interface Purpose {
   readonly doing: string;
   readonly registry: string;
-  /** Name of the server that answers, where that is not the registry itself: `the mirror "mirror.example"`. */
-  readonly who?: string;
+  /** Name of the server that answers, where it is not the registry itself: `the mirror "mirror.example"`. */
+  readonly server?: string;
 }
 
-/** An answer that says no. `body` is its beginning. */
+/** A refusing answer. `body` is its beginning. */
 export interface Refusal {
   readonly status: number;
   readonly body: string;
 }
 
-/** The error a user sees for an answer that says no. */
+/** Makes the error for a refusing answer. */
 export function refused(purpose: Purpose, { status, body }: Refusal): BuildError {
   const reason = reasonIn(body);
-  const who = purpose.who ?? "the registry";
-  const said = reason === undefined ? `${who} answered ${status}` : `${who} answered ${status}: ${reason}`;
+  const server = purpose.server ?? "the registry";
+  const said = reason === undefined ? `${server} answered ${status}` : `${server} answered ${status}: ${reason}`;
   const error = (code: ConstructorParameters<typeof BuildError>[0], hint: string | undefined): BuildError =>
     new BuildError(code, `Cannot ${purpose.doing}: ${said}`, { hint });
   const logIn = `log in with "docker login ${purpose.registry}", or check the entry for it in ~/.docker/config.json`;
@@ -33,41 +33,41 @@ export function refused(purpose: Purpose, { status, body }: Refusal): BuildError
     case 404:
       return error("registry/not-found", "check the name and the tag for typing mistakes");
     case 429:
-      return error("registry/unreachable", `${who} limits how much one may ask for: wait, or ${logIn}`);
+      return error("registry/unreachable", `${server} limits how much one may ask for: wait, or ${logIn}`);
     default:
       return status >= 500
-        ? error("registry/unreachable", `${who} is in trouble: try again later`)
+        ? error("registry/unreachable", `${server} is in trouble: try again later`)
         : error("registry/malformed", undefined);
   }
 }
 
-/** Where a request went that got no answer. */
+/** The server that a request without an answer was sent to. */
 export interface Asked {
   /** `registry.example:5000` */
   readonly host: string;
-  /** The URL of the proxy that was to pass it on, without credentials. */
+  /** URL of the proxy on the way, without credentials. */
   readonly proxy?: string | undefined;
-  /** Whether the host is another one than that which the request was for: it was sent there. */
+  /** True when the request was redirected to this host. */
   readonly isRedirected?: boolean;
 }
 
-/** The error a user sees when there was no answer. It names whoever did not give it. */
+/** Makes the error for a missing answer. It names the server that failed to answer. */
 export function unreachable(purpose: Purpose, error: unknown, asked: Asked = { host: purpose.registry }): unknown {
   if (error instanceof BuildError) return error;
   const deepest = deepestCause(error);
-  const isSelf = purpose.who?.includes(JSON.stringify(asked.host)) === true;
-  const place = isSelf && purpose.who !== undefined ? purpose.who : JSON.stringify(asked.host);
+  const isSelf = purpose.server?.includes(JSON.stringify(asked.host)) === true;
+  const place = isSelf && purpose.server !== undefined ? purpose.server : JSON.stringify(asked.host);
   const { what, hint } = tlsTrouble(deepest, asked.host) ?? connectionTrouble(deepest, { ...asked, place });
   const way = asked.isRedirected === true ? `, where "${purpose.registry}" sends such requests` : "";
   return new BuildError("registry/unreachable", `Cannot ${purpose.doing}: ${what}${way}`, { hint, cause: error });
 }
 
-/** Failures worth another attempt: nothing was decided, the way there or the server just broke. */
+/** Tells whether a failure deserves another attempt: the server or the way there broke, and nothing was decided. */
 export function isPassing(status: number): boolean {
   return status === 408 || status === 429 || status === 500 || status === 502 || status === 503 || status === 504;
 }
 
-/** Whether TLS was spoken to something that does not: what an HTTPS request to a plain HTTP port ends in. */
+/** Tells whether TLS met a server without TLS, as in an HTTPS request to a plain HTTP port. */
 export function spokeTlsInVain(error: unknown): boolean {
   return isNotTls(deepestCause(error));
 }
@@ -82,7 +82,7 @@ function connectionTrouble(
   asked: Asked & { readonly place: string },
 ): { readonly what: string; readonly hint: string } {
   const { proxy } = asked;
-  // Whatever happens on the way to the first byte happens between us and the proxy.
+  // Every failure before the first byte lies between us and the proxy.
   const place = proxy === undefined ? asked.place : `the proxy "${proxy}"`;
   const hint =
     proxy === undefined
@@ -114,7 +114,7 @@ function connectionTrouble(
   }
 }
 
-/** The texts of the specification's error list, each in one line. */
+/** Extracts the texts of the specification's error list, each in one line. */
 function reasonIn(body: string): string | undefined {
   const json = parseJson(body);
   if (!isRecord(json)) return undefined;

@@ -22,7 +22,7 @@ test("requests and their redirects go through the proxy", async () => {
   expect(asked).toEqual(["http://far.invalid/moved 1", "http://near.invalid/ 1"]);
 });
 
-test("what NO_PROXY names is asked directly", async () => {
+test("hosts in NO_PROXY are asked directly", async () => {
   const http = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
   await using client = createFetch(() => ({ proxy: { http, noProxy: "far.invalid" } }));
   const { signal } = new AbortController();
@@ -41,7 +41,7 @@ test("any port is asked, with credentials that no other host gets to see", async
     if (request.url === "/there") response.writeHead(307, { location: `http://127.0.0.1:${port}/` }).end();
     else response.writeHead(301, { location: "/there" }).end("moved");
   });
-  // A port that browsers refuse to ask.
+  // A port that browsers refuse.
   const port = await listenOnOneOf(server, [6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10_080]);
   await listenOnOneOf(other, [0]);
   await using client = createFetch(() => ({}));
@@ -64,7 +64,7 @@ test("redirects in a circle end", async () => {
   server.close();
 });
 
-/** The port, the first that is free. */
+/** Listens on the first free port and returns it. */
 async function listenOnOneOf(server: Server, ports: readonly number[]): Promise<number> {
   for (const port of ports) {
     const isFree = await new Promise<boolean>((resolve) => {

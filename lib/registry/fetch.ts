@@ -1,21 +1,21 @@
 import type { Dispatcher } from "undici";
 import { type ConnectionOptions, type Connections, openConnections } from "./connections.ts";
 
-/** What is used of the global `fetch`. */
+/** The part of the global `fetch` in use. */
 export type Fetch = (
   url: string | URL,
   init: { readonly headers?: Headers; readonly signal: AbortSignal; readonly redirect?: "follow" },
 ) => Promise<Response>;
 
 const MAX_REDIRECTS = 20;
-/** Answers that have no body, which a Response insists on. */
+/** Statuses without a body; a Response insists on that. */
 const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /**
- * `fetch` as registries are reached: through the configured proxy, trusting the certificates of the system. Nothing is
- * loaded or connected before the first request.
+ * Makes a `fetch` with the settings for registries: through the configured proxy, trusting the certificates of the
+ * system. Nothing is loaded or connected before the first request.
  *
- * Unlike in browsers, any port may be asked.
+ * Unlike in browsers, any port is allowed.
  */
 export function createFetch(options: () => ConnectionOptions): { readonly fetch: Fetch } & AsyncDisposable {
   let opened: Promise<Connections> | undefined;
@@ -52,7 +52,7 @@ async function follow(dispatcher: Dispatcher, first: URL, headers: Headers, sign
     if (redirects === MAX_REDIRECTS) throw new Error(`it redirects more than ${MAX_REDIRECTS} times`);
     if (!URL.canParse(location, url.href)) throw new Error("it redirects to what is no URL");
     const next = new URL(location, url);
-    // Whoever a server sends us to need not know how it knows us.
+    // The credentials for one server must not reach another that it redirects to.
     if (next.origin !== url.origin) headers.delete("authorization");
     url = next;
   }
@@ -65,12 +65,12 @@ function responseOf({ statusCode, statusText, headers, body }: Dispatcher.Respon
   const isBodiless = BODILESS.has(statusCode);
   if (isBodiless) body.on("error", () => undefined).destroy();
   const response = new Response(isBodiless ? null : toWeb(body), { status: statusCode, statusText, headers: pairs });
-  // One that is made by hand has none.
+  // A Response made by hand has no URL.
   Object.defineProperty(response, "url", { value: url.href });
   return response;
 }
 
-/** Adapts a body by hand: Node's own adapter ends the process when a body under way is no longer wanted. */
+/** Adapts a body by hand: Node's own adapter ends the process when a body is abandoned half-way. */
 function toWeb(body: Dispatcher.ResponseData["body"]): ReadableStream<Uint8Array> {
   const pieces: AsyncIterator<unknown> = body[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>(

@@ -1,10 +1,10 @@
-/** How to reach one registry. */
+/** Settings for reaching one registry. */
 export interface HostSettings {
-  /** Hosts asked first when pulling, `host[:port][/prefix]`, in order. */
+  /** Hosts to ask first when pulling, `host[:port][/prefix]`, in order. */
   readonly mirrors?: readonly string[];
   /** Plain HTTP only. */
   readonly plainHttp?: boolean;
-  /** Unverified certificates and plain HTTP are accepted. */
+  /** True to accept unverified certificates and plain HTTP. */
   readonly insecure?: boolean;
   /** PEM certificates trusted besides those of the system. */
   readonly ca?: readonly string[];
@@ -12,29 +12,32 @@ export interface HostSettings {
   readonly client?: { readonly cert: string; readonly key: string };
 }
 
-/** Where requests for one registry go. */
+/** The target of requests for one registry. */
 export interface Host {
-  /** As in references: what credentials are looked up by. */
+  /** Name as in references; the key of credentials. */
   readonly name: string;
   /** `registry-1.docker.io`, `localhost:5000`. */
   readonly authority: string;
-  /** Before `/v2/`, as some mirrors want it; empty or `/prefix`. */
+  /** Prefix of `/v2/` for mirrors that need one: empty or `/prefix`. */
   readonly prefix: string;
-  /** In the order they are tried. */
+  /** Schemes in the order of attempts. */
   readonly schemes: readonly ("https" | "http")[];
   readonly settings: HostSettings;
-  /** `short` where another place can be asked instead: nobody then waits long for this one, nor asks it again and again. */
+  /** `short` where another place can be asked instead: the wait for this one is then short, with fewer attempts. */
   readonly patience: "short" | "long";
 }
 
-/** @param name a registry as in references, or a mirror: `host[:port][/prefix]`. */
+/**
+ * Makes the host of a registry or mirror.
+ * @param name a registry as in references, or a mirror: `host[:port][/prefix]`
+ */
 export function hostOf(name: string, settings: HostSettings, patience: Host["patience"] = "long"): Host {
   const slash = name.indexOf("/");
   const authority = slash === -1 ? name : name.slice(0, slash);
   const prefix = slash === -1 ? "" : name.slice(slash).replace(/\/+$/, "");
   return {
     name: authority,
-    // The name people use for Docker Hub is a web site's; the registry is elsewhere.
+    // The familiar name of Docker Hub is that of a web site; the registry is elsewhere.
     authority: authority === "docker.io" || authority === "index.docker.io" ? "registry-1.docker.io" : authority,
     prefix,
     schemes: schemesOf(authority, settings),
@@ -43,13 +46,16 @@ export function hostOf(name: string, settings: HostSettings, patience: Host["pat
   };
 }
 
-/** Like docker: HTTPS, and plain HTTP besides for registries on this machine, where nobody can listen in. */
+/**
+ * Lists the schemes to try, like docker: HTTPS, and also plain HTTP for registries on this machine, where eavesdropping
+ * is impossible.
+ */
 function schemesOf(authority: string, settings: HostSettings): readonly ("https" | "http")[] {
   if (settings.plainHttp === true) return ["http"];
   return settings.insecure === true || isLoopback(authority) ? ["https", "http"] : ["https"];
 }
 
-/** Whether a URL leads to the host. In URLs names are in lower case, and the scheme's own port is left out. */
+/** Tells whether a URL leads to the host. URLs have names in lower case and omit the scheme's default port. */
 export function isAt(url: URL, host: Pick<Host, "authority">): boolean {
   const own = `${url.protocol}//${host.authority}`;
   return URL.canParse(own) && new URL(own).host === url.host;

@@ -2,26 +2,29 @@ import type { BuildError } from "../core/errors.ts";
 import { type Host, hostOf } from "./host.ts";
 import type { RegistryOptions } from "./registry.ts";
 
-/** The mirrors of registries, as one client finds them: one that fails is told of once and not asked again. */
+/** The mirrors of registries for one client. A failing mirror is reported once and not asked again. */
 export class Mirrors {
   readonly #options: Pick<RegistryOptions, "hosts" | "notice" | "mirrorMemory">;
-  /** Why a mirror is not asked any more, by its name. */
+  /** Reasons for skipping mirrors, by name. */
   readonly #failures = new Map<string, string>();
   /** Names that were looked up in the memory. */
   readonly #recalled = new Set<string>();
-  /** Names of those that have had their second chance. */
+  /** Names of mirrors that have had their second chance. */
   readonly #lastAsked = new Set<string>();
 
   constructor(options: Pick<RegistryOptions, "hosts" | "notice" | "mirrorMemory">) {
     this.#options = options;
   }
 
-  /** Where to ask before the registry itself, in order. */
+  /** Lists the mirrors to ask before the registry itself, in order. */
   of(registry: string): readonly Mirror[] {
     return this.#all(registry).filter(({ name }) => this.#failureOf(name) === undefined);
   }
 
-  /** Passed-over mirrors to ask once more when the registry itself cannot be reached: in many networks only a mirror can. */
+  /**
+   * Lists skipped mirrors to ask once more when the registry itself is unreachable: in many networks only a mirror is
+   * reachable.
+   */
   secondChance(registry: string): readonly Mirror[] {
     const mirrors = this.#all(registry).filter(({ name }) => this.#failures.has(name) && !this.#lastAsked.has(name));
     for (const { name } of mirrors) this.#lastAsked.add(name);
@@ -29,8 +32,8 @@ export class Mirrors {
   }
 
   /**
-   * Passes a mirror over from now on.
-   * @param memory `brief`: the next clients need not wait for it either.
+   * Skips a mirror from now on.
+   * @param memory `brief`: later clients skip it too, for a while.
    */
   giveUp({ name, registry }: Mirror, why: string, memory: "none" | "brief"): void {
     if (memory === "brief") this.#options.mirrorMemory?.note(name, why);
@@ -43,14 +46,14 @@ export class Mirrors {
     );
   }
 
-  /** Asks a mirror again that has answered after all. */
+  /** Reinstates a mirror that has answered after all. */
   takeBack({ name }: Mirror): void {
     if (!this.#failures.delete(name)) return;
     this.#lastAsked.delete(name);
     this.#options.mirrorMemory?.forget(name);
   }
 
-  /** Failures of a registry's mirrors, for the error when the registry fails too. */
+  /** Lists failures of a registry's mirrors, for the error when the registry fails too. */
   failuresOf(registry: string): string | undefined {
     const lines = this.#namesOf(registry).flatMap((name) => {
       const why = this.#failures.get(name);
@@ -89,7 +92,7 @@ export interface Mirror {
   readonly host: Host;
 }
 
-/** An error's message without what it could not do, which is said elsewhere. */
+/** Returns an error's message without the action that failed, which is reported elsewhere. */
 export function reasonOf(error: BuildError): string {
   return error.message.replace(/^Cannot (?:[^":]|"[^"]*")*: /, "");
 }

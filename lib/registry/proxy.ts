@@ -2,7 +2,7 @@ import { BlockList, isIP } from "node:net";
 import { BuildError } from "../core/errors.ts";
 import { isLoopback } from "./host.ts";
 
-/** As in HTTP_PROXY, HTTPS_PROXY, NO_PROXY. */
+/** The values of HTTP_PROXY, HTTPS_PROXY and NO_PROXY. */
 export interface ProxySettings {
   readonly http?: string;
   readonly https?: string;
@@ -10,9 +10,9 @@ export interface ProxySettings {
 }
 
 /**
- * The proxy that requests to `url` go through, by the rules of Go's golang.org/x/net/http/httpproxy, which docker and
- * BuildKit follow: never for this machine itself; NO_PROXY lists names (with everything below them; only that, with a
- * leading dot), addresses and address ranges, each with a port perhaps, or `*`.
+ * Finds the proxy for requests to `url`, by the rules of Go's golang.org/x/net/http/httpproxy, which docker and
+ * BuildKit follow. There is none for this machine itself. NO_PROXY lists names (each with everything below it; only
+ * what is below, with a leading dot), addresses and address ranges, optionally with a port, or `*`.
  */
 export function proxyFor(url: URL, settings: ProxySettings): URL | undefined {
   const proxy = url.protocol === "https:" ? settings.https : settings.http;
@@ -20,7 +20,7 @@ export function proxyFor(url: URL, settings: ProxySettings): URL | undefined {
   if ((settings.noProxy ?? "").split(",").some((entry) => covers(entry.trim().toLowerCase(), url))) return undefined;
   const text = proxy.includes("://") ? proxy : `http://${proxy}`;
   const parsed = URL.canParse(text) ? new URL(text) : undefined;
-  // Names are resolved by the proxy either way.
+  // The proxy resolves names in either case.
   if (parsed?.protocol === "socks5h:") return new URL(text.replace(/^socks5h:/i, "socks5:"));
   if (parsed !== undefined && PROTOCOLS.has(parsed.protocol) && parsed.hostname !== "") return parsed;
   const variable = url.protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";

@@ -5,7 +5,7 @@ import { type Purpose, refused, unreachable } from "./failure.ts";
 import type { BlobId, Timer } from "./registry.ts";
 import { headerOf, type HttpResponse, textOf } from "./transport.ts";
 
-/** Broken connections in a row, without a byte between them, after which a download is given up. */
+/** Limit of consecutive broken connections without a byte between them, after which a download fails. */
 const MAX_STALLS = 5;
 const FIRST_PAUSE_MS = 250;
 
@@ -13,10 +13,10 @@ export interface BlobDownload {
   readonly blob: BlobId;
   readonly purpose: Purpose;
   readonly offsetBytes: number;
-  /** Size and digest are checked at the end; only for downloads from the beginning. */
+  /** `digest` checks size and digest at the end, for downloads from the beginning. */
   readonly check: "digest" | "none";
   readonly timer: Timer;
-  /** Sends one GET; `range` is the value of its Range header. `accept` makes the body wanted of an answer, or throws. */
+  /** Sends one GET; `range` is the value of its Range header. `accept` turns an answer into the body, or throws. */
   request(
     range: string | undefined,
     accept: (response: HttpResponse) => Promise<Readable>,
@@ -24,11 +24,11 @@ export interface BlobDownload {
   ): Promise<Readable>;
 }
 
-/** A blob's bytes. The first request is answered before this returns, so that a missing blob is an error here. */
+/** Downloads a blob. The first request is answered before this returns, so that a missing blob is an error here. */
 export async function downloadBlob(download: BlobDownload, signal: AbortSignal): Promise<Readable> {
   const first = await openAt(download, download.offsetBytes, signal);
   const stream = Readable.from(bytesOf(download, first, signal), { objectMode: false, highWaterMark: 1 << 20 });
-  // A reader that turns away at an abort leaves before the stream has ended, whose error is then nobody's.
+  // A reader that leaves at an abort does not see the stream's later error, which would end the process.
   stream.on("error", () => undefined);
   // Reading may begin much later, or never.
   stream.once("close", () => first.destroy());
@@ -50,7 +50,7 @@ async function* bytesOf(download: BlobDownload, first: Readable, signal: AbortSi
         yield chunk;
       }
       if (at === blob.size) break;
-      // HTTP without a length ends when the connection does: a short body is a broken connection too.
+      // HTTP without a length ends with the connection: a short body is a broken connection too.
       throw new Error(`the connection ended after ${at} of ${blob.size} bytes`);
     } catch (error) {
       signal.throwIfAborted();
@@ -65,7 +65,7 @@ async function* bytesOf(download: BlobDownload, first: Readable, signal: AbortSi
   }
 }
 
-/** The body of the blob from an offset on, also from servers that know no ranges and send all of it. */
+/** Opens the blob's body at an offset, also from servers that ignore ranges and send all of it. */
 async function openAt(download: BlobDownload, offset: number, signal: AbortSignal): Promise<Readable> {
   if (offset > 0 && offset === download.blob.size) return Readable.from([]);
   const range = offset === 0 ? undefined : `bytes=${offset}-`;

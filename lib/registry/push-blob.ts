@@ -7,10 +7,10 @@ import { headerOf, type HttpRequest, type HttpResponse, retryAfterMs, textOf } f
 
 const MAX_ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 500;
-/** Below the limits that proxies in front of registries are known to set for one request. */
-const PIECE_BYTES = 16 << 20;
+/** Size of a chunk, below the known limits of proxies in front of registries for one request. */
+const CHUNK_BYTES = 16 << 20;
 
-/** Where blobs are uploaded to. */
+/** The destination of uploads. */
 export interface UploadTarget {
   readonly purpose: Purpose;
   /** `/v2/<name>/blobs/uploads/`. */
@@ -24,34 +24,34 @@ export interface BlobUpload extends UploadTarget {
 }
 
 /**
- * Uploads a blob: an upload is opened by POST and filled by one PUT. A broken connection begins a new upload. Where the
- * body is refused as a whole (413, and 4xx of registries that know only pieces), it is sent in pieces by PATCH.
+ * Uploads a blob: POST opens an upload, one PUT fills it. A broken connection begins a new upload. Where the registry
+ * refuses the whole body (413, and 4xx of registries that take only chunks), it is sent in chunks by PATCH.
  */
 export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promise<void> {
   const { purpose } = upload;
-  let how: "whole" | "pieces" = "whole";
+  let how: "whole" | "chunks" = "whole";
   for (let attempt = 1; ; attempt += 1) {
     let failure: unknown;
     let pauseMs = FIRST_PAUSE_MS * 2 ** (attempt - 1);
     try {
       const location = await beginUpload(upload, signal);
       const response =
-        how === "whole" ? await putWhole(upload, location, signal) : await putPieces(upload, location, signal);
+        how === "whole" ? await putWhole(upload, location, signal) : await putChunks(upload, location, signal);
       const body = await textOf(response, 64 << 10);
       if (response.status === 201 || response.status === 204) return;
       failure = refused(purpose, { status: response.status, body });
-      const isForPieces = how === "whole" && [400, 404, 405, 411, 413, 415, 416, 501].includes(response.status);
-      // One of several servers does not know an upload that another began, or knows less of it.
-      const isLost = how === "pieces" && [404, 416].includes(response.status);
-      if (!isForPieces && !isLost && !isPassing(response.status)) throw failure;
-      if (isForPieces) how = "pieces";
+      const isForChunks = how === "whole" && [400, 404, 405, 411, 413, 415, 416, 501].includes(response.status);
+      // One of several servers may not know another's upload, or not all of it.
+      const isLost = how === "chunks" && [404, 416].includes(response.status);
+      if (!isForChunks && !isLost && !isPassing(response.status)) throw failure;
+      if (isForChunks) how = "chunks";
       pauseMs = retryAfterMs(response) ?? pauseMs;
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof BuildError && error.code !== "registry/unreachable") throw error;
       failure = unreachable(purpose, error);
-      // A proxy that limits bodies may just close the connection on one that is too large.
-      if (attempt === MAX_ATTEMPTS - 2) how = "pieces";
+      // A proxy that limits bodies may simply close the connection on a larger one.
+      if (attempt === MAX_ATTEMPTS - 2) how = "chunks";
     }
     if (attempt === MAX_ATTEMPTS) throw failure;
     await upload.timer.wait(pauseMs, signal);
@@ -59,9 +59,9 @@ export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promi
 }
 
 /**
- * Uploads bytes whose digest nobody knows before their end: POST, one PATCH of unknown length, and at `finish` the PUT that
- * names the digest. Such a body cannot be sent twice, so a failure is the caller's to mend, with `uploadBlob`.
- * @returns when all bytes are there.
+ * Uploads bytes before their digest is known: POST, one PATCH of unknown length, and at `finish` the PUT that names the
+ * digest. Such a body cannot be sent twice, so the caller handles a failure, with `uploadBlob`.
+ * @returns when all bytes are there
  */
 export async function streamBlob(
   target: UploadTarget,
@@ -91,7 +91,10 @@ export async function streamBlob(
   };
 }
 
-/** @returns where to send the bytes. */
+/**
+ * Opens an upload.
+ * @returns the URL for the bytes
+ */
 async function beginUpload(upload: UploadTarget, signal: AbortSignal): Promise<URL> {
   const response = await upload.request(
     { method: "POST", url: upload.uploads, headers: { "content-length": "0" } },
@@ -114,25 +117,25 @@ async function putWhole(upload: BlobUpload, location: URL, signal: AbortSignal):
   return upload.request(request, signal);
 }
 
-async function putPieces(upload: BlobUpload, location: URL, signal: AbortSignal): Promise<HttpResponse> {
+async function putChunks(upload: BlobUpload, location: URL, signal: AbortSignal): Promise<HttpResponse> {
   const { blob, purpose } = upload;
   let target = location;
   let sent = 0;
-  for await (const piece of piecesOf(await blob.open(signal))) {
+  for await (const chunk of chunksOf(await blob.open(signal))) {
     const request: HttpRequest = {
       method: "PATCH",
       url: target,
-      headers: { "content-type": "application/octet-stream", "content-range": `${sent}-${sent + piece.length - 1}` },
+      headers: { "content-type": "application/octet-stream", "content-range": `${sent}-${sent + chunk.length - 1}` },
       attempts: "one",
-      body: { sizeBytes: piece.length, open: () => piece },
+      body: { sizeBytes: chunk.length, open: () => chunk },
     };
     const response = await upload.request(request, signal);
-    // 202 by the specification, and others of its kind from some.
+    // The specification says 202; some registries send other 2xx.
     if (response.status < 200 || response.status > 299) return response;
     await textOf(response, 64 << 10);
-    // Who says nothing of the next place means this one.
+    // An answer without a location means the same URL again.
     if (headerOf(response, "location") !== undefined) target = locationOf(response, purpose);
-    sent += piece.length;
+    sent += chunk.length;
     blob.onProgress?.(sent);
   }
   return upload.request(
@@ -141,13 +144,13 @@ async function putPieces(upload: BlobUpload, location: URL, signal: AbortSignal)
   );
 }
 
-async function* piecesOf(stream: Readable): AsyncGenerator<Buffer> {
+async function* chunksOf(stream: Readable): AsyncGenerator<Buffer> {
   let waiting: Buffer[] = [];
   let size = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    waiting.push(chunk);
-    size += chunk.length;
-    if (size < PIECE_BYTES) continue;
+  for await (const data of stream as AsyncIterable<Buffer>) {
+    waiting.push(data);
+    size += data.length;
+    if (size < CHUNK_BYTES) continue;
     yield Buffer.concat(waiting);
     waiting = [];
     size = 0;
@@ -159,19 +162,19 @@ function metered(stream: Readable, blob: BlobSource, before: number): Readable {
   if (blob.onProgress === undefined) return stream;
   let sent = before;
   const counted = async function* (): AsyncGenerator<Buffer> {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      sent += chunk.length;
+    for await (const data of stream as AsyncIterable<Buffer>) {
+      sent += data.length;
       blob.onProgress?.(sent);
-      yield chunk;
+      yield data;
     }
   };
   const body = Readable.from(counted(), { objectMode: false, highWaterMark: 1 << 20 });
-  // A body that nobody began to read would leave what it reads from open.
+  // A body that is never read would leave its source open.
   body.once("close", () => stream.destroy());
   return body;
 }
 
-/** The rest of the query stays byte for byte: it may be signed. */
+/** Adds the digest to the query. The rest stays byte for byte, because it may be signed. */
 function finished(location: URL, digest: Digest): URL {
   const url = new URL(location);
   url.search = `${url.search}${url.search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
@@ -184,7 +187,7 @@ function locationOf(response: HttpResponse, purpose: Purpose): URL {
     throw new BuildError("registry/malformed", `Cannot ${purpose.doing}: the registry did not say where to upload to`);
   }
   const url = new URL(location, response.url);
-  // Registries behind a proxy that ends TLS are known to name themselves by http.
+  // Registries behind a proxy that terminates TLS may give their own URL as http.
   if (url.host === response.url.host) url.protocol = response.url.protocol;
   return url;
 }

@@ -58,12 +58,12 @@ test.each([
     chosen: "none",
   },
   {
-    name: "what says its platform before what does not",
+    name: "an entry with a platform before one without",
     offered: [undefined, "linux/amd64"],
     wanted: "linux/amd64",
     chosen: "linux/amd64",
   },
-  { name: "what leaves the system out", offered: ["/arm64", "/amd64"], wanted: "linux/amd64", chosen: "/amd64" },
+  { name: "an entry without an os", offered: ["/arm64", "/amd64"], wanted: "linux/amd64", chosen: "/amd64" },
   {
     name: "nothing without a machine",
     offered: ["linux/", "linux/amd64"],

@@ -3,10 +3,9 @@ import type { Descriptor, Index } from "../core/oci.ts";
 import { formatPlatform, type Platform, platformPreference, samePlatform } from "../core/platform.ts";
 
 /**
- * Chooses the entry of an index that a machine of `platform` should take: the platform itself, then older variants. It may be an
- * index again.
- * Entries that are no images (attestations have platform `unknown/unknown`) never match.
- * @throws {BuildError} `image/platform`; `where` is the image's name as written by the user.
+ * Chooses the entry of an index for a machine of `platform`: the platform itself, then older variants. It may be an
+ * index again. Entries that are no images (attestations have platform `unknown/unknown`) never match.
+ * @throws {BuildError} `image/platform`; `where` is the image's name as written by the user
  */
 export function selectPlatform(index: Index, platform: Platform, where: string): Descriptor {
   const offered = index.manifests.flatMap((descriptor) => {
@@ -17,7 +16,7 @@ export function selectPlatform(index: Index, platform: Platform, where: string):
     const match = offered.find((entry) => samePlatform(entry.platform, wanted));
     if (match !== undefined) return match.descriptor;
   }
-  // An index may list manifests without saying for what: then the first one is taken, as containerd does.
+  // An index may list manifests without platforms: then the first one is taken, as containerd does.
   const unnamed = index.manifests.find((one) => one.platform === undefined && !isAttestation(one));
   if (unnamed !== undefined) return unnamed;
   const names = [...new Set(offered.map((entry) => formatPlatform(entry.platform)))];
@@ -33,17 +32,17 @@ export function selectPlatform(index: Index, platform: Platform, where: string):
   );
 }
 
-/** Marks of buildx on entries that speak of another entry. */
+/** Tells whether buildx marked an entry as describing another entry. */
 function isAttestation({ annotations }: Descriptor): boolean {
   return annotations?.["vnd.docker.reference.type"] !== undefined;
 }
 
-/** The platform that an entry is an image for. */
+/** Returns the platform of an entry's image. */
 function platformOf(descriptor: Descriptor): Platform | undefined {
   const { platform } = descriptor;
   if (platform === undefined || platform.architecture === "" || platform.os === "unknown") return undefined;
   return {
-    // Nobody leaves this out who means another system.
+    // An omitted os means Linux in practice.
     os: platform.os === "" ? "linux" : platform.os,
     architecture: platform.architecture,
     ...(platform.variant === undefined ? {} : { variant: platform.variant }),

@@ -77,13 +77,13 @@ describe.skipIf(!openssl)("a server by TLS", () => {
     throw new Error("It did not fail");
   }
 
-  test("whose certificate nobody knows is told so", async () => {
+  test("with an unknown certificate is an error that says so", async () => {
     const error = await failureWith({});
     expect(error.message).toMatch(/the certificate of "127.0.0.1:\d+" is signed by itself/);
     expect(error.hint).toMatch(/certs\.d\/127\.0\.0\.1:\d+\/ca\.crt/);
   });
 
-  test("whose certificate is for another name is told which", async () => {
+  test("with a certificate for another name is an error with that name", async () => {
     const error = await failureWith({ ca: [own.cert] });
     expect(error.message).toMatch(/the certificate of "127.0.0.1:\d+" is for registry\.test/);
   });

@@ -1,7 +1,7 @@
 import { errnoOf } from "../core/errors.ts";
 import { printableLine } from "../core/printable.ts";
 
-/** Errors of OpenSSL and Node about certificates, in words about the certificate. */
+/** Errors of OpenSSL and Node about certificates, as predicates of "the certificate". */
 const CERTIFICATE: Readonly<Record<string, string>> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: "is signed by itself, and this machine does not trust it",
   SELF_SIGNED_CERT_IN_CHAIN: "comes from an authority that is not trusted here",
@@ -21,7 +21,7 @@ const TIMES: Readonly<Record<string, string>> = {
   CERT_NOT_YET_VALID: "is not valid yet",
 };
 
-/** TLS spoken to something that does not. */
+/** Errors of TLS with a server that does not speak it. */
 const NOT_TLS: ReadonlySet<string> = new Set([
   "ERR_SSL_WRONG_VERSION_NUMBER",
   "ERR_SSL_PACKET_LENGTH_TOO_LONG",
@@ -33,7 +33,7 @@ export function isNotTls(error: unknown): boolean {
   return NOT_TLS.has(errnoOf(error) ?? "");
 }
 
-/** Says what is wrong with a host's TLS, and where to mend it. `undefined` for other errors. */
+/** Describes a TLS problem of a host and its remedy; `undefined` for other errors. */
 export function tlsTrouble(error: unknown, host: string): { readonly what: string; readonly hint: string } | undefined {
   const code = errnoOf(error) ?? "";
   const trust = `put the certificate of its authority (PEM) into /etc/docker/certs.d/${host}/ca.crt, or name the registry in "insecure-registries" of /etc/docker/daemon.json`;
@@ -67,7 +67,7 @@ export function tlsTrouble(error: unknown, host: string): { readonly what: strin
   return undefined;
 }
 
-/** The names that a certificate is for, as Node reports them: `DNS:a.example, IP Address:10.0.0.1`. */
+/** Lists a certificate's names, which Node reports as `DNS:a.example, IP Address:10.0.0.1`. */
 function namesOf(error: unknown): string {
   const { cert } = error as { readonly cert?: { readonly subjectaltname?: unknown } };
   const names = typeof cert?.subjectaltname === "string" ? cert.subjectaltname : "";

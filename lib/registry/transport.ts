@@ -10,36 +10,39 @@ export interface HttpRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** `sizeBytes` is `undefined` for a body that ends when it ends (chunked). */
+  /** `sizeBytes` is `undefined` for a body of unknown length (chunked). */
   readonly body?: { readonly sizeBytes: number | undefined; open(): Uint8Array | Readable | Promise<Readable> };
   /**
-   * `one`: the request changes something half-way when it breaks, and the caller knows how to begin again, or nothing
-   * depends on it. Default `many`.
+   * `one`: a broken request leaves a half-made change, and the caller knows how to begin again; or nothing depends on
+   * it. Default `many`.
    */
   readonly attempts?: "one" | "many";
 }
 
 export interface HttpResponse {
   readonly status: number;
-  /** Names in lower case; of repeated headers, all values. */
+  /** Headers by lower-case name; a repeated header has several values. */
   readonly headers: ReadonlyMap<string, readonly string[]>;
-  /** To be read or destroyed. */
+  /** Body, to be read or destroyed. */
   readonly body: Readable;
-  /** Where the answer came from, after redirects. */
+  /** URL of the answer, after redirects. */
   readonly url: URL;
 }
 
 const MAX_REDIRECTS = 10;
 const MAX_ATTEMPTS = 5;
-/** Where another place can be asked instead. Two, because kept connections are closed by the other side at any time. */
+/**
+ * Attempts where another place can be asked instead. Two, because the other side may close kept connections at any
+ * time.
+ */
 const SHORT_ATTEMPTS = 2;
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 60_000;
 
-/** HTTP as registries need it: redirects without leaking credentials, passing failures tried again, proxies, TLS. */
+/** HTTP for registries: redirects without leaking credentials, retries of passing failures, proxies, TLS. */
 export class Transport implements AsyncDisposable {
   readonly #options: RegistryOptions;
-  /** Connections by the host's settings and the time that is waited for it. */
+  /** Connections by the host's settings and time-out. */
   readonly #connections = new Map<string, Promise<Connections>>();
   readonly #schemes = new Map<string, "https" | "http">();
 
@@ -47,16 +50,16 @@ export class Transport implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** The URL of a path at a host, by the scheme that has answered there or the first one to try. */
+  /** Makes the URL of a path at a host, with the scheme that answered there before or the first one to try. */
   urlOf(host: Host, path: string): URL {
     const scheme = this.#schemes.get(host.authority) ?? host.schemes[0] ?? "https";
     return new URL(`${scheme}://${host.authority}${host.prefix}${path}`);
   }
 
   /**
-   * Sends a request until there is an answer that is not a passing failure, or attempts run out. Redirects are followed
-   * (`isFollowed` says which). The last answer is returned whatever its status.
-   * @throws {BuildError} `registry/unreachable` when there was no answer.
+   * Sends a request until an answer is no passing failure, or attempts run out. Redirects are followed (see
+   * `isFollowed`). The last answer is returned whatever its status.
+   * @throws {BuildError} `registry/unreachable` without an answer
    */
   async send(host: Host, request: HttpRequest, purpose: Purpose, signal: AbortSignal): Promise<HttpResponse> {
     let url = request.url;
@@ -91,14 +94,17 @@ export class Transport implements AsyncDisposable {
     await Promise.all(opened.map((connections) => connections[Symbol.asyncDispose]()));
   }
 
-  /** Name of the server that did not answer, for the message. */
+  /** Names the server that did not answer, for the message. */
   #placeOf(url: URL, host: Host): { readonly host: string; readonly proxy: string | undefined; isRedirected: boolean } {
     const { proxy: settings } = this.#options;
     const proxy = settings === undefined ? undefined : proxyFor(url, settings);
     return { host: url.host, proxy: proxy?.host, isRedirected: !isAt(url, host) };
   }
 
-  /** @param asked keeps where the last request went. */
+  /**
+   * Follows redirects.
+   * @param asked records the target of the last request
+   */
   async #follow(host: Host, request: HttpRequest, asked: { url: URL }, signal: AbortSignal): Promise<HttpResponse> {
     let { url, headers } = request;
     for (let redirects = 0; ; redirects += 1) {
@@ -115,7 +121,7 @@ export class Transport implements AsyncDisposable {
           `Cannot follow "${host.name}": it redirects from https to ${next.protocol.replace(":", "")}`,
         );
       }
-      // Storage that a registry redirects to has its own way of knowing us, and our credentials are none of its business.
+      // Storage behind a redirect authenticates requests in its own way, and must not see our credentials.
       if (next.origin !== url.origin)
         headers = Object.fromEntries(Object.entries(headers).filter(([name]) => name !== "authorization"));
       url = next;
@@ -143,12 +149,15 @@ export class Transport implements AsyncDisposable {
     for (const [name, value] of Object.entries(answer.headers)) {
       if (value !== undefined) headers.set(name.toLowerCase(), typeof value === "string" ? [value] : value);
     }
-    // An unread body that is destroyed later emits an error that is nobody's.
+    // An unread body that is destroyed later emits an error that would end the process.
     answer.body.on("error", () => undefined);
     return { status: answer.statusCode, headers, body: answer.body, url: request.url };
   }
 
-  /** A host that allows plain HTTP and did not understand TLS, or has nothing at the port for TLS: the same URL by HTTP. */
+  /**
+   * Returns the same URL by HTTP, for a host that allows plain HTTP and did not understand TLS, or has nothing at the
+   * port for TLS.
+   */
   #otherScheme(host: Host, url: URL, error: unknown): URL | undefined {
     if (url.protocol !== "https:" || !isAt(url, host) || !host.schemes.includes("http")) return undefined;
     if (this.#schemes.get(host.authority) === "https" || (!spokeTlsInVain(error) && !isBroken(error))) return undefined;
@@ -173,15 +182,15 @@ export function headerOf(response: HttpResponse, name: string): string | undefin
   return response.headers.get(name)?.[0];
 }
 
-/** Reads the beginning of a small answer, as text, or what came of it; the rest is thrown away. */
+/** Reads the beginning of a small answer as text, or the part that arrived, and discards the rest. */
 export async function textOf(response: HttpResponse, maxBytes: number): Promise<string> {
   const chunks: Buffer[] = [];
-  // The status has said what there is to say: a body that breaks off is no other answer.
+  // The status is the answer: a broken body does not change it.
   await readInto(chunks, response, maxBytes).catch(() => undefined);
   return Buffer.concat(chunks).subarray(0, maxBytes).toString("utf8");
 }
 
-/** At most `maxBytes` and a piece more: longer is for the caller to refuse. */
+/** Reads at most `maxBytes` and one chunk more; the caller refuses longer answers. */
 export async function bytesOf(response: HttpResponse, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   await readInto(chunks, response, maxBytes);
@@ -197,10 +206,10 @@ async function readInto(chunks: Buffer[], response: HttpResponse, maxBytes: numb
   }
 }
 
-/** How long a server that is busy wants to be left alone; no longer than anybody would wait. */
+/** Returns the pause that a busy server asks for, up to a bearable maximum. */
 export function retryAfterMs(response: HttpResponse): number | undefined {
   const value = headerOf(response, "retry-after") ?? "";
-  // Seconds, or a date by the server's clock, which its own date tells. RFC 9110, 10.2.3.
+  // Seconds, or a date by the server's clock, to compare with the Date header. RFC 9110, 10.2.3.
   const ms = /^\s*\d+(?:\.\d+)?\s*$/.test(value)
     ? Number(value) * 1000
     : Date.parse(value) - Date.parse(headerOf(response, "date") ?? "");
@@ -208,9 +217,9 @@ export function retryAfterMs(response: HttpResponse): number | undefined {
 }
 
 /**
- * Whether an answer sends a request on to another place. 307 and 308 do so for every method, as long as there is a body that can
- * be sent again. The older kinds are made into a GET by web browsers, which is nothing to do to an upload: they are
- * followed as they are when they only name the same host in another way (by https, say).
+ * Tells whether an answer redirects this request. 307 and 308 do so for every method, if the body can be sent again.
+ * Web browsers turn the older kinds into a GET, which would be wrong for an upload: these are followed unchanged when
+ * they only name the same host in another way (by https, say).
  */
 function isFollowed(
   { method, body }: HttpRequest,
@@ -222,7 +231,7 @@ function isFollowed(
   return status === 307 || status === 308 || ((status === 301 || status === 302) && next.hostname === from.hostname);
 }
 
-/** A connection that was there and broke. */
+/** Tells whether an established connection broke. */
 function isReset(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ECONNRESET" || error.code === "UND_ERR_SOCKET");
 }
@@ -234,7 +243,7 @@ function isBroken(error: unknown): boolean {
 function isWorthAnother(error: unknown): boolean {
   if (error instanceof BuildError || !(error instanceof Error)) return false;
   const code = "code" in error ? String(error.code) : "";
-  // A name that does not exist and a certificate that is not trusted stay so; a resolver that is busy does not.
+  // A missing name or an untrusted certificate stays so; a busy resolver does not.
   return (
     ["ECONNRESET", "ECONNREFUSED", "EPIPE", "ETIMEDOUT", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH"].includes(code) ||
     code.startsWith("UND_ERR_SOCKET") ||

@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { errnoOf } from "../core/errors.ts";
 
 /**
- * Where a step cannot mount over files of its tree, they are put aside while it runs and come back unchanged, but with a new
- * change time. Their paths, relative to the tree, are left beside the tree for whoever compares it.
+ * Name of the list of borrowed files. Where a step cannot mount over files of its tree, they are moved aside while it
+ * runs and come back unchanged, but with a new change time. Their paths, relative to the tree, are kept beside the tree
+ * for its comparison.
  */
 const NAME = "borrowed";
 
-/** `home` is the directory that the tree's own directory is in. */
+/** Writes the list. `home` is the parent of the tree's own directory. */
 export function writeBorrowed(home: string, paths: readonly string[]): void {
   writeFileSync(join(home, NAME), JSON.stringify(paths));
 }

@@ -8,12 +8,12 @@ import { scanDirectory, type TreeNode } from "./tree-node.ts";
 /** Copies a merged tree into an empty directory. Files are never linked: a command may write into the copy. */
 export async function copyMerged(
   native: Native,
-  at: { readonly directories: readonly string[]; readonly marks: Marks; readonly to: string },
+  copy: { readonly directories: readonly string[]; readonly marks: Marks; readonly to: string },
   signal: AbortSignal,
 ): Promise<void> {
-  using tree = new MergedTree({ native, directories: at.directories, marks: at.marks });
+  using tree = new MergedTree({ native, directories: copy.directories, marks: copy.marks });
   const root = await scanDirectory(tree, tree.root, { nowNs: () => 0n, prune: {}, depth: "all" }, signal);
-  const toFd = native.openPath(at.to, O_PATH | O_DIRECTORY);
+  const toFd = native.openPath(copy.to, O_PATH | O_DIRECTORY);
   try {
     const files: { readonly node: TreeNode; readonly path: string }[] = [];
     const directories: { readonly node: TreeNode; readonly path: string }[] = [];

@@ -1,14 +1,14 @@
 import { isOverlayMark } from "./overlay-marks.ts";
 import type { Directory, Entry, MergedTree } from "./merged-tree.ts";
 
-/** One step of a path. */
+/** One name of a path. */
 export interface Step {
   readonly entry: Entry;
-  /** `undefined` for the last step, when something else is in the place of a directory. */
+  /** `undefined` for the last step, when something other than a directory has the name. */
   readonly directory: Directory | undefined;
 }
 
-/** Looks up each name of a path in a tree, from the root down, as far as they exist. Follows no symlink. */
+/** Looks up each name of a path in a tree, from the root down, as far as they exist. Follows no symlinks. */
 export function directoriesOn(tree: MergedTree, path: string): readonly Step[] {
   const steps: Step[] = [];
   let at = tree.root;
@@ -23,7 +23,7 @@ export function directoriesOn(tree: MergedTree, path: string): readonly Step[] {
   return steps;
 }
 
-/** The attributes that a directory has as a file, without those that say how layers lie on it. */
+/** Lists a directory's attributes, without those that describe the layering of the overlay. */
 export function ownAttributes(
   tree: MergedTree,
   directory: Directory,

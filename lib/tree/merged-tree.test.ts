@@ -9,7 +9,7 @@ import { scanDirectory, type TreeNode } from "./tree-node.ts";
 
 const signal = new AbortController().signal;
 
-/** What the kernel shows when the same directories are mounted: one `path type` per line. */
+/** Lists what the kernel shows when it mounts the same directories: one `path type` per line. */
 function mounted(root: string, layers: readonly string[]): string[] | undefined {
   const at = join(root, "mnt");
   mkdirSync(at, { recursive: true });
@@ -17,7 +17,7 @@ function mounted(root: string, layers: readonly string[]): string[] | undefined 
   const script = `mount -t overlay overlay -o lowerdir=${lower} ${at} && cd ${at} && find . -mindepth 1 -printf '%P %y\\n'`;
   const done = spawnSync("unshare", ["-m", "sh", "-c", script], { encoding: "utf8" });
   if (done.status !== 0) return undefined;
-  // In a directory that only one layer has, the kernel lists whiteouts that hide nothing, and then finds nothing there.
+  // In a directory of a single layer, the kernel lists whiteouts that hide nothing, but finds no file there.
   return done.stdout
     .split("\n")
     .filter((line) => line !== "" && !line.endsWith(" c"))
@@ -103,7 +103,7 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("a merged tree", () => {
   });
 });
 
-/** Drops lines that cannot be made beside the others: a file where a directory is needed, names below a whiteout. */
+/** Drops lines that conflict with others: a file where a directory is needed, names below a whiteout. */
 function compatible(lines: readonly string[]): string[] {
   const paths = lines.map((line) => line.slice(2));
   return lines

@@ -20,25 +20,25 @@ export interface MergedTreeOptions {
   readonly native: Native;
   /** Host directories, topmost first. */
   readonly directories: readonly string[];
-  /** `undefined` for a plain directory, where a 0:0 device is just that. */
+  /** `undefined` for a plain directory, where a 0:0 device is only a device. */
   readonly marks: Marks | undefined;
-  /** Ignore patterns: what they exclude is not there. */
+  /** Ignore patterns: excluded files do not exist in this tree. */
   readonly excludes?: PatternMatcher | undefined;
 }
 
-/** A directory of the merged tree: where it is, and which layers have a part in it. */
+/** A directory of the merged tree: its path, and the layers that have a part in it. */
 export interface Directory {
-  /** Canonical, relative to the root, no symlinks in it; the root is empty. */
+  /** Canonical path relative to the root, without symlinks; the root is empty. */
   readonly path: string;
   readonly parent: Directory | undefined;
-  /** As seen in the merged tree, which is as in the topmost part. */
+  /** Status in the merged tree: that of the topmost part. */
   readonly status: FileStatus;
-  /** Topmost first. A part is the directory of the same path in that layer. */
+  /** Parts, topmost first. A part is the directory of the same path in that layer. */
   readonly parts: Part[];
   readonly children: Map<string, Entry | undefined>;
-  /** What the ignore patterns say of it; `undefined` without patterns. */
+  /** Result of the ignore patterns; `undefined` without patterns. */
   readonly match: DirectoryMatch | undefined;
-  /** Made by the step that is writing the tree: nothing is in it but what that step has put there. */
+  /** True when the step that is writing the tree made it: it contains only files of that step. */
   readonly isFresh?: boolean;
 }
 
@@ -50,32 +50,35 @@ interface Part {
 export interface Entry {
   readonly name: string;
   readonly status: FileStatus;
-  /** Index into `directories` of the layer that holds it; for a directory, the topmost. */
+  /** Index in `directories` of the layer that holds it; for a directory, the topmost. */
   readonly layer: number;
-  /** Set when it is a directory. */
+  /** Present for a directory. */
   readonly directory: Directory | undefined;
 }
 
-/** What a path means: the deepest directory that exists, what is wanted in it, and the names below that do not exist yet. */
+/**
+ * The result of resolving a path: the deepest directory that exists, the entry wanted in it, and the names below that
+ * do not exist yet.
+ */
 export interface Resolution {
   readonly parent: Directory;
   /** `undefined` for the root itself. */
   readonly entry: Entry | undefined;
-  /** Names that do not exist, from `parent` downwards; empty when the path exists. */
+  /** Missing names, from `parent` downwards; empty when the path exists. */
   readonly missing: readonly string[];
 }
 
-/** As in the kernel (40 per path component walk) but counted over the whole path, like BuildKit. */
+/** Limit on symlinks over the whole path, like BuildKit's. (The kernel's is 40.) */
 const MAX_SYMLINKS = 255;
-/** Directories held open at a time over all layers. Beyond, the oldest are closed and opened again when needed. */
+/** Limit on directories held open over all layers. Beyond it, the oldest are closed and reopened when needed. */
 const MAX_OPEN = 512;
 
 /**
- * A file tree made of directories that lie one over the other as in an overlay, read without mounting anything. Symlinks
- * are resolved inside the root, and no part of a path is ever followed by the kernel: each directory is opened below its
- * layer's root with RESOLVE_NO_SYMLINKS, so an image cannot lead out of it, not even by changing while it is read.
+ * A file tree of stacked directories as in an overlay, read without mounting anything. Symlinks are resolved inside the
+ * root, and the kernel never follows any part of a path: each directory is opened below its layer's root with
+ * RESOLVE_NO_SYMLINKS. So an image cannot lead out of it, not even by changing while it is read.
  *
- * What is looked up is remembered, so the files must not change behind its back; whoever writes tells it so (`replace`).
+ * Look-ups are cached, so the files must not change unnoticed; a writer reports its changes with `replace`.
  */
 export class MergedTree implements Disposable {
   readonly native: Native;
@@ -111,7 +114,7 @@ export class MergedTree implements Disposable {
     }
   }
 
-  /** Descriptor of a layer's root; owned by the tree. */
+  /** Returns the descriptor of a layer's root; the tree owns it. */
   layerFd(layer: number): number {
     const fd = this.#layers[layer];
     if (fd === undefined) throw new Error(`No layer ${layer} in this tree`);
@@ -122,7 +125,9 @@ export class MergedTree implements Disposable {
     return this.#layers.length;
   }
 
-  /** Descriptor of one layer's part of a directory; owned by the tree and good until the next call. */
+  /**
+   * Returns the descriptor of one layer's part of a directory; the tree owns it, and it is valid until the next call.
+   */
   partFd(directory: Directory, part: Part): number {
     if (part.fd !== undefined) return part.fd;
     const fd = this.native.openat2(this.layerFd(part.layer), directory.path, {
@@ -140,7 +145,7 @@ export class MergedTree implements Disposable {
     return fd;
   }
 
-  /** What a directory holds under a name, or `undefined`. */
+  /** Finds the entry with a name in a directory, or `undefined`. */
   child(directory: Directory, name: string): Entry | undefined {
     if (directory.children.has(name)) return directory.children.get(name);
     const found = this.#look(directory, name);
@@ -148,7 +153,7 @@ export class MergedTree implements Disposable {
     return found;
   }
 
-  /** Tells the tree what a directory now holds under a name, after whoever writes has changed it. */
+  /** Updates the cached entry of a name after a writer changed it. */
   replace(directory: Directory, name: string, entry: Entry | undefined): void {
     const old = directory.children.get(name)?.directory;
     if (old !== undefined && old !== entry?.directory) this.#forget(old);
@@ -156,9 +161,9 @@ export class MergedTree implements Disposable {
   }
 
   /**
-   * Follows a path from a directory that stands for `/`: `..` is clamped there and absolute symlinks start there. Symlinks
-   * on the way are always followed; a final one by choice.
-   * @throws {BuildError} `solver/copy-failed` on a loop of symlinks, or where a file stands in the way
+   * Resolves a path from a directory that stands for `/`: `..` is clamped there and absolute symlinks start there.
+   * Symlinks on the way are always followed; a final one by choice.
+   * @throws {BuildError} `solver/copy-failed` on a loop of symlinks, or where a file is in the way
    */
   resolve(path: string, final: "follow" | "keep", root: Directory = this.root): Resolution {
     const names = path.split("/").toReversed();
@@ -170,7 +175,7 @@ export class MergedTree implements Disposable {
       if (name === "" || name === ".") continue;
       if (name === "..") {
         if (missing.length > 0) missing.pop();
-        // ".." of a file is nothing the kernel allows, but BuildKit resolves it by its text: the file's own directory.
+        // The kernel forbids ".." of a file, but BuildKit resolves it by its text: to the file's own directory.
         else if (last === undefined && at !== root) at = at.parent ?? at;
         last = undefined;
         continue;
@@ -210,7 +215,7 @@ export class MergedTree implements Disposable {
     return { parent: at.parent, entry, missing };
   }
 
-  /** The directory a path means, symlinks followed; `undefined` when there is none. */
+  /** Finds the directory at a path, following symlinks; `undefined` when there is none. */
   directoryAt(path: string): Directory | undefined {
     const found = this.resolve(path, "follow");
     if (found.missing.length > 0) return undefined;
@@ -222,7 +227,7 @@ export class MergedTree implements Disposable {
   }
 
   /**
-   * The bytes of a regular file, symlinks followed; `undefined` when there is no file there, or something else.
+   * Reads a regular file, following symlinks; `undefined` when there is no file, or something else.
    * @throws {BuildError} `solver/copy-failed` when it is larger than `maxBytes`
    */
   readFile(path: string, maxBytes: number): Buffer | undefined {
@@ -255,7 +260,7 @@ export class MergedTree implements Disposable {
     this.#layers.length = 0;
   }
 
-  /** Descriptor of the directory, in the layer that holds the entry. */
+  /** Returns the descriptor of the directory in the layer that holds the entry. */
   #partOf(directory: Directory, entry: Entry): number {
     const part = directory.parts.find((candidate) => candidate.layer === entry.layer);
     if (part === undefined) throw new Error(`${directory.path} has no part in layer ${entry.layer}`);
@@ -272,7 +277,7 @@ export class MergedTree implements Disposable {
       if (status === undefined) continue;
       if (this.marks !== undefined && isWhiteout(this.native, fd, name, status, this.marks)) break;
       if (!isDirectory(status.mode)) {
-        // Below a directory, a file of its name hides what is under it and is itself hidden.
+        // A file between directories of the same name hides those below it, and the directory above hides the file.
         if (top !== undefined) break;
         const isExcluded = directory.match !== undefined && this.excludes?.matchesBelow(path, directory.match) === true;
         return isExcluded ? undefined : { name, status, layer: part.layer, directory: undefined };

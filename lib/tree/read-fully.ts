@@ -1,6 +1,6 @@
 import { readSync } from "node:fs";
 
-/** The first `sizeBytes` bytes of an open file from its position on; fewer when it ends sooner. */
+/** Reads the first `sizeBytes` bytes of an open file from its position on; fewer when it ends sooner. */
 export function readFully(fd: number, sizeBytes: number): Buffer {
   const into = Buffer.allocUnsafe(sizeBytes);
   let done = 0;

@@ -6,7 +6,10 @@ export interface ScanLinks {
   readonly next: Int32Array;
 }
 
-/** Rows come with their parent's number, a directory before what it holds: going backwards keeps each list in order. */
+/**
+ * Links the rows of a scan. Each row has its parent's number, and a directory comes before its content: going backwards
+ * keeps each list in order.
+ */
 export function scanLinks(scan: TreeScan): ScanLinks {
   const { parent } = scan.columns;
   const first = new Int32Array(parent.length);

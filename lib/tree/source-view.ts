@@ -4,17 +4,19 @@ import type { KeptBytes, ScanOptions } from "../native/native.ts";
 import type { Directory, MergedTree } from "./merged-tree.ts";
 import { type LayerScan, mergeScans, scanLayers, type TreeNode } from "./tree-node.ts";
 
-/** What is known of the contents of some regular files. */
+/** Facts about the contents of some regular files. */
 export interface FileContents {
-  /** The sha256 of each, 32 bytes, in the order in which they were asked for. */
+  /** The sha256 of each, 32 bytes, in the order of the request. */
   readonly digests: Buffer;
-  /** Bytes of small ones that had to be read, by the scan whose rows they are; they are what the digests are of. */
+  /**
+   * Contents of small files that had to be read, by the scan that lists them. The digests are digests of these bytes.
+   */
   readonly kept: ReadonlyMap<LayerScan, KeptBytes>;
 }
 
 export type FileDigests = (tree: MergedTree, nodes: readonly TreeNode[], signal: AbortSignal) => Promise<FileContents>;
 
-/** Names of selections by what a scan says of their files; see `Fingerprints`. */
+/** Digests of selections, found by the scan's facts about their files; see `Fingerprints`. */
 export interface KnownSelections {
   get(what: string, print: string): Digest | undefined;
   set(what: string, print: string, digest: Digest): void;
@@ -22,24 +24,24 @@ export interface KnownSelections {
 
 export interface SourceViewOptions {
   readonly tree: MergedTree;
-  /** `root`: files of the client, whose owner says nothing. `kept`: files of a stage or image. */
+  /** `root`: files of the client; their owners do not count. `kept`: files of a stage or image. */
   readonly owners: "root" | "kept";
-  /** Shown in errors: the context directory, or what the files are of. */
+  /** Display name for errors: the context directory, or the origin of the files. */
   readonly root: string;
   readonly prune: Pick<ScanOptions, "prunePaths" | "pruneNames">;
   readonly digests: FileDigests;
   /** The real-time clock, nanoseconds since 1970. */
   readonly nowNs: () => bigint;
-  /** Of the tree's ignore patterns, as text. */
+  /** Texts of the tree's ignore patterns. */
   readonly excludes?: readonly string[];
   readonly fingerprints?: KnownSelections | undefined;
-  /** For each layer of the tree, the times of its files that count; absent where none do. */
+  /** Returns, for a layer of the tree, the runs that decide which file times count; absent where none count. */
   readonly runsOf?: ((layer: number) => LayerRuns) | undefined;
 }
 
 /**
- * A tree that files are copied from. Directories are scanned when something asks for them and only once, so that a
- * context of which two files are wanted is not read whole, and one that is wanted ten times is not read ten times.
+ * A tree as the source of copies. Each directory is scanned on first use and only once: a context of which two files
+ * are wanted is not read whole, and a directory that is wanted ten times is read once.
  */
 export class SourceView {
   readonly tree: MergedTree;
@@ -68,22 +70,22 @@ export class SourceView {
   }
 
   /**
-   * What `scan` will be made of, before anything is made of it; `undefined` where it comes out of the scan of a directory
-   * above.
+   * Returns the scans from which `scan` will build its result, before it is built; `undefined` where the result is part
+   * of the scan of a directory above.
    */
   async layers(directory: Directory, signal: AbortSignal): Promise<readonly LayerScan[] | undefined> {
     for (let at = directory.parent; at !== undefined; at = at.parent) if (this.#whole.has(at.path)) return undefined;
     return this.#scanned(directory, "all", signal);
   }
 
-  /** Everything in a directory and below. */
+  /** Scans a directory and everything below. */
   async scan(directory: Directory, signal: AbortSignal): Promise<TreeNode> {
     return (
       (await this.#inside(this.#whole, directory)) ?? (await this.#remember(this.#whole, directory, "all", signal))
     );
   }
 
-  /** What is in a directory; its directories' own children may be missing. */
+  /** Lists a directory; its directories' own children may be missing. */
   async list(directory: Directory, signal: AbortSignal): Promise<TreeNode> {
     return (
       (await this.#inside(this.#whole, directory)) ??
@@ -92,12 +94,12 @@ export class SourceView {
     );
   }
 
-  /** The node of one entry of a directory; `undefined` when it has gone since it was looked up. */
+  /** Makes the node of one entry of a directory; `undefined` when it disappeared since it was looked up. */
   async entry(directory: Directory, name: string, signal: AbortSignal): Promise<TreeNode | undefined> {
     return (await this.list(directory, signal)).children.find((child) => child.name === name);
   }
 
-  /** From a scan of the directory or of one above it. */
+  /** Finds a directory in its own scan or that of a directory above. */
   async #inside(scans: ReadonlyMap<string, Promise<TreeNode>>, directory: Directory): Promise<TreeNode | undefined> {
     const below: string[] = [];
     for (let at: Directory | undefined = directory; at !== undefined; at = at.parent) {
@@ -125,7 +127,7 @@ export class SourceView {
     try {
       return await scan;
     } catch (error) {
-      // One caller's abort or one unreadable moment is not the answer for those who ask later.
+      // One caller's abort, or one failed read, must not be the answer for later callers.
       scans.delete(directory.path);
       throw error;
     }
@@ -147,7 +149,7 @@ export class SourceView {
   }
 }
 
-/** The paths to prune, seen from a directory further down. */
+/** Rebases the paths to prune for a directory further down. */
 function pruneBelow(
   prune: Pick<ScanOptions, "prunePaths" | "pruneNames">,
   directory: string,

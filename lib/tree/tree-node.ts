@@ -8,14 +8,14 @@ import type { Directory, MergedTree } from "./merged-tree.ts";
 import { type ScanLinks, scanLinks } from "./scan-links.ts";
 
 /**
- * One file of a scanned tree: a row of the columns of the scan it comes from. Nothing is copied out of them, so that ten
- * thousand nodes cost little more than their names.
+ * One file of a scanned tree: a row of its scan's columns. Nothing is copied out of them, so ten thousand nodes cost
+ * little more than their names.
  */
 export class TreeNode {
   readonly name: string;
   readonly layer: LayerScan;
   readonly index: number;
-  /** In byte order of name; empty for everything but directories. */
+  /** Children in byte order of name; empty for everything but directories. */
   readonly children: readonly TreeNode[];
 
   constructor(name: string, layer: LayerScan, index: number, children: readonly TreeNode[]) {
@@ -25,7 +25,7 @@ export class TreeNode {
     this.children = children;
   }
 
-  /** Type and permissions, as in `st_mode`. */
+  /** Returns type and permissions, as in `st_mode`. */
   get mode(): number {
     return this.layer.scan.columns.mode[this.index] ?? 0;
   }
@@ -67,7 +67,7 @@ export class TreeNode {
     return this.layer.scan.linkTarget(this.index);
   }
 
-  /** Names the inode among all layers: two nodes with one key are hard links of each other. */
+  /** Returns the inode's key among all layers: two nodes with one key are hard links of each other. */
   get inode(): string {
     const { dev, ino } = this.layer.scan.columns;
     return `${dev[this.index] ?? 0}:${ino[this.index] ?? 0n}`;
@@ -77,7 +77,7 @@ export class TreeNode {
     return this.layer.scan.hasXattrs(this.index);
   }
 
-  /** Relative to the root of its layer, as `copyFiles` wants it. */
+  /** Returns the path relative to the root of its layer, as `copyFiles` takes it. */
   get layerPath(): string {
     const below = this.layer.scan.path(this.index);
     if (this.layer.base === "") return below;
@@ -100,13 +100,13 @@ export interface ScanTreeOptions {
   /** The real-time clock, nanoseconds since 1970. */
   readonly nowNs: () => bigint;
   readonly prune: Pick<ScanOptions, "prunePaths" | "pruneNames">;
-  /** Read the directory only, not what its directories hold. */
+  /** `one` reads only the directory itself, not its directories. */
   readonly depth: "all" | "one";
 }
 
 /**
- * Reads all of a directory of a merged tree: one scan per layer that has a part in it, laid one over the other. Files that
- * the tree's ignore patterns exclude are not in the result, nor directories that they leave empty.
+ * Scans all of a directory of a merged tree: one scan per layer that has a part in it, merged as in an overlay. Files
+ * that the tree's ignore patterns exclude are not in the result, nor are directories that they leave empty.
  */
 export async function scanDirectory(
   tree: MergedTree,
@@ -117,7 +117,7 @@ export async function scanDirectory(
   return mergeScans(tree, directory, await scanLayers(tree, directory, options, signal), options.depth);
 }
 
-/** The scans that `mergeScans` lays one over the other, topmost first. */
+/** Makes the scans that `mergeScans` merges, topmost first. */
 export async function scanLayers(
   tree: MergedTree,
   directory: Directory,
@@ -175,7 +175,7 @@ class Merge {
     this.#depth = depth;
   }
 
-  /** `rows` are the directory's parts, topmost first. */
+  /** Makes the node of a directory. `rows` are its parts, topmost first. */
   directory(name: string, path: string, rows: readonly Row[], match: DirectoryMatch | undefined): TreeNode {
     const [top] = rows;
     if (top === undefined) throw new Error("A directory without parts");
@@ -188,7 +188,10 @@ class Merge {
     return new TreeNode(name, top.layer, top.index, children);
   }
 
-  /** A directory with one part, as all of a context are: the common case, so it makes nothing but nodes. */
+  /**
+   * Makes the node of a directory with one part. All directories of a context are such, so this common case allocates
+   * nothing but nodes.
+   */
   #alone(name: string, path: string, row: Row, above: DirectoryMatch | undefined): TreeNode {
     const { layer, links, index } = row;
     const { mode } = layer.scan.columns;
@@ -200,7 +203,7 @@ class Merge {
       if (this.#marks !== undefined && !isDirectoryRow) {
         if (this.#isWhiteout({ layer, links, index: child }, this.#marks)) continue;
       }
-      // Paths are wanted by patterns only.
+      // Only patterns need paths.
       const childPath = excludes === undefined ? "" : path === "" ? childName : `${path}/${childName}`;
       if (!isDirectoryRow) {
         if (excludes !== undefined && above !== undefined && excludes.matchesBelow(childPath, above)) continue;
@@ -215,7 +218,7 @@ class Merge {
     return new TreeNode(name, layer, index, children);
   }
 
-  /** The rows of each name in the directory, topmost first, names in byte order. */
+  /** Groups the rows of a directory by name, topmost first, names in byte order. */
   #names(rows: readonly Row[]): Iterable<readonly [string, readonly Row[]]> {
     const byName = new Map<string, Row[]>();
     for (const row of rows) {
@@ -243,11 +246,11 @@ class Merge {
     const match = this.#excludes.enter(path, above);
     if (match.excluded && !this.#excludes.mayContainIncluded(path)) return undefined;
     const node = this.directory(name, path, visible, match);
-    // An excluded directory is there only to hold what a "!" pattern took back. Whether it does, a listing cannot tell.
+    // An excluded directory exists only if it holds files that a "!" pattern includes. A listing cannot tell.
     return match.excluded && node.children.length === 0 && this.#depth === "all" ? undefined : node;
   }
 
-  /** The parts of one name that show: down to the first whiteout, opaque directory, or file. */
+  /** Lists the visible parts of one name: down to the first whiteout, opaque directory or file. */
   #visible(rows: readonly Row[]): readonly Row[] {
     if (this.#marks === undefined) return rows;
     const visible: Row[] = [];
@@ -276,7 +279,7 @@ class Merge {
       mode: columns.mode[row.index] ?? 0,
       rdevMajor: columns.rdevMajor[row.index] ?? 0,
       rdevMinor: columns.rdevMinor[row.index] ?? 0,
-      // Only a file with attributes can be the xattr form: a size that rules it out saves the call.
+      // Only a file with attributes can be the xattr form; when its size rules that out, no call is needed.
       size: row.layer.scan.hasXattrs(row.index) ? (columns.size[row.index] ?? 0) : -1,
     };
     return isWhiteout(this.#native, this.#tree.layerFd(row.layer.layer), pathOf(row), status, marks);

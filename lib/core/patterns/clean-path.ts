@@ -1,4 +1,7 @@
-/** Go's `path.Clean`: the shortest path that means the same by its text alone. `""` is `.`; a leading `/` stays. */
+/**
+ * Cleans a path as Go's `path.Clean` does: returns the shortest path with the same meaning by its text alone. `""`
+ * becomes `.`; a leading `/` stays.
+ */
 export function cleanPath(path: string): string {
   if (isClean(path)) return path;
   const isAbsolute = path.startsWith("/");
@@ -13,7 +16,7 @@ export function cleanPath(path: string): string {
   return kept.length === 0 ? "." : kept.join("/");
 }
 
-/** Of nearly all paths, true at a glance. False also for some that are clean: those with hidden names. */
+/** Tells quickly that a path is clean. False also for some clean ones: those with hidden names. */
 function isClean(path: string): boolean {
   return path !== "" && !path.startsWith(".") && !path.endsWith("/") && !path.includes("//") && !path.includes("/.");
 }

@@ -1,12 +1,12 @@
 import { BuildError } from "../errors.ts";
 
 /**
- * Parses a pattern of Go's `filepath.Match` on Unix, once for many names: what COPY and ADD sources with wildcards mean, and
- * what an ignore pattern must parse as.
- * `*` and `?` never match `/`; a class may. The whole name has to match. At most pattern x name steps, whatever they are.
+ * Compiles a pattern of Go's `filepath.Match` on Unix for many names. COPY and ADD sources with wildcards mean this,
+ * and an ignore pattern must parse as such. `*` and `?` never match `/`; a class may. The whole name has to match. It
+ * takes at most pattern x name steps.
  *
- * Go works on bytes and decodes a rune only for `?` and classes. So do we, on a string with one character per byte, because
- * a name from an image need not be UTF-8.
+ * Go works on bytes and decodes a rune only for `?` and classes. So do we, on a string with one character per byte,
+ * because a name from an image need not be UTF-8.
  * @throws {BuildError} `pattern/malformed`, also when the malformed part would never be reached
  */
 export function compileGoPattern(pattern: string): (name: string) => boolean {
@@ -14,7 +14,7 @@ export function compileGoPattern(pattern: string): (name: string) => boolean {
   return (name) => matchChunks(chunks, toBytes(name));
 }
 
-/** Whether a COPY source is looked up as a pattern. A backslash protects the next character from being one. */
+/** Tells whether a COPY source is a pattern. A backslash protects the next character from being special. */
 export function hasWildcards(path: string): boolean {
   for (let at = 0; at < path.length; at += 1) {
     const char = path[at];
@@ -24,9 +24,9 @@ export function hasWildcards(path: string): boolean {
   return false;
 }
 
-/** Part of a pattern between stars. */
+/** The part of a pattern between stars. */
 interface Chunk {
-  /** Whether a star stands before it. */
+  /** True when a star precedes it. */
   readonly star: boolean;
   readonly items: readonly Item[];
 }
@@ -36,7 +36,7 @@ type Item =
   | { readonly kind: "any" }
   | { readonly kind: "class"; readonly negated: boolean; readonly ranges: readonly Range[] };
 
-/** Code points, both inclusive. */
+/** A range of code points, both inclusive. */
 export interface Range {
   readonly low: number;
   readonly high: number;
@@ -78,7 +78,7 @@ function parse(pattern: string): Chunk[] {
 }
 
 /**
- * Reads `[a-z]`, `[^a-z]` from the opening bracket on. `-` and `]` stand for themselves only behind a backslash.
+ * Parses `[a-z]` or `[^a-z]` from the opening bracket on. `-` and `]` stand for themselves only after a backslash.
  * @throws {BuildError} `pattern/malformed`
  */
 export function parseClass(
@@ -124,8 +124,8 @@ function matchChunks(chunks: readonly Chunk[], name: string): boolean {
   for (const [index, { star, items }] of chunks.entries()) {
     const isLast = index === chunks.length - 1;
     if (star && items.length === 0) return !name.includes("/", at);
-    // The leftmost place is always good enough: what a star takes more, the next star can take less. Only the last chunk has
-    // to reach the end of the name.
+    // The leftmost place is always good enough: the next star can take less when this one takes more. Only the last
+    // chunk must reach the end of the name.
     let end = matchItems(items, name, at, isLast);
     while (end === undefined) {
       if (!star || at >= name.length || name.charCodeAt(at) === SLASH) return false;
@@ -137,7 +137,7 @@ function matchChunks(chunks: readonly Chunk[], name: string): boolean {
   return at === name.length;
 }
 
-/** Where the match ends, or `undefined`; the last chunk has to end where the name does. */
+/** Finds the end of the match, or `undefined`; the last chunk must end where the name does. */
 function matchItems(items: readonly Item[], name: string, start: number, isLast: boolean): number | undefined {
   let at = start;
   for (const item of items) {
@@ -154,18 +154,21 @@ function matchItems(items: readonly Item[], name: string, start: number, isLast:
   return isLast && at < name.length ? undefined : at;
 }
 
-/** Decodes one UTF-8 character; bytes that are none count as U+FFFD one by one, as in Go. */
-function runeAt(bytes: string, at: number): { readonly code: number; readonly length: number } {
-  const first = bytes.charCodeAt(at);
+/** Decodes one UTF-8 character; each invalid byte counts as U+FFFD, as in Go. */
+function runeAt(bytes: string, offset: number): { readonly code: number; readonly length: number } {
+  const first = bytes.charCodeAt(offset);
   if (first < 0x80) return { code: first, length: 1 };
   const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  const encoded = Buffer.from(bytes.slice(at, at + length), "latin1");
+  const encoded = Buffer.from(bytes.slice(offset, offset + length), "latin1");
   const code = encoded.toString("utf8").codePointAt(0);
   const isWhole = code !== undefined && Buffer.from(String.fromCodePoint(code)).equals(encoded);
   return isWhole ? { code, length } : { code: 0xfffd, length: 1 };
 }
 
-/** One character per byte of the UTF-8 form, and of a name's bytes that are none, which stand as halves of surrogate pairs. */
+/**
+ * Makes one character per byte of the UTF-8 form. A name's invalid bytes stand in the text as lone surrogates and come
+ * out as themselves.
+ */
 function toBytes(text: string): string {
   // oxlint-disable-next-line no-control-regex -- all of ASCII is meant, NUL included
   if (/^[\x00-\x7f]*$/.test(text)) return text;

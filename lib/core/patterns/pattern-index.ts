@@ -1,16 +1,16 @@
 /**
- * Finds, among many patterns, those that could match a path, by the literal text at their ends: a pattern that begins with
- * `build/` or ends with `.log` is not looked at for other paths. What is found may still not match; what is not found cannot.
+ * An index of many patterns by the literal text at their ends: a pattern that begins with `build/` or ends with `.log`
+ * is not tried for other paths. Found patterns may still not match; all others cannot.
  */
 export class PatternIndex {
-  /** Positions by the whole text of patterns without anything special. */
+  /** Positions of patterns without special characters, by their whole text. */
   readonly #exact = new Map<string, number[]>();
   readonly #prefixes = new EndIndex((path, length) => path.slice(0, length));
   readonly #suffixes = new EndIndex((path, length) => path.slice(path.length - length));
-  /** Neither end is literal. */
+  /** Patterns without literal text at either end. */
   readonly #open: { readonly position: number; readonly literal: string }[] = [];
 
-  /** Patterns are added in order; `position` counts them. */
+  /** Adds a pattern. Patterns are added in order; `position` counts them. */
   add(text: string, position: number): void {
     if (!/[*?[\\]/.test(text)) {
       put(this.#exact, text, position);
@@ -23,7 +23,7 @@ export class PatternIndex {
     else this.#suffixes.add(suffix, position);
   }
 
-  /** Ascending positions. */
+  /** Lists the positions of possible matches, ascending. */
   candidates(path: string): readonly number[] {
     const found = [...(this.#exact.get(path) ?? [])];
     this.#prefixes.collect(path, found);
@@ -62,13 +62,17 @@ function put(map: Map<string, number[]>, key: string, position: number): void {
   else known.push(position);
 }
 
-/** The text behind the last special character. `**` may stand for nothing, and then the slash behind it as well. */
+/**
+ * Returns the text after the last special character. `**` may stand for nothing, and then the slash after it as well.
+ */
 function literalSuffix(text: string): string {
   const at = Math.max(...["*", "?", "]", "\\"].map((char) => text.lastIndexOf(char)));
   return withoutOptionalSlash(text.slice(at + 1), text.slice(0, at + 1));
 }
 
-/** A text that every match contains: the longest one between special characters. A class has members, not text. */
+/**
+ * Returns a text that every match contains: the longest one between special characters. A class has members, not text.
+ */
 function innerLiteral(text: string): string {
   if (text.includes("[")) return "";
   let longest = "";

@@ -57,7 +57,7 @@ test.each([
   { patterns: ["a", "!a/*", "a/b"], path: "a/b", is: true },
   { patterns: ["a", "!a/*", "a/b"], path: "a/c", is: false },
   { patterns: ["**", "!**/*.md"], path: "docs/x.md", is: false },
-  // Both as BuildKit's walk has it; asking each pattern about every parent would say otherwise.
+  // Both follow BuildKit's walk; trying each pattern on every parent would give another result.
   { patterns: ["a/b", "!a"], path: "a/b/f", is: true },
   { patterns: ["d", "!d/e", "d"], path: "d/e/h", is: false },
 ])('patterns $patterns exclude "$path": $is', ({ patterns, path, is }) => {
@@ -99,7 +99,7 @@ test("explains an exclusion by the position of the pattern that decided", () => 
 const somePattern = fc.string({ unit: fc.constantFrom("*", "**", "/", "a", "b", "?", "!", "[ab]", "."), maxLength: 8 });
 const somePath = fc.array(fc.constantFrom("a", "b", "ab", "ba", ".a"), { minLength: 1, maxLength: 5 });
 
-/** Only the patterns that mean something; the others are refused elsewhere. */
+/** Makes a matcher of valid patterns; `undefined` for malformed ones, which other tests cover. */
 function matcherOf(patterns: readonly string[]): PatternMatcher | undefined {
   try {
     return new PatternMatcher(patterns);
@@ -143,7 +143,7 @@ test("a walk gives the same answers as asking for one path", () => {
   ).not.toThrow();
 });
 
-/** The matcher's meaning, pattern by pattern, without an index. */
+/** Applies the matcher's rules pattern by pattern, without an index. */
 function excludedOneByOne(patterns: readonly string[], names: readonly string[]): boolean {
   const read = patterns
     .map((text) => cleanPath(text.trim()))

@@ -5,43 +5,44 @@ import { PatternIndex } from "./pattern-index.ts";
 import { compilePattern } from "./pattern.ts";
 import { Reach } from "./reach.ts";
 
-/**
- * Facts about a directory once it has been looked at; carried down so that nothing is asked twice. Immutable.
- */
+/** The state of a visited directory, passed down so that nothing is matched twice. Immutable. */
 export interface DirectoryMatch {
   readonly excluded: boolean;
-  /** Index, in the list the matcher was made from, of the pattern that excluded it; `undefined` when it is not excluded. */
+  /** Index (in the matcher's list) of the pattern that excluded it; `undefined` when it is not excluded. */
   readonly by: number | undefined;
-  /** Ascending positions of the patterns that are known to match the directory or one above it. */
+  /** Ascending positions of the patterns known to match the directory or one above it. */
   readonly matched: readonly number[];
 }
 
 interface Pattern {
   readonly index: number;
-  /** `!`: takes back what earlier patterns excluded. */
+  /** True for `!`: it includes again what earlier patterns excluded. */
   readonly exclusion: boolean;
   readonly text: string;
   readonly matches: (path: string) => boolean;
 }
 
 /**
- * Ignore patterns in order, as moby/patternmatcher reads them and as BuildKit's directory walk uses them: a path is excluded
- * when a pattern matches it or a directory above it, and the last pattern that matches decides, `!` taking it back.
+ * Ordered ignore patterns with the semantics of moby/patternmatcher and BuildKit's directory walk. A path is excluded
+ * when a pattern matches it or a directory above it. The last matching pattern decides; `!` includes again.
  *
- * Paths are relative to the root the patterns are anchored at, cleaned, with `/` between names. As in the walk, a pattern
- * is only asked when it could change the answer, and what it was not asked about a directory it does not know below it:
+ * Paths are relative to the root of the patterns, cleaned, with `/` between names. As in BuildKit's walk, a pattern is
+ * only tried when it could change the answer, and a pattern that was not tried for a directory is unknown below it:
  * after `a/b`, the pattern `!a` does not bring `a/b` back.
  */
 export class PatternMatcher {
-  /** What `enter` and `matchesBelow` take as the parent of a top-level name. */
+  /** The parent of a top-level name, for `enter` and `matchesBelow`. */
   readonly root: DirectoryMatch = { excluded: false, by: undefined, matched: [] };
-  /** Whether a `!` pattern exists. */
+  /** True when there is a `!` pattern. */
   readonly hasExclusions: boolean;
   readonly #patterns: readonly Pattern[];
   readonly #index = new PatternIndex();
   readonly #reach = new Reach();
 
-  /** Blank patterns are passed over. @throws {BuildError} `pattern/malformed` */
+  /**
+   * Blank patterns are skipped.
+   * @throws {BuildError} `pattern/malformed`
+   */
   constructor(patterns: readonly string[]) {
     this.#patterns = patterns.flatMap((text, index) => readPattern(text, index));
     for (const [position, { text, exclusion }] of this.#patterns.entries()) {
@@ -55,17 +56,20 @@ export class PatternMatcher {
     return this.#patterns.length === 0;
   }
 
-  /** Whether a path is excluded, asked out of the blue. In a walk use `enter` and `matchesBelow`: same answers, less work. */
+  /**
+   * Tells whether a path is excluded, without a walk. In a walk, use `enter` and `matchesBelow`: same answers, less
+   * work.
+   */
   matches(path: string): boolean {
     return this.#descend(path).excluded;
   }
 
-  /** For a file in a walk. `parent` is what `enter` gave for its directory. */
+  /** Tells whether a file in a walk is excluded. `parent` is the result of `enter` for its directory. */
   matchesBelow(path: string, parent: DirectoryMatch): boolean {
     return this.enter(path, parent).excluded;
   }
 
-  /** For a directory in a walk. */
+  /** Matches a directory in a walk. */
   enter(path: string, parent: DirectoryMatch): DirectoryMatch {
     let excluded = false;
     let by: number | undefined;
@@ -95,14 +99,14 @@ export class PatternMatcher {
   }
 
   /**
-   * Whether something below an excluded directory might be taken back by a `!` pattern. `false` means the walk can pass the
-   * directory over; `true` may be wrong, never `false`.
+   * Tells whether a `!` pattern might include something below an excluded directory. `false` means the walk can skip
+   * the directory; `true` may be wrong, `false` never.
    */
   mayContainIncluded(directory: string): boolean {
     return this.#reach.below(directory);
   }
 
-  /** The pattern, as an index into the list given to the constructor, that excludes a path; `undefined` when none does. */
+  /** Finds the pattern that excludes a path, as an index into the constructor's list; `undefined` when none does. */
   explain(path: string): number | undefined {
     return this.#descend(path).by;
   }
@@ -127,12 +131,12 @@ function readPattern(given: string, index: number): Pattern[] {
       hint: 'write the path to keep behind it, as in "!README.md"',
     });
   }
-  // Only for its syntax errors.
+  // Compiled only to find syntax errors.
   compileGoPattern(text);
   return [{ index, exclusion, text, matches: whenAsked(text) }];
 }
 
-/** Compiles a pattern when it is first asked: most of thousands of patterns are never asked about any path. */
+/** Compiles a pattern on first use: most of thousands of patterns are never tried. */
 function whenAsked(pattern: string): (path: string) => boolean {
   let compiled: ((path: string) => boolean) | undefined;
   return (path) => (compiled ??= compilePattern(pattern))(path);

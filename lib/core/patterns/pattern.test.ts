@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { compilePattern } from "./pattern.ts";
 
-/** The rules written down a second time, as plainly as possible and without a thought for time. */
+/** Implements the rules a second time, as plainly as possible and slowly. */
 function slowMatch(pattern: string, path: string): boolean {
   if (pattern === "") return path === "";
   if (pattern.startsWith("**")) {
@@ -26,7 +26,7 @@ test("every way of matching agrees with the plain rules", () => {
   expect(() =>
     fc.assert(
       fc.property(pattern, path, (text, name) => {
-        // A leading "**" with plain text behind it is a suffix, which is tested by name in pattern-matcher.test.ts.
+        // A leading "**" before plain text is a suffix; pattern-matcher.test.ts tests it.
         if (/^\*\*[^/*?]/.test(text)) return true;
         return compilePattern(text)(name) === slowMatch(text, name);
       }),

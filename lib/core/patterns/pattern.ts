@@ -2,14 +2,14 @@ import { unreachable } from "../errors.ts";
 import { type Range, inClass, parseClass } from "./go-match.ts";
 
 /**
- * One ignore pattern, `!` and cleaning already dealt with, as moby/patternmatcher reads it:
+ * Compiles one ignore pattern, after `!` and cleaning, with the semantics of moby/patternmatcher:
  * - `*` and `?` stay within a name, `[a-z]` is a class, `\` protects the next character;
- * - `**` with a `/` behind it stands for any number of directories, none included;
+ * - `**` before a `/` stands for any number of directories, including none;
  * - `**` at the end takes everything; a leading `**` followed by plain text is a suffix: `**foo` matches `a/xfoo`.
  *
- * minimatch was tried against these rules and differs: `a**b`, `**foo`, classes that hold `/`, dot files and the empty match of
- * `a**`. So patterns are compiled here; minimatch has no part in it. Two oddities of moby are left out on purpose, because
- * both come from gluing text into a regular expression: `*` inside a class, and `\d` or `^` turning into regex syntax.
+ * minimatch was tried against these rules and differs: `a**b`, `**foo`, classes that hold `/`, dot files and the empty
+ * match of `a**`. So patterns are compiled here. Two oddities of moby are left out on purpose, because both come from
+ * gluing text into a regular expression: `*` inside a class, and `\d` or `^` turning into regex syntax.
  */
 export function compilePattern(pattern: string): (path: string) => boolean {
   const tokens = tokenize(pattern);
@@ -27,7 +27,7 @@ export function compilePattern(pattern: string): (path: string) => boolean {
   if (tokens.length === 2 && text?.kind === "text" && last?.kind === "rest" && !pattern.includes("\\")) {
     return (path) => path.startsWith(text.text);
   }
-  // A backtracking engine is quadratic in the path with two open ends and worse with each further one.
+  // A backtracking engine takes quadratic time in the path with two open ends, and more with each further one.
   const openEnds = tokens.filter(({ kind }) => kind === "star" || kind === "directories" || kind === "rest").length;
   if (openEnds <= 2) {
     const expression = new RegExp(`^${tokens.map(toRegExp).join("")}$`, "u");
@@ -41,7 +41,7 @@ type Token =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "any" }
   | { readonly kind: "star" }
-  /** `**` before more pattern: nothing, or anything that ends in `/`. */
+  /** `**` before more pattern: nothing, or any text that ends in `/`. */
   | { readonly kind: "directories" }
   /** `**` at the end. */
   | { readonly kind: "rest" }
@@ -98,11 +98,13 @@ function toRegExp(token: Token): string {
   }
 }
 
-/** One state of the automaton. Reading a character for which `takes` holds leads to the next state, or to this one again. */
+/**
+ * One state of the automaton. Reading a character that `takes` accepts leads to the next state, or to this one again.
+ */
 interface Step {
   takes(code: number): boolean;
   readonly repeats: boolean;
-  /** States that can be reached from here without reading, as distances. */
+  /** States reachable from here without reading, as distances. */
   readonly jumps: readonly number[];
 }
 
@@ -122,7 +124,7 @@ function stepsOf(token: Token): Step[] {
     case "star":
       return [{ takes: (code) => code !== SLASH, repeats: true, jumps: [1] }];
     case "directories":
-      // A fork between nothing and "anything, then a slash": once inside, only the slash leads out.
+      // A fork between nothing and "anything, then a slash": inside the second branch, only the slash leads out.
       return [
         { takes: () => false, repeats: false, jumps: [1, 3] },
         { takes: (code) => code !== NEWLINE, repeats: true, jumps: [1] },
@@ -141,7 +143,7 @@ function one(takes: (code: number) => boolean): Step {
   return { takes, repeats: false, jumps: [] };
 }
 
-/** All states at once, so the work is at most states x characters however the pattern was meant to hurt. */
+/** Runs all states in parallel, so the work is at most states x characters, even for hostile patterns. */
 function simulate(steps: readonly Step[], path: string): boolean {
   let states = new Uint8Array(steps.length + 1);
   states[0] = 1;

@@ -1,8 +1,8 @@
 import { compilePattern } from "./pattern.ts";
 
-/** Patterns, and below which directories something may match them. */
+/** A set of patterns with an index of the directories below which they may match. */
 export class Reach {
-  /** Directories on the way to a literal path. */
+  /** Parent directories of literal paths. */
   readonly #onTheWay = new Set<string>();
   /** Literal directories below which anything may match. */
   readonly #open = new Set<string>();
@@ -22,7 +22,7 @@ export class Reach {
     if (depth === "unbounded") this.#open.add(names.join("/"));
   }
 
-  /** Whether something below the directory may match; `true` may be wrong, never `false`. */
+  /** Tells whether something below the directory may match; `true` may be wrong, `false` never. */
   below(directory: string): boolean {
     if (this.#onTheWay.has(directory) || this.#open.has("")) return true;
     for (let slash = directory.indexOf("/"); slash !== -1; slash = directory.indexOf("/", slash + 1))
@@ -34,12 +34,15 @@ export class Reach {
 }
 
 interface NamePattern {
-  /** One matcher per name of the pattern, up to the first part that does not stay within one name. */
+  /** One matcher per name of the pattern, up to the first part that can span several names. */
   readonly names: readonly ((name: string) => boolean)[];
   readonly depth: "bounded" | "unbounded";
 }
 
-/** Compares name by name as far as both go. A pattern that ends at the directory or above it says nothing about what is below. */
+/**
+ * Compares name by name as far as both go. A pattern that ends at the directory or above it does not concern the files
+ * below.
+ */
 function reachesBelow(pattern: NamePattern, names: readonly string[]): boolean {
   for (const [depth, matches] of pattern.names.entries()) {
     const name = names[depth];
