@@ -5,7 +5,11 @@ import { repairAfterRestart } from "../../lib/store/restart.ts";
 import type { Engine } from "./engine.ts";
 
 /** Makes sure that what the last build wrote survived, when the machine was restarted since; says so when it did not. */
-export async function checkAfterRestart(engine: Engine, progress: ProgressSink, signal: AbortSignal): Promise<void> {
+export async function checkAfterRestart(
+  engine: Pick<Engine, "environment" | "store" | "packPool" | "snapshotter">,
+  progress: ProgressSink,
+  signal: AbortSignal,
+): Promise<void> {
   const { environment, store } = engine;
   const diffIdOf = diffIdTeller(engine);
   const damaged = await repairAfterRestart(store, { bootId: environment.bootId(), diffIdOf }, signal);
@@ -15,7 +19,10 @@ export async function checkAfterRestart(engine: Engine, progress: ProgressSink, 
 }
 
 /** Digests of layers by packing their files again, for comparing them with those recorded. */
-export function diffIdTeller({ packPool, snapshotter }: Engine): NonNullable<FsckOptions["diffIdOf"]> {
+export function diffIdTeller({
+  packPool,
+  snapshotter,
+}: Pick<Engine, "packPool" | "snapshotter">): NonNullable<FsckOptions["diffIdOf"]> {
   return async (snapshot, directory, signal) =>
     isReceived(snapshot) ? undefined : (await packPool.measure({ directory, marks: snapshotter.marks }, signal)).diffId;
 }

@@ -6,12 +6,16 @@ import { keepWithinLimit } from "../../lib/store/limit.ts";
 import type { Engine } from "./engine.ts";
 
 /** Deletes what killed builds left, and keeps the store within its limit, after a build that made something. A build that has succeeded never fails for it. */
-export async function collectAfterBuild(engine: Engine, progress: ProgressSink, signal: AbortSignal): Promise<void> {
+export async function collectAfterBuild(
+  { store, environment }: Pick<Engine, "store" | "environment">,
+  progress: ProgressSink,
+  signal: AbortSignal,
+): Promise<void> {
   const say = (level: "info" | "warning", message: string, hint: string | undefined): void =>
     progress({ kind: "notice", level, message, hint });
   try {
-    await removeLeftovers(engine.store, signal);
-    const collected = await keepWithinLimit(engine.store, { limitBytes: engine.environment.keepStorageBytes }, signal);
+    await removeLeftovers(store, signal);
+    const collected = await keepWithinLimit(store, { limitBytes: environment.keepStorageBytes }, signal);
     if (collected === undefined) return;
     const { freedBytes, limitBytes } = collected;
     say(

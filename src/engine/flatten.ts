@@ -29,8 +29,11 @@ export function copyAll(folders: readonly string[]): FileOp {
   };
 }
 
+/** The parts of an engine that whole trees are read with. */
+export type TreeParts = Pick<Engine, "native" | "snapshotter" | "images">;
+
 /** Whole trees of images for the exporters of files. */
-export function treeTools(engine: Engine): TreeTools {
+export function treeTools(engine: TreeParts): TreeTools {
   const { native, snapshotter, images } = engine;
   return {
     native,

@@ -23,11 +23,13 @@ export interface RunImageOptions {
   readonly mounts: readonly { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" }[];
 }
 
+type RunParts = Pick<Engine, "images" | "native" | "runtime" | "snapshotter">;
+
 /** Largest passwd or group file that is looked into. */
 const MAX_ACCOUNTS_BYTES = 10 << 20;
 
 /** Starts an image's process on a layer of its own that is thrown away at the end. The terminal is the caller's. */
-export async function runImage(engine: Engine, options: RunImageOptions, signal: AbortSignal): Promise<RunResult> {
+export async function runImage(engine: RunParts, options: RunImageOptions, signal: AbortSignal): Promise<RunResult> {
   const { images, native, runtime, snapshotter } = engine;
   const { config } = options.image.config;
   const entrypoint = options.entrypoint ?? config.Entrypoint ?? [];

@@ -13,8 +13,8 @@ import { secretSource, sshSource } from "./secrets.ts";
  * The failed step somebody named by (the beginning of) its id, or the last one.
  * @throws {BuildError} `solver/not-found` when none is kept or none has this name.
  */
-export function findFailedStep(engine: Engine, id: string | undefined): FailedStep {
-  const steps = failedSteps(engine.store);
+export function findFailedStep({ store }: Pick<Engine, "store">, id: string | undefined): FailedStep {
+  const steps = failedSteps(store);
   const found = id === undefined ? steps[0] : steps.find((step) => step.id.startsWith(id));
   if (found !== undefined) return found;
   const kept = steps.map((step) => `${step.id} (${step.name})`).join(", ");
@@ -26,6 +26,8 @@ export function findFailedStep(engine: Engine, id: string | undefined): FailedSt
     { hint: steps.length === 0 ? '"kiln run IMAGE sh" opens one in an image' : `kept are ${kept}` },
   );
 }
+
+type ShellParts = Pick<Engine, "environment" | "native" | "store" | "snapshotter" | "runtime" | "scratchPath">;
 
 export interface ShellOptions {
   readonly step: FailedStep;
@@ -40,8 +42,8 @@ export interface ShellOptions {
  * Runs a command where a step failed: the same tree with what the step had written, mounts, user, environment, network and
  * limits. What it changes is thrown away. The terminal is the caller's.
  */
-export async function runShell(engine: Engine, options: ShellOptions, signal: AbortSignal): Promise<RunResult> {
-  const { native, store, snapshotter, environment } = engine;
+export async function runShell(engine: ShellParts, options: ShellOptions, signal: AbortSignal): Promise<RunResult> {
+  const { native, store, snapshotter, runtime, environment } = engine;
   const { step } = options;
   using _lease = store.leases.tryAcquire(leaseOf(step.id));
   await using scratch = new Scratch(engine.scratchPath());
@@ -59,7 +61,7 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
       ),
     ]),
   );
-  const work = files.use(new FileWork({ native, snapshotter, snapshots: engine.store.snapshots, locals }));
+  const work = files.use(new FileWork({ native, snapshotter, snapshots: store.snapshots, locals }));
   await using active = await snapshotter.prepare([...step.parent, step.id], signal);
   return await runExec(
     { ...step.op, argv: options.command, mounts: step.op.mounts.map(optional) },
@@ -75,8 +77,8 @@ export async function runShell(engine: Engine, options: ShellOptions, signal: Ab
       stdio: { kind: "inherit" },
     },
     {
-      runtime: engine.runtime,
-      native: engine.native,
+      runtime,
+      native,
       files: work,
       selected: new Map(),
       snapshotter,

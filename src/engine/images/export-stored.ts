@@ -8,17 +8,16 @@ import { selectPlatform } from "../../../lib/registry/select-platform.ts";
 import type { StoredImage } from "../../../lib/store/model.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import { formatReference, parseReference } from "../../../lib/core/reference.ts";
-import type { Engine } from "../engine.ts";
 import { checkOutputs } from "./check-outputs.ts";
 import { flatIndex } from "./flat-index.ts";
-import { exporterFor } from "./outputs.ts";
+import { type ExporterParts, exporterFor } from "./outputs.ts";
 import { shownStep } from "../shown-step.ts";
 
 const MAX_CONFIG_BYTES = 8 << 20;
 
 /** Sends an image of the store, or all platforms of an index, to an output. `platform` chooses one of them. */
 export async function exportStored(
-  engine: Engine,
+  engine: ExporterParts,
   what: {
     readonly image: string;
     readonly platform?: Platform | undefined;

@@ -21,6 +21,8 @@ import { runFileOp } from "../../../solver/ops/file/run-file-op.ts";
 import { stackView } from "../../../solver/ops/file/stack-view.ts";
 import type { Engine } from "../engine.ts";
 
+type ImportParts = Pick<Engine, "environment" | "native" | "store" | "snapshotter" | "packPool">;
+
 export interface ImportOptions {
   /** A directory, a tar (compressed or not), or `-` for a tar on standard input. */
   readonly source: string;
@@ -33,7 +35,11 @@ export interface ImportOptions {
 }
 
 /** Makes an image of one layer from a root file system, as `docker import` does. Owners are kept. */
-export async function importImage(engine: Engine, options: ImportOptions, signal: AbortSignal): Promise<StoredImage> {
+export async function importImage(
+  engine: ImportParts,
+  options: ImportOptions,
+  signal: AbortSignal,
+): Promise<StoredImage> {
   const { store, snapshotter } = engine;
   const names = options.tags.map((tag) => formatReference(parseReference(tag)));
   const config = await changedConfig(options, signal);
@@ -102,7 +108,7 @@ function withoutDefaults(config: ContainerConfig, changes: readonly string[]): C
   return kept.length === 0 ? rest : { ...rest, Env: kept };
 }
 
-async function readRoot(engine: Engine, source: string, signal: AbortSignal): Promise<SnapshotId> {
+async function readRoot(engine: ImportParts, source: string, signal: AbortSignal): Promise<SnapshotId> {
   const { environment, native, snapshotter } = engine;
   const path = resolve(environment.workingDirectory, source);
   const status = source === "-" ? undefined : statSync(path, { throwIfNoEntry: false });

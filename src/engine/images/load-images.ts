@@ -9,8 +9,10 @@ import { LayoutFiles } from "./layout-files.ts";
 import { type LoadedImage, loadFiles } from "./load-layout.ts";
 import { Scratch } from "../scratch.ts";
 
+type LoadParts = Pick<Engine, "environment" | "native" | "store" | "scratchPath">;
+
 /** Images of an archive (a path, or `-` for standard input) or a layout directory, into the store. */
-export async function loadImages(engine: Engine, source: string, signal: AbortSignal): Promise<LoadedImage[]> {
+export async function loadImages(engine: LoadParts, source: string, signal: AbortSignal): Promise<LoadedImage[]> {
   const { environment, native, store } = engine;
   const path = resolve(environment.workingDirectory, source);
   const status = source === "-" ? undefined : statSync(path, { throwIfNoEntry: false });

@@ -9,13 +9,16 @@ import type { ImageOptions, OutputSpec } from "../../export/output-spec.ts";
 import { localExporter, tarExporter } from "../../export/tree-exporters.ts";
 import type { Engine } from "../engine.ts";
 import type { BuildEnvironment } from "../environment.ts";
-import { treeTools } from "../flatten.ts";
+import { type TreeParts, treeTools } from "../flatten.ts";
 import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
 import { openPipe } from "../../../lib/core/given-file.ts";
 import { makeDestination } from "../../export/make-destination.ts";
 
+/** The parts of an engine that outputs are written with. */
+export type ExporterParts = Pick<Engine, "environment" | "store" | "tools" | "registry"> & TreeParts;
+
 /** The sink of one output; `undefined` for one that writes nothing. */
-export function exporterFor(output: OutputSpec, engine: Engine): Exporter | undefined {
+export function exporterFor(output: OutputSpec, engine: ExporterParts): Exporter | undefined {
   const on = { store: engine.store, tools: engine.tools };
   const at = (path: string): string => resolve(engine.environment.workingDirectory, path);
   switch (output.kind) {
