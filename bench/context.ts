@@ -14,26 +14,14 @@ import { select } from "../solver/select/select.ts";
 import { copySelector } from "../solver/select/selector.ts";
 import { describeCopy } from "../solver/ops/file/described-copy.ts";
 import { MergedTree } from "../lib/tree/merged-tree.ts";
-import type { CopyAction, FileOp } from "../solver/graph/op.ts";
+import type { FileOp } from "../solver/graph/op.ts";
+import { plainCopy } from "../solver/graph/plain-copy.ts";
 import { locateNative } from "../lib/native/locate.ts";
 import { writeLayer } from "../lib/tar/write-layer.ts";
 
 const RUNS = 5;
 
-const action: CopyAction = {
-  kind: "copy",
-  input: 1,
-  source: "",
-  wildcard: false,
-  destination: "/app/",
-  owner: undefined,
-  mode: undefined,
-  excludes: [],
-  parents: false,
-  unpack: "never",
-  keepOwner: false,
-  link: false,
-};
+const action = plainCopy({ input: 1, source: "", destination: "/app/", keepOwner: false });
 
 type Work = "key" | "copy" | "write";
 interface Times {

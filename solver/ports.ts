@@ -253,6 +253,9 @@ export interface ContentDigests {
   contentDigest(id: SnapshotId, signal: AbortSignal): Promise<Digest>;
 }
 
+/** Largest secret, as in BuildKit. */
+export const MAX_SECRET_BYTES = 500 * 1024;
+
 /** Bytes of a secret by id; `undefined` when the user gave none. Read when a step needs it, never kept. */
 export interface SecretSource {
   get(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;

@@ -1,21 +1,8 @@
 import { expect, test } from "vitest";
-import type { CopyAction } from "../../solver/graph/op.ts";
+import { plainCopy } from "../../solver/graph/plain-copy.ts";
 import { convert, failure, historyOf, opOf, opsOf, resolverOf, verticesOf } from "./convert.fixture.ts";
 
-const PLAIN = {
-  kind: "copy",
-  input: 0,
-  source: "a",
-  wildcard: false,
-  destination: "/b",
-  owner: undefined,
-  mode: undefined,
-  excludes: [],
-  parents: false,
-  unpack: "never",
-  keepOwner: false,
-  link: false,
-} satisfies CopyAction;
+const PLAIN = plainCopy({ input: 0, source: "a", destination: "/b", keepOwner: false });
 
 /** Prefix: an empty image with working directory /w, so that the context is input 0. */
 test.each([

@@ -1,4 +1,5 @@
 import type { Vertex } from "../../solver/graph/vertex.ts";
+import { plainCopy } from "../../solver/graph/plain-copy.ts";
 import { isClientTree } from "./sources.ts";
 import type { Shared, StageState } from "./stage-state.ts";
 import { addInternal } from "./step.ts";
@@ -9,20 +10,7 @@ import { addInternal } from "./step.ts";
  */
 export function asRoot(tree: Vertex | undefined, { planned }: StageState, shared: Shared): Vertex | undefined {
   if (tree?.op.kind !== "local") return tree;
-  const action = {
-    kind: "copy",
-    input: 0,
-    source: ".",
-    wildcard: false,
-    destination: "/",
-    owner: undefined,
-    mode: undefined,
-    excludes: [],
-    parents: false,
-    unpack: "never",
-    keepOwner: !isClientTree(tree),
-    link: false,
-  } as const;
+  const action = plainCopy({ input: 0, source: ".", destination: "/", keepOwner: !isClientTree(tree) });
   const op = { kind: "file", base: "scratch", actions: [action] } as const;
   return addInternal(shared, { op, inputs: [tree] }, `copy context ${tree.op.name}`, planned.span);
 }

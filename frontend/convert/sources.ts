@@ -1,6 +1,7 @@
 import { unreachable } from "../../lib/core/errors.ts";
 import type { Platform } from "../../lib/core/platform.ts";
 import { type Vertex, vertex } from "../../solver/graph/vertex.ts";
+import { plainCopy } from "../../solver/graph/plain-copy.ts";
 import type { ContextSource, ResolvedBase } from "./resolver.ts";
 
 /** Makes the tree of a context; `undefined` is the empty one. */
@@ -44,22 +45,7 @@ function unpackedVertex(archive: Vertex, filename: string): Vertex {
     {
       kind: "file",
       base: "scratch",
-      actions: [
-        {
-          kind: "copy",
-          input: 0,
-          source: filename,
-          wildcard: false,
-          destination: "/",
-          owner: undefined,
-          mode: undefined,
-          excludes: [],
-          parents: false,
-          unpack: "auto",
-          keepOwner: true,
-          link: false,
-        },
-      ],
+      actions: [plainCopy({ input: 0, source: filename, destination: "/", unpack: "auto" })],
     },
     [archive],
   );

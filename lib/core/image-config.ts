@@ -3,6 +3,9 @@ import { isDigest } from "./digest.ts";
 import { isRecord, parseJson } from "./json.ts";
 import type { ContainerConfig, Healthcheck, HistoryEntry, ImageConfig } from "./oci.ts";
 
+/** Larger image configurations are refused. They carry history and labels; the largest in the wild have tens of kilobytes. */
+export const MAX_CONFIG_BYTES = 8 << 20;
+
 const KNOWN = new Set([
   "architecture",
   "os",

@@ -1,6 +1,6 @@
 import { type Digest, digestOf, isDigest } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
-import { parseImageConfig } from "../core/image-config.ts";
+import { MAX_CONFIG_BYTES, parseImageConfig } from "../core/image-config.ts";
 import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../core/manifest.ts";
 import type { Descriptor, Index } from "../core/oci.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
@@ -13,9 +13,6 @@ import { insertLayerBlobs, insertSnapshots } from "./snapshots.ts";
 import type { Blobs, FoundImage, ImageParts, ImageSummary, Images } from "./store.ts";
 import type { Touches } from "./touches.ts";
 
-/** Configurations carry history and labels; the largest seen in the wild are tens of kilobytes. */
-const MAX_CONFIG_BYTES = 8 << 20;
-
 export function openImages(on: {
   readonly database: Database;
   readonly holds: Holds;
@@ -24,6 +21,16 @@ export function openImages(on: {
   readonly nowMs: () => number;
 }): Images {
   return new StoredImages(on);
+}
+
+/** A row of an image or an index. */
+interface NewImageRow {
+  readonly digest: Digest;
+  readonly kind: "image" | "index";
+  readonly mediaType: string;
+  readonly config: Digest | undefined;
+  /** Ids of layers, or digests of an index's manifests. */
+  readonly members: readonly string[];
 }
 
 class StoredImages implements Images {
@@ -70,8 +77,10 @@ class StoredImages implements Images {
     this.#database.transaction(() => {
       insertSnapshots(this.#database, parts.newSnapshots ?? [], now);
       insertLayerBlobs(this.#database, parts.layerBlobs ?? [], now);
-      this.#insert(manifest.digest, "image", document.manifest.mediaType, image.configDigest, image.layers, now);
-      const target: Descriptor = { mediaType: document.manifest.mediaType, ...manifest };
+      const { mediaType } = document.manifest;
+      const { digest } = manifest;
+      this.#insert({ digest, kind: "image", mediaType, config: image.configDigest, members: image.layers }, now);
+      const target: Descriptor = { mediaType, ...manifest };
       for (const name of parts.names) setRef(this.#database, name, target, now);
     });
     return image;
@@ -84,7 +93,8 @@ class StoredImages implements Images {
     const now = this.#nowMs();
     this.#database.transaction(() => {
       const members = index.manifests.map(({ digest }) => digest);
-      this.#insert(target.digest, "index", index.mediaType, undefined, members, now);
+      const { digest, mediaType } = target;
+      this.#insert({ digest, kind: "index", mediaType, config: undefined, members }, now);
       for (const name of names) setRef(this.#database, name, target, now);
     });
     return target;
@@ -164,14 +174,7 @@ class StoredImages implements Images {
     });
   }
 
-  #insert(
-    digest: Digest,
-    kind: "image" | "index",
-    mediaType: string,
-    config: Digest | undefined,
-    members: readonly string[],
-    now: number,
-  ): void {
+  #insert({ digest, kind, mediaType, config, members }: NewImageRow, now: number): void {
     // The same image again, perhaps after its layers were collected and made anew under other ids.
     this.#database.run(
       `INSERT INTO images (digest, kind, media_type, config_digest, members, created_ms, last_used_ms)

@@ -2,14 +2,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Digest, digestOf } from "../../lib/core/digest.ts";
 import type { KeyPart } from "../../lib/store/model.ts";
-import {
-  type CopyAction,
-  type ExecMount,
-  type ExecOp,
-  type FileOp,
-  GROUP_SIZE,
-  type MkfileAction,
-} from "../graph/op.ts";
+import { type ExecMount, type ExecOp, type FileOp, GROUP_SIZE, type MkfileAction } from "../graph/op.ts";
+import { plainCopy } from "../graph/plain-copy.ts";
 import { contentKey, definitionText, keyOfText, ownParts, OwnTexts, sameWork, shownValue } from "./key.ts";
 import { usesOf } from "./uses.ts";
 
@@ -141,20 +135,7 @@ test("a cache mount's id and sharing, and whether ARG or ENV sets a variable, ar
 
 test("of where a copy's source is, only the last name is in its key", () => {
   const copy = (source: string): FileOp => {
-    const action: CopyAction = {
-      kind: "copy",
-      input: 1,
-      source,
-      wildcard: false,
-      destination: "/app/",
-      owner: undefined,
-      mode: undefined,
-      excludes: [],
-      parents: false,
-      unpack: "never",
-      keepOwner: false,
-      link: false,
-    };
+    const action = plainCopy({ input: 1, source, destination: "/app/", keepOwner: false });
     return { kind: "file", base: "input", actions: [action] };
   };
   expect(keyOf(copy("a/x"))).toBe(keyOf(copy("b/c/x")));

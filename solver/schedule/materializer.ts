@@ -1,4 +1,5 @@
 import type { Digest } from "../../lib/core/digest.ts";
+import { messageOf } from "../../lib/core/errors.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import { systemFailure } from "../../lib/core/system-failure.ts";
 import type { Store } from "../../lib/store/store.ts";
@@ -54,7 +55,7 @@ export class Materializer {
       if (image !== undefined && signal.aborted)
         progress({ kind: "step-cancelled", id: image.id, atMs: clock.nowMs() });
       else if (image !== undefined) {
-        const message = error instanceof Error ? error.message : String(error);
+        const message = messageOf(error);
         progress({ kind: "step-failed", id: image.id, atMs: clock.nowMs(), message });
       }
       throw systemFailure(`fetch and unpack ${image?.name ?? "layers"}`, error);

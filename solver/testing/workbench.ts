@@ -22,7 +22,8 @@ import type { SnapshotId } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
 import { measureLayer } from "../../lib/tar/measure.ts";
 import type { SolveOptions, SolverDeps } from "../deps.ts";
-import type { ExecMount, ExecOp, FileAction, FileOp, ImageOp, LocalOp } from "../graph/op.ts";
+import type { ExecMount, ExecOp, FileOp, ImageOp, LocalOp } from "../graph/op.ts";
+import { plainCopy } from "../graph/plain-copy.ts";
 import type { Graph } from "../graph/graph.ts";
 import { type Vertex, vertex, type VertexMeta } from "../graph/vertex.ts";
 import type { ImageSource, RunRequest, Runtime, Snapshotter } from "../ports.ts";
@@ -175,20 +176,13 @@ export class Workbench implements AsyncDisposable {
     } = {},
   ): Vertex {
     const input = parent === undefined ? 0 : 1;
-    const action: FileAction = {
-      kind: "copy",
+    const action = plainCopy({
       input,
       source,
-      wildcard: false,
       destination,
-      owner: undefined,
-      mode: undefined,
-      excludes: [],
-      parents: false,
-      unpack: "never",
       keepOwner: options.from !== undefined,
       link: parent === undefined,
-    };
+    });
     const op: FileOp = { kind: "file", base: parent === undefined ? "scratch" : "input", actions: [action] };
     const from = options.from ?? this.local(options.excludes);
     return this.#add(op, [...(parent === undefined ? [] : [parent]), from], {

@@ -5,6 +5,7 @@ import { runFileOp } from "../../solver/ops/file/run-file-op.ts";
 import { stackView } from "../../solver/ops/file/stack-view.ts";
 import type { SourceView } from "../../lib/tree/source-view.ts";
 import type { FileOp } from "../../solver/graph/op.ts";
+import { plainCopy } from "../../solver/graph/plain-copy.ts";
 import type { Engine } from "./engine.ts";
 
 /** `COPY --from=<image> / <folder>` for one image per folder, onto nothing. */
@@ -12,20 +13,7 @@ export function copyAll(folders: readonly string[]): FileOp {
   return {
     kind: "file",
     base: "scratch",
-    actions: folders.map((folder, input) => ({
-      kind: "copy",
-      input,
-      source: "/",
-      wildcard: false,
-      destination: `/${folder}`,
-      owner: undefined,
-      mode: undefined,
-      excludes: [],
-      parents: false,
-      unpack: "never",
-      keepOwner: true,
-      link: false,
-    })),
+    actions: folders.map((folder, input) => plainCopy({ input, source: "/", destination: `/${folder}` })),
   };
 }
 

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, messageOf } from "../../lib/core/errors.ts";
 import { parseGitUrl } from "../../lib/core/git-url.ts";
 import type { Platform } from "../../lib/core/platform.ts";
 import { formatReference, parseReference } from "../../lib/core/reference.ts";
@@ -108,7 +108,7 @@ export class BuildResolver implements Resolver {
       progress({ kind: "step-done", id, atMs: environment.nowMs() });
       return found;
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       progress({ kind: "step-failed", id, message, atMs: environment.nowMs() });
       throw error;
     }

@@ -2,6 +2,7 @@ import { BuildError } from "../../lib/core/errors.ts";
 import type { StoredImage } from "../../lib/store/model.ts";
 import { DEFAULT_PATH } from "../../solver/ops/exec/environment.ts";
 import { stackView } from "../../solver/ops/file/stack-view.ts";
+import { MAX_ACCOUNTS_BYTES } from "../../solver/ops/file/owner.ts";
 import type { RunMount, RunResult } from "../../solver/ports.ts";
 import { resolveUser } from "../../solver/ops/exec/user.ts";
 import type { Engine } from "./engine.ts";
@@ -24,9 +25,6 @@ export interface RunImageOptions {
 }
 
 type RunParts = Pick<Engine, "images" | "native" | "runtime" | "snapshotter">;
-
-/** Largest passwd or group file that is looked into. */
-const MAX_ACCOUNTS_BYTES = 10 << 20;
 
 /** Starts an image's process on a layer of its own that is thrown away at the end. The terminal is the caller's. */
 export async function runImage(engine: RunParts, options: RunImageOptions, signal: AbortSignal): Promise<RunResult> {

@@ -3,15 +3,12 @@ import { resolve } from "node:path";
 import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import { readGiven } from "../../lib/core/given-file.ts";
 import { listenAsAgent } from "../../solver/ops/exec/agent-socket.ts";
-import type { SecretSource, SshSource } from "../../solver/ports.ts";
+import { MAX_SECRET_BYTES, type SecretSource, type SshSource } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import type { SecretSpec, SshSpec } from "./options.ts";
 import type { Scratch } from "./scratch.ts";
 import { serveKeys } from "./ssh/ssh-agent.ts";
 import { type SshKey, parseSshKey } from "./ssh/ssh-keys.ts";
-
-/** BuildKit's limit. */
-const MAX_SECRET_BYTES = 500 * 1024;
 
 /** OpenSSH reads no larger private key either. */
 const MAX_KEY_BYTES = 1 << 20;

@@ -4,8 +4,9 @@ import { BuildError, unreachable } from "../../../lib/core/errors.ts";
 import { AT_FDCWD } from "../../../lib/native/constants.ts";
 import type { Native } from "../../../lib/native/native.ts";
 import type { CacheMounts } from "../../../lib/store/store.ts";
-import type { CopyAction, ExecMount, ExecOp, FileOp } from "../../graph/op.ts";
-import type { RunMount, SecretSource, Snapshotter, SshSource } from "../../ports.ts";
+import type { ExecMount, ExecOp, FileOp } from "../../graph/op.ts";
+import { plainCopy } from "../../graph/plain-copy.ts";
+import { MAX_SECRET_BYTES, type RunMount, type SecretSource, type Snapshotter, type SshSource } from "../../ports.ts";
 import { forwardTo, listenAsAgent } from "./agent-socket.ts";
 import { mountParts } from "../../cache/uses.ts";
 import type { FileWork, InputTree } from "../file/file-work.ts";
@@ -37,8 +38,6 @@ export interface OpenMounts extends AsyncDisposable {
   readonly secretEnv: readonly string[];
 }
 
-/** Largest secret, as in BuildKit. */
-const MAX_SECRET_BYTES = 500 * 1024;
 type Of<T extends ExecMount["type"]> = Extract<ExecMount, { readonly type: T }>;
 
 /**
@@ -277,19 +276,6 @@ async function findAgent(mount: Of<"ssh">, ssh: SshSource, signal: AbortSignal):
 const COPIED = "/mounted";
 
 function copyOf(source: string, destination: string): FileOp {
-  const action: CopyAction = {
-    kind: "copy",
-    input: 0,
-    source: source.replace(/^\/+/, "") || ".",
-    wildcard: false,
-    destination,
-    owner: undefined,
-    mode: undefined,
-    excludes: [],
-    parents: false,
-    unpack: "never",
-    keepOwner: true,
-    link: false,
-  };
+  const action = plainCopy({ input: 0, source: source.replace(/^\/+/, "") || ".", destination });
   return { kind: "file", base: "scratch", actions: [action] };
 }

@@ -7,6 +7,7 @@ import { unreachable } from "../../../lib/core/errors.ts";
 import type { FileOp, LocalOp } from "../../graph/op.ts";
 import { type DescribedCopy, describeCopy } from "./described-copy.ts";
 import type { EarlierResult } from "./earlier-copy.ts";
+import { MAX_ACCOUNTS_BYTES } from "./owner.ts";
 import { runFileOp } from "./run-file-op.ts";
 import { stackView } from "./stack-view.ts";
 import { MergedTree } from "../../../lib/tree/merged-tree.ts";
@@ -33,8 +34,6 @@ export interface FileWorkDeps {
 
 /** How often a local directory is looked at while its files come and go. */
 export const MAX_SCANS = 5;
-/** Largest passwd or group file that is read, as in BuildKit. */
-const MAX_TEXT_BYTES = 10 * 1024 * 1024;
 
 /** Which times of a layer's files count: of a base image all do, as in its diffID. */
 export function runsOf({ id, runs }: Pick<SnapshotRow, "id" | "runs">): LayerRuns {
@@ -162,7 +161,7 @@ export class FileWork implements AsyncDisposable {
   readText(directories: readonly string[], path: string): string | undefined {
     const { native, snapshotter } = this.#on;
     using tree = new MergedTree({ native, directories, marks: snapshotter.marks });
-    return tree.readFile(path, MAX_TEXT_BYTES)?.toString();
+    return tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString();
   }
 
   /** Those of the absolute paths at which a tree has nothing, not even a symlink. */

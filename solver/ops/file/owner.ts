@@ -1,5 +1,8 @@
 import type { Owner } from "../../graph/op.ts";
 
+/** Largest passwd or group file of an image that is read, as in BuildKit. */
+export const MAX_ACCOUNTS_BYTES = 10 * 1024 * 1024;
+
 /** Who files are given to. */
 export interface Ids {
   readonly uid: number;

@@ -5,6 +5,7 @@ import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFCHR, S_IFIFO, S_IFMT } from "../../.
 import { locateNative } from "../../../lib/native/locate.ts";
 import type { Native } from "../../../lib/native/native.ts";
 import type { CopyAction, FileAction } from "../../graph/op.ts";
+import { plainCopy } from "../../graph/plain-copy.ts";
 import { LocalSource } from "../../sources/local/local-source.ts";
 import { runFileOp } from "./run-file-op.ts";
 import { stackView } from "./stack-view.ts";
@@ -144,21 +145,7 @@ export class FileBench implements Disposable {
 
 /** `COPY source destination` as the frontend writes it, with changes. */
 export function copyAction(source: string, destination: string, changes: Partial<CopyAction> = {}): CopyAction {
-  return {
-    kind: "copy",
-    input: 1,
-    source,
-    wildcard: true,
-    destination,
-    owner: undefined,
-    mode: undefined,
-    excludes: [],
-    parents: false,
-    unpack: "never",
-    keepOwner: false,
-    link: false,
-    ...changes,
-  };
+  return plainCopy({ input: 1, source, destination, wildcard: true, keepOwner: false, ...changes });
 }
 
 /** Deepest first, so that setting one time does not change another. */

@@ -1,5 +1,5 @@
 import { buffer } from "node:stream/consumers";
-import { parseImageConfig } from "../../../lib/core/image-config.ts";
+import { MAX_CONFIG_BYTES, parseImageConfig } from "../../../lib/core/image-config.ts";
 import { type Digest, hexOf } from "../../../lib/core/digest.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import type { Manifest } from "../../../lib/core/oci.ts";
@@ -26,9 +26,6 @@ export interface ImageSourceDeps {
 
 /** Attestations and build farms make indexes in indexes; two are all that is seen. */
 const MAX_INDEX_DEPTH = 4;
-
-/** Configurations carry history and labels; the largest seen in the wild are tens of kilobytes. */
-const MAX_CONFIG_BYTES = 8 << 20;
 
 /**
  * Images from the store and, where that does not know them, from their registries. Resolving fetches documents only;

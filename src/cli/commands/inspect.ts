@@ -2,6 +2,7 @@ import { printableDocument, printableJson } from "../../../lib/core/printable.ts
 import type { Command } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { serializeImageConfig } from "../../../lib/core/image-config.ts";
+import { MAX_MANIFEST_BYTES } from "../../../lib/core/manifest.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage, platformOrDefault } from "../find-image.ts";
@@ -52,7 +53,7 @@ async function run(
     stdout.write(stdout.isTTY === true ? printableDocument(document.toString()) : document);
   };
   if (options["raw"] === true) {
-    for (const { digest } of shown) write(Buffer.from(store.blobs.readBytes(digest, 4 << 20) ?? ""));
+    for (const { digest } of shown) write(Buffer.from(store.blobs.readBytes(digest, MAX_MANIFEST_BYTES) ?? ""));
   } else if (options["config"] === true) {
     for (const { image } of shown) write(Buffer.from(serializeImageConfig(image.config)));
   } else {

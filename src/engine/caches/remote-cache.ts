@@ -22,7 +22,7 @@ export interface CacheImports {
   readonly remote: RemoteResults | undefined;
 }
 
-const MAX_KEY_BYTES = 1 << 20;
+const MAX_PEM_BYTES = 1 << 20;
 
 type ImportParts = Pick<Engine, "environment" | "registry" | "store">;
 
@@ -78,7 +78,7 @@ export async function readKey(
   let pem: Uint8Array;
   try {
     const file = { path: resolve(engine.environment.workingDirectory, path), refuse };
-    pem = await readGiven(file, MAX_KEY_BYTES, signal);
+    pem = await readGiven(file, MAX_PEM_BYTES, signal);
   } catch (cause) {
     signal.throwIfAborted();
     throw cause instanceof BuildError ? cause : refuse(messageOf(cause), cause);

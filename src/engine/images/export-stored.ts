@@ -1,4 +1,5 @@
 import { BuildError } from "../../../lib/core/errors.ts";
+import { MAX_CONFIG_BYTES } from "../../../lib/core/image-config.ts";
 import { MAX_MANIFEST_BYTES } from "../../../lib/core/manifest.ts";
 import { type Platform, formatPlatform, normalizePlatform } from "../../../lib/core/platform.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
@@ -12,8 +13,6 @@ import { checkOutputs } from "./check-outputs.ts";
 import { flatIndex } from "./flat-index.ts";
 import { type ExporterParts, exporterFor } from "./outputs.ts";
 import { shownStep } from "../shown-step.ts";
-
-const MAX_CONFIG_BYTES = 8 << 20;
 
 /** Sends an image of the store, or all platforms of an index, to an output. `platform` chooses one of them. */
 export async function exportStored(

@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from "node:path";
 import { type Digest, digestOf, hexOf, isDigest, parseDigest } from "../../../lib/core/digest.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
-import { parseImageConfig } from "../../../lib/core/image-config.ts";
+import { MAX_CONFIG_BYTES, parseImageConfig } from "../../../lib/core/image-config.ts";
 import { isRecord, parseJson } from "../../../lib/core/json.ts";
 import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../../../lib/core/manifest.ts";
 import { type Descriptor, type Index, MEDIA_TYPES } from "../../../lib/core/oci.ts";
@@ -16,8 +16,6 @@ import type { ResolvedBase } from "../../../frontend/convert/resolver.ts";
 import type { Engine } from "../engine.ts";
 import { LayoutFiles } from "./layout-files.ts";
 import { keepDescribedLayer, keepLayerFile, pairLayers } from "./layout-layers.ts";
-
-const MAX_CONFIG_BYTES = 8 << 20;
 
 /** An image that came from a layout or archive. */
 export interface LoadedImage {
@@ -82,7 +80,7 @@ async function loadOciLayout(store: Store, files: LayoutFiles, signal: AbortSign
     const bytes = readBlob(files, entry.digest, MAX_MANIFEST_BYTES);
     const document = parseManifestDocument(bytes, entry.mediaType, "the archive's manifest");
     if (document.kind === "manifest") {
-      const image = await loadManifest(store, files, bytes, entry.mediaType, names, signal);
+      const image = await loadManifest(store, files, { bytes, mediaType: entry.mediaType, names }, signal);
       loaded.set(entry.digest, { names, digest: entry.digest, configDigest: image.configDigest });
       continue;
     }
@@ -90,7 +88,7 @@ async function loadOciLayout(store: Store, files: LayoutFiles, signal: AbortSign
       // An archive of one platform may keep the whole index.
       if (!files.has(blobPath(member.digest))) continue;
       const inner = readBlob(files, member.digest, MAX_MANIFEST_BYTES);
-      await loadManifest(store, files, inner, member.mediaType, [], signal);
+      await loadManifest(store, files, { bytes: inner, mediaType: member.mediaType, names: [] }, signal);
     }
     store.images.putIndex({ bytes, names });
     loaded.set(entry.digest, { names, digest: entry.digest, configDigest: undefined });
@@ -139,7 +137,9 @@ async function loadDescriptor(
 ): Promise<StoredImage> {
   const bytes = readBlob(files, root.digest, MAX_MANIFEST_BYTES);
   const document = parseManifestDocument(bytes, root.mediaType, "the OCI layout's manifest");
-  if (document.kind === "manifest") return loadManifest(store, files, bytes, root.mediaType, [], signal);
+  if (document.kind === "manifest") {
+    return loadManifest(store, files, { bytes, mediaType: root.mediaType, names: [] }, signal);
+  }
   const wanted = selectPlatform(
     document.index,
     platform,
@@ -151,9 +151,11 @@ async function loadDescriptor(
 async function loadManifest(
   store: Store,
   files: LayoutFiles,
-  bytes: Buffer,
-  mediaType: string,
-  names: readonly string[],
+  {
+    bytes,
+    mediaType,
+    names,
+  }: { readonly bytes: Buffer; readonly mediaType: string; readonly names: readonly string[] },
   signal: AbortSignal,
 ): Promise<StoredImage> {
   const document = parseManifestDocument(bytes, mediaType, "the archive's manifest");

@@ -1,0 +1,25 @@
+import type { CopyAction } from "./op.ts";
+
+type Named = Pick<CopyAction, "input" | "source" | "destination">;
+
+/**
+ * Makes the copy of one path as it is: no wildcards, nothing left out or unpacked, owners and modes kept. `changes` says
+ * what is different. Members stand in one order, which the digests of vertices rely on.
+ */
+export function plainCopy({ input, source, destination, ...changes }: Named & Partial<CopyAction>): CopyAction {
+  return {
+    kind: "copy",
+    input,
+    source,
+    wildcard: false,
+    destination,
+    owner: undefined,
+    mode: undefined,
+    excludes: [],
+    parents: false,
+    unpack: "never",
+    keepOwner: true,
+    link: false,
+    ...changes,
+  };
+}
