@@ -106,7 +106,7 @@ export class Authorizer {
     const cached = await this.#tokens.get(key)?.catch(() => undefined);
     if (cached !== undefined && cached.endsAtMs - MARGIN_MS > this.#options.clock.nowMs())
       return `Bearer ${cached.token}`;
-    const fetching = this.#fetchToken(host, challenge, permission, account, attempts, signal);
+    const fetching = this.#fetchToken(host, challenge, { ...permission, ...account, attempts }, signal);
     this.#tokens.set(key, fetching);
     try {
       return `Bearer ${(await fetching).token}`;
@@ -141,9 +141,7 @@ export class Authorizer {
   async #fetchToken(
     host: Host,
     challenge: Challenge & { readonly kind: "bearer" },
-    { scopes, purpose }: Permission,
-    { credentials, failure }: Account,
-    attempts: "one" | "many",
+    { scopes, purpose, credentials, failure, attempts }: Permission & Account & { readonly attempts: "one" | "many" },
     signal: AbortSignal,
   ): Promise<{ readonly token: string; readonly endsAtMs: number }> {
     const { realm, service } = challenge;

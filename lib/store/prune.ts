@@ -71,9 +71,11 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
   await inBatches(
     store,
     first,
-    (view) => planFor(view, bytesIn(victims)),
-    holdsOf,
-    (batch) => void victims.push(...giveUp(store, batch, trash)),
+    {
+      plan: (view) => planFor(view, bytesIn(victims)),
+      holds: holdsOf,
+      take: (batch) => void victims.push(...giveUp(store, batch, trash)),
+    },
     signal,
   );
   forget(store, wanted.all);
@@ -81,12 +83,14 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
   await inBatches(
     store,
     look(store),
-    (view) => findUnused(store, first.inventory, view),
-    ({ hold }) => [hold],
-    (batch) => {
-      deleteSnapshots(store, batch);
-      for (const { path } of batch) if (path !== undefined) moveAside(path, trash);
-      swept.push(...batch.flatMap(({ path, ...rest }) => (path === undefined ? [] : [{ path, ...rest }])));
+    {
+      plan: (view) => findUnused(store, first.inventory, view),
+      holds: ({ hold }) => [hold],
+      take: (batch) => {
+        deleteSnapshots(store, batch);
+        for (const { path } of batch) if (path !== undefined) moveAside(path, trash);
+        swept.push(...batch.flatMap(({ path, ...rest }) => (path === undefined ? [] : [{ path, ...rest }])));
+      },
     },
     signal,
   );
@@ -123,19 +127,19 @@ function look(store: OpenStore): View {
   };
 }
 
+/** A collection in batches: what is to go, what would be noted by a process that relies on it, and how it goes. */
+interface BatchWork<T> {
+  plan(view: View): readonly T[];
+  holds(item: T): readonly Hold[];
+  take(batch: readonly T[]): void;
+}
+
 /** Plans, and takes what was planned batch by batch, planning again whenever another process came in between. */
-async function inBatches<T>(
-  store: OpenStore,
-  first: View,
-  planFor: (view: View) => readonly T[],
-  holds: (item: T) => readonly Hold[],
-  take: (batch: readonly T[]) => void,
-  signal: AbortSignal,
-): Promise<void> {
+async function inBatches<T>(store: OpenStore, first: View, work: BatchWork<T>, signal: AbortSignal): Promise<void> {
   let view = first;
   for (let plans = 0; plans < MAX_PLANS; plans += 1) {
     if (plans > 0) view = look(store);
-    const planned = planFor(view);
+    const planned = work.plan(view);
     let at = 0;
     let isCurrent = true;
     for (; at < planned.length && isCurrent; at += BATCH) {
@@ -143,9 +147,9 @@ async function inBatches<T>(
       const batch = planned.slice(at, at + BATCH);
       // The holds are read first: a process that ended before that has written before that, which the version tells.
       isCurrent = store.holds.collect(({ held }) => {
-        const isFree = batch.every((item) => holds(item).every((hold) => !held.has(hold)));
+        const isFree = batch.every((item) => work.holds(item).every((hold) => !held.has(hold)));
         if (!isFree || store.database.version() !== view.version) return false;
-        take(batch);
+        work.take(batch);
         return true;
       });
       // Whoever waits for the lock gets it only if it stays free for a moment.

@@ -68,7 +68,7 @@ export async function executeStep(
   let ran: Ran = { usage: undefined, logFile: undefined, runs: undefined };
   switch (op.kind) {
     case "exec":
-      ran = await runCommand(op, keyed, active, at, deps, signal);
+      ran = await runCommand({ ...at, op, keyed, active }, deps, signal);
       break;
     case "file": {
       const fromNs = kernelStamp(active.writable);
@@ -119,21 +119,21 @@ export function copiedRuns(
 
 type Ran = Pick<Executed, "usage" | "logFile"> & Pick<SnapshotRow, "runs">;
 
-async function runCommand(
-  op: ExecOp,
-  keyed: KeyedVertex,
-  active: ActiveSnapshot,
-  at: ExecuteInputs,
-  deps: ExecuteDeps,
-  signal: AbortSignal,
-): Promise<Ran> {
+interface Command extends ExecuteInputs {
+  readonly op: ExecOp;
+  readonly keyed: KeyedVertex;
+  readonly active: ActiveSnapshot;
+}
+
+async function runCommand(command: Command, deps: ExecuteDeps, signal: AbortSignal): Promise<Ran> {
+  const { op, keyed, active, files, selected, parent } = command;
   const { on, options } = deps;
-  const inputs = at.inputs.map((tree, index): MountInput | undefined => {
+  const inputs = command.inputs.map((tree, index): MountInput | undefined => {
     const input = keyed.vertex.inputs[index];
     const key = input === undefined ? undefined : deps.keyed.get(input.digest)?.definitionKey;
     return tree === undefined || key === undefined ? undefined : { tree, key };
   });
-  const missing = at.files.missing(active.directories, mountPointsOf(op));
+  const missing = files.missing(active.directories, mountPointsOf(op));
   await using log = on.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
   const output = new OutputLog(keyed.vertex.digest, { log, progress: on.progress, clock: on.clock });
   const [upper = active.writable] = active.directories;
@@ -150,8 +150,8 @@ async function runCommand(
     {
       runtime,
       native: on.native,
-      files: at.files,
-      selected: at.selected,
+      files,
+      selected,
       snapshotter: on.snapshotter,
       cacheMounts: on.store.cacheMounts,
       secrets: on.secrets,
@@ -172,7 +172,7 @@ async function runCommand(
       const { instruction, span } = keyed.meta;
       throw diskFull(instruction, { span, detail: left.tail === "" ? undefined : left.tail, logPath: left.path });
     }
-    const kept = await keep({ op, keyed, active, inputs, parent: at.parent, exitCode: result.exitCode }, deps, signal);
+    const kept = await keep({ op, keyed, active, inputs, parent, exitCode: result.exitCode }, deps, signal);
     throw failure(op, keyed, result, { ...left, kept });
   }
   leaveMountPoints(active.writable, missing);

@@ -55,6 +55,18 @@ export interface TestRegistryOptions {
   readonly refuseScopes?: { readonly of: string; readonly status: number };
 }
 
+/** One request for a manifest or blob of a repository, and where its answer goes. */
+interface Exchange {
+  readonly method: string;
+  readonly url: URL;
+  /** The repository's. */
+  readonly name: string;
+  readonly request: IncomingMessage;
+  readonly body: Buffer;
+  readonly response: ServerResponse;
+  readonly fault: Fault["kind"] | undefined;
+}
+
 export interface LoggedRequest {
   readonly method: string;
   readonly path: string;
@@ -164,9 +176,10 @@ class MemoryRegistry implements TestRegistry {
     const [, name = "", kind = "", rest = ""] = match ?? [];
     if (!this.#isAllowed(request, name, method === "GET" || method === "HEAD" ? "pull" : "push", response)) return;
     if (match === null) return void response.writeHead(url.pathname === "/v2/" ? 200 : 404).end();
-    if (kind === "manifests") return this.#manifest(method, name, rest, request, body, response, fault);
-    if (rest.startsWith("uploads/")) return this.#upload(method, name, rest, url, request, body, response);
-    this.#blob(method, name, rest, request, response, fault);
+    const exchange = { method, url, name, request, body, response, fault };
+    if (kind === "manifests") return this.#manifest(rest, exchange);
+    if (rest.startsWith("uploads/")) return this.#upload(rest.slice("uploads/".length), exchange);
+    this.#blob(rest, exchange);
   }
 
   #fault(method: string, path: string): Fault["kind"] | undefined {
@@ -227,15 +240,8 @@ class MemoryRegistry implements TestRegistry {
     response.end(JSON.stringify(request.method === "POST" ? { access_token: token } : { token, expires_in: 300 }));
   }
 
-  #manifest(
-    method: string,
-    name: string,
-    reference: string,
-    request: IncomingMessage,
-    body: Buffer,
-    response: ServerResponse,
-    fault: Fault["kind"] | undefined,
-  ): void {
+  #manifest(reference: string, exchange: Exchange): void {
+    const { method, name, request, body, response } = exchange;
     const key = reference.startsWith("sha256:") ? `${name}@${reference}` : `${name}:${reference}`;
     if (method === "PUT") {
       const mediaType = request.headers["content-type"] ?? "";
@@ -245,29 +251,21 @@ class MemoryRegistry implements TestRegistry {
     const found = this.manifests.get(key);
     if (found === undefined) return void response.writeHead(404).end(errors("MANIFEST_UNKNOWN", "manifest unknown"));
     const headers = { "content-type": found.mediaType, "docker-content-digest": digestOf(found.bytes) };
-    this.#send(method, 200, headers, found.bytes, response, fault);
+    this.#send(exchange, 200, headers, found.bytes);
   }
 
-  #upload(
-    method: string,
-    name: string,
-    rest: string,
-    url: URL,
-    request: IncomingMessage,
-    body: Buffer,
-    response: ServerResponse,
-  ): void {
+  /** @param id of an upload that goes on. */
+  #upload(id: string, { method, name, url, request, body, response }: Exchange): void {
     if (method === "POST") {
       const mount = url.searchParams.get("mount") ?? "";
       if (this.#has(url.searchParams.get("from") ?? "", mount)) {
         this.#links.add(`${name} ${mount}`);
         return void response.writeHead(201, { location: `/v2/${name}/blobs/${mount}` }).end();
       }
-      const id = randomUUID();
-      this.#uploads.set(id, Buffer.alloc(0));
-      return void response.writeHead(202, { location: `/v2/${name}/blobs/uploads/${id}?state=1` }).end();
+      const begun = randomUUID();
+      this.#uploads.set(begun, Buffer.alloc(0));
+      return void response.writeHead(202, { location: `/v2/${name}/blobs/uploads/${begun}?state=1` }).end();
     }
-    const id = rest.slice("uploads/".length);
     const before = this.#uploads.get(id);
     if (before === undefined) return void response.writeHead(404).end(errors("BLOB_UPLOAD_UNKNOWN", "no such upload"));
     const content = Buffer.concat([before, body]);
@@ -292,14 +290,8 @@ class MemoryRegistry implements TestRegistry {
     response.writeHead(201, { location: `/v2/${name}/blobs/${digest}`, "docker-content-digest": digest }).end();
   }
 
-  #blob(
-    method: string,
-    name: string,
-    digest: string,
-    request: IncomingMessage,
-    response: ServerResponse,
-    fault: Fault["kind"] | undefined,
-  ): void {
+  #blob(digest: string, exchange: Exchange): void {
+    const { method, name, request, response, fault } = exchange;
     const found = this.#has(name, digest) ? this.blobs.get(digest) : undefined;
     if (found === undefined)
       return void response.writeHead(404).end(errors("BLOB_UNKNOWN", "blob unknown to registry"));
@@ -309,21 +301,14 @@ class MemoryRegistry implements TestRegistry {
     const start = fault?.kind === "no-range" ? undefined : /^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1];
     const from = Number(start ?? 0);
     const range = start === undefined ? {} : { "content-range": `bytes ${from}-${found.length - 1}/${found.length}` };
-    this.#send(method, start === undefined ? 200 : 206, range, found.subarray(from), response, fault);
+    this.#send(exchange, start === undefined ? 200 : 206, range, found.subarray(from));
   }
 
   #has(name: string, digest: string): boolean {
     return this.#everywhere.has(digest) || this.#links.has(`${name} ${digest}`);
   }
 
-  #send(
-    method: string,
-    status: number,
-    headers: Record<string, string>,
-    bytes: Buffer,
-    response: ServerResponse,
-    fault: Fault["kind"] | undefined,
-  ): void {
+  #send({ method, response, fault }: Exchange, status: number, headers: Record<string, string>, bytes: Buffer): void {
     let body = bytes;
     if (fault?.kind === "alter") {
       body = Buffer.from(bytes);

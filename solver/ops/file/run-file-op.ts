@@ -16,7 +16,7 @@ import { CopiedContents } from "./copied-contents.ts";
 import type { EarlierCopy } from "./file-batch.ts";
 import { type Below, Destination, shown } from "./destination.ts";
 import { LostFiles } from "./lost-files.ts";
-import { type Ids, needsLookup, resolveOwner, UnknownOwners } from "./owner.ts";
+import { type Ids, MAX_ACCOUNTS_BYTES, needsLookup, resolveOwner, UnknownOwners } from "./owner.ts";
 import { unpackMatch } from "./unpack.ts";
 
 export interface FileOpInputs {
@@ -42,8 +42,6 @@ export interface ChangedCopy {
   readonly changed: readonly TreeNode[];
 }
 
-/** Largest passwd or group file that is looked into, as in BuildKit. */
-const MAX_ACCOUNTS_BYTES = 10 * 1024 * 1024;
 const SECOND_NS = 1_000_000_000n;
 
 /**
@@ -125,7 +123,8 @@ async function copy(
       copied,
       lost: at.lost,
     };
-    if (action.unpack !== "never" && (await unpackMatch(source, match, to, settings, action.unpack, signal))) continue;
+    const { unpack } = action;
+    if (unpack !== "never" && (await unpackMatch(source, match, to, { ...settings, unpack }, signal))) continue;
     await copyMatch(source, match, to, settings, signal);
   }
 }

@@ -28,7 +28,7 @@ export interface UnpackTarget {
 /**
  * ADD of an archive: its contents go into the destination, which is always a directory. What is in the archive replaces what
  * is there, but for directories that are one in both, which take the archive's mode and owner. Returns false when the
- * match is not an archive and is to be copied as it is.
+ * match is not an archive and, with `auto`, is to be copied as it is.
  *
  * The archive is unpacked beside the snapshot first, so that neither a link in it nor one in the image can send anything
  * astray, and its files then move to their places one by one.
@@ -38,12 +38,11 @@ export async function unpackMatch(
   view: SourceView,
   match: Match,
   to: UnpackTarget,
-  settings: CopySettings,
-  when: "auto" | "always",
+  settings: CopySettings & { readonly unpack: "auto" | "always" },
   signal: AbortSignal,
 ): Promise<boolean> {
   if (match.node.type !== S_IFREG || !(await isArchive(view, match.node, signal))) {
-    if (when === "auto") return false;
+    if (settings.unpack === "auto") return false;
     throw new BuildError(
       "archive/unsupported",
       `Cannot unpack ${JSON.stringify(match.name)}: it is not a tar archive`,
