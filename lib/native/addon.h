@@ -39,7 +39,7 @@ free_held (void *pointer)
 
 /* --- args.c: from JavaScript values to C ones. --- */
 
-#define MAX_ARGS 12
+#define MAX_ARGS 16
 #define MAX_PATH 4096
 
 typedef struct
@@ -47,6 +47,7 @@ typedef struct
   napi_env env;
   size_t count;
   napi_value values[MAX_ARGS];
+  napi_value object; /* whose properties the values are, where they are no arguments */
 } arguments;
 
 /* A path as the kernel takes it. `error` is 0, or ENAMETOOLONG, or EINVAL where the text holds a NUL. */
@@ -63,6 +64,13 @@ typedef struct
 } span;
 
 arguments read_arguments (napi_env env, napi_callback_info info);
+/* The call's only argument is an object: its properties in the order of `names`, undefined for those it does not have. */
+arguments read_descriptor (napi_env env, napi_callback_info info, const char *const names[], size_t count);
+/* The same of an object that is a property itself. */
+arguments read_properties (napi_env env, napi_value object, const char *const names[], size_t count);
+#define COUNT_OF(list) (sizeof (list) / sizeof (list)[0])
+/* Whether there is such a value. */
+bool has_argument (const arguments *args, size_t index);
 int int_argument (const arguments *args, size_t index);
 uint32_t uint_argument (const arguments *args, size_t index);
 int64_t int64_argument (const arguments *args, size_t index);
@@ -98,12 +106,12 @@ struct job
   /* On the thread that asked. */
   napi_value (*finish) (napi_env env, job *self);
   void (*destroy) (job *self);
-  /* Keeps the caller's buffers alive while `run` uses them. */
-  napi_ref held[MAX_ARGS];
-  size_t held_count;
+  napi_ref held;
 };
 
-void job_hold (napi_env env, job *self, napi_value value);
+/* Keeps the call's descriptor alive while `run` uses the buffers that it names: nobody changes a descriptor. */
+void job_hold (job *self, const arguments *descriptor);
+void job_release (napi_env env, job *self);
 /* Runs the job now, or on the pool when `is_async`; destroys it either way. Returns the result or a promise of it. */
 napi_value job_start (napi_env env, job *self, bool is_async);
 

@@ -8,6 +8,29 @@ read_arguments (napi_env env, napi_callback_info info)
   return args;
 }
 
+arguments
+read_properties (napi_env env, napi_value object, const char *const names[], size_t count)
+{
+  arguments args = { .env = env, .count = count, .object = object };
+  for (size_t i = 0; i < count; i++)
+    napi_get_named_property (env, object, names[i], &args.values[i]);
+  return args;
+}
+
+arguments
+read_descriptor (napi_env env, napi_callback_info info, const char *const names[], size_t count)
+{
+  arguments args = read_arguments (env, info);
+  return read_properties (env, args.values[0], names, count);
+}
+
+bool
+has_argument (const arguments *args, size_t index)
+{
+  napi_valuetype type = napi_undefined;
+  return napi_typeof (args->env, args->values[index], &type) == napi_ok && type != napi_undefined;
+}
+
 int
 int_argument (const arguments *args, size_t index)
 {
@@ -208,18 +231,24 @@ outcome (napi_env env, int64_t result)
 }
 
 void
-job_hold (napi_env env, job *self, napi_value value)
+job_hold (job *self, const arguments *descriptor)
 {
-  if (self->held_count < MAX_ARGS && napi_create_reference (env, value, 1, &self->held[self->held_count]) == napi_ok)
-    self->held_count += 1;
+  napi_create_reference (descriptor->env, descriptor->object, 1, &self->held);
+}
+
+void
+job_release (napi_env env, job *self)
+{
+  if (self->held != NULL)
+    napi_delete_reference (env, self->held);
+  self->held = NULL;
 }
 
 static napi_value
 job_end (napi_env env, job *self)
 {
   napi_value result = self->finish (env, self);
-  for (size_t i = 0; i < self->held_count; i++)
-    napi_delete_reference (env, self->held[i]);
+  job_release (env, self);
   self->destroy (self);
   return result;
 }

@@ -242,7 +242,7 @@ new_batch (void (*run) (job *))
 
 /* A column of `count` items of `width` bytes; NULL with an exception pending when it is shorter. */
 static void *
-column (const arguments *args, batch_job *batch, size_t index, size_t count, size_t width)
+column (const arguments *args, size_t index, size_t count, size_t width)
 {
   span bytes = bytes_argument (args, index);
   static const uint8_t nothing[8];
@@ -253,17 +253,15 @@ column (const arguments *args, batch_job *batch, size_t index, size_t count, siz
       napi_throw_range_error (args->env, NULL, "a column is shorter than the list of names");
       return NULL;
     }
-  job_hold (args->env, &batch->base, args->values[index]);
   return bytes.bytes;
 }
 
 /* The block that holds the files' bytes. Empty ones have no address; they hold no byte to read either. */
 static uint8_t *
-block_column (const arguments *args, batch_job *batch, size_t index)
+block_column (const arguments *args, size_t index)
 {
   static uint8_t nothing[1];
   span bytes = bytes_argument (args, index);
-  job_hold (args->env, &batch->base, args->values[index]);
   return bytes.bytes == NULL ? nothing : bytes.bytes;
 }
 
@@ -286,8 +284,7 @@ static napi_value
 refuse (napi_env env, batch_job *batch)
 {
   bool pending = false;
-  for (size_t i = 0; i < batch->base.held_count; i++)
-    napi_delete_reference (env, batch->base.held[i]);
+  job_release (env, &batch->base);
   batch_destroy (&batch->base);
   napi_is_exception_pending (env, &pending);
   if (!pending)
@@ -295,97 +292,104 @@ refuse (napi_env env, batch_job *batch)
   return NULL;
 }
 
-/* readFiles(dirfd, names, resolve, into, offsets, sizes, results, is_async) */
-static napi_value
-js_read_files (napi_env env, napi_callback_info info)
-{
-  arguments args = read_arguments (env, info);
-  batch_job *batch = new_batch (read_run);
-  if (batch == NULL)
-    return number (env, -ENOMEM);
-  batch->from_fd = int_argument (&args, 0);
-  if (!names_argument (&args, 1, &batch->from))
-    return refuse (env, batch);
-  size_t n = batch->from.count;
-  batch->resolve = uint_argument (&args, 2);
-  batch->data = block_column (&args, batch, 3);
-  batch->offsets = column (&args, batch, 4, n, sizeof (double));
-  batch->sizes = column (&args, batch, 5, n, sizeof (double));
-  batch->results = column (&args, batch, 6, n, sizeof (int32_t));
-  if (batch->offsets == NULL || batch->sizes == NULL || batch->results == NULL
-      || !fits (&args, batch, 3, n))
-    return refuse (env, batch);
-  return job_start (env, &batch->base, bool_argument (&args, 7));
-}
+/* What the calls of this file are given; each reads some of it. */
+enum { FROM_FD, TO_FD, FROM, TO, RESOLVE, DATA, OFFSETS, SIZES, MODES, UIDS, GIDS, MTIMES, RESULTS, DIGESTS, IS_ASYNC };
+static const char *const properties[]
+    = { [FROM_FD] = "fromDirfd", [TO_FD] = "toDirfd", [FROM] = "from",         [TO] = "to",           [RESOLVE] = "resolve",
+        [DATA] = "data",         [OFFSETS] = "offsets", [SIZES] = "sizes",     [MODES] = "modes",     [UIDS] = "uids",
+        [GIDS] = "gids",         [MTIMES] = "mtimesNs", [RESULTS] = "results", [DIGESTS] = "digests", [IS_ASYNC] = "isAsync" };
 
-/* The columns of metadata: modes, uids, gids, mtimes, results, at `index` and behind. */
+/* The columns of metadata, and the one of results. */
 static bool
-metadata_columns (const arguments *args, batch_job *batch, size_t index)
+metadata_columns (const arguments *args, batch_job *batch)
 {
   size_t n = batch->to.count;
-  batch->modes = column (args, batch, index, n, sizeof (uint32_t));
-  batch->uids = column (args, batch, index + 1, n, sizeof (uint32_t));
-  batch->gids = column (args, batch, index + 2, n, sizeof (uint32_t));
-  batch->mtimes = column (args, batch, index + 3, n, sizeof (int64_t));
-  batch->results = column (args, batch, index + 4, n, sizeof (int32_t));
+  batch->modes = column (args, MODES, n, sizeof (uint32_t));
+  batch->uids = column (args, UIDS, n, sizeof (uint32_t));
+  batch->gids = column (args, GIDS, n, sizeof (uint32_t));
+  batch->mtimes = column (args, MTIMES, n, sizeof (int64_t));
+  batch->results = column (args, RESULTS, n, sizeof (int32_t));
   return batch->modes != NULL && batch->uids != NULL && batch->gids != NULL && batch->mtimes != NULL
          && batch->results != NULL;
 }
 
-/* writeFiles(dirfd, names, resolve, [data, offsets, sizes], modes, uids, gids, mtimes, results, is_async) */
+/* The block of bytes, and where each file's are in it. */
+static bool
+content_columns (const arguments *args, batch_job *batch, size_t n)
+{
+  batch->data = block_column (args, DATA);
+  batch->offsets = column (args, OFFSETS, n, sizeof (double));
+  batch->sizes = column (args, SIZES, n, sizeof (double));
+  return batch->offsets != NULL && batch->sizes != NULL && fits (args, batch, DATA, n);
+}
+
+/* readFiles({ fromDirfd, from, resolve, data, offsets, sizes, results }): never on a thread */
+static napi_value
+js_read_files (napi_env env, napi_callback_info info)
+{
+  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
+  batch_job *batch = new_batch (read_run);
+  if (batch == NULL)
+    return number (env, -ENOMEM);
+  batch->from_fd = int_argument (&args, FROM_FD);
+  if (!names_argument (&args, FROM, &batch->from))
+    return refuse (env, batch);
+  size_t n = batch->from.count;
+  batch->resolve = uint_argument (&args, RESOLVE);
+  batch->results = column (&args, RESULTS, n, sizeof (int32_t));
+  if (batch->results == NULL || !content_columns (&args, batch, n))
+    return refuse (env, batch);
+  return job_start (env, &batch->base, false);
+}
+
+/* writeFiles({ toDirfd, to, resolve, data, offsets, sizes, modes, uids, gids, mtimesNs, results, isAsync }) */
 static napi_value
 js_write_files (napi_env env, napi_callback_info info)
 {
-  arguments args = read_arguments (env, info);
+  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
   batch_job *batch = new_batch (write_run);
   if (batch == NULL)
     return number (env, -ENOMEM);
-  batch->to_fd = int_argument (&args, 0);
-  if (!names_argument (&args, 1, &batch->to))
+  batch->to_fd = int_argument (&args, TO_FD);
+  if (!names_argument (&args, TO, &batch->to))
     return refuse (env, batch);
-  size_t n = batch->to.count;
-  batch->resolve = uint_argument (&args, 2);
-  arguments content = { .env = env, .count = 3 };
-  for (uint32_t i = 0; i < 3; i++)
-    napi_get_element (env, args.values[3], i, &content.values[i]);
-  batch->data = block_column (&content, batch, 0);
-  batch->offsets = column (&content, batch, 1, n, sizeof (double));
-  batch->sizes = column (&content, batch, 2, n, sizeof (double));
-  if (batch->offsets == NULL || batch->sizes == NULL || !fits (&content, batch, 0, n)
-      || !metadata_columns (&args, batch, 4))
+  batch->resolve = uint_argument (&args, RESOLVE);
+  if (!content_columns (&args, batch, batch->to.count) || !metadata_columns (&args, batch))
     return refuse (env, batch);
-  return job_start (env, &batch->base, bool_argument (&args, 9));
+  job_hold (&batch->base, &args);
+  return job_start (env, &batch->base, bool_argument (&args, IS_ASYNC));
 }
 
-/* copyFiles(from dirfd, from names, to dirfd, to names, modes, uids, gids, mtimes, results, is_async,
- *           digests, lengths); the last two, which are filled, may be empty */
+/* copyFiles({ fromDirfd, toDirfd, from, to, modes, uids, gids, mtimesNs, results, digests, sizes }): always on a thread; the
+ * last two, which are filled, may be absent */
 static napi_value
 js_copy_files (napi_env env, napi_callback_info info)
 {
-  arguments args = read_arguments (env, info);
+  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
   batch_job *batch = new_batch (copy_run);
   if (batch == NULL)
     return number (env, -ENOMEM);
-  batch->from_fd = int_argument (&args, 0);
-  batch->to_fd = int_argument (&args, 2);
+  batch->from_fd = int_argument (&args, FROM_FD);
+  batch->to_fd = int_argument (&args, TO_FD);
   batch->resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-  if (!names_argument (&args, 1, &batch->from) || !names_argument (&args, 3, &batch->to))
+  if (!names_argument (&args, FROM, &batch->from) || !names_argument (&args, TO, &batch->to))
     return refuse (env, batch);
   if (batch->from.count != batch->to.count)
     {
       napi_throw_range_error (env, NULL, "as many names to copy to as from");
       return refuse (env, batch);
     }
-  if (!metadata_columns (&args, batch, 4))
+  if (!metadata_columns (&args, batch))
     return refuse (env, batch);
-  if (bytes_argument (&args, 11).length > 0)
+  if (has_argument (&args, DIGESTS))
     {
-      batch->digests = column (&args, batch, 10, batch->to.count, SHA256_BYTES);
-      batch->written = column (&args, batch, 11, batch->to.count, sizeof (double));
+      batch->digests = column (&args, DIGESTS, batch->to.count, SHA256_BYTES);
+      batch->written = column (&args, SIZES, batch->to.count, sizeof (double));
       if (batch->digests == NULL || batch->written == NULL)
         return refuse (env, batch);
     }
-  return job_start (env, &batch->base, bool_argument (&args, 9));
+  job_hold (&batch->base, &args);
+  return job_start (env, &batch->base, true);
 }
 
 const exported batch_functions[] = {

@@ -125,20 +125,27 @@ digest_destroy (job *self)
   free (self);
 }
 
-/* digestRows(dirfd, [parents, name ends, names], rows, sizes, digests, results, kept, offsets): always on a thread */
+/* digestRows({ dirfd, columns, rows, digests, results, kept, keptAt }): always on a thread */
 static napi_value
 js_digest_rows (napi_env env, napi_callback_info info)
 {
-  arguments args = read_arguments (env, info);
+  enum { DIRFD, COLUMNS, ROWS, DIGESTS, RESULTS, KEPT, KEPT_AT };
+  static const char *const properties[]
+      = { [DIRFD] = "dirfd",     [COLUMNS] = "columns", [ROWS] = "rows",      [DIGESTS] = "digests",
+          [RESULTS] = "results", [KEPT] = "kept",       [KEPT_AT] = "keptAt" };
+  static const char *const columns[] = { "size" };
+  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
   row_tree tree;
   size_t count = 0;
-  if (!row_tree_argument (env, args.values[1], &tree))
+  if (!row_tree_argument (env, args.values[COLUMNS], &tree))
     return NULL;
-  const int32_t *rows = row_list_argument (&args, 2, &tree, &count);
+  const int32_t *rows = row_list_argument (&args, ROWS, &tree, &count);
   if (rows == NULL)
     return NULL;
-  span sizes = bytes_argument (&args, 3), digests = bytes_argument (&args, 4), results = bytes_argument (&args, 5);
-  span kept = bytes_argument (&args, 6), offsets = bytes_argument (&args, 7);
+  arguments scan = read_properties (env, args.values[COLUMNS], columns, COUNT_OF (columns));
+  span sizes = bytes_argument (&scan, 0), digests = bytes_argument (&args, DIGESTS);
+  span results = bytes_argument (&args, RESULTS);
+  span kept = bytes_argument (&args, KEPT), offsets = bytes_argument (&args, KEPT_AT);
   const double *size = (const double *) (const void *) sizes.bytes;
   const double *offset = (const double *) (const void *) offsets.bytes;
   bool fits = digests.length / SHA256_BYTES >= count && results.length / sizeof (double) >= count
@@ -158,7 +165,7 @@ js_digest_rows (napi_env env, napi_callback_info info)
     return number (env, -ENOMEM);
   *job = (digest_job){
     .base = { .run = digest_run, .finish = digest_finish, .destroy = digest_destroy },
-    .dirfd = int_argument (&args, 0),
+    .dirfd = int_argument (&args, DIRFD),
     .tree = tree,
     .rows = rows,
     .count = count,
@@ -170,8 +177,7 @@ js_digest_rows (napi_env env, napi_callback_info info)
     .folder = -1,
     .folder_row = -1,
   };
-  for (size_t i = 1; i < 8; i++)
-    job_hold (env, &job->base, args.values[i]);
+  job_hold (&job->base, &args);
   return job_start (env, &job->base, true);
 }
 

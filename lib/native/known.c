@@ -48,30 +48,33 @@ slot_of (const memory *known, const char *path, size_t length)
   return at;
 }
 
-/* [stamps, digests, path ends, paths, used]; the slots are made. False with an exception pending. */
+/* What is remembered, as the stat index has it; the slots are made. False with an exception pending. */
 static bool
 memory_argument (napi_env env, napi_value value, memory *out)
 {
-  arguments list = { .env = env, .count = 5 };
-  span parts[5];
-  for (uint32_t i = 0; i < 5; i++)
-    {
-      napi_get_element (env, value, i, &list.values[i]);
-      parts[i] = bytes_argument (&list, i);
-    }
-  size_t count = parts[2].length / 4, room = 16;
+  enum { STAMPS, DIGESTS, PATH_ENDS, PATHS, USED };
+  static const char *const properties[] = { [STAMPS] = "stamps",
+                                            [DIGESTS] = "digests",
+                                            [PATH_ENDS] = "pathEnds",
+                                            [PATHS] = "paths",
+                                            [USED] = "used" };
+  arguments list = read_properties (env, value, properties, COUNT_OF (properties));
+  span parts[COUNT_OF (properties)];
+  for (size_t i = 0; i < COUNT_OF (parts); i++)
+    parts[i] = bytes_argument (&list, i);
+  size_t count = parts[PATH_ENDS].length / 4, room = 16;
   *out = (memory){
-    .stamps = parts[0].bytes,
-    .digests = parts[1].bytes,
-    .ends = (const uint32_t *) (const void *) parts[2].bytes,
-    .paths = parts[3].bytes == NULL ? "" : (const char *) parts[3].bytes,
-    .used = parts[4].bytes,
+    .stamps = parts[STAMPS].bytes,
+    .digests = parts[DIGESTS].bytes,
+    .ends = (const uint32_t *) (const void *) parts[PATH_ENDS].bytes,
+    .paths = parts[PATHS].bytes == NULL ? "" : (const char *) parts[PATHS].bytes,
+    .used = parts[USED].bytes,
     .count = count,
   };
-  bool is_whole = parts[0].length / STAMP_BYTES >= count && parts[1].length / SHA256_BYTES >= count
-                  && parts[4].length >= count && count < UINT32_MAX / 4;
+  bool is_whole = parts[STAMPS].length / STAMP_BYTES >= count && parts[DIGESTS].length / SHA256_BYTES >= count
+                  && parts[USED].length >= count && count < UINT32_MAX / 4;
   for (size_t i = 0; is_whole && i < count; i++)
-    is_whole = start_of (out, i) <= out->ends[i] && out->ends[i] <= parts[3].length;
+    is_whole = start_of (out, i) <= out->ends[i] && out->ends[i] <= parts[PATHS].length;
   if (!is_whole)
     {
       napi_throw_range_error (env, NULL, "an index that does not fit together");
@@ -94,37 +97,40 @@ memory_argument (napi_env env, napi_value value, memory *out)
   return true;
 }
 
-/* findKnown([stamps, digests, path ends, paths, used], [dev, ino, size, mtime, ctime], [parents, name ends, names], base,
- *           rows, digests, results): for each row the number of its entry, with its digest; or -1 where the path is unknown,
- * or minus the number minus 2 where it is known and the stamp is another. */
+/* findKnown({ known, columns, base, rows, digests, results }): for each row the number of its entry, with its digest; or -1
+ * where the path is unknown, or minus the number minus 2 where it is known and the stamp is another. */
 static napi_value
 js_find_known (napi_env env, napi_callback_info info)
 {
-  arguments args = read_arguments (env, info);
-  arguments list = { .env = env, .count = 5 };
-  span columns[5];
+  enum { KNOWN, COLUMNS, BASE, ROWS, DIGESTS, RESULTS };
+  static const char *const properties[]
+      = { [KNOWN] = "known", [COLUMNS] = "columns", [BASE] = "base", [ROWS] = "rows", [DIGESTS] = "digests", [RESULTS] = "results" };
+  static const char *const stamps[] = { "dev", "ino", "size", "mtimeNs", "ctimeNs" };
+  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
+  span columns[COUNT_OF (stamps)];
   row_tree rows;
   size_t count = 0;
-  if (!row_tree_argument (env, args.values[2], &rows))
+  if (!row_tree_argument (env, args.values[COLUMNS], &rows))
     return NULL;
-  const int32_t *wanted = row_list_argument (&args, 4, &rows, &count);
-  span base = bytes_argument (&args, 3), digests = bytes_argument (&args, 5), results = bytes_argument (&args, 6);
-  bool fits = wanted != NULL && digests.length / SHA256_BYTES >= count && results.length / 4 >= count && base.length < MAX_PATH;
-  for (uint32_t i = 0; i < 5; i++)
+  const int32_t *wanted = row_list_argument (&args, ROWS, &rows, &count);
+  if (wanted == NULL)
+    return NULL;
+  span base = bytes_argument (&args, BASE), digests = bytes_argument (&args, DIGESTS);
+  span results = bytes_argument (&args, RESULTS);
+  bool fits = digests.length / SHA256_BYTES >= count && results.length / 4 >= count && base.length < MAX_PATH;
+  arguments list = read_properties (env, args.values[COLUMNS], stamps, COUNT_OF (stamps));
+  for (size_t i = 0; i < COUNT_OF (stamps); i++)
     {
-      napi_get_element (env, args.values[1], i, &list.values[i]);
       columns[i] = bytes_argument (&list, i);
       fits = fits && columns[i].length / 8 >= rows.count;
     }
-  if (wanted == NULL)
-    return NULL;
   if (!fits)
     {
       napi_throw_range_error (env, NULL, "columns of different lengths");
       return NULL;
     }
   memory known;
-  if (!memory_argument (env, args.values[0], &known))
+  if (!memory_argument (env, args.values[KNOWN], &known))
     return NULL;
   char path[2 * MAX_PATH];
   size_t prefix = base.bytes == NULL ? 0 : base.length;
@@ -211,40 +217,45 @@ put_digest (text *to, const uint8_t *digest)
   put (to, hex, sizeof hex);
 }
 
-/* listRows([mode, uid, gid, size, link ends, flags], links, [parents, name ends, names], top, rows, digests, as_root): a line
- * for each row, as listing.ts has them, with paths below the row `top`; the next digest for each regular file. `undefined`
- * where a row is not for this: one with attributes, a device, or a name that has to be escaped. */
+/* listRows({ columns, top, rows, digests, asRoot }): a line for each row, as listing.ts has them, with paths below the row
+ * `top`; the next digest for each regular file. `undefined` where a row is not for this: one with attributes, a device, or a
+ * name that has to be escaped. */
 static napi_value
 js_list_rows (napi_env env, napi_callback_info info)
 {
-  arguments args = read_arguments (env, info);
-  arguments list = { .env = env, .count = 6 };
-  static const size_t widths[6] = { 4, 4, 4, 8, 4, 1 };
-  span columns[6];
+  enum { COLUMNS, TOP, ROWS, DIGESTS, AS_ROOT };
+  static const char *const properties[]
+      = { [COLUMNS] = "columns", [TOP] = "top", [ROWS] = "rows", [DIGESTS] = "digests", [AS_ROOT] = "asRoot" };
+  enum { MODE, UID, GID, SIZE, LINK_END, FLAGS, LINKS };
+  static const char *const scan[] = { [MODE] = "mode",        [UID] = "uid",     [GID] = "gid",    [SIZE] = "size",
+                                      [LINK_END] = "linkEnd", [FLAGS] = "flags", [LINKS] = "links" };
+  static const size_t widths[] = { 4, 4, 4, 8, 4, 1 };
+  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
+  span columns[COUNT_OF (scan)];
   row_tree rows;
   size_t count = 0, regular = 0;
   napi_value result;
   napi_get_undefined (env, &result);
-  if (!row_tree_argument (env, args.values[2], &rows))
+  if (!row_tree_argument (env, args.values[COLUMNS], &rows))
     return NULL;
-  const int32_t *wanted = row_list_argument (&args, 4, &rows, &count);
+  const int32_t *wanted = row_list_argument (&args, ROWS, &rows, &count);
   if (wanted == NULL)
     return NULL;
-  int32_t top = int_argument (&args, 3);
-  span links = bytes_argument (&args, 1), digests = bytes_argument (&args, 5);
-  bool as_root = bool_argument (&args, 6), fits = true;
-  for (uint32_t i = 0; i < 6; i++)
+  int32_t top = int_argument (&args, TOP);
+  bool as_root = bool_argument (&args, AS_ROOT), fits = true;
+  arguments list = read_properties (env, args.values[COLUMNS], scan, COUNT_OF (scan));
+  for (size_t i = 0; i < COUNT_OF (scan); i++)
     {
-      napi_get_element (env, args.values[0], i, &list.values[i]);
       columns[i] = bytes_argument (&list, i);
-      fits = fits && columns[i].length / widths[i] >= rows.count;
+      fits = fits && (i >= COUNT_OF (widths) || columns[i].length / widths[i] >= rows.count);
     }
-  const uint32_t *modes = (const uint32_t *) (const void *) columns[0].bytes;
-  const uint32_t *uids = (const uint32_t *) (const void *) columns[1].bytes;
-  const uint32_t *gids = (const uint32_t *) (const void *) columns[2].bytes;
-  const double *sizes = (const double *) (const void *) columns[3].bytes;
-  const uint32_t *link_ends = (const uint32_t *) (const void *) columns[4].bytes;
-  const uint8_t *flags = columns[5].bytes;
+  span links = columns[LINKS], digests = bytes_argument (&args, DIGESTS);
+  const uint32_t *modes = (const uint32_t *) (const void *) columns[MODE].bytes;
+  const uint32_t *uids = (const uint32_t *) (const void *) columns[UID].bytes;
+  const uint32_t *gids = (const uint32_t *) (const void *) columns[GID].bytes;
+  const double *sizes = (const double *) (const void *) columns[SIZE].bytes;
+  const uint32_t *link_ends = (const uint32_t *) (const void *) columns[LINK_END].bytes;
+  const uint8_t *flags = columns[FLAGS].bytes;
   text lines = { .is_plain = true, .has_memory = true };
   for (size_t i = 0; fits && i < count && lines.is_plain && lines.has_memory; i++)
     {

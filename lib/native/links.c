@@ -114,42 +114,46 @@ link_destroy (job *self)
   free (links);
 }
 
-/* linkFiles(from dirfd, to dirfd, names, sizes, modes, uids, gids, mtimes, results, is_async) */
+/* linkFiles({ fromDirfd, toDirfd, names, sizes, modes, uids, gids, mtimesNs, results }): always on a thread */
 static napi_value
 js_link_files (napi_env env, napi_callback_info info)
 {
-  arguments args = read_arguments (env, info);
-  static const size_t widths[] = { sizeof (double), 4, 4, 4, 8, sizeof (double) };
-  span columns[6];
+  enum { FROM_FD, TO_FD, NAMES, SIZES, MODES, UIDS, GIDS, MTIMES, RESULTS, PROPERTIES };
+  static const char *const properties[PROPERTIES]
+      = { [FROM_FD] = "fromDirfd", [TO_FD] = "toDirfd", [NAMES] = "names",     [SIZES] = "sizes",    [MODES] = "modes",
+          [UIDS] = "uids",         [GIDS] = "gids",     [MTIMES] = "mtimesNs", [RESULTS] = "results" };
+  static const size_t widths[PROPERTIES]
+      = { [SIZES] = sizeof (double), [MODES] = 4, [UIDS] = 4, [GIDS] = 4, [MTIMES] = 8, [RESULTS] = sizeof (double) };
+  arguments args = read_descriptor (env, info, properties, PROPERTIES);
+  span columns[PROPERTIES];
   link_job *links = calloc (1, sizeof *links);
   if (links == NULL)
     return number (env, -ENOMEM);
   links->base = (job){ .run = link_run, .finish = link_finish, .destroy = link_destroy };
-  links->from_fd = int_argument (&args, 0);
-  links->to_fd = int_argument (&args, 1);
-  if (!names_argument (&args, 2, &links->names))
+  links->from_fd = int_argument (&args, FROM_FD);
+  links->to_fd = int_argument (&args, TO_FD);
+  if (!names_argument (&args, NAMES, &links->names))
     {
       free (links);
       return NULL;
     }
-  for (size_t c = 0; c < 6; c++)
+  for (size_t c = SIZES; c < PROPERTIES; c++)
     {
-      columns[c] = bytes_argument (&args, 3 + c);
+      columns[c] = bytes_argument (&args, c);
       if (columns[c].length / widths[c] >= links->names.count)
         continue;
       link_destroy (&links->base);
       napi_throw_range_error (env, NULL, "a column is shorter than the list of names");
       return NULL;
     }
-  links->sizes = (const double *) (const void *) columns[0].bytes;
-  links->modes = (const uint32_t *) (const void *) columns[1].bytes;
-  links->uids = (const uint32_t *) (const void *) columns[2].bytes;
-  links->gids = (const uint32_t *) (const void *) columns[3].bytes;
-  links->mtimes = (const int64_t *) (const void *) columns[4].bytes;
-  links->results = (double *) (void *) columns[5].bytes;
-  for (size_t c = 0; c < 6; c++)
-    job_hold (env, &links->base, args.values[3 + c]);
-  return job_start (env, &links->base, bool_argument (&args, 9));
+  links->sizes = (const double *) (const void *) columns[SIZES].bytes;
+  links->modes = (const uint32_t *) (const void *) columns[MODES].bytes;
+  links->uids = (const uint32_t *) (const void *) columns[UIDS].bytes;
+  links->gids = (const uint32_t *) (const void *) columns[GIDS].bytes;
+  links->mtimes = (const int64_t *) (const void *) columns[MTIMES].bytes;
+  links->results = (double *) (void *) columns[RESULTS].bytes;
+  job_hold (&links->base, &args);
+  return job_start (env, &links->base, true);
 }
 
 const exported link_functions[] = { { "linkFiles", js_link_files }, { NULL, NULL } };

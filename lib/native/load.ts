@@ -2,8 +2,8 @@ import { BuildError, messageOf } from "../core/errors.ts";
 import { AT_FDCWD } from "./constants.ts";
 import { SystemError } from "./errno.ts";
 import { decodeName, encodeName } from "./names.ts";
-import type { FileStatus, Name, Native, PackOutput, PackPlan, PackSums, ScanOptions, WriteBatch } from "./native.ts";
-import type { Raw, RawScan } from "./raw.ts";
+import type { FileStatus, Name, Native, PackOutput, PackPlan, PackSums, ScanOptions } from "./native.ts";
+import type { PackCall, Raw, RawScan } from "./raw.ts";
 import { TreeScan } from "./scan.ts";
 
 const ENOENT = -2;
@@ -50,6 +50,9 @@ function checked(result: number, syscall: string, path?: Name, dest?: Name): num
   );
 }
 
+/** The part of a pack call that its plan does not say. */
+type PackWork = Pick<PackCall, "dirfd" | "isCancelled" | "sums" | "isAsync">;
+
 function wrap(raw: Raw): Native {
   // Scratch space for synchronous calls: no two of them ever overlap.
   const statusValues = new Float64Array(16);
@@ -75,15 +78,15 @@ function wrap(raw: Raw): Native {
   };
 
   const scan = (dirfd: number, options: ScanOptions, isAsync: boolean): RawScan | Promise<RawScan> =>
-    raw.scanTree(
+    raw.scanTree({
       dirfd,
-      options.path ?? "",
-      (options.xattrs === true ? SCAN_XATTRS : 0) | (options.links === true ? SCAN_LINKS : 0),
-      options.maxDepth ?? -1,
-      options.prunePaths ?? [],
-      options.pruneNames ?? [],
+      path: options.path ?? "",
+      options: (options.xattrs === true ? SCAN_XATTRS : 0) | (options.links === true ? SCAN_LINKS : 0),
+      maxDepth: options.maxDepth ?? -1,
+      prunePaths: options.prunePaths ?? [],
+      pruneNames: options.pruneNames ?? [],
       isAsync,
-    );
+    });
   const scanned = (result: RawScan, options: ScanOptions): TreeScan => {
     if (result.error < 0) {
       const below = decodeName(result.path ?? Buffer.alloc(0));
@@ -91,37 +94,17 @@ function wrap(raw: Raw): Native {
     }
     return new TreeScan(result);
   };
-  const pack = (
-    dirfd: number,
-    plan: PackPlan,
-    isCancelled: Int32Array,
-    out: Buffer,
-    isAsync: boolean,
-    output?: PackOutput,
-  ): number | Promise<number> => {
-    const { mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, names, links } = plan.columns;
-    const columns = [mode, uid, gid, nameEnd, linkEnd, size, mtimeNs, parent, plan.kinds];
-    const { script, latestSeconds, runs } = plan;
+  const pack = (call: PackWork, plan: PackPlan, output?: PackOutput): number | Promise<number> => {
+    const { columns, kinds, script, latestSeconds, runs } = plan;
     const counted = runs === undefined ? 0n : 1n;
     const intervals = BigInt64Array.of(counted, ...(runs ?? []).flatMap((run) => [run.fromNs, run.untilNs]));
-    if (output === undefined) {
-      return raw.packTree(dirfd, columns, names, links, script, latestSeconds, intervals, isCancelled, out, isAsync);
-    }
+    const work = { ...call, columns, kinds, script, latestSeconds, runs: intervals };
+    if (output === undefined) return raw.packTree(work);
     const { fd, strip, expected, earlierFd = -1, kept } = output;
-    const more = [fd, strip, expected, earlierFd, kept.bytes, kept.offsets] as const;
-    return raw.packTree(
-      dirfd,
-      columns,
-      names,
-      links,
-      script,
-      latestSeconds,
-      intervals,
-      isCancelled,
-      out,
-      isAsync,
-      more,
-    );
+    return raw.packTree({
+      ...work,
+      output: { fd, strip, expected, earlierFd, kept: kept.bytes, keptAt: kept.offsets },
+    });
   };
   const packed = (result: number, plan: PackPlan, out: Buffer): PackSums => {
     if (result < 0) throw new SystemError(result, "read", new TreeScan(plan.columns).path(out.readUInt32LE(76)));
@@ -132,20 +115,6 @@ function wrap(raw: Raw): Native {
       members: out.readUInt32LE(72),
     };
   };
-  const write = (dirfd: number, batch: WriteBatch, results: Int32Array, isAsync: boolean): number | Promise<number> =>
-    raw.writeFiles(
-      dirfd,
-      batch.names,
-      batch.resolve,
-      [batch.data, batch.offsets, batch.sizes],
-      batch.modes,
-      batch.uids,
-      batch.gids,
-      batch.mtimesNs,
-      results,
-      isAsync,
-    );
-
   return {
     openPath: (path, flags, mode = 0o666) => checked(raw.open(AT_FDCWD, path, flags, mode), "open", path),
     openat2: (dirfd, path, how) =>
@@ -213,73 +182,60 @@ function wrap(raw: Raw): Native {
     },
     scanTree: async (dirfd, options = {}) => scanned(await scan(dirfd, options, true), options),
     scanTreeSync: (dirfd, options = {}) => scanned(scan(dirfd, options, false) as RawScan, options),
-    readFilesSync: (dirfd, batch) => {
-      const results = new Int32Array(batch.names.length);
-      const { names, resolve, into, offsets, sizes } = batch;
-      checked(raw.readFiles(dirfd, names, resolve, into, offsets, sizes, results, false) as number, "read");
+    readFilesSync: (fromDirfd, { names, into, ...batch }) => {
+      const results = new Int32Array(names.length);
+      checked(raw.readFiles({ ...batch, fromDirfd, from: names, data: into, results }), "read");
       return results;
     },
     digestRows: async (dirfd, { columns, rows, kept }) => {
-      const { parent, nameEnd, names, size } = columns;
       const digests = Buffer.alloc(32 * rows.length);
       const results = new Float64Array(rows.length);
-      const { bytes, offsets } = kept;
-      const tree = [parent, nameEnd, names] as const;
-      checked(await raw.digestRows(dirfd, tree, rows, size, digests, results, bytes, offsets), "read");
+      const call = { dirfd, columns, rows, digests, results, kept: kept.bytes, keptAt: kept.offsets };
+      checked(await raw.digestRows(call), "read");
       return { digests, results };
     },
-    writeFiles: async (dirfd, batch) => {
-      const results = new Int32Array(batch.names.length);
-      checked(await write(dirfd, batch, results, true), "write");
+    writeFiles: async (toDirfd, { names, ...batch }) => {
+      const results = new Int32Array(names.length);
+      checked(await raw.writeFiles({ ...batch, toDirfd, to: names, results, isAsync: true }), "write");
       return results;
     },
-    writeFilesSync: (dirfd, batch) => {
-      const results = new Int32Array(batch.names.length);
-      checked(write(dirfd, batch, results, false) as number, "write");
+    writeFilesSync: (toDirfd, { names, ...batch }) => {
+      const results = new Int32Array(names.length);
+      checked(raw.writeFiles({ ...batch, toDirfd, to: names, results, isAsync: false }) as number, "write");
       return results;
     },
-    copyFiles: async (fromDirfd, toDirfd, batch) => {
+    copyFiles: async (fromDirfd, toDirfd, { copied, ...batch }) => {
       const results = new Int32Array(batch.to.length);
-      const { from, to, modes, uids, gids, mtimesNs, copied } = batch;
-      const { digests = new Uint8Array(0), sizes = new Float64Array(0) } = copied ?? {};
-      const columns = [modes, uids, gids, mtimesNs, results, true, digests, sizes] as const;
-      checked(await raw.copyFiles(fromDirfd, from, toDirfd, to, ...columns), "copy");
+      checked(await raw.copyFiles({ ...batch, ...copied, fromDirfd, toDirfd, results }), "copy");
       return results;
     },
     linkFiles: async (fromDirfd, toDirfd, batch) => {
       const results = new Float64Array(batch.names.length);
-      const { names, sizes, modes, uids, gids, mtimesNs } = batch;
-      const columns = [sizes, modes, uids, gids, mtimesNs, results, true] as const;
-      checked(await raw.linkFiles(fromDirfd, toDirfd, names, ...columns), "link");
+      checked(await raw.linkFiles({ ...batch, fromDirfd, toDirfd, results }), "link");
       return results;
     },
     packTree: async (dirfd, plan, isCancelled, output) => {
-      const out = Buffer.alloc(80);
-      return packed(await pack(dirfd, plan, isCancelled, out, true, output), plan, out);
+      const sums = Buffer.alloc(80);
+      return packed(await pack({ dirfd, isCancelled, sums, isAsync: true }, plan, output), plan, sums);
     },
     packTreeSync: (dirfd, plan) => {
-      const out = Buffer.alloc(80);
-      return packed(pack(dirfd, plan, new Int32Array(1), out, false) as number, plan, out);
+      const sums = Buffer.alloc(80);
+      const call = { dirfd, isCancelled: new Int32Array(1), sums, isAsync: false };
+      return packed(pack(call, plan) as number, plan, sums);
     },
-    findKnown: ({ stamps, digests: known, pathEnds, paths, used }, columns, base, rows, digests) => {
-      const { dev, ino, size, mtimeNs, ctimeNs, parent, nameEnd, names } = columns;
+    findKnown: (known, columns, base, rows, digests) => {
       const results = new Int32Array(rows.length);
-      raw.findKnown(
-        [stamps, known, pathEnds, paths, used],
-        [dev, ino, size, mtimeNs, ctimeNs],
-        [parent, nameEnd, names],
-        typeof base === "string" ? encodeName(base) : base,
+      raw.findKnown({
+        known,
+        columns,
+        base: typeof base === "string" ? encodeName(base) : base,
         rows,
         digests,
         results,
-      );
+      });
       return results;
     },
-    listRows: ({ columns, rows, top, digests, owners }) => {
-      const { mode, uid, gid, size, linkEnd, flags, links, parent, nameEnd, names } = columns;
-      const tree = [parent, nameEnd, names] as const;
-      return raw.listRows([mode, uid, gid, size, linkEnd, flags], links, tree, top, rows, digests, owners === "root");
-    },
+    listRows: ({ owners, ...listed }) => raw.listRows({ ...listed, asRoot: owners === "root" }),
     removeTree: async (dirfd, name) => void checked(await raw.removeTree(dirfd, name, true), "rm", name),
     removeTreeSync: (dirfd, name) => void checked(raw.removeTree(dirfd, name, false) as number, "rm", name),
   };

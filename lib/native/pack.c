@@ -179,23 +179,28 @@ pack_destroy (job *self)
   free (self);
 }
 
-/* [fd, strip, expected, earlier fd or -1, kept, kept at]; false with an exception pending. */
+/* { fd, strip, expected, earlierFd or -1, kept, keptAt }; false with an exception pending. */
 static bool
 output_argument (napi_env env, napi_value value, size_t count, const double *sizes, pack_output *out)
 {
-  arguments list = { .env = env, .count = 6 };
-  for (uint32_t i = 0; i < 6; i++)
-    napi_get_element (env, value, i, &list.values[i]);
-  span expected = bytes_argument (&list, 2), kept = bytes_argument (&list, 4), kept_at = bytes_argument (&list, 5);
+  enum { FD, STRIP, EXPECTED, EARLIER_FD, KEPT, KEPT_AT };
+  static const char *const properties[] = { [FD] = "fd",
+                                            [STRIP] = "strip",
+                                            [EXPECTED] = "expected",
+                                            [EARLIER_FD] = "earlierFd",
+                                            [KEPT] = "kept",
+                                            [KEPT_AT] = "keptAt" };
+  arguments list = read_properties (env, value, properties, COUNT_OF (properties));
+  span expected = bytes_argument (&list, EXPECTED), kept = bytes_argument (&list, KEPT);
+  span kept_at = bytes_argument (&list, KEPT_AT);
   const double *at = (const double *) (const void *) kept_at.bytes;
   *out = (pack_output){
-    .fd = int_argument (&list, 0),
-    .strip = uint_argument (&list, 1),
+    .fd = int_argument (&list, FD),
+    .strip = uint_argument (&list, STRIP),
     .expected = expected.bytes,
-    .earlier_fd = int_argument (&list, 3),
+    .earlier_fd = int_argument (&list, EARLIER_FD),
     .kept = kept,
     .kept_at = at,
-    .held = { list.values[2], list.values[4], list.values[5] },
   };
   bool fits = expected.length / SHA256_BYTES >= count && kept_at.length / sizeof (double) >= count;
   for (size_t i = 0; fits && i < count; i++)
@@ -205,83 +210,94 @@ output_argument (napi_env env, napi_value value, size_t count, const double *siz
   return fits;
 }
 
-/* packTree(dirfd, [modes, uids, gids, nameEnds, linkEnds, sizes, mtimes, parents, kinds], names, links, script,
- *          latestSeconds, runs, isCancelled, out, is_async, [fd, strip, expected, earlier fd, kept, kept at]); the last may be left out */
+/* The columns of a scan, all of the same length, and that of kinds. False with an exception pending. */
+static bool
+columns_argument (const arguments *args, size_t columns_index, size_t kinds_index, pack_job *out)
+{
+  enum { MODE, UID, GID, NAME_END, LINK_END, SIZE, MTIME, PARENT, NAMES, LINKS };
+  static const char *const properties[]
+      = { [MODE] = "mode", [UID] = "uid",       [GID] = "gid",       [NAME_END] = "nameEnd", [LINK_END] = "linkEnd",
+          [SIZE] = "size", [MTIME] = "mtimeNs", [PARENT] = "parent", [NAMES] = "names",      [LINKS] = "links" };
+  static const size_t widths[NAMES] = { 4, 4, 4, 4, 4, 8, 8, 4 };
+  static const uint8_t nothing[1];
+  arguments list = read_properties (args->env, args->values[columns_index], properties, COUNT_OF (properties));
+  span columns[COUNT_OF (properties)], kinds = bytes_argument (args, kinds_index);
+  for (size_t i = 0; i < COUNT_OF (properties); i++)
+    columns[i] = bytes_argument (&list, i);
+  size_t count = kinds.length;
+  out->count = count;
+  out->modes = (const uint32_t *) (const void *) columns[MODE].bytes;
+  out->uids = (const uint32_t *) (const void *) columns[UID].bytes;
+  out->gids = (const uint32_t *) (const void *) columns[GID].bytes;
+  out->name_ends = (const uint32_t *) (const void *) columns[NAME_END].bytes;
+  out->link_ends = (const uint32_t *) (const void *) columns[LINK_END].bytes;
+  out->sizes = (const double *) (const void *) columns[SIZE].bytes;
+  out->mtimes = (const int64_t *) (const void *) columns[MTIME].bytes;
+  out->parents = (const int32_t *) (const void *) columns[PARENT].bytes;
+  out->names = columns[NAMES].bytes == NULL ? nothing : columns[NAMES].bytes;
+  out->links = columns[LINKS].bytes == NULL ? nothing : columns[LINKS].bytes;
+  out->kinds = kinds.bytes;
+  bool is_whole = true;
+  for (size_t i = 0; i < NAMES; i++)
+    is_whole = is_whole && columns[i].length / widths[i] == count;
+  for (size_t i = 0; is_whole && i < count; i++)
+    is_whole = name_start (out->name_ends, i) <= out->name_ends[i] && name_start (out->link_ends, i) <= out->link_ends[i];
+  if (!is_whole
+      || (count > 0
+          && (out->name_ends[count - 1] > columns[NAMES].length || out->link_ends[count - 1] > columns[LINKS].length)))
+    {
+      napi_throw_range_error (args->env, NULL, "columns of different lengths");
+      return false;
+    }
+  for (size_t i = 1; i < count; i++)
+    if (out->parents[i] < 0 || (size_t) out->parents[i] >= i)
+      {
+        napi_throw_range_error (args->env, NULL, "a directory behind what it holds");
+        return false;
+      }
+  return true;
+}
+
+/* packTree({ dirfd, columns, kinds, script, latestSeconds, runs, isCancelled, sums, isAsync, output }); the last may be absent */
 static napi_value
 js_pack_tree (napi_env env, napi_callback_info info)
 {
-  arguments args = read_arguments (env, info);
-  arguments list = { .env = env, .count = 9 };
-  span columns[9];
-  static const size_t widths[9] = { 4, 4, 4, 4, 4, 8, 8, 4, 1 };
+  enum { DIRFD, COLUMNS, KINDS, SCRIPT, LATEST_SECONDS, RUNS, IS_CANCELLED, SUMS, IS_ASYNC, OUTPUT };
+  static const char *const properties[]
+      = { [DIRFD] = "dirfd", [COLUMNS] = "columns",   [KINDS] = "kinds", [SCRIPT] = "script",   [LATEST_SECONDS] = "latestSeconds",
+          [RUNS] = "runs",   [IS_CANCELLED] = "isCancelled", [SUMS] = "sums",   [IS_ASYNC] = "isAsync", [OUTPUT] = "output" };
+  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
   pack_job *pack = calloc (1, sizeof *pack);
   if (pack == NULL)
     return number (env, -ENOMEM);
-  bool is_whole = true;
-  for (uint32_t i = 0; i < 9; i++)
-    {
-      napi_get_element (env, args.values[1], i, &list.values[i]);
-      columns[i] = bytes_argument (&list, i);
-      is_whole = is_whole && columns[i].length / widths[i] == columns[0].length / widths[0];
-    }
-  span names = bytes_argument (&args, 2), links = bytes_argument (&args, 3), out = bytes_argument (&args, 8);
-  span cancelled = bytes_argument (&args, 7), runs = bytes_argument (&args, 6);
-  size_t count = columns[0].length / 4;
-  const uint32_t *name_ends = (const uint32_t *) (const void *) columns[3].bytes;
-  const uint32_t *link_ends = (const uint32_t *) (const void *) columns[4].bytes;
-  for (size_t i = 0; is_whole && i < count; i++)
-    is_whole = name_start (name_ends, i) <= name_ends[i] && name_start (link_ends, i) <= link_ends[i];
-  if (!is_whole || out.length < 80 || cancelled.length < 4
-      || (count > 0 && (name_ends[count - 1] > names.length || link_ends[count - 1] > links.length)))
-    {
-      free (pack);
-      napi_throw_range_error (env, NULL, "columns of different lengths");
-      return NULL;
-    }
-  const int32_t *parents = (const int32_t *) (const void *) columns[7].bytes;
-  for (size_t i = 1; i < count; i++)
-    if (parents[i] < 0 || (size_t) parents[i] >= i)
-      {
-        free (pack);
-        napi_throw_range_error (env, NULL, "a directory behind what it holds");
-        return NULL;
-      }
-  pack_output output = { .fd = -1, .earlier_fd = -1 };
-  if (args.count > 10 && !output_argument (env, args.values[10], count, (const double *) (const void *) columns[5].bytes, &output))
-    {
-      free (pack);
-      return NULL;
-    }
-  static const uint8_t nothing[1];
+  span runs = bytes_argument (&args, RUNS), cancelled = bytes_argument (&args, IS_CANCELLED);
+  span sums = bytes_argument (&args, SUMS);
   *pack = (pack_job){
     .base = { .run = pack_run, .finish = pack_finish, .destroy = pack_destroy },
-    .dirfd = int_argument (&args, 0),
-    .count = count,
-    .modes = (const uint32_t *) (const void *) columns[0].bytes,
-    .uids = (const uint32_t *) (const void *) columns[1].bytes,
-    .gids = (const uint32_t *) (const void *) columns[2].bytes,
-    .name_ends = name_ends,
-    .link_ends = link_ends,
-    .sizes = (const double *) (const void *) columns[5].bytes,
-    .mtimes = (const int64_t *) (const void *) columns[6].bytes,
-    .parents = parents,
-    .kinds = columns[8].bytes,
-    .names = names.bytes == NULL ? nothing : names.bytes,
-    .links = links.bytes == NULL ? nothing : links.bytes,
-    .script = bytes_argument (&args, 4),
-    .latest_seconds = int64_argument (&args, 5),
+    .dirfd = int_argument (&args, DIRFD),
+    .script = bytes_argument (&args, SCRIPT),
+    .latest_seconds = int64_argument (&args, LATEST_SECONDS),
     .runs = (const int64_t *) (const void *) runs.bytes,
     .run_numbers = runs.length / sizeof (int64_t),
     .is_cancelled = (const int32_t *) (const void *) cancelled.bytes,
-    .out = out.bytes,
-    .output = output,
+    .out = sums.bytes,
+    .output = { .fd = -1, .earlier_fd = -1 },
   };
-  for (size_t i = 0; output.fd >= 0 && i < sizeof output.held / sizeof output.held[0]; i++)
-    job_hold (env, &pack->base, output.held[i]);
-  static const size_t held[] = { 1, 2, 3, 4, 6, 7, 8 };
-  for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
-    job_hold (env, &pack->base, args.values[held[i]]);
-  return job_start (env, &pack->base, bool_argument (&args, 9));
+  if (sums.length < 80 || cancelled.length < 4)
+    {
+      free (pack);
+      napi_throw_range_error (env, NULL, "no room for the sums");
+      return NULL;
+    }
+  if (!columns_argument (&args, COLUMNS, KINDS, pack)
+      || (has_argument (&args, OUTPUT)
+          && !output_argument (env, args.values[OUTPUT], pack->count, pack->sizes, &pack->output)))
+    {
+      free (pack);
+      return NULL;
+    }
+  job_hold (&pack->base, &args);
+  return job_start (env, &pack->base, bool_argument (&args, IS_ASYNC));
 }
 
 const exported pack_functions[] = { { "packTree", js_pack_tree }, { NULL, NULL } };

@@ -16,7 +16,6 @@ typedef struct
   int earlier_fd;          /* of a tar, or -1 */
   span kept;               /* bytes of files that were read when their digests were made */
   const double *kept_at;   /* where each row's are; -1 for nowhere */
-  napi_value held[3];
 } pack_output;
 
 typedef struct

@@ -1,4 +1,4 @@
-import type { Name } from "./native.ts";
+import type { FileMetadata, KnownFiles, LinkBatch, ListedRows, Name, WriteBatch } from "./native.ts";
 import type { ScanColumns } from "./scan.ts";
 
 /** What a scan gives before it is read as a tree. `path` names, below the root, what could not be read. */
@@ -31,112 +31,108 @@ export interface Raw {
   waitFlock(fd: number, operation: number): number | Promise<number>;
   syncfs(fd: number): number;
   allocate(fd: number, length: number): number;
-  scanTree(
-    dirfd: number,
-    path: Name,
-    options: number,
-    maxDepth: number,
-    prunePaths: readonly string[],
-    pruneNames: readonly string[],
-    isAsync: boolean,
-  ): RawScan | Promise<RawScan>;
-  readFiles(
-    dirfd: number,
-    names: readonly string[],
-    resolve: number,
-    into: Uint8Array,
-    offsets: Float64Array,
-    sizes: Float64Array,
-    results: Int32Array,
-    isAsync: boolean,
-  ): number | Promise<number>;
-  digestRows(
-    dirfd: number,
-    tree: readonly [parents: Int32Array, nameEnds: Uint32Array, names: Uint8Array],
-    rows: Int32Array,
-    sizes: Float64Array,
-    digests: Uint8Array,
-    results: Float64Array,
-    kept: Uint8Array,
-    offsets: Float64Array,
-  ): number | Promise<number>;
-  writeFiles(
-    dirfd: number,
-    names: readonly string[],
-    resolve: number,
-    content: readonly [data: Uint8Array, offsets: Float64Array, sizes: Float64Array],
-    modes: Uint32Array,
-    uids: Uint32Array,
-    gids: Uint32Array,
-    mtimesNs: BigInt64Array,
-    results: Int32Array,
-    isAsync: boolean,
-  ): number | Promise<number>;
-  copyFiles(
-    fromDirfd: number,
-    from: readonly string[],
-    toDirfd: number,
-    to: readonly string[],
-    modes: Uint32Array,
-    uids: Uint32Array,
-    gids: Uint32Array,
-    mtimesNs: BigInt64Array,
-    results: Int32Array,
-    isAsync: boolean,
-    digests: Uint8Array,
-    sizes: Float64Array,
-  ): number | Promise<number>;
-  linkFiles(
-    fromDirfd: number,
-    toDirfd: number,
-    names: readonly string[],
-    sizes: Float64Array,
-    modes: Uint32Array,
-    uids: Uint32Array,
-    gids: Uint32Array,
-    mtimesNs: BigInt64Array,
-    results: Float64Array,
-    isAsync: boolean,
-  ): number | Promise<number>;
-  packTree(
-    dirfd: number,
-    columns: readonly (Uint32Array | Int32Array | Float64Array | BigInt64Array | Uint8Array)[],
-    names: Uint8Array,
-    links: Uint8Array,
-    script: Uint8Array,
-    latestSeconds: number,
-    runs: BigInt64Array,
-    isCancelled: Int32Array,
-    out: Uint8Array,
-    isAsync: boolean,
-    ...output: readonly [
-      (readonly [
-        fd: number,
-        strip: number,
-        expected: Uint8Array,
-        earlierFd: number,
-        kept: Uint8Array,
-        keptAt: Float64Array,
-      ])?,
-    ]
-  ): number | Promise<number>;
-  findKnown(
-    index: readonly [stamps: Int32Array, digests: Uint8Array, ends: Uint32Array, paths: Uint8Array, used: Uint8Array],
-    stamps: readonly (BigInt64Array | BigUint64Array | Float64Array)[],
-    tree: readonly [parents: Int32Array, nameEnds: Uint32Array, names: Uint8Array],
-    base: Uint8Array,
-    rows: Int32Array,
-    digests: Uint8Array,
-    results: Int32Array,
-  ): number;
-  listRows(
-    columns: readonly (Uint32Array | Float64Array | Uint8Array)[],
-    links: Uint8Array,
-    tree: readonly [parents: Int32Array, nameEnds: Uint32Array, names: Uint8Array],
-    top: number,
-    rows: Int32Array,
-    digests: Uint8Array,
-    asRoot: boolean,
-  ): string | undefined;
+  scanTree(call: ScanCall): RawScan | Promise<RawScan>;
+  readFiles(call: ReadCall): number;
+  digestRows(call: DigestCall): Promise<number>;
+  writeFiles(call: WriteCall): number | Promise<number>;
+  copyFiles(call: CopyCall): Promise<number>;
+  linkFiles(call: LinkBatch & BetweenDirectories & { readonly results: Float64Array }): Promise<number>;
+  packTree(call: PackCall): number | Promise<number>;
+  findKnown(call: KnownCall): number;
+  listRows(call: Omit<ListedRows, "owners"> & { readonly asRoot: boolean }): string | undefined;
   removeTree(dirfd: number, name: Name, isAsync: boolean): number | Promise<number>;
+}
+
+/*
+ * What calls with many arguments are given: one object, whose properties the C side reads by name. It keeps the object, and
+ * so the arrays in it, until the work is done. Nobody changes it after the call.
+ */
+
+interface InDirectory {
+  readonly dirfd: number;
+}
+
+interface BetweenDirectories {
+  readonly fromDirfd: number;
+  readonly toDirfd: number;
+}
+
+/** Calls that wait or not, as their caller wishes. */
+interface MayWait {
+  readonly isAsync: boolean;
+}
+
+interface ScanCall extends InDirectory, MayWait {
+  readonly path: Name;
+  /** Bits: 1 asks for attributes, 2 for the targets of symlinks. */
+  readonly options: number;
+  /** -1: as far as it goes. */
+  readonly maxDepth: number;
+  readonly prunePaths: readonly string[];
+  readonly pruneNames: readonly string[];
+}
+
+interface DigestCall extends InDirectory {
+  readonly columns: ScanColumns;
+  readonly rows: Int32Array;
+  readonly digests: Uint8Array;
+  readonly results: Float64Array;
+  readonly kept: Uint8Array;
+  readonly keptAt: Float64Array;
+}
+
+interface ReadCall {
+  readonly fromDirfd: number;
+  readonly from: readonly string[];
+  readonly resolve: number;
+  readonly data: Uint8Array;
+  readonly offsets: Float64Array;
+  readonly sizes: Float64Array;
+  readonly results: Int32Array;
+}
+
+interface WriteCall extends Omit<WriteBatch, "names">, MayWait {
+  readonly toDirfd: number;
+  readonly to: readonly string[];
+  readonly results: Int32Array;
+}
+
+interface CopyCall extends BetweenDirectories, FileMetadata {
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+  readonly results: Int32Array;
+  readonly digests?: Uint8Array | undefined;
+  readonly sizes?: Float64Array | undefined;
+}
+
+export interface PackCall extends InDirectory, MayWait {
+  readonly columns: ScanColumns;
+  readonly kinds: Uint8Array;
+  readonly script: Uint8Array;
+  readonly latestSeconds: number;
+  /** First whether times count in the content digest, then pairs of times. */
+  readonly runs: BigInt64Array;
+  readonly isCancelled: Int32Array;
+  /** Gets 80 bytes: diffID, content digest, size, members, the row of a failure. */
+  readonly sums: Uint8Array;
+  readonly output?: PackOutputCall | undefined;
+}
+
+interface PackOutputCall {
+  readonly fd: number;
+  readonly strip: number;
+  readonly expected: Uint8Array;
+  /** -1: there is none. */
+  readonly earlierFd: number;
+  readonly kept: Uint8Array;
+  readonly keptAt: Float64Array;
+}
+
+interface KnownCall {
+  readonly known: KnownFiles;
+  readonly columns: ScanColumns;
+  readonly base: Uint8Array;
+  readonly rows: Int32Array;
+  readonly digests: Uint8Array;
+  readonly results: Int32Array;
 }

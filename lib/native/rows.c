@@ -22,10 +22,11 @@ path_below (const row_tree *rows, int32_t row, int32_t top, char out[MAX_PATH])
 bool
 row_tree_argument (napi_env env, napi_value value, row_tree *out)
 {
-  arguments list = { .env = env, .count = 3 };
-  for (uint32_t i = 0; i < 3; i++)
-    napi_get_element (env, value, i, &list.values[i]);
-  span parents = bytes_argument (&list, 0), ends = bytes_argument (&list, 1), names = bytes_argument (&list, 2);
+  enum { PARENT, NAME_END, NAMES };
+  static const char *const properties[] = { [PARENT] = "parent", [NAME_END] = "nameEnd", [NAMES] = "names" };
+  arguments columns = read_properties (env, value, properties, COUNT_OF (properties));
+  span parents = bytes_argument (&columns, PARENT), ends = bytes_argument (&columns, NAME_END);
+  span names = bytes_argument (&columns, NAMES);
   *out = (row_tree){
     .parents = (const int32_t *) (const void *) parents.bytes,
     .name_ends = (const uint32_t *) (const void *) ends.bytes,

@@ -12,7 +12,7 @@ typedef struct
   size_t count;
 } row_tree;
 
-/* [parents, name ends, names]; false with an exception pending. Afterwards every row's path can be made. */
+/* The columns of a scan; false with an exception pending. Afterwards every row's path can be made. */
 bool row_tree_argument (napi_env env, napi_value value, row_tree *out);
 
 /* The rows asked for: each must be one of the tree's. NULL with an exception pending. */

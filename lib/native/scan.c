@@ -316,24 +316,32 @@ sorted_names (const name_list *list)
   return sorted;
 }
 
-/* scanTree(dirfd, path, options, maxDepth, prunePaths, pruneNames, is_async) */
+/* scanTree({ dirfd, path, options, maxDepth, prunePaths, pruneNames, isAsync }) */
 static napi_value
 js_scan_tree (napi_env env, napi_callback_info info)
 {
-  arguments args = read_arguments (env, info);
+  enum { DIRFD, PATH, OPTIONS, MAX_DEPTH_WANTED, PRUNE_PATHS, PRUNE_NAMES, IS_ASYNC };
+  static const char *const properties[] = { [DIRFD] = "dirfd",
+                                            [PATH] = "path",
+                                            [OPTIONS] = "options",
+                                            [MAX_DEPTH_WANTED] = "maxDepth",
+                                            [PRUNE_PATHS] = "prunePaths",
+                                            [PRUNE_NAMES] = "pruneNames",
+                                            [IS_ASYNC] = "isAsync" };
+  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
   path_argument root;
-  path_argument_read (&args, 1, &root);
+  path_argument_read (&args, PATH, &root);
   scan_job *scan = calloc (1, sizeof *scan);
   if (scan == NULL)
     return number (env, -ENOMEM);
   scan->base = (job){ .run = scan_run, .finish = scan_finish, .destroy = scan_destroy };
-  scan->dirfd = int_argument (&args, 0);
-  scan->options = int_argument (&args, 2);
-  scan->max_depth = int_argument (&args, 3);
+  scan->dirfd = int_argument (&args, DIRFD);
+  scan->options = int_argument (&args, OPTIONS);
+  scan->max_depth = int_argument (&args, MAX_DEPTH_WANTED);
   if (scan->max_depth < 0 || scan->max_depth > MAX_DEPTH)
     scan->max_depth = MAX_DEPTH;
   memcpy (scan->root, root.bytes, sizeof root.bytes);
-  if (!names_argument (&args, 4, &scan->paths_list) || !names_argument (&args, 5, &scan->names_list))
+  if (!names_argument (&args, PRUNE_PATHS, &scan->paths_list) || !names_argument (&args, PRUNE_NAMES, &scan->names_list))
     {
       scan_destroy (&scan->base);
       return NULL;
@@ -348,7 +356,7 @@ js_scan_tree (napi_env env, napi_callback_info info)
       napi_throw_type_error (env, NULL, "cannot scan a path that holds a NUL or is too long");
       return NULL;
     }
-  return job_start (env, &scan->base, bool_argument (&args, 6));
+  return job_start (env, &scan->base, bool_argument (&args, IS_ASYNC));
 }
 
 const exported scan_functions[] = { { "scanTree", js_scan_tree }, { NULL, NULL } };
