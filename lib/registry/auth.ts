@@ -85,6 +85,25 @@ export class Authorizer {
     throw failure;
   }
 
+  /** Sends requests until one is answered by a server that knows what it asks. The first answer stands when none is better. */
+  async #firstKnown(
+    requests: readonly HttpRequest[],
+    send: (request: HttpRequest) => Promise<HttpResponse>,
+  ): Promise<HttpResponse> {
+    let first: HttpResponse | undefined;
+    for (const request of requests) {
+      const response = await send(request);
+      if (!NO_SUCH_FLOW.has(response.status)) {
+        first?.body.destroy();
+        return response;
+      }
+      if (first === undefined) first = response;
+      else response.body.destroy();
+    }
+    if (first === undefined) throw new Error("No request for a token");
+    return first;
+  }
+
   #sameScheme(url: URL, answered: URL): URL {
     const copy = new URL(url);
     if (copy.host === answered.host) copy.protocol = answered.protocol;
@@ -156,10 +175,6 @@ export class Authorizer {
         `Cannot ${purpose.doing}: "${host.name}" wants credentials sent to "${realm.host}" without encryption`,
       );
     }
-    const request =
-      credentials?.kind === "identity-token"
-        ? oauthRequest(realm, service, scopes, credentials.token)
-        : tokenRequest(realm, service, scopes, credentials?.kind === "basic" ? credentials : undefined);
     const realmHost: Host = {
       name: realm.host,
       authority: realm.host,
@@ -174,7 +189,10 @@ export class Authorizer {
       registry: host.name,
       server: `the token server "${realm.host}"`,
     };
-    const response = await this.#transport.send(realmHost, { ...request, attempts }, asking, signal);
+    const requests = tokenRequests(realm, service, scopes, credentials);
+    const response = await this.#firstKnown(requests, (request) =>
+      this.#transport.send(realmHost, { ...request, attempts }, asking, signal),
+    );
     const body = await textOf(response, 1 << 20);
     if (response.status !== 200) {
       throw failure ?? refused(asking, { status: response.status === 400 ? 401 : response.status, body });
@@ -191,6 +209,24 @@ export class Authorizer {
     const seconds = typeof json["expires_in"] === "number" ? json["expires_in"] : DEFAULT_LIFE_SECONDS;
     return { token, endsAtMs: startedAtMs + Math.max(seconds, DEFAULT_LIFE_SECONDS) * 1000 };
   }
+}
+
+/** Statuses of token servers that have no refresh flow: GCR says 404, others 405, Artifactory 401. */
+const NO_SUCH_FLOW: ReadonlySet<number> = new Set([401, 404, 405]);
+
+/** Lists the requests for a token, in the order they are tried: a refresh token also passes for a password. */
+function tokenRequests(
+  realm: URL,
+  service: string | undefined,
+  scopes: readonly Scope[],
+  credentials: Credentials | undefined,
+): readonly HttpRequest[] {
+  if (credentials?.kind !== "identity-token") {
+    return [tokenRequest(realm, service, scopes, credentials?.kind === "basic" ? credentials : undefined)];
+  }
+  const { token, username = "<token>" } = credentials;
+  const asPassword = { kind: "basic", username, password: token } as const;
+  return [oauthRequest(realm, service, scopes, token), tokenRequest(realm, service, scopes, asPassword)];
 }
 
 /** Finds the strongest challenge of a 401 that we can answer. */

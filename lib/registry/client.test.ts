@@ -540,7 +540,7 @@ describe("authorization", () => {
     expect(registry.requests.map(({ headers }) => headers["authorization"] !== undefined)).toEqual([false, true]);
     const error = await failure(connect().resolve(refOf(registry), signal));
     expect(error).toMatchObject({ code: "registry/unauthorized" });
-    expect(error.hint).toContain("docker login");
+    expect(error.hint).toContain("kiln login");
   });
 
   test("works for a registry name in capitals", async () => {

@@ -56,6 +56,16 @@ class HttpRegistryClient implements RegistryClient {
     this.#mirrors = new Mirrors(options);
   }
 
+  async ping(registry: string, signal: AbortSignal): Promise<void> {
+    const purpose: Purpose = { doing: `log in to "${registry}"`, registry };
+    const host = this.#origin({ registry, repository: "" });
+    const request: HttpRequest = { method: "GET", url: this.#transport.urlOf(host, "/v2/"), headers: {} };
+    const permission = { repository: { registry, repository: "" }, scopes: [], purpose };
+    const response = await this.#send(host, request, permission, signal);
+    const body = await textOf(response, 64 << 10);
+    if (response.status !== 200) throw refused(purpose, { status: response.status, body });
+  }
+
   async resolve(ref: ImageRef, signal: AbortSignal): Promise<RemoteManifest> {
     const name = familiarReference(ref);
     const reference = ref.digest ?? ref.tag ?? "latest";

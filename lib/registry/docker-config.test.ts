@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { dockerCredentials } from "./docker-config.ts";
+import { accountsInFiles } from "./docker-config.ts";
 import type { Credentials } from "./registry.ts";
 
 const signal = new AbortController().signal;
@@ -42,7 +42,11 @@ async function credentialsFor(
   const [registry = "", ...path] = place.split("/");
   writeFileSync(join(directory, "config.json"), typeof config === "string" ? config : JSON.stringify(config));
   const env = { PATH: `${directory}:/usr/bin:/bin`, ...more.env };
-  const source = dockerCredentials({ directory, env, ...(more.notice === undefined ? {} : { notice: more.notice }) });
+  const source = accountsInFiles({
+    files: [join(directory, "config.json")],
+    env,
+    ...(more.notice === undefined ? {} : { notice: more.notice }),
+  });
   return source.get({ registry, repository: path.join("/") || "team/app" }, signal);
 }
 
@@ -72,7 +76,7 @@ describe("docker's config.json", () => {
       name: "an identity token",
       registry: "a.example",
       config: { auths: { "a.example": { ...auth("ann:"), identitytoken: "refresh" } } },
-      expected: { kind: "identity-token", token: "refresh" },
+      expected: { kind: "identity-token", token: "refresh", username: "ann" },
     },
     {
       name: "a registry token",
@@ -218,13 +222,13 @@ describe("docker's config.json", () => {
   test("that are a directory are none", async () => {
     const above = mkdtempSync(join(tmpdir(), "kiln-docker-config-"));
     mkdirSync(join(above, "config.json"));
-    const source = dockerCredentials({ directory: above, env: {} });
+    const source = accountsInFiles({ files: [join(above, "config.json")], env: {} });
     expect(await source.get({ registry: "a.example", repository: "x" }, signal)).toBeUndefined();
     rmSync(above, { recursive: true });
   });
 
   test("need not exist", async () => {
-    const source = dockerCredentials({ directory: join(directory, "nowhere"), env: {} });
+    const source = accountsInFiles({ files: [join(directory, "nowhere/config.json")], env: {} });
     expect(await source.get({ registry: "docker.io", repository: "library/alpine" }, signal)).toBeUndefined();
   });
 });

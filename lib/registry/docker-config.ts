@@ -1,33 +1,54 @@
-import { join } from "node:path";
+import { basename } from "node:path";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { readSettings } from "../core/given-file.ts";
 import { isRecord, parseJson } from "../core/json.ts";
+import { serverOf } from "./account-file.ts";
 import { accountKey, accountKeysOf } from "./account-keys.ts";
 import { askHelper, HelperError } from "./credential-helper.ts";
 import type { Credentials, CredentialSource, Notice } from "./registry.ts";
 
-export interface DockerConfigOptions {
-  /** Path of `$DOCKER_CONFIG`, or `~/.docker`. */
-  readonly directory: string;
-  /** Environment of credential helpers: they need PATH and HOME. The entries of `DOCKER_AUTH_CONFIG` come first. */
+export interface AccountFilesOptions {
+  /** Files in docker's format, the first one first: docker's `config.json`, `auth.json` of podman, buildah and skopeo. */
+  readonly files: readonly string[];
+  /** Environment of credential helpers: they need PATH and HOME. `DOCKER_AUTH_CONFIG` has entries that come first. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Reports a helper that failed where the file has an entry to use instead. */
   readonly notice?: Notice;
 }
 
 /**
- * Finds credentials as docker stores them in `config.json`: in `credHelpers` for a registry, else `credsStore`, else
- * `auths`. Entries may be for a path of a registry. The longest path that contains the repository counts, then the
- * registry itself, and never another path. The file is read at the first request.
+ * Finds credentials in the files where docker and podman keep them. Inside a file: `credHelpers` for a registry, else
+ * `credsStore`, else `auths`. Entries may be for a path of a registry: the longest one that the repository lies below counts,
+ * then the registry's own, and never that of another path. The first file that has an entry decides. A file is read at the
+ * first question that comes to it.
  * @see https://docs.docker.com/reference/cli/docker/login/#credential-stores
  * @see https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
  */
-export function dockerCredentials(options: DockerConfigOptions): CredentialSource {
-  let config: Promise<DockerConfig> | undefined;
+export function accountsInFiles(options: AccountFilesOptions): CredentialSource {
+  const configs = new Map<string, Promise<DockerConfig>>();
+  const configOf = (path: string): Promise<DockerConfig> => {
+    let config = configs.get(path);
+    if (config === undefined) {
+      config = readConfig(path, path === options.files[0] ? options.env : {});
+      configs.set(path, config);
+    }
+    return config;
+  };
   return {
     async get(repository, signal) {
-      config ??= readConfig(options);
-      return new Lookup(await config, options, signal).find(accountKeysOf(repository));
+      const keys = accountKeysOf(repository);
+      let failure: HelperError | undefined;
+      for (const path of options.files) {
+        try {
+          const found = await new Lookup(await configOf(path), { ...options, path }, signal).find(keys);
+          if (found !== undefined) return found;
+        } catch (error) {
+          if (!(error instanceof HelperError)) throw error;
+          failure ??= error;
+        }
+      }
+      if (failure !== undefined) throw failure;
+      return undefined;
     },
   };
 }
@@ -49,10 +70,10 @@ interface Account {
 
 class Lookup {
   readonly #config: DockerConfig;
-  readonly #options: DockerConfigOptions;
+  readonly #options: AccountFilesOptions & { readonly path: string };
   readonly #signal: AbortSignal;
 
-  constructor(config: DockerConfig, options: DockerConfigOptions, signal: AbortSignal) {
+  constructor(config: DockerConfig, options: AccountFilesOptions & { readonly path: string }, signal: AbortSignal) {
     this.#config = config;
     this.#options = options;
     this.#signal = signal;
@@ -74,7 +95,8 @@ class Lookup {
       }
       const { credentials } = this.#config.accounts.get(key) ?? {};
       if (credentials === undefined) continue;
-      if (failure?.isInstalled === true) this.#options.notice?.(`${failure.message}; the entry in config.json is used`);
+      if (failure?.isInstalled === true)
+        this.#options.notice?.(`${failure.message}; the entry in ${basename(this.#options.path)} is used`);
       return credentials;
     }
     if (failure !== undefined) throw failure;
@@ -97,13 +119,8 @@ class Lookup {
   }
 }
 
-/** Returns the key under which docker login stores credentials. */
-function serverOf(key: string): string {
-  return key === "docker.io" ? "https://index.docker.io/v1/" : key;
-}
-
-async function readConfig({ directory, env }: DockerConfigOptions): Promise<DockerConfig> {
-  const path = join(directory, "config.json");
+/** Reads a file; `env` may hold entries that come before the file's. */
+async function readConfig(path: string, env: Readonly<Record<string, string | undefined>>): Promise<DockerConfig> {
   const json = objectIn(await contentOf(path), `"${path}"`);
   const first = objectIn(env["DOCKER_AUTH_CONFIG"] ?? "", "the variable DOCKER_AUTH_CONFIG");
   const helpers = new Map<string, string>();
@@ -164,13 +181,16 @@ function credentialsIn(entry: Record<string, unknown>): Credentials | undefined 
   };
   const registryToken = member("registrytoken");
   if (registryToken !== undefined) return { kind: "registry-token", token: registryToken };
-  const identityToken = member("identitytoken");
-  if (identityToken !== undefined) return { kind: "identity-token", token: identityToken };
   // `auth` is base64 of `user:password`; a password may hold colons, and old files end in NUL bytes.
   const decoded = Buffer.from(member("auth") ?? "", "base64")
     .toString("utf8")
     .replace(/\0+$/, "");
   const colon = decoded.indexOf(":");
+  const identityToken = member("identitytoken");
+  if (identityToken !== undefined) {
+    const user = colon > 0 ? decoded.slice(0, colon) : member("username");
+    return { kind: "identity-token", token: identityToken, ...(user === undefined ? {} : { username: user }) };
+  }
   if (colon > 0) return { kind: "basic", username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
   const username = member("username");
   const password = member("password");

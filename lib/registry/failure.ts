@@ -24,7 +24,7 @@ export function refused(purpose: Purpose, { status, body }: Refusal): BuildError
   const said = reason === undefined ? `${server} answered ${status}` : `${server} answered ${status}: ${reason}`;
   const error = (code: ConstructorParameters<typeof BuildError>[0], hint: string | undefined): BuildError =>
     new BuildError(code, `Cannot ${purpose.doing}: ${said}`, { hint });
-  const logIn = `log in with "docker login ${purpose.registry}", or check the entry for it in ~/.docker/config.json`;
+  const logIn = `log in with "kiln login ${purpose.registry}", or check the entry for it in ~/.docker/config.json`;
   switch (status) {
     case 401:
       return error("registry/unauthorized", `${logIn}; a repository that does not exist may also look like this`);

@@ -46,6 +46,11 @@ export interface StreamedBlob {
  */
 export interface RegistryClient extends AsyncDisposable {
   /**
+   * Asks a registry whether it takes the account that it is given.
+   * @throws {BuildError} `registry/unauthorized` where it does not.
+   */
+  ping(registry: string, signal: AbortSignal): Promise<void>;
+  /**
    * Fetches the manifest of a reference: by digest when it has one, else by tag. Its digest is verified, and it has at
    * most 4 MiB.
    */
@@ -107,8 +112,8 @@ export interface HostLookup {
 
 export type Credentials =
   | { readonly kind: "basic"; readonly username: string; readonly password: string }
-  /** An OAuth2 refresh token. */
-  | { readonly kind: "identity-token"; readonly token: string }
+  /** An OAuth2 refresh token; token servers that know no refresh flow take it as the user's password. */
+  | { readonly kind: "identity-token"; readonly token: string; readonly username?: string }
   /** A token that is sent as it is. */
   | { readonly kind: "registry-token"; readonly token: string };
 

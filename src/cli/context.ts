@@ -1,7 +1,6 @@
 import { BuildError } from "../../lib/core/errors.ts";
-import { Engine } from "../engine/engine.ts";
+import { Engine, type EngineOptions } from "../engine/engine.ts";
 import type { BuildEnvironment } from "../engine/environment.ts";
-import type { ProgressSink } from "../../lib/core/progress.ts";
 import { environmentOf } from "./environment.ts";
 import type { Host } from "./host.ts";
 
@@ -15,7 +14,7 @@ export interface CommandContext {
   print(line: string): void;
   /** One line to standard error. */
   warn(line: string): void;
-  openEngine(options?: { readonly progress?: ProgressSink; readonly insecureRegistries?: readonly string[] }): Engine;
+  openEngine(options?: Partial<EngineOptions>): Engine;
 }
 
 export function commandContext(host: Host, root: string | undefined, signal: AbortSignal): CommandContext {

@@ -21,7 +21,7 @@ export interface Host {
   readonly platform: string;
   readonly arch: string;
   readonly processors: number;
-  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdin: Readable & { readonly isTTY?: boolean; setRawMode?(isRaw: boolean): unknown };
   readonly stdout: Terminal;
   readonly stderr: Terminal;
   nowMs(): number;

@@ -68,7 +68,6 @@ export async function main(given: readonly string[], host: Host): Promise<number
 
 /** Words of other builders' command lines that are no commands here. */
 const ELSEWHERE: Readonly<Partial<Record<string, string>>> = {
-  login: "kiln reads what docker login writes to ~/.docker/config.json, and the credential helpers that it names",
   bud: "it is kiln build here",
 };
 

@@ -11,6 +11,8 @@ import { importCommand } from "./commands/import.ts";
 import { infoCommand } from "./commands/info.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { loadCommand } from "./commands/load.ts";
+import { loginCommand } from "./commands/login.ts";
+import { logoutCommand } from "./commands/logout.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
@@ -28,6 +30,8 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   build: buildCommand,
   pull: pullCommand,
   push: pushCommand,
+  login: loginCommand,
+  logout: logoutCommand,
   images: imagesCommand,
   inspect: inspectCommand,
   history: historyCommand,

@@ -53,6 +53,7 @@ export async function build(
     progress,
     insecureRegistries: insecureRegistries(options),
     offline: options.offline === true,
+    accounts: { file: options.accountFile },
   });
   await checkAfterRestart(engine, progress, signal);
   const startedAtMs = environment.nowMs();

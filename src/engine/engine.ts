@@ -26,7 +26,7 @@ import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { layerTools } from "./images/layer-tools.ts";
 import type { LayerTools } from "../export/layers.ts";
-import { connectionOptions, registryOptions } from "./images/registry-options.ts";
+import { connectionOptions, type GivenAccounts, registryOptions } from "./images/registry-options.ts";
 
 /**
  * The parts that every command works with, wired for one environment. Opening one opens the store and nothing else;
@@ -47,6 +47,7 @@ export class Engine implements AsyncDisposable {
   readonly #progress: ProgressSink;
   readonly #insecure: Set<string>;
   readonly #isOffline: boolean;
+  readonly #accounts: GivenAccounts;
   readonly #http: { readonly fetch: Fetch } & AsyncDisposable;
   #client: Promise<RegistryClient> | undefined;
 
@@ -55,6 +56,7 @@ export class Engine implements AsyncDisposable {
     this.#progress = options.progress;
     this.#insecure = new Set(options.insecureRegistries);
     this.#isOffline = options.offline === true;
+    this.#accounts = options.accounts ?? {};
     this.native = loadNative(environment.addonPath);
     this.store = openStore(environment.root, { native: this.native, clock: environment });
     const marks = overlayMarksFor(environment.uid, environment.root);
@@ -167,7 +169,11 @@ export class Engine implements AsyncDisposable {
     }
     const { createRegistryClient } = await import("../../lib/registry/client.ts");
     return createRegistryClient(
-      registryOptions(this.environment, this.#insecure, { progress: this.#progress, facts: this.store.facts }),
+      registryOptions(
+        this.environment,
+        { insecure: this.#insecure, accounts: this.#accounts },
+        { progress: this.#progress, facts: this.store.facts },
+      ),
     );
   }
 }
@@ -176,6 +182,8 @@ export interface EngineOptions {
   readonly progress: ProgressSink;
   /** Registries reached by plain HTTP or unverified TLS. */
   readonly insecureRegistries?: readonly string[];
+  /** Accounts of the command line, for registries. */
+  readonly accounts?: GivenAccounts;
   /** No registry is to be asked for anything. */
   readonly offline?: boolean;
 }

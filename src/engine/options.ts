@@ -33,6 +33,8 @@ export interface BuildOptions {
   readonly pullTtlMs?: number | undefined;
   /** No registry is asked for anything. */
   readonly offline?: boolean;
+  /** The only file that accounts for registries are taken from. Default: docker's and podman's. */
+  readonly accountFile?: string;
   /** `sandbox` gives every RUN that names no network one of its own, by pasta or slirp4netns; `host` also grants `network.host`. */
   readonly network?: "default" | "none" | "host" | "sandbox";
   readonly secrets?: readonly SecretSpec[];

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { Command, Option } from "commander";
 import type { BuildOptions } from "../../engine/options.ts";
 import type { BuildReport } from "../../engine/report.ts";
@@ -46,6 +47,7 @@ interface Flags extends AcceptedFlags {
   readonly pullPolicy?: string;
   readonly pullTtl?: string;
   readonly offline?: boolean;
+  readonly authfile?: string;
   readonly secret: readonly string[];
   readonly ssh: readonly string[];
   readonly network?: string;
@@ -93,6 +95,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   list("--cache-trust <path>", "take only what is signed by this ed25519 public key");
   build.option("--pull", "ask registries whether base images have changed; --pull=newer, missing or never");
   build.option("--pull-ttl <time>", "how long their answer counts: 10m by default, 0s asks each time (KILN_PULL_TTL)");
+  build.option("--authfile <path>", "the only file to take accounts for registries from");
   build.option("--offline", "ask no registry: base images are those of the store (KILN_OFFLINE=1)");
   list("--secret <attributes>", "id=NAME[,src=FILE|,env=VARIABLE]");
   list("--ssh <agent>", "default, id=SOCKET or id=KEYFILE[,KEYFILE]");
@@ -229,6 +232,7 @@ function buildOptions(context: CommandContext, source: string, flags: Flags): Bu
     }),
     pull: flags.pull === true || pullOf(flags.pullPolicy),
     pullTtlMs: pullTtlOf(flags.pullTtl, env),
+    ...(flags.authfile === undefined ? {} : { accountFile: resolve(context.host.workingDirectory, flags.authfile) }),
     offline: flags.offline === true || env["KILN_OFFLINE"] === "1",
     secrets: secrets(flags.secret, env),
     ssh: sshAgents(flags.ssh, env),

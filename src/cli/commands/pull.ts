@@ -3,11 +3,12 @@ import { formatReference, parseReference } from "../../../lib/core/reference.ts"
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { platformOrDefault } from "../find-image.ts";
+import { accountOptions, givenAccounts } from "../flags/accounts.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
 /** `kiln pull`: an image with all its files. A build pulls what it needs by itself. */
 export function pullCommand(program: Command, cli: Cli): void {
-  command(program, cli, "pull <image>", run)
+  accountOptions(command(program, cli, "pull <image>", run))
     .description("fetch an image from its registry")
     .option("--platform <os/arch>", "which of several platforms")
     .option("--insecure", "plain HTTP or an unverified certificate is fine")
@@ -35,6 +36,7 @@ async function run(
   const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host);
   await using engine = context.openEngine({
     progress: display.sink,
+    accounts: await givenAccounts(context, options, reference.registry),
     insecureRegistries: options["insecure"] === true ? [reference.registry] : [],
   });
   try {

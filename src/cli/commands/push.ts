@@ -4,11 +4,12 @@ import { formatReference, parseReference } from "../../../lib/core/reference.ts"
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { platformOption } from "../find-image.ts";
+import { accountOptions, givenAccounts } from "../flags/accounts.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
 /** `kiln push`: an image of the local store to the registry its name says. */
 export function pushCommand(program: Command, cli: Cli): void {
-  command(program, cli, "push <image>", run)
+  accountOptions(command(program, cli, "push <image>", run))
     .description("send an image to its registry")
     .option("--platform <os/arch>", "only this one of several platforms")
     .option("--compression <kind>", "gzip, zstd or uncompressed, for layers built here", "gzip")
@@ -20,7 +21,7 @@ export function pushCommand(program: Command, cli: Cli): void {
     .addHelpText(
       "after",
       examples([
-        ["kiln push ghcr.io/team/app:1", "with the credentials of `docker login`"],
+        ["kiln push ghcr.io/team/app:1", "with the account of `kiln login` or `docker login`"],
         ["kiln push --compression zstd localhost:5000/app", "smaller, for clients that know zstd"],
       ]),
     );
@@ -48,6 +49,7 @@ async function run(
   const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host);
   await using engine = context.openEngine({
     progress: display.sink,
+    accounts: await givenAccounts(context, options, reference.registry),
     insecureRegistries: options["insecure"] === true ? [reference.registry] : [],
   });
   const { exportStored } = await import("../../engine/images/export-stored.ts");

@@ -42,6 +42,7 @@ const OWN = [
   "jobs",
   "on-error",
   "expect-cached",
+  "authfile",
   "explain",
   "pull-policy",
   "pull-ttl",

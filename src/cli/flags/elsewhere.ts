@@ -3,7 +3,6 @@ import { BuildError } from "../../../lib/core/errors.ts";
 const DOCKERFILE_WAY = "a last stage FROM scratch with COPY --from=build / /";
 const NOT_NEEDED = "leave it out: it is not needed";
 const CERTIFICATES = "put ca.crt, client.cert and client.key into ~/.config/docker/certs.d/REGISTRY/";
-const CONFIGURATION = "set DOCKER_CONFIG to a directory with docker's config.json";
 const CACHE = "use --cache-from and --cache-to type=registry,ref=NAME: every kind of step is cached";
 const RETRIES = "leave it out: what fails in passing is tried five times";
 const SNAPSHOT = "leave it out: what a step changed is known without looking at its files";
@@ -73,8 +72,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   arch: "use --platform linux/ARCH",
   os: "use --platform OS/ARCH",
   variant: "use --platform OS/ARCH/VARIANT",
-  authfile: CONFIGURATION,
-  creds: CONFIGURATION,
+  creds: "run kiln login before, or use --authfile FILE",
   "cert-dir": CERTIFICATES,
   "tls-verify": "use -o type=registry,registry.insecure=true, and insecure-registries in daemon.json for pulls",
   timestamp: "use SOURCE_DATE_EPOCH=SECONDS, with rewrite-timestamp=true for files too",

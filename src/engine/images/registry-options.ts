@@ -3,33 +3,68 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { readSettings } from "../../../lib/core/given-file.ts";
-import { dockerCredentials } from "../../../lib/registry/docker-config.ts";
+import { accountsInFiles } from "../../../lib/registry/docker-config.ts";
 import { dockerHosts } from "../../../lib/registry/docker-hosts.ts";
 import type { ConnectionOptions } from "../../../lib/registry/connections.ts";
-import type { Notice, RegistryOptions } from "../../../lib/registry/registry.ts";
+import type { Credentials, CredentialSource, Notice, RegistryOptions } from "../../../lib/registry/registry.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import type { Facts } from "../../../lib/store/store.ts";
 import { mirrorMemory } from "./mirror-memory.ts";
 import type { BuildEnvironment } from "../environment.ts";
 
-/** How registries are reached: as docker reaches them, and as all servers are. */
+/** Accounts that a command line gives. */
+export interface GivenAccounts {
+  /** The only file that is looked into, instead of docker's and podman's. */
+  readonly file?: string | undefined;
+  /** An account for one registry, which comes before every file. */
+  readonly own?: { readonly registry: string; readonly credentials: Credentials } | undefined;
+}
+
+/** Gathers how registries are reached: as docker reaches them, and as all servers are. */
 export function registryOptions(
   environment: BuildEnvironment,
-  insecure: ReadonlySet<string>,
-  on: { readonly progress: ProgressSink; readonly facts: Facts },
+  { insecure, accounts }: { readonly insecure: ReadonlySet<string>; readonly accounts: GivenAccounts },
+  { progress, facts }: { readonly progress: ProgressSink; readonly facts: Facts },
 ): RegistryOptions {
   const { env } = environment;
-  const notice: Notice = (message, hint) => on.progress({ kind: "notice", level: "warning", message, hint });
+  const notice: Notice = (message, hint) => progress({ kind: "notice", level: "warning", message, hint });
+  const files = accounts.file === undefined ? accountFiles(environment) : [accounts.file];
   return {
     ...connectionOptions(env),
-    credentials: dockerCredentials({ directory: dockerConfigDirectory(environment), env, notice }),
+    credentials: withOwn(accounts.own, accountsInFiles({ files, env, notice })),
     notice,
     userAgent: "kiln",
     hosts: dockerHosts(["/etc/docker", engineConfigDirectory(environment)], insecure),
-    mirrorMemory: mirrorMemory(on.facts, environment),
+    mirrorMemory: mirrorMemory(facts, environment),
     clock: environment,
     timer: { wait: async (ms, signal) => wait(ms, undefined, { signal }) },
   };
+}
+
+/** An account of the command line is for its registry only: other registries of the same command never see it. */
+function withOwn(own: GivenAccounts["own"], others: CredentialSource): CredentialSource {
+  if (own === undefined) return others;
+  return {
+    get: async (repository, signal) =>
+      repository.registry === own.registry ? own.credentials : others.get(repository, signal),
+  };
+}
+
+/**
+ * Lists the files that may hold accounts, the first one first: the one that REGISTRY_AUTH_FILE names, docker's, and those of
+ * podman, buildah and skopeo.
+ * @see https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
+ */
+function accountFiles(environment: Pick<BuildEnvironment, "env" | "homeDirectory">): readonly string[] {
+  const { env, homeDirectory } = environment;
+  const named = env["REGISTRY_AUTH_FILE"];
+  const runtime = env["XDG_RUNTIME_DIR"];
+  return [
+    ...(named === undefined || named === "" ? [] : [named]),
+    join(dockerConfigDirectory(environment), "config.json"),
+    ...(runtime === undefined || runtime === "" ? [] : [join(runtime, "containers", "auth.json")]),
+    join(env["XDG_CONFIG_HOME"] || join(homeDirectory, ".config"), "containers", "auth.json"),
+  ];
 }
 
 /** Where docker keeps its `config.json`. */
