@@ -23,16 +23,16 @@ import { BlobGrowth, type GrowingBlob } from "./growing-blob.ts";
 import { fileLock, type LockCalls } from "./file-lock.ts";
 import type { Blobs, ExpectedBlob, WrittenBlob } from "./store.ts";
 
-/** Blobs are big or read once: large pieces keep the number of calls down without holding a layer in memory. */
+/** Blobs are big or read once: large chunks keep the number of calls down without holding a layer in memory. */
 const CHUNK_BYTES = 1 << 20;
 
-export function openBlobs(at: {
+export function openBlobs(deps: {
   readonly directory: string;
   readonly leases: string;
   readonly holds: Holds;
   readonly calls: LockCalls;
 }): Blobs {
-  return new FileBlobs(at.directory, at.leases, at.holds, at.calls);
+  return new FileBlobs(deps.directory, deps.leases, deps.holds, deps.calls);
 }
 
 class FileBlobs implements Blobs {
@@ -97,7 +97,7 @@ class FileBlobs implements Blobs {
   put(bytes: Uint8Array | string): WrittenBlob {
     const digest = digestOf(bytes);
     const size = typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.byteLength;
-    // Equal size is trusted as whole: a blob gets its name only when all of it is written.
+    // A file with the right size is complete: a blob gets its name only when all of it is written.
     if (this.sizeOf(digest) === size) return { digest, size };
     const temporary = this.#temporary();
     try {
@@ -152,7 +152,7 @@ class FileBlobs implements Blobs {
     signal: AbortSignal,
   ): Promise<WrittenBlob> {
     if (this.sizeOf(expected.digest) === expected.size) return expected;
-    // Another process may be downloading the same blob into the same partial file: then its result is ours.
+    // Another process may be downloading the same blob into the same partial file: then we take its result.
     const leasePath = join(this.#leases, `download-${hexOf(expected.digest).slice(0, 40)}`);
     const { lock } = await fileLock(this.#calls, leasePath, () => "exclusive", signal);
     using _lease = lock;
@@ -165,12 +165,12 @@ class FileBlobs implements Blobs {
         const source = await from(digester.sizeBytes, signal);
         await receive(source, { file: partial, flags: "a", digester, expected }, signal);
       } else {
-        // A blob without bytes is a file all the same.
+        // An empty blob is a file too.
         closeSync(openSync(partial, "a", 0o600));
       }
       return this.#finish(partial, digester, expected);
     } catch (error) {
-      // What is wrong stays wrong: only a cut-off download is worth going on with.
+      // A wrong file stays wrong: only a truncated download is worth resuming.
       if (error instanceof BuildError && error.code === "digest/mismatch") await rm(partial, { force: true });
       throw storeFailure(`write blob "${expected.digest}"`, error);
     }
@@ -180,7 +180,7 @@ class FileBlobs implements Blobs {
     await rm(this.pathOf(digest), { force: true, recursive: true });
   }
 
-  /** A new name, which no collection takes away from under us. */
+  /** Reserves a new name that no collection removes. */
   #temporary(): string {
     const name = `new-${randomUUID()}`;
     this.#holds.claim([`blob:${name}`]);
@@ -203,22 +203,22 @@ class FileBlobs implements Blobs {
   }
 
   #keep(temporary: string, written: WrittenBlob): WrittenBlob {
-    // Not flushed to the disk, which would cost seconds for large layers: a process may die at any instruction without
-    // harm, and after a power failure a short or empty file does not have the size or digest its readers expect.
+    // Not flushed to the disk, which would cost seconds for large layers. A process may die at any instruction without
+    // harm. After a power failure a short or empty file does not have the size or digest that its readers expect.
     this.#holds.add([`blob:${written.digest}`]);
-    // Replaces an equal blob that another process finished first, which changes nothing.
+    // Replaces an equal blob that another process finished first, without any change.
     renameSync(temporary, this.pathOf(written.digest));
     return written;
   }
 }
 
 /**
- * Writes a stream into a file, digested on the way. Not `pipeline`: when the source breaks off, that drops what the file
- * stream has not written yet, and every byte that came over a network is worth keeping.
+ * Writes a stream into a file, digesting it on the way. It does not use `pipeline`: when the source breaks off, that
+ * drops the file stream's unwritten data, and every byte that came over a network is worth keeping.
  */
 async function receive(
   source: AsyncIterable<Uint8Array>,
-  to: {
+  target: {
     readonly file: string;
     readonly flags: "wx" | "a";
     readonly digester: Digester;
@@ -227,9 +227,9 @@ async function receive(
   },
   signal: AbortSignal,
 ): Promise<void> {
-  const { digester, expected, growth } = to;
-  await using file = await open(to.file, to.flags, 0o600);
-  // A stream that waits for others is waked; what makes its chunks here has the signal itself.
+  const { digester, expected, growth } = target;
+  await using file = await open(target.file, target.flags, 0o600);
+  // The signal wakes a stream that waits for a source; a generator of chunks has the signal itself.
   const chunks = source instanceof Readable ? (addAbortSignal(signal, source) as AsyncIterable<Buffer>) : source;
   for await (const chunk of chunks) {
     signal.throwIfAborted();
@@ -252,7 +252,9 @@ async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
   }
 }
 
-/** Digests what an earlier download left. The state of a digest cannot be kept on disk, so the bytes are read again. */
+/**
+ * Digests the result of an earlier download. The state of a digest cannot be kept on disk, so the bytes are read again.
+ */
 function resume(partial: string, expected: ExpectedBlob): Digester {
   const digester = new Digester();
   let fd: number;

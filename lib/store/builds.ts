@@ -5,7 +5,7 @@ import { textOf } from "./columns.ts";
 const KIND = "build";
 const KEPT = 50;
 
-/** Reports of builds are facts: small, and no loss when they are gone. */
+/** Opens the reports of builds. They are facts: small, and losing them does no harm. */
 export function openBuilds(database: Database, nowMs: () => number): Builds {
   return {
     add(id, report) {
@@ -26,7 +26,7 @@ export function openBuilds(database: Database, nowMs: () => number): Builds {
           );
         });
       } catch {
-        // A full disk or a busy database: a build that has done its work does not fail for what is only told about it.
+        // A full disk or a busy database: a finished build does not fail because its report cannot be written.
       }
     },
     *list() {

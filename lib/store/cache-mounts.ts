@@ -7,24 +7,24 @@ import type { CacheMountEntry, CacheMounts, ClaimedCacheMount } from "./store.ts
 /*
  * cache-mounts/<hash of id>[.<n>]/
  *   id      the id as text; its change time is the last use
- *   ready   there once the directory has been seeded
- *   data/   what is mounted
- * `.1`, `.2`... are the further directories of `private` claims. There are no rows: a cache may vanish at any time.
- * Claims are locks on files among the leases, which collection takes exclusively before it removes a directory.
+ *   ready   exists once the directory has been seeded
+ *   data/   the directory to mount
+ * `.1`, `.2`... are further directories, for `private` claims. There are no rows: a cache may vanish at any time.
+ * Claims are locks on files among the leases; collection takes them exclusively before it removes a directory.
  */
 
-export function openCacheMounts(at: {
+export function openCacheMounts(deps: {
   readonly directory: string;
   readonly leases: string;
   readonly calls: LockCalls;
   readonly nowMs: () => number;
 }): CacheMounts {
-  const entryPath = (name: string): string => join(at.directory, name);
+  const entryPath = (name: string): string => join(deps.directory, name);
   const open = (id: string, { base, place, lock, mode }: Claimed): ClaimedCacheMount => {
     try {
       const path = entryPath(nameOf(base, place));
       const isNew = prepare(path, id);
-      utimesSync(join(path, "id"), at.nowMs() / 1000, at.nowMs() / 1000);
+      utimesSync(join(path, "id"), deps.nowMs() / 1000, deps.nowMs() / 1000);
       return new Claim(path, place, isNew, lock, mode);
     } catch (error) {
       lock[Symbol.dispose]();
@@ -34,21 +34,21 @@ export function openCacheMounts(at: {
   return {
     async claim(id, sharing, signal) {
       const base = hexOf(digestOf(id)).slice(0, 32);
-      if (sharing === "private") return open(id, claimFree(base, at));
-      return open(id, await claimAt(base, 0, sharing === "shared" ? "shared" : "exclusive", at, signal));
+      if (sharing === "private") return open(id, claimFree(base, deps));
+      return open(id, await claimAt(base, 0, sharing === "shared" ? "shared" : "exclusive", deps, signal));
     },
     async claimPlace(id, place, signal) {
-      return open(id, await claimAt(hexOf(digestOf(id)).slice(0, 32), place, "exclusive", at, signal));
+      return open(id, await claimAt(hexOf(digestOf(id)).slice(0, 32), place, "exclusive", deps, signal));
     },
     list() {
-      return readdirSync(at.directory)
+      return readdirSync(deps.directory)
         .toSorted()
         .flatMap((name) => entryAt(entryPath(name)));
     },
   };
 }
 
-/** The lock file that guards a cache directory, for collection. */
+/** Returns the lock file that guards a cache directory, for collection. */
 export function claimPath(leases: string, name: string): string {
   return join(leases, `cache-${name}`);
 }
@@ -64,30 +64,33 @@ interface Claimed {
   readonly mode: LockMode;
 }
 
-/** `private`: the first directory that nobody has, made when all are taken. */
-function claimFree(base: string, at: { readonly leases: string; readonly calls: LockCalls }): Claimed {
+/** Claims a `private` directory: the first free one, or a new one when all are taken. */
+function claimFree(base: string, deps: { readonly leases: string; readonly calls: LockCalls }): Claimed {
   for (let place = 0; ; place += 1) {
-    const lock = tryFileLock(at.calls, claimPath(at.leases, nameOf(base, place)), "exclusive");
+    const lock = tryFileLock(deps.calls, claimPath(deps.leases, nameOf(base, place)), "exclusive");
     if (lock !== undefined) return { base, place, lock, mode: "exclusive" };
   }
 }
 
-/** A directory that is not ready yet is claimed exclusively whatever was asked for: somebody has to seed it, alone. */
+/**
+ * Claims a directory. One that is not ready yet is claimed exclusively, whatever the request: one claimer seeds it
+ * alone.
+ */
 async function claimAt(
   base: string,
   place: number,
   wanted: LockMode,
-  at: { readonly directory: string; readonly leases: string; readonly calls: LockCalls },
+  deps: { readonly directory: string; readonly leases: string; readonly calls: LockCalls },
   signal: AbortSignal,
 ): Promise<Claimed> {
   const name = nameOf(base, place);
-  const isReady = (): boolean => existsSync(join(at.directory, name, "ready"));
+  const isReady = (): boolean => existsSync(join(deps.directory, name, "ready"));
   for (;;) {
     const mode = (): LockMode => (isReady() ? wanted : "exclusive");
-    const { lock } = await fileLock(at.calls, claimPath(at.leases, name), mode, signal);
+    const { lock } = await fileLock(deps.calls, claimPath(deps.leases, name), mode, signal);
     const right = mode();
     if (lock.mode === right) return { base, place, lock, mode: wanted };
-    // It became ready between the question and the lock, or was collected.
+    // It became ready, or was collected, between the check and the lock.
     if (right === "shared") {
       lock.share();
       return { base, place, lock, mode: wanted };
@@ -96,10 +99,13 @@ async function claimAt(
   }
 }
 
-/** Called with the lock. @returns whether the directory has to be seeded. */
+/**
+ * Prepares a directory, under its lock.
+ * @returns whether the directory has to be seeded
+ */
 function prepare(path: string, id: string): boolean {
   if (existsSync(join(path, "ready"))) return false;
-  // What a claimer left that died while seeding is not what a user may see.
+  // A claimer that died while seeding left files that no user must see.
   rmSync(path, { recursive: true, force: true });
   mkdirSync(join(path, "data"), { recursive: true, mode: 0o700 });
   writeFileSync(join(path, "id"), id, { mode: 0o600 });
@@ -136,7 +142,7 @@ class Claim implements ClaimedCacheMount {
 function entryAt(path: string): CacheMountEntry[] {
   const idPath = join(path, "id");
   const stat = statSync(idPath, { throwIfNoEntry: false });
-  if (stat === undefined) return []; // being made, or being removed
+  if (stat === undefined) return []; // another process is making or removing it
   return [
     {
       id: readFileSync(idPath, "utf8"),

@@ -2,7 +2,7 @@ import type { Digest } from "../core/digest.ts";
 import type { Hold } from "./holds.ts";
 import { type Inventory, type InventoryRecord, layerFiles, namedImages } from "./inventory.ts";
 
-/** Something that can be given up to free space, with what it would cost to have it again. */
+/** An item that can be given up to free space, with the cost of getting it back. */
 export type Victim =
   /** Records of one result, with the layer that nothing else needs. */
   | {
@@ -22,13 +22,15 @@ export type Victim =
 export type VictimKind = Victim["kind"];
 
 export interface CollectionOptions {
-  /** Victims are taken, least valuable first, until the store has at most so many bytes. 0: all that may go goes. */
+  /** Limit for the store in bytes: the least valuable victims go until it is met. 0: all possible victims go. */
   readonly keepBytes: number;
-  /** Also what named images can do without: their steps' records, and files that can be fetched again. */
+  /**
+   * True to include parts that named images can do without: their steps' records, and files that can be fetched again.
+   */
   readonly all: boolean;
-  /** Only what was last used before. Milliseconds since the epoch. */
+  /** Limits victims to those last used before. Milliseconds since the epoch. */
   readonly usedBeforeMs: number | undefined;
-  /** Only these kinds. */
+  /** Limits victims to these kinds. */
   readonly kinds: ReadonlySet<VictimKind> | undefined;
 }
 
@@ -37,11 +39,11 @@ export interface CacheMountUse {
   readonly lastUsedMs: number;
 }
 
-/** What the plan needs to know besides the rows. */
+/** The facts behind a plan, besides the rows. */
 export interface CollectionState {
   readonly inventory: Inventory;
   readonly held: ReadonlySet<Hold>;
-  /** Bytes on disk of snapshots and cache mounts by name, of blobs by digest. Without files: nothing. */
+  /** Bytes on disk of snapshots and cache mounts by name, of blobs by digest. Absent: no files. */
   readonly sizes: ReadonlyMap<string, number>;
   readonly cacheMounts: readonly CacheMountUse[];
   /** Bytes of the whole store. */
@@ -49,17 +51,17 @@ export interface CollectionState {
   readonly nowMs: number;
 }
 
-// What it takes to have things again, where nothing was recorded. Bytes per second.
+// Estimated cost of getting items back, where nothing was recorded. Bytes per second.
 const FETCH_RATE = 20e6;
 const COMPRESS_RATE = 40e6;
-/** A cache mount saves downloads and compilations of every build to come, and nobody recorded how many. */
+/** A cache mount saves downloads and compilations of all later builds; their number is unknown. */
 const CACHE_MOUNT_SECONDS = 120;
 const DAY_MS = 24 * 3600 * 1000;
 
 /**
- * Chooses what to give up, in order. Pure. A step's layer is free once no later step and no image stands on it, so steps
- * go from the leaves down; each time the cheapest of all candidates is taken: seconds to have it again per byte freed,
- * halved by each day it was not used.
+ * Chooses victims in order of value. Pure. A step's layer is free once no later step and no image stands on it, so
+ * steps go from the leaves down. Each time the cheapest of all candidates is taken: seconds to get it back per byte
+ * freed, halved for each day without use.
  */
 export function planCollection(state: CollectionState, options: CollectionOptions): readonly Victim[] {
   const planner = new Planner(state, options);
@@ -81,7 +83,7 @@ interface Candidate {
   readonly value: number;
 }
 
-/** Candidates by value: the lowest comes out first. A binary heap in an array. */
+/** A heap of candidates: the one with the lowest value comes out first. A binary heap in an array. */
 class Heap {
   readonly #items: Candidate[] = [];
 
@@ -113,8 +115,8 @@ class Heap {
     }
   }
 
-  #value(at: number): number {
-    return this.#items[at]?.value ?? Infinity;
+  #value(index: number): number {
+    return this.#items[index]?.value ?? Infinity;
   }
 
   #swap(a: number, b: number): void {
@@ -127,18 +129,18 @@ class Heap {
 class Planner {
   readonly #state: CollectionState;
   readonly #options: CollectionOptions;
-  /** How many records and images stand on a snapshot. */
+  /** Number of records and images that stand on each snapshot. */
   readonly #users = new Map<string, number>();
-  /** Records by the layer they made, which is the topmost of their result. */
+  /** Records by the layer they made, the topmost of their result. */
   readonly #byTop = new Map<string, InventoryRecord[]>();
-  /** By layers, of the records and images that stand on them. */
+  /** Last use of each layer by the records and images that stand on it. */
   readonly #lastUsed = new Map<string, number>();
-  /** DiffIDs of layers whose files are here. */
+  /** DiffIDs of layers with their files present. */
   readonly #unpacked = new Set<Digest>();
-  /** How many images stand on a snapshot. */
+  /** Number of images that stand on each snapshot. */
   readonly #images = new Map<string, number>();
   readonly #layerFiles: (id: string) => readonly string[];
-  /** Layers that images with a name need; their records go only with `all`. */
+  /** Layers of named images; their records go only with `all`. */
   readonly #inNamed = new Set<string>();
 
   constructor(state: CollectionState, options: CollectionOptions) {
@@ -168,7 +170,7 @@ class Planner {
     }
   }
 
-  /** What may go at once. */
+  /** Lists the items that may go at once. */
   first(): readonly Candidate[] {
     const { inventory, cacheMounts } = this.#state;
     const found = [...this.#byTop.keys()].flatMap((top) => this.#step(top));
@@ -185,12 +187,12 @@ class Planner {
     return found;
   }
 
-  /** Whether a layer can be had without its compressed form: from its files, or from a registry. */
+  /** Tells whether a layer is available without its compressed form: from its files, or from a registry. */
   #isSpare(diffId: Digest): boolean {
     return this.#state.inventory.fetchable.has(diffId) || this.#unpacked.has(diffId);
   }
 
-  /** What may go now that `victim` goes. */
+  /** Lists the items that may go once `victim` goes. */
   freedBy(victim: Victim): readonly Candidate[] {
     const released: string[] = [];
     if (victim.kind === "step") for (const record of victim.records) released.push(...new Set(record.layers));
@@ -203,14 +205,15 @@ class Planner {
     return [...new Set(released)].filter((id) => id !== own).flatMap((id) => this.#step(id));
   }
 
-  /** The records that made a layer, when nothing but them stands on it. */
+  /** Returns the records that made a layer, when nothing else stands on it. */
   #step(top: string): Candidate[] {
     const records = this.#byTop.get(top) ?? [];
     const users = this.#users.get(top) ?? 0;
     if (records.length === 0 || records.some(({ id }) => this.#isHeld(`record:${id}`))) return [];
     if (!this.#options.all && this.#inNamed.has(top)) return [];
     const isOnlyTheirs = users === records.length && !this.#isHeld(`snapshot:${top}`);
-    // A layer an image needs stays; with `all` the records may go without it. Later steps always need it: their turn first.
+    // A layer that an image needs stays; with `all` the records may go without it. A layer that later steps need stays
+    // until they go.
     if (!isOnlyTheirs && top !== "" && !(this.#options.all && users === records.length + (this.#images.get(top) ?? 0)))
       return [];
     const bytes = isOnlyTheirs ? this.#sizes(this.#layerFiles(top)) : 0;
@@ -224,7 +227,7 @@ class Planner {
   }
 
   #unnamedImages(): Candidate[] {
-    // A base image is what builds stand on: it goes when room is wanted, or all that can be had again.
+    // Builds stand on a base image: it goes only when space is needed, or when all refetchable items are to go.
     const isKept = !this.#options.all && this.#options.keepBytes === 0;
     const named = namedImages(this.#state.inventory, isKept ? "pulled" : undefined);
     return this.#state.inventory.images.flatMap((image) => {
@@ -236,7 +239,10 @@ class Planner {
     });
   }
 
-  /** Files of layers that came from a registry. Under a limit they compete with everything else; else only `all` takes them. */
+  /**
+   * Lists files of layers from a registry. Under a limit they compete with all other victims; otherwise only `all`
+   * takes them.
+   */
   #pulledLayers(): Candidate[] {
     if (!this.#options.all && this.#options.keepBytes === 0) return [];
     return [...this.#state.inventory.snapshots.values()].flatMap((snapshot) => {
@@ -257,7 +263,7 @@ class Planner {
     if (kinds !== undefined && !kinds.has(victim.kind)) return [];
     if (usedBeforeMs !== undefined && lastUsedMs >= usedBeforeMs) return [];
     const idleDays = Math.max(0, this.#state.nowMs - lastUsedMs) / DAY_MS;
-    // A page more, so that what frees nothing is not worth infinitely much.
+    // One page more, so that a victim that frees nothing does not get an infinite value.
     return [{ victim, value: (seconds + 0.001) / (victim.bytes + 4096) / 2 ** Math.min(idleDays, 500) }];
   }
 

@@ -35,7 +35,7 @@ function openHere(): OpenStore {
   return openStore(root, { native: locateNative(), clock: { nowMs: () => now } });
 }
 
-/** What the store handed out is held until it is closed; collection by another process begins here. */
+/** Closes and reopens the store: it holds every item it returned until then. Another process's collection begins here. */
 async function reopen(): Promise<void> {
   await store[Symbol.asyncDispose]();
   store = openHere();
@@ -46,7 +46,7 @@ async function collect(options: PruneOptions = {}): Promise<PruneResult> {
   return prune(store, options, signal);
 }
 
-/** Of a disk that nobody else writes to. */
+/** Reports the free space of a disk that only this test writes. */
 const freeBytes = (): number => 1e12;
 
 function snapshot(name: string, kilobytes: number): SnapshotId {
@@ -56,8 +56,8 @@ function snapshot(name: string, kilobytes: number): SnapshotId {
   return name as SnapshotId;
 }
 
-/** A step that made a layer of some kilobytes on top of others, in some seconds. */
-function step(name: string, on: readonly string[], kilobytes: number, seconds: number): CacheRecord {
+/** Records a step that made a layer of some kilobytes on top of others, in some seconds. */
+function step(name: string, below: readonly string[], kilobytes: number, seconds: number): CacheRecord {
   const made = snapshot(name, kilobytes);
   const listing = store.blobs.put(`listing of ${name}`).digest;
   return store.records.insert(
@@ -68,7 +68,7 @@ function step(name: string, on: readonly string[], kilobytes: number, seconds: n
       site: name,
       name: `RUN ${name}`,
       parts: [{ name: "files", value: listing, listing }],
-      layers: [...(on as SnapshotId[]), made],
+      layers: [...(below as SnapshotId[]), made],
       wallMs: seconds * 1000,
       cpuMs: 1,
       peakMemoryBytes: undefined,
@@ -102,7 +102,7 @@ function image(name: string | undefined, layers: readonly string[]): Digest {
   }).manifestDigest;
 }
 
-/** A layer that a registry has, with its files here. */
+/** Inserts a layer that a registry has, with its files here. */
 function pulled(name: string, kilobytes: number): SnapshotId {
   const id = snapshot(name, kilobytes);
   const diffId = digestOf(name);
@@ -234,7 +234,7 @@ describe("collection", () => {
     writeFileSync(join(store.layout.blobs, "new-1"), "half");
     writeFileSync(join(store.layout.logs, "old.log"), "text");
     writeFileSync(join(store.layout.running, "dead"), "0\nsnapshot:x\n");
-    store.blobs.put("nobody's");
+    store.blobs.put("garbage");
     const { garbageBytes } = await collect();
     expect(garbageBytes).toBeGreaterThan(0);
     expect([layersHere(), readdirSync(store.layout.blobs), readdirSync(store.layout.logs)]).toEqual([[], [], []]);
@@ -326,7 +326,7 @@ describe("a limit", () => {
     for (let n = 0; n < 10; n += 1) step(`s${n}`, [], 100, n + 1);
     await reopen();
     expect(await keepWithinLimit(store, { limitBytes: 1e9, freeBytes }, signal)).toBeUndefined();
-    // Far away: not even looked at. A file nobody measures would otherwise count.
+    // Far from the limit: nothing is measured. Otherwise an unmeasured file would count.
     expect(await keepWithinLimit(store, { limitBytes: 1e9, freeBytes }, signal)).toBeUndefined();
     const { totalBytes } = await usage(store, signal);
     const collected = await keepWithinLimit(store, { limitBytes: totalBytes - 150 * 1024, freeBytes }, signal);

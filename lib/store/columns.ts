@@ -3,8 +3,8 @@ import { BuildError } from "../core/errors.ts";
 import type { Digest } from "../core/digest.ts";
 
 /*
- * Reads SQLite's values as ours. The database is written by this folder alone, so a wrong type is a damaged file; text that
- * was a digest when written is one when read.
+ * Converts SQLite's values to ours. Only this folder writes the database, so a wrong type means a damaged file; text
+ * that was written as a digest is one when read.
  */
 
 function damaged(expected: string, value: unknown): BuildError {
@@ -43,7 +43,7 @@ export function optionalDigest(value: SQLOutputValue | undefined): Digest | unde
   return value === null ? undefined : digestIn(value);
 }
 
-/** A JSON column; whoever wrote it, in this folder, knows its type. */
+/** Parses a JSON column; its writer in this folder knows its type. */
 export function jsonIn(value: SQLOutputValue | undefined): unknown {
   return JSON.parse(textOf(value)) as unknown;
 }

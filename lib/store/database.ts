@@ -8,7 +8,7 @@ export type Row = Readonly<Record<string, SQLOutputValue>>;
 /** Another writer's transaction lasts milliseconds; only a stopped process can hold the lock for this long. */
 const BUSY_TIMEOUT_MS = 20_000;
 
-/** kiln.db: statements prepared on first use, transactions, failures in the store's words. */
+/** The database kiln.db: prepares statements on first use, runs transactions, reports failures as store errors. */
 export class Database implements Disposable {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
@@ -19,11 +19,11 @@ export class Database implements Disposable {
   }
 
   /**
-   * Opens or makes the database. The directory exists. `alone` runs its argument in one process at a time.
-   * @throws {BuildError} `store/version` when it was written by a kiln that keeps other tables or makes other bytes.
+   * Opens or creates the database in an existing directory. `alone` runs its argument in one process at a time.
+   * @throws {BuildError} `store/version` when a kiln with other tables or another output format wrote it
    */
   static open(path: string, alone: (work: () => void) => void): Database {
-    // Not imported: a startup snapshot that has seen node:sqlite cannot be built.
+    // Not imported: Node cannot build a startup snapshot that has loaded node:sqlite.
     const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
     return guarded(`open the store's database "${path}"`, () => {
       const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
@@ -31,8 +31,8 @@ export class Database implements Disposable {
         if (versionOf(database) === 0) alone(() => create(database));
         else if (versionOf(database) !== VERSION) alone(() => migrate(database));
         checkVersion(versionOf(database), path);
-        // Commits survive a crash of the process at once and of the machine after the next checkpoint; what is lost
-        // then is the end of the log as a whole, which is a store as it was some moments earlier.
+        // Commits survive a crash of the process at once, and a crash of the machine after the next checkpoint. What is
+        // lost then is the end of the log as a whole: the store is as it was some moments earlier.
         database.exec("PRAGMA synchronous = NORMAL");
         return new Database(database);
       } catch (error) {
@@ -50,15 +50,18 @@ export class Database implements Disposable {
     return guarded("read the store's database", () => this.#prepared(sql).all(...values));
   }
 
-  /** @returns the number of rows changed. */
+  /**
+   * Runs a statement.
+   * @returns the number of changed rows
+   */
   run(sql: string, ...values: SQLInputValue[]): number {
     return guarded("write the store's database", () => Number(this.#prepared(sql).run(...values).changes));
   }
 
   /**
-   * Runs `work`, which must not wait, in one write transaction; all of it happens or nothing. Inside another one it
-   * joins that. IMMEDIATE: a transaction that began by reading and then writes would fail at once (SQLITE_BUSY, no
-   * timeout) when another process wrote in between.
+   * Runs `work`, which must not wait, in one write transaction, all or nothing. Inside another one it joins that.
+   * IMMEDIATE: a transaction that began by reading and then writes would fail at once (SQLITE_BUSY, no timeout) if
+   * another process wrote in between.
    */
   transaction<T>(work: () => T): T {
     if (this.#inTransaction) return work();
@@ -70,7 +73,7 @@ export class Database implements Disposable {
         this.#database.exec("COMMIT");
         return result;
       } catch (error) {
-        // SQLite has rolled back by itself when the disk is full; a second ROLLBACK would hide why.
+        // SQLite rolls back by itself when the disk is full; a second ROLLBACK would hide that reason.
         if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
         throw error;
       } finally {
@@ -79,12 +82,12 @@ export class Database implements Disposable {
     });
   }
 
-  /** Another number once another connection has committed. Says nothing of this one's own commits. */
+  /** Returns a number that changes when another connection commits, but not when this one does. */
   version(): number {
     return Number(this.get("PRAGMA data_version")?.["data_version"]);
   }
 
-  /** Moves the log into the database file and gives its space back. Best effort: readers may be in the way. */
+  /** Moves the log into the database file and frees its space. Best effort: readers may prevent it. */
   compact(): void {
     guarded("compact the store's database", () => {
       this.#database.exec("PRAGMA incremental_vacuum");
@@ -92,7 +95,7 @@ export class Database implements Disposable {
     });
   }
 
-  /** Problems that SQLite sees in the file, one a line; empty when there are none. */
+  /** Lists problems that SQLite finds in the file, one a line; empty when there are none. */
   problems(): readonly string[] {
     const rows = [...this.all("PRAGMA integrity_check"), ...this.all("PRAGMA foreign_key_check")];
     return rows.map((row) => Object.values(row).join(" ")).filter((line) => line !== "ok");
@@ -120,19 +123,19 @@ function versionOf(database: DatabaseSync): number {
 }
 
 function create(database: DatabaseSync): void {
-  // Another process may have made the tables since we looked.
+  // Another process may have created the tables since our check.
   if (versionOf(database) !== 0) return;
-  // Both are remembered in the file. Auto-vacuum must be chosen before the first table.
-  // Nothing is there yet that waiting for the disk could save.
+  // The file remembers both settings. Auto-vacuum must be chosen before the first table. There is nothing yet that
+  // waiting for the disk could save.
   database.exec("PRAGMA synchronous = OFF");
   database.exec("PRAGMA auto_vacuum = INCREMENTAL");
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`BEGIN IMMEDIATE; ${SCHEMA_SQL} PRAGMA user_version = ${VERSION}; COMMIT`);
 }
 
-/** Brings a store of an earlier kiln up to date, where there is a way. */
+/** Migrates the store of an earlier kiln, where possible. */
 function migrate(database: DatabaseSync): void {
-  // Another process may have done it since we looked.
+  // Another process may have migrated it since our check.
   const steps = MIGRATIONS.get(versionOf(database));
   if (steps === undefined) return;
   database.exec(`BEGIN IMMEDIATE; ${steps} PRAGMA user_version = ${VERSION}; COMMIT`);

@@ -5,7 +5,7 @@ import type { Native } from "../native/native.ts";
 
 export type ScanCalls = Pick<Native, "openPath" | "close" | "scanTree" | "removeTree">;
 
-/** Measures as `du` does: blocks on disk, a file with several names only the first time it is met. */
+/** A measurement of disk space as `du` does it: in blocks, counting a file with several names only once. */
 export class DiskMeter {
   readonly #calls: ScanCalls;
   /** `dev:ino` of files with several names. */
@@ -15,7 +15,7 @@ export class DiskMeter {
     this.#calls = calls;
   }
 
-  /** A file or a whole tree; nothing there is 0 bytes. Symlinks are not followed. */
+  /** Measures a file or a whole tree; a missing path has 0 bytes. Symlinks are not followed. */
   async bytesOf(path: string, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
     const stat = entryAt(path);
@@ -50,12 +50,12 @@ export class DiskMeter {
 export interface DirectoryEntry {
   readonly name: string;
   readonly path: string;
-  /** When the entry itself last changed, renames included, in the file system's time. Nobody can set it back. */
+  /** Last change of the entry itself, renames included, in the file system's time. No program can set it back. */
   readonly changedMs: number;
   readonly diskBytes: number;
 }
 
-/** What is in a directory of the store; entries that vanish meanwhile are left out. */
+/** Lists a directory of the store, without entries that vanish meanwhile. */
 export function entriesOf(directory: string): readonly DirectoryEntry[] {
   let names: string[];
   try {

@@ -2,8 +2,8 @@ import { closeSync, openSync } from "node:fs";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 
 /**
- * What the store's files and database throw, in the store's words: a full disk, a busy or broken database. Anything
- * else is handed back as it came. `doing` completes "Cannot ...", as in `write blob "sha256:..."`.
+ * Turns errors of the store's files and database into store errors: a full disk, a busy or broken database. Any other
+ * error is returned unchanged. `doing` completes "Cannot ...", as in `write blob "sha256:..."`.
  */
 export function storeFailure(doing: string, error: unknown): unknown {
   if (error instanceof BuildError) return error;
@@ -44,7 +44,7 @@ export function storeFailure(doing: string, error: unknown): unknown {
   }
 }
 
-/** Runs `work`, which touches nothing but the store, with its failures put into the store's words. */
+/** Runs `work`, which only uses the store, and turns its failures into store errors. */
 export function guarded<T>(doing: string, work: () => T): T {
   try {
     return work();
@@ -53,10 +53,10 @@ export function guarded<T>(doing: string, work: () => T): T {
   }
 }
 
-/** Like `storeFailure` where the failure can only be one of the store's own files. */
+/** Does the same as `storeFailure` for code that only touches the store's own files. */
 export function ownFailure(doing: string, error: unknown): unknown {
   const failure = storeFailure(doing, error);
-  // What the system has against the files: a broken disk, somebody else's permissions, a directory that is gone.
+  // Map the remaining system errors: a broken disk, wrong permissions, a missing directory.
   if (failure instanceof BuildError || !/^E(?!RR_)/.test(errnoOf(failure) ?? "")) return failure;
   return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
     hint: isFileLimit(error)
@@ -68,7 +68,10 @@ export function ownFailure(doing: string, error: unknown): unknown {
 
 const MORE_FILES = "raise the limit on open files: ulimit -n 4096";
 
-/** SQLite does not say why it could not open its database, its log and what is shared, for which it needs some files. */
+/**
+ * Tells whether the process ran out of files. SQLite does not report why it could not open its database, log or shared
+ * memory, and each needs a file.
+ */
 function isOutOfFiles(): boolean {
   const opened: number[] = [];
   try {
@@ -85,7 +88,7 @@ function isFileLimit(error: unknown): boolean {
   return ["EMFILE", "ENFILE"].includes(errnoOf(error) ?? "");
 }
 
-// Primary result codes, https://www.sqlite.org/rescode.html: the low byte of what node:sqlite puts into `errcode`.
+// Primary result codes, https://www.sqlite.org/rescode.html: the low byte of node:sqlite's `errcode`.
 const SQLITE_ERROR = 1;
 const SQLITE_PERM = 3;
 const SQLITE_BUSY = 5;
@@ -100,7 +103,7 @@ const SQLITE_CONSTRAINT = 19;
 const SQLITE_FORMAT = 24;
 const SQLITE_NOTADB = 26;
 
-// Extended codes of SQLITE_IOERR: the file of shared memory beside the database could not be made as large as it must be.
+// Extended code of SQLITE_IOERR: the shared-memory file beside the database could not grow to the needed size.
 const SQLITE_IOERR_SHMSIZE = 4874;
 
 function isFull(error: unknown): boolean {

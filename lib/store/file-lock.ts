@@ -6,41 +6,45 @@ import type { Native } from "../native/native.ts";
 export type LockMode = "shared" | "exclusive";
 
 /**
- * The kernel's part, which Node has no functions for: a slice of the native addon. flock(2): a lock belongs to the open
- * file, so that it is gone when the last descriptor is closed, and with it when the process dies in whatever way.
+ * System calls that Node lacks, from the native addon. flock(2): a lock belongs to the open file. It ends when the last
+ * descriptor is closed, and so when the process dies in any way.
  */
 export type LockCalls = Pick<Native, "tryLock" | "lockSync" | "unlock" | "mknodat">;
 
-/** A lock on a file that is made for it and removed by its last holder. */
+/** A lock on a file that is created for it and removed by its last holder. */
 export interface FileLock extends Disposable {
   readonly path: string;
   readonly mode: LockMode;
-  /** From exclusive to shared without a moment in between; wakes those who wait for a shared one. */
+  /** Changes the lock from exclusive to shared without a gap, and wakes the waiters for a shared one. */
   share(): void;
 }
 
 /**
- * Takes the lock or returns `undefined` when it cannot be had now.
+ * Takes the lock, or returns `undefined` when it is not free.
  *
- * The file is a FIFO, for the sake of those who wait: a holder has it open for writing, so a waiter that opens it for
- * reading sees the end of the file when the last holder lets go or dies. No helper process, no polling, no blocked thread.
+ * The file is a FIFO, so that waiting is possible: a holder has it open for writing, so a waiter that opens it for
+ * reading sees the end of the file when the last holder releases it or dies. No helper process, no polling, no blocked
+ * thread.
  */
 export function tryFileLock(calls: LockCalls, path: string, mode: LockMode): FileLock | undefined {
   for (;;) {
-    // Read and write: opening a FIFO for writing only would wait for a reader.
+    // Open for reading and writing: opening a FIFO for writing only would wait for a reader.
     const fd = openOrMake(calls, path);
     if (!calls.tryLock(fd, mode)) {
       closeSync(fd);
       return undefined;
     }
-    // A holder before us may have removed the file between our open and our lock; the next one to come would make and
+    // An earlier holder may have removed the file between our open and our lock; the next process would then create and
     // lock another file of that name.
     if (isFileAt(fd, path)) return new HeldLock(calls, path, fd, mode);
     closeSync(fd);
   }
 }
 
-/** Takes the lock, waiting for whoever holds it. `wanted` is asked before each attempt: what is right may change meanwhile. */
+/**
+ * Takes the lock, waiting for its holder. `wanted` is called before each attempt, because the right mode may change
+ * meanwhile.
+ */
 export async function fileLock(
   calls: LockCalls,
   path: string,
@@ -53,8 +57,8 @@ export async function fileLock(
     if (lock !== undefined) return { lock, waited };
     const reader = openReader(path);
     if (reader === undefined) continue;
-    // The holder may have gone before the reader was open, which would then never see an end. Trying once more settles
-    // it: either we get the lock, or there is a holder whose end the reader will see.
+    // The holder may have left before the reader was open, and the reader would never see an end. One more attempt
+    // settles it: either we get the lock, or there is a holder with an end that the reader will see.
     const second = tryFileLock(calls, path, wanted());
     if (second !== undefined) {
       closeSync(reader);
@@ -79,8 +83,8 @@ class HeldLock implements FileLock {
 
   share(): void {
     if (this.#fd === undefined || this.mode === "shared") return;
-    // Changing the lock in place would wake nobody, and the kernel gives it up for a moment. So a second file, locked
-    // before anybody can see it, takes the first one's name.
+    // Changing the lock in place would wake no waiter, and the kernel releases it for a moment. So a second file,
+    // locked before it is visible, replaces the first one.
     const next = `${this.path}.next-${process.pid}-${this.#fd}`;
     rmSync(next, { force: true });
     const fd = openOrMake(this.#calls, next);
@@ -95,8 +99,8 @@ class HeldLock implements FileLock {
     const fd = this.#fd;
     if (fd === undefined) return;
     this.#fd = undefined;
-    // The last holder removes the file, before others can lock it. Where that fails a file without holders stays behind,
-    // which the next holder removes.
+    // The last holder removes the file before others can lock it. Where that fails, a file without holders stays
+    // behind, and the next holder removes it.
     if (this.mode === "exclusive" || this.#calls.tryLock(fd, "exclusive")) {
       if (isFileAt(fd, this.path)) rmSync(this.path, { force: true });
     }
@@ -114,7 +118,7 @@ function openOrMake(calls: LockCalls, path: string): number {
     try {
       calls.mknodat(AT_FDCWD, path, S_IFIFO | 0o600);
     } catch (error) {
-      // Somebody else made it in between; it may be gone again by now, so look again.
+      // Another process created it in between. It may be gone again by now, so look again.
       if (errnoOf(error) !== "EEXIST") throw error;
     }
   }
@@ -135,9 +139,9 @@ function isFileAt(fd: number, path: string): boolean {
   return found !== undefined && found.ino === opened.ino && found.dev === opened.dev;
 }
 
-/** Waits until nobody has the FIFO open for writing, and closes it. */
+/** Waits until the FIFO has no writer, and closes it. */
 async function endOf(fd: number, signal: AbortSignal): Promise<void> {
-  // Here and not at the top: waiting is rare, and loading sockets costs more than a cached build's look-ups.
+  // Loaded here and not at the top: waiting is rare, and loading sockets costs more than a cached build's look-ups.
   const { Socket } = process.getBuiltinModule("node:net");
   const socket = new Socket({ fd, readable: true, writable: false });
   await new Promise<void>((resolve) => {

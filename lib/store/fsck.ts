@@ -14,16 +14,20 @@ import type { OpenStore } from "./open-store.ts";
 import { findGarbage } from "./garbage.ts";
 
 export interface FsckOptions {
-  /** Removes what is damaged and whatever needs it: the next build or pull makes it again. Never loses a good image. */
+  /**
+   * Removes damaged items and everything that needs them: the next build or pull makes them again. It never loses a
+   * good image.
+   */
   readonly repair: boolean;
   /**
-   * Makes the tar of a present layer again and returns its digest, to be compared with the recorded diffID; nothing where
-   * files do not tell the tar they came from. Without it snapshots are only looked for, not read.
+   * Makes the tar of a present layer again and returns its digest, for comparison with the recorded diffID; `undefined`
+   * where the files do not determine the original tar. Without this function, fsck only checks that snapshots exist.
    */
   readonly diffIdOf?: (snapshot: SnapshotId, directory: string, signal: AbortSignal) => Promise<Digest | undefined>;
   /**
-   * Checks only what was made since, in milliseconds since the epoch, and takes it for damaged unless it is known to be
-   * whole: a layer whose files do not tell is given up where it can be had again, one that was never measured in any case.
+   * Checks only items made since then (milliseconds since the epoch), and treats them as damaged unless known to be
+   * whole: a layer without a reproducible tar is given up where it can be had again, one that was never measured in any
+   * case.
    */
   readonly suspectSince?: number;
 }
@@ -37,7 +41,7 @@ export interface FsckProblem {
     | "record-broken"
     | "image-broken"
     | "ref-broken";
-  /** Digest, id or name of what is wrong. */
+  /** Digest, id or name of the damaged item. */
   readonly id: string;
   readonly message: string;
   readonly repaired: boolean;
@@ -45,13 +49,13 @@ export interface FsckProblem {
 
 export interface FsckResult {
   readonly problems: readonly FsckProblem[];
-  /** Files nothing names: no problem, and removed by collection. */
+  /** Files that no row names: not a problem, collection removes them. */
   readonly garbage: number;
   readonly checkedBlobs: number;
   readonly checkedSnapshots: number;
 }
 
-/** Compares what the database says with what is on disk, and bytes with their digests. */
+/** Compares the database with the files on disk, and bytes with their digests. */
 export async function fsck(store: OpenStore, options: FsckOptions, signal: AbortSignal): Promise<FsckResult> {
   const found: Omit<FsckProblem, "repaired">[] = store.database
     .problems()
@@ -108,7 +112,7 @@ function isFrom(path: string, sinceMs: number): boolean {
   return (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) >= sinceMs;
 }
 
-/** Rows that lead to something that is not there, and rows that lead to those. */
+/** Finds rows that refer to something missing, and rows that refer to those. */
 function brokenRows(
   inventory: Inventory,
   files: { readonly lost: ReadonlySet<string>; readonly damaged: ReadonlySet<string>; has(digest: Digest): boolean },
@@ -148,7 +152,7 @@ function brokenRows(
   return problems;
 }
 
-/** Whether a layer's files can be unpacked again from a blob, here or in a registry. */
+/** Tells whether a layer's files can be unpacked again from a blob, here or in a registry. */
 function canBeMadeAgain(inventory: Inventory, id: string, isThere: (digest: Digest) => boolean): boolean {
   const diffId = inventory.snapshots.get(id)?.diffId;
   if (diffId === undefined) return false;
@@ -170,7 +174,7 @@ function repair(
   }
   for (const id of lost) {
     const isThere = (digest: Digest): boolean => existsSync(store.blobs.pathOf(digest));
-    // What a registry or a blob has comes back by itself when a step needs it.
+    // A layer that a registry or a blob has comes back by itself when a step needs it.
     if (canBeMadeAgain(inventory, id, isThere))
       database.run("UPDATE snapshots SET state = 'absent', disk_bytes = NULL WHERE id = ?", id);
     else database.run("DELETE FROM snapshots WHERE id = ?", id);
@@ -187,10 +191,10 @@ async function isWhole(store: OpenStore, digest: Digest, signal: AbortSignal): P
   try {
     await pipeline(store.blobs.open(digest), hash, { signal });
   } catch (error) {
-    // Collected meanwhile by another process.
+    // Another process collected it meanwhile.
     if (error instanceof BuildError && error.code === "store/corrupt") return true;
     signal.throwIfAborted();
-    // What is no file has not its bytes either.
+    // A directory in its place is not the blob either.
     if (errnoOf(error) === "EISDIR") return false;
     throw ownFailure(`read blob "${digest}"`, error);
   }

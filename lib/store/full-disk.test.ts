@@ -25,7 +25,7 @@ describe.skipIf(!mounted)(`on a full disk${reason}`, () => {
   });
 
   function fill(): number {
-    // To the last block: dd ends with "no space left", which is what is wanted.
+    // Fill the disk to its last block: dd ends with "no space left", as intended.
     spawnSync("dd", ["if=/dev/zero", `of=${join(root, "filler")}`, "bs=4k"]);
     return Number(execFileSync("df", ["--output=avail", root], { encoding: "utf8" }).split("\n")[1]);
   }

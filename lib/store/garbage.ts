@@ -10,16 +10,16 @@ import { blobName } from "./measure.ts";
 import type { OpenStore } from "./open-store.ts";
 
 export interface Garbage {
-  /** As in the measured sizes. */
+  /** Name as in the measured sizes. */
   readonly name: string;
   readonly path: string;
-  /** What a process that relies on it has noted. */
+  /** The hold of a process that relies on it. */
   readonly hold: Hold;
 }
 
 /**
- * Files that no row names and no running process holds. Of those that no row named before either, only what is older
- * than every running process: the others may be somebody's work whose row is still to come.
+ * Finds files that no row names and no running process holds. A file that no row named earlier either must also be
+ * older than every running process: a younger one may be a process's work before its row is written.
  */
 export function findGarbage(
   store: OpenStore,
@@ -39,7 +39,7 @@ export function findGarbage(
       return names.before(name) || changedMs < running.oldestStartMs ? [{ name, path, hold }] : [];
     });
   const isSnapshot = (inventory: Inventory) => (name: string) =>
-    // `empty` is the bottom of every tree that has none of its own.
+    // `empty` is the bottom of every tree without one of its own.
     name === "empty" || inventory.snapshots.get(name)?.state === "present";
   const isBlob = (inventory: Inventory): ((name: string) => boolean) => {
     const named: ReadonlySet<string> = namedBlobs(inventory);
@@ -65,16 +65,16 @@ export function findGarbage(
   ];
 }
 
-/** Out of sight at once; deleted later, when nobody waits. */
+/** Moves a path out of sight at once; it is deleted later, when no process waits. */
 export function moveAside(path: string, trash: string): void {
   try {
     renameSync(path, join(trash, randomUUID()));
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error; // its maker was faster
+    if (errnoOf(error) !== "ENOENT") throw error; // its maker removed it first
   }
 }
 
-/** Whoever moved things aside and died left them here: everything goes. */
+/** Deletes everything in the trash, including files of processes that died after moving them there. */
 export async function emptyTrash(store: OpenStore, path: string, signal: AbortSignal): Promise<void> {
   const fd = store.native.openPath(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
@@ -84,5 +84,5 @@ export async function emptyTrash(store: OpenStore, path: string, signal: AbortSi
   }
 }
 
-/** As many as Node has threads for them. */
+/** Concurrent removals: Node has four threads for them. */
 const CONCURRENT_REMOVALS = 4;

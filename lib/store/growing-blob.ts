@@ -1,26 +1,29 @@
 import { closeSync, openSync, read } from "node:fs";
 
-/** A blob while it is being written: its bytes can be read as they come. */
+/** A blob during its writing: its bytes can be read as they come. */
 export interface GrowingBlob {
   /**
-   * All bytes from the first on; ends when the blob is complete. A chunk stays as it is while the next `KEPT_CHUNKS` are asked
-   * for: what a stream and a socket hold on to. @throws what its writing failed with.
+   * Reads all bytes from the first on; ends when the blob is complete. A chunk stays unchanged while the next
+   * `KEPT_CHUNKS` are read: a stream and a socket hold on to that many.
+   * @throws the error of the writing
    */
   read(signal: AbortSignal): AsyncGenerator<Buffer, void>;
 }
 
 const CHUNK_BYTES = 1 << 20;
-/** Buffers are used again, because new ones for every mebibyte keep the garbage collector at work on another thread. */
+/** Buffers are reused, because new ones for every mebibyte keep the garbage collector busy on another thread. */
 export const KEPT_CHUNKS = 6;
 
-/** The writer's side: tells readers how far the file has grown. They read the file, so a slow one holds nobody up. */
+/**
+ * The writer's side: it tells readers how far the file has grown. They read the file, so a slow reader delays nothing.
+ */
 export class BlobGrowth implements GrowingBlob {
   #path: string;
   #sizeBytes = 0;
   #state: "growing" | "complete" | { readonly error: unknown } = "growing";
   #changed = Promise.withResolvers<void>();
 
-  /** @param path the file that is written. */
+  /** @param path the file being written */
   constructor(path: string) {
     this.#path = path;
   }
@@ -30,7 +33,10 @@ export class BlobGrowth implements GrowingBlob {
     this.#wake();
   }
 
-  /** @param path its name from now on. Readers that have it open do not mind. */
+  /**
+   * Ends the growth.
+   * @param path the file's name from now on; readers that have it open are not affected
+   */
   completed(path: string): void {
     this.#path = path;
     this.#state = "complete";

@@ -15,7 +15,7 @@ test("a process that ends while its holds are read still holds what it held", ()
       ...native,
       tryLock(fd, kind) {
         const isFree = native.tryLock(fd, kind);
-        // It was alive when it was asked for, and is gone before its file is read.
+        // The process was alive at the listing, and is gone before its file is read.
         ending[Symbol.dispose]();
         return isFree;
       },

@@ -6,28 +6,31 @@ import { guarded } from "./failure.ts";
 import type { LockCalls } from "./file-lock.ts";
 
 /**
- * What a running process relies on: `image:<digest>`, `record:<id>`, and by the names of their files and directories
- * snapshots, blobs, logs, and folders of a build's own (`scratch`).
+ * An item that a running process relies on: `image:<digest>`, `record:<id>`, and, by the names of their files and
+ * directories, snapshots, blobs, logs, and a build's own folders (`scratch`).
  */
 export type Hold = `${"snapshot" | "blob" | "image" | "record" | "log" | "scratch"}:${string}`;
 
-/** What all living processes on the store hold, this one included. */
+/** Everything that living processes on the store hold, this one included. */
 export interface Running {
   readonly held: ReadonlySet<Hold>;
-  /** Files of processes that were killed. They are removed with what those were making, and not before. */
+  /** Files of killed processes. They are removed together with those processes' unfinished work, and not before. */
   readonly killed: readonly string[];
-  /** When the oldest of them opened the store, in the file system's own time: a file that changed later may be in use. */
+  /**
+   * The time at which the oldest of them opened the store, in the file system's own time: a file that changed later may
+   * be in use.
+   */
   readonly oldestStartMs: number;
 }
 
 /**
- * Keeps garbage collection away from what running processes use.
+ * Protection of items in use by running processes from garbage collection.
  *
- * Every open store has a file in `running/`, locked as long as its process lives, with one line for each thing it has been
- * handed. Looking something up and writing that line happen under a shared lock on `running/lock`; a collector takes it
- * exclusively while it reads all lines and deletes rows. So a look-up sees a row that will stay, or none.
- * Things that are not known to the database yet (directories, temporary files) have a line before they are made. Those that
- * nobody can tell a line of are kept when they are younger than the oldest running process.
+ * Every open store has a file in `running/`, locked as long as its process lives, with one line for each item it was
+ * given. Looking something up and writing that line happen under a shared lock on `running/lock`; a collector takes it
+ * exclusively while it reads all lines and deletes rows. So a look-up sees a row that will stay, or none. An item that
+ * the database does not know yet (a directory, a temporary file) gets its line before it is made. An item without a
+ * line is kept when it is younger than the oldest running process.
  */
 export class Holds implements Disposable {
   readonly #directory: string;
@@ -40,10 +43,10 @@ export class Holds implements Disposable {
     this.#calls = calls;
   }
 
-  /** Runs a look-up so that what it finds stays. `look` must not wait. */
+  /** Runs a look-up so that its result stays. `look` must not wait. */
   keep<T>(look: () => T, holdsOf: (found: T) => Iterable<Hold>): T {
     const { lock, own } = this.#open();
-    // Blocks the process, but only for a collector's one transaction; and the kernel ends that wait if the collector dies.
+    // Blocks the process, but only for a collector's one transaction; the kernel ends that wait if the collector dies.
     this.#calls.lockSync(lock, "shared");
     try {
       const found = look();
@@ -55,8 +58,8 @@ export class Holds implements Disposable {
   }
 
   /**
-   * Holds things that are about to be made, under the shared lock: a collector that is at work has listed its directories
-   * before they are there, or comes later and finds the line.
+   * Holds items that are about to be made, under the shared lock: a collector at work has listed its directories before
+   * they exist, or comes later and finds the line.
    */
   claim(holds: Iterable<Hold>): void {
     this.keep(
@@ -65,12 +68,12 @@ export class Holds implements Disposable {
     );
   }
 
-  /** Holds things that are being made and whose names nobody can know yet. */
+  /** Holds items in the making, with names that no other process can know yet. */
   add(holds: Iterable<Hold>): void {
     this.#append(this.#open().own, holds);
   }
 
-  /** Registers this process, if it is not yet. From now on whatever it makes is safe. */
+  /** Registers this process unless it is registered. From now on its new files are safe. */
   register(): void {
     this.#open();
   }
@@ -101,7 +104,7 @@ export class Holds implements Disposable {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     const lock = openSync(join(this.#directory, "lock"), "a", 0o600);
     const path = join(this.#directory, randomUUID());
-    // Under the shared lock: a collector that meets a file without a lock takes it for a dead process's.
+    // Under the shared lock: a collector takes a file without a lock for a dead process's.
     this.#calls.lockSync(lock, "shared");
     let own: number | undefined;
     try {
@@ -129,7 +132,7 @@ export class Holds implements Disposable {
     if (lines !== "") guarded("note what this build uses", () => writeSync(own, lines));
   }
 
-  /** Reads what living processes wrote. Called with the exclusive lock. */
+  /** Reads the lines of living processes, under the exclusive lock. */
   #running(): Running {
     const held = new Set<Hold>();
     const killed: string[] = [];
@@ -149,7 +152,9 @@ export class Holds implements Disposable {
     return { held, killed, oldestStartMs };
   }
 
-  /** What a living process wrote; `undefined` when it is dead. It may end, and remove the file, at any moment. */
+  /**
+   * Reads the lines of a living process; `undefined` when it is dead. It may end, and remove the file, at any moment.
+   */
   #readLocked(path: string): string | undefined {
     let fd: number;
     try {

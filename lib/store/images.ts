@@ -13,14 +13,14 @@ import { insertLayerBlobs, insertSnapshots } from "./snapshots.ts";
 import type { Blobs, FoundImage, ImageParts, ImageSummary, Images } from "./store.ts";
 import type { Touches } from "./touches.ts";
 
-export function openImages(on: {
+export function openImages(deps: {
   readonly database: Database;
   readonly holds: Holds;
   readonly blobs: Blobs;
   readonly touches: Touches;
   readonly nowMs: () => number;
 }): Images {
-  return new StoredImages(on);
+  return new StoredImages(deps);
 }
 
 /** A row of an image or an index. */
@@ -40,12 +40,12 @@ class StoredImages implements Images {
   readonly #touches: Touches;
   readonly #nowMs: () => number;
 
-  constructor(on: Parameters<typeof openImages>[0]) {
-    this.#database = on.database;
-    this.#holds = on.holds;
-    this.#blobs = on.blobs;
-    this.#touches = on.touches;
-    this.#nowMs = on.nowMs;
+  constructor(deps: Parameters<typeof openImages>[0]) {
+    this.#database = deps.database;
+    this.#holds = deps.holds;
+    this.#blobs = deps.blobs;
+    this.#touches = deps.touches;
+    this.#nowMs = deps.nowMs;
   }
 
   put(parts: ImageParts): StoredImage {
@@ -219,13 +219,14 @@ class StoredImages implements Images {
     try {
       name = formatReference(parseReference(text));
     } catch (error) {
-      // `@sha256:...` and the like: no name, and no prefix of a digest either. Anything else may still be a prefix.
+      // `@sha256:...` and the like: not a name, and not a prefix of a digest either. Any other text may still be a
+      // prefix.
       if (!(error instanceof BuildError) || (isName && !/^[0-9a-f]{1,64}$/.test(text))) throw error;
       return undefined;
     }
     const row = this.#database.get("SELECT name, digest FROM refs WHERE name = ?", name);
     if (row !== undefined) return this.#found(digestIn(row["digest"]), name);
-    // `app@sha256:...`: the digest alone decides; the name only says where it came from.
+    // `app@sha256:...`: the digest alone decides; the name only tells the origin.
     const { digest } = parseReference(text);
     return digest === undefined || !text.includes("@") ? undefined : this.#found(digest, undefined);
   }
@@ -243,7 +244,7 @@ class StoredImages implements Images {
       prefix,
       `${prefix}g`,
     );
-    // One configuration may be kept under several manifests (compressed and not); that is one image to a person.
+    // One configuration may be kept under several manifests (compressed and not); to a user that is one image.
     const distinct = new Set(rows.map((row) => row["config_digest"] ?? row["digest"]));
     if (distinct.size > 1) {
       throw new BuildError(

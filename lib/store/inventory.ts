@@ -4,7 +4,7 @@ import type { Database } from "./database.ts";
 import type { KeyPart } from "./model.ts";
 import { isPulled } from "./pulled.ts";
 
-/** All rows that keep files alive, read in one go: what collection, usage and checking reason about. */
+/** All rows that keep files alive, read at once: the basis of collection, usage and checking. */
 export interface Inventory {
   readonly records: readonly InventoryRecord[];
   readonly images: readonly InventoryImage[];
@@ -14,7 +14,7 @@ export interface Inventory {
     Digest,
     { readonly diffId: Digest; readonly size: number; readonly addedMs: number }
   >;
-  /** DiffIDs whose bytes a registry has. */
+  /** DiffIDs of layers that a registry has. */
   readonly fetchable: ReadonlySet<Digest>;
   readonly refs: ReadonlyMap<string, Digest>;
   readonly facts: readonly {
@@ -115,7 +115,10 @@ export function readInventory(database: Database): Inventory {
   };
 }
 
-/** Images that a name leads to, directly or through an index; with `pulled`, also those that are known by a name of their registry's. */
+/**
+ * Lists images that a name leads to, directly or through an index; with `pulled`, also images known by a name of their
+ * registry's.
+ */
 export function namedImages(inventory: Inventory, which?: "pulled"): ReadonlySet<Digest> {
   const pulled = which === undefined ? [] : inventory.facts.filter(isPulled).flatMap(({ blobs }) => blobs);
   const named = new Set([...inventory.refs.values(), ...pulled]);
@@ -127,8 +130,8 @@ export function namedImages(inventory: Inventory, which?: "pulled"): ReadonlySet
 }
 
 /**
- * The names under which a layer's bytes are measured: its files, or the blobs of which they will be made, if no registry has
- * them.
+ * Returns the names under which a layer's bytes are measured: its files, or, if no registry has them, the blobs from
+ * which they will be made.
  */
 export function layerFiles({ snapshots, localBlobs, fetchable }: Inventory): (id: string) => readonly string[] {
   const blobs = Map.groupBy(localBlobs, ([, { diffId }]) => diffId);
@@ -139,7 +142,7 @@ export function layerFiles({ snapshots, localBlobs, fetchable }: Inventory): (id
   };
 }
 
-/** Blobs that some row names. What is not among them is garbage. */
+/** Lists blobs that some row names. All others are garbage. */
 export function namedBlobs(inventory: Inventory): Set<Digest> {
   const named = new Set<Digest>(inventory.refs.values());
   for (const image of inventory.images) {

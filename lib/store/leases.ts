@@ -4,9 +4,9 @@ import { type FileLock, fileLock, type LockCalls, tryFileLock } from "./file-loc
 import type { Lease, Leases } from "./store.ts";
 
 /**
- * Leases are locked files and not rows: a row would have to name its holder (pid and start time), be checked for whether
- * that process still lives, and be polled by those who wait. The kernel releases a file lock by itself, also across pid
- * namespaces, and tells the waiters.
+ * Opens the leases: locked files, not rows. A row would have to name its holder (pid and start time), be checked for
+ * whether that process still lives, and be polled by waiters. The kernel releases a file lock by itself, also across
+ * pid namespaces, and wakes the waiters.
  */
 export function openLeases(directory: string, calls: LockCalls): Leases {
   const pathOf = (key: string): string => join(directory, hexOf(digestOf(key)).slice(0, 40));

@@ -15,7 +15,7 @@ let root: string;
 let store: OpenStore;
 const { withStore } = useSharedStore((fresh) => ({ root, store } = fresh));
 
-/** A process that makes a layer and a folder of its own, both called `name`, and waits. */
+/** Starts a process that makes a layer and a folder of its own, both called `name`, and waits. */
 async function making(name: string): Promise<Script> {
   const script = withStore(`
     const { mkdirSync } = process.getBuiltinModule("node:fs");
@@ -64,7 +64,7 @@ test("a socket that stands for an agent's is kept while a process runs that may 
   expect(unfinished()).toEqual([["active-alive"], ["alive", "ssh-1"]]);
 });
 
-/** As if every running process had been started in the future. */
+/** Makes every running process look as if started in the future. */
 function setClocksBack(): void {
   for (const name of readdirSync(store.layout.running).filter((file) => file !== "lock")) {
     const path = join(store.layout.running, name);
@@ -97,7 +97,7 @@ test("blobs and logs that are being written stay when clocks are set back", asyn
   expect(readFileSync(store.blobs.pathOf(expected.digest), "utf8")).toBe("whole");
 });
 
-test("who only looks leaves what is left to the next", async () => {
+test("a process that only reads leaves the leftovers to the next", async () => {
   await killed("dead");
   await fsck(store, { repair: false }, signal);
   await removeLeftovers(store, signal);

@@ -5,18 +5,22 @@ import { emptyTrash, moveAside } from "./garbage.ts";
 import type { Hold } from "./holds.ts";
 import type { OpenStore } from "./open-store.ts";
 
-/** Layers in the making and doomed ones; rows never name them. */
+/** Unfinished and doomed layers; no row names them. */
 const UNFINISHED = /^(?:active|removed)-/;
-/** Folders of sockets that stand for an agent's. Nobody notes them: these go when they are older than every running process. */
+/**
+ * Folders of the sockets that forward an agent. No line holds them: they go when they are older than every running
+ * process.
+ */
 const UNNOTED = /^ssh-/;
 
 /**
- * Deletes what processes that were killed were making. One look into `running/` when there are none: whoever ends by itself
- * takes its own file there away. Those of the killed go last, so that whoever is killed here leaves the rest to the next.
+ * Deletes the unfinished work of killed processes. When there are none, this costs one look into `running/`, because a
+ * process that ends normally removes its own file there. The files of the killed go last, so that a process killed here
+ * leaves the rest to the next.
  */
 export async function removeLeftovers(store: OpenStore, signal: AbortSignal): Promise<void> {
   const { layout, root } = store;
-  // The lock and our own.
+  // The lock and our own file.
   if (readdirSync(layout.running).length <= 2) return;
   const trash = join(root, "trash");
   const { killed } = store.holds.collect((running) => {

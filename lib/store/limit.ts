@@ -4,36 +4,36 @@ import { measureFiles } from "./measure.ts";
 import type { OpenStore } from "./open-store.ts";
 import { prune, type PruneResult } from "./prune.ts";
 
-/** Without a number of its own a store may have this share of what it has and what is free beside it. */
+/** Default limit: this share of the store's size plus the free space beside it. */
 const DEFAULT_SHARE = 0.75;
-/** A collection goes on to this share of the limit, so that not every build has to collect. */
+/** A collection continues to this share of the limit, so that not every build has to collect. */
 const COLLECTED_SHARE = 0.9;
-/** What could not be collected is tried again once the store has grown by this factor. */
+/** Growth of the store after an incomplete collection that allows the next attempt. */
 const RETRY_GROWTH = 1.05;
 
 const FACT = { kind: "size", key: "last" } as const;
 
-/** The last measurement: what bounds the size of the store without looking at its files. Bytes. */
+/** The last measurement: it bounds the size of the store without a look at its files. Bytes. */
 type Measured = {
   readonly total: number;
-  /** On the file system, at that time. */
+  /** Free space on the file system at that time. */
   readonly free: number;
-  /** Whether a collection had just been made: the rest was needed then. */
+  /** True right after a collection: all remaining items were needed then. */
   readonly collected: boolean;
 };
 
 export interface KeepOptions {
-  /** Absent: a share of what the store has and what is free beside it. */
+  /** Absent: a share of the store's size plus the free space beside it. */
   readonly limitBytes: number | undefined;
-  /** Free space on the file system of a path; absent: what the system says. */
+  /** Returns the free space on a path's file system; absent: the system's answer. */
   readonly freeBytes?: (path: string) => number;
 }
 
 /**
- * Collects the least valuable things when the store is larger than `limitBytes`. Cheap when it is not: the store cannot
- * have grown by more than the free space has shrunk since it was last measured, and it is measured only when that could
- * be too much. Safe beside running builds; one process at a time does it, for all.
- * @returns `undefined` when nothing had to go.
+ * Collects the least valuable items when the store is larger than `limitBytes`. Cheap when it is not: the store cannot
+ * have grown by more than the free space has shrunk since the last measurement, and it is measured only when that could
+ * be too much. Safe beside running builds; one process at a time collects, for all.
+ * @returns `undefined` when nothing had to go
  */
 export async function keepWithinLimit(
   store: OpenStore,

@@ -3,9 +3,12 @@ import { randomUUID } from "node:crypto";
 import { basename, join } from "node:path";
 import type { Logs, StepLog } from "./store.ts";
 
-/** @param claim told the name of a log before its file is made. */
+/**
+ * Opens the logs.
+ * @param claim is given the name of a log before its file is made
+ */
 export function openLogs(directory: string, claim: (name: string) => void): Logs {
-  // Names come from records, which may have been imported: nothing but a name in this directory.
+  // Names come from records, which may be imported: accept only a name in this directory.
   const pathOf = (name: string): string => join(directory, basename(name));
   return {
     create(stepId) {
@@ -22,7 +25,7 @@ class FileLog implements StepLog {
   readonly path: string;
   readonly #claim: (name: string) => void;
   #sizeBytes = 0;
-  /** Made at the first byte: most steps say nothing, and a file costs more than they do. */
+  /** Opened at the first byte: most steps print nothing, and a file costs more than they do. */
   #stream: WriteStream | undefined;
 
   constructor(name: string, path: string, claim: (name: string) => void) {
@@ -41,7 +44,7 @@ class FileLog implements StepLog {
     if (this.#stream === undefined) {
       this.#claim(this.name);
       this.#stream = createWriteStream(this.path, { flags: "wx", mode: 0o600 });
-      // A log is a by-product: when the disk is full, the step itself will say so.
+      // A log is a by-product: when the disk is full, the step itself will fail.
       this.#stream.on("error", () => undefined);
     }
     this.#sizeBytes += bytes.byteLength;

@@ -2,7 +2,10 @@ import { type Digest, hexOf } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import type { SnapshotId } from "./model.ts";
 
-/** A layer could not be fetched, or is not what its digests say. The error behind it, and which layer it is about. */
+/**
+ * An error for a layer that could not be fetched or does not match its digests. It has the underlying error and the
+ * layer.
+ */
 export class LostLayerError extends BuildError {
   readonly layer: SnapshotId;
 
@@ -13,7 +16,7 @@ export class LostLayerError extends BuildError {
   }
 }
 
-/** Names a layer that a step made on another machine. */
-export function builtId(diffId: Digest): SnapshotId {
+/** Returns the id of a built layer that is known by its diffID: made on another machine, or written as a tar. */
+export function builtLayerId(diffId: Digest): SnapshotId {
   return `built-${hexOf(diffId)}` as SnapshotId;
 }

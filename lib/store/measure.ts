@@ -5,15 +5,15 @@ import type { OpenStore } from "./open-store.ts";
 
 /** Bytes on disk of every file and directory of a store, as `du` counts them. */
 export interface MeasuredFiles {
-  /** Of snapshots by id, cache mounts by directory name, blobs by digest, logs by file name. */
+  /** Bytes of snapshots by id, cache mounts by directory name, blobs by digest, logs by file name. */
   readonly sizes: ReadonlyMap<string, number>;
-  /** Everything below the root: the above, the database, what is being made and what is being removed. */
+  /** Bytes of everything below the root: the above, the database, unfinished and doomed files. */
   readonly totalBytes: number;
 }
 
 /**
- * A file that several snapshots share is counted for the newest of them: the older ones are given up first, and what they
- * share stays. Those without a row come last: layers merged from others, and garbage.
+ * Measures all files. A file that several snapshots share counts for the newest of them: the older ones are given up
+ * first, and the shared file stays. Snapshots without a row come last: layers merged from others, and garbage.
  */
 export async function measureFiles(store: OpenStore, signal: AbortSignal): Promise<MeasuredFiles> {
   const { layout, root } = store;
@@ -35,14 +35,14 @@ export async function measureFiles(store: OpenStore, signal: AbortSignal): Promi
   for (const { name, diskBytes } of entriesOf(layout.logs)) add(name, diskBytes);
   const listed = new Set([layout.snapshots, layout.cacheMounts, layout.logs]);
   for (const { path, name, diskBytes } of entriesOf(root)) {
-    // The listed directories' own blocks; everything else with what is in it, but not the blobs a second time.
+    // The listed directories' own blocks; all others with their content, but not the blobs a second time.
     const isListed = listed.has(path) || name === "blobs";
     totalBytes += isListed ? diskBytes : await meter.bytesOf(path, signal);
   }
   return { sizes, totalBytes };
 }
 
-/** A blob's digest from its file name, or the plain name of a file that is none. */
+/** Returns a blob's digest from its file name, or the plain name of another file. */
 export function blobName(fileName: string): string {
   return /^[0-9a-f]{64}$/.test(fileName) ? digestFromHex(fileName) : fileName;
 }

@@ -29,7 +29,7 @@ export interface StoreOptions {
   readonly clock: { nowMs(): number };
 }
 
-/** A store together with what collection and checking need of it; they live in this folder. */
+/** A store together with the internals that collection and checking need, for this folder only. */
 export interface OpenStore extends Store {
   readonly database: Database;
   readonly holds: Holds;
@@ -38,7 +38,7 @@ export interface OpenStore extends Store {
 }
 
 /**
- * Opens the store at `root`, making it when there is none. A few file operations; nothing is read ahead.
+ * Opens the store at `root`, or creates it. It takes a few file operations and reads nothing ahead.
  * @throws {BuildError} `store/version`, `store/unusable`, `store/corrupt`, `store/full`
  */
 export function openStore(root: string, options: StoreOptions): OpenStore {
@@ -67,8 +67,8 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
         database.run(`UPDATE images SET last_used_ms = ? WHERE digest ${inList}`, nowMs(), JSON.stringify(images));
       });
     } catch {
-      // A full disk or a busy database: forgetting a use only makes collection a little less clever, and failing a
-      // build that has succeeded would be worse.
+      // A full disk or a busy database: losing a use makes collection only a little less precise, and failing a
+      // finished build would be worse.
     }
   };
   const facts = openFacts(database, holds, nowMs);
@@ -100,7 +100,7 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
       flush();
       holds[Symbol.dispose]();
       database[Symbol.dispose]();
-      // Whoever opened a full disk took some of it, and has just given back more.
+      // Opening on a full disk spent part of the reserve; refill it.
       makeReserve(layout.root);
     },
   };
@@ -132,14 +132,14 @@ function layoutOf(root: string): StoreLayout {
   };
 }
 
-/** Makes what is missing, also of a store that was there, after a look at who can change it. */
+/** Makes missing directories, also in an existing store, after checking that no other user can change it. */
 function makeDirectories(layout: StoreLayout): void {
   guarded(`make the store "${layout.root}"`, () => {
     const { root, blobs, snapshots, cacheMounts, logs, leases, running } = layout;
     try {
       makeDirectory(root, 0o700);
       requireOwnStore(root);
-      // Somebody may have removed one of them to free space.
+      // A user may have removed one of them to free space.
       const missing = [blobs, snapshots, cacheMounts, logs, leases, running].filter((path) => !isDirectory(path));
       for (const path of missing) makeDirectory(path, 0o700);
       closeSync(openSync(running, "r"));
@@ -150,14 +150,17 @@ function makeDirectories(layout: StoreLayout): void {
   });
 }
 
-/** @throws {Error} ENOTDIR for a file in the directory's place. */
+/**
+ * Tells whether a directory exists.
+ * @throws {Error} ENOTDIR for a file in the directory's place
+ */
 function isDirectory(path: string): boolean {
   const status = statSync(path, { throwIfNoEntry: false });
   if (status === undefined || status.isDirectory()) return status !== undefined;
   throw Object.assign(new Error(`${path} is no directory`), { code: "ENOTDIR" });
 }
 
-/** A full disk is told by others. */
+/** Turns an error of opening into `store/unusable`. Other code reports a full disk. */
 function unusable(root: string, error: unknown): unknown {
   if (!["EACCES", "EEXIST", "ENOENT", "ENOTDIR", "EPERM", "EROFS"].includes(errnoOf(error) ?? "")) return error;
   return new BuildError("store/unusable", `Cannot make the store "${root}": ${messageOf(error)}`, {
@@ -166,7 +169,10 @@ function unusable(root: string, error: unknown): unknown {
   });
 }
 
-/** Two processes that make the tables at one time would be refused by SQLite without waiting (journal_mode). */
+/**
+ * Runs `work` in one process at a time: SQLite refuses two processes that create tables concurrently, without waiting
+ * (journal_mode).
+ */
 function alone<T>(directory: string, calls: LockCalls, work: () => T): T {
   const fd = openSync(directory, "r");
   try {

@@ -17,7 +17,7 @@ import { locateNative } from "../native/locate.ts";
 import { openStore } from "./open-store.ts";
 
 const OTHER = 12_345;
-const why = process.getuid?.() === 0 ? undefined : "needs root, to give files to somebody else";
+const why = process.getuid?.() === 0 ? undefined : "needs root, to give files to another user";
 if (why !== undefined) console.warn(`the tests of stores that others prepared are skipped: ${why}`);
 
 let folder: string;

@@ -2,24 +2,24 @@ import { chmodSync, lstatSync, readdirSync, readFileSync, type Stats, statSync }
 import { join } from "node:path";
 import { BuildError } from "../core/errors.ts";
 
-/** Names that kiln keeps at the top of a store. Opening one follows it wherever it leads. */
+/** Names that kiln keeps at the top of a store. Opening the store follows each of them. */
 const NAMES = [
   ...["blobs", "blobs/sha256", "snapshots", "cache-mounts", "logs", "leases", "running"],
   ...["runtime", "scratch", "owners", "kiln.db", "kiln.db-wal", "kiln.db-shm", "reserve", "boot"],
 ];
 
-/** Bits of a mode with which others than the owner may make and replace names in a directory. */
+/** Mode bits that let users other than the owner create and replace names in a directory. */
 const GROUP_WRITE = 0o020;
 const OTHERS_WRITE = 0o002;
 
-/** The id that the kernel shows instead of a user that has none in this user namespace. */
+/** The id that the kernel shows for a user without an id in this user namespace. */
 const OVERFLOW_ID = 65_534;
 
 /**
- * Makes sure that nobody else decides where the names of a store lead. Root in particular must not follow a link that
- * another user has left where the store is to be. A directory that is this user's, empty and open to others, as a new volume may
- * be, is closed to them. Some fifteen looks at names; nothing is read.
- * @returns paths of the store that are there.
+ * Makes sure that no other user decides where the names of a store lead. Root in particular must not follow a link that
+ * another user left at the store's path. A directory that is this user's, empty and open to others, as a new volume may
+ * be, is closed to them. It checks some fifteen names and reads nothing.
+ * @returns existing paths of the store
  * @throws {BuildError} `store/unusable`
  */
 export function requireOwnStore(root: string): ReadonlySet<string> {
@@ -39,7 +39,7 @@ export function requireOwnStore(root: string): ReadonlySet<string> {
     const entry = lstatSync(path, { throwIfNoEntry: false });
     if (entry === undefined) continue;
     present.add(path);
-    // In a directory that others can write in, a user without an id here is not the one who made the store.
+    // In a directory where others can write, a user without an id here is not the store's creator.
     requireOwner(root, path, entry, { isStrict: isShared });
     if (entry.isDirectory() && isOpenToOthers(entry)) {
       throw refusal(
@@ -61,16 +61,19 @@ function requireOwner(root: string, path: string, { uid }: Stats, { isStrict }: 
 function isOpenToOthers({ mode, gid }: Stats): boolean {
   if ((mode & OTHERS_WRITE) !== 0) return true;
   if ((mode & GROUP_WRITE) === 0) return false;
-  // A group that this process is in was meant to share the store.
+  // A group of this process was meant to share the store.
   return gid !== process.getegid?.() && process.getgroups?.().includes(gid) !== true && !isWithoutId(gid);
 }
 
-/** @returns whether nobody but the owner may write now, and nothing had been put there. */
+/**
+ * Closes an empty directory to others.
+ * @returns whether only the owner may write now, and it was still empty
+ */
 function closeEmpty(root: string, { uid, mode }: Stats): boolean {
   const isEmpty = (): boolean => readdirSync(root).every((name) => name === "lost+found");
   if (uid !== ownId() || !isEmpty()) return false;
   chmodSync(root, mode & 0o7777 & ~(GROUP_WRITE | OTHERS_WRITE));
-  // Somebody may have been faster.
+  // Another process may have written first.
   return isEmpty();
 }
 
@@ -78,7 +81,7 @@ function ownId(): number {
   return process.geteuid?.() ?? 0;
 }
 
-/** Whether an id stands for all that are not mapped here: a plain user's kiln runs in a user namespace. */
+/** Tells whether an id stands for all ids that are not mapped here: a plain user's kiln runs in a user namespace. */
 function isWithoutId(id: number): boolean {
   return id === OVERFLOW_ID && !/^\s*0\s+0\s+4294967295\s*$/.test(readFileSync("/proc/self/uid_map", "latin1"));
 }

@@ -8,8 +8,8 @@ import { openStore, type OpenStore } from "./open-store.ts";
 import { useSharedStore } from "./testing.ts";
 
 /*
- * The store with other real processes on it, living and dying. Nothing here waits for a clock: a script says on a line
- * of its own how far it is.
+ * The store with other real processes on it, living and dying. No test waits for a clock: a script reports its
+ * progress in lines.
  */
 
 const signal = new AbortController().signal;
@@ -90,7 +90,7 @@ describe("a cache mount", () => {
     expect(store.cacheMounts.list().map((entry) => entry.id)).toEqual(["apt"]);
   });
 
-  test("whose first claimer died while seeding is seeded again, empty", async () => {
+  test("is emptied and seeded again when its first claimer died while seeding", async () => {
     const other = withStore(`const claim = await store.cacheMounts.claim("apt", "shared", signal);
       (await import("node:fs")).writeFileSync(claim.directory + "/half", ""); say("half"); await hear();`);
     await other.line();

@@ -15,37 +15,37 @@ import type { OpenStore } from "./open-store.ts";
 import { makeReserve, releaseReserve } from "./reserve.ts";
 
 export interface PruneOptions extends Partial<CollectionOptions> {
-  /** Sizes, by whoever has just measured them. */
+  /** Sizes, if just measured. */
   readonly measured?: MeasuredFiles;
-  /** Says what would go and leaves it. */
+  /** True to report victims without removing them. */
   readonly dryRun?: boolean;
 }
 
 export interface PruneResult {
-  /** In the order chosen: least valuable first. */
+  /** Victims in the order chosen: least valuable first. */
   readonly victims: readonly Victim[];
-  /** What nothing named any more: left by killed processes and by what was deleted. */
+  /** Bytes of files that nothing named any more: left by killed processes and by deleted items. */
   readonly garbageBytes: number;
-  /** Bytes on disk before, and freed (with `dryRun`: that would be). */
+  /** Bytes on disk before, and freed (with `dryRun`: that would be freed). */
   readonly totalBytes: number;
   readonly freedBytes: number;
 }
 
-/** Facts can be had again by looking; those nobody wrote for so long belong to contexts and URLs of the past. */
+/** Facts can be computed again; facts unwritten for so long belong to contexts and URLs of the past. */
 const FACT_LIFE_MS = 60 * 24 * 3600 * 1000;
 const MAX_PRUNED_KEYS = 20_000;
-/** Given up at one time, with look-ups of other processes waiting: some ten milliseconds. */
+/** Victims per batch; other processes' look-ups wait some ten milliseconds for one. */
 const BATCH = 250;
-/** Plans made at most, when other processes keep changing what they are made from. The next collection goes on. */
+/** Limit of plans when other processes keep changing the rows. The next collection goes on. */
 const MAX_PLANS = 50;
 
 /**
- * Frees space, least valuable first, safe beside running builds.
+ * Frees space, least valuable items first, safely beside running builds.
  *
- * Measuring and planning take no lock. Victims then go in batches: while no other process can look anything up, it is made
- * sure that nobody has written since the plan was made and that nobody holds a victim, and the batch's rows go in one
- * transaction; otherwise a new plan is made. Files are only moved aside, and deleted last, with everybody at work.
- * A process killed in between leaves garbage that the next collection finds.
+ * Measuring and planning take no lock. Victims then go in batches. While no other process can look anything up, prune
+ * checks that no process has written since the plan was made and that none holds a victim; then the batch's rows go in
+ * one transaction. Otherwise it makes a new plan. Files are only moved aside, and deleted last, while other processes
+ * work. A process killed in between leaves garbage that the next collection finds.
  */
 export async function prune(store: OpenStore, options: PruneOptions, signal: AbortSignal): Promise<PruneResult> {
   const { sizes, totalBytes } = options.measured ?? (await measureFiles(store, signal));
@@ -106,9 +106,9 @@ export async function prune(store: OpenStore, options: PruneOptions, signal: Abo
   return { victims, garbageBytes: Math.max(0, freedBytes - bytesIn(victims)), totalBytes, freedBytes };
 }
 
-/** What a plan is made from. */
+/** The basis of a plan. */
 interface View {
-  /** Of the database, read before anything else: whoever writes later makes the rest out of date. */
+  /** Version of the database, read first: any later write makes the rest out of date. */
   readonly version: number;
   readonly inventory: Inventory;
   readonly running: Running;
@@ -145,21 +145,21 @@ async function inBatches<T>(store: OpenStore, first: View, work: BatchWork<T>, s
     for (; at < planned.length && isCurrent; at += BATCH) {
       signal.throwIfAborted();
       const batch = planned.slice(at, at + BATCH);
-      // The holds are read first: a process that ended before that has written before that, which the version tells.
+      // The holds are read first: a process that ended before that wrote before that, and the version shows it.
       isCurrent = store.holds.collect(({ held }) => {
         const isFree = batch.every((item) => work.holds(item).every((hold) => !held.has(hold)));
         if (!isFree || store.database.version() !== view.version) return false;
         work.take(batch);
         return true;
       });
-      // Whoever waits for the lock gets it only if it stays free for a moment.
+      // A process waiting for the lock gets it only if it stays free for a moment.
       await pause(1, undefined, { signal });
     }
     if (isCurrent) return;
   }
 }
 
-/** What a process would have noted that relies on a victim. */
+/** Lists the holds of a process that relies on a victim. */
 function holdsOf(victim: Victim): readonly Hold[] {
   switch (victim.kind) {
     case "step": {
@@ -179,7 +179,10 @@ function holdsOf(victim: Victim): readonly Hold[] {
   }
 }
 
-/** @returns those that went: cache mounts that are mounted stay. */
+/**
+ * Removes the victims' rows and moves their files aside.
+ * @returns the removed victims: mounted cache mounts stay
+ */
 function giveUp(store: OpenStore, batch: readonly Victim[], trash: string): readonly Victim[] {
   const taken = batch.filter((victim) => victim.kind !== "cache-mount" || giveUpCacheMount(store, victim.name, trash));
   store.database.transaction(() => {
@@ -188,7 +191,7 @@ function giveUp(store: OpenStore, batch: readonly Victim[], trash: string): read
   return taken;
 }
 
-/** Of what is only remembered: the oldest. */
+/** Deletes the oldest pruned keys and stale facts. */
 function forget(store: OpenStore, all: boolean): void {
   store.database.transaction(() => {
     store.database.run(
@@ -196,18 +199,21 @@ function forget(store: OpenStore, all: boolean): void {
       MAX_PRUNED_KEYS,
     );
     store.database.run("DELETE FROM facts WHERE updated_ms < ?", store.nowMs() - FACT_LIFE_MS);
-    // What was fetched goes; indexes of file digests are small, and without them every context is read again.
+    // Facts about fetched files go; indexes of file digests are small, and without them every context is read again.
     if (all) store.database.run("DELETE FROM facts WHERE blobs <> '[]'");
   });
 }
 
-/** A file that nothing names, or the row of a layer that nothing stands on, or both. */
+/** A file that nothing names, the row of a layer that nothing stands on, or both. */
 interface Unused extends Omit<Garbage, "path"> {
   readonly path: string | undefined;
   readonly row: string | undefined;
 }
 
-/** @param before rows as they were at the beginning: files that they named are garbage however young they are. */
+/**
+ * Finds unused files and rows.
+ * @param before rows at the beginning: files that they named are garbage however young they are
+ */
 function findUnused(store: OpenStore, before: Inventory, { inventory, running }: View): readonly Unused[] {
   const used = new Set<string>(inventory.records.flatMap(({ layers }) => layers));
   for (const image of inventory.images) if (image.kind === "image") for (const id of image.members) used.add(id);
@@ -227,7 +233,7 @@ function findUnused(store: OpenStore, before: Inventory, { inventory, running }:
   ];
 }
 
-/** With the rows of blobs of layers that are no more. */
+/** Deletes rows of snapshots, and the rows of blobs of layers that are gone. */
 function deleteSnapshots(store: OpenStore, batch: readonly Unused[]): void {
   const rows = batch.flatMap(({ row }) => row ?? []);
   if (rows.length === 0) return;
@@ -239,7 +245,7 @@ function deleteSnapshots(store: OpenStore, batch: readonly Unused[]): void {
   });
 }
 
-/** Of victims, or of named files by their measured sizes. */
+/** Adds up the bytes of victims, or of named files by their measured sizes. */
 function bytesIn(things: readonly { readonly bytes: number }[]): number;
 function bytesIn(things: readonly { readonly name: string }[], sizes: ReadonlyMap<string, number>): number;
 function bytesIn(
@@ -271,7 +277,7 @@ function deleteRows(store: OpenStore, victim: Victim): void {
   }
 }
 
-/** Its keys are remembered for a while, so that the next miss can say why. */
+/** Deletes a record. Its keys are remembered for a while, so that the next miss can give the reason. */
 function deleteRecord(store: OpenStore, id: string): void {
   const { database } = store;
   database.run(
@@ -283,7 +289,9 @@ function deleteRecord(store: OpenStore, id: string): void {
   database.run("DELETE FROM records WHERE id = ?", id);
 }
 
-/** Whoever has it mounted holds the lock. Whoever comes now waits for us, and finds it gone. */
+/**
+ * Removes a cache mount. A process that has it mounted holds the lock. A new process waits for us and finds it gone.
+ */
 function giveUpCacheMount(store: OpenStore, name: string, trash: string): boolean {
   using lock = tryFileLock(store.native, claimPath(store.layout.leases, name), "exclusive");
   if (lock === undefined) return false;

@@ -5,7 +5,10 @@ import type { Facts } from "./store.ts";
 
 const KIND = "pulled";
 
-/** Keeps what names meant in their registries when builds asked, as facts: nobody gave these names to anything here. */
+/**
+ * Opens the memory of what names meant in their registries when builds asked. They are facts, because no user gave
+ * these names to an image here.
+ */
 export function openPulled(facts: Facts, nowMs: () => number): Pulled {
   const write = (name: string, { target, answeredAtMs, triedAtMs }: PulledName): void => {
     const value = Buffer.from(JSON.stringify({ target, answeredAtMs, triedAtMs }));
@@ -13,7 +16,7 @@ export function openPulled(facts: Facts, nowMs: () => number): Pulled {
   };
   const get = (name: string): PulledName | undefined => {
     const fact = facts.get(KIND, name);
-    // Written by nobody but us.
+    // Only this file writes it.
     return fact === undefined ? undefined : (JSON.parse(Buffer.from(fact.value).toString()) as PulledName);
   };
   return {
@@ -27,12 +30,12 @@ export function openPulled(facts: Facts, nowMs: () => number): Pulled {
   };
 }
 
-/** Forgets what a name meant in its registry: somebody here gives it a meaning. */
+/** Forgets a name's meaning in its registry, because a user gives it a meaning here. */
 export function forgetPulled(database: Database, name: string): void {
   database.run("DELETE FROM facts WHERE kind = ? AND key = ?", KIND, name);
 }
 
-/** Whether a fact says what a name means in its registry. */
+/** Tells whether a fact is a name's meaning in its registry. */
 export function isPulled({ kind }: { readonly kind: string }): boolean {
   return kind === KIND;
 }

@@ -57,7 +57,7 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
       return one("SELECT * FROM records WHERE id = ?", id);
     },
     latestBySite(site, count) {
-      // Only read to be compared with: nothing is held, and nothing below a record is promised to be there.
+      // Read only for comparison: nothing is held, and a record's layers may be missing.
       return database.all("SELECT * FROM records WHERE site = ? ORDER BY seq DESC LIMIT ?", site, count).map(whole);
     },
     latestBySitePrefix(prefix, count) {
@@ -100,7 +100,7 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
   return records;
 }
 
-/** A thousand hits at once: their parts are most of the bytes, and nobody asks for them. */
+/** A query may hit a thousand records: their parts are most of the bytes, and callers do not need them. */
 const ALL_BUT_PARTS = `r.seq, r.id, r.definition_key, r.content_key, r.site, r.name, r.layers, r.wall_ms, r.cpu_ms,
   r.peak_memory, r.log_file, r.producer, r.created_ms, r.last_used_ms`;
 
@@ -126,7 +126,7 @@ function insertRecord(database: Database, record: CacheRecord): void {
   );
 }
 
-/** Does nothing when the record is gone: a record nobody holds may be collected at any time. */
+/** Adds a key. Does nothing when the record is gone: a record that nothing holds may be collected at any time. */
 function addKey(database: Database, recordId: string, key: Digest): void {
   database.run(
     "INSERT OR IGNORE INTO definition_keys (key, record) SELECT ?, seq FROM records WHERE id = ?",
@@ -140,16 +140,16 @@ function holdsOf(record: CacheRecord): Hold[] {
   return [
     `record:${record.id}`,
     ...record.layers.map((id) => `snapshot:${id}` as const),
-    // Listings are read when a later miss is explained against this record; losing one only makes that less precise.
+    // A later miss is explained with the listings; losing one only makes that less precise.
   ];
 }
 
-/** Of a row with all columns. */
+/** Reads a record from a row with all columns. */
 function whole(row: Row): CacheRecord {
   return recordOf(row, () => row["parts"]);
 }
 
-/** `parts` and `layers` are parsed when first read: a build that hits everywhere looks at few of them. */
+/** Makes a record. `parts` and `layers` are parsed when first read: a build with many hits reads few of them. */
 function recordOf(row: Row, partsOf: () => SQLOutputValue | undefined): CacheRecord {
   let parts: readonly KeyPart[] | undefined;
   let layers: readonly SnapshotId[] | undefined;

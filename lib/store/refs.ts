@@ -36,8 +36,8 @@ export function openRefs(database: Database, holds: Holds, nowMs: () => number):
 }
 
 /**
- * Points a name at a manifest or index, whatever it meant before here or in its registry. A name that already does so is not
- * written again.
+ * Points a name at a manifest or index, and forgets its earlier meaning here and in its registry. A name that already
+ * points there is not written again.
  */
 export function setRef(database: Database, name: string, target: Descriptor, nowMs: number): void {
   forgetPulled(database, name);

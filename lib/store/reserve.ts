@@ -19,20 +19,20 @@ export type AllocateCalls = Pick<Native, "allocate">;
 const RESERVE_BYTES = 4 << 20;
 
 /**
- * Bytes of the reserve that opening a store on a full disk takes at a time: room for the files SQLite keeps beside an open database.
- * Small, so that a build cannot use up what the collection after it needs.
+ * Bytes of the reserve that opening a store on a full disk takes at a time: room for the files SQLite keeps beside an
+ * open database. Small, so that a build cannot use up the space that the collection after it needs.
  */
 const STEP_BYTES = 256 << 10;
 
-/** Bytes that SQLite maps at a time of the index of its log (WALINDEX_PGSZ). */
+/** Bytes of its log's index that SQLite maps at a time (WALINDEX_PGSZ). */
 const SHARED_BYTES = 32 << 10;
 
-/** open(2) on Linux; Node has no name for it. */
+/** Flag of open(2) on Linux; Node has no name for it. */
 const O_TMPFILE = 0o20200000;
 
 /**
- * A file of zeros that a full disk is opened with: deleting rows takes space before it gives any. Makes it, or as much of
- * it as there is room for; a whole one costs one look.
+ * Makes the reserve, a file of zeros: deleting rows takes space before it frees any, so a full disk needs some. Writes
+ * as much of it as there is room for; checking a whole one costs one look.
  */
 export function makeReserve(root: string): void {
   const path = pathIn(root);
@@ -44,17 +44,17 @@ export function makeReserve(root: string): void {
     // Another process may be writing the same zeros to the same places.
     for (let at = fstatSync(fd).size; at < RESERVE_BYTES;) at += writeSync(fd, zeros, 0, zeros.length, at);
   } catch {
-    // The disk is full, or the store is gone: a part of a reserve is better than none, and the next one goes on from it.
+    // The disk is full, or the store is gone: a partial reserve is better than none, and the next call continues it.
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
 }
 
 /**
- * Makes sure, before SQLite opens the database, that the memory it shares between processes can be filled. SQLite maps that
- * file and takes a byte of each page for a whole page; on file systems whose blocks are smaller the rest are holes, and
- * the kernel ends a process that writes into a hole of a full disk (SIGBUS). A disk with room costs one statfs.
- * @throws an ENOSPC error when neither the disk nor the reserve has the room.
+ * Makes sure, before SQLite opens the database, that its shared memory has disk blocks. SQLite maps that file and
+ * assumes that one written byte allocates a whole page. On file systems with smaller blocks the rest are holes, and the
+ * kernel ends a process that writes into a hole of a full disk (SIGBUS). A disk with room costs one statfs.
+ * @throws an ENOSPC error when neither the disk nor the reserve has the room
  */
 export function makeRoomToOpen(root: string, calls: AllocateCalls): void {
   const { bavail, bsize } = statfsSync(root);
@@ -63,7 +63,7 @@ export function makeRoomToOpen(root: string, calls: AllocateCalls): void {
   tryAllocating(root, SHARED_BYTES * 2, calls);
 }
 
-/** Gives blocks to the holes of the file that SQLite's processes share: the disk may be full when they are written. */
+/** Allocates blocks for the holes of SQLite's shared-memory file: the disk may be full when they are written. */
 export function fillSharedMemory(database: string, calls: AllocateCalls): void {
   const path = `${database}-shm`;
   const status = statSync(path, { throwIfNoEntry: false });
@@ -76,7 +76,7 @@ export function fillSharedMemory(database: string, calls: AllocateCalls): void {
   }
 }
 
-/** Allocates a file without a name, which is gone when it is closed. File systems without such files are not asked. */
+/** Allocates a file without a name, which disappears when closed. File systems without such files are not asked. */
 function tryAllocating(root: string, bytes: number, calls: AllocateCalls): void {
   let fd: number;
   try {
@@ -96,7 +96,10 @@ export function releaseReserve(root: string): void {
   rmSync(pathIn(root), { force: true });
 }
 
-/** Runs `work` again with a step of the reserve given up, as long as it fails with `store/full` and there is one. */
+/**
+ * Runs `work` again with one step of the reserve released, as long as it fails with `store/full` and there is a step
+ * left.
+ */
 export function withReserve<T>(root: string, work: () => T): T {
   for (;;) {
     try {
@@ -108,7 +111,10 @@ export function withReserve<T>(root: string, work: () => T): T {
   }
 }
 
-/** @returns false when nothing of the reserve is left. */
+/**
+ * Releases one step of the reserve.
+ * @returns false when nothing of the reserve is left
+ */
 function giveBackStep(root: string): boolean {
   const size = sizeOf(pathIn(root));
   if (size === 0) return false;

@@ -6,20 +6,22 @@ import { guarded } from "./failure.ts";
 import type { OpenStore } from "./open-store.ts";
 
 /*
- * A killed process leaves whole files behind; a machine that loses its power may not: rows and names can reach the disk
- * before the bytes they speak of, and flushing those would cost a step more than the step. So each store remembers the
- * boot it was last used in, in its file `boot`. In another one, what was written shortly before the last use is read
- * again and compared with its digests, once, before anything relies on it. The rest had been on disk for long: the
- * kernel writes what is older than half a minute (vm.dirty_expire_centisecs).
+ * Repairs a store after a power failure. A killed process leaves whole files behind; a machine that loses power may
+ * not. Rows and names can reach the disk before the bytes they describe, and flushing those would cost a step more
+ * than the step itself. So each store remembers the boot of its last use, in its file `boot`. In another boot, the
+ * files written shortly before the last use are read again and compared with their digests, once, before anything
+ * relies on them. Older files had reached the disk: the kernel writes data older than half a minute
+ * (vm.dirty_expire_centisecs).
  */
 
-/** Four times what the kernel promises. */
+/** Four times the kernel's delay. */
 const WRITTEN_BACK_MS = 120_000;
 
 /**
- * Removes what a power failure damaged, so that it is made or fetched again. Two small reads when there was no restart.
- * @param bootId of the running kernel; `undefined` where it cannot be known, and nothing is checked.
- * @returns how many damaged files and layers there were.
+ * Removes files that a power failure damaged, so that they are made or fetched again. Without a restart it costs two
+ * small reads.
+ * @param bootId of the running kernel; `undefined` where it is unknown, and then nothing is checked
+ * @returns the number of damaged files and layers
  */
 export async function repairAfterRestart(
   store: OpenStore,
@@ -28,7 +30,7 @@ export async function repairAfterRestart(
 ): Promise<number> {
   const path = join(store.root, "boot");
   if (bootId === undefined || bootOf(path) === bootId) return 0;
-  // Whoever comes second waits here, and finds the work done.
+  // A second process waits here, and finds the work done.
   using _lease = await store.leases.acquire("restart", signal);
   if (bootOf(path) === bootId) return 0;
   const lastUse = lastUseMs(store);
@@ -36,14 +38,14 @@ export async function repairAfterRestart(
   const { problems } =
     lastUse === 0 ? { problems: [] } : await fsck(store, { repair: true, suspectSince, diffIdOf }, signal);
   guarded(`write "${path}"`, () => {
-    // Renamed, so that nobody reads half of it.
+    // Renamed, so that no process reads half of it.
     writeFileSync(`${path}.new`, bootId);
     renameSync(`${path}.new`, path);
   });
   return problems.filter(({ kind }) => kind.endsWith("-damaged") || kind.endsWith("-missing")).length;
 }
 
-/** Milliseconds since the epoch; 0 for a store that holds nothing. */
+/** Returns milliseconds since the epoch; 0 for an empty store. */
 function lastUseMs({ database }: OpenStore): number {
   const row = database.get(
     `SELECT max(

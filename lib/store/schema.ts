@@ -1,6 +1,6 @@
 /**
  * The tables of kiln.db. Times are milliseconds since the epoch, digests are full `sha256:<hex>` text, lists are JSON.
- * Blobs have no table: a blob exists when its file does, and is garbage when nothing here names it.
+ * Blobs have no table: a blob exists when its file does, and is garbage when no row names it.
  */
 export const SCHEMA_SQL = `
 CREATE TABLE refs (
@@ -32,7 +32,7 @@ CREATE TABLE snapshots (
   disk_bytes INTEGER,
   created_ms INTEGER NOT NULL,
   last_used_ms INTEGER NOT NULL,
-  -- of layers whose times count: pairs of nanoseconds since the epoch between which a time is that of the making
+  -- for layers with times that count: pairs of nanoseconds since the epoch, the runs during which the files were made
   run_ns TEXT
 ) WITHOUT ROWID;
 CREATE INDEX snapshots_by_diff_id ON snapshots (diff_id) WHERE diff_id IS NOT NULL;
@@ -78,7 +78,7 @@ CREATE TABLE definition_keys (
 ) WITHOUT ROWID;
 CREATE INDEX definition_keys_by_record ON definition_keys (record);
 
--- keys whose records were collected, so that a miss can say so; the oldest are dropped
+-- keys of collected records, so that a miss can say so; the oldest are dropped
 CREATE TABLE pruned_keys (
   key TEXT PRIMARY KEY,
   pruned_ms INTEGER NOT NULL
@@ -94,21 +94,21 @@ CREATE TABLE facts (
 );
 `;
 
-/** Raise when the tables change. */
+/** Version of the tables; raise it when they change. */
 export const SCHEMA_VERSION = 2;
 
 /**
- * Raise when the bytes made from a snapshot change (layer tars, content digests, listings): recorded digests would no
- * longer be those of what is made again from the same files.
+ * Version of the bytes made from a snapshot (layer tars, content digests, listings); raise it when they change, because
+ * recorded digests no longer match newly made bytes.
  */
 export const OUTPUT_FORMAT_VERSION = 2;
 
 /**
- * Statements that bring a store of an earlier version up to this one, by the number in its file (tables * 1000 + output format). Those
- * without a way are refused.
+ * Statements that migrate the store of an earlier version, by the number in its file (tables * 1000 + output format).
+ * Other versions are refused.
  */
 export const MIGRATIONS: ReadonlyMap<number, string> = new Map([
-  // Content digests were without times, and nobody knows when commands ran: no layer counts as equal to another by them. What was
-  // recorded has keys of that time, and is collected in its turn.
+  // Content digests had no times, and the runs of commands are unknown: no layer counts as equal to another by them.
+  // Old records have old keys, and are collected in time.
   [1001, "ALTER TABLE snapshots ADD COLUMN run_ns TEXT; UPDATE snapshots SET content_digest = NULL;"],
 ]);

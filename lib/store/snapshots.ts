@@ -22,7 +22,7 @@ export function openSnapshots(database: Database, holds: Holds, nowMs: () => num
       return rows("SELECT * FROM snapshots WHERE id = ?", id)[0];
     },
     getMany(ids) {
-      // One statement however many: the values of a JSON list, in its order.
+      // One statement for any number: the values of a JSON list, in its order.
       return rows(
         "SELECT s.* FROM json_each(?) AS wanted JOIN snapshots AS s ON s.id = wanted.value ORDER BY wanted.key",
         JSON.stringify(ids),
@@ -77,8 +77,8 @@ export function openSnapshots(database: Database, holds: Holds, nowMs: () => num
 }
 
 /**
- * Another process may have inserted the same layer of an image a moment ago, or know less about it. So rows are merged:
- * files that are there stay there, and what is known stays known.
+ * Inserts rows. Another process may have inserted the same layer of an image a moment ago, or know less about it. So
+ * rows are merged: present files stay present, and known facts stay known.
  */
 export function insertSnapshots(database: Database, snapshots: readonly NewSnapshot[], nowMs: number): void {
   for (const { id, state, diffId, tarSizeBytes, contentDigest, runs, diskBytes, createdAtMs } of snapshots) {

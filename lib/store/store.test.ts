@@ -95,7 +95,7 @@ describe("a store's root", () => {
     expect(opened.snapshots.get(id("new"))?.runs).toEqual(runs);
   });
 
-  test("whose database is no database is refused", async () => {
+  test("is refused when its database is not one", async () => {
     const other = mkdtempSync(join(tmpdir(), "kiln-store-"));
     const { writeFileSync } = await import("node:fs");
     writeFileSync(join(other, "kiln.db"), "x".repeat(5000));
@@ -173,7 +173,7 @@ describe("blobs", () => {
     expect(store.blobs.readBytes(expected.digest, body.length)?.equals(body)).toBe(true);
   });
 
-  test("whose download arrived altered are fetched from the beginning the next time", async () => {
+  test("are fetched from the beginning after an altered download", async () => {
     const body = Buffer.from("x".repeat(1000));
     const expected = { digest: digestOf(body), size: body.length };
     const bad = store.blobs.download(expected, async () => Readable.from([Buffer.alloc(1000)]), signal);
@@ -366,7 +366,7 @@ describe("images", () => {
     });
   });
 
-  test("whose configuration is not the one their manifest names are refused", () => {
+  test("are refused when the configuration is not the one in the manifest", () => {
     const parts = imageParts("one", []);
     expect(codeOf(() => store.images.put({ ...parts, config: `${String(parts.config)} ` }))).toBe("digest/mismatch");
   });

@@ -5,14 +5,14 @@ import type { Descriptor, Index } from "../core/oci.ts";
 import type { CacheRecord, LayerBlob, RefRow, SnapshotId, SnapshotRow, StoredImage } from "./model.ts";
 
 /*
- * The surface of the store. Everything that answers from the database is synchronous, because SQLite is; everything
- * that moves files is not. All of it is safe beside other processes on the same root.
+ * The interface of the store. Everything that answers from the database is synchronous, because SQLite is;
+ * everything that moves files is not. All of it is safe beside other processes on the same root.
  *
- * An open store is also a registration: whatever it handed out (records, snapshots, images, blobs) and whatever was
- * made since it was opened stays until it is closed, however hard another process collects garbage.
+ * An open store is also a registration: everything it returned (records, snapshots, images, blobs) and everything
+ * made since it was opened stays until it is closed, even while another process collects garbage.
  */
 export interface Store extends AsyncDisposable {
-  /** Absolute. */
+  /** Absolute path. */
   readonly root: string;
   readonly layout: StoreLayout;
   readonly blobs: Blobs;
@@ -27,8 +27,8 @@ export interface Store extends AsyncDisposable {
   readonly cacheMounts: CacheMounts;
   readonly logs: Logs;
   /**
-   * Writes what `touch` collected, in one transaction, and nothing when no use is older than `TOUCH_INTERVAL_MS`.
-   * Best effort: a database busy with another writer is left alone. Called by disposal too.
+   * Writes the uses that `touch` collected, in one transaction, and nothing when no use is older than
+   * `TOUCH_INTERVAL_MS`. Best effort: a database busy with another writer is left alone. Disposal calls it too.
    */
   flush(): void;
 }
@@ -41,35 +41,36 @@ export interface StoreLayout {
   readonly cacheMounts: string;
   readonly logs: string;
   readonly leases: string;
-  /** One file per open store: what it holds. */
+  /** One file per open store, with the items it holds. */
   readonly running: string;
   readonly database: string;
 }
 
-/** Bytes found by their digest: files `blobs/sha256/<hex>`. They have no row; what nothing names is garbage. */
+/** Bytes by their digest: files `blobs/sha256/<hex>`. They have no row; a blob that no row names is garbage. */
 export interface Blobs {
   has(digest: Digest): boolean;
-  /** Bytes, `undefined` when there is no such blob. */
+  /** Returns the size in bytes; `undefined` when there is no such blob. */
   sizeOf(digest: Digest): number | undefined;
-  /** Absolute path of the blob's file, for handing to a worker thread. Says nothing about whether it exists. */
+  /** Returns the absolute path of the blob's file, for a worker thread. The file need not exist. */
   pathOf(digest: Digest): string;
   /**
-   * The blob's bytes, unchecked: whoever needs to know hashes them. The caller reads to the end or destroys.
-   * @throws {BuildError} `store/corrupt` when there is no such blob.
+   * Opens the blob, unchecked: a caller that needs to be sure digests it. The caller reads to the end or destroys.
+   * @throws {BuildError} `store/corrupt` when there is no such blob
    */
   open(digest: Digest, from?: { readonly offsetBytes: number }): Readable;
   /**
-   * A small document, checked against its digest.
-   * @returns `undefined` when there is no such blob.
-   * @throws {BuildError} `store/corrupt` when it is larger than `maxBytes` or does not have its digest.
+   * Reads a small document and checks its digest.
+   * @returns `undefined` when there is no such blob
+   * @throws {BuildError} `store/corrupt` when it is larger than `maxBytes` or does not have its digest
    */
   readBytes(digest: Digest, maxBytes: number): Buffer | undefined;
-  /** Keeps a small document. Returns its digest and size; writing what is there already costs one look. */
+  /** Stores a small document. Returns its digest and size; storing an existing one costs one look. */
   put(bytes: Uint8Array | string): WrittenBlob;
   /**
-   * Keeps a stream's bytes: temporary file, hashed while writing, checked, renamed. A chunk may be used again for the next one.
-   * @param onStart given the blob before its first byte is written, for those who can use what there is of it.
-   * @throws {BuildError} `digest/mismatch` when `expected` is given and differs; `store/full`.
+   * Stores a stream: into a temporary file, digested while writing, checked, renamed. The stream may reuse a chunk for
+   * the next one.
+   * @param onStart is given the blob before its first byte is written, for readers of its growing file
+   * @throws {BuildError} `digest/mismatch` when `expected` is given and differs; `store/full`
    */
   write(
     stream: AsyncIterable<Uint8Array>,
@@ -78,20 +79,20 @@ export interface Blobs {
     onStart?: (blob: GrowingBlob) => void,
   ): Promise<WrittenBlob>;
   /**
-   * Like `write` for whoever writes into a file and digests on the way; its word is taken for what it wrote.
-   * @param write given the descriptor of an empty file.
+   * Does the same as `write` for a caller that writes into a file and digests on the way; its result is trusted.
+   * @param write is given the descriptor of an empty file
    */
   fill<T extends WrittenBlob>(write: (fd: number) => Promise<T>): Promise<T>;
   /**
-   * Like `write` for a download: what arrived before a failure stays, and the next call goes on from there.
-   * `open` is asked for the bytes from `offsetBytes` to the end. Returns at once when the blob is there.
+   * Does the same as `write` for a download: the bytes before a failure stay, and the next call resumes after them.
+   * `open` returns the bytes from `offsetBytes` to the end. Returns at once when the blob exists.
    */
   download(
     expected: ExpectedBlob,
     open: (offsetBytes: number, signal: AbortSignal) => Promise<Readable>,
     signal: AbortSignal,
   ): Promise<WrittenBlob>;
-  /** Missing is fine. */
+  /** Removes a blob. It may be missing. */
   remove(digest: Digest): Promise<void>;
 }
 
@@ -99,26 +100,29 @@ export type ExpectedBlob = { readonly digest: Digest; readonly size: number };
 export type WrittenBlob = { readonly digest: Digest; readonly size: number };
 
 /**
- * Names that a person gave to images here: by `build -t`, `tag`, `load`, `import`, `pull`, `push`. Keys are full references as
- * `formatReference` writes them.
+ * Names that a user gave to images here: by `build -t`, `tag`, `load`, `import`, `pull`, `push`. Keys are full
+ * references as `formatReference` writes them.
  */
 export interface Refs {
   get(name: string): RefRow | undefined;
-  /** Also forgets what the name meant in its registry. */
+  /** Sets a name, and forgets its meaning in its registry. */
   set(name: string, target: Descriptor): void;
-  /** In order of name. */
+  /** Lists the names in order. */
   list(): readonly RefRow[];
-  /** The names that point at a manifest or index, in order. */
+  /** Lists the names that point at a manifest or index, in order. */
   namesOf(target: Digest): readonly string[];
   delete(name: string): boolean;
 }
 
-/** Answers of registries about names of base images. They are not names of this store: nobody gave them, and `images` lists none. */
+/**
+ * Answers of registries about names of base images. They are not names of this store: no user gave them, and `images`
+ * does not list them.
+ */
 export interface Pulled {
   get(name: string): PulledName | undefined;
-  /** The registry says now what the name means. */
+  /** Records the registry's present answer for a name. */
   answered(name: string, target: Descriptor): void;
-  /** The registry was asked and did not say. */
+  /** Records that the registry was asked and gave no answer. */
   tried(name: string): void;
   forget(name: string): void;
 }
@@ -126,44 +130,44 @@ export interface Pulled {
 export interface PulledName {
   readonly target: Descriptor;
   readonly answeredAtMs: number;
-  /** When it was last asked, answered or not. */
+  /** Time of the last request, answered or not. */
   readonly triedAtMs: number;
 }
 
-/** Images and multi-platform indexes whose documents are in the store. Their layers may be absent. */
+/** Images and multi-platform indexes with their documents in the store. Their layers may be absent. */
 export interface Images {
   /**
-   * Keeps an image under `names` (possibly none), in one transaction with the rows of layers it is the first to
-   * mention. `manifest` and `config` are the exact bytes; both are put into the blobs first.
+   * Stores an image under `names` (possibly none), in one transaction with the rows of its new layers. `manifest` and
+   * `config` are the exact bytes; both are put into the blobs first.
    */
   put(image: ImageParts): StoredImage;
-  /** Keeps an index; the images it lists are put by themselves, and those of other platforms may be missing. */
+  /** Stores an index. Its images are stored separately, and those of other platforms may be missing. */
   putIndex(index: { readonly bytes: Uint8Array | string; readonly names: readonly string[] }): Descriptor;
   get(manifest: Digest): StoredImage | undefined;
   getIndex(digest: Digest): Index | undefined;
-  /** The image with this configuration (docker's image id). Cheap: answers from the row alone. */
+  /** Finds the manifest of a configuration (docker's image id). Cheap: it answers from the row alone. */
   manifestOfConfig(config: Digest): Digest | undefined;
   /**
-   * What a person typed: a reference, a digest of manifest, index or config, or a unique prefix of those digests.
-   * @throws {BuildError} `image/not-found`, also when a prefix fits several.
+   * Finds what a user typed: a reference, a digest of manifest, index or config, or a unique prefix of those digests.
+   * @throws {BuildError} `image/not-found`, also when a prefix fits several
    */
   find(text: string): FoundImage;
-  /** Every image and index, newest first, with its names. */
+  /** Lists every image and index, newest first, with its names. */
   list(): readonly ImageSummary[];
-  /** Notes a use; written by `Store.flush`. */
+  /** Records a use; `Store.flush` writes it. */
   touch(digest: Digest): void;
-  /** Removes the rows (and the names); blobs and snapshots are left for garbage collection. */
+  /** Removes the rows (and the names); garbage collection removes blobs and snapshots. */
   delete(digest: Digest): boolean;
 }
 
 export interface ImageParts {
   readonly manifest: Uint8Array | string;
   readonly config: Uint8Array | string;
-  /** Of the manifest. */
+  /** Media type of the manifest. */
   readonly mediaType: string;
-  /** Lowest first, one per diffID. */
+  /** Layers, lowest first, one per diffID. */
   readonly layers: readonly SnapshotId[];
-  /** Rows to make for layers the store does not know yet (`absent` when pulled lazily). Existing rows win. */
+  /** New rows for layers the store does not know yet (`absent` when pulled lazily). Existing rows win. */
   readonly newSnapshots?: readonly NewSnapshot[];
   readonly layerBlobs?: readonly LayerBlob[];
   /** Full references to point at the image. */
@@ -181,78 +185,84 @@ export interface ImageSummary {
   /** Full references, in order. */
   readonly names: readonly string[];
   readonly layers: readonly SnapshotId[];
-  /** Of an index: the manifests it lists. */
+  /** Manifests that an index lists. */
   readonly manifests: readonly Digest[];
   readonly createdAtMs: number;
   readonly lastUsedMs: number;
 }
 
-/** `createdAtMs`: when it was made elsewhere; now, when absent. */
+/** A row to insert. `createdAtMs` is the time of its creation elsewhere; absent, now. */
 export type NewSnapshot = Pick<SnapshotRow, "id" | "state"> &
   Partial<Pick<SnapshotRow, "diffId" | "tarSizeBytes" | "contentDigest" | "runs" | "diskBytes" | "createdAtMs">>;
 
-/** Rows of snapshots. The directories are the snapshotter's: made before the row says `present`, removed after. */
+/**
+ * Rows of snapshots. The snapshotter owns the directories: it makes them before the row says `present`, and removes
+ * them after the row.
+ */
 export interface Snapshots {
-  /** Existing rows win, but `present` replaces `absent` and what a row did not know is filled in. */
+  /** Inserts rows. Existing rows win, but `present` replaces `absent` and missing facts are filled in. */
   insert(rows: readonly NewSnapshot[]): void;
   get(id: SnapshotId): SnapshotRow | undefined;
-  /** In the order asked; unknown ones are left out. */
+  /** Returns rows in the order asked, without unknown ones. */
   getMany(ids: readonly SnapshotId[]): readonly SnapshotRow[];
-  /** Whoever packed, hashed or measured the layer says what it learned. */
+  /** Adds facts from packing, digesting or measuring the layer. */
   learn(id: SnapshotId, facts: SnapshotFacts): void;
-  /** Its directory is complete under its final name. */
+  /** Records that the directory is complete under its final name. */
   markPresent(id: SnapshotId): void;
   byDiffId(diffId: Digest): readonly SnapshotRow[];
-  /** Oldest first: early cutoff takes the older of equal results. */
+  /** Lists equal layers, oldest first: early cutoff takes the older of equal results. */
   byContentDigest(digest: Digest): readonly SnapshotRow[];
-  /** Local copies first. */
+  /** Lists the blobs of a layer, local copies first. */
   layerBlobs(diffId: Digest): readonly LayerBlob[];
   addLayerBlob(blob: LayerBlob): void;
-  /** The blob turned out to hold another tar: whoever said so was wrong. */
+  /** Forgets a blob that turned out to hold another tar. */
   forgetLayerBlob(blob: LayerBlob): void;
-  /** Where a blob with this digest can be had, whatever its diffID. */
+  /** Lists the repositories that have a blob, whatever its diffID. */
   repositoriesOf(blob: Digest): readonly string[];
 }
 
 export type SnapshotFacts = Partial<Pick<SnapshotRow, "diffId" | "tarSizeBytes" | "contentDigest" | "diskBytes">>;
 
-/** What a step cost and made, as the solver hands it over: the store adds the times. */
+/** Cost and result of a step, from the solver; the store adds the times. */
 export type NewRecord = Omit<CacheRecord, "createdAtMs" | "lastUsedMs">;
 
 /** Cache records: the results of executed steps. */
 export interface Records {
-  /** Newest first wins where a key has several. Keys without a record are left out. One query however many keys. */
+  /**
+   * Finds records by key; of several with one key, the newest wins. Keys without a record are left out. One query for
+   * any number of keys.
+   */
   findByDefinitionKeys(keys: readonly Digest[]): ReadonlyMap<Digest, CacheRecord>;
   findByDefinitionKey(key: Digest): CacheRecord | undefined;
   findByContentKey(key: Digest): CacheRecord | undefined;
   get(id: string): CacheRecord | undefined;
-  /** The last `count` records of one site, newest first: what a miss is explained against. */
+  /** Returns the last `count` records of one site, newest first, to explain a miss. */
   latestBySite(site: string, count: number): readonly CacheRecord[];
-  /** The same of all sites that begin with a text. */
+  /** Returns the same for all sites that begin with a text. */
   latestBySitePrefix(prefix: string, count: number): readonly CacheRecord[];
-  /** Every record with its parts, newest first, for reports. */
+  /** Iterates over all records with their parts, newest first, for reports. */
   list(): Iterable<CacheRecord>;
   /**
-   * The record, the rows of the snapshots it made and further definition keys that lead to it, in ONE transaction. The
-   * snapshots' directories and the listings' blobs are complete before this is called. A record that is there already
-   * (two processes took it from one remote cache) stays as it is.
-   * @param at `layerBlobs`: where layers that are absent can be had.
+   * Inserts the record, the rows of the snapshots it made and further definition keys that lead to it, in ONE
+   * transaction. The snapshots' directories and the listings' blobs must be complete before. An existing record (two
+   * processes took it from one remote cache) stays as it is.
+   * @param sources `layerBlobs`: repositories of absent layers
    */
   insert(
     record: NewRecord,
-    at: {
+    sources: {
       readonly snapshots: readonly NewSnapshot[];
       readonly aliases?: readonly Digest[];
       readonly layerBlobs?: readonly LayerBlob[];
     },
   ): CacheRecord;
-  /** Forgets the records whose result has this layer, because it cannot be had. Returns how many. */
+  /** Forgets the records with this layer in their result, because it cannot be had. Returns their number. */
   forgetLayer(snapshot: SnapshotId): number;
-  /** Another definition key for a record, for early cutoff. */
+  /** Adds another definition key for a record, for early cutoff. */
   addAlias(recordId: string, definitionKey: Digest): void;
-  /** Notes a use; written by `flush`. */
+  /** Records a use; `flush` writes it. */
   touch(ids: Iterable<string>): void;
-  /** Whether a definition key was ever recorded and its record has since been collected. */
+  /** Tells whether a definition key was recorded and its record has since been collected. */
   wasPruned(definitionKey: Digest): boolean;
 }
 
@@ -261,80 +271,82 @@ export interface Facts {
   get(kind: string, key: string): Fact | undefined;
   set(kind: string, key: string, fact: { readonly value: Uint8Array; readonly blobs?: readonly Digest[] }): void;
   delete(kind: string, key: string): void;
-  /** One packed row per context directory. */
+  /** Loads a stat index: one packed row per context directory. */
   loadStatIndex(key: string): Uint8Array | undefined;
   saveStatIndex(key: string, bytes: Uint8Array): void;
 }
 
 export interface Fact {
   readonly value: Uint8Array;
-  /** Blobs that the value speaks of: kept as long as the fact. */
+  /** Blobs that the value refers to: kept as long as the fact. */
   readonly blobs: readonly Digest[];
   readonly updatedAtMs: number;
 }
 
-/** What was told of the last builds on this store, for `kiln why`. Best effort: nothing depends on it. */
+/** Reports of the last builds on this store, for `kiln why`. Best effort: nothing depends on them. */
 export interface Builds {
-  /** `report` is what `JSON.stringify` takes. Never throws. */
+  /** Adds a report; `report` must suit `JSON.stringify`. Never throws. */
   add(id: string, report: object): void;
-  /** Newest first, read one by one; whoever reads checks their shape. */
+  /** Iterates over reports, newest first; the reader checks their shape. */
   list(): Iterable<unknown>;
 }
 
-/** The right to do one piece of work, over all processes on this store. Disposing gives it back; so does dying. */
+/** The right to do one piece of work, over all processes on this store. Disposing releases it; so does dying. */
 export interface Lease extends Disposable {
   readonly key: string;
-  /** True when somebody else held it first: look for their result before working. */
+  /** True when another process held it first: look for its result before working. */
   readonly waited: boolean;
 }
 
 export interface Leases {
   /** Waits for the holder to finish or die. `key` is any text; equal work has equal keys. */
   acquire(key: string, signal: AbortSignal): Promise<Lease>;
-  /** `undefined` when somebody else holds it. */
+  /** Takes the lease; `undefined` when another process holds it. */
   tryAcquire(key: string): Lease | undefined;
 }
 
 /** A directory to mount, claimed until disposal. */
 export interface ClaimedCacheMount extends Disposable {
-  /** Which of the directories of its id. */
+  /** Index among the directories of its id. */
   readonly place: number;
   readonly directory: string;
   /** True when the directory is new: seed it, then call `seeded`. */
   readonly isNew: boolean;
-  /** Marks a new directory as complete; one that never was is emptied and seeded again by the next claimer. */
+  /**
+   * Marks a new directory as complete. A directory without this mark is emptied and seeded again by the next claimer.
+   */
   seeded(): void;
 }
 
 export interface CacheMounts {
   /**
-   * `shared`: many at once. `locked`: one at a time, others wait. `private`: one at a time, others get a directory of
-   * their own. While a directory is new, its first claimer has it alone until `seeded`.
+   * Claims a directory. `shared`: many at once. `locked`: one at a time, others wait. `private`: one at a time, others
+   * get a directory of their own. While a directory is new, its first claimer has it alone until `seeded`.
    */
   claim(id: string, sharing: "shared" | "private" | "locked", signal: AbortSignal): Promise<ClaimedCacheMount>;
-  /** One of the directories of an id, alone. */
+  /** Claims one of the directories of an id, exclusively. */
   claimPlace(id: string, place: number, signal: AbortSignal): Promise<ClaimedCacheMount>;
   list(): readonly CacheMountEntry[];
 }
 
 export interface CacheMountEntry {
   readonly id: string;
-  /** 0 is the directory that all claims but `private` ones share; further ones were made while it was taken. */
+  /** 0 is the directory that all claims except `private` ones share; further ones were made while it was taken. */
   readonly place: number;
   readonly directory: string;
   readonly createdAtMs: number;
   readonly lastUsedMs: number;
 }
 
-/** The whole output of one step, never clipped. */
+/** The whole output of one step, never truncated. */
 export interface StepLog extends AsyncDisposable {
-  /** Relative to `layout.logs`: what a record's `logFile` holds. */
+  /** Name relative to `layout.logs`: the value of a record's `logFile`. */
   readonly name: string;
   readonly path: string;
   readonly sizeBytes: number;
-  /** Queued; order is kept. A full disk does not stop the step: the log then ends early. */
+  /** Queues output; order is kept. A full disk does not stop the step: the log then ends early. */
   write(chunk: Uint8Array | string): void;
-  /** Waits until everything is in the file. An empty log is removed. Disposal does the same. */
+  /** Waits until everything is in the file, and removes an empty log. Disposal does the same. */
   close(): Promise<void>;
 }
 

@@ -7,8 +7,8 @@ import { locateNative } from "../native/locate.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
 
 /**
- * Gives every test of the file a store of its own, removed at its end. `withStore` starts a process with the same store open as
- * `store`; in it, `say` prints a line and `hear` waits for one.
+ * Gives every test of the file a store of its own, removed at its end. `withStore` starts a process with the same store
+ * open as `store`; in it, `say` prints a line and `hear` waits for one.
  */
 export function useSharedStore(use: (fresh: { readonly root: string; readonly store: OpenStore }) => void): {
   readonly withStore: (code: string) => Script;

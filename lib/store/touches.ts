@@ -1,6 +1,6 @@
 /**
- * How old the last recorded use must be before another one is written. Collection looks at hours and days, and this way
- * a build that only repeats what was done minutes ago writes nothing at all.
+ * Minimum age of the last recorded use before another one is written. Collection looks at hours and days, and so a
+ * build that repeats another one minutes later writes nothing at all.
  */
 const TOUCH_INTERVAL_MS = 10 * 60 * 1000;
 
@@ -14,7 +14,7 @@ export class Touches {
     this.#nowMs = nowMs;
   }
 
-  /** Remembers the last use that a row has just been read with. */
+  /** Remembers a row's recorded last use. */
   saw(id: string, lastUsedMs: number): void {
     this.#lastUsed.set(id, lastUsedMs);
   }
@@ -24,7 +24,7 @@ export class Touches {
     if (last === undefined || this.#nowMs() - last > TOUCH_INTERVAL_MS) this.#ids.add(id);
   }
 
-  /** Hands over what is to be written, and forgets it. */
+  /** Returns the ids to write, and forgets them. */
   take(): readonly string[] {
     const ids = [...this.#ids];
     const now = this.#nowMs();

@@ -11,7 +11,7 @@ import { openStore, type OpenStore } from "./open-store.ts";
 import { prune, type PruneOptions, type PruneResult } from "./prune.ts";
 import { usage } from "./usage.ts";
 
-// A layer that a step wrote as a tar: no files, and a blob that nobody else has.
+// A layer that a step wrote as a tar: no files, and the only blob.
 
 const { signal } = new AbortController();
 const BYTES = 200_000;

@@ -3,34 +3,34 @@ import { type Inventory, type InventoryRecord, layerFiles, namedBlobs, readInven
 import { measureFiles } from "./measure.ts";
 import type { OpenStore } from "./open-store.ts";
 
-/** What takes space in a store. Each byte belongs to one item; the items and `otherBytes` add up to `totalBytes`. */
+/** Disk usage of a store. Each byte belongs to one item; the items and `otherBytes` add up to `totalBytes`. */
 export interface Usage {
-  /** As `du` counts them, below the root. */
+  /** Bytes as `du` counts them, below the root. */
   readonly totalBytes: number;
   /** Largest first. */
   readonly items: readonly UsageItem[];
-  /** The database, lock files, and what is in the making or nobody's any more. */
+  /** The database, lock files, unfinished work and garbage. */
   readonly otherBytes: number;
 }
 
 export interface UsageItem {
   readonly kind: "image" | "step" | "cache-mount" | "blob" | "layer";
-  /** Digest of an image or blob, id of a record, of a cache mount, of a snapshot. */
+  /** Digest of an image or blob, or id of a record, cache mount or snapshot. */
   readonly id: string;
-  /** Names of an image, the step as displayed, the id of a cache mount. */
+  /** Names of an image, display name of a step, id of a cache mount. */
   readonly description: string;
   readonly bytes: number;
-  /** Whether other images or steps stand on it. */
+  /** True when other images or steps stand on it. */
   readonly shared: boolean;
-  /** What it cost to make, where that was recorded. Milliseconds. */
+  /** Recorded time that it took to make, in milliseconds. */
   readonly wallMs: number | undefined;
   readonly createdAtMs: number;
   readonly lastUsedMs: number;
 }
 
 /**
- * A layer belongs to the step that made it; one that no step made to the first image that has it. Only `step` items of
- * records that made a layer take space; the others are listed with what their log and listings take.
+ * Measures the usage. A layer belongs to the step that made it, otherwise to the first image that has it. Only `step`
+ * items of records that made a layer take space; the others are listed with the size of their log and listings.
  */
 export async function usage(store: OpenStore, signal: AbortSignal): Promise<Usage> {
   const { sizes, totalBytes } = await measureFiles(store, signal);
@@ -68,7 +68,7 @@ export async function usage(store: OpenStore, signal: AbortSignal): Promise<Usag
     ...[...inventory.snapshots.values()].flatMap((snapshot): UsageItem[] => {
       const bytes = take([snapshot.id]);
       const { id, createdMs: createdAtMs, lastUsedMs } = snapshot;
-      // Left where a step that ran again gave what it gave before: the older, equal layer was kept instead.
+      // A step that ran again with an equal result leaves its new layer: the older, equal one was kept instead.
       const description = users.has(id) ? id : "unused, goes with the next prune";
       return bytes === 0
         ? []
@@ -82,7 +82,7 @@ export async function usage(store: OpenStore, signal: AbortSignal): Promise<Usag
 type FilesOf = ReturnType<typeof layerFiles>;
 type Take = (names: Iterable<string | undefined>) => number;
 
-/** How many records and images have a layer. */
+/** Counts the records and images that have a layer. */
 function usersOf(inventory: Inventory): ReadonlyMap<string, number> {
   const users = new Map<string, number>();
   const images = inventory.images.filter(({ kind }) => kind === "image");
@@ -133,7 +133,7 @@ function imageItems(
   });
 }
 
-/** Compressed layers, and blobs that facts speak of. */
+/** Lists compressed layers, and blobs that facts refer to. */
 function blobItems(inventory: Inventory, take: Take): UsageItem[] {
   return [...namedBlobs(inventory)].flatMap((digest: Digest): UsageItem[] => {
     const bytes = take([digest]);

@@ -2,7 +2,7 @@ import { MEDIA_TYPES } from "../../lib/core/oci.ts";
 import { inWholeSeconds, type LayerRuns } from "../../lib/core/run-interval.ts";
 import type { SolverDeps } from "../deps.ts";
 import { SystemError } from "../../lib/native/errno.ts";
-import { builtId } from "../../lib/store/lost-layer.ts";
+import { builtLayerId } from "../../lib/store/lost-layer.ts";
 import type { LayerMeasure } from "../../lib/tar/measure.ts";
 import { writeLayer } from "../../lib/tar/write-layer.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";
@@ -41,7 +41,7 @@ export async function writeCopy(
   const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: diffId, size: sizeBytes };
   return {
     snapshot: {
-      id: builtId(diffId),
+      id: builtLayerId(diffId),
       state: "absent",
       diffId,
       tarSizeBytes: sizeBytes,

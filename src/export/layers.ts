@@ -3,7 +3,7 @@ import { type Digest, Digester } from "../../lib/core/digest.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import type { Compression, Descriptor } from "../../lib/core/oci.ts";
 import type { GrowingBlob } from "../../lib/store/growing-blob.ts";
-import { builtId, LostLayerError } from "../../lib/store/lost-layer.ts";
+import { builtLayerId, LostLayerError } from "../../lib/store/lost-layer.ts";
 import type { LayerBlob, SnapshotId } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
 import { type MediaTypeFamily, compressionOfMediaType, layerMediaType } from "./documents.ts";
@@ -161,7 +161,7 @@ function blobContent(blob: LayerBlob, on: LayerSources): LayerContent {
         try {
           return await on.tools.fetch(repository, blob.descriptor, signal);
         } catch (error) {
-          throw error instanceof BuildError ? new LostLayerError(builtId(blob.diffId), error) : error;
+          throw error instanceof BuildError ? new LostLayerError(builtLayerId(blob.diffId), error) : error;
         }
       };
       return readable(deferred(fetch));
