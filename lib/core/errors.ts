@@ -61,6 +61,7 @@ export const ERROR_CODES = [
   "runtime/entitlement",
   "runtime/failed",
   "runtime/missing",
+  "runtime/not-allowed",
   "runtime/unsupported",
   "secret/not-found",
   "secret/unreadable",

@@ -15,6 +15,8 @@ import { readStepFacts } from "./plan-facts.ts";
 import { encodePlan } from "./plan-writer.ts";
 import { type Plan, writeChrootPlan, writePlan } from "./plan.ts";
 import { defaultSeccompFilter, type SeccompFilter } from "./policy/seccomp.ts";
+import { describeMissing, notAllowed, partsToLeaveOut, type Refusal, type Rung, rungOf } from "./rung.ts";
+import { Refused, type SandboxPart } from "./sandbox-parts.ts";
 import { StubLayers } from "./stub-layer.ts";
 import { type StepReport, Workers } from "./workers.ts";
 
@@ -43,6 +45,10 @@ export interface RuntimeOptions {
   readonly chroot?: { readonly native: Native } | undefined;
   /** Directories of PATH, where the program for `network: "sandbox"` is looked for. */
   readonly searchPath?: readonly string[];
+  /** Asked once, when the first step is to run: what this machine allows. Absent: everything, or chroot where that is set. */
+  readonly findRung?: (signal: AbortSignal) => Promise<Rung>;
+  /** Told of each part of a sandbox that was refused and that steps do without from then on. */
+  readonly onRefusal?: (refusal: Refusal) => void;
   /** Facts for tests; read from the machine otherwise. */
   readonly facts?: HostFacts;
   /** Told once about each thing this machine cannot do, and what that costs. */
@@ -57,7 +63,11 @@ export function createRuntime(options: RuntimeOptions): Runtime & Disposable {
   let driver: Driver | undefined;
   return {
     async run(request, signal) {
-      driver ??= new Driver(options);
+      if (driver === undefined) {
+        const rung = (await options.findRung?.(signal)) ?? rungOf(options);
+        // Another step may have asked at the same time.
+        driver ??= new Driver(options, rung);
+      }
       return driver.run(request, signal);
     },
     [Symbol.dispose]: () => driver?.[Symbol.dispose](),
@@ -71,14 +81,20 @@ class Driver {
   readonly #seccomp: Readonly<Record<RunRequest["security"], SeccompFilter | undefined>>;
   readonly #cgroups: Cgroups;
   readonly #workers: Workers;
+  readonly #rung: Rung;
+  readonly #without: Set<SandboxPart>;
+  #told: string | undefined;
 
-  constructor(options: RuntimeOptions) {
+  constructor(options: RuntimeOptions, rung: Rung) {
     this.#options = options;
+    this.#rung = rung;
+    this.#without = new Set(rung.kind === "namespaces" ? rung.without : []);
     this.#facts = options.facts ?? readHostFacts();
     for (const name of ["root", "tree"]) mkdirSync(join(options.scratchDirectory, name), { recursive: true });
     this.#stubs = new StubLayers(join(options.scratchDirectory, "stubs"));
     if (options.ownersDirectory !== undefined) options.notice(SINGLE_ID);
-    if (options.chroot !== undefined) options.notice(CHROOT);
+    if (rung.kind === "chroot") options.notice(CHROOT);
+    this.#tellMissing();
     const ids = options.ownersDirectory === undefined ? "real" : "pretended";
     this.#seccomp = {
       sandbox: defaultSeccompFilter(options.arch, { calls: "default", ids }),
@@ -101,8 +117,43 @@ class Driver {
 
   async run(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
     signal.throwIfAborted();
+    if (this.#rung.kind === "none") throw notAllowed(this.#rung.reasons);
     const { chroot } = this.#options;
-    if (chroot !== undefined) return this.#runChrooted(request, chroot.native, signal);
+    if (this.#rung.kind === "chroot" && chroot !== undefined) return this.#runChrooted(request, chroot.native, signal);
+    for (;;) {
+      try {
+        // One after the other: each try leaves out what the one before was refused.
+        // oxlint-disable-next-line no-await-in-loop
+        const result = await this.#runSandboxed(request, signal);
+        this.#tellMissing();
+        return result;
+      } catch (error) {
+        if (!this.#doWithout(error)) throw error;
+      }
+    }
+  }
+
+  /** Whether the sandbox was refused over a part that can be left out, which is from now on. Nothing of the command has run. */
+  #doWithout(error: unknown): boolean {
+    const refused = error instanceof BuildError && error.cause instanceof Refused ? error.cause : undefined;
+    if (refused === undefined) return false;
+    const parts = partsToLeaveOut(refused.part, this.#without);
+    if (parts.length === 0) return false;
+    for (const part of parts) {
+      this.#without.add(part);
+      this.#options.onRefusal?.({ part, message: refused.message });
+    }
+    return true;
+  }
+
+  /** Once, and again only when further parts turn out to be missing. */
+  #tellMissing(): void {
+    const missing = describeMissing(this.#without);
+    if (missing !== undefined && missing !== this.#told) this.#options.notice(missing);
+    this.#told = missing;
+  }
+
+  async #runSandboxed(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
     using cgroup = this.#cgroups.enter({
       limits: request.limits,
       parent: request.cgroupParent,
@@ -118,6 +169,7 @@ class Driver {
       cgroup: cgroup?.placement,
       userNamespace: this.#userNamespaceFor(request),
       ownersDirectory: this.#options.ownersDirectory,
+      without: this.#without,
       ...readStepFacts(request, { host: this.#facts, searchPath: this.#options.searchPath ?? [] }),
     });
     const end = await this.#execute(plan, request.stdio, signal);
@@ -194,7 +246,7 @@ class Driver {
       case "end":
         return parseEnd(report.text);
       case "failure":
-        throw runtimeError(report.text);
+        throw runtimeError(report.text, report.refused);
       case "unstartable":
         throw this.#spawnError(report.cause);
       default:
@@ -215,6 +267,7 @@ class Driver {
       const frames = new FrameReader();
       let end: End | undefined;
       let failure: string | undefined;
+      let refused: string | undefined;
 
       // Who sits before a command of their own has it end in its own way: the runtime passes the signal on.
       const abort = (): void => void child.kill("SIGTERM");
@@ -228,6 +281,7 @@ class Driver {
         for (const frame of frames.push(chunk)) {
           if (frame.kind === "q") end = parseEnd(frame.data.toString("latin1"));
           else if (frame.kind === "x") failure = frame.data.toString();
+          else if (frame.kind === "r") refused = frame.data.toString("latin1");
         }
         // The report is the runtime's last act, after everything inside is dead and unmounted: no need to wait for more.
         const reported = end;
@@ -241,7 +295,10 @@ class Driver {
       child.once("close", (code, killedBy) => {
         settle(() => {
           if (signal.aborted) reject(signal.reason as Error);
-          else reject(runtimeError(failure ?? `the runtime ended without a report (${killedBy ?? `status ${code}`})`));
+          else {
+            const text = failure ?? `the runtime ended without a report (${killedBy ?? `status ${code}`})`;
+            reject(runtimeError(text, refused));
+          }
         });
       });
       control.write(plan);
@@ -297,9 +354,10 @@ function describeReport(report: StepReport): string {
   }
 }
 
-function runtimeError(text: string): BuildError {
+function runtimeError(text: string, refused: string | undefined): BuildError {
   const hint = HINTS.find(({ pattern }) => pattern.test(text))?.hint;
-  return new BuildError("runtime/failed", `Cannot run the command in a sandbox: ${text}`, { hint });
+  const cause = refused === undefined ? undefined : new Refused(refused, text);
+  return new BuildError("runtime/failed", `Cannot run the command in a sandbox: ${text}`, { hint, cause });
 }
 
 const TUN_HINT =

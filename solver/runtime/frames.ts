@@ -1,4 +1,4 @@
-/** One report of kiln-runtime (solver/runtime/program/report.c): `o` and `e` output, `x` why it failed, `q` how the command ended. */
+/** One report of kiln-runtime (solver/runtime/program/report.c): `o` and `e` output, `x` why it failed, `r` before it what was refused, `q` how the command ended. */
 export interface Frame {
   readonly kind: string;
   readonly data: Buffer;

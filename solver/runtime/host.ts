@@ -1,6 +1,7 @@
+import { hostname } from "node:os";
 import { existsSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { errnoOf } from "../../lib/core/errors.ts";
-import { type Capability, capabilityMask } from "./policy/capabilities.ts";
+import { capabilityMask } from "./policy/capabilities.ts";
 import type { HostResolver } from "./resolv-conf.ts";
 
 /** Ids of the user namespace that is made for one step, in the format of /proc/<pid>/uid_map. */
@@ -23,6 +24,8 @@ export interface HostFacts {
   readonly countsIo: boolean;
   /** Whether this kernel has /proc/kcore, which /dev/core then leads to (and which is hidden). */
   readonly hasKernelCore: boolean;
+  /** This machine's name, for steps that cannot have one of their own. */
+  readonly hostname: string;
   /** Text of /proc/self/mountinfo, from which `Cgroups` finds the hierarchies. */
   readonly mountInfoText: string;
 }
@@ -37,7 +40,7 @@ export interface IdRange {
 const INITIAL_NAMESPACE = "user:[4026531837]";
 
 /** Set when this process is in a user namespace: the ids that exist in it. Small reads. */
-export function readUserNamespace(): HostFacts["userNamespace"] {
+function readUserNamespace(): HostFacts["userNamespace"] {
   if (readlinkSync("/proc/self/ns/user") === INITIAL_NAMESPACE) return undefined;
   return parseUserNamespace(readText("/proc/self/uid_map") ?? "", readText("/proc/self/gid_map") ?? "");
 }
@@ -54,23 +57,49 @@ export function readHostFacts(): HostFacts {
     setgroups: readText("/proc/self/setgroups")?.trim() === "deny" ? "deny" : "allow",
     countsIo: existsSync("/proc/self/io"),
     hasKernelCore: existsSync("/proc/kcore"),
+    hostname: hostname(),
     mountInfoText: readText("/proc/self/mountinfo") ?? "",
   };
 }
 
-/** How far the steps of this process can be kept from the machine, and which users can exist in them. */
-export type Isolation = "root" | "subordinate-ids" | "single-id" | "chroot" | "none";
+/** The rights of this process, as far as the kernel tells them without anything being tried. */
+export interface Rights {
+  readonly capabilities: bigint;
+  /** Set when this process is in a user namespace: the ids that exist in it. */
+  readonly userNamespace: HostFacts["userNamespace"];
+  /** Whether a system call filter that is not ours is on this process. */
+  readonly isFiltered: boolean;
+  /** Tells processes with other rights apart: for what is remembered about them. */
+  readonly identity: string;
+}
 
-/** `capabilities`: those in effect, by default this process's. */
-export function isolationOf(
-  uid: number,
-  namespace: HostFacts["userNamespace"],
-  capabilities = effectiveCapabilities(),
-): Isolation {
-  const has = (capability: Capability): boolean => (capabilities & capabilityMask([capability])) !== 0n;
-  if (uid === 0 && !has("SYS_ADMIN")) return has("SYS_CHROOT") ? "chroot" : "none";
-  if (namespace === undefined) return uid === 0 ? "root" : "none";
-  return namespace.uids.some(({ count }) => count > 1) ? "subordinate-ids" : "single-id";
+/** Reads a few lines of /proc. */
+export function readRights(uid: number): Rights {
+  const status = readText("/proc/self/status") ?? "";
+  const userNamespace = readUserNamespace();
+  const lines = status.split("\n").filter((line) => /^(?:CapEff|CapBnd|NoNewPrivs|Seccomp)/.test(line));
+  return {
+    capabilities: parseSet("CapEff", status),
+    userNamespace,
+    isFiltered: /^Seccomp:\s*2$/m.test(status),
+    identity: [uid, JSON.stringify(userNamespace ?? "initial"), ...lines].join("\n"),
+  };
+}
+
+/** Whether the capabilities are enough to give files to other users, and to go on working with them. */
+export function canGiveFiles({ capabilities, userNamespace }: Rights): boolean {
+  const needed = capabilityMask(["CHOWN", "FOWNER", "DAC_OVERRIDE"]);
+  const hasIds = userNamespace === undefined || hasSeveral(userNamespace);
+  return hasIds && (capabilities & needed) === needed;
+}
+
+function hasSeveral({ uids }: NonNullable<HostFacts["userNamespace"]>): boolean {
+  return uids.some(({ count }) => count > 1);
+}
+
+/** Whether the capabilities are enough to mount. A filter or a security module may refuse it all the same. */
+export function canMount({ capabilities }: Rights): boolean {
+  return (capabilities & capabilityMask(["SYS_ADMIN"])) !== 0n;
 }
 
 /** The map of a user namespace for single steps, in which every id stays what it is and every capability ends. */
@@ -80,7 +109,7 @@ export function identityMap(namespace: HostFacts["userNamespace"]): UserNamespac
   return {
     uidMap: whole(namespace?.uids),
     gidMap: whole(namespace?.gids),
-    setgroups: namespace !== undefined && isolationOf(0, namespace) === "single-id" ? "deny" : "allow",
+    setgroups: namespace !== undefined && !hasSeveral(namespace) ? "deny" : "allow",
   };
 }
 
@@ -91,9 +120,8 @@ const OVERLAYFS = 0x79_4c_76_30;
  * Where the marks of a store's snapshots live. trusted.* attributes are for those who are privileged over the whole
  * machine, and on a store that is itself on an overlay (a container's root) overlayfs keeps them to itself.
  */
-export function overlayMarksFor(uid: number, directory: string): "trusted" | "user" {
-  const namespace = readUserNamespace();
-  if (namespace !== undefined || isolationOf(uid, namespace) !== "root") return "user";
+export function overlayMarksFor(rights: Rights, directory: string): "trusted" | "user" {
+  if (rights.userNamespace !== undefined || !canMount(rights)) return "user";
   return statfsSync(directory).type === OVERLAYFS ? "user" : "trusted";
 }
 
@@ -108,10 +136,6 @@ function parseUserNamespace(uidMap: string, gidMap: string): HostFacts["userName
       .map((line) => line.trim().split(/\s+/).map(Number))
       .flatMap(([first, , count]) => (first === undefined || count === undefined ? [] : [{ first, count }]));
   return { uids: ranges(uidMap), gids: ranges(gidMap) };
-}
-
-function effectiveCapabilities(): bigint {
-  return parseSet("CapEff", readText("/proc/self/status") ?? "");
 }
 
 function parseSet(name: string, status: string): bigint {

@@ -21,6 +21,7 @@ const MACHINE: HostFacts = {
   setgroups: "allow",
   countsIo: true,
   hasKernelCore: true,
+  hostname: "machine",
   mountInfoText: "",
 };
 
@@ -38,6 +39,7 @@ const ROOT: PlanFacts = {
   networkHelper: [],
   hostDevices: [],
   boundFiles: new Set(),
+  without: new Set(),
 };
 
 /** A plain user with a range of subordinate ids: root of a user namespace, without cgroups. */
@@ -142,6 +144,15 @@ const CASES: readonly Case[] = [
     name: "single-id-as-user",
     facts: { ...SINGLE, userNamespace: { uidMap: "1000 0 1", gidMap: "100 0 1", setgroups: "deny" } },
     request: { user: USER },
+  },
+  {
+    name: "masked-container",
+    facts: { ...SUBORDINATE, without: new Set(["proc", "hostname", "pivot_root"] as const) },
+  },
+  {
+    name: "few-namespaces",
+    facts: { ...SINGLE, without: new Set(["uts", "hostname", "ipc", "mqueue", "cgroup", "devpts", "sysfs"] as const) },
+    request: { network: "none" },
   },
   { name: "network-none", facts: ROOT, request: { network: "none" } },
   {

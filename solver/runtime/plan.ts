@@ -11,6 +11,7 @@ import { addSystemMounts, type DeviceNode, SYSTEM_DIRECTORIES, writeDevices } fr
 import { MASKED_PATHS, READ_ONLY_PATHS } from "./policy/paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 import { RLIMITS } from "./rlimits.ts";
+import type { SandboxPart } from "./sandbox-parts.ts";
 import { type MountPoint, type StubLayer, stubLayer } from "./stub-layer.ts";
 import type { SeccompFilter } from "./policy/seccomp.ts";
 
@@ -48,6 +49,8 @@ export interface PlanFacts {
   readonly networkHelper: readonly string[];
   /** Nodes of the host's /dev beside the standard ones; empty for a sandboxed step. */
   readonly hostDevices: readonly DeviceNode[];
+  /** Parts of the sandbox that this machine refuses. */
+  readonly without: ReadonlySet<SandboxPart>;
   /** Host paths of bind mounts that are no directories. */
   readonly boundFiles: ReadonlySet<string>;
 }
@@ -71,7 +74,9 @@ export function writePlan(request: RunRequest, facts: PlanFacts): Plan {
   const inUserNamespace = host.userNamespace !== undefined || facts.userNamespace !== undefined;
 
   plan.add("scratch", facts.scratchDirectory);
-  for (const name of ["pid", "ipc", "uts", "cgroup"]) plan.add("namespace", name);
+  const { without } = facts;
+  plan.add("namespace", "pid");
+  for (const name of ["ipc", "uts", "cgroup"] as const) if (!without.has(name)) plan.add("namespace", name);
   if (ownNetwork) plan.add("namespace", "net");
   for (const word of facts.networkHelper) plan.add("network-helper", word);
   if (facts.userNamespace !== undefined) {
@@ -81,7 +86,9 @@ export function writePlan(request: RunRequest, facts: PlanFacts): Plan {
   if (facts.cgroup?.v2 !== undefined) plan.add("cgroup-v2", facts.cgroup.v2);
   if (facts.cgroup?.devices === "filter") plan.addBytes("device-filter", [], deviceFilter());
   for (const path of facts.cgroup?.v1Procs ?? []) plan.add("cgroup-procs", path);
-  plan.add("hostname", request.hostname);
+  const hasHostname = !without.has("hostname") && !without.has("uts");
+  if (hasHostname) plan.add("hostname", request.hostname);
+  if (without.has("pivot_root")) plan.add("keep-old-root");
 
   const devices = sandboxed ? deviceAttributes(facts) : 0;
   const trees: TreeWriter = { plan, stubs, marks: facts.overlayMarks };
@@ -90,12 +97,14 @@ export function writePlan(request: RunRequest, facts: PlanFacts): Plan {
   const table = new MountTable();
   addSystemMounts(table, plan, {
     security: request.security,
-    sysfs: inUserNamespace && !ownNetwork ? "bind" : "mount",
-    cgroup: facts.cgroup?.showsV2 === true ? "v2" : "none",
+    sysfs: (inUserNamespace && !ownNetwork) || without.has("sysfs") ? "bind" : "mount",
+    proc: without.has("proc") ? "bind" : "mount",
+    without,
+    cgroup: facts.cgroup?.showsV2 === true && !without.has("cgroup") ? "v2" : "none",
     deviceAttributes: devices,
     ttyGroup: host.userNamespace === undefined || host.userNamespace.gids.some((ids) => contains(ids, 5)),
   });
-  addNameFiles(table, plan, request, host);
+  addNameFiles(table, plan, hasHostname ? request : { ...request, hostname: host.hostname }, host);
   for (const mount of request.mounts) {
     const target = mountTarget(mount);
     table.set(target, () => writeMount(trees, mount, target, devices));
@@ -147,7 +156,7 @@ export function writeChrootPlan(
   const plan = new PlanWriter();
   plan.add("chroot", facts.root);
   // With chroot(2) once more, a command could leave its root.
-  writeProcess(plan, { ...request, security: "sandbox" }, { ...facts, without: ["SYS_CHROOT"] });
+  writeProcess(plan, { ...request, security: "sandbox" }, { ...facts, withoutCapabilities: ["SYS_CHROOT"] });
   return { directives: plan.directives, stubLayers: [] };
 }
 
@@ -275,7 +284,7 @@ interface ProcessFacts {
   readonly seccomp: SeccompFilter | undefined;
   readonly userNamespace?: UserNamespaceMap | undefined;
   readonly ownersDirectory?: string | undefined;
-  readonly without?: readonly Capability[];
+  readonly withoutCapabilities?: readonly Capability[];
 }
 
 function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts): void {
@@ -284,7 +293,7 @@ function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts
   const sets = capabilitySets(request.security, {
     uid: user.uid,
     held: facts.host.heldCapabilities,
-    without: facts.without ?? [],
+    without: facts.withoutCapabilities ?? [],
   });
   // Container engines list the primary group among the supplementary ones, and `id` shows it.
   const groups = [...new Set([user.gid, ...user.supplementary])];

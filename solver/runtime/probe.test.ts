@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { locateNative } from "../../lib/native/locate.ts";
+import { readRights } from "./host.ts";
 import type { ProbeContext } from "./probe.ts";
 import { probeAll } from "./probe.ts";
 import { cannotRun, RUNTIME_PATH } from "./testing.ts";
@@ -25,6 +26,8 @@ function context(change: Partial<ProbeContext> = {}): ProbeContext & Disposable 
     gid: 0,
     user: "root",
     instance: `${process.pid}-probe`,
+    rights: readRights(0),
+    owners: "given",
     searchPath: [],
     native: locateNative(),
     ...change,
@@ -36,26 +39,34 @@ test.skipIf(reason !== undefined)(
   "every probe gives an answer, failures say what to do, and nothing is left",
   async () => {
     using probed = context();
-    const results = await probeAll(probed, AbortSignal.timeout(20_000));
-    expect(results.map(({ name }) => name)).toEqual([
-      "sandbox",
+    const { checks, causes, rung } = await probeAll(probed, AbortSignal.timeout(20_000));
+    expect(checks.map(({ name }) => name)).toEqual([
+      "RUN",
       "overlay",
-      "user namespace",
-      "subordinate ids",
-      "network namespace",
-      "network sandbox",
+      "COPY with owners",
+      "unpack",
+      "devices in layers",
+      "ports below 1024",
+      "ping and raw sockets",
+      "chown in a RUN",
+      "mknod in a RUN",
+      "/proc in a RUN",
+      "ids",
       "seccomp",
-      "cgroups",
+      "network none",
+      "network sandbox",
+      "limits",
     ]);
-    expect(results.filter(({ ok, fix }) => ok !== (fix === undefined))).toEqual([]);
-    expect(results.find(({ name }) => name === "sandbox")).toMatchObject({ ok: true });
+    expect(checks.filter(({ ok, fix }) => ok && fix !== undefined)).toEqual([]);
+    expect(rung).toEqual({ kind: "namespaces", without: [], overlay: true });
+    expect(causes).toEqual([]);
     expect(readdirSync(probed.directory)).toEqual([]);
   },
 );
 
 test.skipIf(reason !== undefined)("a probe that cannot work is a result, not an error", async () => {
   using probed = context({ runtimePath: "/no/such/kiln-runtime", arch: "riscv64" });
-  const results = await probeAll(probed, AbortSignal.timeout(20_000));
-  expect(results.find(({ name }) => name === "sandbox")).toMatchObject({ ok: false });
-  expect(results.find(({ name }) => name === "seccomp")).toMatchObject({ ok: false, fix: "build on x86-64 or arm64" });
+  const { checks } = await probeAll(probed, AbortSignal.timeout(20_000));
+  expect(checks.find(({ name }) => name === "RUN")).toMatchObject({ ok: false });
+  expect(checks.find(({ name }) => name === "seccomp")).toMatchObject({ ok: false, fix: "build on x86-64 or arm64" });
 });

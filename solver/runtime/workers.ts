@@ -5,7 +5,8 @@ import { FrameReader } from "./frames.ts";
 /** What became of a step, in the runtime's own words. */
 export type StepReport =
   | { readonly kind: "end"; readonly text: string }
-  | { readonly kind: "failure"; readonly text: string }
+  /** `refused`: the part of the sandbox that failed, where it is one that a machine may refuse. */
+  | { readonly kind: "failure"; readonly text: string; readonly refused?: string | undefined }
   | { readonly kind: "unstartable"; readonly cause: Error };
 
 type OnOutput = (stream: "stdout" | "stderr", chunk: Uint8Array) => void;
@@ -47,6 +48,7 @@ export class Workers implements Disposable {
 interface Running {
   readonly onOutput: OnOutput;
   failure: string | undefined;
+  refused: string | undefined;
   /** Called once, or again without effect. */
   settle(report: StepReport): void;
   /** Nothing of it is left; a report must have come before. */
@@ -85,7 +87,7 @@ class Worker {
     this.#child.once("close", (code, killedBy) => {
       const [step] = this.#steps;
       const text = step?.failure ?? `the runtime ended without a report (${killedBy ?? `status ${code}`})`;
-      die({ kind: "failure", text });
+      die({ kind: "failure", text, refused: step?.refused });
     });
   }
 
@@ -116,6 +118,7 @@ class Worker {
       const step: Running = {
         onOutput,
         failure: undefined,
+        refused: undefined,
         settle: (told) => {
           if (report !== undefined) return;
           report = told;
@@ -140,11 +143,12 @@ class Worker {
       if (step === undefined) throw new Error("kiln-runtime told of a step that nobody asked for");
       if (kind === "o" || kind === "e") step.onOutput(kind === "o" ? "stdout" : "stderr", data);
       else if (kind === "x") step.failure ??= data.toString();
+      else if (kind === "r" && step.failure === undefined) step.refused = data.toString("latin1");
       else if (kind === "q" && step.failure === undefined) step.settle({ kind: "end", text: data.toString("latin1") });
       else if (kind === "z") {
         this.#steps.shift();
-        const { failure } = step;
-        step.settle({ kind: "failure", text: failure ?? `the runtime ended without a report (${data.toString()})` });
+        const text = step.failure ?? `the runtime ended without a report (${data.toString()})`;
+        step.settle({ kind: "failure", text, refused: step.refused });
         step.gone();
       }
     }

@@ -9,17 +9,20 @@ import { type Fetch, createFetch } from "../../lib/registry/fetch.ts";
 import type { RegistryClient } from "../../lib/registry/registry.ts";
 import { type OpenStore, openStore } from "../../lib/store/open-store.ts";
 import { guarded } from "../../lib/store/failure.ts";
+import type { Graph } from "../../solver/graph/graph.ts";
+import { inputsFirst } from "../../solver/graph/order.ts";
 import { PackPool } from "../../lib/tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
 import {
-  type Isolation,
+  canGiveFiles,
+  canMount,
   identityMap,
-  isolationOf,
   overlayMarksFor,
-  readUserNamespace,
+  readRights,
+  type Rights,
 } from "../../solver/runtime/host.ts";
+import { Ladder } from "../../solver/runtime/ladder.ts";
 import type { WeakIsolation } from "../../solver/cache/key.ts";
-import { overlaySupport } from "../../solver/runtime/overlay-support.ts";
 import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
 import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
@@ -39,8 +42,6 @@ export class Engine implements AsyncDisposable {
   readonly snapshotter: Snapshotter;
   readonly images: ImageSource;
   readonly runtime: Runtime & Disposable;
-  /** Why its commands are not held to the rights of files; `undefined` where they are. */
-  readonly isolation: WeakIsolation | undefined;
   readonly tools: LayerTools;
   readonly packPool: PackPool;
   readonly fetch: Fetch;
@@ -49,6 +50,10 @@ export class Engine implements AsyncDisposable {
   readonly #isOffline: boolean;
   readonly #accounts: GivenAccounts;
   readonly #http: { readonly fetch: Fetch } & AsyncDisposable;
+  readonly #hasPretendedIds: boolean;
+  readonly #isPlainRoot: boolean;
+  readonly #ladder: Ladder;
+  readonly #told = new Set<string>();
   #client: Promise<RegistryClient> | undefined;
 
   constructor(environment: BuildEnvironment, options: EngineOptions) {
@@ -59,11 +64,12 @@ export class Engine implements AsyncDisposable {
     this.#accounts = options.accounts ?? {};
     this.native = loadNative(environment.addonPath);
     this.store = openStore(environment.root, { native: this.native, clock: environment });
-    const marks = overlayMarksFor(environment.uid, environment.root);
-    const userNamespace = readUserNamespace();
-    const isolation = isolationOf(environment.uid, userNamespace);
-    const ownersDirectory = this.#ownersDirectory(isolation);
-    this.isolation = isolation === "chroot" ? "chroot" : ownersDirectory === undefined ? undefined : "single id";
+    const rights = readRights(environment.uid);
+    const marks = overlayMarksFor(rights, environment.root);
+    const ownersDirectory = this.#ownersDirectory(rights);
+    this.#hasPretendedIds = ownersDirectory !== undefined;
+    // Root of the machine, before whom nothing stands: nothing need be looked up to name the isolation.
+    this.#isPlainRoot = rights.userNamespace === undefined && canMount(rights) && !rights.isFiltered;
     const runtimeOptions = {
       runtimePath: environment.runtimePath,
       overlayMarks: marks,
@@ -71,15 +77,22 @@ export class Engine implements AsyncDisposable {
       instance: `${environment.pid}-${newId()}`,
       notice: (message: string) => this.#progress({ kind: "notice", level: "warning", message, hint: undefined }),
     } as const;
-    const overlayWorks = overlaySupport({
+    const ladder = new Ladder({
       ...runtimeOptions,
       directory: join(environment.root, "runtime"),
-      uid: environment.uid,
-      gid: environment.gid,
-      user: `${environment.uid}`,
       searchPath: [],
       native: this.native,
+      ids: ownersDirectory === undefined ? "real" : "pretended",
+      maySysAdmin: canMount(rights),
+      identity: rights.identity,
     });
+    this.#ladder = ladder;
+    const copiesAlways = environment.env["KILN_SNAPSHOTTER"] === "native";
+    const mustCopy = async (signal: AbortSignal): Promise<boolean> => {
+      const rung = await ladder.find(signal);
+      if (rung.kind === "namespaces" && !rung.overlay) this.#tellOnce(COPIES);
+      return rung.kind === "chroot" || (rung.kind === "namespaces" && !rung.overlay);
+    };
     this.snapshotter = nativeSnapshotter({
       directory: this.store.layout.snapshots,
       marks,
@@ -91,8 +104,7 @@ export class Engine implements AsyncDisposable {
       },
       native: this.native,
       hold: (name) => this.store.holds.claim([`snapshot:${name}`]),
-      isNeeded: async (signal) =>
-        isolation === "chroot" || environment.env["KILN_SNAPSHOTTER"] === "native" || !(await overlayWorks(signal)),
+      isNeeded: async (signal) => copiesAlways || (await mustCopy(signal)),
     });
     this.images = createImageSource({
       store: this.store,
@@ -102,13 +114,15 @@ export class Engine implements AsyncDisposable {
       progress: options.progress,
       clock: environment,
     });
-    const namespaceOfSteps = environment.env["KILN_STEP_USERNS"] === "1" ? identityMap(userNamespace) : undefined;
+    const namespaceOfSteps =
+      environment.env["KILN_STEP_USERNS"] === "1" ? identityMap(rights.userNamespace) : undefined;
     this.runtime = createRuntime({
       ...runtimeOptions,
       scratchDirectory: join(environment.root, "runtime"),
       searchPath: (environment.env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
       ownersDirectory,
-      chroot: isolation === "chroot" ? { native: this.native } : undefined,
+      chroot: { native: this.native },
+      findRung: (signal) => ladder.find(signal),
       ...(namespaceOfSteps === undefined ? {} : { userNamespace: namespaceOfSteps }),
     });
     this.packPool = new PackPool({ native: this.native, maxLayers: environment.processors });
@@ -121,6 +135,25 @@ export class Engine implements AsyncDisposable {
       registry: () => this.registry(),
       processors: environment.processors,
     });
+  }
+
+  /**
+   * Why commands are not held to the rights of files; `undefined` where they are. It is in the keys of commands, so it is what
+   * was seen last with these rights; where nothing was ever seen, it is tried now, if there are commands at all.
+   */
+  async isolation(graph: Graph, signal: AbortSignal): Promise<WeakIsolation | undefined> {
+    const ids = this.#hasPretendedIds ? "single id" : undefined;
+    if (this.#isPlainRoot) return ids;
+    const last = this.#ladder.lastKind();
+    const hasCommands = (): boolean => inputsFirst(graph.targets).some(({ op }) => op.kind === "exec");
+    if (last === undefined && !hasCommands()) return ids;
+    return (last ?? (await this.#ladder.find(signal)).kind) === "chroot" ? "chroot" : ids;
+  }
+
+  #tellOnce(message: string): void {
+    if (this.#told.has(message)) return;
+    this.#told.add(message);
+    this.#progress({ kind: "notice", level: "warning", message, hint: undefined });
   }
 
   /** The HTTP client is the heaviest part: it is loaded when a registry is first needed. */
@@ -137,12 +170,12 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Where a single id exists, owners are written down instead of given, and a store that was begun so stays so: its
-   * files have no other owners.
+   * Where files cannot be given to others, for want of ids or of capabilities, owners are written down instead. A store that
+   * was begun so stays so: its files have no other owners.
    */
-  #ownersDirectory(isolation: Isolation): string | undefined {
+  #ownersDirectory(rights: Rights): string | undefined {
     const directory = join(this.environment.root, "owners");
-    if (isolation !== "single-id" && !existsSync(directory)) return undefined;
+    if (canGiveFiles(rights) && !existsSync(directory)) return undefined;
     guarded(`use the store "${this.environment.root}"`, () => {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       this.native.keepOwners(directory);
@@ -177,6 +210,10 @@ export class Engine implements AsyncDisposable {
     );
   }
 }
+
+const COPIES =
+  "overlayfs cannot be mounted here: before each RUN the whole image is copied, and afterwards compared, which takes time and " +
+  'disk space in proportion to the image; "kiln doctor" says how to avoid it';
 
 export interface EngineOptions {
   readonly progress: ProgressSink;

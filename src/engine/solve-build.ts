@@ -46,7 +46,7 @@ export async function solveBuild(
   try {
     const solved = await solve(
       graph,
-      solverDeps(prepared, parts, packer, locals.sources),
+      { ...solverDeps(prepared, parts, packer, locals.sources), isolation: await engine.isolation(graph, signal) },
       solveOptions(prepared, parts, packer),
       signal,
     );
@@ -80,13 +80,12 @@ function solverDeps(
   packer: LayerPacker,
   locals: SolverDeps["locals"],
 ): SolverDeps {
-  const { store, native, snapshotter, runtime, isolation, images, environment } = engine;
+  const { store, native, snapshotter, runtime, images, environment } = engine;
   return {
     store: { ...store, records: imports.records, cacheMounts: mounts },
     native,
     snapshotter,
     runtime,
-    isolation,
     images,
     locals,
     http,

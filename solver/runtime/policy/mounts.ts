@@ -2,6 +2,7 @@ import { S_IFCHR } from "../../../lib/native/constants.ts";
 import type { MountTable } from "../mount-table.ts";
 import type { PlanWriter } from "../plan-writer.ts";
 import { MOUNT_ATTRIBUTES } from "../plan-writer.ts";
+import type { SandboxPart } from "../sandbox-parts.ts";
 import { DEVICE_LINKS, DEVICES } from "./paths.ts";
 
 const { readOnly, noSuid, noDev, noExec, strictAtime } = MOUNT_ATTRIBUTES;
@@ -16,6 +17,10 @@ export interface SystemMountChoices {
    * user namespace in the host's network.
    */
   readonly sysfs: "mount" | "bind";
+  /** `bind`: the container's own, for where parts of it are hidden and the kernel therefore grants no new one. */
+  readonly proc: "mount" | "bind";
+  /** File systems that cannot be had here. */
+  readonly without: ReadonlySet<SandboxPart>;
   /** What appears at /sys/fs/cgroup; `none` leaves it an empty directory. */
   readonly cgroup: "v2" | "none";
   /** Whether gid 5 (tty) exists in the user namespace, for terminals to belong to. */
@@ -48,12 +53,14 @@ export function addSystemMounts(table: MountTable, plan: PlanWriter, choices: Sy
     table.set(target, () => plan.add("filesystem", type, target, options, attributes));
   };
 
-  filesystem("proc", "/proc", "", noSuid | noDev | noExec);
+  const procAttributes = noSuid | noDev | noExec;
+  if (choices.proc === "mount") filesystem("proc", "/proc", "", procAttributes);
+  else table.set("/proc", () => plan.add("bind", "/proc", "/proc", procAttributes, "r"));
   filesystem("tmpfs", "/dev", "mode=755,size=65536k", noSuid | strictAtime | choices.deviceAttributes);
   const terminals = `newinstance,ptmxmode=0666,mode=0620${choices.ttyGroup ? ",gid=5" : ""}`;
-  filesystem("devpts", "/dev/pts", terminals, noSuid | noExec);
+  if (!choices.without.has("devpts")) filesystem("devpts", "/dev/pts", terminals, noSuid | noExec);
   filesystem("tmpfs", "/dev/shm", `mode=1777,size=${SHM_BYTES}`, noSuid | noDev | noExec);
-  filesystem("mqueue", "/dev/mqueue", "", noSuid | noDev | noExec);
+  if (!choices.without.has("mqueue")) filesystem("mqueue", "/dev/mqueue", "", noSuid | noDev | noExec);
 
   const sysAttributes = noSuid | noDev | noExec | frozen;
   if (choices.sysfs === "mount") filesystem("sysfs", "/sys", "", sysAttributes);

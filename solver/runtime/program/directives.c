@@ -285,6 +285,8 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
     }
   else if (strcmp (name, "hostname") == 0)
     plan->hostname = text (reader);
+  else if (strcmp (name, "keep-old-root") == 0)
+    plan->keep_old_root = true;
   else if (strcmp (name, "identity") == 0)
     read_identity (plan, reader);
   else if (strcmp (name, "keep-groups") == 0)

@@ -71,18 +71,25 @@ run_init (const struct plan *plan, struct shared *shared, int gate_fd, const int
     wait_at_gate (gate_fd);
 
   /* Only now are we where we belong in the cgroup tree, and the new namespace takes that place as its root. */
+  current_part = "cgroup";
   if ((plan->namespaces & CLONE_NEWCGROUP) != 0 && unshare (CLONE_NEWCGROUP) < 0)
     die_errno ("cannot make a cgroup namespace");
+  current_part = NULL;
   if ((plan->namespaces & CLONE_NEWNET) != 0)
     bring_loopback_up ();
   if (plan->network_helper != NULL)
     wait_for_network (shared);
+  current_part = "hostname";
   if (plan->hostname != NULL && sethostname (plan->hostname, strlen (plan->hostname)) < 0)
     die_errno ("cannot set the host name to %s", plan->hostname);
+  current_part = NULL;
 
   attach_root (plan);
   run_steps (plan, plan->root->fd, shared);
-  pivot_into (plan->root->fd);
+  if (plan->keep_old_root)
+    move_over_root (plan->root->fd);
+  else
+    pivot_into (plan->root->fd);
 
   int terminal = announce_fd < 0 ? -1 : open_terminal (plan, announce_fd);
   pid_t command = fork ();

@@ -26,12 +26,14 @@ attach_to_scratch (const struct plan *plan, int fd, const char *name)
 void
 attach_root (const struct plan *plan)
 {
+  current_part = "mounts";
   if (sys_mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
     die_errno ("cannot make the mounts private");
   attach_to_scratch (plan, plan->root->fd, "root");
   /* Linux before 6.15 clones only what is attached. */
   if (plan->spare_nodes >= 0)
     attach_to_scratch (plan, plan->spare_nodes, "tree");
+  current_part = NULL;
 }
 
 static void
@@ -129,7 +131,9 @@ mount_filesystem (int root_fd, const struct step *step, struct shared *shared)
                            : snprintf (options, sizeof options, "%s", step->options);
   if (n < 0 || (size_t) n >= sizeof options)
     die ("the options of the file system on %s are too long", step->target);
+  current_part = step->source;
   cleanup_fd int fd = new_filesystem (step->source, options, step->attributes);
+  current_part = NULL;
   move_to (fd, root_fd, step, true, shared);
 }
 
@@ -192,10 +196,28 @@ pivot_into (int root_fd)
 {
   if (fchdir (root_fd) < 0)
     die_errno ("cannot enter the image's root");
+  current_part = "pivot_root";
   if (syscall (SYS_pivot_root, ".", ".") < 0)
     die_errno ("cannot make the image the root (is the host's own root a ramfs?)");
+  current_part = NULL;
   if (syscall (SYS_umount2, ".", MNT_DETACH) < 0)
     die_errno ("cannot let go of the host's root");
+  if (chdir ("/") < 0)
+    die_errno ("cannot enter the new root");
+}
+
+/* Where pivot_root is not allowed, or the root is a ramfs: the new root is moved on top of the old one. ".." from below a
+ * chroot leads to the topmost mount on "/", which is the image's, so the old root stays out of reach. */
+void
+move_over_root (int root_fd)
+{
+  if (fchdir (root_fd) < 0)
+    die_errno ("cannot enter the image's root");
+  current_part = "moved root";
+  cleanup_fd int old_root = open ("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (old_root < 0 || sys_move_mount (root_fd, old_root) < 0 || chroot (".") < 0)
+    die_errno ("cannot move the image over the root");
+  current_part = NULL;
   if (chdir ("/") < 0)
     die_errno ("cannot enter the new root");
 }

@@ -96,9 +96,11 @@ overlay_by_mount (const struct plan *plan, const struct tree *tree)
 
   if (!have_namespace)
     {
+      current_part = "mounts";
       if (unshare (CLONE_NEWNS) < 0 || sys_mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         die_errno ("cannot make a private mount namespace");
       have_namespace = true;
+      current_part = "overlay";
     }
 
   int *fds = calloc (tree->lower_count + 2, sizeof *fds);
@@ -158,11 +160,13 @@ open_tree_mounts (struct plan *plan)
     {
       struct tree *tree = plan->trees[i];
       struct mount_attr attributes = { .attr_set = tree->attributes };
+      current_part = tree->directory != NULL ? "mounts" : "overlay";
       if (tree->directory != NULL)
         tree->fd = directory_tree (tree->directory);
       else if ((tree->fd = overlay_by_context (tree)) < 0)
         tree->fd = overlay_by_mount (plan, tree);
       if (sys_mount_setattr (tree->fd, 0, &attributes) < 0)
         die_errno ("cannot set the flags of a mounted tree (needs Linux 5.12)");
+      current_part = NULL;
     }
 }

@@ -1,4 +1,5 @@
-/* Frames to the driver: one letter, the length in decimal, a newline, the bytes. 'x' carries the text of a failure. */
+/* Frames to the driver: one letter, the length in decimal, a newline, the bytes. 'x' carries the text of a failure, 'r' before
+ * it the part of the sandbox that was refused. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <sys/uio.h>
 
 void (*before_death) (void);
+const char *current_part;
 
 /* False when the other side is gone; SIGPIPE is blocked or ignored by everyone who calls this. */
 bool
@@ -71,6 +73,8 @@ die_with (int error, const char *format, va_list arguments)
       if (used >= sizeof text)
         used = sizeof text - 1;
     }
+  if (current_part != NULL)
+    report ('r', current_part, strlen (current_part));
   report ('x', text, used);
   if (before_death != NULL)
     before_death ();

@@ -105,6 +105,7 @@ struct plan
   int namespaces; /* CLONE_NEW* besides the mount and user ones */
   const char **network_helper; /* NULL-terminated argv of the program that leads out of the new network, or NULL */
   const char *hostname;
+  bool keep_old_root; /* pivot_root is not allowed: the new root is moved over the old one */
   uid_t uid;
   gid_t gid;
   gid_t *groups;
@@ -147,6 +148,9 @@ struct shared
 
 /* Called by a process that dies of an error, after its last word: what it must put back. NULL for nothing. */
 extern void (*before_death) (void);
+/* The part of the sandbox that is being made, which a machine may refuse and a step may do without; NULL for none. A failure
+ * names it to the driver, which then tries without. */
+extern const char *current_part;
 void report (char kind, const void *data, size_t size);
 void die (const char *format, ...) __attribute__ ((format (printf, 1, 2), noreturn));
 void die_errno (const char *format, ...) __attribute__ ((format (printf, 1, 2), noreturn));
@@ -163,6 +167,9 @@ int serve (void);
 
 /* enter.c */
 void enter_user_namespace (char **argv) __attribute__ ((noreturn));
+
+/* trial.c */
+void try_rights (void) __attribute__ ((noreturn));
 
 /* guard.c */
 void guard_program (char **argv) __attribute__ ((noreturn));
@@ -181,6 +188,7 @@ void open_tree_mounts (struct plan *plan);
 void attach_root (const struct plan *plan);
 void run_steps (const struct plan *plan, int root_fd, struct shared *shared);
 void pivot_into (int root_fd);
+void move_over_root (int root_fd);
 
 /* special.c */
 int new_filesystem (const char *type, const char *options, uint64_t attributes);

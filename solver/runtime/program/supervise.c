@@ -247,7 +247,9 @@ supervise (struct plan *plan)
   if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
     die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
   settle_devices (plan, cgroup_fd);
+  current_part = "mounts";
   make_spare_nodes (plan);
+  current_part = NULL;
   if (plan->chroot == NULL)
     open_tree_mounts (plan);
   else
@@ -269,6 +271,7 @@ supervise (struct plan *plan)
   uint64_t flags = CLONE_FILES | CLONE_NEWNS | ((uint64_t) plan->namespaces & ~(uint64_t) CLONE_NEWCGROUP)
                    | (plan->uid_map != NULL ? CLONE_NEWUSER : 0);
   pid_t init = plan->chroot != NULL ? fork () : clone_into (flags, cgroup_fd);
+  current_part = init < 0 ? "namespaces" : NULL;
   if (init < 0)
     die_errno ("cannot make the container's namespaces");
   if (init == 0 && plan->chroot != NULL)

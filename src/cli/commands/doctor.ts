@@ -1,8 +1,11 @@
 import { printableJson } from "../../../lib/core/printable.ts";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import type { ProbeResult } from "../../../solver/runtime/probe.ts";
+import type { Cause } from "../../../solver/runtime/causes.ts";
+import type { Rights } from "../../../solver/runtime/host.ts";
+import type { ProbeResult } from "../../../solver/runtime/probe-files.ts";
+import type { Rung } from "../../../solver/runtime/rung.ts";
 import { BuildError, messageOf } from "../../../lib/core/errors.ts";
 import { makeDirectory } from "../../../lib/core/make-directory.ts";
 import { requireOwnStore } from "../../../lib/store/ownership.ts";
@@ -17,9 +20,6 @@ export function doctorCommand(program: Command, cli: Cli): void {
     .option("--json", "one object: how steps are isolated, and every check");
 }
 
-/** Without one of these there is no RUN; the others are missed only by steps that ask for them. */
-const ESSENTIAL = ["sandbox", "chroot"];
-
 async function run(
   context: CommandContext,
   _args: readonly string[],
@@ -27,31 +27,53 @@ async function run(
 ): Promise<number> {
   const { probeAll } = await import("../../../solver/runtime/probe.ts");
   const { loadNative } = await import("../../../lib/native/load.ts");
-  const { isolationOf, overlayMarksFor, readUserNamespace } = await import("../../../solver/runtime/host.ts");
+  const { canGiveFiles, overlayMarksFor, readRights } = await import("../../../solver/runtime/host.ts");
   const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
   tryToWrite(root);
-  const namespace = readUserNamespace();
-  const checks = await probeAll(
+  const rights = readRights(uid);
+  const native = loadNative(context.environment.addonPath);
+  const ownersDirectory = join(root, "owners");
+  const owners = canGiveFiles(rights) && !existsSync(ownersDirectory) ? "given" : "written down";
+  if (owners === "written down") {
+    makeDirectory(ownersDirectory, 0o700);
+    native.keepOwners(ownersDirectory);
+  }
+  const { checks, causes, rung } = await probeAll(
     {
       runtimePath,
       directory: root,
-      overlayMarks: overlayMarksFor(uid, root),
+      overlayMarks: overlayMarksFor(rights, root),
       arch,
       uid,
       gid,
       user: env["USER"] ?? env["KILN_ROOTLESS"] ?? `${uid}`,
       instance: `${pid}-doctor`,
-      native: loadNative(context.environment.addonPath),
+      native,
+      rights,
+      owners,
       searchPath: (env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
     },
     context.signal,
   );
-  const isolation = isolationOf(uid, namespace);
-  const isUsable = checks.some(({ name, ok }) => ok && ESSENTIAL.includes(name));
-  if (options["json"] === true) context.print(printableJson({ isUsable, isolation, root, checks }, 2));
-  else
-    printReport(context, checks, `${isUsable ? ISOLATION[isolation] : "RUN does not work here"}; the store is ${root}`);
+  const isolation = isolationName(rung, owners, rights);
+  const isUsable = rung.kind !== "none" && checks.some(({ name, ok }) => ok && name === "RUN");
+  if (options["json"] === true) {
+    const without = rung.kind === "namespaces" ? rung.without : [];
+    context.print(printableJson({ isUsable, isolation, without, root, checks, causes }, 2));
+  } else {
+    const verdict = isUsable ? ISOLATION[isolation] : "RUN does not work here; COPY, ADD, pull and push do";
+    printReport(context, { checks, causes }, `${verdict}; the store is ${root}`);
+  }
   return isUsable ? 0 : 1;
+}
+
+type Isolation = keyof typeof ISOLATION;
+
+/** The row of docs/rootless.md. */
+function isolationName(rung: Rung, owners: "given" | "written down", rights: Rights): Isolation {
+  if (rung.kind !== "namespaces") return rung.kind;
+  if (owners === "written down") return "single-id";
+  return rights.userNamespace === undefined ? "root" : "subordinate-ids";
 }
 
 /** Every check makes files there. @throws {BuildError} `store/unusable` */
@@ -74,12 +96,20 @@ const ISOLATION = {
   "subordinate-ids": "RUN works: a user namespace in which all users of an image exist",
   "single-id": "RUN works: a user namespace with a single id, in which kiln pretends all others",
   chroot: "RUN works with chroot alone: nothing can be mounted, and every RUN copies its tree",
-  none: "kiln is not root and in no user namespace",
+  none: "RUN does not work here",
 } as const;
 
-function printReport(context: CommandContext, checks: readonly ProbeResult[], verdict: string): void {
+function printReport(
+  context: CommandContext,
+  { checks, causes }: { readonly checks: readonly ProbeResult[]; readonly causes: readonly Cause[] },
+  verdict: string,
+): void {
   const rows = checks.map(({ name, ok, detail }) => [name, ok ? "ok" : "missing", detail]);
   for (const line of table(["CHECK", "RESULT", "SEEN"], rows)) context.print(line);
+  for (const { cause, fixes } of causes) {
+    context.print(`\n${cause}`);
+    for (const [place, line] of Object.entries(fixes)) context.print(`  ${`${place}:`.padEnd(12)}${line}`);
+  }
   for (const { name, fix } of checks) {
     if (fix !== undefined) context.print(`\n${name}: ${fix}`);
   }

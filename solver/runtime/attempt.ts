@@ -1,0 +1,120 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { BuildError, messageOf } from "../../lib/core/errors.ts";
+import type { Native } from "../../lib/native/native.ts";
+import type { RunRequest } from "../ports.ts";
+import type { RuntimeOptions } from "./driver.ts";
+import { createRuntime } from "./driver.ts";
+import type { UserNamespaceMap } from "./host.ts";
+import type { Refusal } from "./rung.ts";
+import { Refused, type SandboxPart } from "./sandbox-parts.ts";
+
+/** What every try needs to know. */
+export interface AttemptContext {
+  readonly runtimePath: string;
+  /** Host directory on the disk that builds use; a try makes and removes a folder in it. */
+  readonly directory: string;
+  readonly overlayMarks: "trusted" | "user";
+  /** `process.arch`. */
+  readonly arch: string;
+  readonly instance: string;
+  /** Directories of PATH, where helpers are looked for. */
+  readonly searchPath: readonly string[];
+}
+
+/** What one try is about, beside the bare sandbox. */
+export interface Attempt {
+  readonly root?: "overlay";
+  readonly network?: "none" | "sandbox";
+  readonly chroot?: { readonly native: Native };
+  readonly ids?: "pretended";
+  /** Parts to leave out from the start. */
+  readonly without?: readonly SandboxPart[];
+  readonly userNamespace?: UserNamespaceMap;
+  readonly limits?: RunRequest["limits"];
+  readonly notices?: string[];
+  /** Told of the parts that were refused and left out. */
+  readonly onRefusal?: (refusal: Refusal) => void;
+}
+
+/** What came of a try: all is well without a message. */
+export interface Tried {
+  readonly message: string | undefined;
+  /** The part of the sandbox that was refused and cannot be left out. */
+  readonly refused: string | undefined;
+  /** What a step may do, by the names of program/trial.c: 0, or the kernel's error number. */
+  readonly rights: ReadonlyMap<string, number>;
+}
+
+/**
+ * One real step. The command is the runtime itself, bound into an otherwise empty root, so no image is needed: it tells what
+ * it may do and exits with 125.
+ */
+export async function tryStep(context: AttemptContext, how: Attempt, signal: AbortSignal): Promise<Tried> {
+  const directory = mkdtempSync(join(context.directory, "probe-"));
+  try {
+    const path = (name: string): string => {
+      const full = join(directory, name);
+      mkdirSync(full);
+      return full;
+    };
+    const options: RuntimeOptions = {
+      runtimePath: context.runtimePath,
+      scratchDirectory: path("scratch"),
+      overlayMarks: context.overlayMarks,
+      arch: context.arch,
+      instance: context.instance,
+      notice: (message) => how.notices?.push(message),
+      searchPath: context.searchPath,
+      chroot: how.chroot,
+      ...(how.without === undefined
+        ? {}
+        : { findRung: () => Promise.resolve({ kind: "namespaces", without: how.without ?? [], overlay: true }) }),
+      ...(how.onRefusal === undefined ? {} : { onRefusal: how.onRefusal }),
+      ownersDirectory: how.ids === undefined ? undefined : path("owners"),
+      ...(how.userNamespace === undefined ? {} : { userNamespace: how.userNamespace }),
+    };
+    const root: RunRequest["root"] =
+      how.root === "overlay"
+        ? { kind: "overlay", upper: path("upper"), work: path("work"), lowers: [path("lower")] }
+        : { kind: "directory", path: path("root"), mode: "rw" };
+    const output = { stdout: "", stderr: "" };
+    using runtime = createRuntime(options);
+    const { exitCode } = await runtime.run(
+      {
+        root,
+        mounts: [{ kind: "bind", hostPath: context.runtimePath, target: "/probe", mode: "ro" }],
+        argv: ["/probe", "try"],
+        env: [],
+        cwd: "/",
+        user: { uid: 0, gid: 0, supplementary: [], home: "/" },
+        hostname: "probe",
+        network: how.network ?? "default",
+        security: "sandbox",
+        extraHosts: [],
+        shmSizeBytes: undefined,
+        ulimits: [],
+        limits: how.limits ?? {},
+        cgroupParent: undefined,
+        stdio: { kind: "pipes", onOutput: (stream, chunk) => void (output[stream] += Buffer.from(chunk).toString()) },
+      },
+      signal,
+    );
+    const rights = parseRights(output.stdout);
+    const isRight = exitCode === 125 && rights.size > 0;
+    const message = isRight ? undefined : `the command ended with ${exitCode}: ${output.stderr.trim()}`;
+    return { message, refused: undefined, rights };
+  } catch (error) {
+    signal.throwIfAborted();
+    const refused = error instanceof BuildError && error.cause instanceof Refused ? error.cause.part : undefined;
+    return { message: messageOf(error), refused, rights: new Map() };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Lines of a name and a number. */
+function parseRights(text: string): Map<string, number> {
+  const lines = text.split("\n").map((line) => line.split(" "));
+  return new Map(lines.flatMap(([name, number]) => (name && number ? [[name, Number(number)]] : [])));
+}

@@ -1,0 +1,60 @@
+import { BuildError } from "../../lib/core/errors.ts";
+import { isSandboxPart, type SandboxPart } from "./sandbox-parts.ts";
+
+/** A part of a sandbox that was refused, in the runtime's words. Not every part is one that can be left out. */
+export interface Refusal {
+  readonly part: string;
+  readonly message: string;
+}
+
+/** How steps can be kept apart on this machine: the best way that was seen to work. */
+export type Rung =
+  /** `overlay`: whether layers can be stacked; trees are copied where they cannot. */
+  | { readonly kind: "namespaces"; readonly without: readonly SandboxPart[]; readonly overlay: boolean }
+  | { readonly kind: "chroot" }
+  | { readonly kind: "none"; readonly reasons: readonly string[] };
+
+/** The rung of a runtime that was not told any. */
+export function rungOf({ chroot }: { readonly chroot?: object | undefined }): Rung {
+  return chroot === undefined ? { kind: "namespaces", without: [], overlay: true } : { kind: "chroot" };
+}
+
+/** Namespaces that can be left out, and what cannot be had without them. */
+const OPTIONAL_NAMESPACES: readonly (readonly SandboxPart[])[] = [
+  ["uts", "hostname"],
+  ["ipc", "mqueue"],
+];
+
+/**
+ * What the next try is to leave out after `refused`; empty where there is nothing left to try. The kernel refuses all
+ * namespaces together and does not say which one it was.
+ */
+export function partsToLeaveOut(refused: string, without: ReadonlySet<SandboxPart>): readonly SandboxPart[] {
+  if (refused === "namespaces")
+    return OPTIONAL_NAMESPACES.find((parts) => parts.some((part) => !without.has(part))) ?? [];
+  return isSandboxPart(refused) && !without.has(refused) ? [refused] : [];
+}
+
+/** The one warning about what steps lack; `undefined` where nobody would notice. */
+export function describeMissing(without: ReadonlySet<SandboxPart>): string | undefined {
+  const lacks = [
+    ...(without.has("proc") ? ["steps see this container's own /proc, with its processes"] : []),
+    ...(without.has("hostname") ? ["they have its host name"] : []),
+    ...(without.has("ipc") ? ["they share its System V memory and message queues"] : []),
+    ...(without.has("devpts") ? ["they have no terminals"] : []),
+  ];
+  if (lacks.length === 0) return undefined;
+  return `this container allows namespaces and mounts but not all of a sandbox: ${lacks.join(", ")}; "kiln doctor" says what refuses them`;
+}
+
+/** The error of a step where nothing works. */
+export function notAllowed(reasons: readonly string[]): BuildError {
+  return new BuildError("runtime/not-allowed", `Cannot run commands here: ${reasons.join("; ")}`, {
+    hint: SWITCHES,
+  });
+}
+
+const SWITCHES =
+  "one of three switches allows it: user namespaces on the node (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns) " +
+  "together with seccompProfile: { type: Unconfined } of the pod, or hostUsers: false with that and procMount: Unmasked, or runAsUser: 0 with the " +
+  'capability SYS_CHROOT; "kiln doctor" says which one is missing. COPY, ADD, pull and push work without';
