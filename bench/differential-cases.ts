@@ -121,7 +121,7 @@ async function theirResults(all: readonly Placed[], answers: Answers<Result>): P
   for (let at = 0; at < missing.length; at += GROUP) {
     const group = missing.slice(at, at + GROUP);
     const calls = await bakeCalls(docker, work, group);
-    await mapLimit(group, 3, signal, async (one, _signal, index) => {
+    await mapLimit(group.entries(), 3, signal, async ([index, one]) => {
       answers.set(one.case, await built(theirs, one, calls[index] ?? {}));
     });
     answers.save();

@@ -213,7 +213,7 @@ export interface ImageSource {
    * Downloads, verifies and unpacks what is absent, all layers at once; concurrent calls share the work.
    * @param step under which line of the display transfers are shown; without one they are not.
    */
-  materialize(stack: Stack, signal: AbortSignal, step?: string): Promise<void>;
+  materialize(stack: Stack, step: string | undefined, signal: AbortSignal): Promise<void>;
 }
 
 export interface ResolvedImage {

@@ -43,7 +43,7 @@ test("a semaphore hands permits out first come, first served", async () => {
   const semaphore = new Semaphore(1);
   const order: number[] = [];
   const hold = async (id: number): Promise<void> => {
-    using _permit = await semaphore.acquire(never);
+    using _permit = await semaphore.acquire(0, never);
     order.push(id);
     await nextTurn();
   };
@@ -54,14 +54,14 @@ test("a semaphore hands permits out first come, first served", async () => {
 test("a semaphore serves the highest priority first", async () => {
   const semaphore = new Semaphore(1);
   const order: string[] = [];
-  const held = await semaphore.acquire(never);
+  const held = await semaphore.acquire(0, never);
   const waiting = [
     { name: "low", priority: 1 },
     { name: "high", priority: 9 },
     { name: "high too", priority: 9 },
     { name: "middle", priority: 5 },
   ].map(async ({ name, priority }) => {
-    using _permit = await semaphore.acquire(never, priority);
+    using _permit = await semaphore.acquire(priority, never);
     order.push(name);
   });
   held[Symbol.dispose]();
@@ -71,10 +71,10 @@ test("a semaphore serves the highest priority first", async () => {
 
 test("an aborted wait for a permit does not lose the permit", async () => {
   const semaphore = new Semaphore(1);
-  const first = await semaphore.acquire(never);
+  const first = await semaphore.acquire(0, never);
   const abort = new AbortController();
-  const second = semaphore.acquire(abort.signal);
-  const third = semaphore.acquire(never);
+  const second = semaphore.acquire(0, abort.signal);
+  const third = semaphore.acquire(0, never);
   abort.abort(new Error("gone"));
   await expect(second).rejects.toThrow("gone");
   first[Symbol.dispose]();

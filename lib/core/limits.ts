@@ -6,7 +6,7 @@ export async function mapLimit<T, R>(
   items: Iterable<T>,
   max: number,
   signal: AbortSignal,
-  work: (item: T, signal: AbortSignal, index: number) => Promise<R>,
+  work: (item: T, signal: AbortSignal) => Promise<R>,
 ): Promise<R[]> {
   signal.throwIfAborted();
   const queue = [...items].entries();
@@ -18,7 +18,7 @@ export async function mapLimit<T, R>(
     for (const [index, item] of queue) {
       if (inner.aborted) return;
       try {
-        results[index] = await work(item, inner, index);
+        results[index] = await work(item, inner);
       } catch (error) {
         failure ??= { error };
         stop.abort(error);
@@ -51,7 +51,7 @@ export class Semaphore {
    * Waits for a permit; disposing gives it back.
    * @throws the signal's reason when aborted while waiting
    */
-  async acquire(signal: AbortSignal, priority = 0): Promise<Disposable> {
+  async acquire(priority: number, signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#free > 0) {
       this.#free -= 1;

@@ -105,7 +105,7 @@ describe("pulling", () => {
       size: manifestBytes.length,
     });
     expect(found.document).toMatchObject({ kind: "manifest", manifest: { layers: [blob] } });
-    expect(await client.describe(refOf(registry), signal)).toEqual(found.descriptor);
+    expect(await client.describe(refOf(registry), "many", signal)).toEqual(found.descriptor);
     expect(registry.requests.at(-1)?.method).toBe("HEAD");
   });
 
@@ -238,7 +238,7 @@ describe("pulling", () => {
     const registry = await serve();
     registry.addManifest("team/app", "1", `${MEDIA_TYPES.ociManifest}; charset=utf-8`, manifestBytes);
     const client = connect();
-    expect((await client.describe(refOf(registry), signal)).mediaType).toBe(MEDIA_TYPES.ociManifest);
+    expect((await client.describe(refOf(registry), "many", signal)).mediaType).toBe(MEDIA_TYPES.ociManifest);
     expect((await client.resolve(refOf(registry), signal)).descriptor.mediaType).toBe(MEDIA_TYPES.ociManifest);
   });
 
@@ -273,7 +273,7 @@ describe("a mirror", () => {
   /** Resolves, describes and reads a blob, as a build does. */
   async function pullAll({ client, origin }: Setting): Promise<void> {
     const ref = refOf(origin);
-    expect((await client.describe(ref, signal)).digest).toBe(digestOf(manifestBytes));
+    expect((await client.describe(ref, "many", signal)).digest).toBe(digestOf(manifestBytes));
     const found = await client.resolve(ref, signal);
     expect(found.bytes.toString()).toBe(manifestBytes);
     expect((await client.fetchManifest(ref, found.descriptor, signal)).bytes.toString()).toBe(manifestBytes);
@@ -577,7 +577,7 @@ describe("authorization", () => {
     const client = connect(credentials === undefined ? {} : knowing(credentials));
     await client.resolve(refOf(registry), signal);
     await pulled(client.fetchBlob(refOf(registry), blob, signal));
-    await client.describe(refOf(registry), signal);
+    await client.describe(refOf(registry), "many", signal);
     expect(registry.requests.filter(({ path }) => path.startsWith("/token"))).toHaveLength(1);
   });
 
@@ -945,7 +945,7 @@ describe.skipIf(dockerRegistryMissing !== undefined)(
       expect(await client.pushBlob(ref, source(config), signal)).toBe("exists");
       const manifest = { reference: "1", mediaType: MEDIA_TYPES.ociManifest, bytes: Buffer.from(manifestBytes) };
       const pushed = await client.pushManifest(ref, manifest, signal);
-      expect(await client.describe(ref, signal)).toEqual(pushed);
+      expect(await client.describe(ref, "many", signal)).toEqual(pushed);
       expect((await client.resolve(ref, signal)).bytes.toString()).toBe(manifestBytes);
       expect((await pulled(client.fetchBlob(ref, blob, signal))).equals(blobBytes)).toBe(true);
       expect((await pulled(client.openBlob(ref, blob, 1000, signal))).equals(blobBytes.subarray(1000))).toBe(true);

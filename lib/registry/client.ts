@@ -72,7 +72,7 @@ class HttpRegistryClient implements RegistryClient {
     return this.#manifest(ref, { reference, digest: ref.digest, doing: `pull ${JSON.stringify(name)}` }, signal);
   }
 
-  async describe(ref: ImageRef, signal: AbortSignal, attempts: "one" | "many" = "many"): Promise<Descriptor> {
+  async describe(ref: ImageRef, attempts: "one" | "many", signal: AbortSignal): Promise<Descriptor> {
     const purpose: Purpose = { doing: `look up ${JSON.stringify(familiarReference(ref))}`, registry: ref.registry };
     const path = `manifests/${ref.digest ?? ref.tag ?? "latest"}`;
     const request: RepositoryRequest = { method: "HEAD", path, headers: { accept: ACCEPT }, purpose, attempts };

@@ -59,7 +59,7 @@ export interface RegistryClient extends AsyncDisposable {
    * Returns the descriptor of a reference's manifest: with a HEAD request where the registry answers it fully.
    * @param attempts `one`: the caller can do without an answer.
    */
-  describe(ref: ImageRef, signal: AbortSignal, attempts?: "one" | "many"): Promise<Descriptor>;
+  describe(ref: ImageRef, attempts: "one" | "many", signal: AbortSignal): Promise<Descriptor>;
   fetchManifest(
     repository: Repository,
     descriptor: Pick<Descriptor, "digest">,

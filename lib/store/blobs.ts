@@ -113,9 +113,8 @@ class FileBlobs implements Blobs {
 
   async write(
     stream: AsyncIterable<Uint8Array>,
-    expected: ExpectedBlob | undefined,
+    { expected, onStart }: { readonly expected?: ExpectedBlob; readonly onStart?: (blob: GrowingBlob) => void },
     signal: AbortSignal,
-    onStart?: (blob: GrowingBlob) => void,
   ): Promise<WrittenBlob> {
     const temporary = this.#temporary();
     const digester = new Digester();

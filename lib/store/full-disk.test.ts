@@ -50,7 +50,7 @@ describe.skipIf(!mounted)(`on a full disk${reason}`, () => {
     expect(fill()).toBe(0);
     const big = Buffer.alloc(1 << 20, 7);
     const stream = (): Readable => Readable.from([big.subarray(0, 4096), big.subarray(4096)]);
-    await expect(store.blobs.write(stream(), undefined, signal)).rejects.toMatchObject({
+    await expect(store.blobs.write(stream(), {}, signal)).rejects.toMatchObject({
       code: "store/full",
       hint: expect.stringContaining("kiln prune"),
     });

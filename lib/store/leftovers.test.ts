@@ -81,7 +81,7 @@ test("blobs and logs that are being written stay when clocks are set back", asyn
   };
   await using log = store.logs.create("step");
   log.write("said ");
-  const { digest } = await store.blobs.write(source(), undefined, signal);
+  const { digest } = await store.blobs.write(source(), {}, signal);
   log.write("more");
   await log.close();
   expect(readFileSync(store.blobs.pathOf(digest), "utf8")).toBe("one two");

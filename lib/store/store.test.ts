@@ -146,7 +146,7 @@ describe("blobs", () => {
     { name: "too many bytes", arrived: "hello, world" },
   ])("written from a stream with $name leave nothing behind", async ({ arrived }) => {
     const expected = { digest: digestOf("hello"), size: 5 };
-    const writing = store.blobs.write(Readable.from([Buffer.from(arrived)]), expected, signal);
+    const writing = store.blobs.write(Readable.from([Buffer.from(arrived)]), { expected }, signal);
     await expect(writing).rejects.toMatchObject({ code: "digest/mismatch" });
     expect(readdirSync(store.layout.blobs)).toEqual([]);
   });

@@ -69,14 +69,13 @@ export interface Blobs {
   /**
    * Stores a stream: into a temporary file, digested while writing, checked, renamed. The stream may reuse a chunk for
    * the next one.
-   * @param onStart is given the blob before its first byte is written, for readers of its growing file
+   * @param known.onStart is given the blob before its first byte is written, for readers of its growing file
    * @throws {BuildError} `digest/mismatch` when `expected` is given and differs; `store/full`
    */
   write(
     stream: AsyncIterable<Uint8Array>,
-    expected: ExpectedBlob | undefined,
+    known: { readonly expected?: ExpectedBlob; readonly onStart?: (blob: GrowingBlob) => void },
     signal: AbortSignal,
-    onStart?: (blob: GrowingBlob) => void,
   ): Promise<WrittenBlob>;
   /**
    * Does the same as `write` for a caller that writes into a file and digests on the way; its result is trusted.

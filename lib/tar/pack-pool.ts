@@ -23,7 +23,7 @@ export class PackPool {
 
   /** @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted. */
   async measure(options: PackOptions, signal: AbortSignal): Promise<LayerMeasure> {
-    using _permit = await this.#permits.acquire(signal);
+    using _permit = await this.#permits.acquire(0, signal);
     return await measureLayer(this.#native, options, signal);
   }
 }

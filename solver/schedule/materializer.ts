@@ -50,7 +50,7 @@ export class Materializer {
       progress({ kind: "step-started", id: image.id, name: image.name, atMs: clock.nowMs() });
     }
     try {
-      await this.#on.images.materialize(stack, signal, image?.id);
+      await this.#on.images.materialize(stack, image?.id, signal);
     } catch (error) {
       if (image !== undefined && signal.aborted)
         progress({ kind: "step-cancelled", id: image.id, atMs: clock.nowMs() });

@@ -63,7 +63,7 @@ export async function settleStep(
   const { store } = deps.on;
   await using step = new Step(work, inputs, deps);
   if (meta.cache === "skip") {
-    using _slot = await deps.slots.acquire(signal, work.priority);
+    using _slot = await deps.slots.acquire(work.priority, signal);
     return await step.run(signal);
   }
   const equal = await deps.earlierResults.equalRun(parts, step, step.earlier, signal);
@@ -75,7 +75,7 @@ export async function settleStep(
   using _lease = await step.lease(signal);
   const made = work.afterSkipped ? undefined : store.records.findByDefinitionKey(definitionKey);
   if (made !== undefined) return step.taken(made);
-  using _slot = await deps.slots.acquire(signal, work.priority);
+  using _slot = await deps.slots.acquire(work.priority, signal);
   return await step.run(signal);
 }
 

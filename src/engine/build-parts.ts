@@ -44,7 +44,7 @@ export async function openParts(request: BuildRequest, signal: AbortSignal): Pro
   const mounts = new TravellingMounts(engine, imports.remote, progress);
   const scratch = new Scratch(engine.scratchPath());
   const { images, environment: clock } = engine;
-  const moved = new MovedBases({ images, progress, clock, asks: askingOf(options), signal });
+  const moved = new MovedBases({ images, progress, clock, asks: askingOf(options) }, signal);
   return {
     ...request,
     names,

@@ -32,7 +32,7 @@ export function treeTools(engine: TreeParts): TreeTools {
         const sources: SourceView[] = [];
         for (const { image } of places) {
           const stack = image.layers.map((layer) => layer.snapshot);
-          await images.materialize(stack, signal);
+          await images.materialize(stack, undefined, signal);
           const { directories } = views.use(await snapshotter.view(stack, signal));
           sources.push(views.use(stackView({ native, directories, marks: snapshotter.marks, name: "the image" })));
         }

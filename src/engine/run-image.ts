@@ -38,7 +38,7 @@ export async function runImage(engine: RunParts, options: RunImageOptions, signa
       hint: "give one: kiln run IMAGE COMMAND",
     });
   }
-  await images.materialize(options.image.layers, signal);
+  await images.materialize(options.image.layers, undefined, signal);
   await using active = await snapshotter.prepare(options.image.layers, signal);
   const accounts = (path: string): string | undefined => {
     using view = stackView({ native, directories: active.directories, marks: snapshotter.marks, name: "the image" });

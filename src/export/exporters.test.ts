@@ -119,7 +119,7 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     expect(loaded).toMatchObject({ names: ["docker.io/library/app:1"], configDigest: built.imageId });
     const found = engine.store.images.find("app:1");
     const stack = found.kind === "image" ? found.image.layers : [];
-    await engine.images.materialize(stack, signal);
+    await engine.images.materialize(stack, undefined, signal);
     const [first] = stack;
     expect(first === undefined ? undefined : await readFile(join(engine.snapshotter.pathOf(first), "a"), "utf8")).toBe(
       "a".repeat(10_000),

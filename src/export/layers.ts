@@ -132,7 +132,7 @@ async function compressLayer(
   }
   const tar = await layerTar(layer, on, signal);
   const packed = on.tools.compress(tar, { kind: compression, level: form.level }, signal);
-  const written = await on.store.blobs.write(packed, undefined, signal, (blob) => on.onCompress?.(layer, blob));
+  const written = await on.store.blobs.write(packed, { onStart: (blob) => on.onCompress?.(layer, blob) }, signal);
   const blob: LayerBlob = {
     diffId: layer.diffId,
     descriptor: { mediaType: layerMediaType("oci", compression), ...written },

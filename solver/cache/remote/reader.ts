@@ -72,7 +72,7 @@ export class Reader {
     if (this.#isOff || blob.size > MAX_LISTING_BYTES) return;
     try {
       const bytes = await this.source.openBlob({ mediaType: LISTING_TYPE, ...blob }, signal);
-      await this.#on.store.blobs.write(bytes, blob, signal);
+      await this.#on.store.blobs.write(bytes, { expected: blob }, signal);
     } catch (error) {
       signal.throwIfAborted();
       this.warn(error);

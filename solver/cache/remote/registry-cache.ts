@@ -87,7 +87,7 @@ export class RegistryCache implements CacheSink {
 
   async hasEntry(name: EntryName, signal: AbortSignal): Promise<boolean> {
     try {
-      await (await this.#client()).describe(this.#tagged(name), signal);
+      await (await this.#client()).describe(this.#tagged(name), "many", signal);
       return true;
     } catch (error) {
       if (isMissing(error)) return false;

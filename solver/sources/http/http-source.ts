@@ -108,7 +108,7 @@ async function keep(
   on: HttpSourceDeps,
   signal: AbortSignal,
 ): Promise<Remembered> {
-  const { digest } = await on.store.blobs.write(Readable.from(body), undefined, signal);
+  const { digest } = await on.store.blobs.write(Readable.from(body), {}, signal);
   const fresh: Remembered = {
     digest,
     finalUrl,

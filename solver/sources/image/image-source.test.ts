@@ -98,7 +98,7 @@ test.skipIf(needsRoot)("resolving fetches documents only; materialising unpacks 
   expect(blobs).toHaveLength(1);
   const stack = await images.stack(image, never);
   expect(stack).toEqual(layers.map(({ tar }) => `layer-${digestOf(tar).slice(7)}`));
-  await images.materialize(stack, never, "step");
+  await images.materialize(stack, "step", never);
   const [lower = "", upper = ""] = stack.map((id) => bench.snapshotter.pathOf(id));
   expect(readFileSync(join(lower, "etc/os"), "utf8")).toBe("lower");
   expect(readFileSync(join(upper, "etc/os"), "utf8")).toBe("upper");
@@ -113,10 +113,10 @@ test.skipIf(needsRoot)("what is known is not asked for again, and --pull asks", 
   const images = sourceOf(bench);
   const name = `${registry.host}/team/app`;
   const first = await images.resolve(name, { platform: AMD64, mode: "default" }, never);
-  await images.materialize(await images.stack(first, never), never);
+  await images.materialize(await images.stack(first, never), undefined, never);
   registry.clearLog();
   const again = await images.resolve(name, { platform: AMD64, mode: "default" }, never);
-  await images.materialize(await images.stack(again, never), never);
+  await images.materialize(await images.stack(again, never), undefined, never);
   expect(registry.requests).toEqual([]);
   const moved = addImage(registry, "latest", twoLayers(bench).slice(0, 1));
   const local = await images.resolve(name, { platform: AMD64, mode: "local" }, never);
@@ -202,7 +202,7 @@ test.skipIf(needsRoot)("concurrent calls share the work", async () => {
   const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
   const stack = await images.stack(image, never);
   registry.clearLog();
-  const calls = [stack, stack.toReversed(), stack.slice(1)].map((part) => images.materialize(part, never));
+  const calls = [stack, stack.toReversed(), stack.slice(1)].map((part) => images.materialize(part, undefined, never));
   await Promise.all(calls);
   expect(registry.requests.filter(({ path }) => path.includes("/blobs/"))).toHaveLength(2);
 });
@@ -216,10 +216,10 @@ test.skipIf(needsRoot)("a layer that was altered on the way is fetched once more
   const stack = await images.stack(image, never);
   const [lowest, upper] = [stack.slice(0, 1), stack.slice(1)];
   registry.fail({ method: "GET", path: /blobs/, kind: { kind: "alter" } });
-  await images.materialize(lowest, never);
+  await images.materialize(lowest, undefined, never);
   registry.fail({ method: "GET", path: /blobs/, kind: { kind: "alter" }, times: 2 });
-  await expect(images.materialize(upper, never)).rejects.toMatchObject({ code: "digest/mismatch" });
-  await images.materialize(upper, never);
+  await expect(images.materialize(upper, undefined, never)).rejects.toMatchObject({ code: "digest/mismatch" });
+  await images.materialize(upper, undefined, never);
   expect(bench.store.snapshots.getMany(stack).map((row) => row.state)).toEqual(["present", "present"]);
 });
 
@@ -237,7 +237,7 @@ test.skipIf(needsRoot)(
       const images = sourceOf(bench, { hosts, notice: (line) => notices.push(line) });
       mirror.fail({ method: "GET", path, kind: { kind: "alter" }, times: 100 });
       const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
-      await images.materialize(await images.stack(image, never), never);
+      await images.materialize(await images.stack(image, never), undefined, never);
       expect(notices).toHaveLength(1);
     }
   },
@@ -254,7 +254,7 @@ test.skipIf(needsRoot)("a mirror that alters only layers is passed over", async 
   const images = sourceOf(bench, { hosts, notice: (line) => notices.push(line) });
   const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
   mirror.fail({ method: "GET", path: /blobs/, kind: { kind: "alter" }, times: 100 });
-  await images.materialize(await images.stack(image, never), never);
+  await images.materialize(await images.stack(image, never), undefined, never);
   expect(notices).toEqual([expect.stringContaining("it sent other bytes")]);
 });
 
@@ -269,7 +269,7 @@ test.skipIf(needsRoot).each(["uncompressed", "said to be gzip"])(
     const images = sourceOf(bench);
     const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
     const stack = await images.stack(image, never);
-    await images.materialize(stack, never);
+    await images.materialize(stack, undefined, never);
     expect(readdirSync(bench.snapshotter.pathOf(stack[0] ?? ("" as never)))).toEqual([]);
   },
 );
@@ -283,7 +283,7 @@ test.skipIf(needsRoot)("a layer whose tar is not the one of the configuration le
   const images = sourceOf(bench);
   const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
   const stack = await images.stack(image, never);
-  await expect(images.materialize(stack, never)).rejects.toMatchObject({ code: "digest/mismatch" });
+  await expect(images.materialize(stack, undefined, never)).rejects.toMatchObject({ code: "digest/mismatch" });
   expect(bench.store.snapshots.getMany(stack).map((row) => row.state)).toEqual(["absent", "absent"]);
 });
 
@@ -304,12 +304,12 @@ test.skipIf(needsRoot).each([
     const evil = await images.resolve(`${registry.host}/team/app:evil`, { platform: AMD64, mode: "pull" }, never);
     const stack = await images.stack(evil, never);
     const codes = expect.stringMatching(/^(?:archive\/malformed|digest\/mismatch)$/) as string;
-    if (isTried) await expect(images.materialize(stack, never)).rejects.toMatchObject({ code: codes });
+    if (isTried) await expect(images.materialize(stack, undefined, never)).rejects.toMatchObject({ code: codes });
   }
   addImage(registry, "good", [lower]);
   const good = await images.resolve(`${registry.host}/team/app:good`, { platform: AMD64, mode: "default" }, never);
   const stack = await images.stack(good, never);
-  await images.materialize(stack, never);
+  await images.materialize(stack, undefined, never);
   expect(readFileSync(join(bench.snapshotter.pathOf(stack[0] ?? ("" as never)), "etc/os"), "utf8")).toBe("lower");
   const digests = bench.store.snapshots.layerBlobs(diffIds[0] ?? ("" as never)).map((one) => one.descriptor.digest);
   expect(digests).toContain(digestOf(lower.blob));
@@ -333,7 +333,7 @@ test.skipIf(needsRoot)("directories that a layer only implies keep what the laye
   const images = sourceOf(bench);
   const image = await images.resolve(`${registry.host}/team/app`, { platform: AMD64, mode: "default" }, never);
   const stack = await images.stack(image, never);
-  await images.materialize(stack, never);
+  await images.materialize(stack, undefined, never);
   const status = lstatSync(join(bench.snapshotter.pathOf(stack[1] ?? ("" as never)), "home/me"));
   expect({ uid: status.uid, mode: status.mode & 0o7777 }).toEqual({ uid: 7, mode: 0o700 });
 });

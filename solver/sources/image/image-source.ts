@@ -53,7 +53,7 @@ export function createImageSource(on: ImageSourceDeps): ImageSource {
       return (await fetchMember(parseReference(ref), manifest, { ...on, platform: undefined }, signal)).layers;
     },
 
-    materialize: (stack, signal, step) => materializeLayers(stack, step, on, signal),
+    materialize: (stack, step, signal) => materializeLayers(stack, step, on, signal),
   };
 }
 
@@ -154,7 +154,7 @@ async function askAgain(
   const before = fromStore(ref, platform, on);
   try {
     const registry = await on.registry();
-    const now = await withinTime(answerMs, name, signal, (s) => registry.describe(ref, s, "one"));
+    const now = await withinTime(answerMs, name, signal, (s) => registry.describe(ref, "one", s));
     if (now.digest === before?.pulled?.target.digest) {
       pulled.answered(name, now);
       return undefined;

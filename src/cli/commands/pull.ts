@@ -42,7 +42,7 @@ async function run(
   try {
     const image = await engine.images.resolve(ref, { platform, mode: "pull", name: "of the store" }, context.signal);
     const stack = await engine.images.stack(image, context.signal);
-    await engine.images.materialize(stack, context.signal);
+    await engine.images.materialize(stack, undefined, context.signal);
     display.finish("success");
     context.print(image.manifest);
   } catch (error) {

@@ -21,7 +21,7 @@ export function layerTools(on: {
       const directory = on.snapshotter.pathOf(layer.snapshot);
       return lendLayer(on.native, { directory, marks: on.snapshotter.marks, ...clamp }, signal);
     },
-    materialize: (snapshots, signal) => on.images.materialize(snapshots, signal),
+    materialize: (snapshots, signal) => on.images.materialize(snapshots, undefined, signal),
     fetch: async (repository, blob, signal) =>
       openBlobAt(repository, blob, { offsetBytes: 0, check: "digest" }, on, signal),
     compress: (bytes, { kind, level }, signal) =>

@@ -36,7 +36,7 @@ export async function keepDescribedLayer(
   { path, descriptor, diffId }: { readonly path: string; readonly descriptor: Descriptor; readonly diffId: Digest },
   signal: AbortSignal,
 ): Promise<LayerBlob> {
-  await store.blobs.write(files.open(path), descriptor, signal);
+  await store.blobs.write(files.open(path), { expected: descriptor }, signal);
   const blob = { diffId, descriptor, repository: undefined };
   await checkBlob(store, blob, signal);
   return blob;
@@ -50,7 +50,7 @@ export async function keepLayerFile(
   signal: AbortSignal,
 ): Promise<LayerBlob> {
   const { kind, stream } = await sniffCompression(files.open(path), signal);
-  const written = await store.blobs.write(stream, undefined, signal);
+  const written = await store.blobs.write(stream, {}, signal);
   const mediaType = layerMediaType("oci", layerCompression(kind));
   const blob = { diffId, descriptor: { mediaType, ...written }, repository: undefined };
   await checkBlob(store, blob, signal);

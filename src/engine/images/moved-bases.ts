@@ -17,7 +17,6 @@ export interface MovedBasesDeps {
   readonly clock: { nowMs(): number };
   /** `no`: what the store knows is used however old it is. */
   readonly asks: "no" | { readonly ttlMs: number };
-  readonly signal: AbortSignal;
 }
 
 /** A base image that is another one now than when the build began with it. */
@@ -32,17 +31,19 @@ export interface MovedBase {
  * for the answers before it is known what there is to do; then all are awaited (`settle`), before anything runs.
  */
 export class MovedBases implements AsyncDisposable {
-  readonly #on: MovedBasesDeps;
+  readonly #deps: MovedBasesDeps;
+  readonly #signal: AbortSignal;
   readonly #stop = new AbortController();
   readonly #questions = new Map<string, Promise<MovedBase | undefined>>();
 
-  constructor(on: MovedBasesDeps) {
-    this.#on = on;
+  constructor(deps: MovedBasesDeps, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#signal = AbortSignal.any([signal, this.#stop.signal]);
   }
 
   /** Begins to ask about an image when its last answer is too old. */
   consider(ref: string, platform: Platform, image: ResolvedImage): void {
-    const { asks, clock } = this.#on;
+    const { asks, clock } = this.#deps;
     const { pulled } = image;
     if (pulled === undefined || asks === "no") return;
     const now = clock.nowMs();
@@ -71,14 +72,13 @@ export class MovedBases implements AsyncDisposable {
   }
 
   async #ask(ref: string, platform: Platform, answeredAtMs: number): Promise<MovedBase | undefined> {
-    const { images, progress, clock } = this.#on;
-    const signal = AbortSignal.any([this.#on.signal, this.#stop.signal]);
+    const { images, progress, clock } = this.#deps;
     try {
-      const image = await images.ask(ref, { platform, answerMs: ANSWER_MS }, signal);
+      const image = await images.ask(ref, { platform, answerMs: ANSWER_MS }, this.#signal);
       return image === undefined ? undefined : { ref, platform, image };
     } catch (error) {
       // Whoever waits is told by the signal itself.
-      if (signal.aborted) return undefined;
+      if (this.#signal.aborted) return undefined;
       if (!(error instanceof BuildError)) throw error;
       const minutes = Math.round((clock.nowMs() - answeredAtMs) / 60_000);
       progress({

@@ -23,7 +23,8 @@ export async function resultImage(
   const baseDiffIds = conversion.base?.config.rootfs.diff_ids ?? [];
   const baseOp = conversion.base?.vertex?.op;
   const baseLayers = baseOp?.kind === "image" ? deps.store.images.get(baseOp.manifest)?.manifest.layers : undefined;
-  const layers = await mapLimit(made, 8, signal, async ({ snapshot, vertex }, inner, index): Promise<ResultLayer> => {
+  const layers = await mapLimit(made.entries(), 8, signal, async (entry, inner): Promise<ResultLayer> => {
+    const [index, { snapshot, vertex }] = entry;
     const diffId = baseDiffIds[index];
     if (diffId !== undefined) {
       const { tarSizeBytes } = deps.store.snapshots.get(snapshot) ?? {};
