@@ -34,3 +34,9 @@ export function refuseTerminal({ host }: CommandContext, verb: string, hint: str
   if (host.stdin.isTTY !== true) return;
   throw new BuildError("cli/usage", `Cannot ${verb} from a terminal: standard input is to be an archive`, { hint });
 }
+
+/** Refuses to write an archive to a terminal. @throws {BuildError} `cli/usage` where standard output is a terminal. */
+export function refuseTerminalOutput({ host }: CommandContext, hint: string): void {
+  if (host.stdout.isTTY !== true) return;
+  throw new BuildError("cli/usage", "Cannot write an archive to a terminal", { hint });
+}

@@ -1,9 +1,12 @@
 import { Command } from "commander";
 import type { Cli } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
+import { cpCommand } from "./commands/cp.ts";
 import { dfCommand } from "./commands/df.ts";
+import { diffCommand } from "./commands/diff.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { duCommand } from "./commands/du.ts";
+import { exportCommand } from "./commands/export.ts";
 import { fsckCommand } from "./commands/fsck.ts";
 import { historyCommand } from "./commands/history.ts";
 import { imagesCommand } from "./commands/images.ts";
@@ -13,6 +16,7 @@ import { inspectCommand } from "./commands/inspect.ts";
 import { loadCommand } from "./commands/load.ts";
 import { loginCommand } from "./commands/login.ts";
 import { logoutCommand } from "./commands/logout.ts";
+import { lsCommand } from "./commands/ls.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
@@ -20,6 +24,7 @@ import { rmiCommand } from "./commands/rmi.ts";
 import { runCommand } from "./commands/run.ts";
 import { saveCommand } from "./commands/save.ts";
 import { shellCommand } from "./commands/shell.ts";
+import { sizeCommand } from "./commands/size.ts";
 import { tagCommand } from "./commands/tag.ts";
 import { versionCommand } from "./commands/version.ts";
 import { whyCommand } from "./commands/why.ts";
@@ -40,6 +45,11 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   save: saveCommand,
   load: loadCommand,
   import: importCommand,
+  export: exportCommand,
+  ls: lsCommand,
+  cp: cpCommand,
+  size: sizeCommand,
+  diff: diffCommand,
   run: runCommand,
   why: whyCommand,
   shell: shellCommand,

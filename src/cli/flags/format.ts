@@ -25,3 +25,9 @@ export async function templateOf(text: string): Promise<Template> {
   const { compileTemplate } = await import("../template/template.ts");
   return compileTemplate(text.replaceAll(String.raw`\t`, "\t").replaceAll(String.raw`\n`, "\n"));
 }
+
+/** Reads `--format` of a report that is a table or JSON. @returns whether it is JSON. @throws {BuildError} `cli/usage` */
+export function jsonOrTable(value: unknown): boolean {
+  if (value === undefined || value === "table" || value === "json") return value === "json";
+  throw new BuildError("cli/usage", `Cannot use --format ${JSON.stringify(value)}`, { hint: "use table or json" });
+}
