@@ -24,7 +24,7 @@ export interface ImageFiles extends AsyncDisposable {
 /** Opens an image's files. Layers that were never unpacked are unpacked first. */
 export async function openImageFiles(parts: LookParts, image: StoredImage, signal: AbortSignal): Promise<ImageFiles> {
   const { native, snapshotter, images } = parts;
-  await images.materialize(image.layers, signal);
+  await images.materialize(image.layers, undefined, signal);
   await using opened = new AsyncDisposableStack();
   const { directories } = opened.use(await snapshotter.view(image.layers, signal));
   const view = opened.use(stackView({ native, directories, marks: snapshotter.marks, name: "the image" }));

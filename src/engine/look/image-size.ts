@@ -56,7 +56,7 @@ const MAX_LARGEST = 1000;
 /** Measures an image's layers by their files. Layers that were never unpacked are unpacked first. */
 export async function measureImage(parts: LookParts, image: StoredImage, signal: AbortSignal): Promise<ImageSize> {
   const { snapshotter, images } = parts;
-  await images.materialize(image.layers, signal);
+  await images.materialize(image.layers, undefined, signal);
   await using _view = await snapshotter.view(image.layers, signal);
   const contents: LayerContent[] = [];
   for (const id of image.layers) contents.push(await readLayer(parts, snapshotter.pathOf(id)));
