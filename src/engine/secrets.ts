@@ -7,8 +7,7 @@ import { MAX_SECRET_BYTES, type SecretSource, type SshSource } from "../../solve
 import type { BuildEnvironment } from "./environment.ts";
 import type { SecretSpec, SshSpec } from "./options.ts";
 import type { Scratch } from "./scratch.ts";
-import { serveKeys } from "./ssh/ssh-agent.ts";
-import { type SshKey, parseSshKey } from "./ssh/ssh-keys.ts";
+import type { SshKey } from "./ssh/ssh-keys.ts";
 
 /** OpenSSH reads no larger private key either. */
 const MAX_KEY_BYTES = 1 << 20;
@@ -120,6 +119,7 @@ type Agent = string | readonly SshKey[];
 async function openAgent(known: Promise<Agent>, scratch: Scratch): Promise<string> {
   const read = await known;
   if (typeof read === "string") return read;
+  const { serveKeys } = await import("./ssh/ssh-agent.ts");
   const agent = await listenAsAgent({ directory: scratch.root, permissions: 0o600, owner: undefined }, serveKeys(read));
   scratch.use(agent);
   return agent.path;
@@ -138,7 +138,10 @@ async function readAgent(spec: SshSpec, environment: BuildEnvironment, signal: A
     try {
       if (path === first && paths.length === 1 && (await stat(path)).isSocket()) return path;
       const refuse = (why: string): BuildError => unusable(path, why);
-      keys.push(parseSshKey((await readGiven({ path, refuse }, MAX_KEY_BYTES, signal)).toString("utf8")));
+      const text = (await readGiven({ path, refuse }, MAX_KEY_BYTES, signal)).toString("utf8");
+      // The library for keys is loaded by builds that give one.
+      const { parseSshKey } = await import("./ssh/ssh-keys.ts");
+      keys.push(parseSshKey(text));
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof BuildError && error.code === "secret/unreadable") throw error;

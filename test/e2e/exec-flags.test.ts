@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -66,6 +67,19 @@ describe.skipIf(why !== undefined)("flags of the build reach RUN", { timeout: 60
     },
   ])("$name", ({ flags, line }) => {
     const { status, stderr } = run(line, ...flags);
+    expect(stderr).not.toContain("ERROR");
+    expect(status).toBe(0);
+  });
+
+  test("--ssh with a key file", () => {
+    const key = join(folder.path, "key.pem");
+    const { privateKey } = generateKeyPairSync("ed25519");
+    writeFileSync(key, privateKey.export({ format: "pem", type: "pkcs8" }), { mode: 0o600 });
+    const { status, stderr } = run(
+      "RUN --mount=type=ssh,required=true test -S $SSH_AUTH_SOCK",
+      "--ssh",
+      `default=${key}`,
+    );
     expect(stderr).not.toContain("ERROR");
     expect(status).toBe(0);
   });

@@ -1,4 +1,4 @@
-import { type JsonWebKey, type KeyObject, createPrivateKey, sign } from "node:crypto";
+import { type JsonWebKey, type JsonWebKeyInput, type KeyObject, createPrivateKey, sign } from "node:crypto";
 import { SshReader, mpint, positive, text, words } from "./ssh-wire.ts";
 
 /** A private key as an agent offers it. */
@@ -15,19 +15,31 @@ export interface SshKey {
  * @throws {Error} saying why it cannot be used
  */
 export function parseSshKey(pem: string): SshKey {
-  const own = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END/.exec(pem)?.[1];
-  if (own !== undefined) return openSshKey(Buffer.from(own, "base64"));
-  if (pem.includes("ENCRYPTED")) throw new Error(PASSPHRASE);
+  if (pem.startsWith("PuTTY-User-Key-File")) throw new Error("it is in PuTTY's form");
+  if (/^(?:ssh-|ecdsa-|sk-)\S+ |PUBLIC KEY----/m.test(pem)) throw new Error("it is the public key");
   if (!pem.includes("PRIVATE KEY-----")) throw new Error("it is no private key");
-  return keyOf(createPrivateKey(pem), "");
+  // The word stands in the first line of PKCS#8, and in a header of the older forms.
+  if (pem.includes("ENCRYPTED")) throw new Error(PASSPHRASE);
+  const own = /-----BEGIN OPENSSH PRIVATE KEY-----([\s\S]+?)-----END/.exec(pem)?.[1];
+  return own === undefined ? keyOf(readable(pem), "") : openSshKey(Buffer.from(own, "base64"));
 }
 
 const PASSPHRASE = "it has a passphrase";
+const DAMAGED = "it is damaged";
+
+/** Has OpenSSL read a key, whose own words for what is wrong would tell nobody anything. */
+function readable(key: string | JsonWebKeyInput): KeyObject {
+  try {
+    return createPrivateKey(key);
+  } catch (error) {
+    throw new Error(DAMAGED, { cause: error });
+  }
+}
 
 /** https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key */
 function openSshKey(bytes: Buffer): SshKey {
   const magic = "openssh-key-v1\0";
-  if (bytes.toString("latin1", 0, magic.length) !== magic) throw new Error("it is damaged");
+  if (bytes.toString("latin1", 0, magic.length) !== magic) throw new Error(DAMAGED);
   const outer = new SshReader(bytes.subarray(magic.length));
   if (outer.text() !== "none") throw new Error(PASSPHRASE);
   outer.bytes(); // kdf
@@ -35,10 +47,10 @@ function openSshKey(bytes: Buffer): SshKey {
   if (outer.number() !== 1) throw new Error("it holds several keys");
   outer.bytes(); // the public key, which follows from the private one
   const inner = new SshReader(outer.bytes());
-  if (inner.number() !== inner.number()) throw new Error("it is damaged");
+  if (inner.number() !== inner.number()) throw new Error(DAMAGED);
   const type = inner.text();
   const jwk = privateJwk(type, inner);
-  return keyOf(createPrivateKey({ key: jwk, format: "jwk" }), inner.text());
+  return keyOf(readable({ key: jwk, format: "jwk" }), inner.text());
 }
 
 function privateJwk(type: string, inner: SshReader): JsonWebKey {
@@ -50,7 +62,7 @@ function privateJwk(type: string, inner: SshReader): JsonWebKey {
   if (type === "ssh-rsa") {
     const [n, e, d, qi, p, q] = Array.from({ length: 6 }, () => positive(inner.bytes()));
     if (n === undefined || e === undefined || d === undefined || qi === undefined || p === undefined || q === undefined)
-      throw new Error("it is damaged");
+      throw new Error(DAMAGED);
     const exponent = (prime: Buffer): string => b64(bytesOf(numberOf(d) % (numberOf(prime) - 1n)));
     return {
       ...{ kty: "RSA", n: b64(n), e: b64(e), d: b64(d), p: b64(p), q: b64(q), qi: b64(qi) },
@@ -84,6 +96,8 @@ const RSA_SHA2_256 = 2;
 const RSA_SHA2_512 = 4;
 
 function keyOf(key: KeyObject, comment: string): SshKey {
+  const type = key.asymmetricKeyType ?? "unknown";
+  if (type !== "rsa" && type !== "ed25519" && type !== "ec") throw new Error(`keys of type ${type} are not supported`);
   const jwk = key.export({ format: "jwk" });
   const part = (value: string | undefined): Buffer => Buffer.from(value ?? "", "base64url");
   if (jwk.kty === "OKP" && jwk.crv === "Ed25519") {
@@ -105,15 +119,15 @@ function keyOf(key: KeyObject, comment: string): SshKey {
     };
   }
   const curve = CURVES.find((one) => one.jwk === jwk.crv);
-  if (curve === undefined) throw new Error(`keys of type ${key.asymmetricKeyType ?? "unknown"} are not supported`);
-  const type = text(`ecdsa-sha2-${curve.name}`);
+  if (curve === undefined) throw new Error("keys on its curve are not supported");
+  const algorithm = text(`ecdsa-sha2-${curve.name}`);
   return {
-    publicBlob: words(type, text(curve.name), Buffer.concat([Buffer.of(4), part(jwk.x), part(jwk.y)])),
+    publicBlob: words(algorithm, text(curve.name), Buffer.concat([Buffer.of(4), part(jwk.x), part(jwk.y)])),
     comment,
     sign(data) {
       const both = sign(curve.digest, data, { key, dsaEncoding: "ieee-p1363" });
       const [r, s] = [both.subarray(0, both.length / 2), both.subarray(both.length / 2)];
-      return words(type, words(mpint(r), mpint(s)));
+      return words(algorithm, words(mpint(r), mpint(s)));
     },
   };
 }

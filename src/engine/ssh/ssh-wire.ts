@@ -1,4 +1,4 @@
-/** SSH's binary form (RFC 4251, section 5): lengths are four bytes, highest first. */
+/** Reads SSH's binary form (RFC 4251, section 5): lengths are four bytes, highest first. */
 export class SshReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -8,6 +8,7 @@ export class SshReader {
   }
 
   number(): number {
+    if (this.#at + 4 > this.#bytes.length) throw new Error(CUT_OFF);
     const value = this.#bytes.readUInt32BE(this.#at);
     this.#at += 4;
     return value;
@@ -15,7 +16,7 @@ export class SshReader {
 
   bytes(): Buffer {
     const length = this.number();
-    if (length > this.#bytes.length - this.#at) throw new Error("it ends too early");
+    if (length > this.#bytes.length - this.#at) throw new Error(CUT_OFF);
     this.#at += length;
     return this.#bytes.subarray(this.#at - length, this.#at);
   }
@@ -24,6 +25,8 @@ export class SshReader {
     return this.bytes().toString("latin1");
   }
 }
+
+const CUT_OFF = "it ends too early";
 
 export function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
