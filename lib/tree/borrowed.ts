@@ -1,24 +1,36 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../core/errors.ts";
 
 /**
- * Name of the list of borrowed files. Where a step cannot mount over files of its tree, they are moved aside while it
- * runs and come back unchanged, but with a new change time. Their paths, relative to the tree, are kept beside the tree
- * for its comparison.
+ * What was changed in a step's tree where nothing can be mounted, and is as it was again, but with a new change time. Paths
+ * are relative to the tree.
  */
-const NAME = "borrowed";
-
-/** Writes the list. `home` is the parent of the tree's own directory. */
-export function writeBorrowed(home: string, paths: readonly string[]): void {
-  writeFileSync(join(home, NAME), JSON.stringify(paths));
+export interface Borrowed {
+  /** Files and directories that were put aside while the step ran. */
+  readonly paths: ReadonlySet<string>;
+  /** Directories in which something was put and taken out again, that the step itself did not change. */
+  readonly directories: ReadonlySet<string>;
 }
 
-export function readBorrowed(home: string): ReadonlySet<string> {
+/** The file beside the tree that says so to whoever compares it. */
+const NAME = "borrowed";
+
+/** `home` is the directory that the tree's own directory is in. */
+export function writeBorrowed(home: string, { paths, directories }: Borrowed): void {
+  writeFileSync(join(home, NAME), JSON.stringify({ paths: [...paths], directories: [...directories] }));
+}
+
+/** Takes the note away: it is about one step. `undefined` where there is none. */
+export function takeBorrowed(home: string): Borrowed | undefined {
   try {
-    return new Set(JSON.parse(readFileSync(join(home, NAME), "utf8")) as string[]);
+    const text = readFileSync(join(home, NAME), "utf8");
+    rmSync(join(home, NAME));
+    // Written above.
+    const { paths, directories } = JSON.parse(text) as Record<keyof Borrowed, string[]>;
+    return { paths: new Set(paths), directories: new Set(directories) };
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return new Set();
+    if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   }
 }

@@ -16,6 +16,7 @@ import {
 import type { Native } from "../../lib/native/native.ts";
 import type { RunMount, RunRequest } from "../ports.ts";
 import { writeBorrowed } from "../../lib/tree/borrowed.ts";
+import { stampAfter } from "../../lib/tree/kernel-clock.ts";
 import { copyMerged } from "../../lib/tree/copy-tree.ts";
 import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
@@ -59,6 +60,7 @@ export async function furnishRoot(
     furniture.addFile("/etc/hosts", Buffer.from(hostsFile(request.hostname, request.extraHosts)), 0o644);
     for (const mount of request.mounts) await furniture.addMount(mount, signal);
     furniture.makeWorkingDirectory(request.cwd, request.user);
+    await furniture.settle();
     return furniture;
   } catch (error) {
     await furniture[Symbol.asyncDispose]();
@@ -73,7 +75,9 @@ class Furniture implements FurnishedRoot {
   readonly #context: ChrootContext;
   readonly #fd: number;
   readonly #aside: string;
-  readonly #borrowed: string[] = [];
+  readonly #borrowed = new Set<string>();
+  /** Directories in which something was put, by path. */
+  readonly #changed = new Map<string, ChangedDirectory>();
   /** What takes things out again, in the order in which they were put in. */
   readonly #undo: (() => void)[] = [];
 
@@ -82,9 +86,10 @@ class Furniture implements FurnishedRoot {
     this.#native = context.native;
     this.#context = context;
     this.#aside = join(dirname(path), "aside");
+    // Of a step before this one in the same tree.
+    this.#native.removeTreeSync(AT_FDCWD, this.#aside);
     mkdirSync(this.#aside, { recursive: true, mode: 0o700 });
     this.#fd = this.#native.openPath(path, O_PATH | O_DIRECTORY);
-    this.#undo.push(() => this.#native.close(this.#fd));
   }
 
   addDevices(): void {
@@ -154,10 +159,35 @@ class Furniture implements FurnishedRoot {
     );
   }
 
+  /** Notes how directories are once all is in place, so that what the command changes in them is seen. */
+  async settle(): Promise<void> {
+    let latestNs = 0n;
+    for (const [path, directory] of this.#changed) {
+      const { ctimeNs } = this.#native.statat(directory.fd, "");
+      this.#changed.set(path, { ...directory, ctimeNs });
+      if (ctimeNs > latestNs) latestNs = ctimeNs;
+    }
+    await stampAfter(dirname(this.path), latestNs);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    writeBorrowed(dirname(this.path), this.#borrowed);
+    const native = this.#native;
+    const untouched = new Set<string>();
+    const times = [...this.#changed].map(([path, { fd, isOwn, mtimeNs, ctimeNs }]) => {
+      const now = native.statat(fd, "");
+      const isUntouched = !isOwn && (ctimeNs === undefined || now.ctimeNs === ctimeNs);
+      if (isUntouched) untouched.add(path);
+      return { fd, mtimeNs: isUntouched ? mtimeNs : now.mtimeNs };
+    });
+    writeBorrowed(dirname(this.path), { paths: this.#borrowed, directories: untouched });
     for (const undo of this.#undo.toReversed()) undo();
     this.#undo.length = 0;
+    for (const { fd, mtimeNs } of times) {
+      native.utimensat(fd, "", mtimeNs);
+      native.close(fd);
+    }
+    this.#changed.clear();
+    native.close(this.#fd);
     await Promise.resolve();
   }
 
@@ -225,20 +255,12 @@ class Furniture implements FurnishedRoot {
     const native = this.#native;
     const path = this.#followed(posix.join("/", target));
     this.#makeParents(path, undefined);
-    const parent = native.openat2(this.#fd, posix.dirname(path), {
-      flags: O_PATH | O_DIRECTORY,
-      resolve: RESOLVE_IN_ROOT,
-    });
+    const parent = this.#changing(posix.dirname(path));
     const name = posix.basename(path);
-    const before = native.statat(parent, "");
-    this.#undo.push(() => {
-      native.utimensat(parent, "", before.mtimeNs);
-      native.close(parent);
-    });
     if (native.tryStatat(parent, name) !== undefined) {
       const aside = join(this.#aside, `${this.#undo.length}`);
       native.renameat(parent, name, AT_FDCWD, aside);
-      this.#borrowed.push(path.slice(1));
+      this.#borrowed.add(path.slice(1));
       this.#undo.push(() => native.renameat(AT_FDCWD, aside, parent, name));
     }
     make(parent, name);
@@ -273,34 +295,56 @@ class Furniture implements FurnishedRoot {
     return `/${found}`;
   }
 
+  /** Makes the directories above a path. With `made` they are the command's own and stay. */
   #makeParents(path: string, made: ((parent: number, name: string) => void) | undefined): void {
     const native = this.#native;
     let prefix = "/";
     for (const name of posix.dirname(path).split("/").filter(Boolean)) {
-      const parent = native.openat2(this.#fd, prefix, { flags: O_PATH | O_DIRECTORY, resolve: RESOLVE_IN_ROOT });
-      if (native.tryStatat(parent, name) === undefined) {
-        const { mtimeNs } = native.statat(parent, "");
+      const next = posix.join(prefix, name);
+      if (native.tryStatat(this.#fd, next.slice(1)) === undefined) {
+        const parent = this.#changing(prefix);
         native.mkdirat(parent, name, 0o755);
-        if (made === undefined) this.#undo.push(() => this.#removeEmpty(parent, name, mtimeNs));
-        else made(parent, name);
+        if (made === undefined) this.#undo.push(() => this.#removeEmpty(parent, name));
+        else {
+          made(parent, name);
+          this.#changed.set(prefix.slice(1), { fd: parent, isOwn: true, mtimeNs: 0n, ctimeNs: undefined });
+        }
       }
-      // Those who take things out again need it, and come before this one.
-      if (made === undefined) this.#undo.unshift(() => native.close(parent));
-      else native.close(parent);
-      prefix = posix.join(prefix, name);
+      prefix = next;
     }
   }
 
+  /** A descriptor of a directory that is about to be changed, open until all is taken out again. */
+  #changing(path: string): number {
+    const known = this.#changed.get(path.slice(1));
+    if (known !== undefined) return known.fd;
+    const native = this.#native;
+    const fd = native.openat2(this.#fd, path, { flags: O_PATH | O_DIRECTORY, resolve: RESOLVE_IN_ROOT });
+    const { mtimeNs } = native.statat(fd, "");
+    this.#changed.set(path.slice(1), { fd, isOwn: false, mtimeNs, ctimeNs: undefined });
+    return fd;
+  }
+
   /** What the command wrote into a directory that was made for a mount stays. */
-  #removeEmpty(parent: number, name: string, mtimeNs: bigint): void {
+  #removeEmpty(parent: number, name: string): void {
     try {
       this.#native.unlinkat(parent, name, AT_REMOVEDIR);
-      this.#native.utimensat(parent, "", mtimeNs);
     } catch (error) {
       const code = errnoOf(error);
       if (code !== "ENOTEMPTY" && code !== "ENOENT") throw error;
     }
   }
+}
+
+/** A directory of the tree in which something was put. */
+interface ChangedDirectory {
+  readonly fd: number;
+  /** Whether it was for the command's working directory, which stays. */
+  readonly isOwn: boolean;
+  /** Before that. */
+  readonly mtimeNs: bigint;
+  /** When all was in place; `undefined` until then. */
+  readonly ctimeNs: bigint | undefined;
 }
 
 /** Where nobody may make devices a file of the same name is better than none. */

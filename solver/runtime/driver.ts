@@ -316,7 +316,7 @@ class Driver {
 }
 
 const CHROOT =
-  "neither namespaces nor mounts are allowed here: each RUN copies its whole tree, sees no /proc and shares processes and network " +
+  "neither namespaces nor mounts are allowed here: each RUN works in a copy of its tree, sees no /proc and shares processes and network " +
   'with this container; "kiln doctor" says how to do better';
 
 const SINGLE_ID =

@@ -39,7 +39,7 @@ export class Engine implements AsyncDisposable {
   readonly environment: BuildEnvironment;
   readonly native: Native;
   readonly store: OpenStore;
-  readonly snapshotter: Snapshotter;
+  readonly snapshotter: Snapshotter & AsyncDisposable;
   readonly images: ImageSource;
   readonly runtime: Runtime & Disposable;
   readonly tools: LayerTools;
@@ -104,6 +104,8 @@ export class Engine implements AsyncDisposable {
       },
       native: this.native,
       hold: (name) => this.store.holds.claim([`snapshot:${name}`]),
+      readsLayers: async (signal) => (await ladder.find(signal)).kind === "chroot",
+      onAmbiguousLink: (path) => this.#tellOnce(`${CHANGED_LINK}, as "/${path}"`),
       isNeeded: async (signal) => copiesAlways || (await mustCopy(signal)),
     });
     this.images = createImageSource({
@@ -185,6 +187,7 @@ export class Engine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.runtime[Symbol.dispose]();
+    await this.snapshotter[Symbol.asyncDispose]();
     await this.#http[Symbol.asyncDispose]();
     if (this.#client !== undefined) {
       // A client that could not be made has nothing to close.
@@ -224,6 +227,9 @@ export interface EngineOptions {
   /** No registry is to be asked for anything. */
   readonly offline?: boolean;
 }
+
+const CHANGED_LINK =
+  "a command changed a file of an earlier layer that has several names, and all its names have changed; on overlayfs only one would have";
 
 /** Ten letters and digits, 50 bits: short, because overlay options list many of them. */
 function newId(): string {

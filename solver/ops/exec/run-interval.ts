@@ -1,5 +1,5 @@
-import { chmodSync, statSync } from "node:fs";
 import type { RunInterval } from "../../../lib/core/run-interval.ts";
+import { kernelStamp } from "../../../lib/tree/kernel-clock.ts";
 import type { RunRequest, RunResult, Runtime } from "../../ports.ts";
 
 /** A runtime that also notes from when until when its last command ran. */
@@ -26,13 +26,4 @@ export class TimedRuntime implements Runtime {
     if (this.#interval === undefined) throw new Error("No command has run");
     return this.#interval;
   }
-}
-
-/**
- * The time that the kernel gives to what changes now. Its clock for files is coarse, up to some milliseconds behind ours, and a
- * file system may keep whole seconds only; a change time nobody can choose. Changes nothing but that.
- */
-export function kernelStamp(directory: string): bigint {
-  chmodSync(directory, statSync(directory).mode & 0o7777);
-  return statSync(directory, { bigint: true }).ctimeNs;
 }

@@ -1,0 +1,235 @@
+import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFLNK, S_IFMT, S_IFREG } from "../../lib/native/constants.ts";
+import { SystemError } from "../../lib/native/errno.ts";
+import type { Native } from "../../lib/native/native.ts";
+import { isReservedDevice, reservedDevice } from "../../lib/tar/reserved.ts";
+import type { Borrowed } from "../../lib/tree/borrowed.ts";
+import { makeWhiteout, markOpaque, type Marks } from "../../lib/tree/overlay-marks.ts";
+import { birthTimeNs, type FileState, isDirectoryState, readTreeState, type TreeState } from "./tree-state.ts";
+
+export interface DifferenceOptions {
+  readonly native: Native;
+  readonly marks: Marks;
+  /** The whole tree, which nothing changes any more. */
+  readonly root: string;
+  /** An empty directory on the same file system. */
+  readonly difference: string;
+  readonly before: TreeState;
+  /** A change time later than all in `before`; nothing was changed between the two. */
+  readonly startedNs: bigint;
+  /** Absent where the command had mounts. */
+  readonly borrowed: Borrowed | undefined;
+}
+
+/**
+ * Moves what has changed since `before` out of a tree, with the directories it is in, and marks what is gone: what overlayfs would
+ * have left in an upper directory. The tree lacks it afterwards (`applyLayer` brings it back); no file is shared between the two.
+ *
+ * @returns the files of which nobody can say by which of their names they were changed: overlayfs would have changed one name only
+ */
+export async function takeDifference(options: DifferenceOptions): Promise<readonly string[]> {
+  const difference = new Difference(options);
+  try {
+    return await difference.take();
+  } finally {
+    difference.close();
+  }
+}
+
+class Difference {
+  readonly #options: DifferenceOptions;
+  readonly #native: Native;
+  readonly #after: TreeState;
+  readonly #rootFd: number;
+  readonly #diffFd: number;
+  /** Directories that were not there before, or in place of something else: nothing below shows through them. */
+  readonly #fresh = new Set<string>();
+  readonly #made = new Map<string, FileState>();
+
+  constructor(options: DifferenceOptions) {
+    this.#options = options;
+    this.#native = options.native;
+    this.#after = readTreeState(options.native, options.root);
+    this.#rootFd = options.native.openPath(options.root, O_PATH | O_DIRECTORY);
+    this.#diffFd = options.native.openPath(options.difference, O_PATH | O_DIRECTORY);
+  }
+
+  async take(): Promise<readonly string[]> {
+    const { before, marks } = this.#options;
+    const native = this.#native;
+    for (const [path, state] of this.#after)
+      if (path !== "" && isDirectoryState(state)) this.#addDirectory(path, state);
+    const linked = new Map<bigint, string[]>();
+    for (const [path, state] of this.#after) {
+      if (isDirectoryState(state)) continue;
+      if (state.nlink > 1 || (before.get(path)?.nlink ?? 1) > 1)
+        linked.set(state.ino, [...(linked.get(state.ino) ?? []), path]);
+      else if (this.#isChanged(path, state)) this.#move(path, state);
+    }
+    const ambiguous: string[] = [];
+    for (const paths of linked.values()) if (await this.#addLinked(paths)) ambiguous.push(...paths.slice(0, 1));
+    for (const path of before.keys()) {
+      if (this.#after.has(path) || !this.#isMerged(parentOf(path))) continue;
+      this.#ensure(parentOf(path));
+      makeWhiteout(native, this.#diffFd, path, marks);
+    }
+    for (const [path, { mtimeNs }] of [...this.#made].toReversed()) native.utimensat(this.#diffFd, path, mtimeNs);
+    const root = native.statat(this.#rootFd, "");
+    native.fchownat(AT_FDCWD, this.#options.difference, root.uid, root.gid);
+    native.fchmodat(AT_FDCWD, this.#options.difference, root.mode & 0o7777);
+    return ambiguous;
+  }
+
+  close(): void {
+    this.#native.close(this.#rootFd);
+    this.#native.close(this.#diffFd);
+  }
+
+  #addDirectory(path: string, state: FileState): void {
+    const { before, root, startedNs } = this.#options;
+    const was = before.get(path);
+    const isTouched = was?.ctimeNs !== state.ctimeNs && this.#isOwnChange(path, was, state);
+    const isMerged =
+      this.#isMerged(parentOf(path)) &&
+      was !== undefined &&
+      isDirectoryState(was) &&
+      was.ino === state.ino &&
+      // An inode's number comes back soon after a directory was removed.
+      (!isTouched || birthTimeNs(root, path) < startedNs);
+    if (!isMerged) this.#fresh.add(path);
+    if (isMerged && !isTouched && !changesMetadata(was, state)) return;
+    this.#ensure(path);
+    if (!isMerged && was !== undefined && this.#isMerged(parentOf(path))) {
+      markOpaque(this.#native, this.#diffFd, path, this.#options.marks);
+    }
+  }
+
+  /** Whether a change of a directory is the command's, and not of whoever put something into it and took it out again. */
+  #isOwnChange(path: string, was: FileState | undefined, state: FileState): boolean {
+    const { borrowed } = this.#options;
+    if (borrowed !== undefined) return !borrowed.paths.has(path) && !borrowed.directories.has(path);
+    // Mount points come and go without a note, but leave the time as it was.
+    return was?.mtimeNs !== state.mtimeNs;
+  }
+
+  /** Whether lower layers show through a directory. */
+  #isMerged(path: string): boolean {
+    const state = this.#after.get(path);
+    return path === "" || (state !== undefined && isDirectoryState(state) && !this.#fresh.has(path));
+  }
+
+  #isChanged(path: string, state: FileState): boolean {
+    if (!this.#isMerged(parentOf(path))) return true;
+    const was = this.#options.before.get(path);
+    if (was?.ino !== state.ino) return true;
+    // What was put aside for the command's time is itself again, though the kernel gave it a new change time.
+    if (this.#options.borrowed?.paths.has(path) === true) return false;
+    return was.ctimeNs !== state.ctimeNs || changesMetadata(was, state) || was.size !== state.size;
+  }
+
+  /**
+   * Adds what has changed of a file with several names. Overlayfs gives a name of a lower file that is changed a file of its own; in one
+   * tree all names change. Where it was the names themselves that changed, the file is copied for the new ones.
+   */
+  async #addLinked(paths: readonly string[]): Promise<boolean> {
+    const { before } = this.#options;
+    const changed = paths.filter((path) => this.#isChanged(path, stateAt(this.#after, path)));
+    if (changed.length === 0) return false;
+    const [first = ""] = paths;
+    const state = stateAt(this.#after, first);
+    const old = paths.filter((path) => before.get(path)?.ino === state.ino && this.#isMerged(parentOf(path)));
+    const was = before.get(old[0] ?? "");
+    if (was === undefined || was.nlink < 2) {
+      for (const path of paths) this.#move(path, state);
+      return false;
+    }
+    const isOther = changesMetadata(was, state) || was.size !== state.size || was.mtimeNs !== state.mtimeNs;
+    const added = paths.filter((path) => !old.includes(path));
+    const hasLost = old.length < was.nlink;
+    if (!isOther && (added.length > 0 || hasLost)) {
+      // A name that is gone is the one that the new names were made from: a link, or a rename.
+      const [kept, ...others] = hasLost ? added : [...old.slice(0, 1), ...added];
+      if (kept === undefined) return false;
+      await this.#copy(kept, state);
+      for (const path of others) this.#link(kept, path);
+      return false;
+    }
+    for (const path of old) await this.#copy(path, state);
+    for (const path of added) this.#link(old[0] ?? "", path);
+    return old.length > 1;
+  }
+
+  #move(path: string, state: FileState): void {
+    if (isReserved(state)) throw reservedDevice(path);
+    this.#ensure(parentOf(path));
+    this.#native.renameat(this.#rootFd, path, this.#diffFd, path);
+  }
+
+  #link(first: string, path: string): void {
+    this.#ensure(parentOf(path));
+    this.#native.linkat(this.#diffFd, first, this.#diffFd, path);
+  }
+
+  async #copy(path: string, state: FileState): Promise<void> {
+    const native = this.#native;
+    if (isReserved(state)) throw reservedDevice(path);
+    this.#ensure(parentOf(path));
+    const type = state.mode & S_IFMT;
+    if (type === S_IFREG) {
+      const [result = 0] = await native.copyFiles(this.#rootFd, this.#diffFd, {
+        from: [path],
+        to: [path],
+        modes: Uint32Array.of(state.mode & 0o7777),
+        uids: Uint32Array.of(state.uid),
+        gids: Uint32Array.of(state.gid),
+        mtimesNs: BigInt64Array.of(state.mtimeNs),
+      });
+      if (result < 0) throw new SystemError(result, "copy", path, path);
+      this.#copyXattrs(path);
+      return;
+    }
+    if (type === S_IFLNK) native.symlinkat(native.readlinkat(this.#rootFd, path), this.#diffFd, path);
+    else native.mknodat(this.#diffFd, path, type | 0o600, state.device);
+    native.fchownat(this.#diffFd, path, state.uid, state.gid);
+    if (type !== S_IFLNK) native.fchmodat(this.#diffFd, path, state.mode & 0o7777);
+    this.#copyXattrs(path);
+    native.utimensat(this.#diffFd, path, state.mtimeNs);
+  }
+
+  /** Makes a directory of the difference as it is in the tree, its parents first. Its time is set when it is full. */
+  #ensure(path: string): void {
+    if (path === "" || this.#made.has(path)) return;
+    this.#ensure(parentOf(path));
+    const state = stateAt(this.#after, path);
+    this.#native.mkdirat(this.#diffFd, path, 0o700);
+    this.#native.fchownat(this.#diffFd, path, state.uid, state.gid);
+    this.#native.fchmodat(this.#diffFd, path, state.mode & 0o7777);
+    this.#copyXattrs(path);
+    this.#made.set(path, state);
+  }
+
+  #copyXattrs(path: string): void {
+    for (const key of this.#native.listXattrs(this.#rootFd, path)) {
+      const value = this.#native.getXattr(this.#rootFd, path, key);
+      if (value !== undefined) this.#native.setXattr(this.#diffFd, path, key, value);
+    }
+  }
+}
+
+function changesMetadata(was: FileState, is: FileState): boolean {
+  return was.mode !== is.mode || was.uid !== is.uid || was.gid !== is.gid;
+}
+
+function isReserved({ mode, device }: FileState): boolean {
+  return isReservedDevice(mode, device);
+}
+
+function stateAt(state: TreeState, path: string): FileState {
+  const found = state.get(path);
+  if (found === undefined) throw new Error(`${path} is not in the tree`);
+  return found;
+}
+
+function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash === -1 ? "" : path.slice(0, slash);
+}

@@ -1,0 +1,145 @@
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import type { SnapshotId } from "../../lib/store/model.ts";
+import { applyLayer } from "../../lib/tree/apply-layer.ts";
+import { takeBorrowed } from "../../lib/tree/borrowed.ts";
+import { copyMerged } from "../../lib/tree/copy-tree.ts";
+import { stampAfter } from "../../lib/tree/kernel-clock.ts";
+import type { Stack } from "../ports.ts";
+import { takeDifference } from "./difference.ts";
+import { makeOwn, type SnapshotterOptions } from "./overlay.ts";
+import { deleteTree, removeTree } from "./remove-tree.ts";
+import { latestChangeNs, readTreeState } from "./tree-state.ts";
+
+export interface WorkingTreeOptions extends SnapshotterOptions {
+  /** Told of files that a command has changed by one of several names, nobody knows by which. */
+  readonly onAmbiguousLink?: ((path: string) => void) | undefined;
+}
+
+/** A whole tree in one directory, for one command at a time to write into. */
+export interface WorkingTree extends AsyncDisposable {
+  readonly root: string;
+  /** Keeps what the command changed as a snapshot, and the tree for whoever goes on from it. */
+  commit(signal: AbortSignal): Promise<SnapshotId>;
+}
+
+/** A tree that nobody works in, as it was when its last step was committed. What that step changed is in its snapshot alone. */
+interface IdleTree {
+  readonly home: string;
+  readonly stack: Stack;
+}
+
+/** Trees that are kept for a next command. Each is a whole copy on the disk. */
+const MAX_IDLE = 4;
+
+/**
+ * The trees that commands work in. The first command on a base image has the whole tree copied; a command on what another one made goes
+ * on in that one's tree, brought to date with the layers in between. A tree belongs to one command, so that of two branches one copies.
+ *
+ * Nothing of this is known to other processes or outlives this one: a tree that a step has left half changed is removed, and
+ * what a killed process leaves is garbage under a name that says so.
+ */
+export class WorkingTrees implements AsyncDisposable {
+  readonly #options: WorkingTreeOptions;
+  readonly #idle: IdleTree[] = [];
+
+  constructor(options: WorkingTreeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The tree of a stack, to be changed.
+   * @param directories of the stack, topmost first
+   */
+  async take(stack: Stack, directories: readonly string[], signal: AbortSignal): Promise<WorkingTree> {
+    const idle = this.#claim(stack);
+    const home = idle === undefined ? undefined : await this.#bringToDate(idle, stack, signal);
+    return home === undefined ? this.copy(stack, directories, signal) : this.#work(home, stack);
+  }
+
+  /** A new copy of the tree of a stack. */
+  async copy(stack: Stack, directories: readonly string[], signal: AbortSignal): Promise<WorkingTree> {
+    return this.#work(await this.#copy(directories, signal), stack);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { home } of this.#idle.splice(0)) await deleteTree(home, this.#options.native);
+  }
+
+  /** The tree that has most of the stack already, from now on the caller's. */
+  #claim(stack: Stack): IdleTree | undefined {
+    const fitting = this.#idle.filter((tree) => tree.stack.every((id, index) => stack[index] === id));
+    const [best] = fitting.toSorted((left, right) => right.stack.length - left.stack.length);
+    if (best !== undefined) this.#idle.splice(this.#idle.indexOf(best), 1);
+    return best;
+  }
+
+  /** Returns nothing where that failed and the tree is gone; a copy then says what is wrong, if anything still is. */
+  async #bringToDate(tree: IdleTree, stack: Stack, signal: AbortSignal): Promise<string | undefined> {
+    const { native, marks, directory } = this.#options;
+    const { home } = tree;
+    try {
+      for (const id of stack.slice(Math.max(0, tree.stack.length - 1))) {
+        await applyLayer(native, { layer: join(directory, id), marks, to: join(home, "root") }, signal);
+      }
+      return home;
+    } catch {
+      await deleteTree(home, native);
+      signal.throwIfAborted();
+      return undefined;
+    }
+  }
+
+  async #copy(directories: readonly string[], signal: AbortSignal): Promise<string> {
+    const { directory, marks, newId, native } = this.#options;
+    const home = join(directory, `active-${newId()}`);
+    await mkdir(directory, { recursive: true });
+    makeOwn(home, 0o700);
+    try {
+      await mkdir(join(home, "root"), { mode: 0o755 });
+      await copyMerged(native, { directories, marks, to: join(home, "root") }, signal);
+      return home;
+    } catch (error) {
+      await deleteTree(home, native);
+      throw error;
+    }
+  }
+
+  async #work(home: string, stack: Stack): Promise<WorkingTree> {
+    const { directory, marks, newId, native, onAmbiguousLink } = this.#options;
+    const root = join(home, "root");
+    const before = readTreeState(native, root);
+    const startedNs = await stampAfter(home, latestChangeNs(before));
+    let open = true;
+    return {
+      root,
+      commit: async (signal) => {
+        signal.throwIfAborted();
+        if (!open) throw new Error("A snapshot was committed twice, or after it was disposed");
+        const difference = join(home, "difference");
+        await mkdir(difference);
+        const borrowed = takeBorrowed(home);
+        const ambiguous = await takeDifference({ native, marks, root, difference, before, startedNs, borrowed });
+        for (const path of ambiguous) onAmbiguousLink?.(path);
+        const id = newId() as SnapshotId;
+        await rename(difference, join(directory, id));
+        open = false;
+        await this.#keep({ home, stack: [...stack, id] });
+        return id;
+      },
+      async [Symbol.asyncDispose]() {
+        if (!open) return;
+        open = false;
+        await removeTree(home, newId, native);
+      },
+    };
+  }
+
+  async #keep(tree: IdleTree): Promise<void> {
+    this.#idle.push(tree);
+    const [oldest] = this.#idle;
+    if (this.#idle.length <= MAX_IDLE || oldest === undefined) return;
+    this.#idle.shift();
+    await deleteTree(oldest.home, this.#options.native);
+  }
+}
