@@ -120,7 +120,7 @@ class Difference {
   #isChanged(path: string, state: FileState): boolean {
     if (!this.#isMerged(parentOf(path))) return true;
     const was = this.#options.before.get(path);
-    if (was?.ino !== state.ino) return true;
+    if (was?.ino !== state.ino || isDirectoryState(was)) return true;
     // What was put aside for the command's time is itself again, though the kernel gave it a new change time.
     if (this.#options.borrowed?.paths.has(path) === true) return false;
     return was.ctimeNs !== state.ctimeNs || changesMetadata(was, state) || was.size !== state.size;
@@ -136,9 +136,9 @@ class Difference {
     if (changed.length === 0) return false;
     const [first = ""] = paths;
     const state = stateAt(this.#after, first);
-    const old = paths.filter((path) => before.get(path)?.ino === state.ino && this.#isMerged(parentOf(path)));
+    const old = paths.filter((path) => this.#namesBefore(path, state) > 0 && this.#isMerged(parentOf(path)));
     const was = before.get(old[0] ?? "");
-    if (was === undefined || was.nlink < 2) {
+    if (was === undefined || this.#namesBefore(old[0] ?? "", state) < 2) {
       for (const path of paths) this.#move(path, state);
       return false;
     }
@@ -156,6 +156,12 @@ class Difference {
     for (const path of old) await this.#copy(path, state);
     for (const path of added) this.#link(old[0] ?? "", path);
     return old.length > 1;
+  }
+
+  /** How many names a file had that is still what it was under this one; 0 for another file. */
+  #namesBefore(path: string, { ino, mode }: FileState): number {
+    const was = this.#options.before.get(path);
+    return was?.ino === ino && (was.mode & S_IFMT) === (mode & S_IFMT) ? was.nlink : 0;
   }
 
   #move(path: string, state: FileState): void {
