@@ -1,3 +1,4 @@
+import { parseJson } from "../core/json.ts";
 import type { Database } from "./database.ts";
 import type { Builds } from "./store.ts";
 import { textOf } from "./columns.ts";
@@ -33,7 +34,7 @@ export function openBuilds(database: Database, nowMs: () => number): Builds {
       const ids = database.all("SELECT key FROM facts WHERE kind = ? ORDER BY updated_ms DESC, key DESC", KIND);
       for (const { key } of ids) {
         const value = database.get("SELECT value FROM facts WHERE kind = ? AND key = ?", KIND, textOf(key))?.["value"];
-        if (value instanceof Uint8Array) yield JSON.parse(new TextDecoder().decode(value)) as unknown;
+        if (value instanceof Uint8Array) yield parseJson(new TextDecoder().decode(value));
       }
     },
   };

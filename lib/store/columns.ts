@@ -1,29 +1,26 @@
 import type { SQLOutputValue } from "node:sqlite";
 import { BuildError } from "../core/errors.ts";
-import type { Digest } from "../core/digest.ts";
+import { type Digest, isDigest } from "../core/digest.ts";
+import { readJsonAs, type Shape } from "../core/shape.ts";
+import type { Row } from "./database.ts";
 
 /*
- * Converts SQLite's values to ours. Only this folder writes the database, so a wrong type means a damaged file; text
- * that was written as a digest is one when read.
+ * Converts SQLite's values to ours. Only this folder writes the database, so a wrong type means a damaged file.
  */
 
-function damaged(expected: string, value: unknown): BuildError {
-  return new BuildError(
-    "store/corrupt",
-    `Cannot read the store's database: expected ${expected}, met ${typeof value}`,
-    {
-      hint: 'move the file "kiln.db" away: everything it knew is built or pulled again',
-    },
-  );
+function damaged(why: string): BuildError {
+  return new BuildError("store/corrupt", `Cannot read the store's database: ${why}`, {
+    hint: '"kiln fsck --repair" removes such rows; or move "kiln.db" away: everything it knew is built or pulled again',
+  });
 }
 
 export function textOf(value: SQLOutputValue | undefined): string {
-  if (typeof value !== "string") throw damaged("text", value);
+  if (typeof value !== "string") throw damaged(`expected text, met ${typeof value}`);
   return value;
 }
 
 export function numberOf(value: SQLOutputValue | undefined): number {
-  if (typeof value !== "number") throw damaged("a number", value);
+  if (typeof value !== "number") throw damaged(`expected a number, met ${typeof value}`);
   return value;
 }
 
@@ -36,14 +33,16 @@ export function optionalNumber(value: SQLOutputValue | undefined): number | unde
 }
 
 export function digestIn(value: SQLOutputValue | undefined): Digest {
-  return textOf(value) as Digest;
+  const text = textOf(value);
+  if (!isDigest(text)) throw damaged(`expected a digest, met ${JSON.stringify(text)}`);
+  return text;
 }
 
 export function optionalDigest(value: SQLOutputValue | undefined): Digest | undefined {
   return value === null ? undefined : digestIn(value);
 }
 
-/** Parses a JSON column; its writer in this folder knows its type. */
-export function jsonIn(value: SQLOutputValue | undefined): unknown {
-  return JSON.parse(textOf(value)) as unknown;
+/** Reads a column of JSON. @throws {BuildError} `store/corrupt` with the place of what is wrong in it */
+export function jsonIn<T>(row: Row, column: string, shape: Shape<T>): T {
+  return readJsonAs(shape, textOf(row[column]), (why) => damaged(`in the column "${column}", ${why}`));
 }

@@ -1,10 +1,11 @@
-import type { Digest } from "../core/digest.ts";
+import { DIGEST, list } from "../core/shape.ts";
 import { jsonIn, numberOf } from "./columns.ts";
 import type { Database } from "./database.ts";
 import type { Holds } from "./holds.ts";
 import type { Facts } from "./store.ts";
 
 const STAT_INDEX = "stat-index";
+const BLOBS = list(DIGEST);
 
 export function openFacts(database: Database, holds: Holds, nowMs: () => number): Facts {
   const facts: Facts = {
@@ -14,7 +15,7 @@ export function openFacts(database: Database, holds: Holds, nowMs: () => number)
           const row = database.get("SELECT value, blobs, updated_ms FROM facts WHERE kind = ? AND key = ?", kind, key);
           const value = row?.["value"];
           if (row === undefined || !(value instanceof Uint8Array)) return undefined;
-          return { value, blobs: jsonIn(row["blobs"]) as readonly Digest[], updatedAtMs: numberOf(row["updated_ms"]) };
+          return { value, blobs: jsonIn(row, "blobs", BLOBS), updatedAtMs: numberOf(row["updated_ms"]) };
         },
         (fact) => fact?.blobs.map((digest) => `blob:${digest}` as const) ?? [],
       );

@@ -5,11 +5,13 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { type Digest, hexOf, isDigest } from "../core/digest.ts";
 import { BuildError, errnoOf } from "../core/errors.ts";
+import { findDamagedRows, removeRows } from "./damaged-rows.ts";
 import { entriesOf } from "./disk.ts";
 import { ownFailure } from "./failure.ts";
 import { type Inventory, readInventory } from "./inventory.ts";
 import { blobName } from "./measure.ts";
 import type { SnapshotId } from "./model.ts";
+import { snapshotId } from "./snapshot-id.ts";
 import type { OpenStore } from "./open-store.ts";
 import { findGarbage } from "./garbage.ts";
 
@@ -35,6 +37,7 @@ export interface FsckOptions {
 export interface FsckProblem {
   readonly kind:
     | "database"
+    | "row-damaged"
     | "blob-damaged"
     | "snapshot-missing"
     | "snapshot-damaged"
@@ -70,6 +73,12 @@ export async function fsck(store: OpenStore, options: FsckOptions, signal: Abort
     found.push({ kind: "blob-damaged", id: digest, message: `Blob "${digest}" does not have its digest` });
     if (options.repair) await store.blobs.remove(digest);
   }
+  const rows = findDamagedRows(store.database);
+  for (const { table, key, why } of rows) {
+    found.push({ kind: "row-damaged", id: `${table} ${key.join(" ")}`, message: why });
+  }
+  if (options.repair) store.database.transaction(() => removeRows(store.database, rows));
+  else if (rows.length > 0) return resultOf(found, { garbage: 0, checkedBlobs: blobs.length, checkedSnapshots: 0 });
   const inventory = readInventory(store.database);
   const present = [...inventory.snapshots.values()].filter(
     ({ state, createdMs }) => state === "present" && createdMs >= suspectSince,
@@ -82,7 +91,7 @@ export async function fsck(store: OpenStore, options: FsckOptions, signal: Abort
     }
     const isSuspect = (): boolean =>
       suspectSince > 0 && (diffId === undefined || canBeMadeAgain(inventory, id, (blob) => store.blobs.has(blob)));
-    const actual = diffId && (await options.diffIdOf?.(id as SnapshotId, directory, signal));
+    const actual = diffId && (await options.diffIdOf?.(snapshotId(id), directory, signal));
     if (actual === undefined ? !isSuspect() : actual === diffId) continue;
     const message =
       actual === undefined
@@ -97,15 +106,17 @@ export async function fsck(store: OpenStore, options: FsckOptions, signal: Abort
   if (options.repair) store.database.transaction(() => repair(store, inventory, lost, broken));
   const running = store.holds.collect((all) => all);
   const garbage = findGarbage(store, { before: inventory, after: inventory }, running).length;
-  return {
-    problems: [...found, ...broken].map((problem) => ({
-      ...problem,
-      repaired: options.repair && problem.kind !== "database",
-    })),
-    garbage,
-    checkedBlobs: blobs.length,
-    checkedSnapshots: present.length,
-  };
+  const counts = { garbage, checkedBlobs: blobs.length, checkedSnapshots: present.length };
+  return resultOf([...found, ...broken], counts, options.repair);
+}
+
+function resultOf(
+  problems: readonly Omit<FsckProblem, "repaired">[],
+  counts: Omit<FsckResult, "problems">,
+  isRepaired = false,
+): FsckResult {
+  const told = problems.map((problem) => ({ ...problem, repaired: isRepaired && problem.kind !== "database" }));
+  return { problems: told, ...counts };
 }
 
 function isFrom(path: string, sinceMs: number): boolean {

@@ -11,6 +11,10 @@ import type { LockCalls } from "./file-lock.ts";
  */
 export type Hold = `${"snapshot" | "blob" | "image" | "record" | "log" | "scratch"}:${string}`;
 
+function isHold(line: string): line is Hold {
+  return /^(?:snapshot|blob|image|record|log|scratch):./.test(line);
+}
+
 /** Everything that living processes on the store hold, this one included. */
 export interface Running {
   readonly held: ReadonlySet<Hold>;
@@ -146,8 +150,9 @@ export class Holds implements Disposable {
         continue;
       }
       const [start, ...lines] = text.split("\n");
-      oldestStartMs = Math.min(oldestStartMs, Number(start));
-      for (const line of lines) if (line !== "") held.add(line as Hold);
+      // A file that does not say when: everything may be in use.
+      oldestStartMs = Math.min(oldestStartMs, Number.isFinite(Number(start)) ? Number(start) : 0);
+      for (const line of lines) if (isHold(line)) held.add(line);
     }
     return { held, killed, oldestStartMs };
   }

@@ -4,14 +4,19 @@ import { MAX_CONFIG_BYTES, parseImageConfig } from "../core/image-config.ts";
 import { MAX_MANIFEST_BYTES, parseManifestDocument } from "../core/manifest.ts";
 import type { Descriptor, Index } from "../core/oci.ts";
 import { formatReference, parseReference } from "../core/reference.ts";
+import { DIGEST, list } from "../core/shape.ts";
 import { digestIn, jsonIn, numberOf, optionalDigest, textOf } from "./columns.ts";
 import type { Database, Row } from "./database.ts";
 import type { Hold, Holds } from "./holds.ts";
-import type { SnapshotId, StoredImage } from "./model.ts";
+import type { StoredImage } from "./model.ts";
 import { setRef } from "./refs.ts";
+import { snapshotIdShape } from "./snapshot-id.ts";
 import { insertLayerBlobs, insertSnapshots } from "./snapshots.ts";
 import type { Blobs, FoundImage, ImageParts, ImageSummary, Images } from "./store.ts";
 import type { Touches } from "./touches.ts";
+
+const SNAPSHOTS = list(snapshotIdShape);
+const MANIFESTS = list(DIGEST);
 
 export function openImages(deps: {
   readonly database: Database;
@@ -113,7 +118,7 @@ class StoredImages implements Images {
       manifest: document.manifest,
       configDigest,
       config: parseImageConfig(this.#document(configDigest, MAX_CONFIG_BYTES, where), where),
-      layers: jsonIn(row["members"]) as readonly SnapshotId[],
+      layers: jsonIn(row, "members", SNAPSHOTS),
     };
   }
 
@@ -155,8 +160,8 @@ class StoredImages implements Images {
         digest,
         configDigest: optionalDigest(row["config_digest"]),
         names: names.get(digest) ?? [],
-        layers: kind === "image" ? (jsonIn(row["members"]) as readonly SnapshotId[]) : [],
-        manifests: kind === "index" ? (jsonIn(row["members"]) as readonly Digest[]) : [],
+        layers: kind === "image" ? jsonIn(row, "members", SNAPSHOTS) : [],
+        manifests: kind === "index" ? jsonIn(row, "members", MANIFESTS) : [],
         createdAtMs: numberOf(row["created_ms"]),
         lastUsedMs: numberOf(row["last_used_ms"]),
       };
@@ -199,7 +204,7 @@ class StoredImages implements Images {
       },
       (row): Hold[] => {
         if (row === undefined) return [];
-        const members = kind === "image" ? (jsonIn(row["members"]) as readonly string[]) : [];
+        const members = kind === "image" ? jsonIn(row, "members", SNAPSHOTS) : [];
         return [`image:${digest}`, ...members.map((id) => `snapshot:${id}` as const)];
       },
     );

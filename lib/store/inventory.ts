@@ -1,7 +1,9 @@
-import type { Digest } from "../core/digest.ts";
+import { descriptorShape } from "../core/descriptor-shape.ts";
+import { type Digest, isDigest } from "../core/digest.ts";
+import { DIGEST, list, TEXT } from "../core/shape.ts";
 import { digestIn, jsonIn, numberOf, optionalDigest, optionalText, textOf } from "./columns.ts";
 import type { Database } from "./database.ts";
-import type { KeyPart } from "./model.ts";
+import { keyPartShape } from "./key-part-shape.ts";
 import { isPulled } from "./pulled.ts";
 
 /** All rows that keep files alive, read at once: the basis of collection, usage and checking. */
@@ -55,6 +57,10 @@ export interface InventorySnapshot {
   readonly lastUsedMs: number;
 }
 
+const TEXTS = list(TEXT);
+const PARTS = list(keyPartShape);
+const BLOBS = list(DIGEST);
+
 export function readInventory(database: Database): Inventory {
   const blobs = database.all("SELECT diff_id, digest, repository, descriptor, added_ms FROM layer_blobs");
   return {
@@ -62,8 +68,8 @@ export function readInventory(database: Database): Inventory {
       id: textOf(row["id"]),
       name: textOf(row["name"]),
       site: textOf(row["site"]),
-      layers: jsonIn(row["layers"]) as readonly string[],
-      listings: (jsonIn(row["parts"]) as readonly KeyPart[]).flatMap(({ listing }) => listing ?? []),
+      layers: jsonIn(row, "layers", TEXTS),
+      listings: jsonIn(row, "parts", PARTS).flatMap(({ listing }) => listing ?? []),
       logFile: optionalText(row["log_file"]),
       wallMs: numberOf(row["wall_ms"]),
       createdMs: numberOf(row["created_ms"]),
@@ -73,7 +79,7 @@ export function readInventory(database: Database): Inventory {
       digest: digestIn(row["digest"]),
       kind: row["kind"] === "index" ? "index" : "image",
       config: optionalDigest(row["config_digest"]),
-      members: jsonIn(row["members"]) as readonly string[],
+      members: jsonIn(row, "members", TEXTS),
       createdMs: numberOf(row["created_ms"]),
       lastUsedMs: numberOf(row["last_used_ms"]),
     })),
@@ -97,7 +103,7 @@ export function readInventory(database: Database): Inventory {
           digestIn(row["digest"]),
           {
             diffId: digestIn(row["diff_id"]),
-            size: (jsonIn(row["descriptor"]) as { readonly size: number }).size,
+            size: jsonIn(row, "descriptor", descriptorShape).size,
             addedMs: numberOf(row["added_ms"]),
           },
         ]),
@@ -109,7 +115,7 @@ export function readInventory(database: Database): Inventory {
     facts: database.all("SELECT kind, key, blobs, updated_ms FROM facts").map((row) => ({
       kind: textOf(row["kind"]),
       key: textOf(row["key"]),
-      blobs: jsonIn(row["blobs"]) as readonly Digest[],
+      blobs: jsonIn(row, "blobs", BLOBS),
       updatedMs: numberOf(row["updated_ms"]),
     })),
   };
@@ -124,7 +130,7 @@ export function namedImages(inventory: Inventory, which?: "pulled"): ReadonlySet
   const named = new Set([...inventory.refs.values(), ...pulled]);
   for (const image of inventory.images) {
     if (image.kind === "index" && named.has(image.digest))
-      for (const member of image.members) named.add(member as Digest);
+      for (const member of image.members) if (isDigest(member)) named.add(member);
   }
   return named;
 }

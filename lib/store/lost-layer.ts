@@ -1,4 +1,3 @@
-import { type Digest, hexOf } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import type { SnapshotId } from "./model.ts";
 
@@ -14,9 +13,4 @@ export class LostLayerError extends BuildError {
     super(error.code, error.message, { span, hint, detail, more, cause: error });
     this.layer = layer;
   }
-}
-
-/** Returns the id of a built layer that is known by its diffID: made on another machine, or written as a tar. */
-export function builtLayerId(diffId: Digest): SnapshotId {
-  return `built-${hexOf(diffId)}` as SnapshotId;
 }

@@ -1,9 +1,13 @@
+import { descriptorShape } from "../core/descriptor-shape.ts";
+import { NUMBER, object, recallAs } from "../core/shape.ts";
 import type { Descriptor } from "../core/oci.ts";
 import type { Database } from "./database.ts";
 import type { Pulled, PulledName } from "./store.ts";
 import type { Facts } from "./store.ts";
 
 const KIND = "pulled";
+
+const pulledName = object<PulledName>({ target: descriptorShape, answeredAtMs: NUMBER, triedAtMs: NUMBER });
 
 /**
  * Opens the memory of what names meant in their registries when builds asked. They are facts, because no user gave
@@ -16,8 +20,7 @@ export function openPulled(facts: Facts, nowMs: () => number): Pulled {
   };
   const get = (name: string): PulledName | undefined => {
     const fact = facts.get(KIND, name);
-    // Only this file writes it.
-    return fact === undefined ? undefined : (JSON.parse(Buffer.from(fact.value).toString()) as PulledName);
+    return fact === undefined ? undefined : recallAs(pulledName, fact.value);
   };
   return {
     get,

@@ -1,12 +1,19 @@
 import type { SQLOutputValue } from "node:sqlite";
 import type { Digest } from "../core/digest.ts";
+import { BuildError } from "../core/errors.ts";
 import { digestIn, jsonIn, numberOf, optionalDigest, optionalNumber, optionalText, textOf } from "./columns.ts";
+import { list } from "../core/shape.ts";
 import type { Database, Row } from "./database.ts";
 import type { Hold, Holds } from "./holds.ts";
+import { keyPartShape } from "./key-part-shape.ts";
+import { snapshotIdShape } from "./snapshot-id.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "./model.ts";
 import { insertLayerBlobs, insertSnapshots } from "./snapshots.ts";
 import type { Records } from "./store.ts";
 import type { Touches } from "./touches.ts";
+
+const PARTS = list(keyPartShape);
+const LAYERS = list(snapshotIdShape);
 
 export function openRecords(database: Database, holds: Holds, touches: Touches, nowMs: () => number): Records {
   const read = (row: Row): CacheRecord => {
@@ -20,7 +27,8 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
     holds.keep(
       () => {
         const row = database.get(sql, value);
-        return row === undefined ? undefined : read(row);
+        const record = row === undefined ? undefined : read(row);
+        return record !== undefined && isWhole(record, "layers") ? record : undefined;
       },
       (record) => (record === undefined ? [] : holdsOf(record)),
     );
@@ -38,7 +46,8 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
             const key = digestIn(row["found_key"]);
             if (numberOf(row["seq"]) > numberOf(newest.get(key)?.["seq"] ?? -1)) newest.set(key, row);
           }
-          return new Map([...newest].map(([key, row]) => [key, read(row)]));
+          const found = [...newest].map(([key, row]) => [key, read(row)] as const);
+          return new Map(found.filter(([, record]) => isWhole(record, "layers")));
         },
         (found) => [...found.values()].flatMap(holdsOf),
       );
@@ -58,11 +67,17 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
     },
     latestBySite(site, count) {
       // Read only for comparison: nothing is held, and a record's layers may be missing.
-      return database.all("SELECT * FROM records WHERE site = ? ORDER BY seq DESC LIMIT ?", site, count).map(whole);
+      return database
+        .all("SELECT * FROM records WHERE site = ? ORDER BY seq DESC LIMIT ?", site, count)
+        .map(whole)
+        .filter((record) => isWhole(record, "parts"));
     },
     latestBySitePrefix(prefix, count) {
       const sql = "SELECT * FROM records WHERE site >= ? AND site < ? ORDER BY seq DESC LIMIT ?";
-      return database.all(sql, prefix, `${prefix}\u{10ffff}`, count).map(whole);
+      return database
+        .all(sql, prefix, `${prefix}\u{10ffff}`, count)
+        .map(whole)
+        .filter((record) => isWhole(record, "parts"));
     },
     list() {
       return database.all("SELECT * FROM records ORDER BY seq DESC").map(whole);
@@ -100,6 +115,16 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
   return records;
 }
 
+/** Whether a member of a record can be read. A damaged record counts as none: its step runs again and is recorded anew. */
+function isWhole(record: CacheRecord, member: "parts" | "layers"): boolean {
+  try {
+    return Array.isArray(record[member]);
+  } catch (error) {
+    if (error instanceof BuildError && error.code === "store/corrupt") return false;
+    throw error;
+  }
+}
+
 /** A query may hit a thousand records: their parts are most of the bytes, and callers do not need them. */
 const ALL_BUT_PARTS = `r.seq, r.id, r.definition_key, r.content_key, r.site, r.name, r.layers, r.wall_ms, r.cpu_ms,
   r.peak_memory, r.log_file, r.producer, r.created_ms, r.last_used_ms`;
@@ -108,7 +133,7 @@ function insertRecord(database: Database, record: CacheRecord): void {
   database.run(
     `INSERT INTO records (id, definition_key, content_key, site, name, parts, layers, wall_ms, cpu_ms, peak_memory,
        log_file, producer, created_ms, last_used_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-     ON CONFLICT (id) DO NOTHING`,
+     ON CONFLICT (id) DO UPDATE SET parts = excluded.parts, layers = excluded.layers`,
     record.id,
     record.definitionKey,
     record.contentKey ?? null,
@@ -160,10 +185,10 @@ function recordOf(row: Row, partsOf: () => SQLOutputValue | undefined): CacheRec
     site: textOf(row["site"]),
     name: textOf(row["name"]),
     get parts() {
-      return (parts ??= jsonIn(partsOf()) as readonly KeyPart[]);
+      return (parts ??= jsonIn({ parts: partsOf() ?? null }, "parts", PARTS));
     },
     get layers() {
-      return (layers ??= jsonIn(row["layers"]) as readonly SnapshotId[]);
+      return (layers ??= jsonIn(row, "layers", LAYERS));
     },
     wallMs: numberOf(row["wall_ms"]),
     cpuMs: numberOf(row["cpu_ms"]),

@@ -1,4 +1,5 @@
 import type { Digest } from "../core/digest.ts";
+import { descriptorShape } from "../core/descriptor-shape.ts";
 import type { Descriptor } from "../core/oci.ts";
 import { jsonIn, numberOf, textOf } from "./columns.ts";
 import type { Database, Row } from "./database.ts";
@@ -55,7 +56,7 @@ export function setRef(database: Database, name: string, target: Descriptor, now
 function refOf(row: Row): RefRow {
   return {
     name: textOf(row["name"]),
-    target: jsonIn(row["descriptor"]) as Descriptor,
+    target: jsonIn(row, "descriptor", descriptorShape),
     updatedAtMs: numberOf(row["updated_ms"]),
   };
 }

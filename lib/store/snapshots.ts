@@ -1,10 +1,11 @@
 import type { Digest } from "../core/digest.ts";
-import type { Descriptor } from "../core/oci.ts";
+import { descriptorShape } from "../core/descriptor-shape.ts";
 import { formatRuns, type LayerRuns, parseRuns } from "../core/run-interval.ts";
 import { digestIn, jsonIn, numberOf, optionalDigest, optionalNumber, optionalText, textOf } from "./columns.ts";
 import type { Database, Row } from "./database.ts";
 import type { Holds } from "./holds.ts";
-import type { LayerBlob, SnapshotId, SnapshotRow } from "./model.ts";
+import type { LayerBlob, SnapshotRow } from "./model.ts";
+import { snapshotId } from "./snapshot-id.ts";
 import type { NewSnapshot, Snapshots } from "./store.ts";
 
 export function openSnapshots(database: Database, holds: Holds, nowMs: () => number): Snapshots {
@@ -119,7 +120,7 @@ export function insertLayerBlobs(database: Database, blobs: readonly LayerBlob[]
 
 function snapshotOf(row: Row): SnapshotRow {
   return {
-    id: textOf(row["id"]) as SnapshotId,
+    id: snapshotId(textOf(row["id"])),
     state: row["state"] === "present" ? "present" : "absent",
     diffId: optionalDigest(row["diff_id"]),
     tarSizeBytes: optionalNumber(row["tar_size"]),
@@ -139,7 +140,7 @@ function layerBlobOf(row: Row): LayerBlob {
   const repository = textOf(row["repository"]);
   return {
     diffId: digestIn(row["diff_id"]),
-    descriptor: jsonIn(row["descriptor"]) as Descriptor,
+    descriptor: jsonIn(row, "descriptor", descriptorShape),
     repository: repository === "" ? undefined : repository,
   };
 }

@@ -1,6 +1,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf } from "../core/errors.ts";
+import { BuildError, errnoOf } from "../core/errors.ts";
+import { list, object, readJsonAs, TEXT } from "../core/shape.ts";
 
 /**
  * What was changed in a step's tree where nothing can be mounted, and is as it was again, but with a new change time. Paths
@@ -16,6 +17,11 @@ export interface Borrowed {
 /** The file beside the tree that says so to whoever compares it. */
 const NAME = "borrowed";
 
+const WRITTEN = object<{ readonly [Name in keyof Borrowed]: readonly string[] }>({
+  paths: list(TEXT),
+  directories: list(TEXT),
+});
+
 /** `home` is the directory that the tree's own directory is in. */
 export function writeBorrowed(home: string, { paths, directories }: Borrowed): void {
   writeFileSync(join(home, NAME), JSON.stringify({ paths: [...paths], directories: [...directories] }));
@@ -26,8 +32,9 @@ export function takeBorrowed(home: string): Borrowed | undefined {
   try {
     const text = readFileSync(join(home, NAME), "utf8");
     rmSync(join(home, NAME));
-    // Written above.
-    const { paths, directories } = JSON.parse(text) as Record<keyof Borrowed, string[]>;
+    const bad = (why: string): BuildError =>
+      new BuildError("store/corrupt", `Cannot read "${join(home, NAME)}": ${why}`, { hint: "run the build again" });
+    const { paths, directories } = readJsonAs(WRITTEN, text, bad);
     return { paths: new Set(paths), directories: new Set(directories) };
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;

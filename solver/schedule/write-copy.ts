@@ -2,7 +2,7 @@ import { MEDIA_TYPES } from "../../lib/core/oci.ts";
 import { inWholeSeconds, type LayerRuns } from "../../lib/core/run-interval.ts";
 import type { SolverDeps } from "../deps.ts";
 import { SystemError } from "../../lib/native/errno.ts";
-import { builtLayerId } from "../../lib/store/lost-layer.ts";
+import { builtLayerId } from "../../lib/store/snapshot-id.ts";
 import type { LayerMeasure } from "../../lib/tar/measure.ts";
 import { writeLayer } from "../../lib/tar/write-layer.ts";
 import type { KeyedVertex } from "../cache/keyed-graph.ts";

@@ -5,6 +5,7 @@ import { digestOf } from "../../lib/core/digest.ts";
 import { BuildError, errnoOf } from "../../lib/core/errors.ts";
 import { AT_FDCWD } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
+import { snapshotId } from "../../lib/store/snapshot-id.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
 import type { ActiveSnapshot, Snapshotter, Stack, TreeMount } from "../ports.ts";
 import { diskUsage } from "./disk-usage.ts";
@@ -166,7 +167,7 @@ function activeOverlay(at: {
       signal.throwIfAborted();
       if (!open) throw new Error("A snapshot was committed twice, or after it was disposed");
       open = false;
-      const id = at.newId() as SnapshotId;
+      const id = snapshotId(at.newId());
       renameSync(upper, join(at.commitTo, id));
       await deleteTree(home, at.native);
       return id;

@@ -1,5 +1,6 @@
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
+import { snapshotId } from "../../lib/store/snapshot-id.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
 import { applyLayer } from "../../lib/tree/apply-layer.ts";
 import { takeBorrowed } from "../../lib/tree/borrowed.ts";
@@ -121,7 +122,7 @@ export class WorkingTrees implements AsyncDisposable {
         const borrowed = takeBorrowed(home);
         const ambiguous = await takeDifference({ native, marks, root, difference, before, startedNs, borrowed });
         for (const path of ambiguous) onAmbiguousLink?.(path);
-        const id = newId() as SnapshotId;
+        const id = snapshotId(newId());
         await rename(difference, join(directory, id));
         open = false;
         await this.#keep({ home, stack: [...stack, id] });

@@ -1,6 +1,5 @@
 import { BuildError, messageOf } from "../../lib/core/errors.ts";
 import type { Digest } from "../../lib/core/digest.ts";
-import { isRecord } from "../../lib/core/json.ts";
 import type { StepUsage } from "../../lib/core/progress.ts";
 import type { Store } from "../../lib/store/store.ts";
 import type { MissReason } from "../../solver/cache/explain.ts";
@@ -116,12 +115,6 @@ export class BuildReporter {
     }
     return { version: 1, ...this.about, error: errorOf(error), total, steps };
   }
-}
-
-/** One that the store kept; `undefined` when another kiln wrote it. */
-export function parseReport(value: unknown): BuildReport | undefined {
-  // Whoever wrote version 1 wrote these members.
-  return isRecord(value) && value["version"] === 1 ? (value as unknown as BuildReport) : undefined;
 }
 
 function errorOf(error: unknown): BuildReport["error"] {

@@ -2,6 +2,7 @@ import { type Digest, digestOf, hexOf } from "../../../lib/core/digest.ts";
 import { parseRuns } from "../../../lib/core/run-interval.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
+import { builtLayerId, layerId } from "../../../lib/store/snapshot-id.ts";
 import type { CacheRecord, LayerBlob, SnapshotId } from "../../../lib/store/model.ts";
 import type { NewSnapshot } from "../../../lib/store/store.ts";
 import type { CacheSource, EntryName } from "./backend.ts";
@@ -124,7 +125,7 @@ export class RemoteResults {
   #layer({ diffId, contentDigest, tarSizeBytes, runs, createdAtMs, blob }: DocumentLayer): NewSnapshot | undefined {
     const { snapshots } = this.#on.store;
     const isBuilt = contentDigest !== undefined;
-    const id = `${isBuilt ? "built" : "layer"}-${hexOf(diffId)}` as SnapshotId;
+    const id = isBuilt ? builtLayerId(diffId) : layerId(diffId);
     const here = snapshots.byDiffId(diffId);
     // Files that are here are better than files that have to be fetched, whoever made them.
     const best = here.find((row) => row.state === "present") ?? here.find((row) => row.id === id);

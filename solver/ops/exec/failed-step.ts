@@ -1,6 +1,20 @@
+import {
+  list,
+  mapOf,
+  nullable,
+  NUMBER,
+  object,
+  oneOf,
+  optional,
+  recallAs,
+  tagged,
+  TEXT,
+} from "../../../lib/core/shape.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import type { SnapshotId } from "../../../lib/store/model.ts";
+import { snapshotIdShape } from "../../../lib/store/snapshot-id.ts";
 import type { ExecOp } from "../../graph/op.ts";
+import { execOpShape, localOpShape } from "../../graph/op-shape.ts";
 import type { HostAddress, ResourceLimits, Snapshotter, Stack } from "../../ports.ts";
 import type { InputTree } from "../file/file-work.ts";
 
@@ -28,6 +42,36 @@ export type FailedStep = {
   readonly failedAtMs: number;
 };
 
+const inputTree = tagged<InputTree, "kind">("kind", {
+  local: object<Extract<InputTree, { readonly kind: "local" }>>({ kind: oneOf("local"), op: localOpShape }),
+  stack: object<Extract<InputTree, { readonly kind: "stack" }>>({ kind: oneOf("stack"), stack: list(snapshotIdShape) }),
+});
+
+/** Steps as they are kept; `undefined` members are not written. */
+const FAILED_STEPS = list(
+  object<FailedStep>({
+    id: snapshotIdShape,
+    name: TEXT,
+    op: execOpShape,
+    parent: list(snapshotIdShape),
+    inputs: list(nullable(object<NonNullable<FailedStep["inputs"][number]>>({ tree: inputTree, key: TEXT }))),
+    directories: mapOf(TEXT),
+    network: oneOf("default", "none", "host", "sandbox"),
+    limits: object<ResourceLimits>({
+      memoryBytes: optional(NUMBER),
+      memorySwapBytes: optional(NUMBER),
+      cpuShares: optional(NUMBER),
+      cpuPeriodUs: optional(NUMBER),
+      cpuQuotaUs: optional(NUMBER),
+      cpusetCpus: optional(TEXT),
+      cpusetMems: optional(TEXT),
+    }),
+    addresses: optional(list(object<HostAddress>({ name: TEXT, address: TEXT }))),
+    exitCode: NUMBER,
+    failedAtMs: NUMBER,
+  }),
+);
+
 /** How many failed steps are kept. Their trees hold only what the command itself wrote. */
 const KEPT = 3;
 const KIND = "failed-steps";
@@ -35,8 +79,7 @@ const KIND = "failed-steps";
 /** The steps that are kept, newest first. Garbage collection may have taken their files. */
 export function failedSteps(store: Store): readonly FailedStep[] {
   const fact = store.facts.get(KIND, "");
-  // Written below, by this version: facts do not outlive a change of the store's format.
-  return fact === undefined ? [] : (JSON.parse(Buffer.from(fact.value).toString()) as FailedStep[]);
+  return (fact === undefined ? undefined : recallAs(FAILED_STEPS, fact.value)) ?? [];
 }
 
 /**

@@ -1,6 +1,6 @@
 import { buffer } from "node:stream/consumers";
 import { MAX_CONFIG_BYTES, parseImageConfig } from "../../../lib/core/image-config.ts";
-import { type Digest, hexOf } from "../../../lib/core/digest.ts";
+import type { Digest } from "../../../lib/core/digest.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import type { Manifest } from "../../../lib/core/oci.ts";
 import type { Platform } from "../../../lib/core/platform.ts";
@@ -9,7 +9,8 @@ import { formatReference, type ImageRef, parseReference } from "../../../lib/cor
 import type { Native } from "../../../lib/native/native.ts";
 import { formatRepository, type RegistryClient, type RemoteManifest } from "../../../lib/registry/registry.ts";
 import { selectPlatform } from "../../../lib/registry/select-platform.ts";
-import type { SnapshotId, StoredImage } from "../../../lib/store/model.ts";
+import type { StoredImage } from "../../../lib/store/model.ts";
+import { layerId } from "../../../lib/store/snapshot-id.ts";
 import type { NewSnapshot, PulledName, Store } from "../../../lib/store/store.ts";
 import type { Clock, ImageSource, ResolvedImage, Snapshotter } from "../../ports.ts";
 import { materializeLayers } from "./materialize.ts";
@@ -231,7 +232,7 @@ async function fetchImage(
 function layerOf(diffId: Digest, store: Store): NewSnapshot {
   const present = store.snapshots.byDiffId(diffId).find((row) => row.state === "present");
   if (present !== undefined) return { id: present.id, state: "present", diffId };
-  return { id: `layer-${hexOf(diffId)}` as SnapshotId, state: "absent", diffId };
+  return { id: layerId(diffId), state: "absent", diffId };
 }
 
 async function fetchConfig(

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { type BuildReport, parseReport, type ReportedStep } from "../../engine/report.ts";
+import { parseReport } from "../../engine/report-shape.ts";
+import type { BuildReport, ReportedStep } from "../../engine/report.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { printable, printableJson } from "../../../lib/core/printable.ts";
 import { formatReference, parseReference } from "../../../lib/core/reference.ts";

@@ -9,7 +9,8 @@ import { type Platform, formatPlatform } from "../../../lib/core/platform.ts";
 import { formatReference, parseReference } from "../../../lib/core/reference.ts";
 import { goJsonIndented } from "../../export/documents.ts";
 import { selectPlatform } from "../../../lib/registry/select-platform.ts";
-import type { LayerBlob, SnapshotId, StoredImage } from "../../../lib/store/model.ts";
+import type { LayerBlob, StoredImage } from "../../../lib/store/model.ts";
+import { layerId } from "../../../lib/store/snapshot-id.ts";
 import type { NewSnapshot, Store } from "../../../lib/store/store.ts";
 import type { Native } from "../../../lib/native/native.ts";
 import type { ResolvedBase } from "../../../frontend/convert/resolver.ts";
@@ -186,7 +187,7 @@ function keepImage(
 ): StoredImage {
   const layers = parts.diffIds.map((diffId): NewSnapshot => {
     const known = store.snapshots.byDiffId(diffId).find((row) => row.state === "present");
-    return { id: known?.id ?? (`layer-${hexOf(diffId)}` as SnapshotId), state: known?.state ?? "absent", diffId };
+    return { id: known?.id ?? layerId(diffId), state: known?.state ?? "absent", diffId };
   });
   return store.images.put({
     manifest: parts.manifest,
