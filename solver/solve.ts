@@ -17,7 +17,7 @@ import { runInOrder } from "./schedule/run-in-order.ts";
 import { LookUp } from "./schedule/look-up.ts";
 import { warningAt } from "./warning.ts";
 import { settleStep, type SettledStep, type StepDeps } from "./schedule/step.ts";
-import type { NamedSelection } from "./select/name-selection.ts";
+import type { DigestedSelection } from "./select/digest-selection.ts";
 
 /**
  * Makes the layers of a graph's targets. First the keys of everything, from definitions and local files alone; then a
@@ -42,7 +42,7 @@ export async function solve(
       isolation: on.isolation,
       http: on.http,
       git: on.git,
-      selectLocal: (use, op, look, s) => contexts.name(use, op, look, s),
+      selectLocal: (use, op, look, s) => contexts.digestSelection(use, op, look, s),
       wholeContexts: options.wholeContexts ?? new Set(),
       warn: (meta, message) => on.progress(warningAt(meta, message)),
     },
@@ -92,7 +92,7 @@ async function solveKeyed(
           on.images,
           s,
         );
-        if (vertex.op.kind === "image") materializer.knows({ id: vertex.digest, name: meta.name, stack });
+        if (vertex.op.kind === "image") materializer.addImage({ id: vertex.digest, name: meta.name, stack });
         results.set(vertex.digest, stack);
         return;
       }
@@ -161,10 +161,11 @@ async function selectAgain(
 ): Promise<KeyedVertex> {
   const { vertex, uses } = keyed;
   contexts.lookAgain(vertex.inputs.flatMap(({ op }) => (op.kind === "local" ? [op] : [])));
-  const selected = new Map<string, NamedSelection>();
+  const selected = new Map<string, DigestedSelection>();
   for (const use of uses) {
     const op = vertex.inputs[use.input]?.op;
-    if (op?.kind === "local") selected.set(use.part, await contexts.name(use, op, { reading: "known" }, signal));
+    if (op?.kind === "local")
+      selected.set(use.part, await contexts.digestSelection(use, op, { reading: "known" }, signal));
   }
   return reselect(keyed, selected, { keyed: deps.keyed, isolation: deps.on.isolation });
 }

@@ -23,7 +23,7 @@ test.each<{ name: string; change: (files: typeof many) => typeof many; changes: 
   { name: "the last", change: (files) => files.with(49, { path: "d/f49", content: "y" }), changes: ["d/f49 content"] },
   { name: "one within", change: (files) => files.with(7, { path: "d/f7", content: "y" }), changes: ["d/f7 content"] },
   {
-    name: "one whose line is the end of another",
+    name: "a line that is the end of another",
     change: (files) => files.with(7, { path: "f7", content: "x" }),
     changes: ["f7 added", "d/f7 removed"],
   },

@@ -1,10 +1,10 @@
 export interface FileChange {
   readonly path: string;
-  /** `mode 0664 -> 0644` and the like. */
+  /** The kinds of change: `mode 0664 -> 0644` and the like. */
   readonly what: readonly string[];
 }
 
-/** Files that differ between two listings, whose lines are those of `listFiles` in sources/local/listing.ts. */
+/** Finds files that differ between two listings. Their lines are those of `listFiles` in solver/select. */
 export function changedFiles(before: string | undefined, after: string | undefined): FileChange[] {
   if (before === undefined || after === undefined) return [];
   const from = commonLines(before, after);
@@ -22,7 +22,10 @@ export function changedFiles(before: string | undefined, after: string | undefin
   return changes;
 }
 
-/** Length of the whole lines that both texts begin with. Comparing halves compares bytes; going line by line makes objects. */
+/**
+ * Measures the whole lines that both texts begin with. Bisection compares bytes; comparing line by line would allocate
+ * objects.
+ */
 function commonLines(left: string, right: string): number {
   const same = longest(
     Math.min(left.length, right.length),
@@ -31,7 +34,7 @@ function commonLines(left: string, right: string): number {
   return left.lastIndexOf("\n", same - 1) + 1;
 }
 
-/** Length of the whole lines that both texts end with. */
+/** Measures the whole lines that both texts end with. */
 function commonLastLines(left: string, right: string): number {
   const same = longest(Math.min(left.length, right.length), (length) => {
     return left.slice(left.length - length) === right.slice(right.length - length);
@@ -40,7 +43,7 @@ function commonLastLines(left: string, right: string): number {
   return at === -1 ? 0 : left.length - at - 1;
 }
 
-/** The largest number up to `most` for which something holds that holds for all smaller ones. */
+/** Finds the largest number up to `most` for which a monotonic condition holds. */
 function longest(most: number, holds: (length: number) => boolean): number {
   let [least, limit] = [0, most];
   while (least < limit) {

@@ -2,27 +2,27 @@ import { BuildError } from "../../lib/core/errors.ts";
 import { compileGoPattern, hasWildcards } from "../../lib/core/patterns/go-match.ts";
 import type { CopyAction, LocalOp } from "../graph/op.ts";
 import type { Vertex, VertexMeta } from "../graph/vertex.ts";
-import type { NamedSelection } from "../select/name-selection.ts";
+import type { DigestedSelection } from "../select/digest-selection.ts";
 import type { InputUse } from "./uses.ts";
 
-/** The part of a client's directory that one instruction takes. */
+/** The part of a client's directory that one instruction uses. */
 export interface LocalUse {
   readonly vertex: Vertex;
   readonly meta: VertexMeta;
   readonly use: InputUse & { readonly kind: "copy" | "path" };
   readonly input: LocalOp;
-  readonly named: NamedSelection;
+  readonly named: DigestedSelection;
 }
 
 /**
- * Looks at patterns that match nothing. BuildKit is sent only what some instruction takes, so a directory out of which nothing is
- * taken is not there for it: a pattern in that directory fails its build. At the root it may match nothing, which is how optional
- * files are copied; an instruction that then copies nothing at all is told of.
+ * Refuses patterns that match nothing. BuildKit receives only the files that some instruction uses, so a directory
+ * without used files does not exist for it: a pattern in that directory fails its build. At the root a pattern may
+ * match nothing, which is how optional files are copied; an instruction that then copies nothing at all gets a warning.
  * @throws {BuildError} `solver/not-found`
  */
 export function refuseEmptyPatterns(
   uses: readonly LocalUse[],
-  on: {
+  deps: {
     readonly wholeContexts: ReadonlySet<string>;
     warn(meta: VertexMeta, message: string): void;
   },
@@ -32,11 +32,11 @@ export function refuseEmptyPatterns(
     const { source } = use.action;
     const names = namesOf(source);
     const below = names.slice(0, names.findIndex(hasWildcards));
-    if (below.length === 0 || on.wholeContexts.has(input.name)) {
+    if (below.length === 0 || deps.wholeContexts.has(input.name)) {
       const all = uses.filter((other) => other.vertex === vertex);
       const hasOthers = all.some((other) => !other.named.isEmpty) || all.length < copies(vertex);
       if (!hasOthers && all[0]?.use === use)
-        on.warn(meta, `${meta.instruction}: nothing in the context matches, so nothing is copied`);
+        deps.warn(meta, `${meta.instruction}: nothing in the context matches, so nothing is copied`);
       continue;
     }
     if (uses.some((other) => other.input === input && !other.named.isEmpty && reaches(other.use, below))) continue;
@@ -51,12 +51,12 @@ export function refuseEmptyPatterns(
   }
 }
 
-/** Copies of an instruction from anywhere. */
+/** Counts an instruction's copies from any source. */
 function copies({ op }: Vertex): number {
   return op.kind === "file" ? op.actions.length : 0;
 }
 
-/** Whether what is taken lies in the directory, is the directory, or holds it. */
+/** Tells whether the used path lies in the directory, is the directory, or contains it. */
 function reaches(use: LocalUse["use"], directory: readonly string[]): boolean {
   const names = namesOf(use.kind === "copy" ? use.action.source : use.source);
   const isPattern = use.kind === "copy" && (use.action.wildcard || use.action.parents);

@@ -107,7 +107,7 @@ test.each<{ name: string; before: KeyPart[]; after: KeyPart[]; reason: string }>
     reason: "src/a.ts (content), run.sh (mode 0664 -> 0644), new (added), gone (removed)",
   },
   {
-    name: "files whose listing has been collected",
+    name: "files with a collected listing",
     before: [{ name: "files", value: "1", listing: "lost" as Digest }],
     after: [{ name: "files", value: "2", listing: "after" as Digest }],
     reason: "files changed",
@@ -170,7 +170,7 @@ test("the nearest earlier record is compared with, not the latest", () => {
   expect(missText(explainMiss(parts("1", "1", "1"), earlier, on))).toBe("C changed");
 });
 
-test("a site that was never built, and a key whose record was collected", () => {
+test("a site that was never built, and a key with a collected record", () => {
   expect(missText(explainMiss([COMMAND], [], on))).toBe("never built here");
   expect(missText(explainMiss([COMMAND], [], { ...on, wasPruned: true }))).toBe("cache was pruned");
 });

@@ -2,14 +2,14 @@ import type { Digest } from "../../lib/core/digest.ts";
 import type { KeyPart } from "../../lib/store/model.ts";
 import { changedFiles, type FileChange } from "./changed-files.ts";
 
-/** Why a step had to run (or was looked at by content), as data. */
+/** The reason why a step had to run (or was looked up by content), as data. */
 export type MissReason =
   | { readonly kind: "no-cache" }
   /** No step of this stage and instruction was ever recorded. */
   | { readonly kind: "never-built" }
-  /** Exactly this was built, and its record has been collected since. */
+  /** The same step was built before, and its record has been collected since. */
   | { readonly kind: "pruned" }
-  /** Against the nearest earlier record of the same stage and instruction. */
+  /** Changes since the nearest earlier record of the same stage and instruction. */
   | { readonly kind: "changed"; readonly changes: readonly PartChange[] };
 
 export type PartChange =
@@ -21,44 +21,43 @@ export type PartChange =
     }
   | { readonly kind: "order"; readonly what: "environment" }
   | { readonly kind: "files"; readonly name: string; readonly files: readonly FileChange[]; readonly total: number }
-  /** The instruction itself is another one: the words that differ. */
+  /** The instruction itself changed: the words that differ. */
   | { readonly kind: "text"; readonly from: string; readonly to: string }
-  /** Where files come from is of another kind, or in another state (a commit, the name of an image). */
+  /** The source of the files is of another kind, or in another state (a commit, the name of an image). */
   | { readonly kind: "source"; readonly name: string; readonly was: FileSource; readonly now: FileSource }
-  /** The same name: another digest. No earlier name: there was a step between. */
+  /** The same name has another digest. `undefined`: before, the parent was not a base image. */
   | { readonly kind: "base"; readonly ref: string; readonly was: string | undefined }
-  /** The step before is another one, or gave another result. `step`: how it is displayed. */
+  /** The previous step is another one, or gave another result. `step` is its display name. */
   | { readonly kind: "input"; readonly name: string; readonly step: string };
 
-/** `local`, `image`, `git`, `http` or `stage`, and in which state. */
+/** A source, `local`, `image`, `git`, `http` or `stage`, and its state. */
 export interface FileSource {
   readonly kind: string;
   readonly state: string;
 }
 
-/** How a listing blob is had; `undefined` when it has been collected. */
+/** Reads a listing blob; `undefined` when it has been collected. */
 export type ReadListing = (digest: Digest) => string | undefined;
 
-/** File changes shown by name; the rest is counted. */
+/** Limit of file changes listed by name; the rest is counted. */
 const SHOWN_FILES = 5;
 
 /**
- * What makes a miss: the parts that differ from the nearest of the earlier records of the same site.
- * @param earlier newest first.
- * @param stepOf how the step behind an input part (`parent`, `input 1 /app`) is displayed.
+ * Explains a miss: finds the parts that differ from the nearest of the earlier records of the same site.
+ * @param earlier newest first
  */
 export function explainMiss(
   parts: readonly KeyPart[],
   earlier: readonly { readonly parts: readonly KeyPart[] }[],
-  on: { readonly wasPruned: boolean; readonly stepOf: (name: string) => string; readonly readListing: ReadListing },
+  deps: { readonly wasPruned: boolean; readonly stepOf: (name: string) => string; readonly readListing: ReadListing },
 ): MissReason {
-  if (on.wasPruned) return { kind: "pruned" };
+  if (deps.wasPruned) return { kind: "pruned" };
   const nearest = nearestOf(parts, earlier);
   if (nearest === undefined) return { kind: "never-built" };
-  return { kind: "changed", changes: changesBetween(nearest.parts, parts, on) };
+  return { kind: "changed", changes: changesBetween(nearest.parts, parts, deps) };
 }
 
-/** The record of the same site that has most in common with the parts. */
+/** Finds the record of the same site that has most in common with the parts. */
 export function nearestOf<T extends { readonly parts: readonly KeyPart[] }>(
   parts: readonly KeyPart[],
   earlier: readonly T[],
@@ -80,7 +79,7 @@ function isKeyed(part: KeyPart): boolean {
 function changesBetween(
   before: readonly KeyPart[],
   after: readonly KeyPart[],
-  on: { readonly stepOf: (name: string) => string; readonly readListing: ReadListing },
+  deps: { readonly stepOf: (name: string) => string; readonly readListing: ReadListing },
 ): PartChange[] {
   const old = new Map(before.filter(isKeyed).map((part) => [part.name, part]));
   const now = new Map(after.filter(isKeyed).map((part) => [part.name, part]));
@@ -101,21 +100,21 @@ function changesBetween(
     }
     if (part.basis === "definition") {
       const contents = contentsOf(part.name);
-      // Another way to the same files is no reason.
+      // The same files through another source are no reason.
       if (contents.before !== undefined && contents.before.value === contents.after?.value) continue;
       if (contents.before?.listing !== undefined && contents.after?.listing !== undefined) {
-        changes.push(filesChange(part.name, contents.before.listing, contents.after.listing, on.readListing));
+        changes.push(filesChange(part.name, contents.before.listing, contents.after.listing, deps.readListing));
         continue;
       }
       if (source !== undefined) continue;
       const ref = part.name === "parent" ? noteOf(after) : undefined;
       changes.push(
         ref === undefined
-          ? { kind: "input", name: part.name, step: on.stepOf(part.name) }
+          ? { kind: "input", name: part.name, step: deps.stepOf(part.name) }
           : { kind: "base", ref, was: noteOf(before) },
       );
     } else if (part.listing !== undefined && was?.listing !== undefined) {
-      changes.push(filesChange(part.name, was.listing, part.listing, on.readListing));
+      changes.push(filesChange(part.name, was.listing, part.listing, deps.readListing));
     } else {
       changes.push({ kind: "value", name: part.name, from: was?.value, to: part.value });
     }
@@ -129,7 +128,7 @@ function changesBetween(
   return changes;
 }
 
-/** The note of a record that says where the files of a part came from. */
+/** Makes the note of a record that names the source of a part's files. */
 export function sourceNote(part: string, { kind, state }: FileSource): KeyPart {
   return { name: `source of ${part}`, value: `${kind} ${state}`, basis: "note" };
 }
@@ -149,9 +148,9 @@ function sourceChange(
   return isTold ? { kind: "source", name: part, was, now } : undefined;
 }
 
-/** Between two instructions that are nearly the same: the words that differ. `undefined` when they are not. */
-export function textChange(from: string, to: string): Extract<PartChange, { readonly kind: "text" }> | undefined {
-  const [old, now] = [from, to].map((text) => text.split(/\s+/));
+/** Finds the words that differ between two similar instructions; `undefined` for dissimilar ones. */
+export function textChange(before: string, after: string): Extract<PartChange, { readonly kind: "text" }> | undefined {
+  const [old, now] = [before, after].map((text) => text.split(/\s+/));
   if (old === undefined || now === undefined) return undefined;
   const least = Math.min(old.length, now.length);
   let first = 0;

@@ -4,14 +4,14 @@ import type { Store } from "../../lib/store/store.ts";
 import type { ContentDigests, Stack } from "../ports.ts";
 
 /**
- * What names a layer's contents: the content digest of one built here, the diffID of an image's (its id says it, and it
- * need not be downloaded for that). Modification times count in the second kind only, so equal layers of the two kinds
- * are not recognised as equal; that costs a run, never a wrong result.
+ * Names of layers' contents: the content digest for a layer built here, the diffID for an image's (its id contains it,
+ * so it need not be downloaded). Modification times count only in the second kind, so equal layers of the two kinds do
+ * not look equal; that costs a run, never a wrong result.
  */
 export class LayerContents {
   readonly #store: Pick<Store, "snapshots">;
   readonly #digests: ContentDigests;
-  /** Digests once known, which never change: the steps of a chain ask for the same layers. */
+  /** Known contents, which never change: the steps of a chain ask for the same layers. */
   readonly #found = new Map<SnapshotId, string>();
 
   constructor(store: Pick<Store, "snapshots">, digests: ContentDigests) {
@@ -19,7 +19,7 @@ export class LayerContents {
     this.#digests = digests;
   }
 
-  /** Reads the layer's files where nobody has. `undefined` when they are not there to be read. */
+  /** Names a layer's contents, reading its files if necessary; `undefined` when the files are missing. */
   async of(id: SnapshotId, signal: AbortSignal): Promise<string | undefined> {
     const known = this.ofKnown(id);
     if (known !== undefined) return known;
@@ -27,7 +27,7 @@ export class LayerContents {
     return this.#digests.contentDigest(id, signal);
   }
 
-  /** Of a stack: its layers' contents in order, so that equal contents in other layers count as different. */
+  /** Names a stack: its layers' contents in order. Equal contents in different layers count as different. */
   async ofStack(stack: Stack, signal: AbortSignal): Promise<Digest | undefined> {
     const contents: string[] = [];
     for (const id of stack) {
@@ -38,7 +38,7 @@ export class LayerContents {
     return digestOf(contents.join("\n"));
   }
 
-  /** The same where all of it is known already. */
+  /** Does the same if all contents are known. */
   ofKnownStack(stack: Stack): Digest | undefined {
     const contents: string[] = [];
     for (const id of stack) {
@@ -49,7 +49,7 @@ export class LayerContents {
     return digestOf(contents.join("\n"));
   }
 
-  /** Whether two stacks are equal layer by layer; only layers that differ in name are read. */
+  /** Tells whether two stacks are equal layer by layer; only layers with different ids are read. */
   async equal(a: Stack, b: Stack, signal: AbortSignal): Promise<boolean> {
     if (a.length !== b.length) return false;
     for (const [index, id] of a.entries()) {
@@ -62,7 +62,7 @@ export class LayerContents {
     return true;
   }
 
-  /** Facts about a layer that are known without reading it. */
+  /** Names a layer's contents without reading it. */
   ofKnown(id: SnapshotId): string | undefined {
     if (id.startsWith("layer-")) return id;
     const found = this.#found.get(id) ?? this.#store.snapshots.get(id)?.contentDigest;

@@ -49,7 +49,7 @@ const MKFILE: MkfileAction = {
 const definitionKey = (parts: readonly KeyPart[]): Digest => keyOfText(definitionText(parts));
 const keyOf = (op: ExecOp | FileOp, argNames: readonly string[] = []): Digest => definitionKey(ownParts(op, argNames));
 
-// Whoever changes one of these throws away every user's cache. Then FORMAT is raised too, and it should hurt.
+// A change of one of these discards every user's cache. Then FORMAT is raised too, and it should hurt.
 test("the key of one fixed command", () => {
   const parts: KeyPart[] = [...ownParts(RUN, ["TOKEN"]), { name: "parent", value: "p", basis: "definition" }];
   expect(parts).toMatchInlineSnapshot(`

@@ -5,32 +5,34 @@ import type { KeyPart } from "../../lib/store/model.ts";
 import { unreachable } from "../../lib/core/errors.ts";
 import { type ExecMount, type ExecOp, type FileAction, GROUP_SIZE, type Op } from "../graph/op.ts";
 
-/** Raise when the meaning of a stored result changes, so that old results are never matched. */
+/** Version of the keys; raise it when the meaning of a stored result changes, so that old results never match. */
 const FORMAT = "kiln step 3";
 
-/** The part that says why a command's rights over files are not those of a root user; absent where they are enforced. */
+/**
+ * The part that names a weak isolation: without a root user's rights over files. Absent where those rights are real.
+ */
 export const ISOLATION = "isolation";
-/** Where one id stands for all, or nothing but chroot is between a command and the rest. */
+/** Isolation where one id stands for all, or only chroot separates a command from the rest. */
 export type WeakIsolation = "single id" | "chroot";
 
-/** Values up to this many UTF-16 code units stand in a part as they are; longer ones as their digest. */
+/** Maximum length of a value in a part, in UTF-16 code units; longer values are replaced by their digest. */
 const SHOWN_LENGTH = 200;
-/** Stands before the digest of a value that is not kept. A value that begins so itself is not kept either. */
+/** Prefix of the digest of a replaced value. A value that itself begins with this text is replaced too. */
 const SHORTENED = "digest of ";
-/** Variables whose values are kept as digests however short, because records are stored, shown and exported. */
+/** Variables with values that are always replaced by digests, because records are stored, shown and exported. */
 const DELICATE = /token|secret|passw|credential|auth|private|api_?key/i;
 
 /**
- * The key of a step known before its inputs have run, of its `definitionText`.
- * Pure, and blind to time, host paths, environment and job count: two machines with the same inputs must agree.
+ * Computes the key of a step from its `definitionText`, before its inputs have run. Pure, and independent of time, host
+ * paths, environment and job count: two machines with the same inputs must agree.
  */
 export function keyOfText(text: string): Digest {
   return digestOf(FORMAT + text);
 }
 
 /**
- * The text of a definition key, without the format: texts of parts that are no variables may be joined.
- * Variables stand in it as digests of their groups, so that a thousand of them cost a thousand steps nearly nothing.
+ * Writes the text of a definition key, without the format. Texts of parts other than variables may be concatenated.
+ * Variables appear as digests of their groups, so that a thousand of them cost a thousand steps nearly nothing.
  */
 export function definitionText(parts: readonly KeyPart[]): string {
   let text = "";
@@ -48,14 +50,14 @@ export function definitionText(parts: readonly KeyPart[]): string {
   return group.length === 0 ? text : text + groupText(group);
 }
 
-/** No text of a part begins like it. */
+/** Writes the text of a group. No other part's text begins the same way. */
 function groupText(variables: readonly KeyPart[]): string {
   return `\n${digestOf(variables.map(partText).join(""))}`;
 }
 
 /**
- * The key of a step by the contents of its inputs. `undefined` when an input's contents are not known: a `definition`
- * part without the `content` part of the same name.
+ * Computes the key of a step by the contents of its inputs; `undefined` when an input's contents are unknown: a
+ * `definition` part without the `content` part of the same name.
  */
 export function contentKey(parts: readonly KeyPart[]): Digest | undefined {
   const known = new Set<string>();
@@ -68,12 +70,12 @@ export function contentKey(parts: readonly KeyPart[]): Digest | undefined {
   return digestOf(text);
 }
 
-/** Whether two steps ask for the same work, whatever the state of the inputs that other steps make. */
+/** Tells whether two steps ask for the same work, whatever the contents of inputs from other steps. */
 export function sameWork(a: readonly KeyPart[], b: readonly KeyPart[]): boolean {
   return workText(a) === workText(b);
 }
 
-/** The parts of the same step where the rights of files are enforced; `undefined` where they are. */
+/** Returns the parts of the same step under full isolation; `undefined` where isolation is full already. */
 export function strongerParts(parts: readonly KeyPart[]): readonly KeyPart[] | undefined {
   const others = parts.filter((part) => part.name !== ISOLATION);
   return others.length === parts.length ? undefined : others;
@@ -86,24 +88,24 @@ function workText(parts: readonly KeyPart[]): string {
 }
 
 function partText(part: KeyPart): string {
-  // A variable is the same to the command whether ARG or ENV set it; the difference is only shown.
+  // A variable means the same to the command whether ARG or ENV set it; the difference is only for display.
   const name = part.name.startsWith("ARG ") ? `ENV ${part.name.slice(4)}` : part.name;
   return `\n${JSON.stringify(name)}:${JSON.stringify(part.value)}`;
 }
 
-/** A value as it stands in a part: itself, or its digest when long. No two values stand in one way. */
+/** Writes a value for a part: itself, or its digest when long. Different values give different texts. */
 export function shownValue(value: string): string {
   return value.length > SHOWN_LENGTH || value.startsWith(SHORTENED) ? shortened(value) : value;
 }
 
-/** As JSON, so that values which are not well-formed text keep what makes them differ. */
+/** Digests a value as JSON, so that values which are not well-formed text stay distinct. */
 function shortened(value: string): string {
   return SHORTENED + digestOf(JSON.stringify(value));
 }
 
 /**
- * The parts that come from an op alone; inputs add theirs behind. `argNames`: variables that come from ARG, shown so, but
- * of no weight in the key.
+ * Lists the parts that come from an op alone; inputs add theirs after them. `argNames`: variables that come from ARG,
+ * which is shown but does not count in the key.
  */
 export function ownParts(op: Op, argNames: readonly string[]): readonly KeyPart[] {
   if (op.kind !== "exec") return otherParts(op);
@@ -112,8 +114,8 @@ export function ownParts(op: Op, argNames: readonly string[]): readonly KeyPart[
 }
 
 /**
- * `definitionText(ownParts(op))`, made without the parts: most steps of a build hit, and then nobody asks for them.
- * Remembers the texts of the groups of variables that commands have in common.
+ * A cache of `definitionText(ownParts(op))`, computed without the parts: most steps of a build hit, and then nothing
+ * needs their parts. It remembers the texts of the groups of variables that commands share.
  */
 export class OwnTexts {
   readonly #groups = new Map<readonly string[], string>();
@@ -150,7 +152,7 @@ function otherParts(op: Exclude<Op, ExecOp>): readonly KeyPart[] {
       ];
     }
     case "file": {
-      // The way to a link's destination is a use of an input, and has its part there.
+      // The parent directories of a link's destination are a use of an input, and have their part there.
       const { kind, base, actions, way: _way, ...unnamed } = op;
       noneOf(unnamed);
       return [
@@ -206,17 +208,23 @@ function execParts(op: ExecOp): KeyPart[] {
   return parts;
 }
 
-/** Compiles only when every member of an op has been taken out: one that no part names would change results behind the key. */
+/**
+ * Compiles only when every member of an op has been taken out: a member without a part would change results without
+ * changing the key.
+ */
 function noneOf(_unnamed: Readonly<Record<string, never>>): void {
-  // The type is all.
+  // Only the type matters.
 }
 
-/** Where a mount is seen, which is how people know it. */
+/** Returns the path at which a mount is visible, its name for people. */
 function mountName(mount: ExecMount): string {
   return mount.target ?? (mount.type === "secret" ? `secret ${mount.id}` : mount.type);
 }
 
-/** Ids and sharing of caches are left out, as their contents are: a cache never changes what a step means. */
+/**
+ * Describes a mount for the key. Ids and sharing of caches are left out, as are their contents: a cache never changes
+ * the meaning of a step.
+ */
 function mountValue(mount: ExecMount): Json {
   switch (mount.type) {
     case "bind":
@@ -243,7 +251,7 @@ function actionPart(action: FileAction, index: number): KeyPart {
   const name = `${action.kind} ${index}`;
   switch (action.kind) {
     case "copy": {
-      // What is copied counts by its contents; of the way to it only the last name, which may name the result.
+      // A source counts by its contents; of its path only the last name counts, because it may name the result.
       const { input: _input, source, ...rest } = action;
       const base = source.slice(source.replace(/\/+$/, "").lastIndexOf("/") + 1);
       return { name, value: shownValue(canonicalJson({ ...rest, base })) };

@@ -10,25 +10,25 @@ import { type Graph, metaOf } from "../graph/graph.ts";
 import { inputsFirst } from "../graph/order.ts";
 import type { Vertex, VertexMeta } from "../graph/vertex.ts";
 import type { FoundSource, RemoteSource } from "../ports.ts";
-import type { NamedSelection } from "../select/name-selection.ts";
+import type { DigestedSelection } from "../select/digest-selection.ts";
 import { type LocalUse, refuseEmptyPatterns } from "./empty-patterns.ts";
 import { definitionText, ISOLATION, keyOfText, ownParts, OwnTexts, shownValue, type WeakIsolation } from "./key.ts";
 import { type InputUse, usesOf } from "./uses.ts";
 
-/** A vertex with its key: all that is known of it before anything runs. */
+/** A vertex with its key and other facts that are known before anything runs. */
 export class KeyedVertex {
   readonly vertex: Vertex;
   readonly meta: VertexMeta;
   readonly definitionKey: Digest;
   /**
-   * The key that the same step has where the rights of files are enforced, for a build in which they are not: results of
-   * such builds are good here too, and never the other way round.
+   * The key of the same step under full isolation, for a build with weak isolation: results of full isolation are good
+   * there too, but not the other way round.
    */
   readonly strongerKey: Digest | undefined;
   readonly uses: readonly InputUse[];
-  /** What is used of local directories, by the name of the part. */
-  readonly selected: ReadonlyMap<string, NamedSelection>;
-  /** Only for `http` and `git`. */
+  /** Selections from local directories, by the name of the part. */
+  readonly selected: ReadonlyMap<string, DigestedSelection>;
+  /** State of the source; only for `http` and `git`. */
   readonly found: FoundSource | undefined;
   readonly #inputParts: readonly KeyPart[];
   #parts: readonly KeyPart[] | undefined;
@@ -49,12 +49,12 @@ export class KeyedVertex {
     this.#inputParts = more.parts;
   }
 
-  /** Without `content` parts and without listings, which cost too much to make for steps that hit. */
+  /** Lists the parts, without `content` parts and listings, which would cost too much for steps that hit. */
   get parts(): readonly KeyPart[] {
     return (this.#parts ??= [...ownParts(this.vertex.op, this.meta.argNames), ...this.#inputParts]);
   }
 
-  /** What makes two steps "the same one" for explaining a miss. */
+  /** Returns the identity of a step for explaining a miss. */
   get site(): string {
     const { op } = this.vertex;
     const platform = op.kind === "exec" ? `${formatPlatform(op.platform)} ` : "";
@@ -63,56 +63,56 @@ export class KeyedVertex {
 }
 
 export interface KeyingDeps {
-  /** Isolation of commands; `undefined` where the rights of files are enforced. */
+  /** Isolation of commands; `undefined` for full isolation. */
   readonly isolation: WeakIsolation | undefined;
   readonly http: RemoteSource<HttpOp>;
   readonly git: RemoteSource<GitOp>;
-  /** Reads what a use takes from the local directory that is its input. */
+  /** Selects the files that a use takes from its input, a local directory. */
   readonly selectLocal: (
     use: InputUse,
     input: LocalOp,
     look: { readonly reading: "known" | "again" },
     signal: AbortSignal,
-  ) => Promise<NamedSelection>;
+  ) => Promise<DigestedSelection>;
   /** See `SolveOptions`. */
   readonly wholeContexts: ReadonlySet<string>;
-  /** Told of an instruction that does nothing. */
+  /** Reports an instruction that does nothing. */
   readonly warn: (meta: VertexMeta, message: string) => void;
 }
 
-/** Contexts are mostly read once each, and remote sources mostly wait. */
+/** Most contexts are read once each, and remote sources mostly wait. */
 const CONCURRENT_READS = 8;
 
 /**
- * The definition keys of everything the targets need, inputs first. Local directories are looked at and remote sources
- * asked what they hold; nothing else is touched.
+ * Computes the definition keys of all vertices that the targets need, inputs first. It scans local directories and asks
+ * remote sources for their state, and touches nothing else.
  */
-export async function keyGraph(graph: Graph, on: KeyingDeps, signal: AbortSignal): Promise<Map<Digest, KeyedVertex>> {
+export async function keyGraph(graph: Graph, deps: KeyingDeps, signal: AbortSignal): Promise<Map<Digest, KeyedVertex>> {
   const order = inputsFirst(graph.targets);
-  const outside = await readOutside(order, graph, on, signal);
+  const outside = await readOutside(order, graph, deps, signal);
   const texts = new OwnTexts();
   const keyed = new Map<Digest, KeyedVertex>();
   for (const vertex of order) {
     const meta = metaOf(graph, vertex);
     const { selected = NO_SELECTIONS, found } = outside.get(vertex.digest) ?? {};
-    keyed.set(vertex.digest, keyVertex({ vertex, meta, selected, found }, { keyed, texts, isolation: on.isolation }));
+    keyed.set(vertex.digest, keyVertex({ vertex, meta, selected, found }, { keyed, texts, isolation: deps.isolation }));
   }
   return keyed;
 }
 
-const NO_SELECTIONS: ReadonlyMap<string, NamedSelection> = new Map();
+const NO_SELECTIONS: ReadonlyMap<string, DigestedSelection> = new Map();
 
-/** Keys one vertex, whose inputs have their keys. */
+/** Keys one vertex, after its inputs. */
 function keyVertex(
   known: Pick<KeyedVertex, "vertex" | "meta" | "selected" | "found">,
-  on: {
+  deps: {
     readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
     readonly texts: OwnTexts;
     readonly isolation: WeakIsolation | undefined;
   },
 ): KeyedVertex {
   const { vertex, meta, selected, found } = known;
-  const { keyed, texts, isolation } = on;
+  const { keyed, texts, isolation } = deps;
   const uses = usesOf(vertex.op, vertex.inputs.length);
   const parts: KeyPart[] = [...(found?.parts ?? [])];
   const strongerKeys = new Map<KeyPart, string>();
@@ -144,18 +144,18 @@ function keyVertex(
   });
 }
 
-/** The same vertex with other files in local directories. */
+/** Makes the same vertex with other files from local directories. */
 export function reselect(
   changed: KeyedVertex,
-  selected: ReadonlyMap<string, NamedSelection>,
-  on: { readonly keyed: ReadonlyMap<Digest, KeyedVertex>; readonly isolation: WeakIsolation | undefined },
+  selected: ReadonlyMap<string, DigestedSelection>,
+  deps: { readonly keyed: ReadonlyMap<Digest, KeyedVertex>; readonly isolation: WeakIsolation | undefined },
 ): KeyedVertex {
   const { vertex, meta, found } = changed;
   const all = new Map([...changed.selected, ...selected]);
-  return keyVertex({ vertex, meta, found, selected: all }, { ...on, texts: new OwnTexts() });
+  return keyVertex({ vertex, meta, found, selected: all }, { ...deps, texts: new OwnTexts() });
 }
 
-/** Gives a vertex another key, and with it all that use what it makes. `keyed` has inputs before users. */
+/** Changes the key of a vertex, and the keys of all vertices that use its result. `keyed` has inputs before users. */
 export function rekey(
   keyed: Map<Digest, KeyedVertex>,
   changed: KeyedVertex,
@@ -171,12 +171,12 @@ export function rekey(
   }
 }
 
-/** The part as it is where the rights of files are enforced. */
+/** Returns the same part under full isolation. */
 function strongerPart(part: KeyPart, keys: ReadonlyMap<KeyPart, string>): KeyPart[] {
   return part.name === ISOLATION ? [] : [{ ...part, value: keys.get(part) ?? part.value }];
 }
 
-/** By its own key and, since that says nothing of it, where in the input the use looks. */
+/** Combines the input's own key with the place of the use in it, because the key does not contain that. */
 function inputValue(use: InputUse, inputKey: Digest): string {
   switch (use.kind) {
     case "copy":
@@ -192,17 +192,17 @@ function inputValue(use: InputUse, inputKey: Digest): string {
   }
 }
 
-/** Finds the state of a source whose key is made of that: a commit, a digest. */
+/** Finds the state of a source, a commit or a digest, from which its key is made. */
 function finderOf(
   op: Op,
   again: boolean,
-  on: Pick<KeyingDeps, "git" | "http">,
+  deps: Pick<KeyingDeps, "git" | "http">,
 ): ((signal: AbortSignal) => Promise<FoundSource>) | undefined {
   switch (op.kind) {
     case "http":
-      return async (signal) => on.http.find({ ...op, again }, signal);
+      return async (signal) => deps.http.find({ ...op, again }, signal);
     case "git":
-      return async (signal) => on.git.find(op, signal);
+      return async (signal) => deps.git.find(op, signal);
     case "image":
     case "local":
     case "exec":
@@ -216,27 +216,27 @@ function finderOf(
 }
 
 interface Outside {
-  readonly selected: Map<string, NamedSelection>;
+  readonly selected: Map<string, DigestedSelection>;
   found: FoundSource | undefined;
 }
 
 async function readOutside(
   order: readonly Vertex[],
   graph: Graph,
-  on: KeyingDeps,
+  deps: KeyingDeps,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<Digest, Outside>> {
   const outside = new Map<Digest, Outside>();
-  // Sources are steps of nobody: those are renewed that a step takes which is not to come from the cache.
+  // `--no-cache` names steps, not sources: a source is asked again if a step that skips the cache uses it.
   const users = order.filter((vertex) => metaOf(graph, vertex).cache === "skip");
   const renewed = new Set(users.flatMap(({ inputs }) => inputs.map(({ digest }) => digest)));
   const reads: ((readSignal: AbortSignal) => Promise<void>)[] = [];
-  const uses: (Omit<LocalUse, "named"> & { named: NamedSelection | undefined })[] = [];
+  const uses: (Omit<LocalUse, "named"> & { named: DigestedSelection | undefined })[] = [];
   for (const vertex of order) {
     const { op } = vertex;
     const entry: Outside = { selected: new Map(), found: undefined };
     const before = reads.length;
-    const find = finderOf(op, renewed.has(vertex.digest), on);
+    const find = finderOf(op, renewed.has(vertex.digest), deps);
     if (find !== undefined) reads.push(async (s) => void (entry.found = await find(s)));
     if (vertex.inputs.some((input) => input.op.kind === "local")) {
       for (const use of usesOf(op, vertex.inputs.length)) {
@@ -246,10 +246,10 @@ async function readOutside(
         const meta = metaOf(graph, vertex);
         const local: (typeof uses)[number] = { vertex, meta, use, input, named: undefined };
         uses.push(local);
-        // A step that is not to come from the cache reads its files, whatever is remembered of them.
+        // A step that skips the cache reads its files again.
         const look = { reading: meta.cache === "skip" ? "again" : "known" } as const;
         reads.push(async (s) => {
-          local.named = await on.selectLocal(use, input, look, s);
+          local.named = await deps.selectLocal(use, input, look, s);
           entry.selected.set(use.part, local.named);
         });
       }
@@ -260,11 +260,11 @@ async function readOutside(
   }
   await mapLimit(reads, CONCURRENT_READS, signal, (read, s) => read(s));
   const read = uses.flatMap(({ named, ...use }) => (named === undefined ? [] : [{ ...use, named }]));
-  if (read.some(({ named }) => named.isEmpty)) refuseEmptyPatterns(read, on);
+  if (read.some(({ named }) => named.isEmpty)) refuseEmptyPatterns(read, deps);
   return outside;
 }
 
-/** A failure that names no place of its own gets that of the instruction. */
+/** Adds the instruction's place to a failure without one. */
 function placed(
   read: ((signal: AbortSignal) => Promise<void>) | undefined,
   graph: Graph,
@@ -279,7 +279,7 @@ function placed(
   };
 }
 
-/** The same error with the instruction's place, where it has none. */
+/** Adds the instruction's place to an error without one. */
 export function withSpan(error: unknown, meta: VertexMeta): unknown {
   if (!(error instanceof BuildError) || error.span !== undefined || meta.span === undefined) return error;
   const detail = meta.trigger === undefined ? error.detail : [meta.trigger, error.detail ?? ""].join("\n").trimEnd();

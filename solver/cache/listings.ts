@@ -2,13 +2,16 @@ import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { Digest } from "../../lib/core/digest.ts";
 import type { Blobs } from "../../lib/store/store.ts";
 
-/** Largest listing that is read back: some hundred thousand files. Beyond, a miss says "files changed" and no names. */
+/**
+ * Limit of a listing that is read back: some hundred thousand files. Beyond it, a miss says "files changed" without
+ * names.
+ */
 const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 
-/** Most of a listing is digests: level 3 takes twice the time of 1 and saves nothing. */
+/** Compression level. Most of a listing is digests: level 3 takes twice the time of 1 and saves nothing. */
 const LEVEL = 1;
 
-/** Listings of files that are kept for later explanations. Those of one step: none is read twice. */
+/** Listings of files, kept for later explanations. An instance serves one step and reads none twice. */
 export class Listings {
   readonly #blobs: Pick<Blobs, "put" | "readBytes">;
   readonly #known = new Map<Digest, string>();
@@ -17,7 +20,7 @@ export class Listings {
     this.#blobs = blobs;
   }
 
-  /** Keeps it compressed: it is mostly paths. */
+  /** Stores a listing compressed, because it is mostly paths. */
   keep(listing: string): Digest {
     const bytes = zstdCompressSync(listing, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
     const { digest } = this.#blobs.put(bytes);
@@ -25,7 +28,10 @@ export class Listings {
     return digest;
   }
 
-  /** `undefined` when it has been collected, or is damaged: an explanation is not worth failing for. */
+  /**
+   * Reads a listing; `undefined` when it has been collected or is damaged, because an explanation must not fail a
+   * build.
+   */
   read(digest: Digest): string | undefined {
     const known = this.#known.get(digest) ?? this.#stored(digest);
     if (known !== undefined) this.#known.set(digest, known);

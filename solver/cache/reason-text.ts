@@ -2,7 +2,7 @@ import { isRecord, parseJson } from "../../lib/core/json.ts";
 import type { MissReason, PartChange } from "./explain.ts";
 import { ISOLATION } from "./key.ts";
 
-/** The reason in one line, without the step's name: `src/a.ts (content), run.sh (mode 0664 -> 0644)`. */
+/** Writes the reason in one line, without the step's name: `src/a.ts (content), run.sh (mode 0664 -> 0644)`. */
 export function missText(reason: MissReason): string {
   switch (reason.kind) {
     case "no-cache":
@@ -27,7 +27,7 @@ function changeText(change: PartChange): string {
     case "order":
       return `order of the ${change.what} changed`;
     case "files": {
-      // A file that is mounted or copied alone is called what it is in the image.
+      // A file that is mounted or copied alone is named by its path in the image.
       const own = change.name.replace(/^files in /, "");
       const shown = change.files.map(({ path, what }) => `${path === "" ? own : path} (${what.join(", ")})`);
       const more = change.total - change.files.length;
@@ -86,10 +86,10 @@ function valueText({ name, from, to }: Extract<PartChange, { readonly kind: "val
   return `${shown} changed`;
 }
 
-/** Parts whose values are short words. */
+/** Parts with short words as values. */
 const WITH_VALUES: ReadonlySet<string> = new Set(["platform", "network", "security"]);
 
-/** Parts of commands and sources as people ask for them. Variables, WORKDIR and USER have their own names. */
+/** Names a part of a command or source as the Dockerfile does. Variables, WORKDIR and USER keep their own names. */
 function flagOf(part: string): string {
   if (part.startsWith("ulimit ")) return `--ulimit ${part.slice("ulimit ".length)}`;
   if (part.startsWith("mount ")) return `mount of ${part.slice("mount ".length)}`;
@@ -105,22 +105,22 @@ const FLAGS: Readonly<Record<string, string>> = {
   "shm size": "--shm-size",
   "cgroup parent": "--cgroup-parent",
   "extra hosts": "--add-host",
-  // Of URLs.
+  // For URLs.
   "file name": "name of the file",
   mode: "--chmod",
   owner: "--chown",
   content: "what the URL holds",
   modified: "date of the file",
-  // Of repositories.
+  // For repositories.
   subdir: "folder of the repository",
   submodules: "whether submodules are taken",
   mtime: "times of the files",
   ".git": "branch or tag",
 };
 
-/** Names what differs in an action of a file operation, whose value is JSON or, when it is long, the digest of that. */
-function actionText(action: string, from: string | undefined, to: string | undefined): string {
-  const [was, now] = [from, to].map((text) => (text === undefined ? undefined : parsed(text)));
+/** Names the difference in an action of a file operation. Its value is JSON or, when long, the digest of that. */
+function actionText(action: string, before: string | undefined, after: string | undefined): string {
+  const [was, now] = [before, after].map((text) => (text === undefined ? undefined : parsed(text)));
   if (was === undefined || now === undefined) return WHOLE[action] ?? action;
   const names = [...new Set([...Object.keys(was), ...Object.keys(now)])]
     .filter((name) => JSON.stringify(was[name]) !== JSON.stringify(now[name]))
@@ -158,7 +158,7 @@ const FIELDS: Readonly<Record<string, string>> = {
   kind: "kind of the instruction",
 };
 
-/** A reference without what people leave out. */
+/** Shortens a reference to the form that people type. */
 function asTyped(ref: string): string {
   return ref.replace(/^docker\.io\/(?:library\/)?/, "").replace(/:latest$/, "");
 }

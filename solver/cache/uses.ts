@@ -3,21 +3,21 @@ import type { CopyAction, ExecMount, ExecOp, Op } from "../graph/op.ts";
 import { parentInput } from "../graph/op-facts.ts";
 
 /**
- * How an op looks at one of its inputs. `part` names the key part that stands for it and is unique within the op; two
+ * The use that an op makes of one of its inputs. `part` names the key part for it and is unique within the op; two
  * actions that copy from one input are two uses.
  */
 export type InputUse =
   /** The tree that the op changes or runs on. */
   | { readonly kind: "parent"; readonly part: string; readonly input: number }
   | { readonly kind: "copy"; readonly part: string; readonly input: number; readonly action: CopyAction }
-  /** A bind mount, or what a new cache mount starts from. */
+  /** A bind mount, or the initial content of a new cache mount. */
   | { readonly kind: "path"; readonly part: string; readonly input: number; readonly source: string }
-  /** The directories that lead to a path, by themselves. */
+  /** The parent directories of a path, by themselves. */
   | { readonly kind: "way"; readonly part: string; readonly input: number; readonly path: string }
   /** All of it, as one of several layers. */
   | { readonly kind: "whole"; readonly part: string; readonly input: number };
 
-/** In a fixed order; every input that counts appears. */
+/** Lists the uses in a fixed order; every input that counts appears. */
 export function usesOf(op: Op, inputs: number): readonly InputUse[] {
   switch (op.kind) {
     case "exec": {
@@ -58,7 +58,7 @@ function parentUse(op: Op): InputUse[] {
   return input === undefined ? [] : [{ kind: "parent", part: "parent", input }];
 }
 
-/** The parts that stand for what a command sees of inputs at its mount points. */
+/** Lists the parts for the inputs that a command sees at its mount points. */
 export function mountParts(op: ExecOp): ReadonlyMap<ExecMount, string> {
   const parts = new Map<ExecMount, string>();
   const seen = new Map<string, number>();
@@ -66,13 +66,13 @@ export function mountParts(op: ExecOp): ReadonlyMap<ExecMount, string> {
     if (mount.type !== "bind" && (mount.type !== "cache" || mount.seed === undefined)) continue;
     const count = (seen.get(mount.target) ?? 0) + 1;
     seen.set(mount.target, count);
-    // One may be mounted over another.
+    // A mount may have the same target as an earlier one.
     parts.set(mount, `files in ${mount.target}${count === 1 ? "" : ` (${count})`}`);
   }
   return parts;
 }
 
-/** The part that stands for what action `index` of a file op copies. */
+/** Returns the name of the part for the files that action `index` of a file op copies. */
 export function copyPart(index: number): string {
   return index === 0 ? "files" : `files ${index + 1}`;
 }

@@ -2,11 +2,11 @@ import type { Digest } from "../../lib/core/digest.ts";
 import type { Vertex, VertexMeta } from "./vertex.ts";
 
 /**
- * The build graph: what the frontend hands to the solver. Vertices reach their inputs by reference; names, places and
- * cache treatment stand beside them by digest. When two stages ask for one vertex, the first one's metadata is shown.
+ * The build graph, made by the frontend for the solver. Vertices reach their inputs by reference; names, places and
+ * cache settings stand beside them by digest. When two stages ask for one vertex, the first one's metadata is shown.
  */
 export interface Graph {
-  /** What is wanted: one vertex per platform. Everything else is reached through inputs. */
+  /** Results to build: one vertex per platform. All other vertices are their inputs. */
   readonly targets: readonly Vertex[];
   readonly meta: ReadonlyMap<Digest, VertexMeta>;
 }

@@ -2,14 +2,17 @@ import { unreachable } from "../../lib/core/errors.ts";
 import type { ExecOp, FileOp, GitOp, HttpOp, Op } from "./op.ts";
 
 /*
- * Questions that several rooms ask of every kind of op. Each is a switch over all kinds, so that a new kind compiles only
- * when all of them are answered.
+ * Facts about each kind of op. Each function is a switch over all kinds, so a new kind compiles only when all of
+ * them handle it.
  */
 
-/** An op whose result is recorded, because making it is work. */
+/** An op with a recorded result, because making it is work. */
 export type RecordedOp = ExecOp | FileOp | GitOp | HttpOp;
 
-/** Whether results of this kind are recorded. The layers of the others follow from their inputs, or are files of the client. */
+/**
+ * Tells whether results of this kind are recorded. The layers of other kinds follow from their inputs, or are files of
+ * the client.
+ */
 export function isRecorded(op: Op): op is RecordedOp {
   switch (op.kind) {
     case "exec":
@@ -27,7 +30,10 @@ export function isRecorded(op: Op): op is RecordedOp {
   }
 }
 
-/** Whether a hit of this kind is a line of the display: a context has been read, and a merge costs nothing. */
+/**
+ * Tells whether a hit of this kind is a line of the display. Hidden kinds: a context has been read anyway, and a merge
+ * costs nothing.
+ */
 export function isShownWhenCached(op: Op): boolean {
   switch (op.kind) {
     case "exec":
@@ -45,7 +51,10 @@ export function isShownWhenCached(op: Op): boolean {
   }
 }
 
-/** Index of the input whose tree the op changes or runs on: its layer lies on the layers of that input. */
+/**
+ * Returns the index of the input with the tree that the op changes or runs on: the op's layer lies on that input's
+ * layers.
+ */
 export function parentInput(op: Op): number | undefined {
   switch (op.kind) {
     case "exec":
@@ -64,7 +73,7 @@ export function parentInput(op: Op): number | undefined {
   }
 }
 
-/** The inputs, by index, whose layers are among the layers of the result. */
+/** Lists the indexes of inputs with layers that become layers of the result. */
 export function layerInputs(op: Op, inputs: number): readonly number[] {
   switch (op.kind) {
     case "merge":
@@ -84,7 +93,7 @@ export function layerInputs(op: Op, inputs: number): readonly number[] {
   }
 }
 
-/** The command that an op runs, with its network, its secrets and its variables. */
+/** Returns the command that an op runs, with its network, secrets and variables. */
 export function commandOf(op: Op): ExecOp | undefined {
   switch (op.kind) {
     case "exec":

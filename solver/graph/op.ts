@@ -2,47 +2,47 @@ import type { Digest } from "../../lib/core/digest.ts";
 import type { Platform } from "../../lib/core/platform.ts";
 
 /**
- * What a vertex does, as plain data: the frontend writes it, the solver picks an executor by `kind`.
- * Everything here is part of the vertex digest. What must not be (secret values, proxy settings, host addresses,
- * memory limits) travels beside the graph in the solver's options.
+ * The work of a vertex, as plain data: the frontend writes it, the solver picks an executor by `kind`. Every member is
+ * part of the vertex digest. Data that must not be (secret values, proxy settings, host addresses, memory limits)
+ * travels beside the graph in the solver's options.
  */
 export type Op = ImageOp | LocalOp | GitOp | HttpOp | ExecOp | FileOp | MergeOp | DiffOp;
 
 /** The layers of an image. No inputs. */
 export type ImageOp = {
   readonly kind: "image";
-  /** Normalised name, only for fetching what the store lacks; not part of the cache key. */
+  /** Normalised name, used only to fetch an image missing from the store; not part of the cache key. */
   readonly ref: string;
-  /** Of the platform's own manifest, never of an index. */
+  /** Digest of the platform's own manifest, never of an index. */
   readonly manifest: Digest;
   readonly platform: Platform;
 };
 
-/** A directory of the client's: the build context or a named one. No inputs. Contents are selected by whoever uses it. */
+/** A directory of the client: the build context or a named one. No inputs. The op that uses it selects files. */
 export type LocalOp = {
   readonly kind: "local";
   /** `context`, or the name of a `--build-context`. */
   readonly name: string;
   /** Patterns of the ignore file, in order. */
   readonly excludes: readonly string[];
-  /** Absent where files belong to the client and become 0:0. Files of an archive keep the owners it names. */
+  /** Absent for the client's files, which become 0:0. Files of an archive keep its owners. */
   readonly owners?: "kept" | undefined;
 };
 
 /** A checkout of a git repository. No inputs. */
 export type GitOp = {
   readonly kind: "git";
-  /** Without credentials. */
+  /** URL without credentials. */
   readonly remote: string;
   /** Branch, tag, full ref or commit; `undefined` is the remote's HEAD. */
   readonly ref: string | undefined;
   readonly subdir: string | undefined;
   readonly keepGitDir: boolean;
   readonly submodules: boolean;
-  /** A commit, full or abbreviated, that the checkout must be. */
+  /** A commit, full or abbreviated, that the checkout must match. */
   readonly checksum: string | undefined;
   readonly mtime: "checkout" | "commit";
-  /** `checksum`, a whole id, is the commit; what `ref` names by now is not asked. */
+  /** True to fetch the commit `checksum`, a full id, without resolving `ref`. */
   readonly fetchByCommit?: true | undefined;
 };
 
@@ -64,12 +64,12 @@ export type ExecOp = {
   readonly argv: readonly string[];
   readonly env: VariableGroups;
   readonly cwd: string;
-  /** As in the USER instruction: name or number, optionally `:group`. Empty is root. */
+  /** User as in the USER instruction: name or number, optionally `:group`. Empty is root. */
   readonly user: string;
   readonly hostname: string | undefined;
   readonly network: "default" | "none" | "host";
   readonly security: "sandbox" | "insecure";
-  /** True when the stage is empty (`FROM scratch`): there is then no root input and mounts count inputs from 0. */
+  /** True when the stage is empty (`FROM scratch`): then there is no root input, and mounts count inputs from 0. */
   readonly scratchRoot: boolean;
   /** Sorted by target so that parents mount first. */
   readonly mounts: readonly ExecMount[];
@@ -82,12 +82,12 @@ export type ExecOp = {
 };
 
 /**
- * `NAME=value` texts, in order, in groups of {@link GROUP_SIZE}; the last may be shorter. Commands have the groups that are
- * equal in common, as one array, so what was found out about a group is known for all of them.
+ * `NAME=value` texts, in order, in groups of {@link GROUP_SIZE}; the last may be shorter. Commands share equal groups
+ * as one array, so facts about a group are computed once for all of them.
  */
 export type VariableGroups = readonly (readonly string[])[];
 
-/** Keys of results are made of groups: another size is another form of key. */
+/** Size of a group. Keys of results depend on it: another size means other keys. */
 export const GROUP_SIZE = 32;
 
 export type ExecMount =
@@ -98,7 +98,7 @@ export type ExecMount =
       readonly input: number;
       /** Path inside the input; `/` is all of it. */
       readonly source: string;
-      /** `rw` writes are thrown away after the command. */
+      /** `rw` writes are discarded after the command. */
       readonly mode: "ro" | "rw";
     }
   | {
@@ -106,14 +106,14 @@ export type ExecMount =
       readonly target: string;
       readonly id: string;
       readonly sharing: "shared" | "private" | "locked";
-      /** What a new cache directory starts from. */
+      /** Initial content of a new cache directory. */
       readonly seed: { readonly input: number; readonly source: string } | undefined;
       readonly mode: "ro" | "rw";
       readonly permissions: number;
       readonly uid: number;
       readonly gid: number;
     }
-  /** With mode `ro` it stays empty. */
+  /** A directory in memory. In mode `ro` it stays empty. */
   | {
       readonly type: "tmpfs";
       readonly target: string;
@@ -123,7 +123,7 @@ export type ExecMount =
   | {
       readonly type: "secret";
       readonly id: string;
-      /** `undefined` when the secret is only wanted in the environment. */
+      /** `undefined` when the secret is only an environment variable. */
       readonly target: string | undefined;
       readonly env: string | undefined;
       readonly required: boolean;
@@ -146,11 +146,11 @@ export type FileOp = {
   readonly kind: "file";
   /** `input`: input 0 is the tree that is changed. `scratch`: starts empty, and inputs are sources only. */
   readonly base: "input" | "scratch";
-  /** Done in order, all into one layer. */
+  /** Actions, applied in order into one layer. */
   readonly actions: readonly FileAction[];
   /**
-   * For `--link`, the tree that the layer will lie on. The directories that lead to `path` are there as they are in that tree, and
-   * nothing else of it counts.
+   * The tree below the layer, for `--link`. The parent directories of `path` are made as they are in that tree; nothing
+   * else of it counts.
    */
   readonly way?: { readonly input: number; readonly path: string } | undefined;
 };
@@ -162,7 +162,7 @@ export type FileAction = CopyAction | MkdirAction | MkfileAction | RmAction;
 
 export type CopyAction = {
   readonly kind: "copy";
-  /** Index into the vertex's inputs of what is copied from. */
+  /** Index of the source among the vertex's inputs. */
   readonly input: number;
   /** Relative to the input's root, cleaned, `..` clamped; may hold Go filepath.Match wildcards when `wildcard`. */
   readonly source: string;
@@ -179,7 +179,7 @@ export type CopyAction = {
   readonly excludes: readonly string[];
   /** `--parents`: keep the source's directories below the destination; the text up to `/./` is dropped. */
   readonly parents: boolean;
-  /** ADD of an archive: `auto` unpacks what is recognised as one by content, `never` does not, `always` must. */
+  /** Unpacking of archives by ADD: `auto` unpacks those that it recognises by content, `never` none, `always` must. */
   readonly unpack: "auto" | "never" | "always";
   /** Files from the client become 0:0; files from another stage keep their owner. */
   readonly keepOwner: boolean;
@@ -189,7 +189,7 @@ export type CopyAction = {
 
 export type MkdirAction = {
   readonly kind: "mkdir";
-  /** Absolute. Parents are made too; an existing directory is left as it is. */
+  /** Absolute path. Parents are made too; an existing directory stays as it is. */
   readonly path: string;
   readonly mode: number;
   readonly owner: Owner | undefined;
@@ -210,5 +210,5 @@ export type RmAction = { readonly kind: "rm"; readonly path: string; readonly mi
 /** The inputs' layers stacked, first input lowest. */
 export type MergeOp = { readonly kind: "merge" };
 
-/** What input 1 has on top of input 0. */
+/** The part of input 1 on top of input 0. */
 export type DiffOp = { readonly kind: "diff" };

@@ -2,8 +2,8 @@ import { Graph as Digraph, alg } from "@dagrejs/graphlib";
 import type { Vertex } from "./vertex.ts";
 
 /**
- * All vertices that the targets need, each once, inputs before their users. Iterative, because a Dockerfile of ten
- * thousand lines is a chain of that depth and graphlib's own topological sort recurses along it.
+ * Lists all vertices that the targets need, each once, inputs before their users. Iterative, because a Dockerfile of
+ * ten thousand lines is a chain of that depth and graphlib's own topological sort recurses along it.
  */
 export function inputsFirst(targets: readonly Vertex[]): Vertex[] {
   const order: Vertex[] = [];
@@ -29,8 +29,8 @@ export function inputsFirst(targets: readonly Vertex[]): Vertex[] {
 }
 
 /**
- * The cycle that a set of named dependencies closes, as the names along it (`a`, `b`, `a`), or `undefined`.
- * For stages of a Dockerfile, which can be written in a circle before they become vertices.
+ * Finds a cycle in named dependencies, as the names along it (`a`, `b`, `a`), or `undefined`. It is for stages of a
+ * Dockerfile, which may form a cycle before they become vertices.
  */
 export function findCycle(dependencies: ReadonlyMap<string, readonly string[]>): string[] | undefined {
   const digraph = new Digraph();

@@ -3,8 +3,8 @@ import type { CopyAction } from "./op.ts";
 type Named = Pick<CopyAction, "input" | "source" | "destination">;
 
 /**
- * Makes the copy of one path as it is: no wildcards, nothing left out or unpacked, owners and modes kept. `changes` says
- * what is different. Members stand in one order, which the digests of vertices rely on.
+ * Makes the copy of one path as it is: no wildcards, nothing excluded or unpacked, owners and modes kept. `changes`
+ * overrides members. The order of members is fixed, because the digests of vertices depend on it.
  */
 export function plainCopy({ input, source, destination, ...changes }: Named & Partial<CopyAction>): CopyAction {
   return {

@@ -31,7 +31,7 @@ export class Materializer {
   }
 
   /** An image of the graph. Its line says CACHED at once when there is nothing to fetch. */
-  knows(image: { readonly id: Digest; readonly name: string; readonly stack: Stack }): void {
+  addImage(image: { readonly id: Digest; readonly name: string; readonly stack: Stack }): void {
     const isHere = this.#absent(image.stack).length === 0;
     if (isHere)
       this.#on.progress({ kind: "step-cached", id: image.id, name: image.name, atMs: this.#on.clock.nowMs() });

@@ -16,7 +16,7 @@ import { noteSameTrust } from "../cache/remote/trust.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
 import type { Stack } from "../ports.ts";
-import { namedBy } from "../select/name-selection.ts";
+import { toDigested } from "../select/digest-selection.ts";
 import type { Selection } from "../select/select.ts";
 import { type EarlierRecords, type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
 import { earlierCopy, earlierTar } from "./earlier-files.ts";
@@ -248,7 +248,7 @@ class Step implements SettledInputs, AsyncDisposable {
     const changed = [...this.#keyed.selected].flatMap(([part, { digest }]) => {
       const selection = this.#selected.get(part);
       // Named by a fingerprint, files may have changed before they were looked at one by one.
-      return selection === undefined || selection.digest === digest ? [] : [[part, namedBy(selection)] as const];
+      return selection === undefined || selection.digest === digest ? [] : [[part, toDigested(selection)] as const];
     });
     if (changed.length === 0) return false;
     const { on, keyed } = this.#deps;

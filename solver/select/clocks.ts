@@ -1,14 +1,14 @@
 import { statfsSync } from "node:fs";
 
 /**
- * The worth of file times as a proof that nothing has changed.
- * - `own`: they come from this kernel's clock, and nobody can set the change time.
+ * The value of file times as proof that a file is unchanged.
+ * - `own`: they come from this kernel's clock, and no program can set the change time.
  * - `foreign`: they may come from another machine's clock, which may be behind.
- * - `settable`: the change time is the modification time, which anybody can set.
+ * - `settable`: the change time is the modification time, which any program can set.
  */
 export type FileClock = "own" | "foreign" | "settable";
 
-/** Names of file systems by the `f_type` of statfs(2). */
+/** File systems by the `f_type` of statfs(2). */
 const SETTABLE: ReadonlySet<number> = new Set([
   0x4d44, // vfat, msdos
   0x2011bab0, // exfat
@@ -36,7 +36,7 @@ export function clockOf(directory: string): FileClock {
   try {
     ({ type } = statfsSync(directory));
   } catch {
-    // Whoever reads the directory will say what is wrong with it.
+    // Reading the directory will report the problem.
     return "foreign";
   }
   const unsigned = type >>> 0;

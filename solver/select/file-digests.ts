@@ -20,28 +20,28 @@ import type { FileDigests } from "../../lib/tree/source-view.ts";
 import type { LayerScan, TreeNode } from "../../lib/tree/tree-node.ts";
 import type { StatIndex } from "./stat-index.ts";
 
-/** Files up to this size are digested many at a time. */
+/** Size up to which files are digested many at a time. */
 const SMALL_BYTES = 256 * 1024;
 /** Bytes that stay in memory for a copy that comes soon. */
 const KEPT_BYTES = 32 * 1024 * 1024;
-/** Files of one call to the addon, and calls at a time. */
+/** Files per call to the addon. The next limit is concurrent calls. */
 const CALL_FILES = 512;
 const LANES = 2;
 const DIGEST_BYTES = 32;
-/** Of one read of a large file. */
+/** Size of one read of a large file. */
 const BLOCK_BYTES = 8 * 1024 * 1024;
 const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 
 const readAsync = promisify(read);
 
-/** Reads every file it is asked about: for trees that are asked about once. */
+/** Reads every file: for trees that are used once. */
 export const readDigests: FileDigests = async (tree, nodes, signal) => {
   const digests = Buffer.alloc(nodes.length * DIGEST_BYTES);
   const all = nodes.map((node, at) => ({ node, at }));
   return { digests, kept: await digestFiles(tree, all, digests, signal) };
 };
 
-/** Reads only what the index does not know, or everything (`again`), and tells it. */
+/** Reads the files that the index does not know, or all of them (`again`), and adds them to the index. */
 export function indexedDigests(index: StatIndex, reading: "known" | "again"): FileDigests {
   return async (tree, nodes, signal) => {
     const digests = Buffer.alloc(nodes.length * DIGEST_BYTES);
@@ -54,7 +54,7 @@ export function indexedDigests(index: StatIndex, reading: "known" | "again"): Fi
         const entry = found.entries[nth] ?? -1;
         const place = places[nth];
         if (place === undefined) continue;
-        // An entry that is not to be believed is one with another stamp.
+        // A row that is not to be trusted is treated as one with another stamp.
         if (entry < 0 || reading === "again") unknown.push({ ...place, entry: entry < 0 ? entry : -entry - 2 });
         else if (!isAll) copyDigest(found.digests, nth, digests, place.at);
       }
@@ -71,11 +71,11 @@ export function indexedDigests(index: StatIndex, reading: "known" | "again"): Fi
 
 interface Wanted {
   readonly node: TreeNode;
-  /** Where its digest goes. */
+  /** Index of its digest. */
   readonly at: number;
 }
 
-/** Nearly always one scan, and all of the nodes. */
+/** Groups the nodes by scan. Nearly always there is one scan with all of them. */
 function placesByLayer(nodes: readonly TreeNode[]): ReadonlyMap<LayerScan, readonly Wanted[]> {
   const places = new Map<LayerScan, Wanted[]>();
   let layer: LayerScan | undefined;
@@ -99,11 +99,14 @@ function rowsOf(wanted: readonly Wanted[]): Int32Array {
   return rows;
 }
 
-function copyDigest(from: Buffer, fromAt: number, to: Buffer, at: number): void {
-  from.copy(to, at * DIGEST_BYTES, fromAt * DIGEST_BYTES, (fromAt + 1) * DIGEST_BYTES);
+function copyDigest(from: Buffer, fromAt: number, target: Buffer, targetOffset: number): void {
+  from.copy(target, targetOffset * DIGEST_BYTES, fromAt * DIGEST_BYTES, (fromAt + 1) * DIGEST_BYTES);
 }
 
-/** @returns the bytes of small files, as far as there is room for them. */
+/**
+ * Digests files.
+ * @returns the bytes of small files, as far as there is room for them
+ */
 async function digestFiles(
   tree: MergedTree,
   wanted: readonly Wanted[],
@@ -132,7 +135,7 @@ async function digestFiles(
   return kept;
 }
 
-/** Room for the first files that fit into it. */
+/** Reserves room for the first files that fit. */
 function keepable(layer: LayerScan, items: readonly Wanted[], room: number): KeptBytes {
   const offsets = new Float64Array(layer.scan.count).fill(-1);
   const sizes = layer.scan.columns.size;
@@ -146,7 +149,7 @@ function keepable(layer: LayerScan, items: readonly Wanted[], room: number): Kep
   return { bytes: Buffer.allocUnsafeSlow(used), offsets };
 }
 
-/** On threads of the addon, some at a time. */
+/** Digests small files on the addon's threads, some at a time. */
 async function digestSmall(
   tree: MergedTree,
   layer: LayerScan,
@@ -172,7 +175,7 @@ async function digestSmall(
           copyDigest(digests, nth, into.digests, at);
           continue;
         }
-        // It failed, or grew or shrank since it was scanned: take it alone, with its error or as it is now.
+        // It failed, or its size changed since it was scanned: read it alone, to get its error or its present content.
         into.kept.offsets[node.index] = -1;
         copyDigest(await digestLarge(tree, node, signal), 0, into.digests, at);
       }

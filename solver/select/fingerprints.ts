@@ -3,18 +3,18 @@ import { type Digest, isDigest } from "../../lib/core/digest.ts";
 import type { LayerScan } from "../../lib/tree/tree-node.ts";
 import { isRacy, type StatIndexStorage } from "./stat-index.ts";
 
-/** Selections of one directory that are remembered; the oldest goes first. */
+/** Limit of remembered selections of one directory; the oldest goes first. */
 const MAX_ENTRIES = 64;
-/** Raise when a fingerprint, or the digest it stands for, is made otherwise. */
+/** Version of fingerprints; raise it when they, or their digests, are computed differently. */
 const FORMAT = "fingerprints/2";
 
 /**
- * Remembers what a whole selection was named while nothing about its files changes, so that an unchanged context costs one
- * scan and one hash of what the scan says: no file is even listed by name.
+ * A memory of whole selections' digests while nothing about their files changes, so that an unchanged context costs one
+ * scan and one digest of the scan's data: no file is even listed by name.
  *
- * Data that flows: what was selected and how (`what`), and a digest of all that lstat says of every entry, names and link
- * targets included (`print`), to the digest of the selection's listing. It holds for the reasons the stat index holds,
- * and a selection with a file that is too young for the index is not remembered here either.
+ * It maps the selector (`what`), with a digest of everything that lstat reports about every entry, names and link
+ * targets included (`print`), to the digest of the selection's listing. It is valid for the same reasons as the stat
+ * index, and a selection with a file that is too young for the index is not remembered here either.
  */
 export class Fingerprints {
   readonly #storage: StatIndexStorage;
@@ -65,7 +65,7 @@ export class Fingerprints {
   }
 }
 
-/** Of everything a scan says but the blocks on disk, which change when a file is flushed. */
+/** Digests all columns of a scan except the blocks on disk, which change when a file is flushed. */
 export function printOf({ scan }: LayerScan): string {
   const { mtimeNs, ctimeNs, ino, size, dev, mode, uid, gid, nlink, names, links, ...rest } = scan.columns;
   const { rdevMajor, rdevMinor, parent, nameEnd, linkEnd, flags } = rest;
@@ -75,7 +75,7 @@ export function printOf({ scan }: LayerScan): string {
   return sum.digest("hex");
 }
 
-/** Whether anything in a scan may have changed after it without its times showing it. */
+/** Tells whether anything in a scan may have changed after it without a change of its times. */
 export function isAnyRacy({ scan, scannedAtNs }: LayerScan): boolean {
   const { mtimeNs, ctimeNs } = scan.columns;
   for (let row = 0; row < scan.count; row += 1) {

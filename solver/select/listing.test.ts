@@ -45,7 +45,7 @@ describe("a listing", () => {
     name: string;
     selector: Selector;
     excludes?: readonly string[];
-    plant?: (at: string) => void;
+    plant?: (path: string) => void;
     plain?: false;
   }>([
     { name: "of everything", selector: copy("") },

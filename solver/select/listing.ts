@@ -6,7 +6,7 @@ import { isCarriedAttribute, isSeenAttribute } from "../../lib/tree/carried-attr
 import type { FileContents, SourceView } from "../../lib/tree/source-view.ts";
 import type { TreeNode } from "../../lib/tree/tree-node.ts";
 
-/** Letters as `ls -l` has them; `f` for a regular file. */
+/** Letters of file types as in `ls -l`; `f` for a regular file. */
 export const LETTERS: ReadonlyMap<number, string> = new Map([
   [S_IFREG, "f"],
   [S_IFDIR, "d"],
@@ -17,36 +17,36 @@ export const LETTERS: ReadonlyMap<number, string> = new Map([
   [S_IFSOCK, "s"],
 ]);
 
-/** Stands for a directory whose contents are copied: that there is one counts, its own mode and owner do not. */
+/** The line for a directory that is copied by its contents: its existence counts, its own mode and owner do not. */
 export const CONTENTS = "./\td\n";
 
 /** The purpose of a listing: files to be copied, or to be seen where they are. */
 export type Purpose = "copy" | "see";
 
-/** Stands before a time, the last column of a line. */
+/** Prefix of a time, the last column of a line. */
 const TIME = "@";
 
-/** A file that was selected, under the path it has relative to where it will land. */
+/** A selected file, under its path relative to the destination. */
 export interface ListedFile {
   readonly path: string;
   readonly node: TreeNode;
 }
 
 /**
- * One line per file: path, type, octal mode, uid, gid, size, then the content's digest, the link's target or the device, then
- * a digest of the extended attributes when there are any, and the time when it counts, which it never does in a context; tabs
- * between. Everything that decides what a copy makes is in it; for `see` everything that a command can look at. Equal text means
- * equal files on every machine.
- * @param at.root the directory that all paths but that of `CONTENTS` are relative to, if they are
- * @param at.tops the directories that `CONTENTS` stands for, in order
+ * Lists files, one per line: path, type, octal mode, uid, gid, size, then the content's digest, the link's target or
+ * the device, then a digest of the extended attributes when there are any, and the time when it counts, which it never
+ * does in a context; tabs between. It contains everything that decides the result of a copy; for `see`, everything that
+ * a command can look at. Equal text means equal files on every machine.
+ * @param scope.root the directory that all paths but that of `CONTENTS` are relative to, if they are
+ * @param scope.tops the directories that `CONTENTS` stands for, in order
  */
 export async function listFiles(
   view: SourceView,
   files: readonly (ListedFile | typeof CONTENTS)[],
-  at: { readonly root: TreeNode | undefined; readonly tops: readonly TreeNode[]; readonly purpose: Purpose },
+  scope: { readonly root: TreeNode | undefined; readonly tops: readonly TreeNode[]; readonly purpose: Purpose },
   signal: AbortSignal,
 ): Promise<Listing> {
-  const { root, tops, purpose } = at;
+  const { root, tops, purpose } = scope;
   const regular = files.flatMap((file) => (file !== CONTENTS && file.node.type === S_IFREG ? [file.node] : []));
   const contents = await view.digests(view.tree, regular, signal);
   const { digests } = contents;
@@ -57,11 +57,11 @@ export async function listFiles(
 
 export interface Listing {
   readonly text: string;
-  /** Of the regular files, in their order. */
+  /** Digests of the regular files, in their order. */
   readonly contents: FileContents;
 }
 
-/** By the addon, where no file is out of the ordinary. */
+/** Lists plain files with the addon. */
 function listPlain(
   view: SourceView,
   files: readonly (ListedFile | typeof CONTENTS)[],
@@ -102,7 +102,7 @@ function list(
   return lines.join("");
 }
 
-/** Adds the times that count: a copy has them, and whoever mounts the files sees them. */
+/** Adds the times that count: a copy keeps them, and a mount shows them. */
 function withTimes(
   runsOf: (layer: number) => LayerRuns,
   files: readonly (ListedFile | typeof CONTENTS)[],
@@ -123,12 +123,12 @@ export function digestOfListing(listing: string): Digest {
   return digestOf(listing);
 }
 
-/** The path as written in a listing: printable ASCII and well-formed Unicode as they are, the rest escaped. */
+/** Escapes a path for a listing: printable ASCII and well-formed Unicode stay, the rest is escaped. */
 export function escapePath(path: string): string {
   return NEEDS_ESCAPE.test(path) ? path.replaceAll(ESCAPED, escapeUnit) : path;
 }
 
-// Control characters would break lines and columns, a backslash would be taken for an escape, and lone surrogates, which
+// Control characters would break lines and columns, a backslash would look like an escape, and lone surrogates, which
 // stand for bytes that are not UTF-8, cannot be written as text.
 // oxlint-disable-next-line no-control-regex
 const NEEDS_ESCAPE = /[\u0000-\u001f\u007f\\\ud800-\udfff]/;
@@ -139,7 +139,7 @@ function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-/** All of a file's line but what stands last in it. */
+/** Writes a file's line except for its last columns. */
 function fileLine(view: SourceView, path: string, node: TreeNode, sizeBytes: number): string {
   const isRoot = view.owners === "root";
   const uid = isRoot ? 0 : node.uid;
@@ -148,7 +148,7 @@ function fileLine(view: SourceView, path: string, node: TreeNode, sizeBytes: num
   return `${escapePath(path)}\t${letter}\t${modeText(node)}\t${uid}\t${gid}\t${sizeBytes}\t`;
 }
 
-/** A symlink's mode is always 0777, whatever a file system says. */
+/** Writes a mode. A symlink's is always 0777, whatever a file system reports. */
 function modeText(node: TreeNode): string {
   const { mode } = node;
   if (mode === 0o100644) return "0644";

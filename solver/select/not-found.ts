@@ -4,24 +4,24 @@ import { S_IFLNK, S_IFMT } from "../../lib/native/constants.ts";
 import { printableName } from "../../lib/native/names.ts";
 import type { SourceView } from "../../lib/tree/source-view.ts";
 
-/** What is known about a source that is not there, for whoever can say more: which file the pattern stands in, which line. */
+/** Facts about a missing source, for a caller that can add the file and line of the pattern. */
 export interface MissingSource {
   readonly path: string;
-  /** Index of the ignore pattern that keeps it out although it exists. */
+  /** Index of the ignore pattern that excludes it although it exists. */
   readonly excludedBy: number | undefined;
-  /** Names that do exist and are close. */
+  /** Existing names that are similar. */
   readonly similar: readonly string[];
 }
 
-/** A symlink that leads to nothing: the source, or a part of its path. */
+/** A dangling symlink: the source, or a part of its path. */
 interface LostLink {
   readonly path: string;
   readonly target: string;
-  /** Where it leads in the tree, as far as that has a name. */
+  /** Its target in the tree, as far as that has a name. */
   readonly leadsTo: string;
 }
 
-/** The error, with `missing` for callers that hold the ignore file. */
+/** The error, with `missing` for callers that have the ignore file. */
 export class SourceNotFound extends BuildError {
   readonly missing: MissingSource;
 
@@ -31,7 +31,9 @@ export class SourceNotFound extends BuildError {
   }
 }
 
-/** Says where was looked, whether an ignore pattern is to blame, and what is there under a similar name. */
+/**
+ * Describes where the source was looked for, the ignore pattern that excludes it, and existing names that are similar.
+ */
 export async function sourceNotFound(
   view: SourceView,
   source: string,
@@ -49,7 +51,7 @@ export async function sourceNotFound(
   if (link !== undefined) return leadsNowhere(view, link, { path, purpose, shown });
   const similar = await similarNames(view, path, signal);
   const isEmpty = (await view.list(view.tree.root, signal)).children.length === 0;
-  // A stage may well be empty, and nothing more can be said of it.
+  // A stage may well be empty, and there is no more to say.
   if (excludedBy === undefined && view.owners === "root" && isEmpty) {
     const hint = 'a Dockerfile on standard input comes without files: give them with "kiln build -f - DIRECTORY"';
     return new SourceNotFound(`Cannot ${purpose} ${shown}: there are no files to ${purpose}`, hint, {
@@ -72,7 +74,7 @@ export async function sourceNotFound(
   });
 }
 
-/** The first symlink on the way, the last name included, whose target is not there. */
+/** Finds the first dangling symlink on a path, the last name included. */
 function lostLink({ tree }: SourceView, path: string): LostLink | undefined {
   const names = path.split("/");
   for (let count = 1; count <= names.length; count += 1) {
@@ -91,9 +93,9 @@ function lostLink({ tree }: SourceView, path: string): LostLink | undefined {
 function leadsNowhere(
   view: SourceView,
   link: LostLink,
-  at: { readonly path: string; readonly purpose: "copy" | "mount"; readonly shown: string },
+  lookup: { readonly path: string; readonly purpose: "copy" | "mount"; readonly shown: string },
 ): SourceNotFound {
-  const { path, purpose, shown } = at;
+  const { path, purpose, shown } = lookup;
   const { excludes } = view.tree;
   const isIgnored = excludes?.explain(link.leadsTo) !== undefined;
   const subject = link.path === path ? "it" : quotedName(link.path);
@@ -110,7 +112,7 @@ function leadsNowhere(
 
 /** Quotes a name; bytes that are not UTF-8 are shown as `\xff`. */
 function quotedName(name: string): string {
-  // JSON writes them as the halves of surrogate pairs that stand for them.
+  // JSON writes such bytes as escaped lone surrogates.
   return JSON.stringify(name).replaceAll(/\\udc([89a-f][0-9a-f])/g, "\\x$1");
 }
 
@@ -118,7 +120,7 @@ function hintOfBytes(names: readonly string[]): string {
   return names.every((name) => name.isWellFormed()) ? "" : "; a name that is not UTF-8 is found by a wildcard only";
 }
 
-/** Up to three paths beside the first name that is missing: the closest one, or else what the directory holds. */
+/** Lists up to three paths beside the first missing name: the closest one, or else the directory's content. */
 async function similarNames(view: SourceView, path: string, signal: AbortSignal): Promise<readonly string[]> {
   let directory = view.tree.root;
   let prefix = "";

@@ -11,35 +11,35 @@ import { CONTENTS, digestOfListing, escapePath, LETTERS, type ListedFile, listFi
 import { sourceNotFound } from "./not-found.ts";
 import type { Selector } from "./selector.ts";
 
-/** What a selector picks from a tree, in the order in which it is copied. */
+/** The files that a selector picks from a tree, in the order of copying. */
 export interface Selection {
-  /** Of the listing: equal digests mean that a copy makes the same files (but for their times). */
+  /** Digest of the listing: equal digests mean that a copy makes the same files (except for their times). */
   readonly digest: Digest;
-  /** One line per file, see `listFiles`; what a miss is explained by. */
+  /** One line per file, see `listFiles`; a miss is explained with it. */
   readonly listing: string;
   readonly matches: readonly Match[];
-  /** Of the regular files: of each match itself, then of those below it. */
+  /** Digests of the regular files: of each match itself, then of those below it. */
   readonly contents: FileContents;
 }
 
-/** One source of a copy, its final symlink followed. */
+/** One source of a copy, with its final symlink followed. */
 export interface Match {
-  /** The name it has where it is put into a directory: the last one of the path as written or matched. */
+  /** Its name in a destination directory: the last one of the path as written or matched. */
   readonly name: string;
   /** The file or directory itself. */
   readonly node: TreeNode;
   /**
-   * What is below a directory and is copied, a directory before what it holds, paths relative to it. Empty for a file.
-   * With `parents`, a directory may be there only because something in it is.
+   * Copied files below a directory, a directory before its content, with paths relative to it. Empty for a file. With
+   * `parents`, a directory may be listed only because of a file in it.
    */
   readonly files: readonly ListedFile[];
-  /** Whether the directory's contents go where its path below the pivot says (`--parents`). */
+  /** True when the directory's contents keep their path below the pivot (`--parents`). */
   readonly keepsPath: boolean;
 }
 
 /**
- * Finds what a selector takes and names it by its contents. Reads no file that the view's index knows.
- * @throws {BuildError} `solver/not-found` when a path without wildcards is not there
+ * Finds the files of a selector and digests them. Reads no file that the view's index knows.
+ * @throws {BuildError} `solver/not-found` when a path without wildcards does not exist
  */
 export async function select(view: SourceView, selector: Selector, signal: AbortSignal): Promise<Selection> {
   if (selector.kind === "way") return selectWay(view, selector.path);
@@ -53,7 +53,7 @@ export async function select(view: SourceView, selector: Selector, signal: Abort
   return { digest: digestOfListing(listing), listing, matches, contents };
 }
 
-/** Times count here: directories on the way are made as they are. */
+/** Selects the parent directories of a path. Their times count: the copy recreates them as they are. */
 function selectWay(view: SourceView, path: string): Selection {
   const lines = directoriesOn(view.tree, path).map(({ entry, directory }) => {
     const { mode, uid, gid, mtimeNs } = entry.status;
@@ -72,7 +72,7 @@ function selectWay(view: SourceView, path: string): Selection {
   };
 }
 
-/** The same without contents: for a copy that is going to run whatever they are. */
+/** Does the same without contents, for a copy that runs in any case. */
 export async function findMatches(
   view: SourceView,
   selector: Selector,
@@ -84,7 +84,7 @@ export async function findMatches(
   if (selector.parents) return matchParents(view, selector.source, excludes, signal);
   if (!selector.wildcard || !hasWildcards(selector.source)) {
     const match = await matchOne(view, selector.source, excludes, signal);
-    // A directory that is named is where the patterns begin; what they say is said of what is in it.
+    // A directory that is named is the root of the patterns; they apply to the files in it.
     return match.node.isDirectory || !isExcluded(cleanPath(selector.source), excludes) ? [match] : [];
   }
   const matches: Match[] = [];
@@ -96,12 +96,18 @@ export async function findMatches(
   return matches;
 }
 
-/** Whether a source itself is left out, by its path as a whole: a pattern that only a directory above it has does not count. */
+/**
+ * Tells whether a source itself is excluded, by its whole path: a pattern that only matches a directory above it does
+ * not count.
+ */
 function isExcluded(path: string, excludes: PatternMatcher | undefined): boolean {
   return excludes?.matchesBelow(path, excludes.root) === true;
 }
 
-/** A directory that is copied by its contents leaves no trace of its own name or mode; a file does. */
+/**
+ * Makes the line of a match. A directory that is copied by its contents leaves no trace of its own name or mode; a file
+ * does.
+ */
 function ownLine(match: Match, selector: Selector): ListedFile | typeof CONTENTS {
   if (selector.kind !== "copy") return { path: "", node: match.node };
   return match.node.isDirectory ? CONTENTS : { path: match.name, node: match.node };
@@ -126,11 +132,11 @@ async function matchOne(
 
 interface Located {
   readonly node: TreeNode;
-  /** Set when it is a directory; the node is then the whole of it. */
+  /** Present for a directory; the node then holds all of it. */
   readonly directory: Directory | undefined;
 }
 
-/** Symlinks are followed, the last one too. */
+/** Finds a source, following symlinks, the last one too. */
 async function locate(
   view: SourceView,
   source: string,
@@ -152,14 +158,14 @@ async function locate(
   return { node, directory: undefined };
 }
 
-/** Everything below a directory, sockets too: a command may ask whether they are there. */
+/** Lists everything below a directory, sockets included: a command may check whether they exist. */
 function everyFile(root: TreeNode): ListedFile[] {
   const files: ListedFile[] = [];
   addAll(root, "", files, "sockets too");
   return files;
 }
 
-/** Everything below a directory that the patterns leave, a directory before what it holds. */
+/** Lists everything below a directory that the patterns leave, a directory before its content. */
 function flatten(root: TreeNode, excludes: PatternMatcher | undefined): ListedFile[] {
   const files: ListedFile[] = [];
   if (excludes === undefined) {
@@ -177,7 +183,7 @@ function flatten(root: TreeNode, excludes: PatternMatcher | undefined): ListedFi
       if (match.excluded && !excludes.mayContainIncluded(path)) continue;
       const at = files.push({ path, node: child });
       visit(child, `${path}/`, match);
-      // It was there for what a "!" pattern takes back below it, and there is none.
+      // It was listed only for files that a "!" pattern includes, and there are none.
       if (match.excluded && files.length === at) files.pop();
     }
   };
@@ -187,7 +193,7 @@ function flatten(root: TreeNode, excludes: PatternMatcher | undefined): ListedFi
 
 function addAll(node: TreeNode, prefix: string, into: ListedFile[], which: "files" | "sockets too" = "files"): void {
   for (const child of node.children) {
-    // A socket is nothing without the process that listens on it; layers cannot hold one.
+    // A socket is useless without the process that listens on it; layers cannot hold one.
     if (child.type === S_IFSOCK && which === "files") continue;
     const path = prefix + child.name;
     into.push({ path, node: child });
@@ -196,16 +202,16 @@ function addAll(node: TreeNode, prefix: string, into: ListedFile[], which: "file
 }
 
 /**
- * Paths that match a pattern with wildcards, in the order of a walk. The part before the first wildcard is a path whose
- * symlinks are followed; from there on names are matched one by one, which is what `filepath.Match` on the whole path
- * comes to, since no wildcard matches a slash. A directory that matches is not looked into for more.
+ * Finds paths that match a pattern with wildcards, in the order of a walk. The part before the first wildcard is a
+ * path, and its symlinks are followed. From there on names are matched one by one; this equals `filepath.Match` on the
+ * whole path, since no wildcard matches a slash. The walk does not enter a directory that matches.
  */
 async function expandWildcards(view: SourceView, source: string, signal: AbortSignal): Promise<readonly string[]> {
   const names = source.split("/").filter((name) => name !== "" && name !== ".");
   const first = names.findIndex(hasWildcards);
   const base = names.slice(0, first).join("/");
   const directory = view.tree.directoryAt(base);
-  // That nothing matches is fine, but the directory to match in has to be there.
+  // The pattern may match nothing, but the directory to match in must exist.
   if (directory === undefined) throw await sourceNotFound(view, base, "copy", signal);
   const patterns = names.slice(first).map(compileGoPattern);
   let found: readonly { readonly path: string; readonly directory: Directory | undefined }[] = [
@@ -233,8 +239,8 @@ async function expandWildcards(view: SourceView, source: string, signal: AbortSi
 }
 
 /**
- * `--parents`: what stands before `/./` is a directory, and the rest a pattern for what is below it (`**` crosses
- * directories), matched as an ignore pattern is: a directory that matches brings all it holds.
+ * Matches for `--parents`: the part before `/./` is a directory, and the rest a pattern for the files below it (`**`
+ * crosses directories), with the semantics of an ignore pattern: a directory that matches includes everything in it.
  */
 async function matchParents(
   view: SourceView,
@@ -259,7 +265,7 @@ async function matchParents(
   return matches;
 }
 
-/** Keeps what the pattern matches, with the directories above it. */
+/** Keeps the files that match the pattern, with the directories above them. */
 function onlyIncluded(files: readonly ListedFile[], pattern: PatternMatcher): ListedFile[] {
   const kept: ListedFile[] = [];
   const open: { readonly file: ListedFile; readonly match: PatternMatcher["root"]; isKept: boolean }[] = [];

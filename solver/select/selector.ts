@@ -1,21 +1,21 @@
 import type { CopyAction } from "../graph/op.ts";
 
-/** Which part of a tree someone looks at. Plain data. */
+/** The part of a tree that a step uses. Plain data. */
 export type Selector =
-  /** What a COPY or ADD takes. */
+  /** Files of a COPY or ADD. */
   | {
       readonly kind: "copy";
-      /** Relative to the root; `..` does not leave it. */
+      /** Path relative to the root; `..` does not leave it. */
       readonly source: string;
       readonly wildcard: boolean;
       /** Ignore-file patterns relative to each source. */
       readonly excludes: readonly string[];
-      /** `source` is a pattern below what stands before its `/./`, and the directories on the way count. */
+      /** True when `source` is a pattern below the part before its `/./`, and the directories on the way count. */
       readonly parents: boolean;
     }
-  /** The directories that lead to a path, and what is there in the place of one. */
+  /** The parent directories of a path, or another file in the place of one. */
   | { readonly kind: "way"; readonly path: string }
-  /** One file or directory as it is, its own mode included: what a bind mount shows. */
+  /** One file or directory as it is, its own mode included: the content of a bind mount. */
   | { readonly kind: "path"; readonly source: string };
 
 export function copySelector(action: CopyAction): Selector {

@@ -4,27 +4,30 @@ import { encodeName } from "../../lib/native/names.ts";
 import type { FileClock } from "./clocks.ts";
 import type { LayerScan } from "../../lib/tree/tree-node.ts";
 
-/** Numbers of 32 bits per stamp: device, inode, size, mtime and ctime, 64 bits each. */
+/** Number of 32-bit words per stamp: device, inode, size, mtime and ctime, 64 bits each. */
 const STAMP_WORDS = 10;
 const DIGEST_BYTES = 32;
-/** Rows of other files that are kept without asking: a build may look at a part of its context only. */
+/** Limit of unused rows that are kept: a build may look at a part of its context only. */
 const SPARE_ROWS = 1000;
 const MAGIC = 0x4b53_4932; // "KSI2"
 const HEADER_WORDS = 4;
-/** Place in the header of the time when the index was made, in seconds since 1970. */
+/** Position in the header of the index's creation time, in seconds since 1970. */
 const SEEN_WORD = 3;
 
 /**
- * Timestamps come from a clock that ticks at most every 10 ms (HZ=100): a file that changes right after it was read may get
- * the very time it had. Twice that, for a clock read a little late.
+ * Timestamps come from a clock that ticks at most every 10 ms (HZ=100): a file that changes right after it was read may
+ * get the very same time. Twice that, for a clock that was read a little late.
  */
 const TICK_NS = 20_000_000n;
 /** File systems without fractions of a second tick every one or two seconds. */
 const COARSE_TICK_NS = 2_000_000_000n;
 const SECOND_NS = 1_000_000_000n;
-/** Some servers tell times by the minute. */
+/** Some servers report times in whole minutes. */
 const MINUTE_NS = 60n * SECOND_NS;
-/** Flag in the last word of a device number: the row was read once while its file may still have changed within one tick. */
+/**
+ * Flag in the last word of a device number: the row was read once while its file may still have changed within one
+ * tick.
+ */
 const UNPROVEN = 1 << 31;
 const DEVICE_WORD = 1;
 
@@ -33,47 +36,47 @@ export interface StatIndexStorage {
   save(bytes: Uint8Array): void;
 }
 
-/** What the index says of some files. */
+/** The index's answer for some files. */
 export interface Found {
-  /** One number per file: less than 0 where it has to be read, and then what `set` wants to know. */
+  /** One number per file: negative where it has to be read, and then the argument of `set`. */
   readonly entries: Int32Array;
-  /** 32 bytes per file, of those that are known. */
+  /** 32 bytes for each known file. */
   readonly digests: Buffer;
 }
 
 /**
- * Remembers the digest of each file of one directory under what lstat says of it, as git's index does: while device, inode,
- * size, mtime and ctime are the same, the content is, and it is not read again.
+ * A memory of the digest of each file in one directory, keyed by lstat's answer, like git's index: while device, inode,
+ * size, mtime and ctime are the same, the content is, and the file is not read again.
  *
- * That holds only for files that were already older than one tick of the file system's clock when they were looked at: a
- * younger one ("racy") can change once more without its times changing. Those are not remembered, so the next build
- * reads them again and remembers them then. The change time decides too, because nobody can set it.
+ * That holds only for files that were older than one tick of the file system's clock when they were scanned: a younger
+ * one ("racy") can change once more without a change of its times. Racy files are not remembered, so the next build
+ * reads them again and remembers them then. The change time counts too, because no program can set it.
  *
- * Times of a file server come from its own clock, which may be behind this one by any amount: there a file is known when it was
- * read twice, some seconds apart, with the same times. Whatever that clock says, it had gone on by then.
+ * A file server's times come from its own clock, which may be behind this one by any amount: there a file is known when
+ * it was read twice, some seconds apart, with the same times. Whatever that clock's offset, it had advanced by then.
  *
  * Anything may be forgotten: an index that is missing, damaged, or overwritten by another build costs only time.
  *
- * It is kept as columns (header, stamps, digests, ends of paths, paths), which the addon searches as they are.
+ * It is stored as columns (header, stamps, digests, ends of paths, paths), which the addon searches in place.
  */
 export class StatIndex {
   readonly #native: Pick<Native, "findKnown">;
   readonly #storage: StatIndexStorage;
   #stamps = new Int32Array(0);
   #digests = Buffer.alloc(0);
-  /** Rows that this build has asked for or set: 1 each. */
+  /** Rows that this build has looked up or set: 1 each. */
   #used = new Uint8Array(0);
-  /** Of the rows that were loaded, which come first. */
+  /** Ends of the paths of loaded rows, which come first. */
   #pathEnds = new Uint32Array(0);
   #paths: Uint8Array = new Uint8Array(0);
-  /** Paths of the rows behind them. */
+  /** Paths of the rows after them. */
   readonly #added = new Map<string, number>();
   #count = 0;
   #loaded = false;
   #dirty = false;
   #keepsAll = false;
   readonly #clock: FileClock;
-  /** When files were looked at for the index that was loaded, and for this one. Nanoseconds since 1970. */
+  /** Scan times of the loaded index and of this one. Nanoseconds since 1970. */
   #seenNs = 0n;
   #seesNs = 0n;
 
@@ -99,7 +102,7 @@ export class StatIndex {
     return { entries, digests };
   }
 
-  /** What was read for another part of this build. */
+  /** Looks up files that were read for another part of this build. */
   #findAdded(layer: LayerScan, rows: Int32Array, { entries, digests }: Found): void {
     for (const [at, row] of rows.entries()) {
       const known = entries[at] === -1 ? this.#added.get(pathOf(layer, row)) : undefined;
@@ -115,8 +118,8 @@ export class StatIndex {
   }
 
   /**
-   * Notes a digest, unless the file was too young when it was scanned to be sure of it.
-   * @param entry what `find` said of it
+   * Adds a digest, unless the file was too young when it was scanned.
+   * @param entry the answer of `find` for it
    */
   set(file: { readonly layer: LayerScan; readonly row: number; readonly entry: number }, digest: Uint8Array): void {
     const { layer, row, entry } = file;
@@ -140,7 +143,7 @@ export class StatIndex {
     this.#dirty = true;
   }
 
-  /** Whether a file was read with these times already, longer ago than a tick of any clock that tells them. */
+  /** Tells whether a file was read with these times before, longer ago than a tick of any clock involved. */
   #wasSeen(layer: LayerScan, row: number, entry: number): boolean {
     if (entry > -2) return false;
     const known = (-entry - 2) * STAMP_WORDS;
@@ -154,7 +157,7 @@ export class StatIndex {
     return isSame && layer.scannedAtNs > this.#seenNs + (isByMinute ? MINUTE_NS : COARSE_TICK_NS);
   }
 
-  /** Makes sure that a file is read when it is looked at next. */
+  /** Makes sure that a file is read at the next look-up. */
   forget(layer: LayerScan, row: number): void {
     const [entry = -1] = this.find(layer, Int32Array.of(row)).entries;
     if (entry === -1) return;
@@ -163,19 +166,19 @@ export class StatIndex {
     this.#dirty = true;
   }
 
-  /** Of files that this build does not ask for, because it knows them all by one fingerprint, nothing is forgotten. */
+  /** Keeps all rows: a build that recognises its files by one fingerprint does not look up single ones. */
   keepAll(): void {
     this.#keepsAll = true;
   }
 
-  /** Hands the index to its storage if anything in it has changed. */
+  /** Writes the index to its storage if anything in it has changed. */
   save(): void {
     if (!this.#dirty) return;
     this.#dirty = false;
     this.#storage.save(this.#pack());
   }
 
-  /** All rows, or only those of this build once the others, of files long gone, outnumber them. */
+  /** Lists all rows, or only those of this build once the other rows, of deleted files, outnumber them. */
   #kept(): readonly number[] {
     const used = this.#used.reduce((count, flag) => count + flag, 0);
     const rows = Array.from({ length: this.#count }, (_, row) => row);
@@ -211,7 +214,7 @@ export class StatIndex {
     const bytes = Buffer.alloc(endsAt + ends.byteLength + paths.length);
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, digestsAt / 4);
     const seenNs = this.#seesNs > this.#seenNs ? this.#seesNs : this.#seenNs;
-    // Rounded up: earlier is what nothing may seem.
+    // Rounded up: no scan may seem earlier than it was.
     words.set([MAGIC, rows.length, paths.length, Number(seenNs / SECOND_NS) + 1]);
     if (rows.length === this.#count) {
       words.set(this.#stamps.subarray(0, rows.length * STAMP_WORDS), HEADER_WORDS);
@@ -228,7 +231,7 @@ export class StatIndex {
     return bytes;
   }
 
-  /** As bytes, and where each ends. */
+  /** Encodes paths as bytes, with the end of each. */
   #pathsOf(rows: readonly number[]): { readonly ends: Uint32Array<ArrayBuffer>; readonly paths: Uint8Array } {
     const loaded = this.#pathEnds.length;
     const isWhole = rows.length === this.#count;
@@ -264,7 +267,7 @@ export class StatIndex {
     const pathsAt = endsAt + count * 4;
     if (magic !== MAGIC || count < 0 || pathBytes < 0 || pathsAt + pathBytes !== buffer.byteLength) return;
     const pathEnds = new Uint32Array(buffer, endsAt, count);
-    // The addon refuses what does not fit together, and that would fail the build.
+    // The addon refuses inconsistent columns, and that would fail the build.
     if (pathEnds.some((end, row) => end < (pathEnds[row - 1] ?? 0) || end > pathBytes)) return;
     this.#stamps = new Int32Array(buffer, HEADER_WORDS * 4, count * STAMP_WORDS);
     this.#digests = Buffer.from(buffer, digestsAt, count * DIGEST_BYTES);
@@ -275,7 +278,7 @@ export class StatIndex {
   }
 }
 
-/** Exported for its tests. Whether a file may have changed after it was scanned without its times showing it. */
+/** Tells whether a file may have changed after it was scanned without a change of its times. Exported for its tests. */
 export function isRacy(mtimeNs: bigint, ctimeNs: bigint, scannedAtNs: bigint): boolean {
   const latest = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;
   const isCoarse = mtimeNs % SECOND_NS === 0n && ctimeNs % SECOND_NS === 0n;
@@ -288,7 +291,10 @@ function pathOf({ scan, base }: LayerScan, row: number): string {
 
 const views = new WeakMap<LayerScan, readonly Int32Array[]>();
 
-/** What a stamp is made of as pairs of 32-bit numbers, straight from the scan: comparing bigints would make millions of them. */
+/**
+ * Returns the stamp's columns as pairs of 32-bit numbers, straight from the scan: comparing bigints would allocate
+ * millions of them.
+ */
 function stampColumns(layer: LayerScan): readonly Int32Array[] {
   const known = views.get(layer);
   if (known !== undefined) return known;

@@ -70,7 +70,7 @@ export function createProgram(cli: Cli, argv: readonly string[]): Command {
     const { program, late } = prepared;
     // A program remembers what it has read, so it serves once.
     prepared = undefined;
-    late.is(cli);
+    late.provide(cli);
     return program;
   }
   return declared(cli, [COMMANDS[meant]]);
@@ -91,7 +91,7 @@ let prepared: { readonly program: Command; readonly late: LateCli } | undefined;
 class LateCli implements Cli {
   #cli: Cli | undefined;
 
-  is(cli: Cli): void {
+  provide(cli: Cli): void {
     this.#cli = cli;
   }
 

@@ -10,18 +10,18 @@ import { makeDirectory } from "../../../lib/core/make-directory.ts";
 import { type Removed, removeUnused } from "./directory-retention.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
 
-/** Largest entry that is read: as large as a manifest in a registry may be. */
+/** Maximum size of an entry: that of a manifest in a registry. */
 const MAX_ENTRY_BYTES = 4 << 20;
 
 /**
- * A cache in a directory, perhaps on a network file system that several machines write at one time:
+ * A cache in a directory, perhaps on a network file system that several machines write concurrently:
  *
- *     kiln-cache               says that this is one
+ *     kiln-cache               marks the directory as a cache
  *     entries/<name>.json
  *     blobs/sha256/<hex>
  *
- * Everything is written under a temporary name and renamed; nothing is locked or changed. What an export finds there is touched,
- * so that its age says for how long nobody has needed it.
+ * Everything is written under a temporary name and renamed; nothing is locked or changed. An export touches the files
+ * it finds there, so that their age tells how long they were unused.
  */
 export class DirectoryCache implements CacheSink {
   readonly location: string;
@@ -30,7 +30,9 @@ export class DirectoryCache implements CacheSink {
   readonly #newId: () => string;
   readonly #clock: { nowMs(): number };
 
-  /** @param directory absolute. `newId` names temporary files: it must not give one name twice, on any machine. */
+  /**
+   * @param directory absolute path. `newId` names temporary files: it must never give one name twice, on any machine.
+   */
   constructor(directory: string, newId: () => string, clock: { nowMs(): number }) {
     this.#directory = directory;
     this.#newId = newId;
@@ -127,8 +129,8 @@ export class DirectoryCache implements CacheSink {
 const MARKER = "kiln-cache";
 
 /**
- * A blob of a cache in a directory.
- * @throws {BuildError} `cache/import-failed` when it is not there.
+ * Opens a blob of a cache in a directory.
+ * @throws {BuildError} `cache/import-failed` when it does not exist
  */
 export async function openDirectoryBlob(
   directory: string,
@@ -156,7 +158,7 @@ export async function openDirectoryBlob(
       }
     },
   });
-  // The reader sees an error on `out`, which pipeline destroys with it.
+  // The reader sees an error on `out`, because pipeline destroys it.
   pipeline(file, digesting, out, { signal }).catch(() => {});
   return out;
 }
@@ -174,14 +176,14 @@ function blobPath(directory: string, digest: Digest): string {
   return join(directory, "blobs/sha256", hexOf(digest));
 }
 
-/** Whether it is there; it counts as used now. */
+/** Tells whether a file exists, and marks it as used now. */
 async function touched(path: string, nowMs: number): Promise<boolean> {
   try {
     await utimes(path, nowMs / 1000, nowMs / 1000);
     return true;
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return false;
-    // Somebody else's file: it is as old as it is.
+    // Another user's file: its time cannot be set.
     return isThere(path);
   }
 }

@@ -13,11 +13,12 @@ export interface Removed {
 }
 
 /**
- * Removes from a directory cache what no export has written, or found there, since `before` (milliseconds since the Unix epoch):
- * entries, then blobs that no entry left names.
+ * Removes from a directory cache the files that no export has written, or found there, since `before` (milliseconds
+ * since the Unix epoch): entries, then blobs that no remaining entry names.
  *
- * Others may be writing. What they write or find is touched, so it is younger than `before`, which is days ago. A blob that one of
- * them finds in the very moment in which it is removed leaves an entry in want: whoever takes it is told so, and runs the step.
+ * Other processes may be writing. They touch each file that they write or find, so it is younger than `before`, which
+ * is days ago. If one finds a blob at the very moment of its removal, an entry with a missing blob remains: a build
+ * that uses it gets a warning, and runs the step.
  */
 export async function removeUnused(directory: string, before: number, signal: AbortSignal): Promise<Removed> {
   const entries = await filesIn(join(directory, "entries"), signal);
@@ -28,8 +29,8 @@ export async function removeUnused(directory: string, before: number, signal: Ab
   };
   const fresh = entries.filter(({ mtimeMs }) => mtimeMs >= before);
   await mapLimit(fresh, AT_ONCE, signal, read);
-  // A record has two names, by definition and by content, of which an export looks for the first only. What the second one's
-  // text names besides need not stay: it may be of another record with the same contents.
+  // A record has two names, by definition and by content, and an export looks for the first only. Other names in the
+  // text of the second one need not stay: it may be of another record with the same contents.
   const old = Map.groupBy(
     entries.filter(({ mtimeMs }) => mtimeMs < before),
     ({ name }) => (named.has(/[0-9a-f]{64}/.exec(name)?.[0] ?? "") ? "named" : "gone"),
@@ -52,7 +53,7 @@ interface CacheFile {
   readonly mtimeMs: number;
 }
 
-/** Partial files of writers that were killed are among them. */
+/** Lists files, including partial files of killed writers. */
 async function filesIn(directory: string, signal: AbortSignal): Promise<readonly CacheFile[]> {
   const names = await readdir(directory);
   const found = await mapLimit(names, AT_ONCE, signal, async (name) => {
@@ -62,7 +63,7 @@ async function filesIn(directory: string, signal: AbortSignal): Promise<readonly
       // Reading a pipe or a device might never end.
       return status.isFile() ? [{ name, path, size: status.size, mtimeMs: status.mtimeMs }] : [];
     } catch (error) {
-      // Renamed or removed by another one meanwhile.
+      // Another process renamed or removed it meanwhile.
       if (errnoOf(error) === "ENOENT") return [];
       throw error;
     }

@@ -1,14 +1,14 @@
 import { isRecord, parseJson } from "../../../lib/core/json.ts";
 import type { CacheEntry, EntryName } from "./backend.ts";
 
-/** The annotation of an image's manifest that holds the entries of the steps whose layers the image has. */
+/** The annotation of an image's manifest with the entries of the steps that made the image's layers. */
 export const INLINE_KEY = "kiln.cache.inline";
 
 export function encodeInline(entries: ReadonlyMap<EntryName, CacheEntry>): string {
   return JSON.stringify(Object.fromEntries(entries));
 }
 
-/** What cannot be read is left out: entries are checked when they are used. */
+/** Decodes the annotation, without unreadable parts: entries are checked when they are used. */
 export function decodeInline(text: string): ReadonlyMap<string, CacheEntry> {
   const json = parseJson(text);
   if (!isRecord(json)) return new Map();

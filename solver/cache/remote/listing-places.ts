@@ -4,7 +4,7 @@ import type { Store } from "../../../lib/store/store.ts";
 
 const KIND = "remote-listing";
 
-/** Notes where the listing of an imported record is, whose bytes are only fetched to explain a miss. */
+/** Records the place of an imported record's listing. Its bytes are only fetched to explain a miss. */
 export function noteListing(
   { digest, size }: { readonly digest: Digest; readonly size: number },
   repository: string,

@@ -6,19 +6,22 @@ import { blob, digest, list, malformed, members, number, string } from "./record
 
 const FORMAT = "kiln cache mount 1";
 
-/** Contents of a cache mount: a tar in pieces, and what a tar does not say of the directory itself. */
+/** Contents of a cache mount: a tar in chunks, and the facts about the directory itself that a tar does not hold. */
 export type MountDocument = {
   readonly id: string;
   readonly root: { readonly mode: number; readonly uid: number; readonly gid: number };
   readonly chunks: readonly MountChunk[];
 };
 
-/** `digest` and `size` are those of the piece, `blob` is the piece as zstd. */
+/** `digest` and `size` are those of the chunk, `blob` is the chunk as zstd. */
 export type MountChunk = { readonly digest: Digest; readonly size: number; readonly blob: CacheBlob };
 
 export const CHUNK_TYPE = "application/vnd.kiln.cache.chunk.v1+zstd";
 
-/** @param id of the cache mount, as the store knows it. */
+/**
+ * Returns the name of a cache mount's entry.
+ * @param id of the cache mount in the store
+ */
 export function mountEntryName(id: string): EntryName {
   return `m-${hexOf(digestOf(id))}`;
 }
@@ -27,7 +30,10 @@ export function encodeMount(document: MountDocument): string {
   return canonicalJson({ format: FORMAT, ...document });
 }
 
-/** @throws {BuildError} `cache/import-failed` for anything that `encodeMount` does not write. */
+/**
+ * Parses a document.
+ * @throws {BuildError} `cache/import-failed` for any text that `encodeMount` does not write
+ */
 export function decodeMount(text: string): MountDocument {
   const json = members(parseJson(text));
   if (json["format"] !== FORMAT) throw malformed(`its format is ${JSON.stringify(json["format"])}`);
@@ -43,7 +49,7 @@ function chunk(value: unknown): MountChunk {
   const json = members(value);
   const size = number(json["size"]);
   const packed = blob(json["blob"]);
-  // They are held in memory.
+  // Chunks are held in memory.
   if (size > MAX_CHUNK_BYTES || packed.size > 2 * MAX_CHUNK_BYTES) throw malformed(`a piece has ${size} bytes`);
   return { digest: digest(json["digest"]), size, blob: packed };
 }

@@ -11,28 +11,31 @@ export interface RemoteDeps {
   readonly store: Pick<Store, "records" | "snapshots" | "facts" | "blobs">;
   readonly progress: ProgressSink;
   readonly clock: { nowMs(): number };
-  /** When given, entries that none of them has signed do not exist. */
+  /**
+   * Keys that entries must be signed with; entries without such a signature are ignored. Absent: no signature is
+   * needed.
+   */
   readonly trusted: readonly KeyObject[] | undefined;
 }
 
-/** Larger listings are not worth their way. */
+/** Larger listings are not worth the download. */
 const MAX_LISTING_BYTES = 8 << 20;
 
-/** One cache as long as it works, and a line of the display that says what it was good for. */
+/** The use of one cache, until it fails, with a line of the display that tells its hits. */
 export class Reader {
   readonly source: CacheSource;
-  readonly #on: RemoteDeps;
+  readonly #deps: RemoteDeps;
   #exists: Promise<boolean> | undefined;
   #isOff = false;
   #hasWarned = false;
   #asked = 0;
   #found = 0;
-  /** Blobs that were not here when a record that names them was taken. */
+  /** Blobs that were missing when a record that names them was taken. */
   readonly #absent = new Map<Digest, number>();
 
-  constructor(source: CacheSource, on: RemoteDeps) {
+  constructor(source: CacheSource, deps: RemoteDeps) {
     this.source = source;
-    this.#on = on;
+    this.#deps = deps;
   }
 
   async read(name: EntryName, signal: AbortSignal): Promise<CacheEntry | undefined> {
@@ -46,23 +49,23 @@ export class Reader {
       }
       this.#asked += 1;
       const entry = await this.source.read(name, signal);
-      if (entry === undefined || this.#on.trusted === undefined) return entry;
-      if (isSignedBy(name, entry, this.#on.trusted)) return entry;
+      if (entry === undefined || this.#deps.trusted === undefined) return entry;
+      if (isSignedBy(name, entry, this.#deps.trusted)) return entry;
       this.warn(new BuildError("cache/import-failed", "an entry is not signed by a trusted key"));
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
-      // It would fail, or be waited for, at each of the other steps as well.
+      // Otherwise it would fail, or be waited for, at each of the other steps as well.
       this.#isOff = true;
       this.warn(error);
       return undefined;
     }
   }
 
-  /** A record of this cache is used. */
+  /** Counts the use of a record of this cache. */
   takes({ layers }: RecordDocument): void {
     this.#found += 1;
-    const { blobs } = this.#on.store;
+    const { blobs } = this.#deps.store;
     for (const { blob } of layers) {
       if (blob !== undefined && !blobs.has(blob.digest)) this.#absent.set(blob.digest, blob.size);
     }
@@ -72,7 +75,7 @@ export class Reader {
     if (this.#isOff || blob.size > MAX_LISTING_BYTES) return;
     try {
       const bytes = await this.source.openBlob({ mediaType: LISTING_TYPE, ...blob }, signal);
-      await this.#on.store.blobs.write(bytes, { expected: blob }, signal);
+      await this.#deps.store.blobs.write(bytes, { expected: blob }, signal);
     } catch (error) {
       signal.throwIfAborted();
       this.warn(error);
@@ -81,18 +84,18 @@ export class Reader {
 
   finish(): void {
     if (this.#exists === undefined) return;
-    const fetched = [...this.#absent].filter(([digest]) => this.#on.store.blobs.has(digest));
+    const fetched = [...this.#absent].filter(([digest]) => this.#deps.store.blobs.has(digest));
     const bytes = fetched.reduce((sum, [, size]) => sum + size, 0);
     this.#status(`${this.#found} results found, ${this.#asked} asked for`, 0);
     if (fetched.length > 0) this.#status(`${fetched.length} layers fetched`, bytes);
-    this.#on.progress({ kind: "step-done", id: this.#line, atMs: this.#on.clock.nowMs() });
+    this.#deps.progress({ kind: "step-done", id: this.#line, atMs: this.#deps.clock.nowMs() });
   }
 
-  /** Once: the next entries are likely to have the same fault. */
+  /** Warns once: the next entries are likely to have the same fault. */
   warn(error: unknown): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
-    this.#on.progress({
+    this.#deps.progress({
       kind: "notice",
       level: "warning",
       message: `Cannot use the cache ${JSON.stringify(this.source.location)}: ${messageOf(error)}`,
@@ -101,7 +104,7 @@ export class Reader {
   }
 
   #begin(): void {
-    this.#on.progress({ kind: "step-started", id: this.#line, name: this.#line, atMs: this.#on.clock.nowMs() });
+    this.#deps.progress({ kind: "step-started", id: this.#line, name: this.#line, atMs: this.#deps.clock.nowMs() });
   }
 
   get #line(): string {
@@ -109,8 +112,8 @@ export class Reader {
   }
 
   #status(item: string, current: number): void {
-    const atMs = this.#on.clock.nowMs();
-    this.#on.progress({
+    const atMs = this.#deps.clock.nowMs();
+    this.#deps.progress({
       kind: "status",
       id: this.#line,
       item,
@@ -126,9 +129,9 @@ export class Reader {
     if (this.#isOff) return;
     this.#isOff = true;
     const message = `There is no cache at ${JSON.stringify(this.source.location)} yet`;
-    this.#on.progress({ kind: "notice", level: "info", message, hint: undefined });
+    this.#deps.progress({ kind: "notice", level: "info", message, hint: undefined });
   }
 }
 
-/** Of the blob that holds a listing of files, compressed. */
+/** Media type of the blob that holds a compressed listing of files. */
 export const LISTING_TYPE = "application/vnd.kiln.cache.listing.v1+zstd";

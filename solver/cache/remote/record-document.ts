@@ -4,35 +4,35 @@ import { canonicalJson, isRecord, parseJson } from "../../../lib/core/json.ts";
 import type { Descriptor } from "../../../lib/core/oci.ts";
 import type { KeyPart } from "../../../lib/store/model.ts";
 
-/** Raise when the members below change their meaning: other formats are passed over. */
+/** Version of the format; raise it when the members below change their meaning. Other formats are ignored. */
 const FORMAT = "kiln cache record 2";
 
-/** A step's result as it travels: the text of an entry. docs/cache.md shows it. */
+/** A step's result for transport: the text of an entry. docs/cache.md shows it. */
 export type RecordDocument = {
-  /** The keys that the document may be found under. */
+  /** The keys under which the document may be found. */
   readonly definitionKey: Digest;
   readonly contentKey: Digest | undefined;
   readonly site: string;
   readonly name: string;
   readonly parts: readonly KeyPart[];
-  /** Blobs of the parts' listings of files that are where the entry is. They are read when a later miss is explained. */
+  /** Blobs of the parts' file listings, in the same cache. They are read when a later miss is explained. */
   readonly listings?: readonly Pick<Descriptor, "digest" | "size">[] | undefined;
   /** The whole resulting tree, lowest layer first. */
   readonly layers: readonly DocumentLayer[];
   readonly wallMs: number;
   readonly cpuMs: number;
   readonly peakMemoryBytes: number | undefined;
-  /** Who ran the step, in its own words. */
+  /** Name of the builder that ran the step, in its own words. */
   readonly producer: string;
   readonly createdAtMs: number;
 };
 
 export type DocumentLayer = {
   readonly diffId: Digest;
-  /** Only of layers that a build made. */
+  /** Present only for layers that a build made. */
   readonly contentDigest?: Digest | undefined;
   readonly tarSizeBytes?: number | undefined;
-  /** As `SnapshotRow.runs` of a layer in whole seconds, written by `formatRuns`. */
+  /** `SnapshotRow.runs` of a layer in whole seconds, written by `formatRuns`. */
   readonly runs?: string | undefined;
   readonly createdAtMs: number;
   /** Absent for layers of a base image that a registry has. */
@@ -43,7 +43,10 @@ export function encodeRecord(document: RecordDocument): string {
   return canonicalJson({ format: FORMAT, ...document });
 }
 
-/** @throws {BuildError} `cache/import-failed` for anything that `encodeRecord` does not write. */
+/**
+ * Parses a document.
+ * @throws {BuildError} `cache/import-failed` for any text that `encodeRecord` does not write
+ */
 export function decodeRecord(text: string): RecordDocument {
   const json = members(parseJson(text));
   if (json["format"] !== FORMAT) throw malformed(`its format is ${JSON.stringify(json["format"])}`);
@@ -100,7 +103,10 @@ function runs(value: unknown): string {
   return text;
 }
 
-/** A blob of an entry. @throws {BuildError} `cache/import-failed` */
+/**
+ * Parses a blob of an entry.
+ * @throws {BuildError} `cache/import-failed`
+ */
 export function blob(value: unknown): Pick<Descriptor, "mediaType" | "digest" | "size"> {
   const json = members(value);
   return { mediaType: string(json["mediaType"]), digest: digest(json["digest"]), size: number(json["size"]) };

@@ -12,13 +12,14 @@ const ENTRY_TYPE = "application/vnd.kiln.cache.entry.v1";
 const MARKER_TYPE = "application/vnd.kiln.cache.v1";
 const ENTRY_KEY = "kiln.cache.entry";
 const SIGNATURE_KEY = "kiln.cache.signature";
-/** The config of every manifest here: registries want one, and it says nothing. OCI image-spec 1.1, "empty descriptor". */
+/** The empty config of every manifest here: registries require one. OCI image-spec 1.1, "empty descriptor". */
 const EMPTY = Buffer.from("{}");
 const EMPTY_BLOB: CacheBlob = { mediaType: MEDIA_TYPES.ociEmpty, digest: digestOf(EMPTY), size: EMPTY.length };
 
 /**
- * A cache in a registry's repository: an entry is a manifest under its name as tag, with the document in an annotation,
- * so that a look-up is one request. The manifest lists the blobs, which keeps the registry from collecting them.
+ * A cache in a registry's repository. An entry is a manifest with the entry's name as its tag and the document in an
+ * annotation, so that a look-up is one request. The manifest lists the blobs, which keeps the registry from collecting
+ * them.
  */
 export class RegistryCache implements CacheSink {
   readonly location: string;
@@ -35,7 +36,7 @@ export class RegistryCache implements CacheSink {
     this.repository = formatRepository(ref);
   }
 
-  /** A cache, or an image that carries one. */
+  /** Tells whether the reference is a cache, or an image that carries one. */
   async exists(signal: AbortSignal): Promise<boolean> {
     const manifests = await this.#manifestsOfRef(signal);
     if (manifests.some((manifest) => manifest.artifactType === MARKER_TYPE)) return true;
@@ -115,7 +116,7 @@ export class RegistryCache implements CacheSink {
       mediaType: MEDIA_TYPES.ociManifest,
       artifactType,
       config: EMPTY_BLOB,
-      // A manifest without layers is refused by some registries; the specification says to list the empty blob then.
+      // Some registries refuse a manifest without layers; the specification says to list the empty blob then.
       layers: blobs.length === 0 ? [EMPTY_BLOB] : blobs,
       annotations,
     };
@@ -134,7 +135,7 @@ export class RegistryCache implements CacheSink {
     }
   }
 
-  /** Of the image or, where the tag names several platforms', of each of them. */
+  /** Fetches the manifest of the image or, for several platforms, of each image. */
   async #manifestsOfRef(signal: AbortSignal): Promise<readonly Manifest[]> {
     const client = await this.#client();
     try {

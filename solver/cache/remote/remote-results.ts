@@ -11,26 +11,26 @@ import { Reader, type RemoteDeps } from "./reader.ts";
 import { decodeRecord, type DocumentLayer, type RecordDocument } from "./record-document.ts";
 import { noteSigned } from "./trust.ts";
 
-/** Look-ups at one time: they are small and mostly wait. */
+/** Limit of concurrent look-ups: they are small and mostly wait. */
 const CONCURRENT_LOOKUPS = 16;
 
 /**
- * The results in remote caches. What is found becomes a record of the store, whose layers are absent until somebody
- * needs their files. Nothing here fails a build: a cache that cannot be read is a warning, and then it is left alone.
+ * The results in remote caches. A found result becomes a record of the store, with layers that stay absent until a step
+ * needs their files. Nothing here fails a build: an unreadable cache is a warning, and then it is not used any more.
  */
 export class RemoteResults {
-  readonly #on: RemoteDeps;
+  readonly #deps: RemoteDeps;
   readonly #sources: readonly Reader[];
-  /** Layers that could not be had, so that no record brings them back. */
+  /** Layers that could not be fetched, so that no record brings them back. */
   readonly #refused = new Set<SnapshotId>();
 
-  /** @param sources in order of preference. */
-  constructor(sources: readonly CacheSource[], on: RemoteDeps) {
-    this.#on = on;
-    this.#sources = sources.map((source) => new Reader(source, on));
+  /** @param sources in order of preference */
+  constructor(sources: readonly CacheSource[], deps: RemoteDeps) {
+    this.#deps = deps;
+    this.#sources = sources.map((source) => new Reader(source, deps));
   }
 
-  /** Keys that no cache has are left out. */
+  /** Looks up keys. Keys that no cache has are left out. */
   async findByDefinitionKeys(keys: readonly Digest[], signal: AbortSignal): Promise<ReadonlyMap<Digest, CacheRecord>> {
     const found = new Map<Digest, CacheRecord>();
     await mapLimit(keys, CONCURRENT_LOOKUPS, signal, async (key, inner) => {
@@ -44,7 +44,7 @@ export class RemoteResults {
     return this.#find(`c-${hexOf(key)}`, ({ contentKey }) => contentKey === key, signal);
   }
 
-  /** The text of an entry that is as trusted as records have to be, and where it was found. */
+  /** Reads an entry that meets the same trust rules as records, and its source. */
   async readEntry(
     name: EntryName,
     signal: AbortSignal,
@@ -56,21 +56,21 @@ export class RemoteResults {
     return undefined;
   }
 
-  /** Gets listings of files that came with records by name only. One that cannot be had makes an explanation shorter. */
+  /** Fetches listings that records refer to. A missing one makes an explanation shorter. */
   async fetchListings(digests: readonly Digest[], signal: AbortSignal): Promise<void> {
     await mapLimit(new Set(digests), CONCURRENT_LOOKUPS, signal, async (digest, inner) => {
-      const where = this.#on.store.blobs.has(digest) ? undefined : whereListing(digest, this.#on.store);
+      const where = this.#deps.store.blobs.has(digest) ? undefined : whereListing(digest, this.#deps.store);
       const reader = this.#sources.find(({ source }) => source.repository === where?.repository);
       if (where !== undefined) await reader?.fetchListing({ digest, size: where.size }, inner);
     });
   }
 
-  /** Ends the display of the look-ups, with what has been fetched because of them. */
+  /** Ends the display of the look-ups and their downloads. */
   finish(): void {
     for (const reader of this.#sources) reader.finish();
   }
 
-  /** A layer of a record could not be fetched, or was not what it should be: such records are passed over from now on. */
+  /** Rejects a layer that could not be fetched or was wrong: records with it are skipped from now on. */
   refuse(layer: SnapshotId): void {
     this.#refused.add(layer);
   }
@@ -99,9 +99,9 @@ export class RemoteResults {
     return undefined;
   }
 
-  /** Makes a record of the store. `undefined` when not all of its layers can be had. */
+  /** Makes a record of the store; `undefined` when some of its layers cannot be had. */
   #take(document: RecordDocument, source: CacheSource): CacheRecord | undefined {
-    const { records } = this.#on.store;
+    const { records } = this.#deps.store;
     const snapshots: NewSnapshot[] = [];
     const layerBlobs: LayerBlob[] = [];
     for (const layer of document.layers) {
@@ -113,21 +113,21 @@ export class RemoteResults {
     }
     const layers = snapshots.map(({ id }) => id);
     const { definitionKey, contentKey, site, name, parts, wallMs, cpuMs, peakMemoryBytes, producer } = document;
-    for (const listing of document.listings ?? []) noteListing(listing, source.repository, this.#on.store);
+    for (const listing of document.listings ?? []) noteListing(listing, source.repository, this.#deps.store);
     const id = hexOf(digestOf(`${definitionKey} ${layers.join(" ")}`)).slice(0, 32);
     const from = `${source.location}, made by ${producer}`;
     const result = { layers, wallMs, cpuMs, peakMemoryBytes, logFile: undefined, producer: from };
-    // Before the record: one that is there and was not signed might be taken for good.
-    if (this.#on.trusted !== undefined) noteSigned(id, this.#on.trusted, this.#on.store);
+    // Before the record: an unsigned record that exists already must not be trusted by mistake.
+    if (this.#deps.trusted !== undefined) noteSigned(id, this.#deps.trusted, this.#deps.store);
     return records.insert({ id, definitionKey, contentKey, site, name, parts, ...result }, { snapshots, layerBlobs });
   }
 
   #layer({ diffId, contentDigest, tarSizeBytes, runs, createdAtMs, blob }: DocumentLayer): NewSnapshot | undefined {
-    const { snapshots } = this.#on.store;
+    const { snapshots } = this.#deps.store;
     const isBuilt = contentDigest !== undefined;
     const id = isBuilt ? builtLayerId(diffId) : layerId(diffId);
     const here = snapshots.byDiffId(diffId);
-    // Files that are here are better than files that have to be fetched, whoever made them.
+    // Present files are better than files to be fetched, whatever their origin.
     const best = here.find((row) => row.state === "present") ?? here.find((row) => row.id === id);
     if (best !== undefined) return { id: best.id, state: best.state, ...(isBuilt ? { contentDigest } : {}) };
     if (blob === undefined) return undefined;

@@ -4,8 +4,8 @@ import type { CacheEntry, EntryName } from "./backend.ts";
 
 /**
  * Reads an ed25519 key.
- * @param kind `private` to sign (PKCS#8), `public` to check (SPKI); a private key will do for that as well.
- * @throws {BuildError} `cli/usage`; `where` names the file.
+ * @param kind `private` to sign (PKCS#8), `public` to check (SPKI); a private key serves for that as well
+ * @throws {BuildError} `cli/usage`; `where` names the file
  */
 export function parseKey(pem: Uint8Array, kind: "private" | "public", where: string): KeyObject {
   let key: KeyObject;
@@ -19,7 +19,7 @@ export function parseKey(pem: Uint8Array, kind: "private" | "public", where: str
   return key;
 }
 
-/** The name is signed along, so that an entry is no good under another one. */
+/** Signs an entry together with its name, so that it is invalid under another one. */
 export function signEntry(name: EntryName, text: string, key: KeyObject): CacheEntry {
   return { text, signature: sign(null, signedBytes(name, text), key).toString("base64") };
 }

@@ -4,20 +4,20 @@ import type { Records, Store } from "../../../lib/store/store.ts";
 
 const KIND = "signed-record";
 
-/** Notes that a record's entry has been checked against these keys. */
+/** Records that a record's entry has been checked against these keys. */
 export function noteSigned(recordId: string, keys: readonly KeyObject[], store: Pick<Store, "facts">): void {
   store.facts.set(KIND, recordId, { value: Buffer.from(fingerprint(keys)) });
 }
 
-/** Notes that a record is worth as much as the one that it was made of. */
+/** Gives a record the same trust as the one it was made from. */
 export function noteSameTrust(ofId: string, recordId: string, store: Pick<Store, "facts">): void {
   const fact = store.facts.get(KIND, ofId);
   if (fact !== undefined) store.facts.set(KIND, recordId, { value: fact.value });
 }
 
 /**
- * The records of a store of which only those count that were made here or have been found signed by these very keys: what
- * an earlier build took on less trust does not exist for this one.
+ * Restricts a store's records to those made here or found signed by these very keys: a result that an earlier build
+ * accepted on less trust does not exist for this one.
  */
 export function trustedRecords(store: Pick<Store, "records" | "facts">, keys: readonly KeyObject[]): Records {
   const { records } = store;
@@ -46,7 +46,7 @@ export function trustedRecords(store: Pick<Store, "records" | "facts">, keys: re
   };
 }
 
-/** The same for one set of keys in any order. */
+/** Computes a name for a set of keys, whatever their order. */
 function fingerprint(keys: readonly KeyObject[]): string {
   const all = keys.map((key) => key.export({ type: "spki", format: "der" }).toString("hex"));
   return createHash("sha256").update(all.toSorted().join("\n")).digest("hex");

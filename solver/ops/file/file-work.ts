@@ -15,7 +15,7 @@ import type { SourceView } from "../../../lib/tree/source-view.ts";
 import type { Snapshotter, Stack } from "../../ports.ts";
 import { isMovedSource } from "../../../lib/tree/moved-source.ts";
 import type { LocalSource, Reading } from "../../sources/local/local-source.ts";
-import { type NamedSelection, nameSelection } from "../../select/name-selection.ts";
+import { type DigestedSelection, digestSelection } from "../../select/digest-selection.ts";
 import { select, type Selection } from "../../select/select.ts";
 import { copySelector, pathSelector, type Selector } from "../../select/selector.ts";
 
@@ -57,17 +57,17 @@ export class FileWork implements AsyncDisposable {
   }
 
   /** The name of what a use takes of a local directory. A directory in which files come and go is looked at again. */
-  async name(
+  async digestSelection(
     use: InputUse,
     input: LocalOp,
     look: { readonly reading: Reading },
     signal: AbortSignal,
-  ): Promise<NamedSelection> {
+  ): Promise<DigestedSelection> {
     const source = this.#local(input);
     for (let left = MAX_SCANS; ; left -= 1) {
       const view = source.view(input.excludes, input.owners, look.reading);
       try {
-        return await nameSelection(view, selectorOf(use), signal);
+        return await digestSelection(view, selectorOf(use), signal);
       } catch (error) {
         signal.throwIfAborted();
         if (left <= 1 || !isMovedSource(error)) throw error;

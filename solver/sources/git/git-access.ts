@@ -1,21 +1,24 @@
 import type { SecretSource, SshSource } from "../../ports.ts";
 import type { GitCall } from "./run-git.ts";
 
-/** The account that git uses with a server. */
+/** The account for git's access to a server. */
 export type Access = Pick<GitCall, "secretConfig" | "sshSocket">;
 
-/** Finds credentials for the remote's own host, and only there: a submodule elsewhere gets none. Secrets come before those of the URL. */
+/**
+ * Finds credentials for the remote's own host, and only there: a submodule elsewhere gets none. Secrets come before
+ * credentials in the URL.
+ */
 export async function accessTo(
   remote: string,
-  on: { readonly secrets: SecretSource; readonly ssh: SshSource },
+  deps: { readonly secrets: SecretSource; readonly ssh: SshSource },
   signal: AbortSignal,
 ): Promise<Access> {
   const url = URL.canParse(remote) ? new URL(remote) : undefined;
   if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    return { secretConfig: [], sshSocket: await on.ssh.socket("default", signal) };
+    return { secretConfig: [], sshSocket: await deps.ssh.socket("default", signal) };
   }
   const secret = async (name: string): Promise<string | undefined> => {
-    const bytes = (await on.secrets.get(`${name}.${url.host}`, signal)) ?? (await on.secrets.get(name, signal));
+    const bytes = (await deps.secrets.get(`${name}.${url.host}`, signal)) ?? (await deps.secrets.get(name, signal));
     return bytes === undefined ? undefined : new TextDecoder().decode(bytes).trim();
   };
   const header = await secret("GIT_AUTH_HEADER");
@@ -27,14 +30,14 @@ export async function accessTo(
 }
 
 /**
- * Credentials that stand in the URL. As a header they reach submodules too that are named relative to it; a user without a password
- * is left to git and ~/.netrc.
+ * Makes a header from credentials in the URL. Unlike the URL, it also reaches submodules with relative URLs. A user
+ * without a password is left to git and ~/.netrc.
  */
 function inUrl({ username, password }: URL): string | undefined {
   return password === "" ? undefined : basic(`${decoded(username)}:${decoded(password)}`);
 }
 
-/** A percent sign may stand for itself. */
+/** Decodes percent escapes. A percent sign may stand for itself. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -158,7 +158,7 @@ test("what git has started is ended with it, when it is cancelled, and when ther
 });
 
 test.each([{ rights: "with a PID namespace" }, { rights: "without the right to one" }])(
-  "a guard whose parent is killed leaves nothing, $rights",
+  "a guard leaves nothing after its parent is killed, $rights",
   async ({ rights }) => {
     using repository = new Repository();
     const word = `11${process.pid}`;

@@ -12,32 +12,34 @@ import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 export interface GitSourceDeps {
   readonly program: GitProgram;
-  /** Where clones live while they are made, on the file system of the snapshots so that files can be moved. Made if missing. */
+  /**
+   * Directory for unfinished clones, on the file system of the snapshots so that files can be moved. Made if missing.
+   */
   readonly scratchDirectory: string;
-  /** Asked for `GIT_AUTH_TOKEN` and `GIT_AUTH_HEADER`, first with `.host` behind. */
+  /** Source of `GIT_AUTH_TOKEN` and `GIT_AUTH_HEADER`, first with the suffix `.host`. */
   readonly secrets: SecretSource;
-  /** The socket `default` is used for ssh. */
+  /** Source of the socket `default` for ssh. */
   readonly ssh: SshSource;
 }
 
-/** What a ref names: `ref` is the full name to fetch, `undefined` for a commit that was given as such. */
+/** The result of resolving a ref: `ref` is the full name to fetch, `undefined` for a commit given as such. */
 interface Found {
   readonly commit: string;
   readonly ref: string | undefined;
-  /** The object of an annotated tag. */
+  /** Id of an annotated tag. */
   readonly tag: string | undefined;
 }
 
-/** A repository's files at one commit, by the `git` program: ADD of a repository, and contexts. */
-export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
+/** Makes the source of a repository's files at one commit, with the `git` program, for ADD and contexts. */
+export function createGitSource(deps: GitSourceDeps): RemoteSource<GitOp> {
   return {
     async find(given, signal): Promise<FoundSource> {
       checkText(given);
-      await mkdir(on.scratchDirectory, { recursive: true, mode: 0o700 });
-      const access = await accessTo(given.remote, on, signal);
-      // What goes as a header need not stand in the list of processes.
+      await mkdir(deps.scratchDirectory, { recursive: true, mode: 0o700 });
+      const access = await accessTo(given.remote, deps, signal);
+      // Credentials that go as a header must not appear in the list of processes.
       const op = access.secretConfig.length === 0 ? given : { ...given, remote: withoutCredentials(given.remote) };
-      const found = await explained(op, () => findCommit(op, on, access, signal));
+      const found = await explained(op, () => findCommit(op, deps, access, signal));
       checkCommit(op, found);
       return {
         parts: [
@@ -45,7 +47,7 @@ export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
           { name: "subdir", value: op.subdir ?? "" },
           { name: "submodules", value: String(op.submodules) },
           { name: "mtime", value: op.mtime },
-          // The kept .git tells where it came from and by which name.
+          // The kept .git contains its remote and the ref's name.
           ...(op.keepGitDir
             ? [
                 {
@@ -56,24 +58,24 @@ export function createGitSource(on: GitSourceDeps): RemoteSource<GitOp> {
             : []),
         ],
         writeTo: (directory, writeSignal) =>
-          explained(op, () => checkOut({ op, found, directory }, on, access, writeSignal)),
-        date: (dateSignal) => explained(op, () => commitTime({ op, found }, on, access, dateSignal)),
+          explained(op, () => checkOut({ op, found, directory }, deps, access, writeSignal)),
+        date: (dateSignal) => explained(op, () => commitTime({ op, found }, deps, access, dateSignal)),
       };
     },
   };
 }
 
-async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: AbortSignal): Promise<Found> {
+async function findCommit(op: GitOp, deps: GitSourceDeps, access: Access, signal: AbortSignal): Promise<Found> {
   const wanted = op.ref ?? "HEAD";
   if (isCommit(wanted)) return { commit: wanted, ref: undefined, tag: undefined };
   if (op.fetchByCommit === true) return foundByCommit(op);
   const output = await runGit(
-    on.program,
+    deps.program,
     {
-      // HEAD tells which kind of ids the repository has.
+      // HEAD shows the kind of ids that the repository has.
       args: ["ls-remote", "--symref", "--end-of-options", op.remote, wanted, `${wanted}^{}`, "HEAD"],
       repository: undefined,
-      cwd: on.scratchDirectory,
+      cwd: deps.scratchDirectory,
       ...access,
     },
     signal,
@@ -93,28 +95,29 @@ async function findCommit(op: GitOp, on: GitSourceDeps, access: Access, signal: 
     return { commit: peeled ?? object, ref: links.get(name) ?? name, tag: peeled === undefined ? undefined : object };
   }
   const format = formatOf([...refs.values()][0] ?? "");
-  if (/^[0-9a-f]{7,63}$/.test(wanted)) return findAbbreviated(wanted, op, { ...on, format }, access, signal);
+  if (/^[0-9a-f]{7,63}$/.test(wanted)) return findAbbreviated(wanted, op, { ...deps, format }, access, signal);
   throw unknownRef(wanted, op);
 }
 
 /**
- * A server answers for whole commit ids only, so all commits are fetched: without their files where the server can do that.
- * An endless depth is what a server of plain files refuses at once, and so does not become the source of a partial clone.
+ * Resolves an abbreviated commit id. A server answers for whole ids only, so all commits are fetched: without their
+ * files where the server can do that. A server of plain files refuses an endless depth at once, and so does not become
+ * the source of a partial clone.
  */
 async function findAbbreviated(
   wanted: string,
   op: GitOp,
-  on: GitSourceDeps & { readonly format: readonly string[] },
+  deps: GitSourceDeps & { readonly format: readonly string[] },
   access: Access,
   signal: AbortSignal,
 ): Promise<Found> {
   const everything = ["--end-of-options", op.remote, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
   const find = async (...options: string[]): Promise<Found> => {
-    const cwd = await mkdtemp(join(on.scratchDirectory, "git-"));
+    const cwd = await mkdtemp(join(deps.scratchDirectory, "git-"));
     try {
       const git = (...args: string[]): Promise<string> =>
-        runGit(on.program, { args, repository: cwd, cwd, ...access }, signal);
-      await git("init", "-q", "--bare", "--template=", ...on.format);
+        runGit(deps.program, { args, repository: cwd, cwd, ...access }, signal);
+      await git("init", "-q", "--bare", "--template=", ...deps.format);
       await git("fetch", "--progress", ...options, ...everything);
       const commit = await git("rev-parse", "--verify", "-q", "--end-of-options", `${wanted}^{commit}`).catch(
         (error: unknown) => {
@@ -134,24 +137,27 @@ async function findAbbreviated(
   }
 }
 
-/** The options of `git init` for a repository with ids like this one. Git before 2.29 knows SHA-1 only. */
+/** Returns the options of `git init` for a repository with ids like this one. Git before 2.29 knows SHA-1 only. */
 function formatOf(id: string): readonly string[] {
   return id.length === 64 ? ["--object-format=sha256"] : [];
 }
 
-/** @throws {BuildError} `source/git` without a whole id to fetch */
+/**
+ * Makes the result for `fetchByCommit`.
+ * @throws {BuildError} `source/git` without a whole id to fetch
+ */
 function foundByCommit(op: GitOp): Found {
   const commit = op.checksum?.toLowerCase() ?? "";
   if (!isCommit(commit)) {
     const why = op.checksum === undefined ? "a checksum or a commit as ref" : "a whole commit id as checksum";
     throw new BuildError("source/git", `Cannot use ${shownRemote(op)}: fetch-by-commit requires ${why}`);
   }
-  // A name alone is a branch's, as in BuildKit.
+  // A bare name is a branch's, as in BuildKit.
   const ref = op.ref === undefined || op.ref.startsWith("refs/") ? op.ref : `refs/heads/${op.ref}`;
   return { commit, ref, tag: undefined };
 }
 
-/** The depth that git and its servers take for no limit. */
+/** The depth that git and its servers treat as no limit. */
 const ENDLESS_DEPTH = 2 ** 31 - 1;
 
 function unknownRef(wanted: string, op: GitOp): BuildError {
@@ -162,18 +168,18 @@ function unknownRef(wanted: string, op: GitOp): BuildError {
 
 async function checkOut(
   work: { readonly op: GitOp; readonly found: Found; readonly directory: string },
-  on: GitSourceDeps,
+  deps: GitSourceDeps,
   access: Access,
   signal: AbortSignal,
 ): Promise<void> {
   const { op, found } = work;
-  const clone = await mkdtemp(join(on.scratchDirectory, "git-"));
+  const clone = await mkdtemp(join(deps.scratchDirectory, "git-"));
   try {
-    const git = gitIn(clone, on, access, signal);
+    const git = gitIn(clone, deps, access, signal);
     await git("init", "-q", ...formatOf(found.commit), ...(op.keepGitDir ? [] : ["--template="]));
     await git("remote", "add", "--", "origin", withoutCredentials(op.remote));
     await fetchCommit(op, found, git);
-    // Detached also for a branch, as BuildKit leaves it.
+    // Detached even for a branch, as in BuildKit.
     await git("checkout", "--progress", "--detach", found.commit, "--");
     if (op.submodules) await updateSubmodules(git);
     const time = op.mtime === "commit" ? await shownTime(found, git) : undefined;
@@ -190,16 +196,16 @@ async function checkOut(
   }
 }
 
-/** The committer's time, for which no file is fetched where the server can leave them out. */
+/** Returns the committer's time, without fetching files where the server can leave them out. */
 async function commitTime(
   { op, found }: { readonly op: GitOp; readonly found: Found },
-  on: GitSourceDeps,
+  deps: GitSourceDeps,
   access: Access,
   signal: AbortSignal,
 ): Promise<number> {
-  const clone = await mkdtemp(join(on.scratchDirectory, "git-"));
+  const clone = await mkdtemp(join(deps.scratchDirectory, "git-"));
   try {
-    const git = gitIn(clone, on, access, signal);
+    const git = gitIn(clone, deps, access, signal);
     await git("init", "-q", "--template=", ...formatOf(found.commit));
     await fetchCommit(op, found, git, ["--filter=tree:0"]);
     return await shownTime(found, git);
@@ -210,10 +216,10 @@ async function commitTime(
 
 type Git = (...args: string[]) => Promise<string>;
 
-/** Git, in the repository of a folder of ours. */
-function gitIn(directory: string, on: GitSourceDeps, access: Access, signal: AbortSignal): Git {
+/** Runs git in the repository of a folder of ours. */
+function gitIn(directory: string, deps: GitSourceDeps, access: Access, signal: AbortSignal): Git {
   return (...args) =>
-    runGit(on.program, { args, repository: join(directory, ".git"), cwd: directory, ...access }, signal);
+    runGit(deps.program, { args, repository: join(directory, ".git"), cwd: directory, ...access }, signal);
 }
 
 async function shownTime(found: Found, git: Git): Promise<number> {
@@ -224,9 +230,9 @@ function keptRef({ commit, ref, tag }: Found): KeptRef | undefined {
   return ref === undefined ? undefined : { name: ref, object: tag ?? commit, isTag: tag !== undefined };
 }
 
-/** `shallowOptions` go with the requests that a server of plain files refuses. */
+/** Fetches the commit. `shallowOptions` go with the requests that a server of plain files refuses. */
 async function fetchCommit(op: GitOp, found: Found, git: Git, shallowOptions: readonly string[] = []): Promise<void> {
-  // By commit first, so that a branch that moved since `find` still gives what the key says.
+  // By commit first, so that a branch that moved since `find` still gives the commit of the key.
   const ways = [
     ["--depth=1", "--no-tags", ...shallowOptions, "--end-of-options", op.remote, found.commit],
     ...(found.ref === undefined
@@ -234,7 +240,7 @@ async function fetchCommit(op: GitOp, found: Found, git: Git, shallowOptions: re
       : [
           ["--depth=1", "--no-tags", ...shallowOptions, "--end-of-options", op.remote, `+${found.ref}:refs/kiln/found`],
         ]),
-    // An old server that gives out neither, or one of plain files: everything it has.
+    // For an old server that gives out neither, or one of plain files: fetch everything it has.
     [
       ...["--end-of-options", op.remote, "+refs/heads/*:refs/kiln/heads/*", "+refs/tags/*:refs/kiln/tags/*"],
       ...(found.ref === undefined || /^(?:HEAD$|refs\/(?:heads|tags)\/)/.test(found.ref)
@@ -256,7 +262,7 @@ async function fetchCommit(op: GitOp, found: Found, git: Git, shallowOptions: re
   throw failure;
 }
 
-/** Shallow ones, but where the server cannot give those. */
+/** Updates submodules, shallow where the server supports it. */
 async function updateSubmodules(git: Git): Promise<void> {
   const update = ["submodule", "update", "--progress", "--init", "--recursive"];
   try {
@@ -267,7 +273,10 @@ async function updateSubmodules(git: Git): Promise<void> {
   }
 }
 
-/** @throws {BuildError} `source/git` when the folder is missing or outside, as through a symlink of the repository's. */
+/**
+ * Resolves the folder.
+ * @throws {BuildError} `source/git` when it is missing or outside, for example through a symlink of the repository
+ */
 async function folderInside(clone: string, op: GitOp): Promise<string> {
   const subdir = cleanPath(`/${op.subdir ?? ""}`).slice(1);
   if (subdir === "") return clone;
@@ -286,7 +295,7 @@ async function folderInside(clone: string, op: GitOp): Promise<string> {
   return folder;
 }
 
-/** Submodules have `.git` files that point into the outer one. */
+/** Removes .git; submodules have `.git` files that point into the outer one. */
 async function removeGitDirs(directory: string): Promise<void> {
   for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
@@ -304,14 +313,14 @@ async function setTimes(directory: string, seconds: number, signal: AbortSignal)
   }
 }
 
-/** Only what git could take for something else is refused; git itself judges the rest. */
+/** Refuses texts that git would misinterpret; git itself judges the rest. */
 function checkText(op: GitOp): void {
   for (const text of [op.remote, op.ref, op.subdir]) {
     if (text?.startsWith("-") === true || /[\0\n]/.test(text ?? "")) {
       throw new BuildError("source/git", `Cannot use ${JSON.stringify(text)} with git: it is not a name`);
     }
   }
-  // `ext::sh -c ...` and its kind run commands. The list of protocols stops them too; this says so in our words.
+  // `ext::sh -c ...` and similar URLs run commands. The list of protocols stops them too; this gives a clear error.
   if (/^[a-z0-9]+::/i.test(op.remote)) {
     throw new BuildError("source/git", `Cannot fetch ${shownRemote(op)}: remote helpers are not allowed`);
   }
@@ -336,7 +345,7 @@ async function explained<T>(op: GitOp, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (!(error instanceof GitFailure)) throw error;
-    // What follows a colon is on the next line.
+    // The text after a colon is on the next line.
     const lines = error.text.replace(/:\n(?!fatal:|error:|remote:)/g, ": ").split("\n");
     const last =
       lines.findLast((line) => /^(?:fatal|error):/.test(line)) ??

@@ -1,4 +1,4 @@
-/* For the tests of this folder only: real repositories, and real servers of them. */
+/* Real repositories and real servers for them, for the tests of this folder only. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { createReadStream, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { symlinkSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ export const PATH = process.env["PATH"] ?? "/usr/bin:/bin";
 export const never = new AbortController().signal;
 export const missing = spawnSync("git", ["--version"]).status === 0 ? undefined : "needs git";
 
-/** A repository with a branch, a lightweight and an annotated tag, a folder, a symlink that leads out. */
+/** A repository with a branch, a lightweight and an annotated tag, a folder, and a symlink that leads out. */
 export class Repository implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), "kiln-git-"));
   readonly remote = join(this.directory, "remote");
@@ -102,8 +102,9 @@ export interface GitServer extends AsyncDisposable {
 }
 
 /**
- * Serves a folder by HTTP: `smart` through `git http-backend`, `dumb` as plain files, which `git update-server-info` must have
- * prepared, `silent` by taking requests and never answering. `authorization` is what every request must have; `seen` gets what they have.
+ * Serves a folder by HTTP: `smart` through `git http-backend`, `dumb` as plain files, which `git update-server-info`
+ * must have prepared, `silent` by accepting requests and never answering. Every request must have the header
+ * `authorization`; `seen` records their headers.
  */
 export async function serveGit(
   folder: string,
@@ -136,7 +137,7 @@ function sendFile(folder: string, request: IncomingMessage, response: ServerResp
   else response.writeHead(404).end();
 }
 
-/** One request as CGI. */
+/** Answers one request through CGI. */
 function runBackend(folder: string, request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? "/", "http://localhost");
   const child = spawn("git", ["-c", "uploadpack.allowFilter=true", "http-backend"], {
@@ -168,14 +169,14 @@ function runBackend(folder: string, request: IncomingMessage, response: ServerRe
   });
 }
 
-/** How many processes have this word on their command line. */
+/** Counts the processes with this word on their command line. */
 export function processesWith(word: string): number {
   return readdirSync("/proc").filter((name) => {
     if (!/^\d+$/.test(name)) return false;
     try {
       return readFileSync(`/proc/${name}/cmdline`, "latin1").split("\0").includes(word);
     } catch {
-      return false; // It has ended meanwhile.
+      return false; // the process has ended meanwhile
     }
   }).length;
 }

@@ -3,17 +3,17 @@ import { join } from "node:path";
 
 /** The ref that a checkout was asked for. */
 export interface KeptRef {
-  /** `refs/heads/main`, `refs/tags/v1`, or anything else that the remote has. */
+  /** `refs/heads/main`, `refs/tags/v1`, or any other ref of the remote. */
   readonly name: string;
-  /** What it points to: a commit, or the object of an annotated tag. */
+  /** Its object: a commit, or an annotated tag. */
   readonly object: string;
   readonly isTag: boolean;
 }
 
 /**
- * Prepares a `.git` that stays beside its files: it knows the branch or tag that was asked for, so that `git describe` and
- * `git branch` do, and nothing of how it was fetched. No other refs: tags that come later would change the files of a
- * commit that did not change.
+ * Prepares a `.git` that stays beside its files. It contains the branch or tag that was asked for, so that `git
+ * describe` and `git branch` know it, and no trace of how it was fetched. It has no other refs: later tags would change
+ * the files of an unchanged commit.
  */
 export async function keepGitDir(
   clone: { readonly directory: string; readonly remote: string },
@@ -22,7 +22,7 @@ export async function keepGitDir(
 ): Promise<void> {
   if (ref !== undefined && /^refs\/(?:heads|tags)\//.test(ref.name)) {
     const { name, object } = ref;
-    // The object of an annotated tag does not come with its commit.
+    // An annotated tag does not come with its commit.
     if (ref.isTag)
       await git("fetch", "--progress", "--depth=1", "--no-tags", "--end-of-options", clone.remote, `+${name}:${name}`);
     await git("update-ref", "--no-deref", name, object);

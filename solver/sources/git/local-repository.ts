@@ -3,23 +3,23 @@ import { realpath } from "node:fs/promises";
 import type { GitProgram } from "./run-git.ts";
 import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
-/** The state of a repository of this machine. */
+/** The state of a repository on this machine. */
 export interface LocalRepository {
-  /** The top folder of its files, symlinks resolved. */
+  /** The top folder of its files, with symlinks resolved. */
   readonly root: string;
-  /** The commit that is checked out; absent before the first one. */
+  /** The checked-out commit; absent before the first one. */
   readonly revision: string | undefined;
-  /** Whether something differs from that commit; only looked at when asked for. */
+  /** True when the files differ from that commit; only computed on request. */
   readonly isDirty: boolean;
-  /** Where it is fetched from, without credentials: the branch's remote, `origin` or `upstream`. */
+  /** URL of the branch's remote, `origin` or `upstream`, without credentials. */
   readonly source: string | undefined;
 }
 
-/** Milliseconds that git has for one question. */
+/** Time limit of one git command, in milliseconds. */
 const TIME_LIMIT = 30_000;
 
 /**
- * Asks about the repository that a folder is in, `undefined` where there is none that git would read. The user's own
+ * Describes the repository around a folder; `undefined` where there is none that git would read. The user's own
  * configuration counts, as for `git status`; programs that the repository's configuration names are not run.
  */
 export async function findLocalRepository(
@@ -38,7 +38,7 @@ export async function findLocalRepository(
   return { root: await realpath(top), revision, isDirty, source: await findSource(ask) };
 }
 
-/** Files are compared without the filters that the repository itself brings, which are programs. */
+/** Tells whether files changed, without the repository's own filters, which are programs. */
 async function hasChanges(run: (args: readonly string[]) => Promise<string | undefined>): Promise<boolean> {
   const filters = await run(["config", "--show-scope", "--name-only", "--get-regexp", String.raw`^filter\.`]);
   const own = (filters ?? "").split("\n").flatMap((line) => {
@@ -60,7 +60,7 @@ async function findSource(ask: Ask): Promise<string | undefined> {
   return undefined;
 }
 
-/** Runs git and returns what it prints; `undefined` when it fails or is not there. */
+/** Runs git and returns its output; `undefined` when it fails or is missing. */
 async function answer(
   cwd: string,
   { env, guardPath }: Pick<GitProgram, "env" | "guardPath">,

@@ -6,28 +6,34 @@ import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
 import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 export interface GitProgram {
-  /** Environment for git: PATH, HOME for ssh's and curl's own files, proxies, certificates. Nothing else that steers git is passed on. */
+  /**
+   * Environment for git: PATH, HOME for ssh's and curl's own files, proxies, certificates. No other variable that
+   * steers git is passed on.
+   */
   readonly env: Readonly<Record<string, string>>;
-  /** URL schemes that may be fetched, submodules included. `file` only where the caller trusts every URL. */
+  /** Allowed URL schemes, submodules included. `file` only where the caller trusts every URL. */
   readonly protocols: readonly ("https" | "http" | "ssh" | "git" | "file")[];
-  /** The program `kiln-runtime`, whose `guard` ends everything that git starts. */
+  /** Path of the program `kiln-runtime`. Its `guard` ends everything that git starts. */
   readonly guardPath: string;
-  /** Milliseconds without a word of progress after which git is ended. */
+  /** Milliseconds without progress output after which git is ended. */
   readonly quietMs?: number;
 }
 
-/** Bytes of git's output that are read; more is a repository with millions of refs. */
+/** Limit of git's output in bytes; a larger one means a repository with millions of refs. */
 const OUTPUT_LIMIT = 64 * 1024 * 1024;
-/** Every network operation runs with `--progress`, so a server that still sends something is never this quiet. */
+/** Every network operation runs with `--progress`, so a server that still sends data is never this quiet. */
 const QUIET_MS = 5 * 60 * 1000;
 
 export interface GitCall {
-  /** Git's arguments. Whatever comes from outside stands behind `--` or `--end-of-options`. */
+  /** Git's arguments. Texts from outside stand after `--` or `--end-of-options`. */
   readonly args: readonly string[];
-  /** The repository; `undefined` for a call that needs none. Git never looks for one by itself: it would take its configuration from any that encloses the store. */
+  /**
+   * The repository; `undefined` for a call that needs none. Git never searches for one by itself: it would use the
+   * configuration of any repository around the store.
+   */
   readonly repository: string | undefined;
   readonly cwd: string;
-  /** Configuration that must not be seen in the list of processes: authorisation headers. */
+  /** Configuration that must not appear in the list of processes: authorisation headers. */
   readonly secretConfig: readonly { readonly key: string; readonly value: string }[];
   readonly sshSocket: string | undefined;
 }
@@ -57,9 +63,9 @@ const SETTINGS = [
 ];
 
 /**
- * Runs git and returns what it prints. No configuration of the user's, the machine's or an enclosing repository counts, no
- * hook runs, nothing is asked on a terminal, only the allowed protocols are spoken, and nothing that git starts outlives it
- * or kiln.
+ * Runs git and returns its output. It ignores the configuration of the user, the machine and any enclosing repository,
+ * runs no hooks, asks nothing on a terminal and speaks only the allowed protocols. No process that git starts outlives
+ * git or kiln.
  * @throws {BuildError} `source/git` when git cannot be run, prints too much or stands still
  * @throws {GitFailure} with git's own last words
  */
@@ -73,7 +79,7 @@ export async function runGit(program: GitProgram, call: GitCall, signal: AbortSi
     env: environment(program, call),
     stdio: ["ignore", "pipe", "pipe"],
     signal,
-    // The guard kills what there is before it goes.
+    // The guard kills all of git's processes before it exits.
     killSignal: "SIGTERM",
   });
   let stopped: string | undefined;
@@ -122,12 +128,12 @@ export async function runGit(program: GitProgram, call: GitCall, signal: AbortSi
   throw new GitFailure(withoutCredentials(errors.trim()));
 }
 
-/** Lines of a progress display overwrite each other; the last state of each line is its text. */
+/** Removes progress output: its lines overwrite each other, and the last state of each line is its text. */
 function withoutProgress(text: string): string {
   return text.replace(/[^\r\n]*\r(?=[^\n])/g, "");
 }
 
-/** Git ran and refused. `text` is what it said. For callers that have another way to try. */
+/** An error of git itself, for callers that can try another way. `text` is git's message. */
 export class GitFailure extends Error {
   readonly text: string;
 
@@ -137,7 +143,7 @@ export class GitFailure extends Error {
   }
 }
 
-/** Variables of git's that say which authorities to trust. */
+/** Git's variables for trusted authorities. */
 const CERTIFICATES = new Set(["GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_SSL_CAINFO"]);
 
 function environment(program: GitProgram, call: GitCall): Record<string, string> {
@@ -150,12 +156,13 @@ function environment(program: GitProgram, call: GitCall): Record<string, string>
   env["GIT_ATTR_NOSYSTEM"] = "1";
   env["GIT_TERMINAL_PROMPT"] = "0";
   env["GIT_SSH_COMMAND"] = sshCommand(program.env["HOME"]);
-  // An explicit repository is not searched for; what git starts for submodules stops searching below the store.
+  // An explicit repository is not searched for; the processes that git starts for submodules stop searching below the
+  // store.
   env["GIT_DIR"] = call.repository ?? "/dev/null";
   env["GIT_CEILING_DIRECTORIES"] = dirname(call.cwd);
-  // Takes precedence over every protocol.* setting, also of a submodule's own configuration.
+  // This takes precedence over every protocol.* setting, also in a submodule's own configuration.
   env["GIT_ALLOW_PROTOCOL"] = program.protocols.join(":");
-  // An object that is missing is an error: git would start a fetch of its own for each one.
+  // A missing object is an error: git would start a fetch of its own for each one.
   env["GIT_NO_LAZY_FETCH"] = "1";
   env["LC_ALL"] = "C";
   if (call.sshSocket !== undefined) env["SSH_AUTH_SOCK"] = call.sshSocket;

@@ -2,14 +2,14 @@ import { existsSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 
-/** Nothing is asked on a terminal, and a server that is gone is noticed. */
+/** Options of ssh: ask nothing on a terminal, and notice a dead server. */
 const OPTIONS = [...["BatchMode=yes", "ConnectTimeout=30", "ServerAliveInterval=30", "ServerAliveCountMax=4"]].flatMap(
   (option) => ["-o", option],
 );
 const KEYS = ["id_ed25519", "id_ecdsa", "id_rsa"];
 
 /**
- * The command line of ssh, for git's shell. ssh looks for its files in the home of the account by its number. In the user
+ * Makes ssh's command line, for git's shell. ssh finds its files in the home of the account with its uid. In the user
  * namespace of a plain user that is root's, so the user's own files are named.
  */
 export function sshCommand(home: string | undefined, account = accountHome()): string {
@@ -33,7 +33,7 @@ function accountHome(): string | undefined {
   try {
     return userInfo().homedir;
   } catch {
-    // A number without an account.
+    // A uid without an account.
     return undefined;
   }
 }

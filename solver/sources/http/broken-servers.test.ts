@@ -11,11 +11,11 @@ import { createHttpSource } from "./http-source.ts";
 const { signal } = new AbortController();
 const LARGE = "x".repeat(300_000);
 
-/** Bytes that a server writes, as they are. */
+/** Raw answers of a server. */
 const RAW: Readonly<Record<string, (socket: Socket) => void>> = {
   "404 with a body": (socket) =>
     socket.end(`HTTP/1.1 404 Not Found\r\ncontent-length: ${LARGE.length}\r\n\r\n${LARGE}`),
-  "500 whose body comes slowly": (socket) => {
+  "500 with a slow body": (socket) => {
     socket.write("HTTP/1.1 500 Oops\r\ncontent-length: 300000\r\n\r\n");
     const timer = setInterval(() => socket.write("x".repeat(1000)), 1);
     socket.on("close", () => clearInterval(timer));

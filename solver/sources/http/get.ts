@@ -6,30 +6,30 @@ import { requestOf, shownUrl } from "./request.ts";
 
 export interface GetDeps {
   readonly fetch: Fetch;
-  /** Asked for `HTTP_AUTH_TOKEN_<host>` and `HTTP_AUTH_HEADER_<host>`. */
+  /** Source of `HTTP_AUTH_TOKEN_<host>` and `HTTP_AUTH_HEADER_<host>`. */
   readonly secrets: SecretSource;
 }
 
 /** A server's answer about a URL. */
 export interface Answer {
-  /** Bytes as they are meant: gzip on the way is undone. `unchanged` to a question whether they still are what they were. */
+  /** Decoded body: gzip on the way is undone. `unchanged` answers a conditional request. */
   readonly body: AsyncIterable<Uint8Array> | "unchanged";
   readonly headers: Headers;
-  /** Where redirects led. */
+  /** URL after redirects. */
   readonly finalUrl: string;
 }
 
 /**
- * Gets what a URL leads to. Every failure, of the answer and of the body while it is read, names the URL without credentials.
- * @param etag of what is known; an answer may then be `unchanged`
+ * Fetches a URL. Every failure, of the answer and of the body while it is read, names the URL without credentials.
+ * @param etag of the known version; the answer may then be `unchanged`
  * @throws {BuildError} `source/http`, also from the body
  */
-export async function get(url: string, etag: string | undefined, on: GetDeps, signal: AbortSignal): Promise<Answer> {
+export async function get(url: string, etag: string | undefined, deps: GetDeps, signal: AbortSignal): Promise<Answer> {
   let response: Response;
   try {
-    const { headers, url: asked } = await requestOf(url, on.secrets, signal);
+    const { headers, url: asked } = await requestOf(url, deps.secrets, signal);
     if (etag !== undefined) headers.set("if-none-match", etag);
-    response = await on.fetch(asked, { headers, signal, redirect: "follow" });
+    response = await deps.fetch(asked, { headers, signal, redirect: "follow" });
   } catch (error) {
     signal.throwIfAborted();
     throw unreachableUrl(url, error);
@@ -39,7 +39,7 @@ export async function get(url: string, etag: string | undefined, on: GetDeps, si
     await body?.cancel();
     return { body: "unchanged", headers, finalUrl: response.url };
   }
-  // 206 is a part that nobody has asked for.
+  // 206 is a partial answer, which was not requested.
   if (!response.ok || body === null || status === 206) {
     await body?.cancel();
     throw refusal(url, response);
@@ -58,12 +58,12 @@ function refusal(url: string, { status, statusText }: Response): BuildError {
   );
 }
 
-/** Servers that store files compressed send them so whether they are asked to or not. */
+/** Decompresses a body: servers that store files compressed send them so, requested or not. */
 function decoded(body: ReadableStream<Uint8Array>, headers: Headers): AsyncIterable<Uint8Array> {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase();
   if (encoding !== "gzip" && encoding !== "x-gzip") return body;
   const { Readable, pipeline } = process.getBuiltinModule("node:stream");
-  // Failures of either end come out of the last one.
+  // Failures of either end come out of the last stream.
   return pipeline(Readable.from(body), process.getBuiltinModule("node:zlib").createGunzip(), () => undefined);
 }
 
@@ -94,7 +94,7 @@ function unreachableUrl(url: string, error: unknown): BuildError {
   });
 }
 
-/** Says what happened: fetch says "fetch failed" and puts that into the cause. */
+/** Finds the reason of a failure: fetch says "fetch failed" and puts the reason into the cause. */
 function reasonOf(error: unknown): string {
   return messageOf(causeOf(error));
 }

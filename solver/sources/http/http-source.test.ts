@@ -12,7 +12,7 @@ import { createHttpSource } from "./http-source.ts";
 const never = new AbortController().signal;
 const DATE = "Wed, 21 Oct 2015 07:28:00 GMT";
 
-/** A web server with one changeable file, and what it was asked. */
+/** Starts a web server with one changeable file, and records its requests. */
 async function startServer(): Promise<
   AsyncDisposable & {
     url: string;
@@ -110,7 +110,7 @@ test("a token for the host is sent", async () => {
   expect(server.asked[0]?.authorization).toBe("Bearer t0ken");
 });
 
-/** Answers with what each row says, and notes what it was asked. */
+/** Starts a server that answers with one row after another, and records its requests. */
 async function startScript(
   answers: readonly { readonly headers?: Record<string, string>; readonly body?: string; readonly status?: number }[],
 ): Promise<AsyncDisposable & { readonly url: string; readonly asked: IncomingHttpHeaders[] }> {
@@ -193,7 +193,7 @@ test.each([
   expect(server.asked[1]?.["if-none-match"]).toBe('"1"');
 });
 
-test("an answer of 304 that nobody asked for is an error", async () => {
+test("a 304 to an unconditional request is an error", async () => {
   await using bench = new Workbench();
   await using server = await startScript([{ status: 304 }]);
   const found = createHttpSource({ store: bench.store, fetch, secrets: noSecrets }).find(opOf(server.url), never);

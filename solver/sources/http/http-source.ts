@@ -11,14 +11,17 @@ import type { Asking, RemoteSource } from "../../ports.ts";
 import { type Answer, get, type GetDeps } from "./get.ts";
 import { shownUrl } from "./request.ts";
 
-/** What the store remembers of a URL: enough to ask "has it changed?" instead of downloading it again. */
+/** Facts about a URL in the store, enough for a conditional request instead of another download. */
 interface Remembered {
   readonly digest: Digest;
-  /** Where redirects led. */
+  /** URL after redirects. */
   readonly finalUrl: string;
-  /** Only one that proves something; see `provingTag`. */
+  /** An entity tag that proves equal bytes; see `provingTag`. */
   readonly etag: string | undefined;
-  /** As the server wrote it. Dates the file, and never says that it is unchanged: a file rolled back has an older date. */
+  /**
+   * The server's text. It dates the file, but does not prove that it is unchanged: a file rolled back has an older
+   * date.
+   */
   readonly lastModified: string | undefined;
 }
 
@@ -28,21 +31,22 @@ const SETTLED_MS = 2000;
 
 export interface HttpSourceDeps extends GetDeps {
   readonly store: Pick<Store, "blobs" | "facts">;
-  /** Whether nobody may be asked: what was got before is then good. */
+  /** True when no server may be asked: an earlier download is then good enough. */
   readonly isOffline?: boolean;
 }
 
 /**
- * Files by URL, for ADD. A URL seen before is asked about with its ETag, where that proves something; one with a checksum
- * whose bytes are in the store is not asked about at all. In every other case the bytes are got, and their digest decides.
+ * Makes the source of files by URL, for ADD. A known URL is requested with its ETag, where that proves something; a URL
+ * with a checksum and its bytes in the store is not requested at all. In every other case the bytes are downloaded, and
+ * their digest decides.
  */
-export function createHttpSource(on: HttpSourceDeps): RemoteSource<HttpOp> {
-  // One build asks once, however many instructions take the file: they all get the same.
+export function createHttpSource(deps: HttpSourceDeps): RemoteSource<HttpOp> {
+  // One build asks once, and all instructions that use the file get the same answer.
   const asked = new Map<string, Promise<Remembered>>();
   return {
     async find(op, signal) {
       const question = `${op.again === true} ${op.checksum ?? ""} ${op.url}`;
-      const answer = asked.get(question) ?? current(op, on, signal);
+      const answer = asked.get(question) ?? current(op, deps, signal);
       asked.set(question, answer);
       const found = await answer;
       if (op.checksum !== undefined && found.digest !== op.checksum) {
@@ -67,7 +71,7 @@ export function createHttpSource(on: HttpSourceDeps): RemoteSource<HttpOp> {
           writeSignal.throwIfAborted();
           const path = join(directory, safeFileName(op.filename));
           await copyFile(
-            on.store.blobs.pathOf(found.digest),
+            deps.store.blobs.pathOf(found.digest),
             path,
             constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL,
           );
@@ -81,41 +85,41 @@ export function createHttpSource(on: HttpSourceDeps): RemoteSource<HttpOp> {
   };
 }
 
-async function current(op: HttpOp & Asking, on: HttpSourceDeps, signal: AbortSignal): Promise<Remembered> {
-  const remembered = recall(op.url, on);
+async function current(op: HttpOp & Asking, deps: HttpSourceDeps, signal: AbortSignal): Promise<Remembered> {
+  const remembered = recall(op.url, deps);
   if (remembered !== undefined && remembered.digest === op.checksum) return remembered;
-  if (on.isOffline === true) {
+  if (deps.isOffline === true) {
     if (remembered !== undefined) return remembered;
     throw new BuildError("source/http", `Cannot download ${shownUrl(op.url)}: the build is to be offline`, {
       hint: "build once without --offline, or give its --checksum when the store has it under another address",
     });
   }
   const etag = op.again === true ? undefined : remembered?.etag;
-  const answer = await get(op.url, etag, on, signal);
-  if (answer.body !== "unchanged") return keep(op.url, { ...answer, body: answer.body }, on, signal);
-  // A tag means something only where it was given: a redirect may lead elsewhere now.
+  const answer = await get(op.url, etag, deps, signal);
+  if (answer.body !== "unchanged") return keep(op.url, { ...answer, body: answer.body }, deps, signal);
+  // A tag means something only at its own URL: a redirect may lead elsewhere now.
   const isSame = answer.finalUrl === remembered?.finalUrl && (answer.headers.get("etag") ?? etag) === etag;
   if (isSame && remembered !== undefined) return remembered;
-  const fresh = await get(op.url, undefined, on, signal);
+  const fresh = await get(op.url, undefined, deps, signal);
   if (fresh.body === "unchanged") throw new Error("An answer to a question that was not asked");
-  return keep(op.url, { ...fresh, body: fresh.body }, on, signal);
+  return keep(op.url, { ...fresh, body: fresh.body }, deps, signal);
 }
 
-/** Takes the bytes into the store, and notes how to ask whether they have changed. */
+/** Stores the bytes, and the facts for a later conditional request. */
 async function keep(
   url: string,
   { body, headers, finalUrl }: Answer & { readonly body: AsyncIterable<Uint8Array> },
-  on: HttpSourceDeps,
+  deps: HttpSourceDeps,
   signal: AbortSignal,
 ): Promise<Remembered> {
-  const { digest } = await on.store.blobs.write(Readable.from(body), {}, signal);
+  const { digest } = await deps.store.blobs.write(Readable.from(body), {}, signal);
   const fresh: Remembered = {
     digest,
     finalUrl,
     etag: provingTag(headers),
     lastModified: headers.get("last-modified") ?? undefined,
   };
-  on.store.facts.set(FACT_KIND, url, {
+  deps.store.facts.set(FACT_KIND, url, {
     value: new TextEncoder().encode(JSON.stringify(fresh)),
     blobs: [fresh.digest],
   });
@@ -123,8 +127,8 @@ async function keep(
 }
 
 /**
- * The entity tag, if an equal one proves equal bytes. A weak one says "as good as". Many servers make theirs of size and time in
- * seconds: that of a file which changed within the last seconds may belong to its next bytes too.
+ * Returns the entity tag, if an equal one proves equal bytes. A weak one means "equivalent". Many servers derive theirs
+ * from size and time in seconds: the tag of a file that changed within the last seconds may fit its next bytes too.
  */
 function provingTag(headers: Headers): string | undefined {
   const etag = headers.get("etag") ?? "";
@@ -134,14 +138,17 @@ function provingTag(headers: Headers): string | undefined {
   return modifiedMs > servedMs - SETTLED_MS || (Number.isNaN(servedMs) && !Number.isNaN(modifiedMs)) ? undefined : etag;
 }
 
-/** `undefined` when the URL was never seen, what is known of it makes no sense, or its bytes have been collected. */
-function recall(url: string, on: HttpSourceDeps): Remembered | undefined {
-  const fact = on.store.facts.get(FACT_KIND, url);
+/**
+ * Recalls the facts about a URL; `undefined` when it is unknown, the facts are malformed, or its bytes have been
+ * collected.
+ */
+function recall(url: string, deps: HttpSourceDeps): Remembered | undefined {
+  const fact = deps.store.facts.get(FACT_KIND, url);
   if (fact === undefined) return undefined;
   const json = parseJson(new TextDecoder().decode(fact.value));
   if (!isRecord(json)) return undefined;
   const { digest, etag, lastModified, finalUrl } = json;
-  if (typeof digest !== "string" || !isDigest(digest) || !on.store.blobs.has(digest)) return undefined;
+  if (typeof digest !== "string" || !isDigest(digest) || !deps.store.blobs.has(digest)) return undefined;
   return {
     digest,
     finalUrl: typeof finalUrl === "string" ? finalUrl : "",

@@ -1,9 +1,9 @@
 import type { SecretSource } from "../../ports.ts";
 
 /**
- * How a URL is asked for: without compression on the way, and with the secret `HTTP_AUTH_HEADER_<host>` or
- * `HTTP_AUTH_TOKEN_<host>` where there is one, else with the user name of the URL.
- * @throws {TypeError} for what is no URL
+ * Makes the request for a URL: without compression on the way, and with the secret `HTTP_AUTH_HEADER_<host>` or
+ * `HTTP_AUTH_TOKEN_<host>` where there is one, otherwise with the user name of the URL.
+ * @throws {TypeError} for a text that is no URL
  */
 export async function requestOf(
   text: string,
@@ -24,13 +24,13 @@ export async function requestOf(
     const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
     headers.set("authorization", `Basic ${Buffer.from(pair).toString("base64")}`);
   }
-  // A fetch refuses URLs with credentials in them.
+  // A fetch refuses URLs with credentials.
   url.username = "";
   url.password = "";
   return { url, headers };
 }
 
-/** The URL in quotes, without user name, password and query, any of which may be a credential. */
+/** Quotes the URL without user name, password and query, because each of them may be a credential. */
 export function shownUrl(text: string): string {
   if (!URL.canParse(text)) return JSON.stringify(text);
   const url = new URL(text);

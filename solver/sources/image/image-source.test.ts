@@ -35,7 +35,7 @@ function sourceOf(bench: Workbench, options: Pick<RegistryOptions, "hosts" | "no
   });
 }
 
-/** A tar of files, made by GNU tar so that ours is not tested against itself. */
+/** Makes a tar of files with GNU tar, so that ours is not tested against itself. */
 function tarOf(bench: Workbench, name: string, files: Readonly<Record<string, string>>): Buffer {
   const directory = join(bench.directory, `tar-${name}`);
   for (const [path, text] of Object.entries(files)) {
@@ -274,7 +274,7 @@ test.skipIf(needsRoot).each(["uncompressed", "said to be gzip"])(
   },
 );
 
-test.skipIf(needsRoot)("a layer whose tar is not the one of the configuration leaves nothing", async () => {
+test.skipIf(needsRoot)("a layer with another tar than in the configuration leaves nothing", async () => {
   await using bench = new Workbench();
   await using registry = await startTestRegistry();
   const layers = twoLayers(bench);

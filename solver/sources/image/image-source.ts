@@ -19,42 +19,47 @@ export interface ImageSourceDeps {
   readonly store: Store;
   readonly native: Native;
   readonly snapshotter: Snapshotter;
-  /** Asked for when something has to be fetched, and not before: loading it takes longer than a cached build. */
+  /**
+   * Loads the registry client. Called only when something has to be fetched: loading takes longer than a cached build.
+   */
   readonly registry: () => Promise<RegistryClient>;
   readonly progress: ProgressSink;
   readonly clock: Clock;
 }
 
-/** Attestations and build farms make indexes in indexes; two are all that is seen. */
+/**
+ * Limit on nested indexes. Attestations and build farms make indexes in indexes; more than two levels do not occur in
+ * practice.
+ */
 const MAX_INDEX_DEPTH = 4;
 
 /**
- * Images from the store and, where that does not know them, from their registries. Resolving fetches documents only;
- * layers stay absent until `materialize` is asked for their files.
+ * Makes the source of images: from the store, or else from their registries. Resolving fetches documents only; layers
+ * stay absent until `materialize` is asked for their files.
  */
-export function createImageSource(on: ImageSourceDeps): ImageSource {
+export function createImageSource(deps: ImageSourceDeps): ImageSource {
   return {
     async resolve(text, { platform, mode, name }, signal) {
       const ref = parseReference(text);
-      const stored = mode === "pull" && ref.digest === undefined ? undefined : fromStore(ref, platform, on);
+      const stored = mode === "pull" && ref.digest === undefined ? undefined : fromStore(ref, platform, deps);
       if (stored?.image !== undefined) return resolved(ref, stored.image, stored.pulled);
       if (mode === "local") throw notHere(text);
       const image =
         stored === undefined
-          ? await pull(ref, platform, { ...on, name: name ?? "of the registry" }, signal)
-          : await fetchMember(ref, stored.wanted, { ...on, platform }, signal);
+          ? await pull(ref, platform, { ...deps, name: name ?? "of the registry" }, signal)
+          : await fetchMember(ref, stored.wanted, { ...deps, platform }, signal);
       return resolved(ref, image, undefined);
     },
 
-    ask: (text, at, signal) => askAgain(parseReference(text), at, on, signal),
+    ask: (text, at, signal) => askAgain(parseReference(text), at, deps, signal),
 
     async stack({ ref, manifest }, signal) {
-      const stored = on.store.images.get(manifest);
+      const stored = deps.store.images.get(manifest);
       if (stored !== undefined) return stored.layers;
-      return (await fetchMember(parseReference(ref), manifest, { ...on, platform: undefined }, signal)).layers;
+      return (await fetchMember(parseReference(ref), manifest, { ...deps, platform: undefined }, signal)).layers;
     },
 
-    materialize: (stack, step, signal) => materializeLayers(stack, step, on, signal),
+    materialize: (stack, step, signal) => materializeLayers(stack, step, deps, signal),
   };
 }
 
@@ -62,16 +67,16 @@ function resolved(ref: ImageRef, image: StoredImage, pulled: PulledName | undefi
   return { ref: formatReference(ref), manifest: image.manifestDigest, config: image.config, pulled };
 }
 
-/** The store's knowledge of a name. It may hold an index that says which manifest is wanted, and not that manifest. */
+/** The store's answer for a name. It may have an index that names the wanted manifest, but not that manifest. */
 interface InStore {
   readonly wanted: Digest;
   readonly image: StoredImage | undefined;
   readonly pulled: PulledName | undefined;
 }
 
-/** A name that somebody gave here comes before what it means in its registry. */
-function fromStore(ref: ImageRef, platform: Platform, on: ImageSourceDeps): InStore | undefined {
-  const { images, refs, pulled: pulledNames } = on.store;
+/** Resolves a name from the store. A name that a user gave here comes before its meaning in its registry. */
+function fromStore(ref: ImageRef, platform: Platform, deps: ImageSourceDeps): InStore | undefined {
+  const { images, refs, pulled: pulledNames } = deps.store;
   const name = formatReference(ref);
   const given = ref.digest ?? refs.get(name)?.target.digest;
   const pulled = given === undefined ? pulledNames.get(name) : undefined;
@@ -91,18 +96,18 @@ function fromStore(ref: ImageRef, platform: Platform, on: ImageSourceDeps): InSt
 async function pull(
   ref: ImageRef,
   platform: Platform,
-  on: ImageSourceDeps & { readonly name: "of the registry" | "of the store" },
+  deps: ImageSourceDeps & { readonly name: "of the registry" | "of the store" },
   signal: AbortSignal,
 ): Promise<StoredImage> {
-  const registry = await on.registry();
+  const registry = await deps.registry();
   const remote = await registry.resolve(ref, signal);
   const name = formatReference(ref);
-  // A name with a digest says nothing about where its tag points now.
+  // A name with a digest does not tell where its tag points now.
   const isTag = ref.digest === undefined;
-  const names = isTag && on.name === "of the store" ? [name] : [];
-  const image = await keepPulled(ref, remote, { platform, names }, on, signal);
-  // The name last, so that whoever finds it finds an image behind it.
-  if (isTag && on.name === "of the registry") on.store.pulled.answered(name, remote.descriptor);
+  const names = isTag && deps.name === "of the store" ? [name] : [];
+  const image = await keepPulled(ref, remote, { platform, names }, deps, signal);
+  // The name last, so that a reader of the name finds an image behind it.
+  if (isTag && deps.name === "of the registry") deps.store.pulled.answered(name, remote.descriptor);
   return image;
 }
 
@@ -110,27 +115,27 @@ async function keepPulled(
   ref: ImageRef,
   remote: RemoteManifest,
   { platform, names }: { readonly platform: Platform; readonly names: readonly string[] },
-  on: ImageSourceDeps,
+  deps: ImageSourceDeps,
   signal: AbortSignal,
 ): Promise<StoredImage> {
-  if (remote.document.kind === "manifest") return fetchImage(ref, remote, names, on, signal);
+  if (remote.document.kind === "manifest") return fetchImage(ref, remote, names, deps, signal);
   const wanted = selectPlatform(remote.document.index, platform, formatReference(ref));
-  const member = { ...on, platform, depth: 1 };
-  const image = on.store.images.get(wanted.digest) ?? (await fetchMember(ref, wanted.digest, member, signal));
-  on.store.images.putIndex({ bytes: remote.bytes, names });
+  const member = { ...deps, platform, depth: 1 };
+  const image = deps.store.images.get(wanted.digest) ?? (await fetchMember(ref, wanted.digest, member, signal));
+  deps.store.images.putIndex({ bytes: remote.bytes, names });
   return image;
 }
 
-/** Fetches one image by its manifest's digest; a `platform` chooses where that turns out to be an index in an index. */
+/** Fetches one image by its manifest's digest; `platform` chooses among the members of a nested index. */
 async function fetchMember(
   ref: ImageRef,
   digest: Digest,
-  on: ImageSourceDeps & { readonly platform: Platform | undefined; readonly depth?: number },
+  deps: ImageSourceDeps & { readonly platform: Platform | undefined; readonly depth?: number },
   signal: AbortSignal,
 ): Promise<StoredImage> {
-  const { platform, depth = 0 } = on;
-  const remote = await (await on.registry()).fetchManifest(ref, { digest }, signal);
-  if (remote.document.kind === "manifest" || platform === undefined) return fetchImage(ref, remote, [], on, signal);
+  const { platform, depth = 0 } = deps;
+  const remote = await (await deps.registry()).fetchManifest(ref, { digest }, signal);
+  if (remote.document.kind === "manifest" || platform === undefined) return fetchImage(ref, remote, [], deps, signal);
   const where = formatReference(ref);
   if (depth === MAX_INDEX_DEPTH) {
     throw new BuildError(
@@ -139,28 +144,29 @@ async function fetchMember(
     );
   }
   const wanted = selectPlatform(remote.document.index, platform, where).digest;
-  const image = on.store.images.get(wanted) ?? (await fetchMember(ref, wanted, { ...on, depth: depth + 1 }, signal));
-  on.store.images.putIndex({ bytes: remote.bytes, names: [] });
+  const image =
+    deps.store.images.get(wanted) ?? (await fetchMember(ref, wanted, { ...deps, depth: depth + 1 }, signal));
+  deps.store.images.putIndex({ bytes: remote.bytes, names: [] });
   return image;
 }
 
 async function askAgain(
   ref: ImageRef,
   { platform, answerMs }: { readonly platform: Platform; readonly answerMs: number },
-  on: ImageSourceDeps,
+  deps: ImageSourceDeps,
   signal: AbortSignal,
 ): Promise<ResolvedImage | undefined> {
-  const { pulled } = on.store;
+  const { pulled } = deps.store;
   const name = formatReference(ref);
-  const before = fromStore(ref, platform, on);
+  const before = fromStore(ref, platform, deps);
   try {
-    const registry = await on.registry();
+    const registry = await deps.registry();
     const now = await withinTime(answerMs, name, signal, (s) => registry.describe(ref, "one", s));
     if (now.digest === before?.pulled?.target.digest) {
       pulled.answered(name, now);
       return undefined;
     }
-    const image = await pull(ref, platform, { ...on, name: "of the registry" }, signal);
+    const image = await pull(ref, platform, { ...deps, name: "of the registry" }, signal);
     return image.manifestDigest === before?.image?.manifestDigest ? undefined : resolved(ref, image, undefined);
   } catch (error) {
     signal.throwIfAborted();
@@ -169,7 +175,10 @@ async function askAgain(
   }
 }
 
-/** @throws {BuildError} `registry/unreachable` when the time is over */
+/**
+ * Runs `work` with a time limit.
+ * @throws {BuildError} `registry/unreachable` when the time is over
+ */
 async function withinTime<T>(
   ms: number,
   name: string,
@@ -190,12 +199,12 @@ async function withinTime<T>(
   }
 }
 
-/** Keeps an image whose manifest has been fetched: its configuration is fetched now, its layers are only noted. */
+/** Stores an image with a fetched manifest: its configuration is fetched now, its layers are only recorded. */
 async function fetchImage(
   ref: ImageRef,
   remote: RemoteManifest,
   names: readonly string[],
-  on: ImageSourceDeps,
+  deps: ImageSourceDeps,
   signal: AbortSignal,
 ): Promise<StoredImage> {
   const where = JSON.stringify(formatReference(ref));
@@ -203,7 +212,7 @@ async function fetchImage(
     throw new BuildError("registry/malformed", `Cannot read the manifest of ${where}: an index lists another index`);
   }
   const { manifest } = remote.document;
-  const config = await fetchConfig(ref, manifest, on, signal);
+  const config = await fetchConfig(ref, manifest, deps, signal);
   const { diff_ids: diffIds } = parseImageConfig(config, where).rootfs;
   if (diffIds.length !== manifest.layers.length) {
     throw new BuildError(
@@ -213,8 +222,8 @@ async function fetchImage(
     );
   }
   const repository = formatRepository(ref);
-  const layers = diffIds.map((diffId) => layerOf(diffId, on.store));
-  return on.store.images.put({
+  const layers = diffIds.map((diffId) => layerOf(diffId, deps.store));
+  return deps.store.images.put({
     manifest: remote.bytes,
     config,
     mediaType: remote.descriptor.mediaType,
@@ -228,7 +237,7 @@ async function fetchImage(
   });
 }
 
-/** A snapshot with these files that is here already, whoever made it, or a row for one that is not. */
+/** Finds a present snapshot with these files, or makes a row for an absent one. */
 function layerOf(diffId: Digest, store: Store): NewSnapshot {
   const present = store.snapshots.byDiffId(diffId).find((row) => row.state === "present");
   if (present !== undefined) return { id: present.id, state: "present", diffId };
@@ -238,7 +247,7 @@ function layerOf(diffId: Digest, store: Store): NewSnapshot {
 async function fetchConfig(
   ref: ImageRef,
   { config }: Manifest,
-  on: ImageSourceDeps,
+  deps: ImageSourceDeps,
   signal: AbortSignal,
 ): Promise<Buffer> {
   if (config.size > MAX_CONFIG_BYTES) {
@@ -247,12 +256,12 @@ async function fetchConfig(
       `Cannot use ${JSON.stringify(formatReference(ref))}: its configuration has ${config.size} bytes`,
     );
   }
-  const known = on.store.blobs.readBytes(config.digest, MAX_CONFIG_BYTES);
+  const known = deps.store.blobs.readBytes(config.digest, MAX_CONFIG_BYTES);
   if (known !== undefined) return known;
-  const client = await on.registry();
+  const client = await deps.registry();
   for (;;) {
     try {
-      // Verified by the client: the stream ends with an error when size or digest differ.
+      // The client verifies it: the stream ends with an error when size or digest differ.
       return await buffer(await client.fetchBlob(ref, config, signal));
     } catch (error) {
       const isWrong = error instanceof BuildError && error.code === "digest/mismatch";

@@ -5,26 +5,26 @@ import type { Snapshotter } from "../../ports.ts";
 
 /**
  * Gives directories that a layer's tar only implies (`a/b` without `a`) the mode, owner and time that they have in the
- * layers below. Whoever unpacks layer upon layer finds them there; a layer unpacked by itself had to make them up, and
- * in an overlay the topmost directory's metadata is what shows.
+ * layers below. Unpacking layer upon layer would find them there; unpacking one layer by itself had to invent them, and
+ * in an overlay the topmost directory's metadata is visible.
  */
 export function lendParents(
-  to: {
+  layer: {
     readonly directory: string;
-    /** Relative to it. */
+    /** Paths relative to it. */
     readonly paths: readonly string[];
     /** Directories of the layers below, topmost first. */
     readonly below: readonly string[];
   },
-  on: { readonly native: Native; readonly snapshotter: Pick<Snapshotter, "marks"> },
+  deps: { readonly native: Native; readonly snapshotter: Pick<Snapshotter, "marks"> },
 ): void {
-  if (to.below.length === 0) return;
-  const { native } = on;
-  using tree = new MergedTree({ native, directories: [...new Set(to.below)], marks: on.snapshotter.marks });
-  const root = native.openPath(to.directory, O_PATH | O_DIRECTORY);
+  if (layer.below.length === 0) return;
+  const { native } = deps;
+  using tree = new MergedTree({ native, directories: [...new Set(layer.below)], marks: deps.snapshotter.marks });
+  const root = native.openPath(layer.directory, O_PATH | O_DIRECTORY);
   try {
-    // Children first: giving a child its time does not change its parent's, but making it did.
-    for (const path of to.paths.toSorted().toReversed()) {
+    // Children first: setting a child's time does not change its parent's, but creating it did.
+    for (const path of layer.paths.toSorted().toReversed()) {
       const status = tree.directoryAt(path)?.status;
       if (status === undefined) continue;
       const resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;

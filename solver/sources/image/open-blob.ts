@@ -4,18 +4,18 @@ import type { CacheBlob } from "../../cache/remote/backend.ts";
 import { openDirectoryBlob } from "../../cache/remote/directory-cache.ts";
 
 /**
- * A layer's blob from where the store has noted that it is: a registry's repository, or the directory of a cache, which
- * is an absolute path. With `check`, the stream ends with an error when its bytes are not the blob's.
+ * Opens a layer's blob at its recorded place: a registry's repository, or the directory of a cache, as an absolute
+ * path. With `check`, the stream ends with an error when its bytes are not the blob's.
  */
 export async function openBlobAt(
   repository: string,
   blob: CacheBlob,
   from: { readonly offsetBytes: number; readonly check: "digest" | "none" },
-  on: { readonly registry: () => Promise<RegistryClient> },
+  deps: { readonly registry: () => Promise<RegistryClient> },
   signal: AbortSignal,
 ): Promise<Readable> {
   if (repository.startsWith("/")) return openDirectoryBlob(repository, blob, from, signal);
-  const client = await on.registry();
+  const client = await deps.registry();
   const at = parseRepository(repository);
   return from.check === "digest"
     ? client.fetchBlob(at, blob, signal)

@@ -9,7 +9,7 @@ import { LocalSource } from "./local-source.ts";
 
 const { signal } = new AbortController();
 
-/** File systems whose clocks tick once in a second or two, and how one of 16 MiB is made. */
+/** File systems with clocks that tick once in a second or two, and the command that makes one of 16 MiB. */
 const KINDS = [
   { name: "ext4 with small inodes", type: "ext4", make: ["mke2fs", "-q", "-F", "-t", "ext4", "-I", "128"] },
   { name: "vfat", type: "vfat", make: ["mkfs.vfat"] },

@@ -11,26 +11,26 @@ import { indexedDigests } from "../../select/file-digests.ts";
 import { Fingerprints } from "../../select/fingerprints.ts";
 import { StatIndex, type StatIndexStorage } from "../../select/stat-index.ts";
 
-/** Whether files whose digests are known are read: `again` for steps that are not to come from the cache. */
+/** `again` reads files even if their digests are known, for steps that skip the cache. */
 export type Reading = "known" | "again";
 
 export interface LocalSourceOptions {
   readonly native: Native;
   /** Absolute host path of the context directory. */
   readonly directory: string;
-  /** What the store keeps between builds so that unchanged files are not read again. */
+  /** Storage of the index between builds, so that unchanged files are not read again. */
   readonly index: StatIndexStorage;
-  /** What it keeps so that unchanged directories are not even listed; absent: nothing. */
+  /** Storage of fingerprints, so that unchanged directories are not even listed; absent: none. */
   readonly fingerprints?: StatIndexStorage;
   /** The real-time clock, nanoseconds since 1970. */
   readonly nowNs: () => bigint;
-  /** The clock that the files' times come from; found out where it is not given. */
+  /** The clock behind the files' times; detected when absent. */
   readonly clock?: FileClock;
 }
 
 /**
- * A directory of the client's: the build context or a named one. Nothing is read before something is selected from it, and
- * what was read once is not read again during the build. Dispose it after the build; `save` keeps the file digests.
+ * A directory of the client: the build context or a named one. No file is read before it is selected, or twice in one
+ * build. Dispose it after the build; `save` keeps the file digests.
  */
 export class LocalSource implements Disposable {
   readonly directory: string;
@@ -45,14 +45,14 @@ export class LocalSource implements Disposable {
     this.#options = options;
     const clock = options.clock ?? clockOf(options.directory);
     this.#index = new StatIndex(options.native, options.index, clock);
-    // A fingerprint believes the times of all files at once.
+    // A fingerprint trusts the times of all files at once.
     const { fingerprints } = options;
     this.#fingerprints = fingerprints === undefined || clock !== "own" ? undefined : new Fingerprints(fingerprints);
   }
 
   /**
-   * The directory as the ignore patterns leave it. One view per list of patterns, owned by the source. Its files are root's
-   * unless their owners are `kept`.
+   * Returns the directory without ignored files. There is one view per list of patterns, owned by the source. Its files
+   * belong to root unless their owners are `kept`.
    * @throws {BuildError} `context/not-found`, `context/unreadable`, `pattern/malformed`
    */
   view(excludes: readonly string[], owners: "root" | "kept" = "root", reading: Reading = "known"): SourceView {
@@ -74,7 +74,7 @@ export class LocalSource implements Disposable {
     return made;
   }
 
-  /** Has the directory scanned again when it is asked for next, or only for one view. What was found stays usable. */
+  /** Makes the next use scan the directory again, for all views or one. Earlier results stay usable. */
   lookAgain(view?: SourceView): void {
     for (const [key, known] of this.#views) {
       if (view !== undefined && known !== view) continue;
@@ -83,7 +83,7 @@ export class LocalSource implements Disposable {
     }
   }
 
-  /** Forgets digests of files that turned out to hold something else. */
+  /** Forgets digests of files that turned out to have other content. */
   forget(files: readonly TreeNode[]): void {
     for (const { layer, index } of files) this.#index.forget(layer, index);
     this.#fingerprints?.clear();
@@ -134,9 +134,9 @@ export class LocalSource implements Disposable {
 }
 
 /**
- * Directories that a scan need not enter, read off the patterns: by path (`node_modules`, `a/b`), or by name where the
- * pattern is two stars and a name. Only patterns behind the last `!` count, because an earlier one might be taken back
- * below.
+ * Finds directories that a scan need not enter, from the patterns alone: by path (`node_modules`, `a/b`), or by name
+ * where the pattern is two stars and a name. Only patterns after the last `!` count, because that one might include
+ * files below an earlier one.
  */
 export function prunable(excludes: readonly string[]): Pick<ScanOptions, "prunePaths" | "pruneNames"> {
   const last = excludes.findLastIndex((pattern) => pattern.trim().startsWith("!"));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { locateNative } from "../../lib/native/locate.ts";
 import { LocalSource } from "../sources/local/local-source.ts";
-import { type NamedSelection, nameSelection } from "./name-selection.ts";
+import { type DigestedSelection, digestSelection } from "./digest-selection.ts";
 import { select } from "./select.ts";
 import type { Selector } from "./selector.ts";
 
@@ -23,12 +23,12 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-/** One build: names, and says whether anything was listed for it. `laterS`: how far the clock has gone on. */
+/** Digests a selection as one build does, and tells whether any file was listed for it. `laterS`: advance of the clock. */
 async function named(
   selector: Selector = ALL,
   { excludes = [] as readonly string[], laterS = 10n } = {},
-): Promise<NamedSelection & { readonly known: boolean }> {
-  // Digests of single files are asked for only where files are listed.
+): Promise<DigestedSelection & { readonly known: boolean }> {
+  // Digests of single files are requested only when files are listed.
   let known = true;
   const load = (): Uint8Array | undefined => {
     known = false;
@@ -42,9 +42,9 @@ async function named(
     nowNs: () => (BigInt(Date.now()) + laterS * 1000n) * 1_000_000n,
   });
   const view = source.view(excludes);
-  const found = await nameSelection(view, selector, signal);
+  const found = await digestSelection(view, selector, signal);
   const wasKnown = known;
-  // Whatever it was named by, it is what a look at all files says.
+  // However it was found, the digest equals that of a look at all files.
   const whole = await found.whole(signal);
   expect(whole.digest).toBe(found.digest);
   expect((await select(view, selector, signal)).listing).toBe(whole.listing);
@@ -60,7 +60,7 @@ test("an unchanged directory is named without a look at its files", async () => 
 });
 
 test("a directory that changed a moment before is looked at once more", async () => {
-  // As if no time had gone by since the files were written, however busy the machine is.
+  // No time passes after the files were written, however busy the machine is.
   expect((await named(ALL, { laterS: -10n })).known).toBe(false);
   expect((await named(ALL, { laterS: 10n })).known).toBe(false);
   expect((await named(ALL, { laterS: 10n })).known).toBe(true);

@@ -5,33 +5,34 @@ import { isAnyRacy, printOf } from "./fingerprints.ts";
 import { select, type Selection } from "./select.ts";
 import type { Selector } from "./selector.ts";
 
-/** A selection by name. What is in it is found when somebody needs it: a step that is cached does not. */
-export interface NamedSelection {
+/** A digested selection. Its files are listed only on demand: a cached step does not need them. */
+export interface DigestedSelection {
   readonly digest: Digest;
-  /** A pattern that matches nothing. */
+  /** True for a pattern that matches nothing. */
   readonly isEmpty: boolean;
   whole(signal: AbortSignal): Promise<Selection>;
 }
 
 /**
- * Names what a selector takes, without looking at single files where all of them are as they were when it was named before.
- * @throws {BuildError} as `select`
+ * Computes the digest of a selection, without looking at single files where all of them are unchanged since it was last
+ * computed.
+ * @throws {BuildError} the errors of `select`
  */
-export async function nameSelection(
+export async function digestSelection(
   view: SourceView,
   selector: Selector,
   signal: AbortSignal,
-): Promise<NamedSelection> {
+): Promise<DigestedSelection> {
   const seen = await lookAt(view, selector, signal);
   const known = seen === undefined ? undefined : view.fingerprints?.get(seen.what, seen.print);
   if (known !== undefined) return { digest: known, isEmpty: false, whole: (inner) => select(view, selector, inner) };
   const selection = await select(view, selector, signal);
   if (seen?.isRacy() === false) view.fingerprints?.set(seen.what, seen.print, selection.digest);
-  return namedBy(selection);
+  return toDigested(selection);
 }
 
-/** The name of a selection that is at hand. */
-export function namedBy(selection: Selection): NamedSelection {
+/** Wraps a selection that is already computed. */
+export function toDigested(selection: Selection): DigestedSelection {
   const { digest, matches } = selection;
   return { digest, isEmpty: matches.length === 0, whole: async () => selection };
 }
@@ -42,7 +43,7 @@ interface Seen {
   isRacy(): boolean;
 }
 
-/** The fingerprint of a selector that takes one directory; others are small, or rare. */
+/** Computes the fingerprint of a selector that takes one directory; other selectors are small or rare. */
 async function lookAt(view: SourceView, selector: Selector, signal: AbortSignal): Promise<Seen | undefined> {
   if (view.fingerprints === undefined) return undefined;
   if (selector.kind === "copy" && (selector.parents || (selector.wildcard && hasWildcards(selector.source)))) {
