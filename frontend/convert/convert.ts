@@ -15,6 +15,7 @@ import { resolveEpoch } from "./epoch.ts";
 import { type GlobalScope, evaluateGlobalArgs } from "./global-args.ts";
 import { finalImage } from "./final-image.ts";
 import type { ConvertOptions } from "./options.ts";
+import { imageOf } from "./image-facts.ts";
 import { outlineOf } from "./outline-facts.ts";
 import { Plan, type PlannedStage } from "./plan.ts";
 import { platformArgs } from "./platform-args.ts";
@@ -22,7 +23,7 @@ import type { ContextSource, Resolver } from "./resolver.ts";
 import { sourceVertex } from "./sources.ts";
 import { asRoot } from "./root-tree.ts";
 import { convertInstruction } from "./stage.ts";
-import { type Shared, type StageState, entriesOf, imageOf, stateOnStage, stateOnStart } from "./stage-state.ts";
+import { type Shared, type StageState, entriesOf, stateOnStage, stateOnStart } from "./stage-state.ts";
 import { type Triggers, neededStages, resolveStarts } from "./starts.ts";
 import { TextBudget } from "./text-budget.ts";
 import { nextStepName } from "./step.ts";
@@ -94,7 +95,7 @@ export async function convertChecked(
   return {
     target: asRoot(state.tree, state, shared),
     meta: shared.meta,
-    image: finalImage(imageOf(state, options.labels), options.targetPlatform),
+    image: finalImage(imageOf(state.image, state.platform, options.labels), options.targetPlatform),
     history: entriesOf(state.history),
     base: state.base,
     platform: state.platform,
@@ -174,7 +175,7 @@ function convertStage(
   if (start !== undefined) nameStart(state, start, shared);
   if (start?.extent !== "replaced" && planned.stage !== undefined) {
     state.tree = asRoot(state.tree, state, shared);
-    for (const name of planned.usedArgs) state.usedArgs.add(name);
+    for (const name of planned.usedArgs) state.outline.usedArgs.add(name);
     for (const trigger of inherited) {
       state.trigger = `ONBUILD of ${planned.baseText}: ${trigger.original.trim()}`;
       forTrigger(planned, () => convertInstruction(state, trigger, shared));

@@ -34,14 +34,14 @@ export function convertEnv(state: StageState, instruction: EnvInstruction, share
   for (const [name, value] of pairs) {
     if (namesSecret(name)) shared.linter.report(secretsUsedInArgOrEnv, instruction, "ENV", name);
     state.environment.setEnv(name, value);
-    state.env.set(name, `${name}=${value}`);
+    state.image.env.set(name, `${name}=${value}`);
   }
   record(state, `ENV ${pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`);
 }
 
 export function convertLabel(state: StageState, instruction: LabelInstruction, shared: Shared): void {
   const pairs = expandPairs(state, instruction, shared);
-  for (const [name, value] of pairs) state.labels.set(name, value);
+  for (const [name, value] of pairs) state.image.labels.set(name, value);
   record(state, `LABEL ${pairs.map(([name, value]) => `${name}=${value}`).join(" ")}`);
 }
 
@@ -78,8 +78,9 @@ export function convertArg(state: StageState, instruction: ArgInstruction, share
     }
     state.environment.declareArg(name, value, NOT_FOR_COMMANDS.has(name) ? "text" : "commands");
     // An inherited ARG was described where it was declared.
-    if (!isInherited) state.args.set(name, { name, description, value, span: instruction.span, needs: NO_NAMES });
-    state.usedArgs.add(name);
+    if (!isInherited)
+      state.outline.args.set(name, { name, description, value, span: instruction.span, needs: NO_NAMES });
+    state.outline.usedArgs.add(name);
     texts.push(value === undefined ? name : `${name}=${value}`);
   }
   record(state, `ARG ${texts.join(" ")}`);
@@ -97,20 +98,20 @@ export function namesSecret(name: string): boolean {
 
 export function convertCmd(state: StageState, instruction: CmdInstruction, shared: Shared): void {
   const argv = startCommand(state, instruction, shared);
-  const { Cmd: _old, ...config } = state.config;
+  const { Cmd: _old, ...config } = state.image.config;
   // Docker reads this on Windows only, but BuildKit sets it everywhere, so images would differ without it.
-  state.config = { ...config, ...(argv.length === 0 ? {} : { Cmd: argv }), ArgsEscaped: true };
+  state.image.config = { ...config, ...(argv.length === 0 ? {} : { Cmd: argv }), ArgsEscaped: true };
   record(state, `CMD ${goQuoteList(argv)}`);
 }
 
 export function convertEntrypoint(state: StageState, instruction: EntrypointInstruction, shared: Shared): void {
   const argv = startCommand(state, instruction, shared);
-  const { Entrypoint: _old, ...config } = state.config;
-  state.config = { ...config, ...(argv.length === 0 ? {} : { Entrypoint: argv }) };
+  const { Entrypoint: _old, ...config } = state.image.config;
+  state.image.config = { ...config, ...(argv.length === 0 ? {} : { Entrypoint: argv }) };
   // A CMD of the base image was meant for the base image's ENTRYPOINT.
-  if (!state.seen.has("cmd")) {
-    const { Cmd: _inherited, ...rest } = state.config;
-    state.config = rest;
+  if (!state.image.seen.has("cmd")) {
+    const { Cmd: _inherited, ...rest } = state.image.config;
+    state.image.config = rest;
   }
   record(state, `ENTRYPOINT ${goQuoteList(argv)}`);
 }
@@ -123,7 +124,7 @@ function startCommand(
   checkOnlyOne(state, instruction, shared);
   const { command } = instruction;
   if (command.form === "exec") return command.argv;
-  if (state.config.Shell === undefined || state.config.Shell.length === 0) {
+  if (state.image.config.Shell === undefined || state.image.config.Shell.length === 0) {
     shared.linter.report(jsonArgsRecommended, instruction, instruction.keyword.text.toUpperCase());
   }
   return inShell(state, command.text);
@@ -131,7 +132,7 @@ function startCommand(
 
 /** Wraps a command in shell form in the stage's SHELL. */
 export function inShell(state: StageState, text: string): readonly string[] {
-  const shell = state.config.Shell;
+  const shell = state.image.config.Shell;
   const usual = state.platform.os === "windows" ? ["cmd", "/S", "/C"] : ["/bin/sh", "-c"];
   return [...(shell === undefined || shell.length === 0 ? usual : shell), text];
 }
@@ -142,11 +143,11 @@ function checkOnlyOne(
   shared: Shared,
 ): void {
   // The earlier instruction is the one without effect, so the warning points there.
-  const earlier = state.seen.get(instruction.kind);
+  const earlier = state.image.seen.get(instruction.kind);
   if (earlier !== undefined) {
     shared.linter.report(multipleInstructionsDisallowed, earlier, instruction.keyword.text.toUpperCase());
   }
-  state.seen.set(instruction.kind, instruction);
+  state.image.seen.set(instruction.kind, instruction);
 }
 
 export function convertHealthcheck(state: StageState, instruction: HealthcheckInstruction, shared: Shared): void {
@@ -161,7 +162,7 @@ export function convertHealthcheck(state: StageState, instruction: HealthcheckIn
     ...(startIntervalNs === 0 ? {} : { StartInterval: startIntervalNs }),
     ...(retries === 0 ? {} : { Retries: retries }),
   };
-  state.config = { ...state.config, Healthcheck: check };
+  state.image.config = { ...state.image.config, Healthcheck: check };
   const times = [
     `Interval:${goDuration(intervalNs)}`,
     `Timeout:${goDuration(timeoutNs)}`,
@@ -188,7 +189,7 @@ export function convertExpose(state: StageState, instruction: ExposeInstruction,
       ports.push(...parsePorts(text, word.span));
     }
   }
-  for (const port of ports) state.ports.add(port);
+  for (const port of ports) state.image.ports.add(port);
   record(state, `EXPOSE ${goList(ports)}`);
 }
 
@@ -198,19 +199,19 @@ export function convertVolume(state: StageState, instruction: VolumeInstruction,
     if (path !== "") return path;
     throw instructionError("VOLUME specified can not be an empty string", word.span, "write the path of a directory");
   });
-  for (const path of paths) state.volumes.add(path);
+  for (const path of paths) state.image.volumes.add(path);
   record(state, `VOLUME ${goList(paths)}`);
 }
 
 export function convertUser(state: StageState, instruction: UserInstruction, shared: Shared): void {
   const user = expandIn(state, instruction.user, instruction, shared);
-  const { User: _old, ...config } = state.config;
-  state.config = user === "" ? config : { ...config, User: user };
+  const { User: _old, ...config } = state.image.config;
+  state.image.config = user === "" ? config : { ...config, User: user };
   record(state, `USER ${user}`);
 }
 
 export function convertShell(state: StageState, { argv }: ShellInstruction): void {
-  state.config = { ...state.config, Shell: argv };
+  state.image.config = { ...state.image.config, Shell: argv };
   record(state, `SHELL ${goList(argv)}`);
 }
 
@@ -223,6 +224,6 @@ export function convertStopsignal(state: StageState, instruction: StopsignalInst
       'write a name such as "SIGTERM" or a number',
     );
   }
-  state.config = { ...state.config, StopSignal: signal };
+  state.image.config = { ...state.image.config, StopSignal: signal };
   record(state, `STOPSIGNAL ${signal}`);
 }

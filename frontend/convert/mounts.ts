@@ -67,7 +67,7 @@ function bindMount(spec: MountSpec, flag: MountFlag, index: number, context: Mou
 function cacheMount(spec: MountSpec, flag: MountFlag, index: number, context: MountContext): ExecMount {
   const target = targetOf(spec, flag, context.state);
   const id = spec.id || cleanPath(spec.target ?? "");
-  if (!context.state.cacheMounts.has(id)) context.state.cacheMounts.set(id, flag.span);
+  if (!context.state.outline.cacheMounts.has(id)) context.state.outline.cacheMounts.set(id, flag.span);
   const source = cleanPath(`/${spec.source ?? ""}`);
   const hasOwnership = spec.permissions !== undefined || spec.uid !== undefined || spec.gid !== undefined;
   // A directory used as the seed brings its own mode and owner. Asking for other ones without naming a directory means
@@ -104,8 +104,8 @@ function cacheId(id: string, { options }: Shared): string {
 
 function secretMount(spec: MountSpec, flag: MountFlag, { state }: MountContext): ExecMount {
   const id = spec.source || spec.id || baseName(spec.target ?? "");
-  const known = state.secrets.get(id);
-  if (known === undefined) state.secrets.set(id, { required: spec.required, span: flag.span });
+  const known = state.outline.secrets.get(id);
+  if (known === undefined) state.outline.secrets.set(id, { required: spec.required, span: flag.span });
   const asked = spec.target || undefined;
   const target = asked ?? (spec.env === undefined ? `/run/secrets/${baseName(id)}` : undefined);
   return {
@@ -127,7 +127,7 @@ function sshMount(spec: MountSpec, flag: MountFlag, ordinal: number, { state }: 
     });
   }
   const id = spec.id || "default";
-  if (!state.ssh.has(id)) state.ssh.set(id, { required: spec.required, span: flag.span });
+  if (!state.outline.ssh.has(id)) state.outline.ssh.set(id, { required: spec.required, span: flag.span });
   return {
     type: "ssh",
     id,

@@ -47,7 +47,7 @@ function execOp(
     argv: what.argv,
     env: state.environment.groups(),
     cwd: absolutePath(state, ""),
-    user: state.config.User ?? "",
+    user: state.image.config.User ?? "",
     hostname: options.hostname ?? (options.buildArgs.get("BUILDKIT_SANDBOX_HOSTNAME") || undefined),
     network: instruction.network === "default" ? options.network : instruction.network,
     security: instruction.security,

@@ -1,6 +1,5 @@
 import type { Digest } from "../../lib/core/digest.ts";
 import { BuildError } from "../../lib/core/errors.ts";
-import type { ContainerConfig } from "../../lib/core/oci.ts";
 import { cleanPath } from "../../lib/core/patterns/clean-path.ts";
 import type { PatternMatcher } from "../../lib/core/patterns/pattern-matcher.ts";
 import type { Platform } from "../../lib/core/platform.ts";
@@ -8,16 +7,17 @@ import type { Span } from "../../lib/core/span.ts";
 import { suggest } from "../../lib/core/suggest.ts";
 import { type GroupDigests, type Vertex, type VertexMeta, vertex } from "../../solver/graph/vertex.ts";
 import type { StageInstruction, Word } from "../instructions/instruction.ts";
-import type { Linter, Place } from "../lint/linter.ts";
+import type { Linter } from "../lint/linter.ts";
 import { undefinedVar } from "../lint/rules/undefined-var.ts";
 import { expandWord } from "../words/expand.ts";
-import { nativePath, platformPath } from "./windows-path.ts";
 import type { Start } from "./base-image.ts";
-import type { BaseImage, HistoryDraft, ImageDraft } from "./conversion.ts";
+import type { BaseImage, HistoryDraft } from "./conversion.ts";
 import { HISTORY_COMMENT } from "./conversion.ts";
 import { Environment } from "./environment.ts";
-import type { ArgFact, GlobalScope } from "./global-args.ts";
+import type { GlobalScope } from "./global-args.ts";
+import { type ImageFacts, imageOnStage, imageOnStart, splitVariable } from "./image-facts.ts";
 import type { ConvertOptions } from "./options.ts";
+import { emptyOutline, type OutlineFacts } from "./outline-facts.ts";
 import type { Plan, PlannedStage } from "./plan.ts";
 import type { TextBudget } from "./text-budget.ts";
 import type { Escape } from "../words/escape.ts";
@@ -54,39 +54,17 @@ export interface StageState {
   readonly label: string | undefined;
   readonly base: BaseImage | undefined;
   readonly platform: Platform;
-  readonly image: ImageDraft;
   tree: Vertex | undefined;
   readonly environment: Environment;
-  /**
-   * Working directory as the image stores it: an absolute path stays as written. Empty means `/`. `absolutePath` cleans
-   * it.
-   */
-  workdir: string;
-  /** Variables of the image, name to `NAME=value`, in order of first definition. */
-  readonly env: Map<string, string>;
-  readonly labels: Map<string, string>;
-  readonly ports: Set<string>;
-  readonly volumes: Set<string>;
-  readonly onbuild: string[];
-  /** The rest of the image's configuration. */
-  config: Omit<ContainerConfig, "Env" | "Labels" | "ExposedPorts" | "Volumes" | "OnBuild" | "WorkingDir">;
-  author: string | undefined;
+  readonly image: ImageFacts;
+  readonly outline: OutlineFacts;
   readonly history: History;
-  /** True when a WORKDIR of this file set the working directory. */
-  hasWorkdir: boolean;
-  /** Places of CMD, ENTRYPOINT and HEALTHCHECK in this stage. */
-  readonly seen: Map<"cmd" | "entrypoint" | "healthcheck", Place>;
   /** Numerator of the display's `i/N`. */
   stepsDone: number;
-  stepsTotal: number;
+  readonly stepsTotal: number;
   /** `ONBUILD of base: RUN make` while a trigger of the base image is converted. */
   trigger: string | undefined;
   readonly cache: VertexMeta["cache"];
-  readonly args: Map<string, ArgFact>;
-  readonly usedArgs: Set<string>;
-  readonly secrets: Map<string, { readonly required: boolean; readonly span: Span }>;
-  readonly ssh: Map<string, { readonly required: boolean; readonly span: Span }>;
-  readonly cacheMounts: Map<string, Span>;
 }
 
 /**
@@ -109,74 +87,40 @@ type Fixed = Pick<StageState, "planned" | "label" | "cache" | "stepsTotal">;
 
 /** Makes the state of a stage on top of an image, a context or nothing. */
 export function stateOnStart(start: Start, fixed: Fixed): StageState {
-  const { Env, Labels, ExposedPorts, Volumes, OnBuild: _triggers, WorkingDir, ...config } = start.image.config;
   const environment = new Environment();
-  const env = new Map<string, string>();
-  for (const entry of Env ?? []) {
-    const equals = entry.indexOf("=");
-    const name = equals === -1 ? entry : entry.slice(0, equals);
-    env.set(name, entry);
-    environment.setEnv(name, equals === -1 ? "" : entry.slice(equals + 1));
+  for (const entry of start.image.config.Env ?? []) {
+    const { name, value } = splitVariable(entry);
+    environment.setEnv(name, value);
   }
   return {
     ...fixed,
-    ...blank(),
     base: start.base,
     platform: start.platform,
-    image: start.image,
     tree: start.tree,
     environment,
-    workdir: WorkingDir === undefined ? "" : platformPath(WorkingDir, start.platform, undefined),
-    env,
-    labels: new Map(Object.entries(Labels ?? {})),
-    ports: new Set(Object.keys(ExposedPorts ?? {})),
-    volumes: new Set(Object.keys(Volumes ?? {})),
-    onbuild: [],
-    config,
-    author: start.image.author,
+    image: imageOnStart(start),
+    outline: emptyOutline(),
     history: { below: undefined, entries: start.history.map((entry) => ({ kind: "base", entry })) },
-    hasWorkdir: false,
-  };
-}
-
-/** Makes the state of a stage that continues another one of the file: it inherits everything but the triggers. */
-export function stateOnStage(base: StageState, fixed: Fixed): StageState {
-  const environment = new Environment(base.environment);
-  environment.uncover(base.env);
-  return {
-    ...fixed,
-    ...blank(),
-    base: base.base,
-    platform: base.platform,
-    image: base.image,
-    tree: base.tree,
-    environment,
-    workdir: base.workdir,
-    env: new Map(base.env),
-    labels: new Map(base.labels),
-    ports: new Set(base.ports),
-    volumes: new Set(base.volumes),
-    onbuild: [],
-    config: base.config,
-    author: base.author,
-    history: { below: base.history, entries: [] },
-    hasWorkdir: base.hasWorkdir,
-  };
-}
-
-function blank(): Pick<
-  StageState,
-  "seen" | "stepsDone" | "trigger" | "args" | "usedArgs" | "secrets" | "ssh" | "cacheMounts"
-> {
-  return {
-    seen: new Map(),
     stepsDone: 0,
     trigger: undefined,
-    args: new Map(),
-    usedArgs: new Set(),
-    secrets: new Map(),
-    ssh: new Map(),
-    cacheMounts: new Map(),
+  };
+}
+
+/** Makes the state of a stage that continues another one of the file. */
+export function stateOnStage(below: StageState, fixed: Fixed): StageState {
+  const environment = new Environment(below.environment);
+  environment.uncover(below.image.env);
+  return {
+    ...fixed,
+    base: below.base,
+    platform: below.platform,
+    tree: below.tree,
+    environment,
+    image: imageOnStage(below.image),
+    outline: emptyOutline(),
+    history: { below: below.history, entries: [] },
+    stepsDone: 0,
+    trigger: undefined,
   };
 }
 
@@ -220,7 +164,7 @@ export function reportUnset(
 
 /** Resolves a path of the Dockerfile; relative ones start at the working directory. */
 export function absolutePath(state: StageState, path: string): string {
-  return cleanPath(path.startsWith("/") ? path : `/${state.workdir}/${path}`);
+  return cleanPath(path.startsWith("/") ? path : `/${state.image.workdir}/${path}`);
 }
 
 /** Makes an empty tree where a vertex is required. */
@@ -231,33 +175,6 @@ export function emptyTree(shared: Shared): Vertex {
     shared.meta.set(empty.digest, { ...text, cache: "use", argNames: [] });
   }
   return empty;
-}
-
-/** Makes the image configuration of a stage in its present state. */
-export function imageOf(state: StageState, labels: ReadonlyMap<string, string>): ImageDraft {
-  const all = new Map([...state.labels, ...labels]);
-  const { author: _author, ...image } = state.image;
-  return {
-    ...image,
-    ...(state.author === undefined ? {} : { author: state.author }),
-    config: {
-      ...state.config,
-      ...(state.ports.size === 0 ? {} : { ExposedPorts: emptyObjects(state.ports) }),
-      ...(state.env.size === 0 ? {} : { Env: [...state.env.values()] }),
-      ...(state.volumes.size === 0 ? {} : { Volumes: emptyObjects(state.volumes) }),
-      ...(state.workdir === "" ? {} : { WorkingDir: nativePath(state.workdir, state.platform) }),
-      ...(all.size === 0 ? {} : { Labels: Object.fromEntries([...all].toSorted(byName)) }),
-      ...(state.onbuild.length === 0 ? {} : { OnBuild: [...state.onbuild] }),
-    },
-  };
-}
-
-function emptyObjects(names: ReadonlySet<string>): Record<string, Record<string, never>> {
-  return Object.fromEntries([...names].toSorted().map((name) => [name, {}]));
-}
-
-function byName([a]: readonly [string, string], [b]: readonly [string, string]): number {
-  return a < b ? -1 : Number(a > b);
 }
 
 /** Makes the error for an instruction that is well-formed but cannot be meant. */

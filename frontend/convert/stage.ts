@@ -52,11 +52,11 @@ function dispatch(state: StageState, instruction: StageInstruction, shared: Shar
     case "label":
       return convertLabel(state, instruction, shared);
     case "maintainer":
-      state.author = instruction.name.text;
+      state.image.author = instruction.name.text;
       return record(state, `MAINTAINER ${instruction.name.text}`);
     case "onbuild":
       // ONBUILD leaves no history entry; the trigger leaves one in the child image.
-      state.onbuild.push(instruction.trigger);
+      state.image.onbuild.push(instruction.trigger);
       return undefined;
     case "run":
       return convertRun(state, instruction, shared);

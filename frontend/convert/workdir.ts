@@ -9,17 +9,17 @@ import { addVertex, displayText, nextStepName } from "./step.ts";
 export function convertWorkdir(state: StageState, instruction: WorkdirInstruction, shared: Shared): void {
   const given = expandIn(state, instruction.path, instruction, shared);
   const path = platformPath(given, state.platform, instruction.path.span);
-  if (!state.hasWorkdir && !path.startsWith("/")) shared.linter.report(workdirRelativePath, instruction, given);
-  state.hasWorkdir = true;
+  if (!state.image.hasWorkdir && !path.startsWith("/")) shared.linter.report(workdirRelativePath, instruction, given);
+  state.image.hasWorkdir = true;
   const workdir = absolutePath(state, path);
   // Docker cleans only a path that it joins: an absolute path stays in the image as written.
-  state.workdir = path.startsWith("/") && state.platform.os !== "windows" ? path : workdir;
-  const createdBy = `WORKDIR ${state.workdir}`;
+  state.image.workdir = path.startsWith("/") && state.platform.os !== "windows" ? path : workdir;
+  const createdBy = `WORKDIR ${state.image.workdir}`;
   if (workdir === "/") {
     record(state, createdBy);
     return;
   }
-  const user = state.config.User ?? "";
+  const user = state.image.config.User ?? "";
   const parse = state.tree === undefined ? parseOwnerInEmpty : parseOwner;
   const name = nextStepName(state, shared, displayText(instruction, state.environment, shared));
   const made = addVertex(
