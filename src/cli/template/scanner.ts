@@ -163,7 +163,8 @@ const ESCAPES: Readonly<Record<string, string>> = {
 function unescape(text: string, position: number, inside: string): string {
   return inside.replaceAll(
     /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{3})|(.))/g,
-    (whole: string, x?: string, u?: string, U?: string, octal?: string, letter?: string) => {
+    (whole: string, ...groups: readonly (string | undefined)[]) => {
+      const [x, u, U, octal, letter] = groups;
       const hex = x ?? u ?? U;
       const code =
         hex === undefined ? (octal === undefined ? undefined : Number.parseInt(octal, 8)) : Number.parseInt(hex, 16);
