@@ -10,6 +10,7 @@ import { nameOf, pushing } from "./purposes.ts";
 import { type Host, hostOf, isAt } from "./host.ts";
 import { type Mirror, Mirrors, reasonOf } from "./mirrors.ts";
 import { downloadBlob } from "./pull-blob.ts";
+import { allReferrers } from "./referrers.ts";
 import { streamBlob, uploadBlob, type UploadTarget } from "./push-blob.ts";
 import {
   type BlobId,
@@ -105,6 +106,23 @@ class HttpRegistryClient implements RegistryClient {
     const { digest } = descriptor;
     const doing = `pull ${JSON.stringify(nameOf(repository, digest))}`;
     return this.#manifest(repository, { reference: digest, digest, doing }, signal);
+  }
+
+  async referrers(
+    repository: Repository,
+    subject: Digest,
+    signal: AbortSignal,
+  ): Promise<readonly Descriptor[] | undefined> {
+    const name = JSON.stringify(nameOf(repository, subject));
+    const purpose: Purpose = { doing: `look up what refers to ${name}`, registry: repository.registry };
+    return allReferrers(
+      name,
+      (path) => {
+        const request: RepositoryRequest = { method: "GET", path, headers: { accept: MEDIA_TYPES.ociIndex }, purpose };
+        return this.#ask(this.#origin(repository), repository, request, "pull", signal);
+      },
+      { subject, purpose },
+    );
   }
 
   async fetchBlob(repository: Repository, blob: BlobId, signal: AbortSignal): Promise<Readable> {

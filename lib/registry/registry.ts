@@ -86,6 +86,11 @@ export interface RegistryClient extends AsyncDisposable {
    * can always be uploaded.
    */
   mountBlob(repository: Repository, digest: Digest, from: string, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Lists the artifacts that refer to a manifest; `undefined` where the registry has no such API.
+   * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
+   */
+  referrers(repository: Repository, subject: Digest, signal: AbortSignal): Promise<readonly Descriptor[] | undefined>;
   /** Uploads a blob unless the registry has it. */
   pushBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<"exists" | "uploaded">;
   /** Uploads a blob without asking first, in one request, or in chunks where that is refused. */

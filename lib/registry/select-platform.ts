@@ -38,7 +38,7 @@ function isAttestation({ annotations }: Descriptor): boolean {
 }
 
 /** Returns the platform of an entry's image. */
-function platformOf(descriptor: Descriptor): Platform | undefined {
+export function platformOf(descriptor: Descriptor): Platform | undefined {
   const { platform } = descriptor;
   if (platform === undefined || platform.architecture === "" || platform.os === "unknown") return undefined;
   return {

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { Cli } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
+import { copyCommand } from "./commands/copy.ts";
 import { cpCommand } from "./commands/cp.ts";
 import { dfCommand } from "./commands/df.ts";
 import { diffCommand } from "./commands/diff.ts";
@@ -10,6 +11,7 @@ import { exportCommand } from "./commands/export.ts";
 import { fsckCommand } from "./commands/fsck.ts";
 import { historyCommand } from "./commands/history.ts";
 import { imagesCommand } from "./commands/images.ts";
+import { imagetoolsCreateCommand, imagetoolsInspectCommand } from "./commands/imagetools.ts";
 import { importCommand } from "./commands/import.ts";
 import { infoCommand } from "./commands/info.ts";
 import { inspectCommand } from "./commands/inspect.ts";
@@ -17,6 +19,7 @@ import { loadCommand } from "./commands/load.ts";
 import { loginCommand } from "./commands/login.ts";
 import { logoutCommand } from "./commands/logout.ts";
 import { lsCommand } from "./commands/ls.ts";
+import { manifestCommands } from "./commands/manifest.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
@@ -37,6 +40,10 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   push: pushCommand,
   login: loginCommand,
   logout: logoutCommand,
+  copy: copyCommand,
+  "imagetools-create": imagetoolsCreateCommand,
+  "imagetools-inspect": imagetoolsInspectCommand,
+  ...manifestCommands(),
   images: imagesCommand,
   inspect: inspectCommand,
   history: historyCommand,

@@ -30,12 +30,22 @@ const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string
     prune: ["prune", ...CACHE_ONLY],
     version: ["version"],
   },
+  imagetools: { create: ["imagetools-create"], inspect: ["imagetools-inspect"] },
+  manifest: {
+    annotate: ["manifest-annotate"],
+    create: ["manifest-create"],
+    inspect: ["manifest-inspect"],
+    push: ["manifest-push"],
+    rm: ["manifest-rm"],
+  },
   system: { df: ["df"], info: ["info"], prune: ["prune"] },
 };
 
 /** Replaces docker's spelling of a command by kiln's; other command lines stay as they are. */
-export function kilnWords(argv: readonly string[]): readonly string[] {
-  const place = commandIndex(argv);
+export function kilnWords(given: readonly string[]): readonly string[] {
+  const place = commandIndex(given);
+  const isDeep = given[place] === "buildx" && given[place + 1] === "imagetools";
+  const argv = isDeep ? given.toSpliced(place, 1) : given;
   const word = argv[place + 1];
   const commands = commandsOf(argv[place]);
   // The group's help is kiln's.
