@@ -94,12 +94,25 @@ napi_value number (napi_env env, int64_t value);
 /* `result` of a system call: itself, or -errno. */
 napi_value outcome (napi_env env, int64_t result);
 
-/* --- Work that may run on a thread of libuv's pool. --- */
+/* What a scan says of an entry, beside its numbers. */
+enum { HAS_XATTRS = 1 };
+
+/* --- Work that may run on another thread. --- */
+
+/* On the thread that asks; on one of libuv's pool, of which there are four for everything; on one of its own, for what may wait
+ * as long as another process or a reader likes. */
+typedef enum
+{
+  JOB_NOW,
+  JOB_POOL,
+  JOB_THREAD
+} job_place;
 
 typedef struct job job;
 struct job
 {
   napi_async_work work;
+  napi_threadsafe_function done;
   napi_deferred deferred;
   /* On any thread, without touching JavaScript. */
   void (*run) (job *self);
@@ -112,8 +125,8 @@ struct job
 /* Keeps the call's descriptor alive while `run` uses the buffers that it names: nobody changes a descriptor. */
 void job_hold (job *self, const arguments *descriptor);
 void job_release (napi_env env, job *self);
-/* Runs the job now, or on the pool when `is_async`; destroys it either way. Returns the result or a promise of it. */
-napi_value job_start (napi_env env, job *self, bool is_async);
+/* Runs the job and destroys it. Returns the result, or a promise of it from another thread. */
+napi_value job_start (napi_env env, job *self, job_place place);
 
 /* --- Calls that glibc has no name for yet. --- */
 

@@ -1,5 +1,7 @@
 #include "addon.h"
 
+#include <pthread.h>
+
 arguments
 read_arguments (napi_env env, napi_callback_info info)
 {
@@ -271,18 +273,73 @@ job_complete (napi_env env, napi_status status, void *data)
   napi_resolve_deferred (env, deferred, job_end (env, self));
 }
 
-napi_value
-job_start (napi_env env, job *self, bool is_async)
+static napi_value
+start_on_pool (napi_env env, job *self, napi_value name)
 {
-  if (!is_async)
+  napi_value promise;
+  napi_create_promise (env, &self->deferred, &promise);
+  napi_create_async_work (env, NULL, name, job_execute, job_complete, self, &self->work);
+  napi_queue_async_work (env, self->work);
+  return promise;
+}
+
+static void *
+job_thread (void *data)
+{
+  job *self = data;
+  napi_threadsafe_function done = self->done;
+  self->run (self);
+  napi_call_threadsafe_function (done, self, napi_tsfn_blocking);
+  napi_release_threadsafe_function (done, napi_tsfn_release);
+  return NULL;
+}
+
+static void
+job_thread_done (napi_env env, napi_value callback, void *context, void *data)
+{
+  (void) callback;
+  (void) context;
+  job *self = data;
+  napi_deferred deferred = self->deferred;
+  /* No environment: the process is on its way out and nobody waits any more. */
+  if (env != NULL)
+    napi_resolve_deferred (env, deferred, job_end (env, self));
+}
+
+static napi_value
+start_on_thread (napi_env env, job *self, napi_value name)
+{
+  napi_value promise;
+  napi_create_threadsafe_function (env, NULL, NULL, name, 1, 1, NULL, NULL, NULL, job_thread_done, &self->done);
+  napi_create_promise (env, &self->deferred, &promise);
+  pthread_t thread;
+  pthread_attr_t attributes;
+  pthread_attr_init (&attributes);
+  pthread_attr_setdetachstate (&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize (&attributes, 1 << 19);
+  napi_threadsafe_function done = self->done;
+  napi_deferred deferred = self->deferred;
+  int failed = pthread_create (&thread, &attributes, job_thread, self);
+  pthread_attr_destroy (&attributes);
+  if (failed != 0)
+    {
+      napi_release_threadsafe_function (done, napi_tsfn_abort);
+      napi_resolve_deferred (env, deferred, number (env, -failed));
+      job_release (env, self);
+      self->destroy (self);
+    }
+  return promise;
+}
+
+napi_value
+job_start (napi_env env, job *self, job_place place)
+{
+  napi_value name;
+  if (place == JOB_NOW)
     {
       self->run (self);
       return job_end (env, self);
     }
-  napi_value promise, name;
-  napi_create_promise (env, &self->deferred, &promise);
   napi_create_string_utf8 (env, "kiln", NAPI_AUTO_LENGTH, &name);
-  napi_create_async_work (env, NULL, name, job_execute, job_complete, self, &self->work);
-  napi_queue_async_work (env, self->work);
-  return promise;
+  return place == JOB_THREAD ? start_on_thread (env, self, name) : start_on_pool (env, self, name);
 }

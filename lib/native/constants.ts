@@ -7,7 +7,6 @@ export const AT_REMOVEDIR = 0x200;
 export const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 /** A descriptor that only names a file: opening it needs no permission on the file and has no side effect. */
 export const O_PATH = 0o10000000;
-export const O_NOATIME = 0o1000000;
 
 export const RESOLVE_NO_SYMLINKS = 0x04;
 /** A path that would leave the directory fails with EXDEV. */

@@ -2,7 +2,6 @@
 #include "addon.h"
 
 #include <linux/fs.h>
-#include <pthread.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 
@@ -93,63 +92,56 @@ js_flock (napi_env env, napi_callback_info info)
  * pool, so each gets a thread of its own. */
 typedef struct
 {
+  job base;
   int fd, operation, result;
-  napi_deferred deferred;
-  napi_threadsafe_function done;
 } lock_wait;
 
-static void *
-lock_thread (void *data)
+static void
+lock_run (job *self)
 {
-  lock_wait *wait = data;
-  napi_threadsafe_function done = wait->done;
+  lock_wait *wait = (lock_wait *) self;
   wait->result = lock_file (wait->fd, wait->operation);
-  napi_call_threadsafe_function (done, wait, napi_tsfn_blocking);
-  napi_release_threadsafe_function (done, napi_tsfn_release);
-  return NULL;
+}
+
+static napi_value
+lock_finish (napi_env env, job *self)
+{
+  return number (env, ((lock_wait *) self)->result);
 }
 
 static void
-lock_done (napi_env env, napi_value callback, void *context, void *data)
+lock_destroy (job *self)
 {
-  (void) callback;
-  (void) context;
-  lock_wait *wait = data;
-  /* No environment: the process is on its way out and nobody waits any more. */
-  if (env != NULL)
-    napi_resolve_deferred (env, wait->deferred, number (env, wait->result));
-  free (wait);
+  free (self);
 }
 
 static napi_value
 js_wait_flock (napi_env env, napi_callback_info info)
 {
   arguments args = read_arguments (env, info);
-  napi_value promise, name;
   lock_wait *wait = calloc (1, sizeof *wait);
   if (wait == NULL)
     return number (env, -ENOMEM);
+  wait->base = (job){ .run = lock_run, .finish = lock_finish, .destroy = lock_destroy };
   wait->fd = int_argument (&args, 0);
   wait->operation = int_argument (&args, 1);
-  napi_create_promise (env, &wait->deferred, &promise);
-  napi_create_string_utf8 (env, "flock", NAPI_AUTO_LENGTH, &name);
-  napi_create_threadsafe_function (env, NULL, NULL, name, 1, 1, NULL, NULL, NULL, lock_done, &wait->done);
+  return job_start (env, &wait->base, JOB_THREAD);
+}
 
-  pthread_t thread;
-  pthread_attr_t attributes;
-  pthread_attr_init (&attributes);
-  pthread_attr_setdetachstate (&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize (&attributes, 1 << 18);
-  int failed = pthread_create (&thread, &attributes, lock_thread, wait);
-  pthread_attr_destroy (&attributes);
-  if (failed != 0)
-    {
-      wait->result = -failed;
-      napi_threadsafe_function done = wait->done;
-      napi_call_threadsafe_function (done, wait, napi_tsfn_nonblocking);
-      napi_release_threadsafe_function (done, napi_tsfn_release);
-    }
-  return promise;
+/* A pipe that holds as much as one may get, a mebibyte at best. */
+static napi_value
+js_pipe (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  span out = bytes_argument (&args, 0);
+  int ends[2];
+  if (out.length < sizeof ends)
+    return number (env, -EINVAL);
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    return number (env, -errno);
+  (void) fcntl (ends[1], F_SETPIPE_SZ, 1 << 20);
+  memcpy (out.bytes, ends, sizeof ends);
+  return number (env, 0);
 }
 
 static napi_value
@@ -169,6 +161,6 @@ js_allocate (napi_env env, napi_callback_info info)
 
 const exported content_functions[] = {
   { "copyFileRange", js_copy_file_range }, { "clone", js_clone }, { "flock", js_flock }, { "waitFlock", js_wait_flock }, { "syncfs", js_syncfs },
-  { "allocate", js_allocate },
+  { "allocate", js_allocate }, { "pipe", js_pipe },
   { NULL, NULL },
 };

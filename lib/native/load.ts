@@ -2,7 +2,7 @@ import { BuildError, messageOf } from "../core/errors.ts";
 import { AT_FDCWD } from "./constants.ts";
 import { SystemError } from "./errno.ts";
 import { decodeName, encodeName } from "./names.ts";
-import type { FileStatus, Name, Native, PackOutput, PackPlan, PackSums, ScanOptions } from "./native.ts";
+import type { FileStatus, Name, Native, PackFiles, PackOutput, PackPlan, PackSums, ScanOptions } from "./native.ts";
 import type { PackCall, Raw, RawScan } from "./raw.ts";
 import { TreeScan } from "./scan.ts";
 
@@ -15,6 +15,11 @@ const ENOSYS = -38;
 const LOCKS = { shared: 1, exclusive: 2, nonblocking: 4, unlock: 8 } as const;
 const SCAN_XATTRS = 1;
 const SCAN_LINKS = 2;
+// `job_place` of addon.h.
+const JOB_NOW = 0;
+const JOB_POOL = 1;
+const JOB_THREAD = 2;
+const PACK_SUMS_BYTES = 84;
 
 /**
  * Loads the addon from its file.
@@ -50,8 +55,12 @@ function checked(result: number, syscall: string, path?: Name, dest?: Name): num
   );
 }
 
+function describedFiles({ strip, expected, earlierFd = -1, kept }: PackFiles): PackCall["files"] {
+  return { strip, expected, earlierFd, kept: kept.bytes, keptAt: kept.offsets };
+}
+
 /** The part of a pack call that its plan does not say. */
-type PackWork = Pick<PackCall, "dirfd" | "isCancelled" | "sums" | "isAsync">;
+type PackWork = Pick<PackCall, "dirfd" | "isCancelled" | "sums" | "place">;
 
 function wrap(raw: Raw): Native {
   // Scratch space for synchronous calls: no two of them ever overlap.
@@ -95,18 +104,22 @@ function wrap(raw: Raw): Native {
     return new TreeScan(result);
   };
   const pack = (call: PackWork, plan: PackPlan, output?: PackOutput): number | Promise<number> => {
-    const { columns, kinds, script, latestSeconds, runs } = plan;
+    const { columns, marks, keepsUserAttributes, countsContent, latestSeconds, runs } = plan;
     const counted = runs === undefined ? 0n : 1n;
-    const intervals = BigInt64Array.of(counted, ...(runs ?? []).flatMap((run) => [run.fromNs, run.untilNs]));
-    const work = { ...call, columns, kinds, script, latestSeconds, runs: intervals };
-    if (output === undefined) return raw.packTree(work);
-    const { fd, strip, expected, earlierFd = -1, kept } = output;
     return raw.packTree({
-      ...work,
-      output: { fd, strip, expected, earlierFd, kept: kept.bytes, keptAt: kept.offsets },
+      ...call,
+      columns,
+      areMarksTrusted: marks === "trusted",
+      keepsUserAttributes,
+      countsContent,
+      latestSeconds,
+      runs: BigInt64Array.of(counted, ...(runs ?? []).flatMap((run) => [run.fromNs, run.untilNs])),
+      outputFd: output?.fd ?? -1,
+      files: output?.files === undefined ? undefined : describedFiles(output.files),
     });
   };
   const packed = (result: number, plan: PackPlan, out: Buffer): PackSums => {
+    if (result < 0 && out.readUInt32LE(80) !== 0) throw new SystemError(result, "write");
     if (result < 0) throw new SystemError(result, "read", new TreeScan(plan.columns).path(out.readUInt32LE(76)));
     return {
       diffId: out.subarray(0, 32),
@@ -214,13 +227,20 @@ function wrap(raw: Raw): Native {
       checked(await raw.linkFiles({ ...batch, fromDirfd, toDirfd, results }), "link");
       return results;
     },
+    pipe: () => {
+      const ends = new Int32Array(2);
+      checked(raw.pipe(ends), "pipe");
+      const [readEnd = -1, writeEnd = -1] = ends;
+      return { readEnd, writeEnd };
+    },
     packTree: async (dirfd, plan, isCancelled, output) => {
-      const sums = Buffer.alloc(80);
-      return packed(await pack({ dirfd, isCancelled, sums, isAsync: true }, plan, output), plan, sums);
+      const sums = Buffer.alloc(PACK_SUMS_BYTES);
+      const place = output?.kind === "pipe" ? JOB_THREAD : JOB_POOL;
+      return packed(await pack({ dirfd, isCancelled, sums, place }, plan, output), plan, sums);
     },
     packTreeSync: (dirfd, plan) => {
-      const sums = Buffer.alloc(80);
-      const call = { dirfd, isCancelled: new Int32Array(1), sums, isAsync: false };
+      const sums = Buffer.alloc(PACK_SUMS_BYTES);
+      const call = { dirfd, isCancelled: new Int32Array(1), sums, place: JOB_NOW };
       return packed(pack(call, plan) as number, plan, sums);
     },
     findKnown: (known, columns, base, rows, digests) => {

@@ -101,24 +101,32 @@ export interface LinkBatch extends FileMetadata {
   readonly sizes: Float64Array;
 }
 
-/**
- * What `packTree` packs: rows of a scan, one item per row in each column. Rows of kind 0 are left out; of those of kind 1 the
- * addon makes the member itself; those of kind 2 are in `script`, in the order of the rows. pack.c has the format.
- */
+/** What `packTree` packs: the rows of a scan with attributes and targets, in overlay form. */
 export interface PackPlan {
   readonly columns: ScanColumns;
-  readonly kinds: Uint8Array;
-  readonly script: Uint8Array;
+  /** Where the overlay's own marks are. */
+  readonly marks: "trusted" | "user";
+  /** Whether the tar has `user.*` attributes beside capabilities. */
+  readonly keepsUserAttributes: boolean;
+  /** Whether the content digest is asked for, which takes a digest of every file. */
+  readonly countsContent: boolean;
   /** Later times become this one. Seconds since 1970. */
   readonly latestSeconds: number;
   /** Intervals for the content digest: a time within one is "now", others count. Without a list none do. */
   readonly runs?: LayerRuns;
 }
 
-/** Where the tar goes whose sums are made, of a tree that is only described: its files are those of another directory. */
+/** Where the tar goes whose sums are made. */
 export interface PackOutput {
-  /** Of an empty file, open for writing. */
+  /** Of an empty file, or a pipe that somebody reads. Open for writing; the caller closes it. */
   readonly fd: number;
+  readonly kind: "file" | "pipe";
+  /** For a tree that is only described. */
+  readonly files?: PackFiles;
+}
+
+/** The files of a tree that is only described: they are those of another directory. */
+export interface PackFiles {
   /** Bytes at the beginning of every file's path that the directory does not have: `app/` of `app/src/a`, 4. */
   readonly strip: number;
   /** The sha256 of each row's file, 32 bytes per row. Another one is as good as an unreadable file. */
@@ -132,6 +140,7 @@ export interface PackOutput {
 /** Sums of a layer's tar and of its content, raw. */
 export interface PackSums {
   readonly diffId: Buffer;
+  /** Meaningless where the plan does not count it. */
   readonly content: Buffer;
   readonly sizeBytes: number;
   readonly members: number;
@@ -229,9 +238,13 @@ export interface Native {
   copyFiles(fromDirfd: number, toDirfd: number, batch: CopyBatch): Promise<Int32Array>;
   /** Makes hard links. One number per file: its inode, or -errno, -ESTALE for one that is not as wanted. */
   linkFiles(fromDirfd: number, toDirfd: number, batch: LinkBatch): Promise<Float64Array>;
+  /** A pipe with as much room as one may have. Both ends are closed with `close`. */
+  pipe(): { readonly readEnd: number; readonly writeEnd: number };
   /**
-   * The sums of a layer as a tar. On a thread, until `isCancelled` holds something else than 0.
-   * @throws SystemError with the path in the tree of the file that cannot be read; ESTALE: it is not the expected one
+   * The sums of a layer as a tar, and the tar, if there is an output for it. On a thread of the pool, or on one of its own where
+   * a pipe may hold it up, until `isCancelled` holds something else than 0.
+   * @throws SystemError: `read` with the path in the tree of the file that cannot be read (ESTALE: it is not the expected one),
+   * `write` where the output does not take the bytes
    */
   packTree(dirfd: number, plan: PackPlan, isCancelled: Int32Array, output?: PackOutput): Promise<PackSums>;
   packTreeSync(dirfd: number, plan: PackPlan): PackSums;

@@ -30,38 +30,47 @@ close_content (pack_job *pack)
 static int
 folder_of (pack_job *pack, size_t row)
 {
-  int32_t parent = pack->parents[row];
+  int32_t parent = pack->rows.parents[row];
   if (parent <= 0)
     return pack->dirfd;
   if (parent == pack->folder_row)
     return pack->folder;
-  char path[MAX_PATH];
-  ssize_t length = path_of (pack, parent, path);
+  ssize_t length = path_of (&pack->rows, (size_t) parent, &pack->first_path);
   if (length < 0)
-    {
-      errno = ENAMETOOLONG;
-      return -1;
-    }
+    return -1;
   if ((size_t) length <= pack->output.strip)
     return pack->dirfd;
   if (pack->folder >= 0)
     close (pack->folder);
   pack->folder_row = parent;
-  pack->folder = open_beneath (pack->dirfd, path + pack->output.strip, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  const char *path = pack->first_path.bytes + pack->output.strip;
+  pack->folder = open_beneath (pack->dirfd, path, O_PATH | O_DIRECTORY, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
   return pack->folder;
 }
 
-/* Reads a file into the stream and digests it. ESTALE is a file that is not as long as it was. */
+int
+place_of (pack_job *pack, size_t row, char name[MAX_PATH])
+{
+  size_t start = name_start (pack->rows.name_ends, row), length = pack->rows.name_ends[row] - start;
+  if (length >= MAX_PATH)
+    {
+      errno = ENAMETOOLONG;
+      return -1;
+    }
+  memcpy (name, pack->rows.names + start, length);
+  name[length] = '\0';
+  return folder_of (pack, row);
+}
+
+/* Reads a file into the stream and digests it where the digest is asked for. ESTALE is a file that is not as long as it was. */
 static int
 emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
 {
   char name[MAX_PATH];
-  size_t start = name_start (pack->name_ends, row), length = pack->name_ends[row] - start;
-  int folder = folder_of (pack, row);
-  if (folder < 0 || length >= sizeof name)
+  int folder = place_of (pack, row, name);
+  if (folder < 0)
     return -1;
-  memcpy (name, pack->names + start, length);
-  name[length] = '\0';
+  bool is_digested = pack->counts_content || pack->output.expected != NULL;
   int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   int opened = openat (folder, name, flags | O_NOATIME);
   cleanup_fd int fd = opened < 0 && errno == EPERM ? openat (folder, name, flags) : opened;
@@ -69,7 +78,7 @@ emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
     return -1;
   sha256_state digest;
   SHA256_Init (&digest);
-  uint64_t left = (uint64_t) pack->sizes[row];
+  uint64_t left = (uint64_t) pack->rows.sizes[row];
   bool at_end = false;
   while (left > 0)
     {
@@ -87,15 +96,16 @@ emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
           return -1;
         }
       at_end = left < room && (uint64_t) got == left;
-      SHA256_Update (&digest, pack->block + pack->used, (size_t) got);
+      if (is_digested)
+        SHA256_Update (&digest, pack->block + pack->used, (size_t) got);
       pack->used += (size_t) got;
       left -= (uint64_t) got;
       if (pack->used == STREAM_BLOCK)
         {
           emit_block (pack);
-          if (__atomic_load_n (pack->is_cancelled, __ATOMIC_RELAXED) != 0)
+          if (pack->error != 0 || __atomic_load_n (pack->is_cancelled, __ATOMIC_RELAXED) != 0)
             {
-              errno = ECANCELED;
+              errno = pack->error != 0 ? pack->error : ECANCELED;
               return -1;
             }
         }
@@ -114,9 +124,9 @@ emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
 static bool
 emit_kept (pack_job *pack, size_t row)
 {
-  if (pack->output.fd < 0 || pack->output.kept_at[row] < 0)
+  if (pack->output.kept_at == NULL || pack->output.kept_at[row] < 0)
     return false;
-  emit (pack, pack->output.kept.bytes + (size_t) pack->output.kept_at[row], (size_t) pack->sizes[row]);
+  emit (pack, pack->output.kept.bytes + (size_t) pack->output.kept_at[row], (size_t) pack->rows.sizes[row]);
   return true;
 }
 
@@ -125,10 +135,9 @@ static bool
 emit_earlier (pack_job *pack, size_t row)
 {
   uint8_t sum[SHA256_BYTES];
-  char path[MAX_PATH];
-  size_t size = (size_t) pack->sizes[row];
-  if (pack->earlier == NULL || pack->sizes[row] > MAX_EARLIER || path_of (pack, (int32_t) row, path) < 0
-      || !tar_cursor_take (pack->earlier, path, pack->earlier_bytes, size))
+  size_t size = (size_t) pack->rows.sizes[row];
+  if (pack->earlier == NULL || pack->rows.sizes[row] > MAX_EARLIER || path_of (&pack->rows, row, &pack->first_path) < 0
+      || !tar_cursor_take (pack->earlier, pack->first_path.bytes, pack->earlier_bytes, size))
     return false;
   sha256_state digest;
   SHA256_Init (&digest);
@@ -156,7 +165,7 @@ emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1])
       errno = ESTALE;
       return -1;
     }
-  emit (pack, NULL, (BLOCK - (uint64_t) pack->sizes[row] % BLOCK) % BLOCK);
+  emit (pack, NULL, (BLOCK - (uint64_t) pack->rows.sizes[row] % BLOCK) % BLOCK);
   for (int i = 0; i < SHA256_BYTES; i++)
     {
       hex[2 * i] = digits[sum[i] >> 4];

@@ -1,169 +1,51 @@
-/* A layer's tar as digests: one pass over the files of a tree, the bytes going nowhere or into a file. Members that are plain
- * (a file, directory or symlink whose header needs no extension) are encoded here, as header-write.ts would; all others come
- * ready-made from JavaScript in a script, which also decides which are which.
+/* A layer's tar out of a scanned directory, and its digests: one pass over the files, the bytes going nowhere, into a file or
+ * into a pipe. This is the only place where layers are encoded.
  *
- * A tar that is written into a file may be of a tree that does not exist: its files are those of another directory, at the
- * same paths but for how they begin, and must have the digests that are expected of them. Those that an earlier tar has are
- * not even opened. */
+ * The rows may be of a tree that does not exist: its files are those of another directory, at the same paths but for how they
+ * begin, and must have the digests that are expected of them. Those that an earlier tar has are not even opened. */
 #include "pack.h"
 
-#include <stdio.h>
-
-enum { PLAIN = 1 };
-
-/* One member of the script. Behind it: the header's bytes, then the content digest's text before and behind the digest of
- * the file's bytes. */
-typedef struct
-{
-  uint32_t row, header_bytes, before_bytes, behind_bytes, has_content;
-} scripted;
-
-/* `width` digits; the NUL behind them is there already. */
 static void
-put_octal (uint8_t *at, int width, uint64_t value)
+pack_rows_of (pack_job *pack)
 {
-  for (int i = width - 1; i >= 0; i--, value >>= 3)
-    at[i] = (uint8_t) ('0' + (value & 7));
-}
-
-static int64_t
-seconds_of (const pack_job *pack, size_t row)
-{
-  int64_t seconds = pack->mtimes[row] / 1000000000;
-  return seconds > pack->latest_seconds ? pack->latest_seconds : seconds;
-}
-
-/* A member's time as it counts in the content digest; content-digest.ts has the same. */
-static int
-put_time (const pack_job *pack, size_t row, char *at, size_t room)
-{
-  int64_t mtime = pack->mtimes[row];
-  if (pack->run_numbers == 0 || pack->runs[0] == 0)
-    return snprintf (at, room, "-");
-  for (size_t i = 1; i + 1 < pack->run_numbers; i += 2)
-    if (mtime >= pack->runs[i] && mtime <= pack->runs[i + 1])
-      return snprintf (at, room, "now");
-  return snprintf (at, room, "%lld", (long long) mtime);
-}
-
-static int
-add_plain (pack_job *pack, size_t row)
-{
-  char path[MAX_PATH], hex[2 * SHA256_BYTES + 1] = "";
-  ssize_t length = path_of (pack, (int32_t) row, path);
-  uint32_t mode = pack->modes[row];
-  bool is_file = S_ISREG (mode), is_link = S_ISLNK (mode);
-  size_t link_start = name_start (pack->link_ends, row), link_length = is_link ? pack->link_ends[row] - link_start : 0;
-  if (length <= 0 || length > 100 || link_length > 100)
+  uint32_t row = 0;
+  for (; row < pack->rows.count && pack->error == 0; row++)
     {
-      errno = EINVAL;
-      return -1;
+      if (__atomic_load_n (pack->is_cancelled, __ATOMIC_RELAXED) != 0)
+        pack->error = ECANCELED;
+      else if (emit_row (pack, row) < 0)
+        pack->error = errno;
     }
-  uint64_t size = is_file ? (uint64_t) pack->sizes[row] : 0;
-  uint8_t header[BLOCK] = { 0 };
-  memcpy (header, path, (size_t) length);
-  if (S_ISDIR (mode))
-    header[length] = '/'; /* a plain directory's path has at most 99 bytes */
-  put_octal (header + 100, 7, mode & 07777);
-  put_octal (header + 108, 7, pack->uids[row]);
-  put_octal (header + 116, 7, pack->gids[row]);
-  put_octal (header + 124, 11, size);
-  put_octal (header + 136, 11, (uint64_t) seconds_of (pack, row));
-  memset (header + 148, ' ', 8);
-  header[156] = is_file ? '0' : is_link ? '2' : '5';
-  memcpy (header + 157, pack->links + link_start, link_length);
-  memcpy (header + 257, "ustar\00000", 8);
-  put_octal (header + 329, 7, 0);
-  put_octal (header + 337, 7, 0);
-  unsigned sum = 0;
-  for (int i = 0; i < BLOCK; i++)
-    sum += header[i];
-  put_octal (header + 148, 6, sum);
-  header[154] = '\0';
-  emit (pack, header, BLOCK);
-  if (size > 0 && emit_content (pack, row, hex) < 0)
-    return -1;
-  char text[512];
-  int used = snprintf (text, sizeof text, "%s %u %u %u %llu 0 0 ", is_file ? "file" : is_link ? "symlink" : "directory",
-                       is_link ? 0777U : mode & 07777U, pack->uids[row], pack->gids[row], (unsigned long long) size);
-  used += put_time (pack, row, text + used, sizeof text - (size_t) used);
-  used += snprintf (text + used, sizeof text - (size_t) used, " %s", hex);
-  char *at = text + used + 1;
-  memcpy (at, path, (size_t) length + 1);
-  at += length + 1;
-  memcpy (at, pack->links + link_start, link_length);
-  at += link_length;
-  memcpy (at, "\0000", 3); /* the end of the target, and "0" attributes */
-  SHA256_Update (&pack->content, text, (size_t) (at + 3 - text));
-  pack->members += 1;
-  return 0;
-}
-
-/* All members that the script has for a row: a directory may bring a mark. */
-static int
-add_scripted (pack_job *pack, size_t row)
-{
-  scripted item;
-  while (pack->script.length - pack->script_at >= sizeof item)
+  if (pack->error == 0)
     {
-      memcpy (&item, pack->script.bytes + pack->script_at, sizeof item);
-      if (item.row != row)
-        return 0;
-      const uint8_t *header = pack->script.bytes + pack->script_at + sizeof item;
-      const uint8_t *before = header + item.header_bytes, *behind = before + item.before_bytes;
-      uint64_t whole = sizeof item + (uint64_t) item.header_bytes + item.before_bytes + item.behind_bytes;
-      if (whole > pack->script.length - pack->script_at)
-        {
-          errno = EINVAL;
-          return -1;
-        }
-      pack->script_at += (size_t) whole;
-      char hex[2 * SHA256_BYTES + 1] = "";
-      emit (pack, header, item.header_bytes);
-      if (item.has_content != 0 && emit_content (pack, row, hex) < 0)
-        return -1;
-      SHA256_Update (&pack->content, before, item.before_bytes);
-      SHA256_Update (&pack->content, hex, strlen (hex));
-      SHA256_Update (&pack->content, behind, item.behind_bytes);
-      if (item.header_bytes > 0)
-        pack->members += 1;
+      emit (pack, NULL, 2 * BLOCK); /* Go's writer adds no more, so neither do we */
+      emit_block (pack);
     }
-  return 0;
+  row -= row == 0 || pack->error == 0 ? 0 : 1;
+  memcpy (pack->out + 76, &row, 4);
 }
 
 static void
 pack_run (job *self)
 {
   pack_job *pack = (pack_job *) self;
-  uint32_t row = 0;
   open_content (pack);
   pack->stream = hash_stream_open (STREAM_BLOCK);
   if (pack->stream == NULL)
+    pack->error = ENOMEM;
+  else
     {
-      pack->error = ENOMEM;
-      close_content (pack);
-      return;
+      pack->block = hash_stream_block (pack->stream);
+      begin_content (&pack->content);
+      pack_rows_of (pack);
+      hash_stream_close (pack->stream, pack->out);
+      SHA256_Final (pack->out + SHA256_BYTES, &pack->content);
     }
-  pack->block = hash_stream_block (pack->stream);
-  SHA256_Init (&pack->content);
-  for (; row < pack->count && pack->error == 0; row++)
-    {
-      if (__atomic_load_n (pack->is_cancelled, __ATOMIC_RELAXED) != 0)
-        pack->error = ECANCELED;
-      else if ((pack->kinds[row] == PLAIN ? add_plain (pack, row) : add_scripted (pack, row)) < 0)
-        pack->error = errno;
-    }
-  if (pack->error == 0)
-    {
-      emit (pack, NULL, 2 * BLOCK);
-      emit_block (pack);
-    }
-  hash_stream_close (pack->stream, pack->out);
-  SHA256_Final (pack->out + SHA256_BYTES, &pack->content);
+  uint32_t is_output_error = pack->is_output_error ? 1 : 0;
   memcpy (pack->out + 64, &pack->total, 8);
   memcpy (pack->out + 72, &pack->members, 4);
-  row -= pack->error == 0 ? 0 : 1;
-  memcpy (pack->out + 76, &row, 4);
+  memcpy (pack->out + 80, &is_output_error, 4);
+  forget_members (pack);
   close_content (pack);
 }
 
@@ -179,93 +61,102 @@ pack_destroy (job *self)
   free (self);
 }
 
-/* { fd, strip, expected, earlierFd or -1, kept, keptAt }; false with an exception pending. */
 static bool
-output_argument (napi_env env, napi_value value, size_t count, const double *sizes, pack_output *out)
+refuse (napi_env env, const char *why)
 {
-  enum { FD, STRIP, EXPECTED, EARLIER_FD, KEPT, KEPT_AT };
-  static const char *const properties[] = { [FD] = "fd",
-                                            [STRIP] = "strip",
+  napi_throw_range_error (env, NULL, why);
+  return false;
+}
+
+/* Whether names and targets lie within their bytes, and every directory comes before what it holds. */
+static bool
+rows_fit (napi_env env, const pack_rows *rows, size_t names, size_t links)
+{
+  for (size_t i = 0; i < rows->count; i++)
+    if (name_start (rows->name_ends, i) > rows->name_ends[i] || name_start (rows->link_ends, i) > rows->link_ends[i])
+      return refuse (env, "columns that do not fit together");
+  if (rows->count > 0 && (rows->name_ends[rows->count - 1] > names || rows->link_ends[rows->count - 1] > links))
+    return refuse (env, "columns that do not fit together");
+  for (size_t i = 1; i < rows->count; i++)
+    if (rows->parents[i] < 0 || (size_t) rows->parents[i] >= i)
+      return refuse (env, "a directory behind what it holds");
+  return true;
+}
+
+/* The columns of a scan, all of the same length; false with an exception pending. */
+static bool
+rows_argument (napi_env env, napi_value value, pack_rows *rows)
+{
+  enum { MODE, UID, GID, NLINK, MAJOR, MINOR, NAME_END, LINK_END, SIZE, DEV, INO, MTIME, PARENT, FLAGS, NAMES, LINKS };
+  static const char *const properties[] = { [MODE] = "mode",         [UID] = "uid",           [GID] = "gid",
+                                            [NLINK] = "nlink",       [MAJOR] = "rdevMajor",   [MINOR] = "rdevMinor",
+                                            [NAME_END] = "nameEnd",  [LINK_END] = "linkEnd",  [SIZE] = "size",
+                                            [DEV] = "dev",           [INO] = "ino",           [MTIME] = "mtimeNs",
+                                            [PARENT] = "parent",     [FLAGS] = "flags",       [NAMES] = "names",
+                                            [LINKS] = "links" };
+  static const size_t widths[NAMES] = { 4, 4, 4, 4, 4, 4, 4, 4, 8, 8, 8, 8, 4, 1 };
+  static const uint8_t nothing[1];
+  arguments list = read_properties (env, value, properties, COUNT_OF (properties));
+  span columns[COUNT_OF (properties)];
+  for (size_t i = 0; i < COUNT_OF (properties); i++)
+    columns[i] = bytes_argument (&list, i);
+  *rows = (pack_rows){
+    .count = columns[MODE].length / widths[MODE],
+    .modes = (const void *) columns[MODE].bytes,
+    .uids = (const void *) columns[UID].bytes,
+    .gids = (const void *) columns[GID].bytes,
+    .nlinks = (const void *) columns[NLINK].bytes,
+    .majors = (const void *) columns[MAJOR].bytes,
+    .minors = (const void *) columns[MINOR].bytes,
+    .name_ends = (const void *) columns[NAME_END].bytes,
+    .link_ends = (const void *) columns[LINK_END].bytes,
+    .sizes = (const void *) columns[SIZE].bytes,
+    .devices = (const void *) columns[DEV].bytes,
+    .inodes = (const void *) columns[INO].bytes,
+    .mtimes = (const void *) columns[MTIME].bytes,
+    .parents = (const void *) columns[PARENT].bytes,
+    .flags = columns[FLAGS].bytes,
+    .names = columns[NAMES].bytes == NULL ? nothing : columns[NAMES].bytes,
+    .links = columns[LINKS].bytes == NULL ? nothing : columns[LINKS].bytes,
+  };
+  for (size_t i = 0; i < NAMES; i++)
+    if (columns[i].length / widths[i] != rows->count)
+      return refuse (env, "columns of different lengths");
+  return rows_fit (env, rows, columns[NAMES].length, columns[LINKS].length);
+}
+
+/* What is expected of the files, and where else than in the directory they may be; false with an exception pending. */
+static bool
+files_argument (napi_env env, napi_value value, const pack_rows *rows, pack_output *out)
+{
+  enum { STRIP, EXPECTED, EARLIER_FD, KEPT, KEPT_AT };
+  static const char *const properties[] = { [STRIP] = "strip",
                                             [EXPECTED] = "expected",
                                             [EARLIER_FD] = "earlierFd",
                                             [KEPT] = "kept",
                                             [KEPT_AT] = "keptAt" };
   arguments list = read_properties (env, value, properties, COUNT_OF (properties));
-  span expected = bytes_argument (&list, EXPECTED), kept = bytes_argument (&list, KEPT);
-  span kept_at = bytes_argument (&list, KEPT_AT);
-  const double *at = (const double *) (const void *) kept_at.bytes;
-  *out = (pack_output){
-    .fd = int_argument (&list, FD),
-    .strip = uint_argument (&list, STRIP),
-    .expected = expected.bytes,
-    .earlier_fd = int_argument (&list, EARLIER_FD),
-    .kept = kept,
-    .kept_at = at,
-  };
-  bool fits = expected.length / SHA256_BYTES >= count && kept_at.length / sizeof (double) >= count;
-  for (size_t i = 0; fits && i < count; i++)
-    fits = at[i] < 0 || (sizes[i] >= 0 && at[i] + sizes[i] <= (double) kept.length);
-  if (!fits)
-    napi_throw_range_error (env, NULL, "fewer digests or kept bytes than rows");
-  return fits;
+  span expected = bytes_argument (&list, EXPECTED), kept_at = bytes_argument (&list, KEPT_AT);
+  out->kept = bytes_argument (&list, KEPT);
+  out->strip = uint_argument (&list, STRIP);
+  out->earlier_fd = int_argument (&list, EARLIER_FD);
+  out->expected = expected.bytes;
+  out->kept_at = (const void *) kept_at.bytes;
+  bool fits = expected.length / SHA256_BYTES >= rows->count && kept_at.length / sizeof (double) >= rows->count;
+  for (size_t i = 0; fits && i < rows->count; i++)
+    fits = out->kept_at[i] < 0 || (rows->sizes[i] >= 0 && out->kept_at[i] + rows->sizes[i] <= (double) out->kept.length);
+  return fits || refuse (env, "fewer digests or kept bytes than rows");
 }
 
-/* The columns of a scan, all of the same length, and that of kinds. False with an exception pending. */
-static bool
-columns_argument (const arguments *args, size_t columns_index, size_t kinds_index, pack_job *out)
-{
-  enum { MODE, UID, GID, NAME_END, LINK_END, SIZE, MTIME, PARENT, NAMES, LINKS };
-  static const char *const properties[]
-      = { [MODE] = "mode", [UID] = "uid",       [GID] = "gid",       [NAME_END] = "nameEnd", [LINK_END] = "linkEnd",
-          [SIZE] = "size", [MTIME] = "mtimeNs", [PARENT] = "parent", [NAMES] = "names",      [LINKS] = "links" };
-  static const size_t widths[NAMES] = { 4, 4, 4, 4, 4, 8, 8, 4 };
-  static const uint8_t nothing[1];
-  arguments list = read_properties (args->env, args->values[columns_index], properties, COUNT_OF (properties));
-  span columns[COUNT_OF (properties)], kinds = bytes_argument (args, kinds_index);
-  for (size_t i = 0; i < COUNT_OF (properties); i++)
-    columns[i] = bytes_argument (&list, i);
-  size_t count = kinds.length;
-  out->count = count;
-  out->modes = (const uint32_t *) (const void *) columns[MODE].bytes;
-  out->uids = (const uint32_t *) (const void *) columns[UID].bytes;
-  out->gids = (const uint32_t *) (const void *) columns[GID].bytes;
-  out->name_ends = (const uint32_t *) (const void *) columns[NAME_END].bytes;
-  out->link_ends = (const uint32_t *) (const void *) columns[LINK_END].bytes;
-  out->sizes = (const double *) (const void *) columns[SIZE].bytes;
-  out->mtimes = (const int64_t *) (const void *) columns[MTIME].bytes;
-  out->parents = (const int32_t *) (const void *) columns[PARENT].bytes;
-  out->names = columns[NAMES].bytes == NULL ? nothing : columns[NAMES].bytes;
-  out->links = columns[LINKS].bytes == NULL ? nothing : columns[LINKS].bytes;
-  out->kinds = kinds.bytes;
-  bool is_whole = true;
-  for (size_t i = 0; i < NAMES; i++)
-    is_whole = is_whole && columns[i].length / widths[i] == count;
-  for (size_t i = 0; is_whole && i < count; i++)
-    is_whole = name_start (out->name_ends, i) <= out->name_ends[i] && name_start (out->link_ends, i) <= out->link_ends[i];
-  if (!is_whole
-      || (count > 0
-          && (out->name_ends[count - 1] > columns[NAMES].length || out->link_ends[count - 1] > columns[LINKS].length)))
-    {
-      napi_throw_range_error (args->env, NULL, "columns of different lengths");
-      return false;
-    }
-  for (size_t i = 1; i < count; i++)
-    if (out->parents[i] < 0 || (size_t) out->parents[i] >= i)
-      {
-        napi_throw_range_error (args->env, NULL, "a directory behind what it holds");
-        return false;
-      }
-  return true;
-}
-
-/* packTree({ dirfd, columns, kinds, script, latestSeconds, runs, isCancelled, sums, isAsync, output }); the last may be absent */
+/* packTree({ dirfd, columns, areMarksTrusted, ... }); raw.ts has them all. `output` and `files` may be absent. */
 static napi_value
 js_pack_tree (napi_env env, napi_callback_info info)
 {
-  enum { DIRFD, COLUMNS, KINDS, SCRIPT, LATEST_SECONDS, RUNS, IS_CANCELLED, SUMS, IS_ASYNC, OUTPUT };
+  enum { DIRFD, COLUMNS, TRUSTED, USER, CONTENT, LATEST_SECONDS, RUNS, IS_CANCELLED, SUMS, PLACE, OUTPUT_FD, FILES };
   static const char *const properties[]
-      = { [DIRFD] = "dirfd", [COLUMNS] = "columns",   [KINDS] = "kinds", [SCRIPT] = "script",   [LATEST_SECONDS] = "latestSeconds",
-          [RUNS] = "runs",   [IS_CANCELLED] = "isCancelled", [SUMS] = "sums",   [IS_ASYNC] = "isAsync", [OUTPUT] = "output" };
+      = { [DIRFD] = "dirfd",          [COLUMNS] = "columns",  [TRUSTED] = "areMarksTrusted",      [USER] = "keepsUserAttributes",
+          [CONTENT] = "countsContent", [RUNS] = "runs",        [LATEST_SECONDS] = "latestSeconds", [IS_CANCELLED] = "isCancelled",
+          [SUMS] = "sums",             [PLACE] = "place",      [OUTPUT_FD] = "outputFd",           [FILES] = "files" };
   arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
   pack_job *pack = calloc (1, sizeof *pack);
   if (pack == NULL)
@@ -275,29 +166,25 @@ js_pack_tree (napi_env env, napi_callback_info info)
   *pack = (pack_job){
     .base = { .run = pack_run, .finish = pack_finish, .destroy = pack_destroy },
     .dirfd = int_argument (&args, DIRFD),
-    .script = bytes_argument (&args, SCRIPT),
+    .marks = bool_argument (&args, TRUSTED) ? "trusted.overlay." : "user.overlay.",
+    .keeps_user_attributes = bool_argument (&args, USER),
+    .counts_content = bool_argument (&args, CONTENT),
     .latest_seconds = int64_argument (&args, LATEST_SECONDS),
     .runs = (const int64_t *) (const void *) runs.bytes,
     .run_numbers = runs.length / sizeof (int64_t),
     .is_cancelled = (const int32_t *) (const void *) cancelled.bytes,
     .out = sums.bytes,
-    .output = { .fd = -1, .earlier_fd = -1 },
+    .output = { .fd = int_argument (&args, OUTPUT_FD), .earlier_fd = -1 },
   };
-  if (sums.length < 80 || cancelled.length < 4)
-    {
-      free (pack);
-      napi_throw_range_error (env, NULL, "no room for the sums");
-      return NULL;
-    }
-  if (!columns_argument (&args, COLUMNS, KINDS, pack)
-      || (has_argument (&args, OUTPUT)
-          && !output_argument (env, args.values[OUTPUT], pack->count, pack->sizes, &pack->output)))
+  bool is_whole = sums.length >= 84 && cancelled.length >= 4 ? true : refuse (env, "no room for the sums");
+  if (!is_whole || !rows_argument (env, args.values[COLUMNS], &pack->rows)
+      || (has_argument (&args, FILES) && !files_argument (env, args.values[FILES], &pack->rows, &pack->output)))
     {
       free (pack);
       return NULL;
     }
   job_hold (&pack->base, &args);
-  return job_start (env, &pack->base, bool_argument (&args, IS_ASYNC));
+  return job_start (env, &pack->base, (job_place) uint_argument (&args, PLACE));
 }
 
 const exported pack_functions[] = { { "packTree", js_pack_tree }, { NULL, NULL } };

@@ -37,6 +37,7 @@ export interface Raw {
   writeFiles(call: WriteCall): number | Promise<number>;
   copyFiles(call: CopyCall): Promise<number>;
   linkFiles(call: LinkBatch & BetweenDirectories & { readonly results: Float64Array }): Promise<number>;
+  pipe(ends: Int32Array): number;
   packTree(call: PackCall): number | Promise<number>;
   findKnown(call: KnownCall): number;
   listRows(call: Omit<ListedRows, "owners"> & { readonly asRoot: boolean }): string | undefined;
@@ -105,21 +106,26 @@ interface CopyCall extends BetweenDirectories, FileMetadata {
   readonly sizes?: Float64Array | undefined;
 }
 
-export interface PackCall extends InDirectory, MayWait {
+export interface PackCall extends InDirectory {
   readonly columns: ScanColumns;
-  readonly kinds: Uint8Array;
-  readonly script: Uint8Array;
+  /** Whether the overlay's marks are `trusted.overlay.*` or `user.overlay.*`. */
+  readonly areMarksTrusted: boolean;
+  readonly keepsUserAttributes: boolean;
+  readonly countsContent: boolean;
   readonly latestSeconds: number;
   /** First whether times count in the content digest, then pairs of times. */
   readonly runs: BigInt64Array;
   readonly isCancelled: Int32Array;
-  /** Gets 80 bytes: diffID, content digest, size, members, the row of a failure. */
+  /** Gets 84 bytes: diffID, content digest, size, members, the row of a failure, and whether it was the output's. */
   readonly sums: Uint8Array;
-  readonly output?: PackOutputCall | undefined;
+  /** A `job_place` of addon.h. */
+  readonly place: number;
+  /** -1: there is none. */
+  readonly outputFd: number;
+  readonly files?: PackFilesCall | undefined;
 }
 
-interface PackOutputCall {
-  readonly fd: number;
+interface PackFilesCall {
   readonly strip: number;
   readonly expected: Uint8Array;
   /** -1: there is none. */

@@ -1,16 +1,12 @@
 /* A whole tree in one call. JavaScript gets columns, not objects: 10,000 entries cost a few milliseconds that way. */
 #include "addon.h"
 
+#include "arena.h"
+
 #include <dirent.h>
 #include <sys/sysmacros.h>
 
-enum { WANT_XATTRS = 1, WANT_LINKS = 2, HAS_XATTRS = 1, MAX_DEPTH = 8000 };
-
-typedef struct
-{
-  char *bytes;
-  size_t used, room;
-} arena;
+enum { WANT_XATTRS = 1, WANT_LINKS = 2, MAX_DEPTH = 8000 };
 
 typedef struct
 {
@@ -36,25 +32,6 @@ typedef struct
   arena names, links;
   arena path; /* of the entry at hand, relative to the root, NUL-terminated */
 } scan_job;
-
-static char *
-arena_add (arena *into, const char *bytes, size_t length)
-{
-  if (into->bytes == NULL || into->room - into->used < length)
-    {
-      size_t room = 2 * into->room + length + 4096;
-      char *grown = realloc (into->bytes, room);
-      if (grown == NULL)
-        return NULL;
-      into->bytes = grown;
-      into->room = room;
-    }
-  char *at = into->bytes + into->used;
-  if (length > 0)
-    memcpy (at, bytes, length);
-  into->used += length;
-  return at;
-}
 
 /* A callback for qsort and bsearch over `const char *`. strcmp compares bytes as unsigned: the order of the tree. */
 static int

@@ -1,4 +1,5 @@
-/* Where the bytes of a layer's tar go: through digests, and into a file if there is one. */
+/* Where the bytes of a layer's tar go: through digests, and into a file or pipe if there is one. A pipe that is full holds the
+ * thread up until somebody reads: such a job has a thread of its own. */
 #include "pack.h"
 
 static void
@@ -8,7 +9,10 @@ keep_block (pack_job *pack)
     {
       ssize_t put = write (pack->output.fd, pack->block + done, pack->used - done);
       if (put < 0 && errno != EINTR)
-        pack->error = errno;
+        {
+          pack->error = errno;
+          pack->is_output_error = true;
+        }
       if (put > 0)
         done += (size_t) put;
     }
@@ -44,30 +48,4 @@ emit (pack_job *pack, const void *bytes, size_t length)
       if (pack->used == STREAM_BLOCK)
         emit_block (pack);
     }
-}
-
-size_t
-name_start (const uint32_t *ends, size_t row)
-{
-  return row == 0 ? 0 : ends[row - 1];
-}
-
-ssize_t
-path_of (const pack_job *pack, int32_t row, char out[MAX_PATH])
-{
-  char *at = out + MAX_PATH - 1;
-  *at = '\0';
-  for (int32_t i = row; i > 0; i = pack->parents[i])
-    {
-      size_t start = name_start (pack->name_ends, (size_t) i), length = pack->name_ends[i] - start;
-      if ((size_t) (at - out) < length + 1)
-        return -1;
-      if (*at != '\0')
-        *--at = '/';
-      at -= length;
-      memcpy (at, pack->names + start, length);
-    }
-  size_t length = (size_t) (out + MAX_PATH - 1 - at);
-  memmove (out, at, length + 1);
-  return (ssize_t) length;
 }

@@ -4,7 +4,7 @@ import { messageOf } from "../core/errors.ts";
 
 /*
  * Outer archives: OCI layouts and docker-archives, whose members are plain files with short ASCII names. tar-stream serves
- * for these; whatever it does not keep (see read.ts and header-write.ts for what does) does not occur in them.
+ * for these; whatever it does not keep (read.ts and the addon keep it) does not occur in them.
  */
 
 /** A member to write. `size` is that of the content, which must be exactly as long. */

@@ -1,18 +1,16 @@
 import { type Digest, digestFromHex } from "../core/digest.ts";
-import { BuildError } from "../core/errors.ts";
 import { O_DIRECTORY, O_PATH } from "../native/constants.ts";
-import { SystemError } from "../native/errno.ts";
 import type { Native, PackPlan, PackSums } from "../native/native.ts";
 import { TreeScan } from "../native/scan.ts";
-import { PACK_SCAN, type PackOptions } from "./pack.ts";
-import { packPlan } from "./pack-plan.ts";
+import { PACK_SCAN, packFailure, type PackOptions, packPlan } from "./pack.ts";
+import { refuseReserved } from "./reserved.ts";
 
 /** A layer as its tar would be. */
 export interface LayerMeasure {
   readonly diffId: Digest;
   readonly sizeBytes: number;
   readonly entries: number;
-  /** Of the difference without times; see content-digest.ts. */
+  /** Of the difference without times; see content-text.c. */
   readonly contentDigest: Digest;
 }
 
@@ -23,7 +21,8 @@ const INLINE_BYTES = 1 << 20;
 /**
  * What `packLayer` would give, as digests, the bytes going nowhere: one pass in the addon, on a thread of its own where the
  * layer is more than a few files.
- * @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted
+ * @throws {BuildError} `snapshot/failed` when a file cannot be read, `image/reserved` for one whose name would be a whiteout's;
+ * the signal's reason when aborted
  */
 export async function measureLayer(native: Native, options: PackOptions, signal: AbortSignal): Promise<LayerMeasure> {
   signal.throwIfAborted();
@@ -34,11 +33,12 @@ export async function measureLayer(native: Native, options: PackOptions, signal:
   try {
     const scan = options.scan === undefined ? await native.scanTree(dirfd, PACK_SCAN) : new TreeScan(options.scan);
     signal.throwIfAborted();
-    const plan = packPlan(native, dirfd, scan, options);
+    refuseReserved(scan);
+    const plan = packPlan(scan, options, "content");
     return measured(isSmall(plan) ? native.packTreeSync(dirfd, plan) : await native.packTree(dirfd, plan, isCancelled));
   } catch (error) {
     signal.throwIfAborted();
-    throw unreadable(error);
+    throw packFailure(error);
   } finally {
     signal.removeEventListener("abort", stop);
     native.close(dirfd);
@@ -59,10 +59,4 @@ function isSmall({ columns }: PackPlan): boolean {
   let sizeBytes = 0;
   for (const [index, size] of columns.size.entries()) if ((columns.mode[index] ?? 0) >>> 12 === 8) sizeBytes += size;
   return sizeBytes < INLINE_BYTES;
-}
-
-function unreadable(error: unknown): unknown {
-  if (!(error instanceof SystemError) || error.syscall !== "read") return error;
-  const why = error.code === "ESTALE" ? "its size changed while it was read" : error.code;
-  return new BuildError("snapshot/failed", `Cannot pack "${(error.path ?? "").toWellFormed()}": ${why}`);
 }

@@ -1,7 +1,8 @@
 import { BuildError } from "../core/errors.ts";
 import { S_IFCHR, S_IFMT } from "../native/constants.ts";
 import { printableName } from "../native/names.ts";
-import { WHITEOUT_PREFIX } from "./layer-entries.ts";
+import type { TreeScan } from "../native/scan.ts";
+import { WHITEOUT_PREFIX } from "./marks.ts";
 
 /*
  * Files that no layer can hold, because what they are called or what they are says "deleted" there: names that begin with
@@ -10,6 +11,16 @@ import { WHITEOUT_PREFIX } from "./layer-entries.ts";
 
 export function isReservedName(name: string): boolean {
   return name.startsWith(WHITEOUT_PREFIX);
+}
+
+/**
+ * A layer's directory says by its own marks what is deleted, so a file of a whiteout's name is just that: a file.
+ * @throws {BuildError} `image/reserved` for one
+ */
+export function refuseReserved(scan: TreeScan): void {
+  const { buffer, byteOffset, byteLength } = scan.columns.names;
+  if (!Buffer.from(buffer, byteOffset, byteLength).includes(WHITEOUT_PREFIX)) return;
+  for (let row = 1; row < scan.count; row += 1) if (isReservedName(scan.name(row))) throw reservedName(scan.path(row));
 }
 
 /** Whether a file is the device that overlayfs takes for a deleted file. */

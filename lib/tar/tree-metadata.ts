@@ -3,7 +3,7 @@ import { S_IFLNK, S_IFMT } from "../native/constants.ts";
 import type { FileStatus, Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
 import { representable } from "./file-batch.ts";
-import { OWNER_XATTR } from "./layer-entries.ts";
+import { OWNER_XATTR } from "./marks.ts";
 
 /** `keep` as archived; `fixed` for all. */
 export type OwnerPolicy =

@@ -17,7 +17,7 @@ import { describeErrno, SystemError } from "../native/errno.ts";
 import type { FileStatus, Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
 import { FileBatch } from "./file-batch.ts";
-import type { Marks } from "./layer-entries.ts";
+import type { Marks } from "./marks.ts";
 import { isReservedDevice, reservedDevice } from "./reserved.ts";
 import { isDirectory, TreeDirectories } from "./tree-directories.ts";
 import { type OwnerPolicy, TreeMetadata } from "./tree-metadata.ts";

@@ -4,7 +4,7 @@ import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { describeErrno, SystemError } from "../native/errno.ts";
 import type { Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
-import type { Marks } from "./layer-entries.ts";
+import type { Marks } from "./marks.ts";
 import { malformed } from "./header-read.ts";
 import { TarReader } from "./read.ts";
 import type { OwnerPolicy } from "./tree-metadata.ts";

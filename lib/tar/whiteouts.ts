@@ -12,7 +12,7 @@ import {
 } from "../native/constants.ts";
 import type { FileStatus, Native } from "../native/native.ts";
 import { malformed } from "./header-read.ts";
-import { type Marks, OPAQUE_NAME, WHITEOUT_PREFIX } from "./layer-entries.ts";
+import { type Marks, OPAQUE_NAME, WHITEOUT_PREFIX } from "./marks.ts";
 import { splitParent } from "./unpack-path.ts";
 
 /** What a member named `.wh.` asks for. OCI image-spec, layer.md. */

@@ -4,7 +4,8 @@ import { errnoOf } from "../core/errors.ts";
 import type { KeptBytes, Native } from "../native/native.ts";
 import { type ScanColumns, TreeScan } from "../native/scan.ts";
 import { type LayerMeasure, measured } from "./measure.ts";
-import { packPlan } from "./pack-plan.ts";
+import { packPlan } from "./pack.ts";
+import { refuseReserved } from "./reserved.ts";
 
 /** A layer whose files are not in a directory of its own. */
 export interface LayerDescription {
@@ -34,13 +35,16 @@ export async function writeLayer(
 ): Promise<LayerMeasure> {
   signal.throwIfAborted();
   const { columns, dirfd, strip, expected, kept } = layer;
-  const plan = packPlan(native, dirfd, new TreeScan(columns), { marks: "trusted", runs: to.runs });
+  const scan = new TreeScan(columns);
+  refuseReserved(scan);
+  const plan = packPlan(scan, { marks: "trusted", runs: to.runs }, "content");
   const isCancelled = new Int32Array(1);
   const stop = (): void => void Atomics.store(isCancelled, 0, 1);
   const earlierFd = to.earlier === undefined ? undefined : openEarlier(native, to.earlier);
   signal.addEventListener("abort", stop, { once: true });
   try {
-    return measured(await native.packTree(dirfd, plan, isCancelled, { fd: to.fd, strip, expected, earlierFd, kept }));
+    const files = { strip, expected, earlierFd, kept };
+    return measured(await native.packTree(dirfd, plan, isCancelled, { fd: to.fd, kind: "file", files }));
   } catch (error) {
     signal.throwIfAborted();
     throw error;

@@ -67,7 +67,7 @@ async function write(
       return { ...measure, digest: measure.diffId, size: measure.sizeBytes };
     });
   } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
+    if (!(error instanceof SystemError) || error.syscall !== "read") throw error;
     // A file is not what it was when it was selected: making the copy file by file finds out what it is now.
     if (hasMoved(error)) return undefined;
     const { path = "" } = error;

@@ -133,6 +133,7 @@ export class Engine implements AsyncDisposable {
     this.tools = layerTools({
       native: this.native,
       snapshotter: this.snapshotter,
+      packPool: this.packPool,
       images: this.images,
       registry: () => this.registry(),
       processors: environment.processors,

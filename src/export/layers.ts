@@ -7,13 +7,16 @@ import { LostLayerError } from "../../lib/store/lost-layer.ts";
 import { builtLayerId } from "../../lib/store/snapshot-id.ts";
 import type { LayerBlob, SnapshotId } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
+import type { LayerTar } from "../../lib/tar/pack.ts";
 import { type MediaTypeFamily, compressionOfMediaType, layerMediaType } from "./documents.ts";
 import type { ReadableBlob, ResultLayer } from "./exporter.ts";
 
 /** What making layers' bytes takes besides the store. */
 export interface LayerTools {
   /** The layer's tar, made again from its snapshot, which is present. Each chunk is valid until the next one is asked for. */
-  pack(layer: ResultLayer, signal: AbortSignal): AsyncIterable<Buffer>;
+  pack(layer: ResultLayer, signal: AbortSignal): AsyncGenerator<Buffer, LayerTar>;
+  /** The same without its bytes. */
+  measure(layer: ResultLayer, signal: AbortSignal): Promise<LayerTar>;
   /** Downloads and unpacks what is absent. */
   materialize(snapshots: readonly SnapshotId[], signal: AbortSignal): Promise<void>;
   /** A blob's bytes from the repository that has it, checked on the way. */
@@ -88,16 +91,16 @@ async function layerTar(layer: ResultLayer, on: LayerSources, signal: AbortSigna
   if (row?.state !== "present" || isReceived(layer.snapshot)) {
     // A compressed copy gives the tar without unpacking it into files first, and a tar of somebody else's making comes
     // out byte for byte only of its own blob.
-    const packed = on.store.snapshots.layerBlobs(layer.diffId)[0];
-    const kind = packed === undefined ? undefined : compressionOfMediaType(packed.descriptor.mediaType);
-    if (packed !== undefined && kind !== undefined) {
-      const content = blobContent(packed, on);
+    const blob = on.store.snapshots.layerBlobs(layer.diffId)[0];
+    const kind = blob === undefined ? undefined : compressionOfMediaType(blob.descriptor.mediaType);
+    if (blob !== undefined && kind !== undefined) {
+      const content = blobContent(blob, on);
       const bytes = content.open(signal);
       return checked(kind === "uncompressed" ? bytes : on.tools.decompress(bytes, kind, signal), layer.diffId);
     }
     await on.tools.materialize([layer.snapshot], signal);
   }
-  return checked(on.tools.pack(layer, signal), layer.diffId);
+  return packed(on.tools.pack(layer, signal), layer.diffId);
 }
 
 async function plainContent(
@@ -132,8 +135,8 @@ async function compressLayer(
     if (found !== undefined && (lease.waited || isHere(found, on))) return found;
   }
   const tar = await layerTar(layer, on, signal);
-  const packed = on.tools.compress(tar, { kind: compression, level: form.level }, signal);
-  const written = await on.store.blobs.write(packed, { onStart: (blob) => on.onCompress?.(layer, blob) }, signal);
+  const bytes = on.tools.compress(tar, { kind: compression, level: form.level }, signal);
+  const written = await on.store.blobs.write(bytes, { onStart: (blob) => on.onCompress?.(layer, blob) }, signal);
   const blob: LayerBlob = {
     diffId: layer.diffId,
     descriptor: { mediaType: layerMediaType("oci", compression), ...written },
@@ -198,7 +201,16 @@ async function* checked(bytes: AsyncIterable<Uint8Array>, expected: Digest): Asy
     digester.update(chunk);
     yield chunk;
   }
-  const digest = digester.digest();
+  expectDigest(digester.digest(), expected);
+}
+
+/** The same where whoever makes the bytes digests them. */
+async function* packed(bytes: AsyncGenerator<Buffer, LayerTar>, expected: Digest): AsyncGenerator<Buffer, void> {
+  const { diffId } = yield* bytes;
+  expectDigest(diffId, expected);
+}
+
+function expectDigest(digest: Digest, expected: Digest): void {
   if (digest === expected) return;
   throw new BuildError("digest/mismatch", `Cannot make layer ${expected} again: its files now give ${digest}`, {
     hint: "run `kiln fsck` to see what changed in the store",

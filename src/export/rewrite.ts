@@ -1,4 +1,3 @@
-import { Digester } from "../../lib/core/digest.ts";
 import type { ResultImage, ResultLayer } from "./exporter.ts";
 import type { LayerTools } from "./layers.ts";
 
@@ -23,7 +22,6 @@ export async function rewriteTimestamps(
 }
 
 async function clamped(layer: ResultLayer, tools: LayerTools, signal: AbortSignal): Promise<ResultLayer> {
-  const digester = new Digester();
-  for await (const chunk of tools.pack(layer, signal)) digester.update(chunk);
-  return { ...layer, diffId: digester.digest(), tarSizeBytes: digester.sizeBytes };
+  const { diffId, sizeBytes } = await tools.measure(layer, signal);
+  return { ...layer, diffId, tarSizeBytes: sizeBytes };
 }
