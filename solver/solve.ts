@@ -1,7 +1,8 @@
+import { timed } from "../lib/core/debug.ts";
 import type { Digest } from "../lib/core/digest.ts";
 import { unreachable } from "../lib/core/errors.ts";
 import { Semaphore } from "../lib/core/limits.ts";
-import { keyGraph, type KeyedVertex, rekey, reselect } from "./cache/keyed-graph.ts";
+import { keyGraph, type KeyedVertex, type KeyingDeps, rekey, reselect } from "./cache/keyed-graph.ts";
 import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./deps.ts";
 import { requireEntitlements } from "./entitlements.ts";
 import type { Graph } from "./graph/graph.ts";
@@ -36,18 +37,20 @@ export async function solve(
 ): Promise<SolveResult> {
   requireEntitlements(graph, options.exec.entitlements);
   await using contexts = new FileWork({ ...on, snapshots: on.store.snapshots });
-  const keyed = await keyGraph(
-    graph,
-    {
-      isolation: on.isolation,
-      http: on.http,
-      git: on.git,
-      selectLocal: (use, op, look, s) => contexts.digestSelection(use, op, look, s),
-      wholeContexts: options.wholeContexts ?? new Set(),
-      warn: (meta, message) => on.progress(warningAt(meta, message)),
-    },
-    signal,
-  );
+  const sources: KeyingDeps = {
+    isolation: on.isolation,
+    http: on.http,
+    git: on.git,
+    selectLocal: (use, op, look, s) =>
+      timed(
+        "sources",
+        () => `select ${use.part} of ${op.name}`,
+        () => contexts.digestSelection(use, op, look, s),
+      ),
+    wholeContexts: options.wholeContexts ?? new Set(),
+    warn: (meta, message) => on.progress(warningAt(meta, message)),
+  };
+  const keyed = await timed("schedule", "make keys", () => keyGraph(graph, sources, signal));
   return await solveKeyed(graph, { keyed, contexts }, on, options, signal);
 }
 
@@ -59,12 +62,8 @@ async function solveKeyed(
   signal: AbortSignal,
 ): Promise<SolveResult> {
   const lookUp = new LookUp(on.store.records, on.remote, keyed);
-  const planned = await planByNeed(
-    graph.targets,
-    keyed,
-    { lookUp, records: on.store.records, resultIsRead: options.resultIsRead === true },
-    signal,
-  );
+  const plan = { lookUp, records: on.store.records, resultIsRead: options.resultIsRead === true };
+  const planned = await timed("schedule", "look up", () => planByNeed(graph.targets, keyed, plan, signal));
   await options.onPlanned?.();
   const outcomes = new Map<Digest, VertexOutcome>();
   const results = new Map<Digest, Stack>();
@@ -112,7 +111,11 @@ async function solveKeyed(
   };
   const misses = new Map([...planned].filter(([, work]) => work.kind !== "hit"));
   if (misses.size > 0) {
-    await runInOrder(misses, settle, signal);
+    await timed(
+      "schedule",
+      () => `settle ${misses.size} steps`,
+      () => runInOrder(misses, settle, signal),
+    );
     materializer.close();
   }
 

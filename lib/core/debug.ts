@@ -1,4 +1,4 @@
-/** The areas that `KILN_DEBUG` accepts, one word for each part of the program with debug output. */
+/** What `KILN_DEBUG` may ask about: one word for each part of the house that has something to tell. */
 export const DEBUG_AREAS = [
   "engine",
   "cache",
@@ -12,29 +12,46 @@ export const DEBUG_AREAS = [
 
 export type DebugArea = (typeof DEBUG_AREAS)[number];
 
-interface Listener {
+/** Takes what the program tells of itself. Never throws and never waits. */
+export interface DebugListener {
   readonly areas: ReadonlySet<DebugArea>;
-  tell(area: DebugArea, text: string): void;
+  tell?(area: DebugArea, text: string): void;
+  /** Begins a span of time, which ends when the returned function is called. */
+  begin(area: DebugArea, name: string): () => void;
 }
 
-/* The only variable that all rooms share. Its output is for developers, and no code may depend on it. */
-let listener: Listener | undefined;
+/* The one value that all rooms share: what is told here is for developers, and nothing may depend on it. */
+let listeners: readonly DebugListener[] = [];
 
 /**
- * Reports a debug event. `describe` is called only when `KILN_DEBUG` names the area, so otherwise this costs one comparison.
- * Its text must not contain secrets, and so no values of variables or headers.
+ * Tells a developer what goes on. `describe` is called only when somebody has asked for the area, so a silent program pays
+ * for a comparison. It must leave out secrets, and so values of variables and of headers.
  */
 export function debug(area: DebugArea, describe: () => string): void {
-  if (listener?.areas.has(area) === true) listener.tell(area, describe());
+  for (const listener of listeners) {
+    if (listener.tell !== undefined && listener.areas.has(area)) listener.tell(area, describe());
+  }
 }
 
-/** Listens to the debug output of some areas until disposed. Only the latest listener counts. */
-export function listenToDebug(areas: ReadonlySet<DebugArea>, tell: Listener["tell"]): Disposable {
-  const own: Listener = { areas, tell };
-  listener = own;
+/** Does the work, and tells whoever has asked for the area how long it takes. For `name` the same holds as for `debug`. */
+export async function timed<T>(area: DebugArea, name: string | (() => string), work: () => Promise<T>): Promise<T> {
+  const asking = listeners.filter(({ areas }) => areas.has(area));
+  if (asking.length === 0) return work();
+  const text = typeof name === "string" ? name : name();
+  const ends = asking.map((listener) => listener.begin(area, text));
+  try {
+    return await work();
+  } finally {
+    for (const end of ends) end();
+  }
+}
+
+/** Passes on what is told from now on, until disposed. */
+export function listenToDebug(listener: DebugListener): Disposable {
+  listeners = [...listeners, listener];
   return {
     [Symbol.dispose]: () => {
-      if (listener === own) listener = undefined;
+      listeners = listeners.filter((one) => one !== listener);
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { debug, timed } from "../core/debug.ts";
 import { BuildError } from "../core/errors.ts";
 import { type Connections, openConnections } from "./connections.ts";
 import { type Host, isAt } from "./host.ts";
@@ -84,6 +85,7 @@ export class Transport implements AsyncDisposable {
         const isLast = attempt === attempts || !isWorthAnother(error) || (isShort && !isReset(error));
         if (isLast) throw unreachable(purpose, error, this.#placeOf(asked.url, host));
       }
+      debug("registry", () => `${request.method} ${url.origin}${url.pathname}: once more in ${pauseMs} ms`);
       await this.#options.timer.wait(pauseMs, signal);
     }
   }
@@ -131,19 +133,25 @@ export class Transport implements AsyncDisposable {
   async #once(host: Host, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
     const isOwn = isAt(request.url, host);
     const { dispatcher } = await this.#connectionsTo(isOwn ? host : undefined, host.patience);
-    const { body } = request;
-    const answer = await dispatcher.request({
-      origin: request.url.origin,
-      path: `${request.url.pathname}${request.url.search}`,
-      method: request.method,
-      headers: {
-        "user-agent": this.#options.userAgent,
-        ...request.headers,
-        ...(body?.sizeBytes === undefined ? {} : { "content-length": String(body.sizeBytes) }),
-      },
-      body: body === undefined ? null : await body.open(),
-      signal,
-    });
+    const { body, method, url } = request;
+    const opened = body === undefined ? null : await body.open();
+    // A query may be signed, and so a secret.
+    const what = (): string => `${method} ${url.origin}${url.pathname}`;
+    const answer = await timed("registry", what, () =>
+      dispatcher.request({
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method,
+        headers: {
+          "user-agent": this.#options.userAgent,
+          ...request.headers,
+          ...(body?.sizeBytes === undefined ? {} : { "content-length": String(body.sizeBytes) }),
+        },
+        body: opened,
+        signal,
+      }),
+    );
+    debug("registry", () => `${what()}: ${answer.statusCode}`);
     if (isOwn) this.#schemes.set(host.authority, request.url.protocol === "http:" ? "http" : "https");
     const headers = new Map<string, readonly string[]>();
     for (const [name, value] of Object.entries(answer.headers)) {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { timed } from "../core/debug.ts";
 import { digestOf, hexOf } from "../core/digest.ts";
 import { type FileLock, fileLock, type LockCalls, tryFileLock } from "./file-lock.ts";
 import type { Lease, Leases } from "./store.ts";
@@ -12,7 +13,8 @@ export function openLeases(directory: string, calls: LockCalls): Leases {
   const pathOf = (key: string): string => join(directory, hexOf(digestOf(key)).slice(0, 40));
   return {
     async acquire(key, signal) {
-      const { lock, waited } = await fileLock(calls, pathOf(key), () => "exclusive", signal);
+      const take = () => fileLock(calls, pathOf(key), () => "exclusive", signal);
+      const { lock, waited } = await timed("store", () => `take the lease of ${key}`, take);
       return new HeldLease(key, waited, lock);
     },
     tryAcquire(key) {

@@ -1,5 +1,6 @@
 import { closeSync, openSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { debug } from "../core/debug.ts";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { makeDirectory } from "../core/make-directory.ts";
 import { openBlobs } from "./blobs.ts";
@@ -53,6 +54,7 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
     database[Symbol.dispose]();
     throw error;
   }
+  debug("store", () => `opened ${layout.root}`);
   const recordTouches = new Touches(nowMs);
   const imageTouches = new Touches(nowMs);
   const blobs = openBlobs({ directory: layout.blobs, leases: layout.leases, holds, calls: options.native });

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import { debug } from "../../lib/core/debug.ts";
+import { debug, timed } from "../../lib/core/debug.ts";
 import { BuildError, errnoOf, unreachable } from "../../lib/core/errors.ts";
 import type { Native } from "../../lib/native/native.ts";
 import type { RunRequest, RunResult, Runtime } from "../ports.ts";
@@ -240,7 +240,9 @@ class Driver {
     const encoded = encodePlan(plan.directives);
     for (const layer of plan.stubLayers) this.#stubs.make(layer);
     if (stdio.kind === "inherit") return this.#executeBeforeCaller(encoded, signal);
-    const report = await this.#workers.run(encoded, (stream, chunk) => stdio.onOutput(stream, chunk), signal);
+    const run = (): Promise<StepReport> =>
+      this.#workers.run(encoded, (stream, chunk) => stdio.onOutput(stream, chunk), signal);
+    const report = await timed("runtime", "sandbox", run);
     debug("runtime", () => describeReport(report));
     switch (report.kind) {
       case "end":

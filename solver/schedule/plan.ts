@@ -1,3 +1,4 @@
+import { debug } from "../../lib/core/debug.ts";
 import type { Digest } from "../../lib/core/digest.ts";
 import type { CacheRecord } from "../../lib/store/model.ts";
 import type { Records } from "../../lib/store/store.ts";
@@ -34,6 +35,12 @@ export const OLDER_RECORDS = 200;
 /** Time that a step without a record is taken to last. */
 const UNKNOWN_MS: Readonly<Record<RecordedOp["kind"], number>> = { exec: 5000, git: 2000, http: 1000, file: 50 };
 
+/** Names of the parts only: their values may hold what a build argument says. */
+function describeLookUp({ meta, definitionKey, parts }: KeyedVertex, record: CacheRecord | undefined): string {
+  if (record !== undefined) return `hit ${meta.name} ${definitionKey}: record ${record.id}`;
+  return `miss ${meta.name} ${definitionKey}: key of ${parts.map(({ name }) => name.split("=", 1)[0]).join(", ")}`;
+}
+
 /**
  * Descends from the targets by need: a hit stops the descent, a miss needs its inputs. One look-up for each depth that
  * misses, none below a hit.
@@ -67,6 +74,7 @@ export async function planByNeed(
       const { vertex } = key;
       const needs = vertex.inputs.map((input) => input.digest);
       const record = found.get(key.definitionKey);
+      if (isRecorded(vertex.op)) debug("cache", () => describeLookUp(key, record));
       if (record !== undefined) {
         planned.set(id, { id, needs: [], keyed: key, kind: "hit", record });
         continue;

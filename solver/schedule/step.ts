@@ -1,4 +1,5 @@
 import { toldIfDiskFull } from "../ops/exec/disk-full.ts";
+import { debug, timed } from "../../lib/core/debug.ts";
 import type { Digest } from "../../lib/core/digest.ts";
 import { digestOf, hexOf } from "../../lib/core/digest.ts";
 import { messageOf } from "../../lib/core/errors.ts";
@@ -117,9 +118,14 @@ class Step implements SettledInputs, AsyncDisposable {
     const key = `step ${definitionKey}`;
     const free = on.store.leases.tryAcquire(key);
     if (free !== undefined) return free;
+    debug("schedule", () => `${meta.name}: another build runs it, and this one waits`);
     const message = `Waiting for another build that is running "${meta.instruction}"`;
     on.progress({ kind: "notice", level: "info", message, hint: undefined });
-    return on.store.leases.acquire(key, signal);
+    return timed(
+      "schedule",
+      () => `wait for another build's ${meta.name}`,
+      () => on.store.leases.acquire(key, signal),
+    );
   }
 
   async contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart> {
@@ -186,6 +192,7 @@ class Step implements SettledInputs, AsyncDisposable {
   #settled(layers: Stack, how: "cutoff" | "cached", miss: MissReason | undefined): SettledStep {
     const { on } = this.#deps;
     const { vertex, meta, definitionKey } = this.#keyed;
+    debug("cache", () => `${how === "cutoff" ? "equal inputs" : "hit"} ${meta.name} ${definitionKey}`);
     on.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs: on.clock.nowMs() });
     return { layers, outcome: { how, definitionKey, miss }, keyed: this.#keyed };
   }
@@ -205,10 +212,12 @@ class Step implements SettledInputs, AsyncDisposable {
     const concerns = miss.kind === "changed" ? "step" : "build";
     on.progress({ kind: "step-miss", id, name: meta.name, reason: missText(miss), concerns });
     on.progress({ kind: "step-started", id, name: meta.name, atMs: on.clock.nowMs() });
+    debug("schedule", () => `run ${meta.name} on ${this.#parent().length} layers: ${missText(miss)}`);
     try {
       const executed = await this.#execute(parts, signal);
       const { snapshot, blob } = executed;
       const layers = [...this.#parent(), await this.#bestLayer(snapshot, signal)];
+      debug("schedule", () => `done ${meta.name}: layer ${layers.at(-1) ?? "none"}, ${executed.wallMs.toFixed(1)} ms`);
       this.#record(executed, layers, this.#takeChanged() ? this.#fullParts() : parts);
       // A layer that was written as a tar has been measured.
       if (layers.at(-1) === snapshot.id && blob === undefined) options.onCommitted?.(snapshot.id);

@@ -14,11 +14,16 @@ export function openDebugOutput(host: Pick<Host, "env" | "stderr">): Disposable 
   const areas = debugAreas(host.env["KILN_DEBUG"] ?? "");
   if (areas.size === 0) return { [Symbol.dispose]: () => undefined };
   const startMs = performance.now();
-  return listenToDebug(areas, (area, text) => {
+  const tell = (area: DebugArea, text: string): void => {
     const time = (performance.now() - startMs).toFixed(1).padStart(8);
     const lines = printable(coverPasswords(text)).trimEnd().replaceAll("\n", "\n    ");
     host.stderr.write(`${time} ms ${area}: ${lines}\n`);
-  });
+  };
+  const begin = (area: DebugArea, name: string): (() => void) => {
+    const beginMs = performance.now();
+    return () => tell(area, `${name} took ${(performance.now() - beginMs).toFixed(1)} ms`);
+  };
+  return listenToDebug({ areas, tell, begin });
 }
 
 /** `cache,store`, or `*` for all there are. */

@@ -1,5 +1,7 @@
 import { parseReference, familiarReference } from "../../lib/core/reference.ts";
 import { withoutCredentials } from "../../lib/core/credentials.ts";
+import { debug, timed } from "../../lib/core/debug.ts";
+import { messageOf } from "../../lib/core/errors.ts";
 import type { Digest } from "../../lib/core/digest.ts";
 import type { Descriptor } from "../../lib/core/oci.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
@@ -55,6 +57,7 @@ export async function build(
     offline: options.offline === true,
     accounts: { file: options.accountFile },
   });
+  debug("engine", () => `the store is ${engine.store.root}`);
   await checkAfterRestart(engine, progress, signal);
   const startedAtMs = environment.nowMs();
   const about = {
@@ -68,23 +71,27 @@ export async function build(
     await using parts = await openParts({ engine, options, progress, reporter }, signal);
     return await runBuild(parts, signal);
   });
-  if (result.steps.cached < result.steps.total) await collectAfterBuild(engine, progress, signal);
+  if (result.steps.cached < result.steps.total) {
+    await timed("engine", "collect", () => collectAfterBuild(engine, progress, signal));
+  }
   return result;
 }
 
 /** Prepares, solves and exports; begins again when something that the attempt relied on turns out to be gone. */
 async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildResult> {
-  let prepared = await prepareBuild(parts, signal);
+  let prepared = await timed("engine", "prepare", () => prepareBuild(parts, signal));
   warnOfUnusedRewrite(prepared.conversions, parts.outputs, parts.progress);
   const refused = new Set<SnapshotId>();
   for (;;) {
     try {
       await using packer = new LayerPacker(parts.engine, signal);
-      const solved = await solveBuild(prepared, parts, packer, signal);
-      const exported = await exportBuild(solved, parts, packer, signal);
+      const attempt = prepared;
+      const solved = await timed("engine", "solve", () => solveBuild(attempt, parts, packer, signal));
+      const exported = await timed("engine", "export", () => exportBuild(solved, parts, packer, signal));
       return resultOf(solved, exported, parts);
     } catch (error) {
       signal.throwIfAborted();
+      debug("engine", () => `this attempt failed: ${messageOf(error)}`);
       prepared = await prepareAgain(error, prepared, refused, parts);
     }
   }

@@ -1,4 +1,5 @@
 import { Readable } from "node:stream";
+import { debug } from "../../lib/core/debug.ts";
 import { mapLimit } from "../../lib/core/limits.ts";
 import { type ImageRef, familiarReference, formatReference, parseReference } from "../../lib/core/reference.ts";
 import {
@@ -100,14 +101,21 @@ async function pushBlob(
 ): Promise<void> {
   const { digest, size } = blob.descriptor;
   await using early = "diffId" in blob ? on.early?.take(blob.diffId, to) : undefined;
-  if (await on.client.blobExists(to, digest, signal)) return;
-  if ("repository" in blob && (await mounted(to, blob, on, signal))) return;
+  if (await on.client.blobExists(to, digest, signal)) {
+    debug("export", () => `${to.repository} has ${digest}`);
+    return;
+  }
+  if ("repository" in blob && (await mounted(to, blob, on, signal))) {
+    debug("export", () => `${to.repository} took ${digest} from another repository`);
+    return;
+  }
   const item = `pushing layer ${digest}`;
   const onProgress = (sent: number): void => reportBytes(progress, { item, current: sent, total: size, done: false });
   if ((await early?.finish(digest, onProgress, signal)) !== true) {
     const open = (inner: AbortSignal): Readable => ("bytes" in blob ? Readable.from([blob.bytes]) : blob.open(inner));
     await on.client.uploadBlob(to, { descriptor: { digest, size }, open, onProgress }, signal);
   }
+  debug("export", () => `sent ${digest} to ${to.repository}`);
   reportBytes(progress, { item, current: size, total: size, done: true });
   // The next repository on this registry can have it from here.
   if ("diffId" in blob) {

@@ -1,6 +1,7 @@
 import { type Access, accessTo } from "./git-access.ts";
 import { lstat, lutimes, mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
 import { join, sep } from "node:path";
+import { debug, timed } from "../../../lib/core/debug.ts";
 import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
 import { cleanPath } from "../../../lib/core/patterns/clean-path.ts";
 import { isCommit } from "../../../lib/core/git-url.ts";
@@ -39,7 +40,12 @@ export function createGitSource(deps: GitSourceDeps): RemoteSource<GitOp> {
       const access = await accessTo(given.remote, deps, signal);
       // Credentials that go as a header must not appear in the list of processes.
       const op = access.secretConfig.length === 0 ? given : { ...given, remote: withoutCredentials(given.remote) };
-      const found = await explained(op, () => findCommit(op, deps, access, signal));
+      const found = await timed(
+        "sources",
+        () => `ask ${shownRemote(op)}`,
+        () => explained(op, () => findCommit(op, deps, access, signal)),
+      );
+      debug("sources", () => `${shownRemote(op)} is at ${found.commit}`);
       checkCommit(op, found);
       return {
         parts: [
@@ -58,7 +64,11 @@ export function createGitSource(deps: GitSourceDeps): RemoteSource<GitOp> {
             : []),
         ],
         writeTo: (directory, writeSignal) =>
-          explained(op, () => checkOut({ op, found, directory }, deps, access, writeSignal)),
+          timed(
+            "sources",
+            () => `check out ${shownRemote(op)}`,
+            () => explained(op, () => checkOut({ op, found, directory }, deps, access, writeSignal)),
+          ),
         date: (dateSignal) => explained(op, () => commitTime({ op, found }, deps, access, dateSignal)),
       };
     },

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { chmod, chown, copyFile, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { timed } from "../../../lib/core/debug.ts";
 import { type Digest, isDigest } from "../../../lib/core/digest.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { isRecord, parseJson } from "../../../lib/core/json.ts";
@@ -46,7 +47,13 @@ export function createHttpSource(deps: HttpSourceDeps): RemoteSource<HttpOp> {
   return {
     async find(op, signal) {
       const question = `${op.again === true} ${op.checksum ?? ""} ${op.url}`;
-      const answer = asked.get(question) ?? current(op, deps, signal);
+      const ask = (): Promise<Remembered> =>
+        timed(
+          "sources",
+          () => `ask for ${shownUrl(op.url)}`,
+          () => current(op, deps, signal),
+        );
+      const answer = asked.get(question) ?? ask();
       asked.set(question, answer);
       const found = await answer;
       if (op.checksum !== undefined && found.digest !== op.checksum) {

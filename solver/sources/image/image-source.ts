@@ -1,5 +1,6 @@
 import { buffer } from "node:stream/consumers";
 import { MAX_CONFIG_BYTES, parseImageConfig } from "../../../lib/core/image-config.ts";
+import { debug, timed } from "../../../lib/core/debug.ts";
 import type { Digest } from "../../../lib/core/digest.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import type { Manifest } from "../../../lib/core/oci.ts";
@@ -100,8 +101,9 @@ async function pull(
   signal: AbortSignal,
 ): Promise<StoredImage> {
   const registry = await deps.registry();
-  const remote = await registry.resolve(ref, signal);
   const name = formatReference(ref);
+  const remote = await timed("sources", `ask for ${name}`, () => registry.resolve(ref, signal));
+  debug("sources", () => `${name} is ${remote.descriptor.digest}`);
   // A name with a digest does not tell where its tag points now.
   const isTag = ref.digest === undefined;
   const names = isTag && deps.name === "of the store" ? [name] : [];

@@ -62,6 +62,7 @@ interface Flags extends AcceptedFlags {
   readonly expectCached?: string;
   readonly explain?: string;
   readonly progress?: string;
+  readonly trace?: string;
   readonly quiet?: boolean;
   readonly iidfile?: string;
   readonly metadataFile?: string;
@@ -111,6 +112,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--expect-cached [stages]", "fail when a step is not in the cache");
   build.option("--explain [format]", "say at the end why steps ran: text, or json for tools (on standard output)");
   build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
+  build.option("--trace <path>", "write what took how long to a file that browsers' tracing pages open");
   build.option("-q, --quiet", "print only the image id");
   build.option("--iidfile <path>", "write the image id to a file");
   build.option("--metadata-file <path>", "write what was built to a file, as JSON");
@@ -168,10 +170,13 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
   const options = buildOptions(context, source, flags);
   const files = { iidfile: flags.iidfile || undefined, metadataFile: flags.metadataFile || undefined };
   checkResultFiles(context, files);
+  const trace = flags.trace ? (await import("../trace-file.ts")).openTrace(context, flags.trace) : undefined;
   const call = callOf(flags);
   if (call.method !== "build") {
     const { runCall } = await import("../call.ts");
-    return runCall(context, options, { ...call, method: call.method });
+    const status = await runCall(context, options, { ...call, method: call.method });
+    trace?.write();
+    return status;
   }
   const onError = oneOf("on-error", flags.onError ?? "keep", ["keep", "shell"]);
   const mode = progressMode(flags.progress, flags.quiet === true, context.host);
@@ -184,12 +189,15 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
   const onReport = (made: BuildReport): void => void (report = made);
   const { build } = await import("../../engine/build.ts");
   const { reportResult } = await import("../build-report.ts");
+  const progress = trace === undefined ? display.sink : trace.beside(display.sink);
   try {
-    const result = await build({ ...options, progress: display.sink, onReport }, context.environment, context.signal);
+    const result = await build({ ...options, progress, onReport }, context.environment, context.signal);
+    trace?.write();
     display.finish("success");
     await reportResult(context, result, { mode, ...files });
   } catch (error) {
     display.finish("failure");
+    trace?.writeAfterFailure();
     if (onError === "shell" && error instanceof BuildError && error.code === "solver/exec-failed") {
       printError(error, context.host);
       const { openShell } = await import("./shell.ts");

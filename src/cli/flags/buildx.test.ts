@@ -44,6 +44,7 @@ const OWN = [
   "expect-cached",
   "authfile",
   "explain",
+  "trace",
   "pull-policy",
   "pull-ttl",
   "offline",

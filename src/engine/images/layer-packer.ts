@@ -1,3 +1,4 @@
+import { timed } from "../../../lib/core/debug.ts";
 import type { Digest } from "../../../lib/core/digest.ts";
 import type { LayerMeasure } from "../../../lib/tar/measure.ts";
 import type { PackPool } from "../../../lib/tar/pack-pool.ts";
@@ -82,7 +83,7 @@ export class LayerPacker implements ContentDigests, AsyncDisposable {
     const { store, snapshotter, packPool } = this.#deps;
     const { runs } = store.snapshots.get(id) ?? {};
     const layer = { directory: snapshotter.pathOf(id), marks: snapshotter.marks, runs };
-    const measured = await packPool.measure(layer, this.#signal);
+    const measured = await timed("export", `measure layer ${id}`, () => packPool.measure(layer, this.#signal));
     const { diffId, sizeBytes: tarSizeBytes, contentDigest } = measured;
     // A layer that came from a registry keeps the diffID of its own tar, which is what its manifest names.
     const row = store.snapshots.get(id);
