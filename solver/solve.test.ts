@@ -1,7 +1,7 @@
+import { snapshotId } from "../lib/store/snapshot-id.ts";
 import { readFileSync, statSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { SnapshotId } from "../lib/store/model.ts";
 import type { SolveOptions, SolveResult, SolverDeps } from "./deps.ts";
 import type { Vertex } from "./graph/vertex.ts";
 import { solve } from "./solve.ts";
@@ -157,7 +157,7 @@ test.each([
   const first = await build(bench, dated(bench, before));
   const second = await build(bench, dated(bench, after));
   expect(bench.ran).toEqual(ran);
-  const layer = second.targets[0]?.layers[1]?.snapshot ?? ("" as SnapshotId);
+  const layer = second.targets[0]?.layers[1]?.snapshot ?? snapshotId("none");
   const seconds = Math.floor(statSync(join(bench.snapshotter.pathOf(layer), "out/dated")).mtimeMs / 1000);
   if (Number(after) > 0) expect(seconds).toBe(Number(after));
   // Of two that are equal the older stays.

@@ -24,5 +24,6 @@ export function finalImage(image: ImageDraft, target: Platform | undefined): Ima
 
 function pick<Key extends string, Value>(key: Key, value: Value | undefined): { readonly [K in Key]?: Value } {
   // One computed member, present only when there is a value: exactOptionalPropertyTypes.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a computed name widens to string, this one is Key
   return value === undefined ? {} : ({ [key]: value } as { readonly [K in Key]: Value });
 }

@@ -26,7 +26,12 @@ export function parseDigest(text: string, where: string): Digest {
 
 /** Computes the digest of a whole value in memory: documents and keys, never layers. Strings count as UTF-8. */
 export function digestOf(data: string | Uint8Array): Digest {
-  return `sha256:${hash("sha256", data, "hex")}` as Digest;
+  return ofHash(hash("sha256", data, "hex"));
+}
+
+function ofHash(hex: string): Digest {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- SHA-256 in hex is 64 lower-case digits; this runs for every key
+  return `sha256:${hex}` as Digest;
 }
 
 /** Returns the 64 hex digits, for file names. */
@@ -55,7 +60,7 @@ export class Digester {
   }
 
   digest(): Digest {
-    return `sha256:${this.#hash.digest("hex")}` as Digest;
+    return ofHash(this.#hash.digest("hex"));
   }
 }
 

@@ -189,6 +189,7 @@ type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
 
 /** Copies an object without the members that are `undefined`. */
 function present<T extends object>(members: T): Present<T> {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- exactly what the line does; no type of Object.fromEntries says so
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Present<T>;
 }
 

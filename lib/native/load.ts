@@ -3,7 +3,7 @@ import { AT_FDCWD } from "./constants.ts";
 import { SystemError } from "./errno.ts";
 import { decodeName, encodeName } from "./names.ts";
 import type { FileStatus, Name, Native, PackFiles, PackOutput, PackPlan, PackSums, ScanOptions } from "./native.ts";
-import type { PackCall, Raw, RawScan } from "./raw.ts";
+import { isRaw, type PackCall, type Raw, type RawScan } from "./raw.ts";
 import { TreeScan } from "./scan.ts";
 
 const ENOENT = -2;
@@ -26,7 +26,7 @@ const PACK_SUMS_BYTES = 84;
  * @throws {BuildError} `native/missing` when it is not there or of another machine
  */
 export function loadNative(path: string): Native {
-  const module: { exports: unknown } = { exports: {} };
+  const module = { exports: {} };
   try {
     process.dlopen(module, path);
   } catch (error) {
@@ -37,11 +37,21 @@ export function loadNative(path: string): Native {
       cause: error,
     });
   }
-  return wrap(module.exports as Raw);
+  const { exports } = module;
+  if (isRaw(exports)) return wrap(exports);
+  throw new BuildError("native/missing", `Cannot use the native addon "${path}": it is another version`, {
+    hint: "run 'npm ci && npm run build' on this machine",
+  });
 }
 
 function shown(name: Name): string {
   return typeof name === "string" ? name : decodeName(name);
+}
+
+/** The result of a call that was told not to wait. */
+function atOnce<T>(result: T | Promise<T>): T {
+  if (result instanceof Promise) throw new Error("The addon waits in a call that should not");
+  return result;
 }
 
 /** The result of a system call that takes a name, or its error. */
@@ -194,7 +204,7 @@ function wrap(raw: Raw): Native {
       return checked(result, "fallocate") === 0;
     },
     scanTree: async (dirfd, options = {}) => scanned(await scan(dirfd, options, true), options),
-    scanTreeSync: (dirfd, options = {}) => scanned(scan(dirfd, options, false) as RawScan, options),
+    scanTreeSync: (dirfd, options = {}) => scanned(atOnce(scan(dirfd, options, false)), options),
     readFilesSync: (fromDirfd, { names, into, ...batch }) => {
       const results = new Int32Array(names.length);
       checked(raw.readFiles({ ...batch, fromDirfd, from: names, data: into, results }), "read");
@@ -214,7 +224,7 @@ function wrap(raw: Raw): Native {
     },
     writeFilesSync: (toDirfd, { names, ...batch }) => {
       const results = new Int32Array(names.length);
-      checked(raw.writeFiles({ ...batch, toDirfd, to: names, results, isAsync: false }) as number, "write");
+      checked(atOnce(raw.writeFiles({ ...batch, toDirfd, to: names, results, isAsync: false })), "write");
       return results;
     },
     copyFiles: async (fromDirfd, toDirfd, { copied, ...batch }) => {
@@ -241,7 +251,7 @@ function wrap(raw: Raw): Native {
     packTreeSync: (dirfd, plan) => {
       const sums = Buffer.alloc(PACK_SUMS_BYTES);
       const call = { dirfd, isCancelled: new Int32Array(1), sums, place: JOB_NOW };
-      return packed(pack(call, plan) as number, plan, sums);
+      return packed(atOnce(pack(call, plan)), plan, sums);
     },
     findKnown: (known, columns, base, rows, digests) => {
       const results = new Int32Array(rows.length);
@@ -257,6 +267,6 @@ function wrap(raw: Raw): Native {
     },
     listRows: ({ owners, ...listed }) => raw.listRows({ ...listed, asRoot: owners === "root" }),
     removeTree: async (dirfd, name) => void checked(await raw.removeTree(dirfd, name, true), "rm", name),
-    removeTreeSync: (dirfd, name) => void checked(raw.removeTree(dirfd, name, false) as number, "rm", name),
+    removeTreeSync: (dirfd, name) => void checked(atOnce(raw.removeTree(dirfd, name, false)), "rm", name),
   };
 }

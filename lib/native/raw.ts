@@ -44,6 +44,51 @@ export interface Raw {
   removeTree(dirfd: number, name: Name, isAsync: boolean): number | Promise<number>;
 }
 
+const CALLS: Readonly<Record<keyof Raw, true>> = {
+  open: true,
+  openat2: true,
+  close: true,
+  mkdirat: true,
+  symlinkat: true,
+  linkat: true,
+  pipe: true,
+  mknodat: true,
+  unlinkat: true,
+  renameat: true,
+  readlinkat: true,
+  keepOwners: true,
+  fchownat: true,
+  fchmodat: true,
+  utimensat: true,
+  statat: true,
+  listxattr: true,
+  getxattr: true,
+  setxattr: true,
+  removexattr: true,
+  copyFileRange: true,
+  clone: true,
+  flock: true,
+  waitFlock: true,
+  syncfs: true,
+  allocate: true,
+  scanTree: true,
+  readFiles: true,
+  digestRows: true,
+  writeFiles: true,
+  copyFiles: true,
+  linkFiles: true,
+  packTree: true,
+  findKnown: true,
+  listRows: true,
+  removeTree: true,
+};
+
+/** Whether what a file exports is this addon, as it is now: another build of it may lack a function. */
+export function isRaw(exports: object): exports is Raw {
+  const found = new Map<string, unknown>(Object.entries(exports));
+  return Object.keys(CALLS).every((name) => typeof found.get(name) === "function");
+}
+
 /*
  * What calls with many arguments are given: one object, whose properties the C side reads by name. It keeps the object, and
  * so the arrays in it, until the work is done. Nobody changes it after the call.

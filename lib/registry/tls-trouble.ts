@@ -1,3 +1,4 @@
+import { isRecord } from "../core/json.ts";
 import { errnoOf } from "../core/errors.ts";
 import { printableLine } from "../core/printable.ts";
 
@@ -69,7 +70,8 @@ export function tlsTrouble(error: unknown, host: string): { readonly what: strin
 
 /** Lists a certificate's names, which Node reports as `DNS:a.example, IP Address:10.0.0.1`. */
 function namesOf(error: unknown): string {
-  const { cert } = error as { readonly cert?: { readonly subjectaltname?: unknown } };
-  const names = typeof cert?.subjectaltname === "string" ? cert.subjectaltname : "";
+  const cert = error instanceof Error && "cert" in error ? error.cert : undefined;
+  const found = isRecord(cert) ? cert["subjectaltname"] : undefined;
+  const names = typeof found === "string" ? found : "";
   return printableLine(names.replaceAll(/(?:DNS|IP Address):/g, "")).slice(0, 200);
 }

@@ -1,3 +1,4 @@
+import { snapshotId } from "./snapshot-id.ts";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -53,7 +54,7 @@ function snapshot(name: string, kilobytes: number): SnapshotId {
   const directory = join(store.layout.snapshots, name);
   mkdirSync(directory);
   writeFileSync(join(directory, "file"), Buffer.alloc(kilobytes * 1024, name));
-  return name as SnapshotId;
+  return snapshotId(name);
 }
 
 /** Records a step that made a layer of some kilobytes on top of others, in some seconds. */
@@ -68,7 +69,7 @@ function step(name: string, below: readonly string[], kilobytes: number, seconds
       site: name,
       name: `RUN ${name}`,
       parts: [{ name: "files", value: listing, listing }],
-      layers: [...(below as SnapshotId[]), made],
+      layers: [...below.map(snapshotId), made],
       wallMs: seconds * 1000,
       cpuMs: 1,
       peakMemoryBytes: undefined,
@@ -97,7 +98,7 @@ function image(name: string | undefined, layers: readonly string[]): Digest {
     manifest,
     config,
     mediaType: MEDIA_TYPES.ociManifest,
-    layers: layers as SnapshotId[],
+    layers: layers.map(snapshotId),
     names: name === undefined ? [] : [name],
   }).manifestDigest;
 }
@@ -158,7 +159,7 @@ describe("collection", () => {
   });
 
   test("values what was not used for long less and less", async () => {
-    step("slow but old", [], 100, 60);
+    step("slow-but-old", [], 100, 60);
     now += 30 * DAY_MS;
     step("quick", [], 100, 1);
     await reopen();
@@ -207,7 +208,7 @@ describe("collection", () => {
   test("keeps a compressed layer that is all there is of it", async () => {
     const diffId = digestOf("loaded");
     const blob = store.blobs.put("the layer as it came");
-    store.snapshots.insert([{ id: "loaded" as SnapshotId, state: "absent", diffId }]);
+    store.snapshots.insert([{ id: snapshotId("loaded"), state: "absent", diffId }]);
     const descriptor = { mediaType: MEDIA_TYPES.ociLayerGzip, ...blob };
     store.snapshots.addLayerBlob({ diffId, descriptor, repository: undefined });
     image("docker.io/library/loaded:latest", ["loaded"]);
@@ -372,7 +373,7 @@ describe("usage", () => {
     mkdirSync(join(store.layout.snapshots, "b"));
     execFileSync("ln", [join(store.layout.snapshots, "a", "file"), join(store.layout.snapshots, "b", "file")]);
     now += 1;
-    store.snapshots.insert([{ id: "b" as SnapshotId, state: "present" }]);
+    store.snapshots.insert([{ id: snapshotId("b"), state: "present" }]);
     const { items } = await usage(store, signal);
     expect(items.find(({ id }) => id === "b")?.bytes).toBeGreaterThan(100 * 1024);
     expect(items.find(({ kind }) => kind === "step")?.bytes).toBeLessThan(100 * 1024);

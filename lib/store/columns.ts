@@ -3,6 +3,8 @@ import { BuildError } from "../core/errors.ts";
 import { type Digest, isDigest } from "../core/digest.ts";
 import { readJsonAs, type Shape } from "../core/shape.ts";
 import type { Row } from "./database.ts";
+import type { SnapshotId } from "./model.ts";
+import { snapshotIdShape } from "./snapshot-id.ts";
 
 /*
  * Converts SQLite's values to ours. Only this folder writes the database, so a wrong type means a damaged file.
@@ -35,6 +37,12 @@ export function optionalNumber(value: SQLOutputValue | undefined): number | unde
 export function digestIn(value: SQLOutputValue | undefined): Digest {
   const text = textOf(value);
   if (!isDigest(text)) throw damaged(`expected a digest, met ${JSON.stringify(text)}`);
+  return text;
+}
+
+export function snapshotIdIn(value: SQLOutputValue | undefined): SnapshotId {
+  const text = textOf(value);
+  if (!snapshotIdShape.fits(text)) throw damaged(`expected a snapshot's id, met ${JSON.stringify(text)}`);
   return text;
 }
 

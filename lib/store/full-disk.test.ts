@@ -1,3 +1,4 @@
+import { snapshotId } from "./snapshot-id.ts";
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +9,6 @@ import { digestOf } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import { locateNative } from "../native/locate.ts";
 import { fsck } from "./fsck.ts";
-import type { SnapshotId } from "./model.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
 import { prune } from "./prune.ts";
 
@@ -37,7 +37,7 @@ describe.skipIf(!mounted)(`on a full disk${reason}`, () => {
     site: "s",
     name: "n",
     parts: [{ name: "instruction", value: "x".repeat(4000) }],
-    layers: [`layer-${n}` as SnapshotId],
+    layers: [snapshotId(`layer-${n}`)],
     wallMs: 1,
     cpuMs: 1,
     peakMemoryBytes: undefined,
@@ -78,7 +78,7 @@ describe.skipIf(!mounted)(`on a full disk${reason}`, () => {
     expect(store.database.problems()).toEqual([]);
     expect((await fsck(store, { repair: false }, signal)).problems.map(({ kind }) => kind)).not.toContain("database");
     store.records.insert(record(inserted), {
-      snapshots: [{ id: `layer-${inserted}` as SnapshotId, state: "present" }],
+      snapshots: [{ id: snapshotId(`layer-${inserted}`), state: "present" }],
     });
     expect(
       await store.blobs.download(expected, async (offset) => Readable.from([big.subarray(offset)]), signal),

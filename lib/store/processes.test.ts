@@ -1,9 +1,9 @@
+import { snapshotId } from "./snapshot-id.ts";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type Digest, digestOf } from "../core/digest.ts";
 import { locateNative } from "../native/locate.ts";
-import type { SnapshotId } from "./model.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
 import { useSharedStore } from "./testing.ts";
 
@@ -180,7 +180,7 @@ describe("processes on one store", () => {
   });
 
   test("hold what they were handed, until they end", async () => {
-    store.snapshots.insert([{ id: "held" as SnapshotId, state: "present" }]);
+    store.snapshots.insert([{ id: snapshotId("held"), state: "present" }]);
     const other = withStore(`store.snapshots.get("held"); say("held"); await hear();`);
     await other.line();
     await store[Symbol.asyncDispose]();

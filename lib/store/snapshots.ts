@@ -1,11 +1,19 @@
 import type { Digest } from "../core/digest.ts";
 import { descriptorShape } from "../core/descriptor-shape.ts";
 import { formatRuns, type LayerRuns, parseRuns } from "../core/run-interval.ts";
-import { digestIn, jsonIn, numberOf, optionalDigest, optionalNumber, optionalText, textOf } from "./columns.ts";
+import {
+  digestIn,
+  jsonIn,
+  numberOf,
+  optionalDigest,
+  optionalNumber,
+  optionalText,
+  snapshotIdIn,
+  textOf,
+} from "./columns.ts";
 import type { Database, Row } from "./database.ts";
 import type { Holds } from "./holds.ts";
 import type { LayerBlob, SnapshotRow } from "./model.ts";
-import { snapshotId } from "./snapshot-id.ts";
 import type { NewSnapshot, Snapshots } from "./store.ts";
 
 export function openSnapshots(database: Database, holds: Holds, nowMs: () => number): Snapshots {
@@ -120,7 +128,7 @@ export function insertLayerBlobs(database: Database, blobs: readonly LayerBlob[]
 
 function snapshotOf(row: Row): SnapshotRow {
   return {
-    id: snapshotId(textOf(row["id"])),
+    id: snapshotIdIn(row["id"]),
     state: row["state"] === "present" ? "present" : "absent",
     diffId: optionalDigest(row["diff_id"]),
     tarSizeBytes: optionalNumber(row["tar_size"]),

@@ -1,3 +1,4 @@
+import { snapshotId } from "./snapshot-id.ts";
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,7 +43,7 @@ function codeOf(work: () => unknown): string | undefined {
   return undefined;
 }
 
-const id = (name: string): SnapshotId => name as SnapshotId;
+const id = (name: string): SnapshotId => snapshotId(name);
 
 function record(name: string, parts: Partial<NewRecord> = {}): NewRecord {
   return {

@@ -1,3 +1,4 @@
+import { snapshotId } from "./snapshot-id.ts";
 import { existsSync, mkdtempSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,6 @@ import { type Digest, digestOf, hexOf } from "../core/digest.ts";
 import { MEDIA_TYPES } from "../core/oci.ts";
 import { locateNative } from "../native/locate.ts";
 import { fsck } from "./fsck.ts";
-import type { SnapshotId } from "./model.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
 import { prune, type PruneOptions, type PruneResult } from "./prune.ts";
 import { usage } from "./usage.ts";
@@ -41,7 +41,7 @@ async function collect(options: PruneOptions): Promise<PruneResult> {
 /** @returns the blob. */
 function written(name: string): Digest {
   const { digest, size } = store.blobs.put(Buffer.alloc(BYTES, name));
-  const id = `built-${hexOf(digest)}` as SnapshotId;
+  const id = snapshotId(`built-${hexOf(digest)}`);
   store.records.insert(
     {
       id: name,

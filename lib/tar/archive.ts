@@ -35,7 +35,7 @@ export function writeArchive(
   };
   write().catch((error: unknown) => archive.destroy(error instanceof Error ? error : new Error(messageOf(error))));
   // tar-stream's streams are streamx's; Node's own is what callers know.
-  return Readable.from(archive as AsyncIterable<Buffer>, { objectMode: false });
+  return Readable.from(archive, { objectMode: false });
 }
 
 async function add(

@@ -1,12 +1,12 @@
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
 import { debug, timed } from "../../lib/core/debug.ts";
 import { BuildError, errnoOf, unreachable } from "../../lib/core/errors.ts";
 import type { Native } from "../../lib/native/native.ts";
 import type { RunRequest, RunResult, Runtime } from "../ports.ts";
 import { Cgroups } from "./cgroups.ts";
+import { controlOf } from "./control.ts";
 import { describePlan } from "./describe-plan.ts";
 import { FrameReader } from "./frames.ts";
 import type { HostFacts, UserNamespaceMap } from "./host.ts";
@@ -264,7 +264,7 @@ class Driver {
       env: {},
       stdio: ["inherit", "inherit", "inherit", "pipe"],
     });
-    const control = child.stdio[3] as Duplex;
+    const control = controlOf(child);
     return new Promise<End>((resolve, reject) => {
       const frames = new FrameReader();
       let end: End | undefined;
@@ -296,7 +296,7 @@ class Driver {
       child.once("error", (error) => settle(() => reject(this.#spawnError(error))));
       child.once("close", (code, killedBy) => {
         settle(() => {
-          if (signal.aborted) reject(signal.reason as Error);
+          if (signal.aborted) reject(signal.reason);
           else {
             const text = failure ?? `the runtime ended without a report (${killedBy ?? `status ${code}`})`;
             reject(runtimeError(text, refused));

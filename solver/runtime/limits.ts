@@ -11,7 +11,7 @@ export interface Limits {
   /** Name of the AppArmor profile or SELinux context; `undefined` for none and for `unconfined`. */
   readonly label: string | undefined;
   /** Values of the kernel's settings, `undefined` for one that this kernel does not have. */
-  readonly settings: Readonly<Record<Setting, number | undefined>>;
+  readonly settings: Readonly<Partial<Record<Setting, number | undefined>>>;
   /** Paths below /proc that something else is mounted on. */
   readonly hiddenInProc: readonly string[];
 }
@@ -38,9 +38,8 @@ const NAMESPACES = ["pid", "uts", "ipc", "net", "cgroup"] as const;
 export function readLimits(directory: string): Limits {
   const status = readText("/proc/self/status") ?? "";
   const field = (name: string): string => new RegExp(`^${name}:\\s*(\\S+)$`, "m").exec(status)?.[1] ?? "";
-  const settings = Object.fromEntries(SETTINGS.map((name) => [name, numberIn(`/proc/sys/${name}`)])) as Readonly<
-    Record<Setting, number | undefined>
-  >;
+  const settings: Partial<Record<Setting, number | undefined>> = {};
+  for (const name of SETTINGS) settings[name] = numberIn(`/proc/sys/${name}`);
   const label = readText("/proc/self/attr/current")?.split("\0")[0]?.trim();
   const hiddenInProc = mountPointsBelowProc(readText("/proc/self/mountinfo") ?? "");
   const text = [

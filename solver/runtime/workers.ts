@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
+import { controlOf } from "./control.ts";
 import { FrameReader } from "./frames.ts";
 
 /** What became of a step, in the runtime's own words. */
@@ -71,7 +72,7 @@ class Worker {
       env: {},
       stdio: ["ignore", "ignore", "ignore", "pipe"],
     });
-    this.#control = this.#child.stdio[3] as Socket;
+    this.#control = controlOf(this.#child);
     const die = (report: StepReport): void => {
       this.#isDead = true;
       onDeath();
@@ -128,7 +129,7 @@ class Worker {
         gone: () => {
           if (report?.kind === "end" && !signal.aborted) return;
           const told = report ?? { kind: "failure", text: "the runtime ended a step without a report" };
-          finish(() => (signal.aborted ? reject(signal.reason as Error) : resolve(told)));
+          finish(() => (signal.aborted ? reject(signal.reason) : resolve(told)));
         },
       };
       this.#steps.push(step);

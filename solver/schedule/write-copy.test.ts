@@ -1,8 +1,9 @@
+import { snapshotId } from "../../lib/store/snapshot-id.ts";
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { digestOf } from "../../lib/core/digest.ts";
-import type { SnapshotId, SnapshotRow } from "../../lib/store/model.ts";
+import type { SnapshotRow } from "../../lib/store/model.ts";
 import { measureLayer } from "../../lib/tar/measure.ts";
 import type { SolverDeps } from "../deps.ts";
 import type { Vertex } from "../graph/vertex.ts";
@@ -82,7 +83,7 @@ test("a copy whose result is wanted as files is made into files", async () => {
   using deps = bench.deps();
   const options = bench.options({ resultIsRead: true });
   const { targets } = await solve(bench.graph(bench.merge(bench.image("one"), copied(bench))), deps, options, signal);
-  const snapshot = targets[0]?.layers.at(-1)?.snapshot ?? ("" as SnapshotId);
+  const snapshot = targets[0]?.layers.at(-1)?.snapshot ?? snapshotId("none");
   expect(existsSync(join(bench.snapshotter.pathOf(snapshot), "app/d0/f0"))).toBe(true);
 });
 
@@ -129,7 +130,7 @@ test("a file that changes while it is copied is in the layer as it was when it w
       void (event.kind === "step-started" && writeFileSync(join(bench.context, "src/d1/f1"), "FILE 1\n")),
   });
   const { targets } = await solve(bench.graph(copied(bench)), deps, bench.options(), signal);
-  const [row] = bench.store.snapshots.getMany([targets[0]?.layers.at(-1)?.snapshot ?? ("" as SnapshotId)]);
+  const [row] = bench.store.snapshots.getMany([targets[0]?.layers.at(-1)?.snapshot ?? snapshotId("none")]);
   bench.file("src/d1/f1", "file 1\n");
   await using other = new Workbench();
   rmSync(other.context, { recursive: true });

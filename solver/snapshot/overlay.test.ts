@@ -1,10 +1,10 @@
+import { snapshotId } from "../../lib/store/snapshot-id.ts";
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { locateNative } from "../../lib/native/locate.ts";
-import type { SnapshotId } from "../../lib/store/model.ts";
 import { overlaySnapshotter } from "./overlay.ts";
 import { snapshotterContract } from "./snapshot.contract.ts";
 
@@ -58,7 +58,7 @@ test.skipIf(process.getuid?.() !== 0)("a store in a setgid directory gives its g
     });
     const { signal } = new AbortController();
     await using active = await snapshots.prepare([], signal);
-    await using received = await snapshots.receive("layer-1" as SnapshotId, signal);
+    await using received = await snapshots.receive(snapshotId("layer-1"), signal);
     for (const directory of [active.writable, received.directory]) {
       mkdirSync(join(directory, "d"));
       for (const path of [directory, join(directory, "d")]) {

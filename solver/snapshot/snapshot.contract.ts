@@ -1,3 +1,4 @@
+import { snapshotId } from "../../lib/store/snapshot-id.ts";
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -79,7 +80,7 @@ export function snapshotterContract(
     });
 
     test("a missing snapshot is named", async () => {
-      await expect(snapshots.prepare(["gone" as SnapshotId], signal)).rejects.toThrow(/gone: its directory is gone/);
+      await expect(snapshots.prepare([snapshotId("gone")], signal)).rejects.toThrow(/gone: its directory is gone/);
     });
 
     test("a view shows every layer, topmost first, and its mount needs no more", async () => {
@@ -98,7 +99,7 @@ export function snapshotterContract(
     });
 
     test("a received layer appears at its name on commit, and a second one of that name is dropped", async () => {
-      const id = "layer-abc" as SnapshotId;
+      const id = snapshotId("layer-abc");
       await using one = await snapshots.receive(id, signal);
       await using two = await snapshots.receive(id, signal);
       await writeFile(join(one.directory, "f"), "one");
@@ -111,10 +112,10 @@ export function snapshotterContract(
 
     test("a layer that is not committed is thrown away", async () => {
       {
-        await using incoming = await snapshots.receive("layer-x" as SnapshotId, signal);
+        await using incoming = await snapshots.receive(snapshotId("layer-x"), signal);
         await writeFile(join(incoming.directory, "f"), "x");
       }
-      await expect(stat(snapshots.pathOf("layer-x" as SnapshotId))).rejects.toThrow("ENOENT");
+      await expect(stat(snapshots.pathOf(snapshotId("layer-x")))).rejects.toThrow("ENOENT");
     });
 
     test("removing deletes the tree and nothing a symlink in it points at", async () => {

@@ -1,3 +1,4 @@
+import { snapshotId } from "../../lib/store/snapshot-id.ts";
 import {
   appendFileSync,
   copyFileSync,
@@ -91,7 +92,7 @@ export class Workbench implements AsyncDisposable {
   /** An image of one layer that is here, with one file `/base` that says `name`. */
   image(name: string, ref: string = "docker.io/library/base:latest"): Vertex {
     const manifest = digestOf(name);
-    const id = `layer-${manifest.slice(7)}` as SnapshotId;
+    const id = snapshotId(`layer-${manifest.slice(7)}`);
     if (!this.#images.has(manifest)) {
       mkdirSync(this.snapshotter.pathOf(id), { recursive: true });
       writeFileSync(join(this.snapshotter.pathOf(id), "base"), name);
@@ -106,7 +107,7 @@ export class Workbench implements AsyncDisposable {
   busybox(): Vertex {
     const made = this.image("busybox");
     const [id] = this.#images.get(digestOf("busybox")) ?? [];
-    const root = this.snapshotter.pathOf(id ?? ("" as SnapshotId));
+    const root = this.snapshotter.pathOf(id ?? snapshotId("none"));
     if (existsSync(join(root, "bin"))) return made;
     mkdirSync(join(root, "bin"));
     mkdirSync(join(root, "etc"));

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { list, type Shape, TEXT } from "../../lib/core/shape.ts";
 import type { CommandContext } from "./context.ts";
 import type { Host } from "./host.ts";
 
@@ -24,6 +25,24 @@ export function command(
     if (typeof status === "number") cli.setStatus(status);
   });
 }
+
+/** The options of a command as what it has declared them. */
+export function optionsAs<T extends object>(
+  shape: Shape<T>,
+  options: Record<string, unknown>,
+): T & Record<string, unknown> {
+  if (shape.fits(options)) return options;
+  throw new Error(`A flag is not what its command declares: ${shape.fault(options)?.place}`);
+}
+
+/** The values of a flag that may be given several times. */
+export function textsIn(options: Record<string, unknown>, name: string): readonly string[] {
+  const value = options[name];
+  if (TEXTS.fits(value)) return value;
+  throw new Error(`The flag "${name}" is not declared as a list`);
+}
+
+const TEXTS = list(TEXT);
 
 /** The end of a command's help: command lines, and what each is for. */
 export function examples(lines: readonly (readonly [line: string, what: string])[]): string {

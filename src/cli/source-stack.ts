@@ -1,10 +1,26 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseJson } from "../../lib/core/json.ts";
+import { list, NUMBER, object, optional, TEXT } from "../../lib/core/shape.ts";
 
 /** The part of the bundle's source map that is used. `escapes`: for each line, the columns that became five columns wider. */
 interface BundleMap {
+  readonly version: number;
+  readonly file: string;
+  readonly names: readonly string[];
+  readonly sources: readonly string[];
+  readonly mappings: string;
   readonly escapes?: readonly (readonly number[])[];
 }
+
+const bundleMap = object<BundleMap>({
+  version: NUMBER,
+  file: TEXT,
+  names: list(TEXT),
+  sources: list(TEXT),
+  mappings: TEXT,
+  escapes: optional(list(list(NUMBER))),
+});
 
 /**
  * A stack of the bundle, with the files and lines of the sources in place of its own. Reads a large file, so it is for stacks
@@ -15,10 +31,17 @@ export function sourceStack(stack: string, directory: string): string {
   const frame = /\(?[^\s()]*kiln\.cjs:(\d+):(\d+)\)?/g;
   if (!frame.test(stack)) return stack;
   try {
-    const payload = JSON.parse(readFileSync(join(directory, "kiln.cjs.map"), "utf8")) as BundleMap;
+    const payload = parseJson(readFileSync(join(directory, "kiln.cjs.map"), "utf8"));
+    if (!bundleMap.fits(payload)) return stack;
     // Not imported: only a program that is about to end needs it.
     const { SourceMap } = process.getBuiltinModule("node:module");
-    const map = new SourceMap(payload as ConstructorParameters<typeof SourceMap>[0]);
+    const map = new SourceMap({
+      ...payload,
+      names: [...payload.names],
+      sources: [...payload.sources],
+      sourceRoot: "",
+      sourcesContent: [],
+    });
     return stack.replaceAll(frame, (text, line: string, column: string) => {
       const at = { line: Number(line) - 1, column: Number(column) - 1 };
       const entry = map.findEntry(at.line, unescaped(at.column, payload.escapes?.[at.line] ?? []));

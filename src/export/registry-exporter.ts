@@ -9,7 +9,7 @@ import {
   parseRepository,
 } from "../../lib/registry/registry.ts";
 import type { Store } from "../../lib/store/store.ts";
-import { type Assembled, type AssembledImage, assemble, identityOf } from "./assemble.ts";
+import { type Assembled, assemble, identityOf } from "./assemble.ts";
 import type { Document } from "./documents.ts";
 import type { ExportProgress, Exporter } from "./exporter.ts";
 import type { EarlyUploads } from "./early-uploads.ts";
@@ -80,7 +80,8 @@ async function push(
     await on.client.pushManifest(reference, { reference: tag, mediaType, bytes: document.bytes }, signal);
   };
   if (assembled.index === undefined) {
-    const [image] = assembled.images as [AssembledImage];
+    const [image] = assembled.images;
+    if (image === undefined) throw new Error("A result without images is pushed");
     await pushManifest(image.manifest, root);
   } else {
     const member = (document: Document): Promise<void> => pushManifest(document, document.descriptor.digest);

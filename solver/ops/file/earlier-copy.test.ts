@@ -1,9 +1,9 @@
+import { snapshotId } from "../../../lib/store/snapshot-id.ts";
 import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, unlinkSync } from "node:fs";
 import { utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type LayerMeasure, measureLayer } from "../../../lib/tar/measure.ts";
-import type { SnapshotId } from "../../../lib/store/model.ts";
 import type { Vertex } from "../../graph/vertex.ts";
 import { solve } from "../../solve.ts";
 import { Workbench } from "../../testing/workbench.ts";
@@ -15,7 +15,7 @@ const FILES = 100;
 async function layer(bench: Workbench, target: Vertex): Promise<string> {
   using deps = bench.deps();
   const result = await solve(bench.graph(target), deps, bench.options(), signal);
-  return bench.snapshotter.pathOf(result.targets[0]?.layers.at(-1)?.snapshot ?? ("" as SnapshotId));
+  return bench.snapshotter.pathOf(result.targets[0]?.layers.at(-1)?.snapshot ?? snapshotId("none"));
 }
 
 function measure(bench: Workbench, directory: string): Promise<LayerMeasure> {
@@ -111,7 +111,7 @@ test("a copy onto another base shares files when it goes to the same place only"
   const on = (base: string) => (at: Workbench) => {
     const image = at.image(base);
     const root = at.snapshotter.pathOf(
-      `layer-${image.op.kind === "image" ? image.op.manifest.slice(7) : ""}` as SnapshotId,
+      snapshotId(`layer-${image.op.kind === "image" ? image.op.manifest.slice(7) : ""}`),
     );
     if (base === "leads elsewhere") {
       mkdirSync(join(root, "srv"), { recursive: true });

@@ -5,11 +5,12 @@ import type { BuildReport } from "../../engine/report.ts";
 import { dockerConfigDirectory } from "../../engine/images/registry-options.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { dockerProxies } from "../../../lib/registry/docker-proxies.ts";
-import { type Cli, command, examples } from "../command.ts";
+import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
-import { type AcceptedFlags, declareAccepted, ignoredFlags, isPolicyDisabled } from "../flags/accepted.ts";
+import { declareAccepted, ignoredFlags, isPolicyDisabled } from "../flags/accepted.ts";
 import { attestations } from "../flags/attestations.ts";
+import { type BuildFlags, buildFlagsShape } from "../flags/build-flags.ts";
 import { cacheNotices, cacheOptions } from "../flags/cache.ts";
 import { readColors } from "../flags/colors.ts";
 import { ignoredVariables } from "../flags/variables.ts";
@@ -24,56 +25,10 @@ import { checkResultFiles } from "../result-files.ts";
 import { printExplanation } from "../explanation.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
-/** The flags as commander reads them. Lists are there even when empty. */
-interface Flags extends AcceptedFlags {
-  readonly file?: string;
-  readonly tag: readonly string[];
-  readonly target?: string;
-  readonly platform: readonly string[];
-  readonly buildArg: readonly string[];
-  readonly buildContext: readonly string[];
-  readonly label: readonly string[];
-  readonly annotation: readonly string[];
-  readonly output: readonly string[];
-  readonly load?: boolean;
-  readonly push?: boolean;
-  readonly cache: boolean;
-  readonly noCacheFilter: readonly string[];
-  readonly cacheFrom: readonly string[];
-  readonly cacheTo: readonly string[];
-  readonly cacheMode?: string;
-  readonly cacheTrust: readonly string[];
-  readonly pull?: boolean;
-  readonly pullPolicy?: string;
-  readonly pullTtl?: string;
-  readonly offline?: boolean;
-  readonly authfile?: string;
-  readonly secret: readonly string[];
-  readonly ssh: readonly string[];
-  readonly network?: string;
-  readonly allow: readonly string[];
-  readonly addHost: readonly string[];
-  readonly ulimit: readonly string[];
-  readonly shmSize?: string;
-  readonly cgroupParent?: string;
-  readonly resource: readonly string[];
-  readonly jobs?: string;
-  readonly onError?: string;
-  readonly expectCached?: string;
-  readonly explain?: string;
-  readonly progress?: string;
-  readonly trace?: string;
-  readonly quiet?: boolean;
-  readonly iidfile?: string;
-  readonly metadataFile?: string;
-  readonly call?: string;
-  readonly check?: boolean;
-}
-
 /** `kiln build`: every flag of `docker buildx build` that needs no daemon. */
 export function buildCommand(program: Command, cli: Cli): void {
   const build = command(program, cli, "build [path|url|-]", (context, args, options) =>
-    run(context, args, options as unknown as Flags),
+    run(context, args, optionsAs(buildFlagsShape, options)),
   ).description("build an image from a Dockerfile");
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   const list = (flags: string, text: string): Command => build.option(flags, text, each, []);
@@ -146,7 +101,7 @@ function noCacheFilter(build: Command): Option {
   return option;
 }
 
-async function run(context: CommandContext, args: readonly string[], flags: Flags): Promise<number | void> {
+async function run(context: CommandContext, args: readonly string[], flags: BuildFlags): Promise<number | void> {
   const [source] = args;
   if (source === undefined) {
     throw new BuildError("cli/usage", 'please specify build context (e.g. "." for the current directory)', {
@@ -210,7 +165,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Flag
   }
 }
 
-function buildOptions(context: CommandContext, source: string, flags: Flags): BuildOptions {
+function buildOptions(context: CommandContext, source: string, flags: BuildFlags): BuildOptions {
   const { env } = context.host;
   const args = buildArgs(flags.buildArg, env);
   return {
@@ -278,7 +233,7 @@ function expectedOf(stages: string | undefined): BuildOptions["expectCached"] {
   return stages === "" ? "all" : commaList([stages], "expect-cached");
 }
 
-function callOf(flags: Flags): Call {
+function callOf(flags: BuildFlags): Call {
   const text = flags.check === true ? "check" : flags.call || flags.print || "build";
   const [name = "", ...rest] = text.split(",");
   for (const option of rest) {

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import type { Store } from "../../../lib/store/store.ts";
-import { type Cli, command, examples } from "../command.ts";
+import { type Cli, command, examples, textsIn } from "../command.ts";
 import { createdMs } from "../created.ts";
 import type { CommandContext } from "../context.ts";
 import { type NamedImage, imageFilter } from "../image-filters.ts";
@@ -60,7 +60,7 @@ async function run(
   const format = await listFormat(options["format"]);
   await using engine = context.openEngine();
   const { store } = engine;
-  const filter = await imageFilter(args[0], options["filter"] as readonly string[], store);
+  const filter = await imageFilter(args[0], textsIn(options, "filter"), store);
   const shown = store.images.list().flatMap((image): NamedImage[] => {
     const names = image.names.map((name) => parseReference(name));
     const isShownUnnamed = names.length === 0 && (options["all"] === true || filter.isAboutUnnamed);

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Cli, command, examples } from "../command.ts";
+import { type Cli, command, examples, textsIn } from "../command.ts";
 import { type CommandContext, refuseTerminal } from "../context.ts";
 import { platformOrDefault } from "../find-image.ts";
 
@@ -38,7 +38,7 @@ async function run(
     {
       source,
       tags,
-      changes: options["change"] as readonly string[],
+      changes: textsIn(options, "change"),
       message: typeof options["message"] === "string" ? options["message"] : `Imported from ${source}`,
       platform: platformOrDefault(context, options),
     },

@@ -3,7 +3,7 @@ import { BuildError } from "../../../lib/core/errors.ts";
 import { printableLine } from "../../../lib/core/printable.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import type { Victim, VictimKind } from "../../../lib/store/collection-plan.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, textsIn } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { durationMs } from "../flags/duration.ts";
 import { keyValues } from "../flags/csv.ts";
@@ -42,7 +42,7 @@ async function run(
       keepBytes: typeof keepStorage === "string" ? memorySize(keepStorage, "keep-storage") : 0,
       all: options["all"] === true,
       dryRun: isDryRun,
-      ...filters(options["filter"] as readonly string[], context.host.nowMs()),
+      ...filters(textsIn(options, "filter"), context.host.nowMs()),
     },
     context.signal,
   );

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { resolve } from "node:path";
 import { BuildError } from "../../../lib/core/errors.ts";
-import { type Cli, command, examples } from "../command.ts";
+import { type Cli, command, examples, textsIn } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
 import { malformed } from "../flags/csv.ts";
@@ -49,9 +49,9 @@ async function run(
   const { entrypoint } = options;
   // Before the image is looked for: what is wrong on the command line is said first.
   const given = {
-    env: environment(options["env"] as readonly string[], context.host.env),
+    env: environment(textsIn(options, "env"), context.host.env),
     network: networkOf(text("network")),
-    mounts: (options["volume"] as readonly string[]).map((volume) => mountOf(volume, context)),
+    mounts: textsIn(options, "volume").map((volume) => mountOf(volume, context)),
   };
   await using engine = context.openEngine({ progress: noticesOnly(context) });
   const image = findImage(context, engine.store, name, options);

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { printable, printableLine } from "../../../lib/core/printable.ts";
 import type { BuildEnvironment } from "../../engine/environment.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, textsIn } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { secrets, sshAgents } from "../flags/values.ts";
 
@@ -13,8 +13,8 @@ export function shellCommand(program: Command, cli: Cli): void {
     return openShell(context, {
       id,
       words,
-      secret: options["secret"] as readonly string[],
-      ssh: options["ssh"] as readonly string[],
+      secret: textsIn(options, "secret"),
+      ssh: textsIn(options, "ssh"),
     });
   })
     .description("open a shell where a build failed: the last time, or at the step with this id")

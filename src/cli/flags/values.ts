@@ -28,8 +28,7 @@ function pairs(
   flags: readonly string[],
   absent: (name: string) => string | undefined,
 ): Record<string, string> {
-  // A null prototype: `--label __proto__=x` is a label like any other.
-  const values: Record<string, string> = Object.create(null) as Record<string, string>;
+  const values = withoutPrototype();
   for (const flag of flags) {
     const equals = flag.indexOf("=");
     const name = equals === -1 ? flag : flag.slice(0, equals);
@@ -40,9 +39,16 @@ function pairs(
   return values;
 }
 
+/** An object in which every name is free: `__proto__` is one like any other. */
+function withoutPrototype(): Record<string, string> {
+  const members: Record<string, string> = {};
+  Object.setPrototypeOf(members, null);
+  return members;
+}
+
 /** `name=path|url`. A name that can be an image's is the one people know it by: `app:latest` is `app`. */
 export function buildContexts(flags: readonly string[]): Record<string, string> {
-  const contexts: Record<string, string> = Object.create(null) as Record<string, string>;
+  const contexts = withoutPrototype();
   for (const flag of flags) {
     const equals = flag.indexOf("=");
     if (equals <= 0) throw malformed("build-context", flag, "it is not name=value", 'write "name=path"');

@@ -43,7 +43,8 @@ export async function loadLayoutImage(
   const entry = index.manifests.find((one) =>
     digest === undefined ? tag === undefined || refNameOf(one) === tag : one.digest === digest,
   );
-  if (entry === undefined && digest === undefined) {
+  const root = entry ?? (digest === undefined ? undefined : { mediaType: MEDIA_TYPES.ociManifest, digest, size: 0 });
+  if (root === undefined) {
     throw new BuildError(
       "image/not-found",
       `Cannot find ${JSON.stringify(tag ?? "latest")} in OCI layout ${directory}`,
@@ -52,7 +53,6 @@ export async function loadLayoutImage(
       },
     );
   }
-  const root = entry ?? { mediaType: MEDIA_TYPES.ociManifest, digest: digest as Digest, size: 0 };
   const image = await loadDescriptor(engine.store, files, root, platform, signal);
   return {
     ref: `oci-layout/${hexOf(image.manifestDigest).slice(0, 12)}:latest`,
