@@ -2,20 +2,20 @@ import type { Digest } from "../../lib/core/digest.ts";
 import type { ImageSummary, Store } from "../../lib/store/store.ts";
 
 /** Adds up an image's layers, as bytes that a pull of it would unpack; of an index, those of the platforms that are here. */
-export function imageSize(image: ImageSummary, store: Store): number {
+export function imageSize(image: ImageSummary, store: Pick<Store, "images" | "snapshots">): number {
   if (image.kind === "image") return layersSize(image.layers, store);
   const members = image.manifests.flatMap((digest) => store.images.get(digest) ?? []);
   return members.reduce((sum, member) => sum + layersSize(member.layers, store), 0);
 }
 
 /** Adds up the tars of layers, as far as their sizes are known. */
-export function layersSize(layers: ImageSummary["layers"], store: Store): number {
+export function layersSize(layers: ImageSummary["layers"], store: Pick<Store, "snapshots">): number {
   return store.snapshots
     .getMany(layers)
     .reduce((sum, row) => sum + (row.tarSizeBytes ?? blobSize(row.diffId, store)), 0);
 }
 
 /** The compressed size stands in for a layer that was pulled and never unpacked. */
-function blobSize(diffId: Digest | undefined, store: Store): number {
+function blobSize(diffId: Digest | undefined, store: Pick<Store, "snapshots">): number {
   return diffId === undefined ? 0 : (store.snapshots.layerBlobs(diffId)[0]?.descriptor.size ?? 0);
 }

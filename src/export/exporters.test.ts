@@ -115,7 +115,7 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     const built = await run({ type, dest });
     const environment = testEnvironment(join(home, `${type}-store`));
     await using engine = new Engine(environment, { progress: () => {} });
-    const [loaded] = await loadImages(engine, dest, signal);
+    const [loaded] = await loadImages(engine, { source: dest }, signal);
     expect(loaded).toMatchObject({ names: ["docker.io/library/app:1"], configDigest: built.imageId });
     const found = engine.store.images.find("app:1");
     const stack = found.kind === "image" ? found.image.layers : [];

@@ -6,7 +6,14 @@ import type { Descriptor } from "../../lib/core/oci.ts";
 import { familiarReference, parseReference } from "../../lib/core/reference.ts";
 import { type ArchiveEntry, writeArchive } from "../../lib/tar/archive.ts";
 import { type Assembled, assemble, identityOf } from "./assemble.ts";
-import { type Exporter, type OpenDestination, type ReadableBlob, withoutAttestations } from "./exporter.ts";
+import {
+  type ExportProgress,
+  type Exporter,
+  type OpenDestination,
+  type ReadableBlob,
+  type Result,
+  withoutAttestations,
+} from "./exporter.ts";
 import type { LayerSources } from "./layers.ts";
 import { type ImageOptions, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
@@ -28,59 +35,111 @@ export function layoutExporter(
   options: ImageOptions,
   on: LayerSources,
 ): Exporter {
+  const description = `exporting to ${kind} image format`;
   return {
-    description: kind === "oci" ? "exporting to oci image format" : "exporting to docker image format",
+    description,
     async export(result, progress, signal) {
-      if (kind === "docker" && (result.images.length > 1 || result.multiPlatform)) {
-        throw new BuildError(
-          "export/unsupported",
-          "docker exporter does not currently support exporting manifest lists",
-          {
-            hint: "choose one with --platform, or write an OCI archive (type=oci, or `kiln save --format oci`)",
-          },
-        );
-      }
-      const names = namesOf(options, result);
-      const assembled = await assemble(kind === "docker" ? withoutAttestations(result) : result, options, on, signal);
-      const blobs = blobsOf(assembled);
-      for (const { config, manifest, attestations } of assembled.images) {
-        reportSubtask(progress, `exporting manifest ${manifest.descriptor.digest}`);
-        reportSubtask(progress, `exporting config ${config.descriptor.digest}`);
-        if (attestations === undefined) continue;
-        reportSubtask(progress, `exporting attestation manifest ${attestations.manifest.descriptor.digest}`);
-      }
-      const entries = rootEntries(assembled, names);
-      if (to.form === "directory") {
-        const layout = { directory: to.path, blobs, entries };
-        await writingInto(to.path, () => writeLayout(layout, on.store.leases, signal));
-      } else {
-        const docker = kind === "docker" ? dockerManifest(assembled, names) : undefined;
-        reportSubtask(progress, "sending tarball");
-        const archive = writeArchive(archiveEntries(blobs, entries, docker, signal), {}, signal);
-        await pipeline(archive, await to.open(signal), { signal });
-      }
-      return {
-        ...identityOf(assembled),
-        names,
-      };
+      const part = await partOf(kind, result, options, on, signal);
+      await writeParts({ kind, to, parts: [part] }, on, progress, signal);
+      return { ...identityOf(part.assembled), names: part.names };
     },
   };
 }
 
+/** One result of a layout, ready to be written. */
+interface Part {
+  readonly assembled: Assembled;
+  readonly names: readonly string[];
+}
+
+/** Writes several images into one layout, as `docker save A B` does. Blobs that they share are in it once. */
+export async function exportLayout(
+  results: readonly Result[],
+  {
+    kind,
+    to,
+    options,
+  }: { readonly kind: "oci" | "docker"; readonly to: LayoutDestination; readonly options: ImageOptions },
+  on: LayerSources,
+  progress: ExportProgress,
+  signal: AbortSignal,
+): Promise<void> {
+  const parts: Part[] = [];
+  for (const result of results) parts.push(await partOf(kind, result, options, on, signal));
+  await writeParts({ kind, to, parts: merged(parts) }, on, progress, signal);
+}
+
+/** Two names of one image are one entry with both, which is what engines expect. */
+function merged(parts: readonly Part[]): readonly Part[] {
+  const byDigest = new Map<Digest, Part>();
+  for (const part of parts) {
+    const { digest } = part.assembled.root;
+    const names = [...(byDigest.get(digest)?.names ?? []), ...part.names];
+    byDigest.set(digest, { ...part, names: [...new Set(names)] });
+  }
+  return [...byDigest.values()];
+}
+
+async function partOf(
+  kind: "oci" | "docker",
+  result: Result,
+  options: ImageOptions,
+  on: LayerSources,
+  signal: AbortSignal,
+): Promise<Part> {
+  if (kind === "docker" && (result.images.length > 1 || result.multiPlatform)) {
+    throw new BuildError("export/unsupported", "docker exporter does not currently support exporting manifest lists", {
+      hint: "choose one with --platform, or write an OCI archive (type=oci, or `kiln save --format oci`)",
+    });
+  }
+  const assembled = await assemble(kind === "docker" ? withoutAttestations(result) : result, options, on, signal);
+  return { assembled, names: namesOf(options, result) };
+}
+
+async function writeParts(
+  {
+    kind,
+    to,
+    parts,
+  }: { readonly kind: "oci" | "docker"; readonly to: LayoutDestination; readonly parts: readonly Part[] },
+  on: LayerSources,
+  progress: ExportProgress,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { config, manifest, attestations } of parts.flatMap(({ assembled }) => assembled.images)) {
+    reportSubtask(progress, `exporting manifest ${manifest.descriptor.digest}`);
+    reportSubtask(progress, `exporting config ${config.descriptor.digest}`);
+    if (attestations === undefined) continue;
+    reportSubtask(progress, `exporting attestation manifest ${attestations.manifest.descriptor.digest}`);
+  }
+  const blobs = blobsOf(parts.map(({ assembled }) => assembled));
+  const entries = parts.flatMap(({ assembled, names }) => rootEntries(assembled, names));
+  if (to.form === "directory") {
+    const layout = { directory: to.path, blobs, entries };
+    await writingInto(to.path, () => writeLayout(layout, on.store.leases, signal));
+    return;
+  }
+  const docker = kind === "docker" ? dockerManifest(parts) : undefined;
+  reportSubtask(progress, "sending tarball");
+  const archive = writeArchive(archiveEntries(blobs, entries, docker, signal), {}, signal);
+  await pipeline(archive, await to.open(signal), { signal });
+}
+
 /** Every blob once, in order of digest. */
-function blobsOf(assembled: Assembled): ReadableBlob[] {
+function blobsOf(assembled: readonly Assembled[]): ReadableBlob[] {
   const blobs = new Map<Digest, ReadableBlob>();
+  const images = assembled.flatMap((one) => one.images);
   const documents = [
-    ...(assembled.index === undefined ? [] : [assembled.index]),
-    ...assembled.images.flatMap(({ config, manifest }) => [config, manifest]),
-    ...assembled.images.flatMap(({ attestations: about }) =>
+    ...assembled.flatMap(({ index }) => index ?? []),
+    ...images.flatMap(({ config, manifest }) => [config, manifest]),
+    ...images.flatMap(({ attestations: about }) =>
       about === undefined ? [] : [about.manifest, about.config, ...about.statements],
     ),
   ];
   for (const { bytes, descriptor } of documents) {
     blobs.set(descriptor.digest, { descriptor, open: () => Readable.from([bytes]) });
   }
-  for (const { layers } of assembled.images) for (const layer of layers) blobs.set(layer.descriptor.digest, layer);
+  for (const { layers } of images) for (const layer of layers) blobs.set(layer.descriptor.digest, layer);
   return [...blobs.values()].toSorted((a, b) => (a.descriptor.digest < b.descriptor.digest ? -1 : 1));
 }
 
@@ -112,14 +171,16 @@ function rootEntries(assembled: Assembled, names: readonly string[]): Descriptor
 }
 
 /** Docker's own list of the archive's images. */
-function dockerManifest(assembled: Assembled, names: readonly string[]): string {
+function dockerManifest(parts: readonly Part[]): string {
   const path = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
   return JSON.stringify(
-    assembled.images.map((image) => ({
-      Config: path(image.config.descriptor.digest),
-      RepoTags: names.length === 0 ? null : names.map((name) => familiarReference(parseReference(name))),
-      Layers: image.layers.map((layer) => path(layer.descriptor.digest)),
-    })),
+    parts.flatMap(({ assembled, names }) =>
+      assembled.images.map((image) => ({
+        Config: path(image.config.descriptor.digest),
+        RepoTags: names.length === 0 ? null : names.map((name) => familiarReference(parseReference(name))),
+        Layers: image.layers.map((layer) => path(layer.descriptor.digest)),
+      })),
+    ),
   );
 }
 

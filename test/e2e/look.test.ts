@@ -139,4 +139,42 @@ describe.skipIf(why !== undefined)("looking into images", { timeout: 120_000 }, 
     expect(mustKiln(other, ["ls", "one", "/f"]).stdout).toContain("/f");
     expect(existsSync(join(other, "snapshots"))).toBe(true);
   });
+
+  test("several images are saved with shared layers once, and loaded again under all names", () => {
+    said("tag", "one", "again");
+    for (const format of ["docker", "oci"]) {
+      const archive = join(folder.path, `several-${format}.tar`);
+      said("save", "--format", format, "-o", archive, "one", "two", "again");
+      const names = execFileSync("tar", ["tf", archive], { encoding: "utf8" }).split("\n");
+      expect(new Set(names).size).toBe(names.length);
+      const other = join(folder.path, `loaded-${format}`);
+      const loaded = mustKiln(other, ["load", "-i", archive]).stdout.trim().split("\n").toSorted();
+      expect(loaded).toEqual(["again", "one", "two"].map((name) => `Loaded image: ${name}:latest`));
+      const id = mustKiln(other, ["images", "-q", "--no-trunc", "two"]).stdout;
+      expect(id).toBe(said("images", "-q", "--no-trunc", "two"));
+    }
+    const manifest = execFileSync("tar", ["xOf", join(folder.path, "several-docker.tar"), "manifest.json"], {
+      encoding: "utf8",
+    });
+    expect(JSON.parse(manifest)).toMatchObject([
+      { RepoTags: ["one:latest", "again:latest"] },
+      { RepoTags: ["two:latest"] },
+    ]);
+    expect(kiln(store, ["save", "-o", join(folder.path, "none.tar"), "one", "nothere"]).status).toBe(1);
+    expect(existsSync(join(folder.path, "none.tar"))).toBe(false);
+  });
+
+  test("one of several platforms is loaded, and a tree shows all", () => {
+    const context = join(folder.path, "platforms");
+    mkdirSync(context);
+    writeFileSync(join(context, "Dockerfile"), "FROM scratch\nARG TARGETARCH\nCOPY Dockerfile /$TARGETARCH\n");
+    said("build", "-q", "-t", "many", "--platform", "linux/amd64,linux/arm64", context);
+    expect(said("images", "--tree", "many")).toMatch(/^many:latest .*\n├─ linux\/amd64 .*\n└─ linux\/arm64 /m);
+    const archive = join(folder.path, "many.tar");
+    said("save", "--format", "oci", "-o", archive, "many");
+    const other = join(folder.path, "arm");
+    mustKiln(other, ["load", "--platform", "linux/arm64", "-i", archive]);
+    expect(mustKiln(other, ["inspect", "-f", "{{.Architecture}} {{len .RepoTags}}", "many"]).stdout).toBe("arm64 1\n");
+    expect(kiln(other, ["load", "--platform", "linux/s390x", "-i", archive])).toMatchObject({ status: 1 });
+  });
 });

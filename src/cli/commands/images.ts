@@ -7,9 +7,11 @@ import { createdMs } from "../created.ts";
 import type { CommandContext } from "../context.ts";
 import { type NamedImage, imageFilter } from "../image-filters.ts";
 import { listFormat } from "../flags/format.ts";
-import { imageSize } from "../image-size.ts";
+import { imageSize, layersSize } from "../image-size.ts";
+import { formatPlatform } from "../../../lib/core/platform.ts";
+import type { StoredImage } from "../../../lib/store/model.ts";
 import { listedTime, printListing } from "../listing.ts";
-import { ago, shortId } from "../table.ts";
+import { ago, shortId, table } from "../table.ts";
 
 /** `kiln images`: what is in the local store, newest first. */
 export function imagesCommand(program: Command, cli: Cli): void {
@@ -26,6 +28,7 @@ export function imagesCommand(program: Command, cli: Cli): void {
     .option("-q, --quiet", "only ids")
     .option("--digests", "also the digests of manifests")
     .option("--no-trunc", "whole ids")
+    .option("--tree", "also the platforms of each image")
     .option("--format <format>", "table, json (one object per line), or a Go template such as {{.ID}}", "table")
     .addHelpText(
       "after",
@@ -76,6 +79,10 @@ async function run(
     for (const id of new Set(rows.map((row) => row.ID))) context.print(id);
     return;
   }
+  if (options["tree"] === true) {
+    for (const line of treeLines(newestFirst, rows, store)) context.print(line);
+    return;
+  }
   const digests = options["digests"] === true ? ["Digest"] : [];
   const columns = ["Repository", "Tag", ...digests, "ID", "CreatedSince", "Size"];
   printListing(context, format, { rows, titles: TITLES, columns });
@@ -101,4 +108,30 @@ function rowOf(
     UniqueSize: "N/A",
     VirtualSize: size,
   };
+}
+
+/** Draws each image with its platforms below it; those that are not here are said to be missing. */
+function treeLines(
+  images: readonly NamedImage[],
+  rows: readonly ReturnType<typeof rowOf>[],
+  store: Pick<Store, "images" | "snapshots">,
+): readonly string[] {
+  const cells = images.flatMap(({ image }, index) => {
+    const row = rows[index];
+    const name = row === undefined ? "" : row.Tag === "<none>" ? row.Repository : `${row.Repository}:${row.Tag}`;
+    const members = image.kind === "index" ? image.manifests : [];
+    const below = members.map((digest, place) => {
+      const found = store.images.get(digest);
+      const branch = place === members.length - 1 ? "└─" : "├─";
+      const platform = found === undefined ? "(not here)" : platformText(found.config);
+      const bytes = found === undefined ? "" : formatBytes(layersSize(found.layers, store));
+      return [`${branch} ${platform}`, shortId(digest), bytes];
+    });
+    return [[name, row?.ID ?? "", row?.Size ?? ""], ...below];
+  });
+  return table(["IMAGE", "ID", "SIZE"], cells);
+}
+
+function platformText({ os, architecture, variant }: StoredImage["config"]): string {
+  return formatPlatform({ os, architecture, ...(variant === undefined ? {} : { variant }) });
 }

@@ -1,15 +1,14 @@
 import type { Command } from "commander";
-import { DEFAULT_IMAGE_OPTIONS } from "../../export/output-spec.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { platformOption } from "../find-image.ts";
 import { noticesOnly } from "../progress-output.ts";
 
-/** `kiln save`: an image as an archive that `docker load` and `kiln load` read. */
+/** `kiln save`: images as an archive that `docker load` and `kiln load` read. */
 export function saveCommand(program: Command, cli: Cli): void {
-  command(program, cli, "save <image>", run)
-    .description("write an image to an archive")
+  command(program, cli, "save <image...>", run)
+    .description("write images to an archive")
     .option("-o, --output <file>", "where to write (default: standard output)", "-")
     .option("--format <format>", "docker (the default), or oci for an OCI layout only", "docker")
     .option("--platform <os/arch>", "one of several platforms; docker archives hold one")
@@ -18,6 +17,7 @@ export function saveCommand(program: Command, cli: Cli): void {
       examples([
         ["kiln save app | docker load", "hand an image to docker"],
         ["kiln save -o app.tar app", "keep it in a file"],
+        ["kiln save -o all.tar app base", "several, with shared layers once"],
         ["kiln save --format oci -o app.tar app", "for tools that read OCI layouts only"],
       ]),
     );
@@ -32,17 +32,14 @@ async function run(
   if (format !== "docker" && format !== "oci") {
     throw new BuildError("cli/usage", `Cannot save as ${JSON.stringify(format)}`, { hint: "formats: docker, oci" });
   }
-  const { exportStored } = await import("../../engine/images/export-stored.ts");
+  const { saveImages } = await import("../../engine/images/save-images.ts");
   await using engine = context.openEngine();
-  const output = {
+  const request = {
+    images: args,
     kind: format,
-    image: { ...DEFAULT_IMAGE_OPTIONS, compression: "uncompressed" },
+    platform: platformOption(context, options),
     destination: String(destination),
-    form: "tar",
+    progress: noticesOnly(context),
   } as const;
-  await exportStored(
-    engine,
-    { image: args[0] ?? "", platform: platformOption(context, options), output, progress: noticesOnly(context) },
-    context.signal,
-  );
+  await saveImages(engine, request, context.signal);
 }

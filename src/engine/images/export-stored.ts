@@ -36,7 +36,8 @@ export async function exportStored(
   return shownStep(description, { progress, clock: environment }, () => exporter.export(result, display, signal));
 }
 
-function storedResult(
+/** Makes a result of an image of the store, as if it had just been built. */
+export function storedResult(
   store: Store,
   what: { readonly image: string; readonly platform?: Platform | undefined; readonly progress: ProgressSink },
 ): Result {

@@ -39,7 +39,7 @@ describe.skipIf(cannotRun !== undefined)("an archive of an image", () => {
     const archive = join(home, `${name}.tar`);
     execFileSync("tar", ["-C", directory, "-cf", archive, "."]);
     await using engine = new Engine(testEnvironment(join(home, `${name}-store`)), { progress: () => {} });
-    return (await loadImages(engine, archive, signal)).flatMap(({ names }) => names);
+    return (await loadImages(engine, { source: archive }, signal)).flatMap(({ names }) => names);
   }
 
   const withLayer = (directory: string): void => writeFileSync(join(directory, "a/layer.tar"), tar);

@@ -2,6 +2,7 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { openGiven } from "../../../lib/core/given-file.ts";
+import type { Platform } from "../../../lib/core/platform.ts";
 import { decompress, sniffCompression } from "../../../lib/tar/compression.ts";
 import { unpackArchive } from "../../../lib/tar/unpack.ts";
 import type { Engine } from "../engine.ts";
@@ -12,7 +13,11 @@ import { Scratch } from "../scratch.ts";
 type LoadParts = Pick<Engine, "environment" | "native" | "store" | "scratchPath">;
 
 /** Images of an archive (a path, or `-` for standard input) or a layout directory, into the store. */
-export async function loadImages(engine: LoadParts, source: string, signal: AbortSignal): Promise<LoadedImage[]> {
+export async function loadImages(
+  engine: LoadParts,
+  { source, platform }: { readonly source: string; readonly platform?: Platform | undefined },
+  signal: AbortSignal,
+): Promise<LoadedImage[]> {
   const { environment, native, store } = engine;
   const path = resolve(environment.workingDirectory, source);
   const status = source === "-" ? undefined : statSync(path, { throwIfNoEntry: false });
@@ -21,7 +26,7 @@ export async function loadImages(engine: LoadParts, source: string, signal: Abor
   }
   if (status?.isDirectory() === true) {
     using files = new LayoutFiles(native, path, "anywhere");
-    return await loadFiles(store, files, signal);
+    return await loadFiles(store, files, platform, signal);
   }
   await using scratch = new Scratch(engine.scratchPath());
   const directory = scratch.directory();
@@ -32,5 +37,5 @@ export async function loadImages(engine: LoadParts, source: string, signal: Abor
   const owner = { kind: "fixed", uid: environment.uid, gid: environment.gid } as const;
   await unpackArchive(decompress(stream, kind, signal), { native, directory, owner }, signal);
   using files = new LayoutFiles(native, directory, "inside");
-  return await loadFiles(store, files, signal);
+  return await loadFiles(store, files, platform, signal);
 }

@@ -65,15 +65,25 @@ export async function loadLayoutImage(
  * Every image of a directory with an OCI layout, or with what `docker save` writes, into the store.
  * @throws {BuildError} `archive/unsupported` when it is neither.
  */
-export async function loadFiles(store: Store, files: LayoutFiles, signal: AbortSignal): Promise<LoadedImage[]> {
-  if (files.has("index.json")) return loadOciLayout(store, files, signal);
+export async function loadFiles(
+  store: Store,
+  files: LayoutFiles,
+  platform: Platform | undefined,
+  signal: AbortSignal,
+): Promise<LoadedImage[]> {
+  if (files.has("index.json")) return loadOciLayout(store, files, platform, signal);
   if (files.has("manifest.json")) return loadDockerArchive(store, files, signal);
   throw new BuildError("archive/unsupported", "Cannot load the archive: it has neither index.json nor manifest.json", {
     hint: "`kiln load` reads OCI layouts and what `docker save` writes; a root file system is read by `kiln import`",
   });
 }
 
-async function loadOciLayout(store: Store, files: LayoutFiles, signal: AbortSignal): Promise<LoadedImage[]> {
+async function loadOciLayout(
+  store: Store,
+  files: LayoutFiles,
+  platform: Platform | undefined,
+  signal: AbortSignal,
+): Promise<LoadedImage[]> {
   const loaded = new Map<Digest, LoadedImage>();
   for (const entry of readIndex(files).manifests) {
     const name = entry.annotations?.["io.containerd.image.name"] ?? nameIn(refNameOf(entry));
@@ -83,6 +93,13 @@ async function loadOciLayout(store: Store, files: LayoutFiles, signal: AbortSign
     if (document.kind === "manifest") {
       const image = await loadManifest(store, files, { bytes, mediaType: entry.mediaType, names }, signal);
       loaded.set(entry.digest, { names, digest: entry.digest, configDigest: image.configDigest });
+      continue;
+    }
+    if (platform !== undefined) {
+      const member = selectPlatform(document.index, platform, name ?? entry.digest);
+      const inner = readBlob(files, member.digest, MAX_MANIFEST_BYTES);
+      const image = await loadManifest(store, files, { bytes: inner, mediaType: member.mediaType, names }, signal);
+      loaded.set(entry.digest, { names, digest: member.digest, configDigest: image.configDigest });
       continue;
     }
     for (const member of document.index.manifests) {

@@ -32,13 +32,13 @@ export function exporterFor(output: OutputSpec, engine: ExporterParts): Exporter
       if (output.form === "directory") {
         return layoutExporter(output.kind, { form: "directory", path: at(output.destination) }, image, on);
       }
-      const open = destination(output.destination, engine.environment);
+      const open = openDestination(output.destination, engine.environment);
       return layoutExporter(output.kind, { form: "tar", open }, image, on);
     }
     case "local":
       return localExporter(at(output.destination), output, treeTools(engine));
     case "tar":
-      return tarExporter(destination(output.destination, engine.environment), output, treeTools(engine));
+      return tarExporter(openDestination(output.destination, engine.environment), output, treeTools(engine));
     case "cacheonly":
       return undefined;
     default:
@@ -51,7 +51,7 @@ function withFullNames(image: ImageOptions): ImageOptions {
 }
 
 /** A file that gets its name when it is complete; `-` is standard output. */
-function destination(path: string, environment: BuildEnvironment): OpenDestination {
+export function openDestination(path: string, environment: BuildEnvironment): OpenDestination {
   if (path === "-") return async () => checked(environment.stdout(), "standard output", "not ours to end");
   const target = resolve(environment.workingDirectory, path);
   return async (signal) => {
