@@ -74,7 +74,7 @@ export interface SolveOptions {
 }
 
 /** One layer of a result and the vertex whose work it is; `undefined` where that cannot be told. */
-export interface ResultLayer {
+export interface MadeLayer {
   readonly vertex: Digest | undefined;
   readonly snapshot: SnapshotId;
 }
@@ -92,7 +92,7 @@ export interface VertexOutcome {
 
 export interface SolveResult {
   /** One per target, in the order of `graph.targets`, lowest layer first. */
-  readonly targets: readonly { readonly layers: readonly ResultLayer[] }[];
+  readonly targets: readonly { readonly layers: readonly MadeLayer[] }[];
   /** By vertex digest. */
   readonly outcomes: ReadonlyMap<Digest, VertexOutcome>;
 }

@@ -17,12 +17,25 @@ export function snapshotId(text: string): SnapshotId {
   return text;
 }
 
+/**
+ * How a snapshot's files came here: in a layer of an image; in the tar of a step's result, which was made on another machine or
+ * written as a tar; or by a step of this machine, into a directory.
+ */
+export type SnapshotOrigin = "image" | "tar" | "step";
+
+const PREFIXES = { image: "layer-", tar: "built-" } as const;
+
+/** Tells it by the id alone. Only files that a step made are known without a tar, which tells their exact bytes. */
+export function originOf(id: SnapshotId): SnapshotOrigin {
+  return id.startsWith(PREFIXES.image) ? "image" : id.startsWith(PREFIXES.tar) ? "tar" : "step";
+}
+
 /** Names a layer of an image, so that images that share it share its directory. */
 export function layerId(diffId: Digest): SnapshotId {
-  return snapshotId(`layer-${hexOf(diffId)}`);
+  return snapshotId(`${PREFIXES.image}${hexOf(diffId)}`);
 }
 
 /** Names a built layer that is known by its diffID: made on another machine, or written as a tar. */
 export function builtLayerId(diffId: Digest): SnapshotId {
-  return snapshotId(`built-${hexOf(diffId)}`);
+  return snapshotId(`${PREFIXES.tar}${hexOf(diffId)}`);
 }

@@ -1,3 +1,4 @@
+import { originOf } from "../../lib/store/snapshot-id.ts";
 import { type Digest, digestOf } from "../../lib/core/digest.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
@@ -64,7 +65,7 @@ export class LayerContents {
 
   /** Names a layer's contents without reading it. */
   ofKnown(id: SnapshotId): string | undefined {
-    if (id.startsWith("layer-")) return id;
+    if (originOf(id) === "image") return id;
     const found = this.#found.get(id) ?? this.#store.snapshots.get(id)?.contentDigest;
     if (found !== undefined) this.#found.set(id, found);
     return found;

@@ -1,3 +1,4 @@
+import { originOf } from "../../lib/store/snapshot-id.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
 import { LayerContents } from "../cache/input-contents.ts";
@@ -122,7 +123,7 @@ export class EarlierResults {
   ): Promise<SnapshotId | undefined> {
     const topsOf = (records: readonly CacheRecord[]): readonly SnapshotId[] =>
       [...new Set(records.flatMap(({ layers }) => layers.slice(-1)))].filter(
-        (top) => top !== made && !top.startsWith("layer-") && !stack.includes(top) && this.#isPresent(top),
+        (top) => top !== made && originOf(top) !== "image" && !stack.includes(top) && this.#isPresent(top),
       );
     const tops = topsOf(earlier.recent);
     if (tops.length === 0) return undefined;

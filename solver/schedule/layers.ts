@@ -1,7 +1,7 @@
 import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import type { Digest } from "../../lib/core/digest.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
-import type { ResultLayer } from "../deps.ts";
+import type { MadeLayer } from "../deps.ts";
 import { isRecorded, parentInput } from "../graph/op-facts.ts";
 import type { Vertex } from "../graph/vertex.ts";
 import type { ImageSource, Stack } from "../ports.ts";
@@ -52,7 +52,7 @@ export async function attributeLayers(
   target: Vertex,
   layers: Stack,
   countOf: (vertex: Vertex) => Promise<number | undefined>,
-): Promise<ResultLayer[]> {
+): Promise<MadeLayer[]> {
   const owners: (Digest | undefined)[] = Array.from({ length: layers.length });
   // Stretches of the stack still to be attributed: [from, to).
   const waiting: { readonly vertex: Vertex; readonly from: number; readonly to: number }[] = [

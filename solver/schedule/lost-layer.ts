@@ -1,4 +1,5 @@
 import { LostLayerError } from "../../lib/store/lost-layer.ts";
+import { originOf } from "../../lib/store/snapshot-id.ts";
 
 /**
  * The failure to get a layer that another machine's cache promised, somewhere among an error's causes. Layers of base
@@ -6,7 +7,7 @@ import { LostLayerError } from "../../lib/store/lost-layer.ts";
  */
 export function lostLayer(error: unknown): LostLayerError | undefined {
   for (let at = error; at instanceof Error; at = at.cause) {
-    if (at instanceof LostLayerError) return at.layer.startsWith("built-") ? at : undefined;
+    if (at instanceof LostLayerError) return originOf(at.layer) === "tar" ? at : undefined;
   }
   return undefined;
 }

@@ -1,4 +1,4 @@
-import { isReceived } from "../export/layers.ts";
+import { originOf } from "../../lib/store/snapshot-id.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import type { FsckOptions } from "../../lib/store/fsck.ts";
 import { repairAfterRestart } from "../../lib/store/restart.ts";
@@ -24,5 +24,7 @@ export function diffIdTeller({
   snapshotter,
 }: Pick<Engine, "packPool" | "snapshotter">): NonNullable<FsckOptions["diffIdOf"]> {
   return async (snapshot, directory, signal) =>
-    isReceived(snapshot) ? undefined : (await packPool.measure({ directory, marks: snapshotter.marks }, signal)).diffId;
+    originOf(snapshot) === "step"
+      ? (await packPool.measure({ directory, marks: snapshotter.marks }, signal)).diffId
+      : undefined;
 }

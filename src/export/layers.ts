@@ -4,7 +4,7 @@ import { BuildError } from "../../lib/core/errors.ts";
 import type { Compression, Descriptor } from "../../lib/core/oci.ts";
 import type { GrowingBlob } from "../../lib/store/growing-blob.ts";
 import { LostLayerError } from "../../lib/store/lost-layer.ts";
-import { builtLayerId } from "../../lib/store/snapshot-id.ts";
+import { builtLayerId, originOf } from "../../lib/store/snapshot-id.ts";
 import type { LayerBlob, SnapshotId } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
 import type { LayerTar } from "../../lib/tar/pack.ts";
@@ -74,7 +74,7 @@ export async function layerContent(
   if (compression === "uncompressed") return plainContent(layer, form.family, on, signal);
   // Files that are elsewhere only need not come here to be made into the blob that is there. Of blobs that are here only the one
   // that the layer's own image names is taken for the layer: any image may claim another's. What was made here, `compressLayer` knows.
-  const isElsewhere = isReceived(layer.snapshot) && on.store.snapshots.get(layer.snapshot)?.state !== "present";
+  const isElsewhere = hasTar(layer) && on.store.snapshots.get(layer.snapshot)?.state !== "present";
   const isTaken = (blob: LayerBlob): boolean =>
     blob.descriptor.digest === layer.blob
       ? isHere(blob, on) || isElsewhere
@@ -88,7 +88,7 @@ export async function layerContent(
 async function layerTar(layer: ResultLayer, on: LayerSources, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   if (on.store.blobs.has(layer.diffId)) return on.store.blobs.open(layer.diffId);
   const row = on.store.snapshots.get(layer.snapshot);
-  if (row?.state !== "present" || isReceived(layer.snapshot)) {
+  if (row?.state !== "present" || hasTar(layer)) {
     // A compressed copy gives the tar without unpacking it into files first, and a tar of somebody else's making comes
     // out byte for byte only of its own blob.
     const blob = on.store.snapshots.layerBlobs(layer.diffId)[0];
@@ -173,6 +173,11 @@ function blobContent(blob: LayerBlob, on: LayerSources): LayerContent {
   };
 }
 
+/** Whether the layer's files came out of a tar, whose exact bytes they do not tell. */
+function hasTar({ snapshot }: ResultLayer): boolean {
+  return originOf(snapshot) !== "step";
+}
+
 function isHere(blob: LayerBlob, on: Pick<LayerSources, "store">): boolean {
   return on.store.blobs.has(blob.descriptor.digest);
 }
@@ -187,11 +192,6 @@ async function measure(layer: ResultLayer, on: LayerSources, signal: AbortSignal
   let size = 0;
   for await (const chunk of await layerTar(layer, on, signal)) size += chunk.byteLength;
   return size;
-}
-
-/** Whether a snapshot's files came out of a tar, whose exact bytes its files do not tell. */
-export function isReceived(snapshot: SnapshotId): boolean {
-  return snapshot.startsWith("layer-") || snapshot.startsWith("built-");
 }
 
 /** Fails at the end when the bytes were not those of the digest. */

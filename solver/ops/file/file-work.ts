@@ -1,3 +1,4 @@
+import { originOf } from "../../../lib/store/snapshot-id.ts";
 import type { LayerRuns } from "../../../lib/core/run-interval.ts";
 import type { Native } from "../../../lib/native/native.ts";
 import type { SnapshotRow } from "../../../lib/store/model.ts";
@@ -37,7 +38,7 @@ export const MAX_SCANS = 5;
 
 /** Which times of a layer's files count: of a base image all do, as in its diffID. */
 export function runsOf({ id, runs }: Pick<SnapshotRow, "id" | "runs">): LayerRuns {
-  return id.startsWith("layer-") ? [] : runs;
+  return originOf(id) === "image" ? [] : runs;
 }
 
 /** The file operations of one step, over the trees that it opens for them. Disposing closes those trees. */

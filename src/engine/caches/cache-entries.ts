@@ -1,3 +1,4 @@
+import { originOf } from "../../../lib/store/snapshot-id.ts";
 import { type Digest, hexOf } from "../../../lib/core/digest.ts";
 import { formatRuns, inWholeSeconds } from "../../../lib/core/run-interval.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
@@ -104,7 +105,7 @@ export class RecordEntries {
     const row = store.snapshots.get(snapshot);
     if (row === undefined) throw new Error(`Layer ${snapshot} of a record has no row`);
     const { createdAtMs } = row;
-    if (snapshot.startsWith("layer-") && row.diffId !== undefined) {
+    if (originOf(snapshot) === "image" && row.diffId !== undefined) {
       const { diffId, tarSizeBytes } = row;
       const layer = { diffId, createdAtMs };
       if (this.#isInRegistry(diffId)) return { layer, content: undefined };

@@ -4,7 +4,7 @@ import { completeHistory, clampTimes, formatTime } from "../../export/history.ts
 import type { ResultImage, ResultLayer } from "../../export/exporter.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import { withSpan } from "../../../solver/cache/keyed-graph.ts";
-import type { ResultLayer as MadeLayer } from "../../../solver/deps.ts";
+import type { MadeLayer } from "../../../solver/deps.ts";
 import type { Conversion, HistoryDraft } from "../../../frontend/convert/conversion.ts";
 import { layerNames } from "./layer-names.ts";
 import type { LayerPacker } from "./layer-packer.ts";
