@@ -27,8 +27,8 @@ import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
 import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
-import { layerTools } from "./images/layer-tools.ts";
-import type { LayerTools } from "../export/layers.ts";
+import { layerSources } from "./images/layer-sources.ts";
+import type { LayerSources } from "../export/layers.ts";
 import { connectionOptions, type GivenAccounts, registryOptions } from "./images/registry-options.ts";
 
 /**
@@ -42,7 +42,7 @@ export class Engine implements AsyncDisposable {
   readonly snapshotter: Snapshotter & AsyncDisposable;
   readonly images: ImageSource;
   readonly runtime: Runtime & Disposable;
-  readonly tools: LayerTools;
+  readonly layers: LayerSources;
   readonly packPool: PackPool;
   readonly fetch: Fetch;
   readonly #progress: ProgressSink;
@@ -130,7 +130,8 @@ export class Engine implements AsyncDisposable {
     this.packPool = new PackPool({ native: this.native, maxLayers: environment.processors });
     this.#http = createFetch(() => connectionOptions(environment.env));
     this.fetch = this.#http.fetch;
-    this.tools = layerTools({
+    this.layers = layerSources({
+      store: this.store,
       native: this.native,
       snapshotter: this.snapshotter,
       packPool: this.packPool,

@@ -16,7 +16,7 @@ import {
 import type { Result, ResultImage } from "./exporter.ts";
 import { clampTimes } from "./history.ts";
 import { type AttestationDocuments, attest } from "./attestation.ts";
-import { type LayerContent, type LayerForm, type LayerSources, layerContent } from "./layers.ts";
+import { type Layer, type LayerForm, type LayerSources, layerContent } from "./layers.ts";
 import { type AnnotationOption, type ImageOptions, namesOf } from "./output-spec.ts";
 import { rewriteTimestamps } from "./rewrite.ts";
 
@@ -30,7 +30,7 @@ export interface AssembledImage {
   readonly config: Document;
   readonly manifest: Document;
   /** One per layer, in order; a repeated layer is repeated. */
-  readonly layers: readonly LayerContent[];
+  readonly layers: readonly Layer[];
   readonly attestations: AttestationDocuments | undefined;
 }
 
@@ -117,7 +117,7 @@ async function assembleImage(
   if (options.sourceDateEpoch !== undefined) {
     image = { ...image, config: clampTimes(image.config, image.baseHistoryCount, options.sourceDateEpoch) };
   }
-  if (options.rewriteTimestamp && epoch !== undefined) image = await rewriteTimestamps(image, epoch, on.tools, signal);
+  if (options.rewriteTimestamp && epoch !== undefined) image = await rewriteTimestamps(image, epoch, on, signal);
   // A configuration written by others has another order of members, or members that say nothing: its digest would change.
   const documents = image === original ? original.documents : undefined;
   const bytes = Buffer.from(documents?.config ?? serializeImageConfig(image.config));

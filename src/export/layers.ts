@@ -2,38 +2,34 @@ import { Readable } from "node:stream";
 import { type Digest, Digester } from "../../lib/core/digest.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import type { Compression, Descriptor } from "../../lib/core/oci.ts";
+import type { Native } from "../../lib/native/native.ts";
 import type { GrowingBlob } from "../../lib/store/growing-blob.ts";
 import { LostLayerError } from "../../lib/store/lost-layer.ts";
 import { builtLayerId, originOf } from "../../lib/store/snapshot-id.ts";
 import type { LayerBlob, SnapshotId } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
-import type { LayerTar } from "../../lib/tar/pack.ts";
+import { compress } from "../../lib/tar/compress.ts";
+import { decompress } from "../../lib/tar/compression.ts";
+import type { Marks } from "../../lib/tar/marks.ts";
+import { lendLayer, type LayerTar, type PackOptions } from "../../lib/tar/pack.ts";
+import type { PackPool } from "../../lib/tar/pack-pool.ts";
 import { type MediaTypeFamily, compressionOfMediaType, layerMediaType } from "./documents.ts";
 import type { ReadableBlob, ResultLayer } from "./exporter.ts";
-
-/** What making layers' bytes takes besides the store. */
-export interface LayerTools {
-  /** The layer's tar, made again from its snapshot, which is present. Each chunk is valid until the next one is asked for. */
-  pack(layer: ResultLayer, signal: AbortSignal): AsyncGenerator<Buffer, LayerTar>;
-  /** The same without its bytes. */
-  measure(layer: ResultLayer, signal: AbortSignal): Promise<LayerTar>;
-  /** Downloads and unpacks what is absent. */
-  materialize(snapshots: readonly SnapshotId[], signal: AbortSignal): Promise<void>;
-  /** A blob's bytes from the repository that has it, checked on the way. */
-  fetch(repository: string, blob: Descriptor, signal: AbortSignal): Promise<Readable>;
-  /** Chunks that go in and those that come out are valid until the next one is asked for. */
-  compress(
-    bytes: AsyncIterable<Uint8Array>,
-    to: { readonly kind: "gzip" | "zstd"; readonly level: number | undefined },
-    signal: AbortSignal,
-  ): AsyncIterable<Buffer>;
-  decompress(bytes: AsyncIterable<Uint8Array>, kind: "gzip" | "zstd", signal: AbortSignal): AsyncIterable<Uint8Array>;
-}
 
 /** With what layers are found and made. */
 export interface LayerSources {
   readonly store: Store;
-  readonly tools: LayerTools;
+  readonly native: Native;
+  /** Measures a few layers at a time. */
+  readonly packPool: PackPool;
+  /** Where snapshots' directories are, and the form of the marks in them. */
+  readonly snapshots: { pathOf(id: SnapshotId): string; readonly marks: Marks };
+  /** Threads that compress one layer. */
+  readonly processors: number;
+  /** Downloads and unpacks what is absent. */
+  materialize(snapshots: readonly SnapshotId[], signal: AbortSignal): Promise<void>;
+  /** A blob's bytes from the repository that has it, checked on the way. */
+  fetch(repository: string, blob: Descriptor, signal: AbortSignal): Promise<Readable>;
   /** Given the blob of a layer that has to be compressed, before its first byte is there. */
   readonly onCompress?: (layer: ResultLayer, blob: GrowingBlob) => void;
 }
@@ -48,11 +44,8 @@ export interface LayerForm {
   readonly force: boolean;
 }
 
-/** A layer in the wanted form. `repository` says that the bytes are there and not here. */
-export interface LayerContent extends ReadableBlob {
-  readonly diffId: Digest;
-  readonly repository: string | undefined;
-}
+/** One layer in one form: its diffID, its blob (media type, digest and size), where the bytes are, and the bytes. */
+export interface Layer extends LayerBlob, ReadableBlob {}
 
 /**
  * Finds or makes layers in the form an exporter wants. A layer is compressed once per form; the compressed blob stays
@@ -63,7 +56,7 @@ export async function layerContent(
   form: LayerForm,
   on: LayerSources,
   signal: AbortSignal,
-): Promise<LayerContent> {
+): Promise<Layer> {
   const blobs = on.store.snapshots.layerBlobs(layer.diffId);
   if (layer.origin === "base" && !form.force) {
     const own = blobs.find(({ descriptor }) => descriptor.digest === layer.blob);
@@ -96,11 +89,11 @@ async function layerTar(layer: ResultLayer, on: LayerSources, signal: AbortSigna
     if (blob !== undefined && kind !== undefined) {
       const content = blobContent(blob, on);
       const bytes = content.open(signal);
-      return checked(kind === "uncompressed" ? bytes : on.tools.decompress(bytes, kind, signal), layer.diffId);
+      return checked(kind === "uncompressed" ? bytes : decompress(bytes, kind, signal), layer.diffId);
     }
-    await on.tools.materialize([layer.snapshot], signal);
+    await on.materialize([layer.snapshot], signal);
   }
-  return packed(on.tools.pack(layer, signal), layer.diffId);
+  return packed(lendLayer(on.native, packOptions(layer, on), signal), layer.diffId);
 }
 
 async function plainContent(
@@ -108,7 +101,7 @@ async function plainContent(
   family: MediaTypeFamily,
   on: LayerSources,
   signal: AbortSignal,
-): Promise<LayerContent> {
+): Promise<Layer> {
   const size = layer.tarSizeBytes ?? on.store.blobs.sizeOf(layer.diffId) ?? (await measure(layer, on, signal));
   return {
     diffId: layer.diffId,
@@ -135,7 +128,8 @@ async function compressLayer(
     if (found !== undefined && (lease.waited || isHere(found, on))) return found;
   }
   const tar = await layerTar(layer, on, signal);
-  const bytes = on.tools.compress(tar, { kind: compression, level: form.level }, signal);
+  const level = form.level === undefined ? {} : { level: form.level };
+  const bytes = compress(tar, { kind: compression, parallel: on.processors, ...level }, signal);
   const written = await on.store.blobs.write(bytes, { onStart: (blob) => on.onCompress?.(layer, blob) }, signal);
   const blob: LayerBlob = {
     diffId: layer.diffId,
@@ -147,7 +141,7 @@ async function compressLayer(
   return blob;
 }
 
-function blobContent(blob: LayerBlob, on: LayerSources): LayerContent {
+function blobContent(blob: LayerBlob, on: LayerSources): Layer {
   const here = isHere(blob, on);
   const repository = here ? undefined : blob.repository;
   return {
@@ -163,7 +157,7 @@ function blobContent(blob: LayerBlob, on: LayerSources): LayerContent {
       }
       const fetch = async (): Promise<Readable> => {
         try {
-          return await on.tools.fetch(repository, blob.descriptor, signal);
+          return await on.fetch(repository, blob.descriptor, signal);
         } catch (error) {
           throw error instanceof BuildError ? new LostLayerError(builtLayerId(blob.diffId), error) : error;
         }
@@ -171,6 +165,23 @@ function blobContent(blob: LayerBlob, on: LayerSources): LayerContent {
       return readable(deferred(fetch));
     },
   };
+}
+
+/** The layer with the times of its files clamped to seconds since the epoch. Costs one more pass over it. */
+export async function clampedLayer(
+  layer: ResultLayer,
+  latestMtime: number,
+  on: LayerSources,
+  signal: AbortSignal,
+): Promise<ResultLayer> {
+  const clamped = { ...layer, latestMtime };
+  const { diffId, sizeBytes } = await on.packPool.measure(packOptions(clamped, on), signal);
+  return { ...clamped, diffId, tarSizeBytes: sizeBytes };
+}
+
+function packOptions({ snapshot, latestMtime }: ResultLayer, { snapshots }: LayerSources): PackOptions {
+  const clamp = latestMtime === undefined ? {} : { clampMtimeSeconds: latestMtime };
+  return { directory: snapshots.pathOf(snapshot), marks: snapshots.marks, ...clamp };
 }
 
 /** Whether the layer's files came out of a tar, whose exact bytes they do not tell. */

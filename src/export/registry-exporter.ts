@@ -13,7 +13,7 @@ import { type Assembled, assemble, identityOf } from "./assemble.ts";
 import type { Document } from "./documents.ts";
 import type { ExportProgress, Exporter } from "./exporter.ts";
 import type { EarlyUploads } from "./early-uploads.ts";
-import type { LayerContent, LayerSources } from "./layers.ts";
+import type { Layer, LayerSources } from "./layers.ts";
 import { type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportBytes, reportSubtask } from "./report.ts";
 
@@ -67,7 +67,7 @@ async function push(
   progress: ExportProgress,
   signal: AbortSignal,
 ): Promise<void> {
-  const uploads = new Map<string, LayerContent | Document>();
+  const uploads = new Map<string, Layer | Document>();
   for (const image of assembled.images) {
     const { statements = [], config } = image.attestations ?? {};
     for (const blob of [...image.layers, image.config, ...statements, ...(config === undefined ? [] : [config])]) {
@@ -95,7 +95,7 @@ async function push(
 
 async function pushBlob(
   to: Repository,
-  blob: LayerContent | Document,
+  blob: Layer | Document,
   on: PushParts,
   progress: ExportProgress,
   signal: AbortSignal,
@@ -126,7 +126,7 @@ async function pushBlob(
 }
 
 /** Another repository of the same registry that has the blob saves sending it. */
-async function mounted(to: Repository, blob: LayerContent, on: PushParts, signal: AbortSignal): Promise<boolean> {
+async function mounted(to: Repository, blob: Layer, on: PushParts, signal: AbortSignal): Promise<boolean> {
   for (const from of on.store.snapshots.repositoriesOf(blob.descriptor.digest)) {
     const { registry, repository } = parseRepository(from);
     if (registry !== to.registry || repository === to.repository) continue;

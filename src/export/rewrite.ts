@@ -1,5 +1,5 @@
 import type { ResultImage, ResultLayer } from "./exporter.ts";
-import type { LayerTools } from "./layers.ts";
+import { clampedLayer, type LayerSources } from "./layers.ts";
 
 /**
  * The image with the times of files in its own layers clamped to `epochSeconds`. Base layers are left alone: their
@@ -8,20 +8,13 @@ import type { LayerTools } from "./layers.ts";
 export async function rewriteTimestamps(
   image: ResultImage,
   epochSeconds: number,
-  tools: LayerTools,
+  on: LayerSources,
   signal: AbortSignal,
 ): Promise<ResultImage> {
   const layers: ResultLayer[] = [];
   for (const layer of image.layers) {
-    layers.push(
-      layer.origin === "base" ? layer : await clamped({ ...layer, latestMtime: epochSeconds }, tools, signal),
-    );
+    layers.push(layer.origin === "base" ? layer : await clampedLayer(layer, epochSeconds, on, signal));
   }
   const config = { ...image.config, rootfs: { ...image.config.rootfs, diff_ids: layers.map((layer) => layer.diffId) } };
   return { ...image, config, layers };
-}
-
-async function clamped(layer: ResultLayer, tools: LayerTools, signal: AbortSignal): Promise<ResultLayer> {
-  const { diffId, sizeBytes } = await tools.measure(layer, signal);
-  return { ...layer, diffId, tarSizeBytes: sizeBytes };
 }

@@ -29,7 +29,7 @@ export function storeExporter(
       const hasOnlyGiven = !digestNames.canonical && digestNames.danglingPrefix === undefined;
       if (unpack)
         for (const image of result.images)
-          await on.tools.materialize(
+          await on.materialize(
             image.layers.map((layer) => layer.snapshot),
             signal,
           );

@@ -3,7 +3,7 @@ import { type Digest, hexOf } from "../../../lib/core/digest.ts";
 import { formatRuns, inWholeSeconds } from "../../../lib/core/run-interval.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
 import type { Descriptor } from "../../../lib/core/oci.ts";
-import { type LayerContent, type LayerForm, layerContent } from "../../export/layers.ts";
+import { type Layer, type LayerForm, layerContent } from "../../export/layers.ts";
 import type { CacheRecord, KeyPart, SnapshotId } from "../../../lib/store/model.ts";
 import type { EntryName } from "../../../solver/cache/remote/backend.ts";
 import { LISTING_TYPE } from "../../../solver/cache/remote/reader.ts";
@@ -23,11 +23,11 @@ export interface RecordEntry {
 }
 
 /** A layer's blob, or a listing of files. */
-export type TravellingBlob = Pick<LayerContent, "descriptor" | "repository" | "open">;
+export type TravellingBlob = Pick<Layer, "descriptor" | "repository" | "open">;
 
 interface TravellingLayer {
   readonly layer: DocumentLayer;
-  readonly content: LayerContent | undefined;
+  readonly content: Layer | undefined;
 }
 
 /** Records looked at at one time; the layers of each are packed and compressed by as many workers as there are. */
@@ -35,7 +35,7 @@ const CONCURRENT_RECORDS = 4;
 
 /** Turns records of the store into entries for one cache. Every layer is packed and compressed once. */
 export class RecordEntries {
-  readonly #engine: Pick<Engine, "store" | "tools">;
+  readonly #engine: Pick<Engine, "store" | "layers">;
   readonly #packer: LayerPacker;
   readonly #form: LayerForm;
   readonly #to: { readonly producer: string; readonly repository: string | undefined };
@@ -43,7 +43,7 @@ export class RecordEntries {
 
   /** @param to `repository`: where the entries will be, which need not be told of blobs that are nowhere else. */
   constructor(
-    engine: Pick<Engine, "store" | "tools">,
+    engine: Pick<Engine, "store" | "layers">,
     packer: LayerPacker,
     form: LayerForm,
     to: { readonly producer: string; readonly repository: string | undefined },
@@ -101,7 +101,7 @@ export class RecordEntries {
   }
 
   async #makeLayer(snapshot: SnapshotId, signal: AbortSignal): Promise<TravellingLayer> {
-    const { store, tools } = this.#engine;
+    const { store, layers } = this.#engine;
     const row = store.snapshots.get(snapshot);
     if (row === undefined) throw new Error(`Layer ${snapshot} of a record has no row`);
     const { createdAtMs } = row;
@@ -110,11 +110,11 @@ export class RecordEntries {
       const layer = { diffId, createdAtMs };
       if (this.#isInRegistry(diffId)) return { layer, content: undefined };
       const base = { diffId, tarSizeBytes, snapshot, origin: "base" } as const;
-      return withBlob(layer, await layerContent(base, this.#form, { store, tools }, signal));
+      return withBlob(layer, await layerContent(base, this.#form, layers, signal));
     }
     const packed = await this.#packer.layer(snapshot, signal);
     const contentDigest = await this.#packer.contentDigest(snapshot, signal);
-    const content = await layerContent({ ...packed, snapshot, origin: "built" }, this.#form, { store, tools }, signal);
+    const content = await layerContent({ ...packed, snapshot, origin: "built" }, this.#form, layers, signal);
     const runs = row.runs === undefined ? {} : { runs: formatRuns(inWholeSeconds(row.runs)) };
     return withBlob({ ...packed, contentDigest, ...runs, createdAtMs }, content);
   }
@@ -136,7 +136,7 @@ export class RecordEntries {
   }
 }
 
-function withBlob(layer: DocumentLayer, content: LayerContent): TravellingLayer {
+function withBlob(layer: DocumentLayer, content: Layer): TravellingLayer {
   const { mediaType, digest, size } = content.descriptor;
   return { layer: { ...layer, blob: { mediaType, digest, size } }, content };
 }

@@ -15,11 +15,11 @@ import { openPipe } from "../../../lib/core/given-file.ts";
 import { makeDestination } from "../../export/make-destination.ts";
 
 /** The parts of an engine that outputs are written with. */
-export type ExporterParts = Pick<Engine, "environment" | "store" | "tools" | "registry"> & TreeParts;
+export type ExporterParts = Pick<Engine, "environment" | "store" | "layers" | "registry"> & TreeParts;
 
 /** The sink of one output; `undefined` for one that writes nothing. */
 export function exporterFor(output: OutputSpec, engine: ExporterParts): Exporter | undefined {
-  const on = { store: engine.store, tools: engine.tools };
+  const on = engine.layers;
   const at = (path: string): string => resolve(engine.environment.workingDirectory, path);
   switch (output.kind) {
     case "image": {

@@ -20,13 +20,13 @@ export async function saveImages(
   signal: AbortSignal,
 ): Promise<void> {
   const { images, kind, platform, destination, progress } = request;
-  const { environment, store, tools } = engine;
+  const { environment, store, layers } = engine;
   const results = images.map((image) => storedResult(store, { image, platform, progress }));
   const options = { ...DEFAULT_IMAGE_OPTIONS, compression: "uncompressed" } as const;
   const to = { form: "tar", open: openDestination(destination, environment) } as const;
   const description = `exporting to ${kind} image format`;
   const display = { stepId: description, sink: progress, nowMs: () => environment.nowMs() };
   await shownStep(description, { progress, clock: environment }, () =>
-    exportLayout(results, { kind, to, options }, { store, tools }, display, signal),
+    exportLayout(results, { kind, to, options }, layers, display, signal),
   );
 }
