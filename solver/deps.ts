@@ -20,16 +20,16 @@ import type {
 } from "./ports.ts";
 import type { LocalSource } from "./sources/local/local-source.ts";
 
-/** What solving needs of the world. Created by the caller, who also closes what has to be closed. */
+/** Dependencies of the solver. The caller creates them and closes those that need closing. */
 export interface SolverDeps {
   readonly store: Store;
   readonly native: Native;
   readonly snapshotter: Snapshotter;
   readonly runtime: Runtime;
-  /** Why the runtime's commands are not held to the rights of files; absent where they are. A part of their keys. */
+  /** The weak isolation of the runtime's commands, a part of their keys; absent for full isolation. */
   readonly isolation?: WeakIsolation | undefined;
   readonly images: ImageSource;
-  /** By `LocalOp.name`. */
+  /** Sources by `LocalOp.name`. */
   readonly locals: ReadonlyMap<string, LocalSource>;
   readonly http: RemoteSource<HttpOp>;
   readonly git: RemoteSource<GitOp>;
@@ -38,37 +38,39 @@ export interface SolverDeps {
   readonly ssh: SshSource;
   readonly clock: Clock;
   readonly progress: ProgressSink;
-  /** Results of other machines, for steps that the store does not know. */
+  /** Results of other machines, for steps without a record in the store. */
   readonly remote?: RemoteResults;
 }
 
-/** How this build wants its graph solved: what must not be part of any key. */
+/** Settings of one build that must not be part of any key. */
 export interface SolveOptions {
-  /** Steps that run at one time; the number of processors is a good one. */
+  /** Limit of concurrent steps; the number of processors is a good value. */
   readonly jobs: number;
   readonly exec: ExecSettings;
   /**
-   * Steps that must not run: `all`, or those of the named stages. The first one that would is an error with the reason.
+   * Steps that must not run: `all`, or those of the named stages. The first one that would run is an error with the
+   * reason.
    */
   readonly expectCached?: "all" | ReadonlySet<string>;
   /**
-   * Names of what is built: its context and Dockerfile, its tags. A miss is explained by builds that have a name in common;
-   * without any, by all.
+   * Names of the project: its context and Dockerfile, its tags. A miss is explained with builds that share a name;
+   * without any, with all.
    */
   readonly lineage?: readonly string[];
-  /** Whether the files of the results are wanted as files at once, and not as layers: for an export into a directory. */
+  /** True when the results are needed as files at once, not as layers: for an export into a directory. */
   readonly resultIsRead?: boolean;
-  /** Names of contexts that docker's engine would have as a whole: an archive, a checkout. Of others it has what is taken. */
-  readonly wholeContexts?: ReadonlySet<string>;
   /**
-   * Called when it is known what has to run, before anything does, and awaited. May throw to have all of it given up.
+   * Names of contexts that docker's engine would receive whole: an archive, a checkout. Of others it receives only used
+   * files.
    */
+  readonly wholeContexts?: ReadonlySet<string>;
+  /** Called and awaited once the plan is known, before any step runs. It may throw to cancel the build. */
   readonly onPlanned?: () => Promise<void>;
-  /** Told why a result was not found under its key, before the step runs. Must not throw. */
+  /** Receives the reason for each miss, before the step runs. Must not throw. */
   readonly onMiss?: (vertex: Digest, miss: MissReason) => void;
   /**
-   * Told of every layer that a step has just made, so that packing starts beside the next steps. Must not throw; work
-   * it starts is its own to wait for.
+   * Receives every layer that a step has just made, so that packing starts beside the next steps. Must not throw; it
+   * waits for its own work.
    */
   readonly onCommitted?: (snapshot: SnapshotId) => void;
 }
@@ -79,14 +81,14 @@ export interface MadeLayer {
   readonly snapshot: SnapshotId;
 }
 
-/** What became of a vertex. Vertices below a hit are `cached` without having been looked up. */
+/** The outcome of a vertex. Vertices below a hit are `cached` without a look-up. */
 export interface VertexOutcome {
-  /** `cutoff`: the key was new, but the inputs' contents are those of an earlier run, whose result was taken. */
+  /** `cutoff`: the key was new, but the inputs' contents equal those of an earlier run, so its result was taken. */
   readonly how: "cached" | "ran" | "cutoff";
   readonly definitionKey: Digest;
-  /** Only for `ran` and `cutoff`. */
+  /** Present for `ran` and `cutoff`. */
   readonly miss: MissReason | undefined;
-  /** Only for `ran`, and of commands only. */
+  /** Present for commands that `ran`. */
   readonly usage?: StepUsage | undefined;
 }
 

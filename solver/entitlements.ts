@@ -8,8 +8,8 @@ import type { ExecSettings } from "./ports.ts";
 type Entitlement = "network.host" | "security.insecure";
 
 /**
- * Refuses a graph with a command that needs what the user has not allowed, wherever its result would come from: whoever takes a
- * result that such a command made trusts it as much as who runs it.
+ * Refuses a graph with a command that needs an entitlement without permission, even if its result would come from the
+ * cache: using such a command's result means trusting it as much as running it.
  * @throws {BuildError} `runtime/entitlement` at the first such command, the others after it
  */
 export function requireEntitlements(graph: Graph, granted: ExecSettings["entitlements"]): void {

@@ -9,28 +9,28 @@ export interface HostAddress {
   readonly address: string;
 }
 
-/** Settings of RUN beside the graph. */
+/** Settings of RUN that travel beside the graph. */
 export interface ExecSettings {
-  /** `NAME=value`, added to every command's environment and in no key: the proxy settings. */
+  /** `NAME=value`, added to every command's environment and to no key: the proxy settings. */
   readonly proxyEnv: readonly string[];
   /** Addresses of the `extraHosts` names, in the order given; a name may have several. */
   readonly hostAddresses: readonly HostAddress[];
   readonly limits: ResourceLimits;
-  /** Extras that the user has allowed by `--allow`. */
+  /** Entitlements that the user has granted with `--allow`. */
   readonly entitlements: ReadonlySet<"network.host" | "security.insecure">;
-  /** What `network: "default"` means. */
+  /** Meaning of `network: "default"`. */
   readonly network: "default" | "none" | "host" | "sandbox";
 }
 
 /*
- * What the solver asks of the world. Implementations live in solver/snapshot, solver/runtime and solver/sources;
- * tests put fakes here and nowhere else.
+ * The solver's interfaces to the outside world. Implementations are in solver/snapshot, solver/runtime and
+ * solver/sources; tests put fakes here and nowhere else.
  */
 
 /** A file tree as a stack of snapshots, lowest first. An empty list is the empty tree. Plain data. */
 export type Stack = readonly SnapshotId[];
 
-/** How the runtime makes a tree visible. Host paths; `lowers` are topmost first, as overlayfs takes them. */
+/** A tree in the form that the runtime mounts. Host paths; `lowers` are topmost first, as overlayfs takes them. */
 export type TreeMount =
   | { readonly kind: "overlay"; readonly upper: string; readonly work: string; readonly lowers: readonly string[] }
   /** Read-only: nothing can be written, not even to a scratch layer. */
@@ -40,46 +40,50 @@ export type TreeMount =
 /** A layer being written on top of a stack. Disposing it before `commit` deletes it; afterwards disposing does nothing. */
 export interface ActiveSnapshot extends AsyncDisposable {
   /**
-   * Host directories that make up the tree, topmost first, with whiteouts and opaque marks between them; file operations
-   * write into the first one.
+   * Host directories of the tree, topmost first, with whiteouts and opaque marks between them; file operations write
+   * into the first one.
    */
   readonly directories: readonly string[];
-  /** Where files must be put to be in the layer: the first directory, or the copy that a command has worked in. */
+  /** Directory for new files of the layer: the first directory, or the copy in which a command works. */
   readonly writable: string;
   /**
-   * How a command sees the tree and writes to it. Where overlayfs cannot be mounted this copies the whole tree, from which
-   * `commit` then takes what changed: write either through the mount or into `directories`, not both.
+   * Makes the tree mountable for a command. Where overlayfs cannot be mounted this copies the whole tree, and `commit`
+   * then takes the changes from it: write either through the mount or into `directories`, not both.
    */
   mount(signal: AbortSignal): Promise<TreeMount>;
-  /** Makes the files permanent under a new id and returns it. Writes no row: that is one transaction with the record. */
+  /**
+   * Makes the files permanent under a new id and returns it. It writes no row: that happens in one transaction with the
+   * record.
+   */
   commit(signal: AbortSignal): Promise<SnapshotId>;
 }
 
-/** As `ActiveSnapshot`, without writing. */
+/** A tree like `ActiveSnapshot`, without writing. */
 export interface TreeView extends AsyncDisposable {
   readonly directories: readonly string[];
   mount(signal: AbortSignal): Promise<TreeMount>;
 }
 
 /**
- * Keeps snapshots. `prepare`, `view` and `pathOf` need present snapshots: whoever calls has materialised the stack.
+ * A store of snapshots' files. `prepare`, `view` and `pathOf` need present snapshots: the caller materialises the stack
+ * first.
  */
 export interface Snapshotter {
   readonly kind: "overlay" | "native";
-  /** Where an overlay mark lives: `trusted.overlay.opaque` for root, `user.overlay.opaque` in a user namespace. */
+  /** Namespace of overlay marks: `trusted.overlay.opaque` for root, `user.overlay.opaque` in a user namespace. */
   readonly marks: "trusted" | "user";
   prepare(stack: Stack, signal: AbortSignal): Promise<ActiveSnapshot>;
-  /** A read-only look at a tree. Disposing releases whatever it took to make it (nothing, for overlay). */
+  /** Makes a read-only view of a tree. Disposing releases its resources (none, for overlay). */
   view(stack: Stack, signal: AbortSignal): Promise<TreeView>;
-  /** Directory that holds the snapshot's own difference in overlay form; what layers are packed from. */
+  /** Returns the directory with the snapshot's own difference in overlay form; layers are packed from it. */
   pathOf(id: SnapshotId): string;
-  /** An empty directory that becomes the snapshot `id` on `commit`: for layers that arrive as tars. */
+  /** Makes an empty directory that becomes the snapshot `id` on `commit`: for layers that arrive as tars. */
   receive(
     id: SnapshotId,
     signal: AbortSignal,
   ): Promise<{ readonly directory: string; commit(): Promise<void> } & AsyncDisposable>;
   remove(id: SnapshotId): Promise<void>;
-  /** Bytes on disk. */
+  /** Returns bytes on disk. */
   usage(id: SnapshotId, signal: AbortSignal): Promise<number>;
 }
 
@@ -109,7 +113,7 @@ export type RunMount =
       readonly uid: number;
       readonly gid: number;
     }
-  /** A Unix socket of the host's, with the owner and permissions it has there. */
+  /** A Unix socket of the host, with its owner and permissions. */
   | { readonly kind: "socket"; readonly hostPath: string; readonly target: string };
 
 /** Numeric identity of the process, resolved by the caller from the tree's own passwd and group files. */
@@ -117,7 +121,7 @@ export interface RunUser {
   readonly uid: number;
   readonly gid: number;
   readonly supplementary: readonly number[];
-  /** Set as HOME when the environment has none. */
+  /** HOME for an environment without one. */
   readonly home: string;
 }
 
@@ -141,7 +145,7 @@ export interface RunRequest {
   readonly cwd: string;
   readonly user: RunUser;
   readonly hostname: string;
-  /** `sandbox`: a network of the step's own, from which the outside can be reached, but not this machine's own ports. */
+  /** `sandbox`: a network of the step's own that reaches the outside, but not this machine's own ports. */
   readonly network: "default" | "none" | "host" | "sandbox";
   readonly security: "sandbox" | "insecure";
   readonly extraHosts: readonly HostAddress[];
@@ -149,47 +153,48 @@ export interface RunRequest {
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly limits: ResourceLimits;
   readonly cgroupParent: string | undefined;
-  /** `pipes`: output goes to `onOutput`, input is empty. `inherit`: bytes are passed from and to the caller's own, for `kiln run`. */
+  /** `pipes`: output goes to `onOutput`, input is empty. `inherit`: the caller's own streams, for `kiln run`. */
   readonly stdio:
     | { readonly kind: "pipes"; onOutput(stream: "stdout" | "stderr", chunk: Uint8Array): void }
     | { readonly kind: "inherit" };
 }
 
 export interface RunResult {
-  /** As a shell reports it: 128 + signal when killed by one. */
+  /** Status as a shell reports it: 128 + signal when killed by one. */
   readonly exitCode: number;
   readonly oomKilled: boolean;
   readonly wallMs: number;
   readonly cpuMs: number;
   /**
-   * From and to disks, by all processes inside; what the page cache had is not read, and what was written counts when it is
-   * handed to the kernel, not when it reaches the disk. `undefined` where the kernel does not count.
+   * Bytes from and to disks, by all processes inside. Reads from the page cache do not count; writes count when they
+   * are handed to the kernel, not when they reach the disk. `undefined` where the kernel does not count.
    */
   readonly readBytes: number | undefined;
   readonly writtenBytes: number | undefined;
-  /** Of the whole container where a memory controller is there, else of its largest process. */
+  /** Peak of the whole container with a memory controller, otherwise of its largest process. */
   readonly peakMemoryBytes: number | undefined;
 }
 
 /**
- * Runs one process in a sandbox and waits for it. Files left behind by mount points are removed and their parents'
- * times restored before it returns. Aborting the signal kills every process inside before the promise rejects;
- * a command before which a person sits (`inherit`) is asked to end instead (SIGTERM), and its result is awaited.
- * @throws {BuildError} `runtime/failed` when the sandbox cannot be made, which is never the command's own status.
+ * Runs one process in a sandbox and waits for it. Files that mount points left behind are removed and their parents'
+ * times restored before it returns. Aborting the signal kills every process inside before the promise rejects; an
+ * interactive command (`inherit`) gets SIGTERM instead, and its result is awaited.
+ * @throws {BuildError} `runtime/failed` when the sandbox cannot be made; this is never the command's own status
  */
 export interface Runtime {
   run(request: RunRequest, signal: AbortSignal): Promise<RunResult>;
 }
 
-/** Where images come from. */
+/** The source of images. */
 export interface ImageSource {
   /**
-   * The platform's own manifest and config of a name. The store is asked first, the registry only for what it lacks
-   * (`default`), always (`pull`), or never (`local`). A name that is pulled is only noted, unless it is to be one of this store's.
+   * Resolves a name to the platform's own manifest and config. The store is asked first; the registry only for a
+   * missing image (`default`), always (`pull`), or never (`local`). A pulled name is only recorded as such, unless it
+   * is to be one of this store's.
    */
   resolve(
     ref: string,
-    at: {
+    lookup: {
       readonly platform: Platform;
       readonly mode: "default" | "pull" | "local";
       readonly name?: "of the registry" | "of the store";
@@ -197,21 +202,21 @@ export interface ImageSource {
     signal: AbortSignal,
   ): Promise<ResolvedImage>;
   /**
-   * Asks the registry once more what a name means that was pulled before, and takes note of the answer.
-   * @param at `answerMs`: how long the answer may take; what there is to fetch after it may take longer.
-   * @returns the image it means now, `undefined` when it is still the same.
-   * @throws {BuildError} when there is no answer, which is noted too
+   * Asks the registry again about the meaning of a pulled name, and records the answer.
+   * @param lookup `answerMs`: time limit of the answer; the downloads after it may take longer
+   * @returns the image it means now, `undefined` when it is still the same
+   * @throws {BuildError} without an answer, which is recorded too
    */
   ask(
     ref: string,
-    at: { readonly platform: Platform; readonly answerMs: number },
+    lookup: { readonly platform: Platform; readonly answerMs: number },
     signal: AbortSignal,
   ): Promise<ResolvedImage | undefined>;
-  /** The image's stack; layers may still be absent. */
+  /** Returns the image's stack; layers may still be absent. */
   stack(image: { readonly ref: string; readonly manifest: Digest }, signal: AbortSignal): Promise<Stack>;
   /**
-   * Downloads, verifies and unpacks what is absent, all layers at once; concurrent calls share the work.
-   * @param step under which line of the display transfers are shown; without one they are not.
+   * Downloads, verifies and unpacks absent layers, all at once; concurrent calls share the work.
+   * @param step the line of the display that shows transfers; without one they are not shown
    */
   materialize(stack: Stack, step: string | undefined, signal: AbortSignal): Promise<void>;
 }
@@ -225,18 +230,18 @@ export interface ResolvedImage {
   readonly pulled?: { readonly answeredAtMs: number; readonly triedAtMs: number } | undefined;
 }
 
-/** What a remote source holds at this moment. */
+/** The present state of a remote source. */
 export interface FoundSource {
   /** Everything that decides which files `writeTo` writes: a commit and a folder, a digest and a file name. */
   readonly parts: readonly KeyPart[];
-  /** Writes those files into an empty directory of the host's. */
+  /** Writes those files into an empty host directory. */
   writeTo(directory: string, signal: AbortSignal): Promise<void>;
-  /** When it was last changed, in seconds since 1970, as far as its server or its repository says so. */
+  /** Returns the time of the last change, in seconds since 1970, if the server or repository tells it. */
   date(signal: AbortSignal): Promise<number | undefined>;
 }
 
 /**
- * Files from the network: a repository or a URL. `find` asks what is there now and fetches no more than it must to know.
+ * Files from the network: a repository or a URL. `find` asks for the present state and fetches no more than that needs.
  * @throws {BuildError} `source/http` or `source/git`
  */
 export interface RemoteSource<Op> {
@@ -244,19 +249,22 @@ export interface RemoteSource<Op> {
 }
 
 export interface Asking {
-  /** Whatever is remembered, the bytes themselves are wanted. */
+  /** True to fetch the bytes themselves, whatever is remembered. */
   readonly again?: boolean;
 }
 
-/** Digests of snapshots' own differences, computed once and kept in the store. The packer, which reads them anyway. */
+/**
+ * Digests of snapshots' own differences, computed once and kept in the store. The packer provides them, because it
+ * reads the files anyway.
+ */
 export interface ContentDigests {
   contentDigest(id: SnapshotId, signal: AbortSignal): Promise<Digest>;
 }
 
-/** Largest secret, as in BuildKit. */
+/** Size limit of a secret, as in BuildKit. */
 export const MAX_SECRET_BYTES = 500 * 1024;
 
-/** Bytes of a secret by id; `undefined` when the user gave none. Read when a step needs it, never kept. */
+/** Secrets by id; `undefined` when the user gave none. A secret is read when a step needs it, and never kept. */
 export interface SecretSource {
   get(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
 }
@@ -266,7 +274,7 @@ export interface SshSource {
   socket(id: string, signal: AbortSignal): Promise<string | undefined>;
 }
 
-/** The only clock the solver has. */
+/** The solver's only clock. */
 export interface Clock {
   nowMs(): number;
 }

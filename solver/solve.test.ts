@@ -27,7 +27,7 @@ async function build(
   return await solve(bench.graph(...targets), deps, bench.options(over.options), over.signal ?? never);
 }
 
-/** A compiler whose output is the first line of its source. */
+/** Adds a compiler: its output is the first line of its source. */
 function compiler(bench: Workbench): void {
   bench.commands.set("make", (tree) => tree.write("out/app", tree.read("src/a.c")?.split("\n")[0] ?? "nothing"));
   bench.commands.set("test", (tree) => tree.write("tested", `tested ${tree.read("out/app")}`));
@@ -137,7 +137,7 @@ test.each([
   expect(layersOf(last)).toEqual(layersOf(first));
 });
 
-/** A command that dates `out/dated` as its variable says; 0 leaves it at the time of the run. */
+/** Makes a command that dates `out/dated` by its variable; 0 leaves the time of the run. */
 function dated(bench: Workbench, seconds: string): Vertex {
   bench.commands.set("date", (tree) => {
     tree.write("out/dated", "same");
@@ -160,7 +160,7 @@ test.each([
   const layer = second.targets[0]?.layers[1]?.snapshot ?? snapshotId("none");
   const seconds = Math.floor(statSync(join(bench.snapshotter.pathOf(layer), "out/dated")).mtimeMs / 1000);
   if (Number(after) > 0) expect(seconds).toBe(Number(after));
-  // Of two that are equal the older stays.
+  // The older of two equal layers stays.
   expect(layersOf(second)[1] === layersOf(first)[1]).toBe(ran.length === 1);
 });
 
@@ -168,10 +168,10 @@ test("what need not run goes on the new lower layers", async () => {
   await using bench = new Workbench();
   compiler(bench);
   bench.file("src/a.c", "one");
-  const chain = (on: Workbench, cache: "use" | "skip"): Vertex =>
-    on.run(on.run(on.copy(on.image("one"), "src", "/src"), "make", { cache }), "test");
+  const chain = (other: Workbench, cache: "use" | "skip"): Vertex =>
+    other.run(other.run(other.copy(other.image("one"), "src", "/src"), "make", { cache }), "test");
   const first = layersOf(await build(bench, chain(bench, "use")));
-  // Ordered to run: its result counts, and the command behind it finds what it found before.
+  // --no-cache: its new result counts, and the command after it finds the same input as before.
   await using fresh = new Workbench(bench.directory);
   compiler(fresh);
   fresh.file("src/a.c", "one");
@@ -179,7 +179,7 @@ test("what need not run goes on the new lower layers", async () => {
   expect(fresh.ran).toEqual(["make"]);
   expect(second[2]).not.toBe(first[2]);
   expect([second[0], second[1], second[3]]).toEqual([first[0], first[1], first[3]]);
-  // And that is what is recorded.
+  // The record holds the same.
   expect(layersOf(await build(bench, chain(bench, "use")))).toEqual(second);
   expect(bench.ran).toEqual([]);
 });
@@ -375,7 +375,7 @@ test.each([
     await using bench = new Workbench();
     bench.commands.set("extra", (tree) => tree.write("out", "1"));
     bench.commands.set("usual", (tree) => tree.write("more", "2"));
-    // Below a step that will be cached itself, where nothing is looked up.
+    // This step is below a cached one, so it is not looked up.
     const target = bench.run(bench.run(bench.image("one"), "extra", { op }), "usual");
     const refused = { code: "runtime/entitlement", message: `Cannot run this step: ${entitlement} is not allowed` };
     await expect(build(bench, target)).rejects.toMatchObject(refused);

@@ -21,26 +21,27 @@ import { settleStep, type SettledStep, type StepDeps } from "./schedule/step.ts"
 import type { DigestedSelection } from "./select/digest-selection.ts";
 
 /**
- * Makes the layers of a graph's targets. First the keys of everything, from definitions and local files alone; then a
- * descent from the targets to what is recorded; then whatever misses, inputs before users, in parallel.
+ * Makes the layers of a graph's targets. First it computes all keys, from definitions and local files alone; then it
+ * descends from the targets to recorded results; then it settles the misses, inputs before users, concurrently.
  *
- * Nothing is fetched, mounted, unpacked or hashed for a step that hits. Every step that runs is recorded, and its reason
- * is told before it starts.
- * @throws {BuildError} `runtime/entitlement`, before anything is done; later the first failure of a step; others are then stopped and their trees thrown away.
- * A cached layer that cannot be had fails its users (`lostLayer`): once it is forgotten, solving again runs its step.
+ * Nothing is fetched, mounted, unpacked or digested for a step that hits. Every step that runs is recorded, and its
+ * reason is reported before it starts.
+ * @throws {BuildError} `runtime/entitlement`, before anything is done; later the first failure of a step, after which
+ * others are stopped and their trees discarded. A cached layer that cannot be had fails its users (`lostLayer`): once
+ * it is forgotten, solving again runs its step.
  */
 export async function solve(
   graph: Graph,
-  on: SolverDeps,
+  deps: SolverDeps,
   options: SolveOptions,
   signal: AbortSignal,
 ): Promise<SolveResult> {
   requireEntitlements(graph, options.exec.entitlements);
-  await using contexts = new FileWork({ ...on, snapshots: on.store.snapshots });
+  await using contexts = new FileWork({ ...deps, snapshots: deps.store.snapshots });
   const sources: KeyingDeps = {
-    isolation: on.isolation,
-    http: on.http,
-    git: on.git,
+    isolation: deps.isolation,
+    http: deps.http,
+    git: deps.git,
     selectLocal: (use, op, look, s) =>
       timed(
         "sources",
@@ -48,34 +49,34 @@ export async function solve(
         () => contexts.digestSelection(use, op, look, s),
       ),
     wholeContexts: options.wholeContexts ?? new Set(),
-    warn: (meta, message) => on.progress(warningAt(meta, message)),
+    warn: (meta, message) => deps.progress(warningAt(meta, message)),
   };
   const keyed = await timed("schedule", "make keys", () => keyGraph(graph, sources, signal));
-  return await solveKeyed(graph, { keyed, contexts }, on, options, signal);
+  return await solveKeyed(graph, { keyed, contexts }, deps, options, signal);
 }
 
 async function solveKeyed(
   graph: Graph,
   { keyed, contexts }: { readonly keyed: Map<Digest, KeyedVertex>; readonly contexts: FileWork },
-  on: SolverDeps,
+  solver: SolverDeps,
   options: SolveOptions,
   signal: AbortSignal,
 ): Promise<SolveResult> {
-  const lookUp = new LookUp(on.store.records, on.remote, keyed);
-  const plan = { lookUp, records: on.store.records, resultIsRead: options.resultIsRead === true };
+  const lookUp = new LookUp(solver.store.records, solver.remote, keyed);
+  const plan = { lookUp, records: solver.store.records, resultIsRead: options.resultIsRead === true };
   const planned = await timed("schedule", "look up", () => planByNeed(graph.targets, keyed, plan, signal));
   await options.onPlanned?.();
   const outcomes = new Map<Digest, VertexOutcome>();
   const results = new Map<Digest, Stack>();
-  takeHits(graph, keyed, planned, on, { outcomes, results });
+  takeHits(graph, keyed, planned, solver, { outcomes, results });
 
-  const materializer = new Materializer(on);
+  const materializer = new Materializer(solver);
   const deps: StepDeps = {
-    on,
+    solver,
     options,
     keyed,
     materializer,
-    earlierResults: new EarlierResults(on.store, on.digests),
+    earlierResults: new EarlierResults(solver.store, solver.digests),
     slots: new Semaphore(options.jobs),
   };
   const settle = async (work: Planned, s: AbortSignal): Promise<void> => {
@@ -88,7 +89,7 @@ async function solveKeyed(
         const stack = await derivedLayers(
           vertex,
           inputs.map((input) => input ?? []),
-          on.images,
+          solver.images,
           s,
         );
         if (vertex.op.kind === "image") materializer.addImage({ id: vertex.digest, name: meta.name, stack });
@@ -100,7 +101,7 @@ async function solveKeyed(
         const current = keyed.get(vertex.digest) ?? work.keyed;
         const settled = await settleAtRest({ ...work, keyed: current }, inputs, contexts, deps, s);
         // Its users have not begun: they wait for it.
-        if (settled.keyed !== current) rekey(keyed, settled.keyed, on.isolation);
+        if (settled.keyed !== current) rekey(keyed, settled.keyed, solver.isolation);
         results.set(vertex.digest, settled.layers);
         outcomes.set(vertex.digest, settled.outcome);
         return;
@@ -124,8 +125,8 @@ async function solveKeyed(
     if (known !== undefined) return known.length;
     const key = keyed.get(digest);
     if (key === undefined) return undefined;
-    if (key.vertex.op.kind === "image") return (await on.images.stack(key.vertex.op, signal)).length;
-    return on.store.records.findByDefinitionKey(key.definitionKey)?.layers.length;
+    if (key.vertex.op.kind === "image") return (await solver.images.stack(key.vertex.op, signal)).length;
+    return solver.store.records.findByDefinitionKey(key.definitionKey)?.layers.length;
   };
   const targets: SolveResult["targets"][number][] = [];
   for (const target of graph.targets) {
@@ -136,7 +137,7 @@ async function solveKeyed(
   return { targets, outcomes };
 }
 
-/** Settles a step; when files that it takes from a local directory come and go, looks again a few times. */
+/** Settles a step, with a few more attempts when files of a local directory come and go. */
 async function settleAtRest(
   work: PlannedMiss,
   inputs: readonly (Stack | undefined)[],
@@ -170,19 +171,19 @@ async function selectAgain(
     if (op?.kind === "local")
       selected.set(use.part, await contexts.digestSelection(use, op, { reading: "known" }, signal));
   }
-  return reselect(keyed, selected, { keyed: deps.keyed, isolation: deps.on.isolation });
+  return reselect(keyed, selected, { keyed: deps.keyed, isolation: deps.solver.isolation });
 }
 
-/** Notes everything that hits, or lies below a hit, and says so: it needs no work. */
+/** Records and reports everything that hits, or lies below a hit: it needs no work. */
 function takeHits(
   graph: Graph,
   keyed: ReadonlyMap<Digest, KeyedVertex>,
   planned: ReadonlyMap<string, Planned>,
-  on: SolverDeps,
+  deps: SolverDeps,
   into: { readonly outcomes: Map<Digest, VertexOutcome>; readonly results: Map<Digest, Stack> },
 ): void {
   const used: string[] = [];
-  const atMs = on.clock.nowMs();
+  const atMs = deps.clock.nowMs();
   for (const { vertex, meta, definitionKey } of keyed.values()) {
     into.outcomes.set(vertex.digest, { how: "cached", definitionKey, miss: undefined });
     const work = planned.get(vertex.digest);
@@ -192,8 +193,8 @@ function takeHits(
     }
     const isShown = graph.meta.has(vertex.digest) && isShownWhenCached(vertex.op);
     if (isShown && (work === undefined || work.kind === "hit")) {
-      on.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs });
+      deps.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs });
     }
   }
-  on.store.records.touch(used);
+  deps.store.records.touch(used);
 }

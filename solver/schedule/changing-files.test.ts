@@ -20,7 +20,7 @@ import { Workbench } from "../testing/workbench.ts";
 const { signal } = new AbortController();
 const LARGE = 300_000;
 
-/** Builds, and gives what the last layer of the target has at a path, or that it is left in its blob. */
+/** Builds, and returns the content of the target's last layer at a path, or that it stayed in its blob. */
 async function build(bench: Workbench, target: Vertex, path: string): Promise<string> {
   bench.events = [];
   bench.ran.length = 0;
@@ -156,7 +156,7 @@ test("a file that never rests is copied as it was at one time", async () => {
   await using bench = new Workbench();
   bench.file("src/log", large("A"));
   bench.commands.set("edit", () => undefined);
-  // Every look at the clock comes with another line: there is one before each step is begun.
+  // Every read of the clock comes with another line: each step begins with one.
   using deps = bench.deps();
   const clock = { nowMs: () => (appendFileSync(join(bench.context, "src/log"), "line\n"), 1_800_000_000_000) };
   const target = bench.copy(bench.image("one"), "src", "/app/");
@@ -198,7 +198,7 @@ test("many small files, all of them known, of which one changes before their lay
   expect(bench.reasons()).toEqual([]);
 });
 
-test("a file whose change no time shows is believed once, and read again without the cache", async () => {
+test("a change that no time shows is missed once, and found by a build without the cache", async () => {
   await using bench = new Workbench();
   bench.file("src/f", large("A"));
   let index: Uint8Array | undefined;
@@ -221,7 +221,7 @@ test("a file whose change no time shows is believed once, and read again without
   expect(await buildWith("use")).toBe("A");
   const stamp = bench.native.statat(-100, join(bench.context, "src/f"));
   writeFileSync(join(bench.context, "src/f"), large("B"));
-  // What a store through a memory map does: the index is made to hold the new times with the old digest.
+  // Simulates a write through a memory map: the index gets the new times with the old digest.
   index = restamped(index, stamp, bench.native.statat(-100, join(bench.context, "src/f")));
   prints = undefined;
   expect(await buildWith("use")).toBe("A");
@@ -229,7 +229,7 @@ test("a file whose change no time shows is believed once, and read again without
   expect(await buildWith("use")).toBe("B");
 });
 
-/** An index in which a file's times are others. */
+/** Copies an index and replaces a file's times. */
 function restamped(index: Uint8Array | undefined, from: FileStatus, now: FileStatus): Uint8Array {
   const bytes = Buffer.from(index ?? []);
   for (const name of ["mtimeNs", "ctimeNs"] as const) {

@@ -10,7 +10,7 @@ import { EARLIER_RECORDS, OLDER_RECORDS } from "./plan.ts";
 const LINEAGE = "lineage";
 
 /**
- * Notes of a record that only explanations read: of which builds it is, and where its files came from.
+ * Makes the notes of a record that only explanations read: its builds, and the sources of its files.
  * @param lineage names of the build, see `SolveOptions`
  */
 export function explainingNotes(
@@ -48,8 +48,8 @@ function sourceOf({ op, digest }: Vertex, keyed: ReadonlyMap<Digest, KeyedVertex
 }
 
 /**
- * The records that a miss is explained against: those of the same instruction in the same project. What another project
- * copies is nobody's reason, though its line be the same.
+ * Chooses the records that explain a miss: those of the same instruction in the same project. Files of another project
+ * are no reason, even with the same instruction.
  * @param earlier the last ones of the same instruction, whatever their project
  */
 export function comparable(
@@ -63,15 +63,15 @@ export function comparable(
   return records.latestBySite(step.site, OLDER_RECORDS).filter(({ parts }) => isOfLineage(parts, lineage));
 }
 
-/** Each looks through all records of its kind of instruction: in a file of thousands that takes minutes, and nobody reads on. */
+/** Limit of look-ups: each reads all records of its kind of instruction, which takes minutes in a file of thousands. */
 const MAX_REWORDED = 100;
 
-/** Lines of a build, and how many of them have been looked up, by its graph. */
+/** The instructions of a build, and the number of those looked up, by its graph. */
 const lookedUp = new WeakMap<object, { readonly sites: ReadonlySet<string>; count: number }>();
 
 /**
- * The last record of an instruction that stood where this one stands now, and differs in some words. Only the first hundred
- * of a build are looked for.
+ * Finds the last record of an instruction at the place of this one that differs in some words. Only the first hundred
+ * of a build are looked up.
  */
 export function reworded(
   step: { readonly site: string; readonly meta: Pick<KeyedVertex["meta"], "instruction"> },
@@ -90,7 +90,7 @@ export function reworded(
   const before = step.site.slice(0, step.site.length - instruction.length);
   const [keyword = ""] = instruction.split(" ", 1);
   for (const { site, parts } of records.latestBySitePrefix(`${before}${keyword} `, OLDER_RECORDS)) {
-    // Lines that are still there are not this one as it was.
+    // An instruction that still exists is not an earlier version of this one.
     if (build.sites.has(site) || !isOfLineage(parts, lineage)) continue;
     const change = textChange(site.slice(before.length), instruction);
     if (change !== undefined) return change;

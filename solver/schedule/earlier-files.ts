@@ -12,8 +12,8 @@ import { distinct } from "./layers.ts";
 type Deps = Pick<SolverDeps, "native" | "snapshotter" | "store">;
 
 /**
- * Finds a result of the same copy, of which most files may still be the same.
- * @param copy `selection`: what it copies now. `parts`: those of its key.
+ * Finds a result of the same copy with mostly the same files.
+ * @param copy `selection`: its present files. `parts`: those of its key.
  */
 export function earlierCopy(
   { vertex, meta }: KeyedVertex,
@@ -25,13 +25,13 @@ export function earlierCopy(
   const { op } = vertex;
   const { selection } = copy;
   const files = copyPart(0);
-  // Without the cache everything is made again, from the files themselves.
+  // A step that skips the cache makes all files again, from the originals.
   if (meta.cache === "skip" || op.kind !== "file") return undefined;
   if (selection === undefined || !isSharable(op, selection)) return undefined;
   const others = (all: readonly KeyPart[]): readonly KeyPart[] => all.filter((part) => part.name !== files);
   for (const { id, parts } of earlier) {
     if (!sameWork(others(parts), others(copy.parts))) continue;
-    // By id, so that the store holds its layers from now on.
+    // Fetched by id, so that the store holds its layers from now on.
     const record = store.records.get(id);
     const kept = parts.find((part) => part.name === files && part.listing !== undefined)?.listing;
     const listing = kept === undefined ? undefined : readListing(kept);
@@ -44,13 +44,13 @@ export function earlierCopy(
   return undefined;
 }
 
-/** Finds the tar of an earlier result's layer, if that was not made into files only. Digests say what of it is the same. */
+/** Finds the tar of an earlier result's layer, if there is one. Digests tell which parts are the same. */
 export function earlierTar(
   { meta }: KeyedVertex,
   earlier: readonly CacheRecord[],
   { blobs, snapshots }: Deps["store"],
 ): string | undefined {
-  // Without the cache everything is read again, from the files themselves.
+  // A step that skips the cache reads all files again.
   if (meta.cache === "skip") return undefined;
   for (const { layers } of earlier) {
     const top = layers.at(-1);
@@ -60,7 +60,7 @@ export function earlierTar(
   return undefined;
 }
 
-/** Whether all files are here: another machine's result may be known and its layers still be there. */
+/** Tells whether all files are present: the record of another machine's result does not imply that. */
 function isPresent(layers: Stack, store: Pick<SolverDeps["store"], "snapshots">): boolean {
   return store.snapshots.getMany([...new Set(layers)]).every((row) => row.state === "present");
 }

@@ -7,23 +7,23 @@ import type { InputUse } from "../cache/uses.ts";
 import type { ContentDigests, Stack } from "../ports.ts";
 import { OLDER_RECORDS } from "./plan.ts";
 
-/** What a step knows of its inputs once they are settled. */
+/** A step's facts about its inputs once they are settled. */
 export interface SettledInputs {
   readonly uses: readonly InputUse[];
-  /** By index of the vertex's inputs; `undefined` for local directories. */
+  /** Stacks by index in the vertex; `undefined` for local directories. */
   readonly stacks: readonly (Stack | undefined)[];
-  /** The `content` part of a use of some of an input's files, selecting them when nobody has. */
+  /** Returns the `content` part of a use of some of an input's files, selecting them if necessary. */
   contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart>;
 }
 
 /** Records of one instruction of a stage. */
 export interface EarlierRecords {
   readonly site: string;
-  /** The last ones, newest first. They may be read to be compared with; of those before them only what is known counts. */
+  /** The last ones, newest first. They may be read for comparison; earlier ones count only by known contents. */
   readonly recent: readonly CacheRecord[];
 }
 
-/** Early cutoff: looks for earlier results that are as good as running a step, or as good as what it made. */
+/** Early cutoff: finds earlier results that equal running a step, or that equal its result. */
 export class EarlierResults {
   readonly contents: LayerContents;
   readonly #store: Pick<Store, "records" | "snapshots">;
@@ -34,8 +34,8 @@ export class EarlierResults {
   }
 
   /**
-   * The record of an earlier run of the same work on inputs with the same contents, whose own layer can go on the parent.
-   * Inputs are only read when there is a record to compare with.
+   * Finds the record of an earlier run of the same work on inputs with the same contents, with a layer that fits on the
+   * parent. Inputs are only read when there is a record to compare with.
    */
   async equalRun(
     parts: readonly KeyPart[],
@@ -44,14 +44,14 @@ export class EarlierResults {
     signal: AbortSignal,
   ): Promise<CacheRecord | undefined> {
     const lower = parentOf(inputs);
-    // No layer may be twice in a stack.
+    // A stack must not contain a layer twice.
     const isAbove = ({ layers }: CacheRecord): boolean => !layers.slice(-1).some((id) => lower.includes(id));
     const asking = [parts, ...optional(strongerParts(parts))];
     const equalOf = async (records: readonly CacheRecord[]): Promise<CacheRecord | undefined> => {
       for (const record of records) {
         if (!isAbove(record) || !asking.some((all) => sameWork(record.parts, all))) continue;
         if (!(await this.#sameInputs(record, inputs, signal))) continue;
-        // Asked for by id so that the store holds it: what is only listed may be collected at any time.
+        // Fetched by id so that the store holds it: a listed record may be collected at any time.
         const held = this.#store.records.get(record.id);
         if (held !== undefined) return held;
       }
@@ -64,20 +64,20 @@ export class EarlierResults {
       const found = known === undefined ? undefined : this.#store.records.findByContentKey(known);
       if (found !== undefined && isAbove(found)) return found;
     }
-    // Nobody reads the layers of a hundred records: of old ones only those count that have been read before.
+    // The layers of a hundred records are not worth reading: of old ones only known contents count.
     const isKnown = ({ layers }: CacheRecord): boolean =>
       layers.length === lower.length + 1 && this.contents.ofKnownStack(layers.slice(0, -1)) !== undefined;
     return equalOf(this.#older(earlier).filter(isKnown));
   }
 
-  /** Records of the same instruction before the recent ones, newest first. */
+  /** Lists records of the same instruction before the recent ones, newest first. */
   #older({ site, recent }: EarlierRecords): readonly CacheRecord[] {
     if (recent.length === 0) return [];
     const ids = new Set(recent.map(({ id }) => id));
     return this.#store.records.latestBySite(site, OLDER_RECORDS).filter(({ id }) => !ids.has(id));
   }
 
-  /** The `content` parts that cost nothing: of whole stacks whose layers have all been read before. */
+  /** Lists the `content` parts that cost nothing: of whole stacks with all layers read before. */
   knownContentParts(inputs: SettledInputs): KeyPart[] {
     return inputs.uses.flatMap((use): KeyPart[] => {
       const stack = inputs.stacks[use.input];
@@ -88,8 +88,8 @@ export class EarlierResults {
   }
 
   /**
-   * The `content` parts of all uses, reading inputs that are here where nobody has. `undefined` when something would
-   * have to be fetched for that.
+   * Lists the `content` parts of all uses, reading present inputs if necessary; `undefined` when an input would have to
+   * be fetched.
    */
   async contentParts(inputs: SettledInputs, signal: AbortSignal): Promise<readonly KeyPart[] | undefined> {
     const some: KeyPart[] = [];
@@ -106,14 +106,14 @@ export class EarlierResults {
         some.push(await inputs.contentPart(use, signal));
       }
     }
-    // In the order in which a record has them, which the key depends on.
+    // In a record's order, on which the key depends.
     return [...some, ...whole];
   }
 
   /**
-   * An earlier layer of the same stage and instruction with the same contents as the one just made, which is then
-   * better: layers above and images that have it stay shared.
-   * @param stack the step's parent. A layer of it is no candidate: no layer may be twice in a stack.
+   * Finds an earlier layer of the same stage and instruction with the same contents as the new one. It is preferable:
+   * layers above and images with it stay shared.
+   * @param stack the step's parent. Its own layers are no candidates: a stack must not contain a layer twice.
    */
   async equalLayer(
     made: SnapshotId,
@@ -168,12 +168,15 @@ function parentOf({ uses, stacks }: SettledInputs): Stack {
   return use === undefined ? [] : (stacks[use.input] ?? []);
 }
 
-/** Uses of a whole tree are named by its layers: hashing all files of an image for a mount would cost too much. */
+/**
+ * Tells whether a use takes a whole tree. It is then named by its layers: digesting all files of an image for a mount
+ * would cost too much.
+ */
 export function isWhole(use: InputUse): boolean {
   return use.kind === "parent" || use.kind === "whole" || (use.kind === "path" && /^[/.]*$/.test(use.source));
 }
 
-/** Says from which layers a use took its files, so that equal layers need not be read to be known as equal. */
+/** Makes the note of the layers of a use, so that equal layers are recognised without reading them. */
 export function stackNote(use: InputUse, stack: Stack): KeyPart {
   const where =
     use.kind === "copy" ? use.action.source : use.kind === "path" ? use.source : use.kind === "way" ? use.path : "";

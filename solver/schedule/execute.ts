@@ -26,65 +26,66 @@ import { type FileWork, type InputTree, runsOf } from "../ops/file/file-work.ts"
 import { blamedLine, shortCommand } from "./failed-command.ts";
 import { OutputLog } from "./output-log.ts";
 
-/** What running a step gave, none of it with a row yet: a committed snapshot or a layer's blob, and what it cost. */
+/** The result of running a step, before any row is written: a committed snapshot or a layer's blob, and its cost. */
 export interface Executed {
   readonly snapshot: NewSnapshot;
-  /** Holds the layer's tar where its files are not there. */
+  /** The blob with the layer's tar where its files are absent. */
   readonly blob: LayerBlob | undefined;
   readonly wallMs: number;
-  /** Of a command; file operations are not counted. */
+  /** Usage of a command; file operations are not measured. */
   readonly usage: StepUsage | undefined;
   readonly logFile: string | undefined;
 }
 
 export interface ExecuteDeps {
-  readonly on: SolverDeps;
+  readonly solver: SolverDeps;
   readonly options: SolveOptions;
   readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
 }
 
 export interface ExecuteInputs {
-  /** By index of the vertex's inputs; layers are present. */
+  /** Inputs by index in the vertex; layers are present. */
   readonly inputs: readonly (InputTree | undefined)[];
   readonly parent: Stack;
   readonly files: FileWork;
-  /** What has been found in the inputs, by name of the part. */
+  /** Selections from the inputs, by name of the part. */
   readonly selected: ReadonlyMap<string, Selection>;
-  /** Of the same copy, to share files with. */
+  /** Earlier result of the same copy, to share files with. */
   readonly earlier?: EarlierResult | undefined;
 }
 
 /** Runs one step on a new layer and commits it. A failed or aborted step leaves nothing but its log. */
 export async function executeStep(
   keyed: KeyedVertex,
-  at: ExecuteInputs,
+  context: ExecuteInputs,
   deps: ExecuteDeps,
   signal: AbortSignal,
 ): Promise<Executed> {
-  const { on } = deps;
+  const { solver } = deps;
   const { op } = keyed.vertex;
   if (!isRecorded(op)) throw new Error(`A ${op.kind} vertex is not run`);
-  const startedMs = on.clock.nowMs();
-  await using active = await on.snapshotter.prepare(at.parent, signal);
+  const startedMs = solver.clock.nowMs();
+  await using active = await solver.snapshotter.prepare(context.parent, signal);
   let ran: Ran = { usage: undefined, logFile: undefined, runs: undefined };
   switch (op.kind) {
     case "exec":
-      ran = await runCommand({ ...at, op, keyed, active }, deps, signal);
+      ran = await runCommand({ ...context, op, keyed, active }, deps, signal);
       break;
     case "file": {
       const fromNs = kernelStamp(active.writable);
-      await at.files.run(
+      await context.files.run(
         op,
         {
           directories: active.directories,
-          inputs: at.inputs,
-          selected: at.selected,
-          earlier: at.earlier,
-          warn: (message, hint) => on.progress(warningAt(keyed.meta, `${keyed.meta.instruction}: ${message}`, hint)),
+          inputs: context.inputs,
+          selected: context.selected,
+          earlier: context.earlier,
+          warn: (message, hint) =>
+            solver.progress(warningAt(keyed.meta, `${keyed.meta.instruction}: ${message}`, hint)),
         },
         signal,
       );
-      const copied = copiedRuns(op, at.inputs, on);
+      const copied = copiedRuns(op, context.inputs, solver);
       const made = { fromNs, untilNs: kernelStamp(active.writable) };
       ran = { ...ran, runs: copied === undefined ? undefined : inWholeSeconds([made, ...copied]) };
       break;
@@ -99,12 +100,12 @@ export async function executeStep(
   const { runs, usage, logFile } = ran;
   const id = await active.commit(signal);
   const snapshot: NewSnapshot = runs === undefined ? { id, state: "present" } : { id, state: "present", runs };
-  return { snapshot, blob: undefined, wallMs: on.clock.nowMs() - startedMs, usage, logFile };
+  return { snapshot, blob: undefined, wallMs: solver.clock.nowMs() - startedMs, usage, logFile };
 }
 
 /**
- * The runs of which files are that a copy takes out of stages and images: of these, times count in the copy too. `undefined` for a copy out
- * of a context or from the network.
+ * Returns the runs of the stages and images that a copy reads: their files' times count in the copy too. `undefined`
+ * for a copy from a context or the network.
  */
 export function copiedRuns(
   op: FileOp,
@@ -128,17 +129,17 @@ interface Command extends ExecuteInputs {
 
 async function runCommand(command: Command, deps: ExecuteDeps, signal: AbortSignal): Promise<Ran> {
   const { op, keyed, active, files, selected, parent } = command;
-  const { on, options } = deps;
+  const { solver, options } = deps;
   const inputs = command.inputs.map((tree, index): MountInput | undefined => {
     const input = keyed.vertex.inputs[index];
     const key = input === undefined ? undefined : deps.keyed.get(input.digest)?.definitionKey;
     return tree === undefined || key === undefined ? undefined : { tree, key };
   });
   const missing = files.missing(active.directories, mountPointsOf(op));
-  await using log = on.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
-  const output = new OutputLog(keyed.vertex.digest, { log, progress: on.progress, clock: on.clock });
+  await using log = solver.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
+  const output = new OutputLog(keyed.vertex.digest, { log, progress: solver.progress, clock: solver.clock });
   const [upper = active.writable] = active.directories;
-  const runtime = new TimedRuntime(on.runtime, upper);
+  const runtime = new TimedRuntime(solver.runtime, upper);
   const isFull = (): boolean => isDiskFull(active.writable);
   const result = await runExec(
     op,
@@ -150,14 +151,14 @@ async function runCommand(command: Command, deps: ExecuteDeps, signal: AbortSign
     },
     {
       runtime,
-      native: on.native,
+      native: solver.native,
       files,
       selected,
-      snapshotter: on.snapshotter,
-      cacheMounts: on.store.cacheMounts,
-      secrets: on.secrets,
-      ssh: on.ssh,
-      socketDirectory: join(on.store.layout.root, "scratch"),
+      snapshotter: solver.snapshotter,
+      cacheMounts: solver.store.cacheMounts,
+      secrets: solver.secrets,
+      ssh: solver.ssh,
+      socketDirectory: join(solver.store.layout.root, "scratch"),
     },
     signal,
   ).catch((error: unknown) => {
@@ -185,7 +186,7 @@ async function runCommand(command: Command, deps: ExecuteDeps, signal: AbortSign
   };
 }
 
-/** The tree of a failed command becomes a layer like any other, but belongs to no record. */
+/** Keeps the tree of a failed command as a layer like any other, but without a record. */
 async function keep(
   failed: {
     readonly op: ExecOp;
@@ -198,7 +199,7 @@ async function keep(
   deps: ExecuteDeps,
   signal: AbortSignal,
 ): Promise<SnapshotId> {
-  const { on, options } = deps;
+  const { solver, options } = deps;
   const { op, keyed } = failed;
   const id = await failed.active.commit(signal);
   const { limits, network, hostAddresses } = options.exec;
@@ -208,14 +209,14 @@ async function keep(
     op,
     parent: failed.parent,
     inputs: failed.inputs.map((input) => input ?? null),
-    directories: Object.fromEntries([...on.locals].map(([name, { directory }]) => [name, directory])),
+    directories: Object.fromEntries([...solver.locals].map(([name, { directory }]) => [name, directory])),
     network,
     limits,
     addresses: hostAddresses,
     exitCode: failed.exitCode,
-    failedAtMs: on.clock.nowMs(),
+    failedAtMs: solver.clock.nowMs(),
   };
-  await keepFailedStep(step, on.store, on.snapshotter);
+  await keepFailedStep(step, solver.store, solver.snapshotter);
   return id;
 }
 
@@ -228,7 +229,7 @@ function failure(
   const end = result.oomKilled ? "cannot allocate memory" : `exit code: ${result.exitCode}`;
   return new BuildError(
     "solver/exec-failed",
-    // BuildKit's sentence, which people and scripts look for. The instruction itself stands below.
+    // BuildKit's sentence, which people and scripts look for. The instruction itself follows below.
     `process "${coverPasswords(shortCommand(op.argv))}" did not complete successfully: ${end}`,
     {
       span:

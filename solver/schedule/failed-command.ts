@@ -1,10 +1,10 @@
 import { SourceText, type Span } from "../../lib/core/span.ts";
 import type { ExecOp } from "../graph/op.ts";
 
-/** Characters of a command that are shown in a sentence: all of it stands below, in the Dockerfile's lines. */
+/** Limit of a command's characters in a sentence: the whole command is in the Dockerfile's lines below. */
 const MAX_SHOWN = 80;
 
-/** A command as one short line. */
+/** Shortens a command to one line. */
 export function shortCommand(argv: readonly string[]): string {
   const text = argv.join(" ");
   const line = text.replaceAll(/\s*\n\s*/g, " ").trim();
@@ -13,8 +13,8 @@ export function shortCommand(argv: readonly string[]): string {
 }
 
 /**
- * Finds the line of a here-document that its shell blames in the last line it wrote, as in `/bin/sh: 3: make: not found`;
- * `undefined` when it blames none, or the script has only one line.
+ * Finds the line of a here-document that its shell names in its last message, as in `/bin/sh: 3: make: not found`;
+ * `undefined` when it names none, or the script has only one line.
  */
 export function blamedLine(op: Pick<ExecOp, "argv">, span: Span | undefined, tail: string): Span | undefined {
   const last = tail.trimEnd().split("\n").at(-1) ?? "";
@@ -30,7 +30,7 @@ export function blamedLine(op: Pick<ExecOp, "argv">, span: Span | undefined, tai
   return source.span(start + text.length - text.trimStart().length, start + text.length);
 }
 
-/** The only line that begins with a command, for shells that do not count lines. */
+/** Finds the only line that begins with a command, for shells that do not number lines. */
 function lineOfCommand(script: string, { source, start, end }: Span, command: string): number | undefined {
   if (!script.includes("\n")) return undefined;
   const lines = Array.from({ length: end.line - start.line }, (_, at) => start.line + at + 1);
@@ -49,7 +49,7 @@ function lineInFile(script: string, span: Span, number: number): number | undefi
   const scriptText = new SourceText("script", script);
   const blamed = scriptText.line(number).trim();
   if (blamed === "" || scriptText.lineStarts.length < 2) return undefined;
-  // The same text may stand there several times: the one with as many before it is meant.
+  // The same text may occur several times: the right one has the same number of occurrences before it.
   let before = 0;
   for (let at = 1; at < number; at += 1) if (scriptText.line(at).trim() === blamed) before += 1;
   const places = lines.flatMap((text, at) => (text.trim() === blamed ? [start.line + at] : []));

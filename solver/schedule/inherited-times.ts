@@ -9,29 +9,29 @@ import { distinct } from "./layers.ts";
 type Deps = Pick<FileWorkDeps, "native" | "snapshotter" | "snapshots">;
 
 /**
- * Whether a layer shows times that it has from the layers it was made on, where others stand in the layers it is to go on now: of a
- * directory in which a step only wrote further down, or of a file of which it changed the mode. Their times are in no
- * content digest where a copy made them, and the layer would bring earlier ones back.
+ * Tells whether a layer shows times that come from the layers below it, where the present layers below have others: the
+ * times of a directory in which a step only wrote further down, or of a file with a changed mode. Where a copy made
+ * them, those times are in no content digest, and the layer would bring earlier ones back.
  *
- * Looks at nothing that is not here: what would have to be fetched for it is taken as it is.
+ * It fetches nothing: absent layers are assumed to agree.
  */
 export async function showsOtherTimes(
   own: Stack[number],
   lower: { readonly before: Stack; readonly now: Stack },
-  on: Deps,
+  deps: Deps,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const [row, ...others] = on.snapshots.getMany([own, ...new Set([...lower.before, ...lower.now])]);
+  const [row, ...others] = deps.snapshots.getMany([own, ...new Set([...lower.before, ...lower.now])]);
   const wanted = new Set([...lower.before, ...lower.now]).size;
   if (row?.id !== own || others.length < wanted || [row, ...others].some(({ state }) => state !== "present"))
     return false;
-  const dirfd = on.native.openPath(on.snapshotter.pathOf(own), O_PATH | O_DIRECTORY);
+  const dirfd = deps.native.openPath(deps.snapshotter.pathOf(own), O_PATH | O_DIRECTORY);
   try {
-    const scan = await on.native.scanTree(dirfd);
+    const scan = await deps.native.scanTree(dirfd);
     await using stack = new AsyncDisposableStack();
-    const before = await openTree(lower.before, stack, on, signal);
-    const now = await openTree(lower.now, stack, on, signal);
-    // Of each row that is a directory below too, where it is there.
+    const before = await openTree(lower.before, stack, deps, signal);
+    const now = await openTree(lower.now, stack, deps, signal);
+    // For each row that is also a directory below: that directory, where it is present.
     const found = new Map<number, Places>([[0, { before: before.tree.root, now: now.tree.root }]]);
     for (let index = 1; index < scan.count; index += 1) {
       const above = found.get(scan.columns.parent[index] ?? 0);
@@ -45,13 +45,13 @@ export async function showsOtherTimes(
       }
       const shown = wholeSecond(scan.columns.mtimeNs[index] ?? 0n);
       if (shown === wholeSecond(was.status.mtimeNs) && shown !== wholeSecond(is.status.mtimeNs)) {
-        // The time of the one run is as good as that of the other.
+        // The time of either run will do.
         if (before.timeOf(was) !== "now" || now.timeOf(is) !== "now") return true;
       }
     }
     return false;
   } finally {
-    on.native.close(dirfd);
+    deps.native.close(dirfd);
   }
 }
 

@@ -6,7 +6,7 @@ import { isRecorded, parentInput } from "../graph/op-facts.ts";
 import type { Vertex } from "../graph/vertex.ts";
 import type { ImageSource, Stack } from "../ports.ts";
 
-/** The layers of a vertex that needs no work, from those of its inputs. */
+/** Derives the layers of a vertex that needs no work from those of its inputs. */
 export async function derivedLayers(
   vertex: Vertex,
   inputs: readonly Stack[],
@@ -38,15 +38,18 @@ export async function derivedLayers(
   }
 }
 
-/** Overlayfs refuses a directory that is given twice. Whatever a lower copy shows, the upper one shows as well. */
+/**
+ * Removes duplicate layers: overlayfs refuses a directory that is given twice. The upper occurrence shows everything
+ * that the lower one does.
+ */
 export function distinct(stack: Stack): Stack {
   if (new Set(stack).size === stack.length) return stack;
   return [...new Set(stack.toReversed())].toReversed();
 }
 
 /**
- * Says which vertex each layer of a result comes from, by the shape of the graph alone: every step adds one layer to its
- * parent's, and the bottom of a stage is its image. Looks nothing up but where merges leave it open.
+ * Finds the vertex behind each layer of a result, by the shape of the graph alone: every step adds one layer to its
+ * parent's, and the bottom of a stage is its image. Look-ups are needed only where merges are ambiguous.
  */
 export async function attributeLayers(
   target: Vertex,
@@ -54,7 +57,7 @@ export async function attributeLayers(
   countOf: (vertex: Vertex) => Promise<number | undefined>,
 ): Promise<MadeLayer[]> {
   const owners: (Digest | undefined)[] = Array.from({ length: layers.length });
-  // Stretches of the stack still to be attributed: [from, to).
+  // Ranges of the stack still to be attributed: [from, to).
   const waiting: { readonly vertex: Vertex; readonly from: number; readonly to: number }[] = [
     { vertex: target, from: 0, to: layers.length },
   ];
@@ -79,23 +82,23 @@ export async function attributeLayers(
 
 async function splitMerge(
   merge: Vertex,
-  at: { readonly from: number; readonly to: number },
+  range: { readonly from: number; readonly to: number },
   countOf: (vertex: Vertex) => Promise<number | undefined>,
 ): Promise<{ vertex: Vertex; from: number; to: number }[]> {
-  // From the top: COPY --link stacks one layer on everything before it, so usually only the lowest is left open.
+  // From the top: COPY --link stacks one layer on everything before it, so usually only the lowest range is ambiguous.
   const parts: { vertex: Vertex; from: number; to: number }[] = [];
-  let to = at.to;
+  let to = range.to;
   for (const [index, input] of [...merge.inputs.entries()].toReversed()) {
-    const count = index === 0 ? to - at.from : (fixedCount(input) ?? (await countOf(input)));
+    const count = index === 0 ? to - range.from : (fixedCount(input) ?? (await countOf(input)));
     if (count === undefined) return parts;
-    const from = Math.max(at.from, to - count);
+    const from = Math.max(range.from, to - count);
     parts.push({ vertex: input, from, to });
     to = from;
   }
   return parts;
 }
 
-/** How many layers a vertex has, where that needs no look at its image. */
+/** Counts a vertex's layers, where that needs no look at its image. */
 function fixedCount(vertex: Vertex): number | undefined {
   let count = 0;
   let at: Vertex | undefined = vertex;

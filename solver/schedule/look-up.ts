@@ -5,10 +5,10 @@ import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import type { RemoteResults } from "../cache/remote/remote-results.ts";
 import { isRecorded } from "../graph/op-facts.ts";
 
-/** Most depths that are asked for before anybody knows whether they are needed. */
+/** Limit of depths that are looked up in advance. */
 const MAX_AHEAD = 64;
 
-/** The keys under which a step's result may stand, best first. */
+/** Lists the keys of a step's result, best first. */
 function keysOf({ definitionKey, strongerKey }: KeyedVertex): readonly Digest[] {
   return strongerKey === undefined || strongerKey === definitionKey ? [definitionKey] : [definitionKey, strongerKey];
 }
@@ -17,15 +17,15 @@ function optionalPair<K, V>(key: K, value: V | undefined): readonly [K, V][] {
   return value === undefined ? [] : [[key, value]];
 }
 
-/** Finds results by definition key: in the store and, for those it lacks, in remote caches. */
+/** A search for results by definition key: in the store and, for missing ones, in remote caches. */
 export class LookUp {
   readonly #records: Pick<Records, "findByDefinitionKeys" | "addAlias">;
   readonly #remote: RemoteResults | undefined;
   readonly #keyed: ReadonlyMap<Digest, KeyedVertex>;
   readonly #asked = new Map<Digest, CacheRecord | undefined>();
   /**
-   * Depths below a miss that are asked for along with it. Grows with each depth that misses: a descent through a cold
-   * cache then takes a few round trips, and one that hits at once asks for nothing in vain.
+   * Depths below a miss that are looked up along with it. It grows with each depth that misses: a descent through a
+   * cold cache then takes a few round trips, and one that hits at once looks nothing up in vain.
    */
   #ahead = 0;
 
@@ -39,7 +39,7 @@ export class LookUp {
     this.#keyed = keyed;
   }
 
-  /** By definition key; steps without a result are left out. */
+  /** Finds results by definition key; steps without a result are left out. */
   async find(steps: readonly KeyedVertex[], signal: AbortSignal): Promise<ReadonlyMap<Digest, CacheRecord>> {
     if (steps.length === 0) return new Map();
     const found = this.#taken(steps, this.#records.findByDefinitionKeys(steps.flatMap(keysOf)));
@@ -49,7 +49,7 @@ export class LookUp {
     return new Map([...found, ...this.#taken(missing, this.#asked)]);
   }
 
-  /** Records by the steps' own keys. A record found under another key is noted under the step's own. */
+  /** Returns records by the steps' own keys. A record found under another key is added under the step's own. */
   #taken(
     steps: readonly KeyedVertex[],
     from: ReadonlyMap<Digest, CacheRecord | undefined>,
@@ -75,7 +75,10 @@ export class LookUp {
     }
   }
 
-  /** The keys of these steps and of those up to `#ahead` depths below, without what has been asked or is here. */
+  /**
+   * Lists the keys of these steps and of those up to `#ahead` depths below, without keys that were looked up or are
+   * present.
+   */
   #withBelow(steps: readonly KeyedVertex[]): readonly Digest[] {
     const below = new Set<Digest>();
     let frontier = steps;

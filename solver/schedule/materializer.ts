@@ -19,29 +19,29 @@ interface KnownImage {
   state: "resting" | "fetching" | "done";
 }
 
-/** Has layers fetched when a step needs their files, and shows that on the line of the image they belong to. */
+/** Fetches layers when a step needs their files, and shows that on the line of their image. */
 export class Materializer {
-  readonly #on: MaterializerDeps;
+  readonly #deps: MaterializerDeps;
   readonly #images: KnownImage[] = [];
-  /** Known to be there, so that the steps of a chain ask once for each layer. */
+  /** Layers known to be present, so that the steps of a chain ask once for each. */
   readonly #present = new Set<string>();
 
-  constructor(on: MaterializerDeps) {
-    this.#on = on;
+  constructor(deps: MaterializerDeps) {
+    this.#deps = deps;
   }
 
-  /** An image of the graph. Its line says CACHED at once when there is nothing to fetch. */
+  /** Adds an image of the graph. Its line says CACHED at once when there is nothing to fetch. */
   addImage(image: { readonly id: Digest; readonly name: string; readonly stack: Stack }): void {
     const isHere = this.#absent(image.stack).length === 0;
     if (isHere)
-      this.#on.progress({ kind: "step-cached", id: image.id, name: image.name, atMs: this.#on.clock.nowMs() });
+      this.#deps.progress({ kind: "step-cached", id: image.id, name: image.name, atMs: this.#deps.clock.nowMs() });
     this.#images.push({ ...image, state: isHere ? "done" : "resting" });
   }
 
   async materialize(stack: Stack, signal: AbortSignal): Promise<void> {
     const absent = this.#absent(stack);
     if (absent.length === 0) return;
-    const { progress, clock } = this.#on;
+    const { progress, clock } = this.#deps;
     const image = this.#images.find(
       (known) => known.state === "resting" && absent.some((id) => known.stack.includes(id)),
     );
@@ -50,7 +50,7 @@ export class Materializer {
       progress({ kind: "step-started", id: image.id, name: image.name, atMs: clock.nowMs() });
     }
     try {
-      await this.#on.images.materialize(stack, image?.id, signal);
+      await this.#deps.images.materialize(stack, image?.id, signal);
     } catch (error) {
       if (image !== undefined && signal.aborted)
         progress({ kind: "step-cancelled", id: image.id, atMs: clock.nowMs() });
@@ -67,10 +67,10 @@ export class Materializer {
     }
   }
 
-  /** Images whose files nobody needed end as cached too: nothing was fetched. */
+  /** Ends the lines of images without needed files as cached too: nothing was fetched. */
   close(): void {
     for (const { id, name, state } of this.#images) {
-      if (state === "resting") this.#on.progress({ kind: "step-cached", id, name, atMs: this.#on.clock.nowMs() });
+      if (state === "resting") this.#deps.progress({ kind: "step-cached", id, name, atMs: this.#deps.clock.nowMs() });
     }
   }
 
@@ -78,7 +78,7 @@ export class Materializer {
     const asked = stack.filter((id) => !this.#present.has(id));
     if (asked.length === 0) return [];
     const absent: Stack[number][] = [];
-    const rows = new Map(this.#on.store.snapshots.getMany(asked).map((row) => [row.id, row.state]));
+    const rows = new Map(this.#deps.store.snapshots.getMany(asked).map((row) => [row.id, row.state]));
     for (const id of asked) {
       if (rows.get(id) === "present") this.#present.add(id);
       else absent.push(id);

@@ -9,23 +9,23 @@ import type { SolveOptions, SolverDeps } from "../deps.ts";
 import { comparable, explainingNotes, reworded } from "./comparable.ts";
 
 interface MissDeps {
-  readonly on: Pick<SolverDeps, "store" | "remote">;
+  readonly solver: Pick<SolverDeps, "store" | "remote">;
   readonly options: SolveOptions;
   readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
 }
 
-/** Finds out why a step was not found, and tells whoever wants to know. */
+/** Finds the reason for a miss and reports it. */
 export async function missReason(
   step: { readonly keyed: KeyedVertex; readonly parts: readonly KeyPart[]; readonly earlier: readonly CacheRecord[] },
   listings: Listings,
-  { on, options, keyed }: MissDeps,
+  { solver, options, keyed }: MissDeps,
   signal: AbortSignal,
 ): Promise<MissReason> {
-  const earlier = comparable(step.keyed, step.earlier, on.store.records, options.lineage);
+  const earlier = comparable(step.keyed, step.earlier, solver.store.records, options.lineage);
   const wanted = nearestOf(step.parts, earlier)?.parts.flatMap(({ listing }) => listing ?? []);
-  if (wanted !== undefined) await on.remote?.fetchListings(wanted, signal);
+  if (wanted !== undefined) await solver.remote?.fetchListings(wanted, signal);
   const parts = [...step.parts, ...explainingNotes(step.keyed, keyed, options.lineage)];
-  const miss = reasonAgainst(earlier, { keyed: step.keyed, parts }, listings, { on, options, keyed });
+  const miss = reasonAgainst(earlier, { keyed: step.keyed, parts }, listings, { solver, options, keyed });
   options.onMiss?.(step.keyed.vertex.digest, miss);
   return miss;
 }
@@ -34,12 +34,12 @@ function reasonAgainst(
   earlier: readonly CacheRecord[],
   step: { readonly keyed: KeyedVertex; readonly parts: readonly KeyPart[] },
   listings: Listings,
-  { on, options, keyed }: MissDeps,
+  { solver, options, keyed }: MissDeps,
 ): MissReason {
   const { meta, vertex, uses, definitionKey } = step.keyed;
   if (meta.cache === "skip") return { kind: "no-cache" };
   const miss = explainMiss(step.parts, earlier, {
-    wasPruned: on.store.records.wasPruned(definitionKey),
+    wasPruned: solver.store.records.wasPruned(definitionKey),
     stepOf: (name) => {
       const use = uses.find((one) => one.part === name);
       const input = use === undefined ? undefined : vertex.inputs[use.input];
@@ -48,11 +48,14 @@ function reasonAgainst(
     readListing: (digest) => listings.read(digest),
   });
   if (miss.kind !== "never-built") return miss;
-  const change = reworded(step.keyed, keyed, on.store.records, options.lineage);
+  const change = reworded(step.keyed, keyed, solver.store.records, options.lineage);
   return change === undefined ? miss : { kind: "changed", changes: [change] };
 }
 
-/** @throws {BuildError} `build/unexpected-miss` where the user said that nothing has to run. */
+/**
+ * Refuses to run a step that was expected to be cached.
+ * @throws {BuildError} `build/unexpected-miss`
+ */
 export function refuseUnexpected(
   miss: MissReason,
   { meta }: KeyedVertex,

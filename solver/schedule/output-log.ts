@@ -5,10 +5,10 @@ import type { Clock } from "../ports.ts";
 
 /** Lines of a failed command's log that its error shows. */
 const TAIL_LINES = 20;
-/** UTF-16 code units kept for them; a line may be long. */
+/** Limit of kept output, in UTF-16 code units; a line may be long. */
 const TAIL_LENGTH = 16 * 1024;
 
-/** Where a command's output goes: to the log file, to whoever watches, and its end is kept for the error. */
+/** The destination of a command's output: the log file and the progress display. Its end is kept for the error. */
 export class OutputLog {
   readonly #step: Digest;
   readonly #log: StepLog;
@@ -17,11 +17,11 @@ export class OutputLog {
   readonly #decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
   #tail = "";
 
-  constructor(step: Digest, on: { readonly log: StepLog; readonly progress: ProgressSink; readonly clock: Clock }) {
+  constructor(step: Digest, deps: { readonly log: StepLog; readonly progress: ProgressSink; readonly clock: Clock }) {
     this.#step = step;
-    this.#log = on.log;
-    this.#progress = on.progress;
-    this.#clock = on.clock;
+    this.#log = deps.log;
+    this.#progress = deps.progress;
+    this.#clock = deps.clock;
   }
 
   write(stream: "stdout" | "stderr", chunk: Uint8Array): void {
@@ -29,7 +29,7 @@ export class OutputLog {
     this.#show(stream, this.#decoders[stream].decode(chunk, { stream: true }));
   }
 
-  /** Shows what is left of a character that was never finished. */
+  /** Writes the rest of an incomplete character. */
   end(): void {
     for (const stream of ["stdout", "stderr"] as const) this.#show(stream, this.#decoders[stream].decode());
   }

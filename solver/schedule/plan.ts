@@ -9,7 +9,7 @@ import type { Vertex } from "../graph/vertex.ts";
 import type { LookUp } from "./look-up.ts";
 import type { Work } from "./run-in-order.ts";
 
-/** What has to be settled for a vertex whose result is needed. `derived`: its layers follow from its inputs'. */
+/** The work to settle a vertex with a needed result. `derived`: its layers follow from its inputs'. */
 export type Planned = Work & { readonly keyed: KeyedVertex } & (
     | { readonly kind: "hit"; readonly record: CacheRecord }
     | { readonly kind: "derived" }
@@ -17,22 +17,24 @@ export type Planned = Work & { readonly keyed: KeyedVertex } & (
         readonly kind: "miss";
         /** Records of the same stage and instruction, newest first. */
         readonly earlier: readonly CacheRecord[];
-        /** Longest time, by what earlier runs took, from here to a target: what is started first. */
+        /** Longest time from here to a target, judged by earlier runs: the longest goes first. */
         priority: number;
-        /** A step below runs again whatever is recorded: an equal definition says nothing of what this one's inputs hold. */
+        /** True when a step below skips the cache: an equal definition then does not imply equal inputs. */
         readonly afterSkipped: boolean;
-        /** Whether another step that will run may read the files that this one makes. */
+        /** True when another step that will run may read the files that this one makes. */
         isRead: boolean;
       }
   );
 
 export type PlannedMiss = Extract<Planned, { readonly kind: "miss" }>;
 
-/** Earlier records looked at for explaining a miss and for equal results. */
+/** Limit of earlier records for explaining a miss and for equal results. */
 export const EARLIER_RECORDS = 8;
-/** Records looked through where those are not of this project, or not equal: none of their layers is read. */
+/**
+ * Limit of records to search when the recent ones are of other projects, or not equal: none of their layers is read.
+ */
 export const OLDER_RECORDS = 200;
-/** Time that a step without a record is taken to last. */
+/** Assumed time of a step without a record. */
 const UNKNOWN_MS: Readonly<Record<RecordedOp["kind"], number>> = { exec: 5000, git: 2000, http: 1000, file: 50 };
 
 /** Names of the parts only: their values may hold what a build argument says. */
@@ -42,16 +44,16 @@ function describeLookUp({ meta, definitionKey, parts }: KeyedVertex, record: Cac
 }
 
 /**
- * Descends from the targets by need: a hit stops the descent, a miss needs its inputs. One look-up for each depth that
- * misses, none below a hit.
+ * Descends from the targets by need: a hit stops the descent, a miss needs its inputs. There is one look-up for each
+ * depth that misses, and none below a hit.
  */
 export async function planByNeed(
   targets: readonly Vertex[],
   keyed: ReadonlyMap<Digest, KeyedVertex>,
-  on: {
+  deps: {
     readonly lookUp: LookUp;
     readonly records: Pick<Records, "latestBySite">;
-    /** Whether somebody reads the files of the targets, as steps do of theirs. */
+    /** True when the files of the targets will be read, like the inputs of steps. */
     readonly resultIsRead: boolean;
   },
   signal: AbortSignal,
@@ -63,12 +65,12 @@ export async function planByNeed(
     const wanted = new Map<Digest, KeyedVertex>();
     for (const vertex of frontier) {
       const key = keyed.get(vertex.digest);
-      // Files of a local directory are selected by whoever uses them: it has no result of its own.
+      // A local directory has no result of its own: the steps that use it select its files.
       if (key !== undefined && vertex.op.kind !== "local" && !planned.has(vertex.digest))
         wanted.set(vertex.digest, key);
     }
     const keys = [...wanted.values()].filter(({ vertex }) => isRecorded(vertex.op) && !skipped.has(vertex.digest));
-    const found = await on.lookUp.find(keys, signal);
+    const found = await deps.lookUp.find(keys, signal);
     const next: Vertex[] = [];
     for (const [id, key] of wanted) {
       const { vertex } = key;
@@ -80,7 +82,7 @@ export async function planByNeed(
         continue;
       }
       if (isRecorded(vertex.op)) {
-        const earlier = on.records.latestBySite(key.site, EARLIER_RECORDS);
+        const earlier = deps.records.latestBySite(key.site, EARLIER_RECORDS);
         const afterSkipped = skipped.has(id);
         planned.set(id, { id, needs, keyed: key, kind: "miss", earlier, priority: 0, afterSkipped, isRead: false });
       } else {
@@ -91,11 +93,13 @@ export async function planByNeed(
     frontier = next;
   }
   prioritize(planned, keyed);
-  noteRead(planned, on.resultIsRead ? targets.map(({ digest }) => digest) : []);
+  noteRead(planned, deps.resultIsRead ? targets.map(({ digest }) => digest) : []);
   return planned;
 }
 
-/** Marks what steps read, and those whose ids are given. Merges and differences stand for the files of their inputs. */
+/**
+ * Marks the work that other steps read, and the given ids. Merges and differences stand for the files of their inputs.
+ */
 function noteRead(planned: ReadonlyMap<string, Planned>, others: readonly string[]): void {
   const steps = [...planned.values()].filter(({ kind }) => kind === "miss");
   const read = [...others, ...steps.flatMap(({ needs }) => needs)];
@@ -108,7 +112,7 @@ function noteRead(planned: ReadonlyMap<string, Planned>, others: readonly string
   }
 }
 
-/** The vertices whose results are not looked up, and all that use them: their old results may be of other inputs. */
+/** Collects the vertices that skip the cache, and all that use them: their old results may be of other inputs. */
 function skippedAndAbove(inputsFirst: ReadonlyMap<Digest, KeyedVertex>): ReadonlySet<Digest> {
   const found = new Set<Digest>();
   for (const [digest, { vertex, meta }] of inputsFirst) {
@@ -117,7 +121,7 @@ function skippedAndAbove(inputsFirst: ReadonlyMap<Digest, KeyedVertex>): Readonl
   return found;
 }
 
-/** Users before inputs, so that each knows the longest way behind it. */
+/** Computes priorities, users before inputs, so that each knows the longest way after it. */
 function prioritize(planned: ReadonlyMap<string, Planned>, inputsFirst: ReadonlyMap<Digest, KeyedVertex>): void {
   const behind = new Map<string, number>();
   for (const id of [...inputsFirst.keys()].toReversed()) {

@@ -1,13 +1,13 @@
-/** A piece of work and the pieces whose results it takes. Ids outside the given work are not waited for. */
+/** A piece of work and the ids of the work it depends on. Ids outside the given work are not waited for. */
 export interface Work {
   readonly id: string;
   readonly needs: readonly string[];
 }
 
 /**
- * Runs every piece once, each as soon as what it needs is done; how many run at one time is for `run` to bound.
- * The first failure aborts the signal of the others, waits for them to stop, and is thrown.
- * Without recursion, so that a chain of any length is fine.
+ * Runs every piece once, as soon as its dependencies are done; `run` itself limits concurrency. The first failure
+ * aborts the signal of the others, waits for them to stop, and is thrown. Without recursion, so that a chain may have
+ * any length.
  */
 export async function runInOrder<W extends Work>(
   works: ReadonlyMap<string, W>,

@@ -31,13 +31,13 @@ import type { Materializer } from "./materializer.ts";
 import type { PlannedMiss } from "./plan.ts";
 import { writeCopy } from "./write-copy.ts";
 
-/** What all steps of one solve share. */
+/** State shared by all steps of one solve. */
 export interface StepDeps {
-  readonly on: SolverDeps;
+  readonly solver: SolverDeps;
   readonly options: SolveOptions;
   readonly earlierResults: EarlierResults;
   readonly materializer: Materializer;
-  /** Bounds how many steps run at one time. */
+  /** Limits concurrent steps. */
   readonly slots: Semaphore;
   readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
 }
@@ -45,14 +45,14 @@ export interface StepDeps {
 export interface SettledStep {
   readonly layers: Stack;
   readonly outcome: VertexOutcome;
-  /** The step as it was recorded, under another key than planned where files changed until they were copied. */
+  /** The step as recorded; its key is not the planned one where files changed before they were copied. */
   readonly keyed: KeyedVertex;
 }
 
 /**
- * Settles a step whose key is not recorded: takes an equal earlier result, or another process's, or runs it and records
- * what came out.
- * @param inputs layers of the vertex's inputs, `undefined` for local directories.
+ * Settles a step without a record for its key: takes an equal earlier result, or another process's, or runs it and
+ * records its result.
+ * @param inputs layers of the vertex's inputs, `undefined` for local directories
  */
 export async function settleStep(
   work: PlannedMiss,
@@ -61,7 +61,7 @@ export async function settleStep(
   signal: AbortSignal,
 ): Promise<SettledStep> {
   const { definitionKey, meta, parts } = work.keyed;
-  const { store } = deps.on;
+  const { store } = deps.solver;
   await using step = new Step(work, inputs, deps);
   if (meta.cache === "skip") {
     using _slot = await deps.slots.acquire(work.priority, signal);
@@ -88,7 +88,7 @@ class Step implements SettledInputs, AsyncDisposable {
   readonly #isRead: boolean;
   readonly #deps: StepDeps;
   readonly #files: FileWork;
-  /** By part: filled when first asked for. */
+  /** Selections by part, made on demand. */
   readonly #selected = new Map<string, Selection>();
   readonly #listings: Listings;
 
@@ -99,8 +99,8 @@ class Step implements SettledInputs, AsyncDisposable {
     this.#earlier = work.earlier;
     this.#isRead = work.isRead;
     this.#deps = deps;
-    this.#listings = new Listings(deps.on.store.blobs);
-    this.#files = new FileWork({ ...deps.on, snapshots: deps.on.store.snapshots });
+    this.#listings = new Listings(deps.solver.store.blobs);
+    this.#files = new FileWork({ ...deps.solver, snapshots: deps.solver.store.snapshots });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -111,20 +111,20 @@ class Step implements SettledInputs, AsyncDisposable {
     return { site: this.#keyed.site, recent: this.#earlier };
   }
 
-  /** The right to run the step. Whoever has to wait for another build's run is told so. */
+  /** Takes the lease on running the step. While another build runs it, the display says so. */
   async lease(signal: AbortSignal): Promise<Lease> {
-    const { on } = this.#deps;
+    const { solver } = this.#deps;
     const { meta, definitionKey } = this.#keyed;
     const key = `step ${definitionKey}`;
-    const free = on.store.leases.tryAcquire(key);
+    const free = solver.store.leases.tryAcquire(key);
     if (free !== undefined) return free;
     debug("schedule", () => `${meta.name}: another build runs it, and this one waits`);
     const message = `Waiting for another build that is running "${meta.instruction}"`;
-    on.progress({ kind: "notice", level: "info", message, hint: undefined });
+    solver.progress({ kind: "notice", level: "info", message, hint: undefined });
     return timed(
       "schedule",
       () => `wait for another build's ${meta.name}`,
-      () => on.store.leases.acquire(key, signal),
+      () => solver.store.leases.acquire(key, signal),
     );
   }
 
@@ -133,9 +133,9 @@ class Step implements SettledInputs, AsyncDisposable {
     return { name: use.part, value: selected.digest, basis: "content" };
   }
 
-  /** What another machine made of inputs with the same contents. */
+  /** Finds another machine's result for inputs with the same contents. */
   async foundElsewhere(signal: AbortSignal): Promise<CacheRecord | undefined> {
-    const { remote } = this.#deps.on;
+    const { remote } = this.#deps.solver;
     if (remote === undefined) return undefined;
     const contents = await this.#deps.earlierResults.contentParts(this, signal);
     if (contents === undefined) return undefined;
@@ -148,27 +148,27 @@ class Step implements SettledInputs, AsyncDisposable {
     return undefined;
   }
 
-  /** Whether the layer of an equal result has times of lower layers that are others in this build. */
+  /** Tells whether the layer of an equal result shows times of lower layers that differ in this build. */
   async wouldPutBack(equal: CacheRecord, signal: AbortSignal): Promise<boolean> {
     const own = equal.layers.at(-1);
     const lower = { before: equal.layers.slice(0, -1), now: this.#parent() };
     if (own === undefined || lower.before.join(" ") === lower.now.join(" ")) return false;
-    const { native, snapshotter, store } = this.#deps.on;
+    const { native, snapshotter, store } = this.#deps.solver;
     return showsOtherTimes(own, lower, { native, snapshotter, snapshots: store.snapshots }, signal);
   }
 
-  /** The result of a record of this very key instead of a run. */
+  /** Takes the result of a record of this very key instead of running. */
   taken({ id, layers }: CacheRecord): SettledStep {
-    this.#deps.on.store.records.touch([id]);
+    this.#deps.solver.store.records.touch([id]);
     return this.#settled(layers, "cached", undefined);
   }
 
   /**
-   * The result of a step that need not run because an equal one has: the layer that was made then, on the lower layers of now.
-   * Nothing below is put back: it may differ in what no key says, above all in times.
+   * Takes the layer of an equal step, on the present lower layers. Those are not replaced: they may differ in
+   * properties outside every key, above all in times.
    */
   composed(equal: CacheRecord, how: "cutoff" | "cached", miss: MissReason | undefined): SettledStep {
-    const { records, facts } = this.#deps.on.store;
+    const { records, facts } = this.#deps.solver.store;
     const { definitionKey, site, meta } = this.#keyed;
     records.touch([equal.id]);
     const layers = [...this.#parent(), ...equal.layers.slice(-1)];
@@ -180,7 +180,7 @@ class Step implements SettledInputs, AsyncDisposable {
     const id = hexOf(digestOf(`${definitionKey} ${layers.join(" ")}`)).slice(0, 32);
     const { wallMs, cpuMs, peakMemoryBytes, logFile, producer } = equal;
     const costs = { wallMs, cpuMs, peakMemoryBytes, logFile, producer };
-    // Before the record, which without it may be taken for another's.
+    // Before the record: without it the record may be trusted by mistake.
     noteSameTrust(equal.id, id, { facts });
     records.insert(
       { id, definitionKey, contentKey: contentKey(parts), site, name: meta.name, parts, layers, ...costs },
@@ -190,10 +190,10 @@ class Step implements SettledInputs, AsyncDisposable {
   }
 
   #settled(layers: Stack, how: "cutoff" | "cached", miss: MissReason | undefined): SettledStep {
-    const { on } = this.#deps;
+    const { solver } = this.#deps;
     const { vertex, meta, definitionKey } = this.#keyed;
     debug("cache", () => `${how === "cutoff" ? "equal inputs" : "hit"} ${meta.name} ${definitionKey}`);
-    on.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs: on.clock.nowMs() });
+    solver.progress({ kind: "step-cached", id: vertex.digest, name: meta.name, atMs: solver.clock.nowMs() });
     return { layers, outcome: { how, definitionKey, miss }, keyed: this.#keyed };
   }
 
@@ -202,7 +202,7 @@ class Step implements SettledInputs, AsyncDisposable {
   }
 
   async run(signal: AbortSignal): Promise<SettledStep> {
-    const { on, options } = this.#deps;
+    const { solver, options } = this.#deps;
     const { vertex, meta } = this.#keyed;
     const id = vertex.digest;
     await this.#prepareInputs(signal);
@@ -210,8 +210,8 @@ class Step implements SettledInputs, AsyncDisposable {
     const miss = await this.explain(parts, signal);
     refuseUnexpected(miss, this.#keyed, options);
     const concerns = miss.kind === "changed" ? "step" : "build";
-    on.progress({ kind: "step-miss", id, name: meta.name, reason: missText(miss), concerns });
-    on.progress({ kind: "step-started", id, name: meta.name, atMs: on.clock.nowMs() });
+    solver.progress({ kind: "step-miss", id, name: meta.name, reason: missText(miss), concerns });
+    solver.progress({ kind: "step-started", id, name: meta.name, atMs: solver.clock.nowMs() });
     debug("schedule", () => `run ${meta.name} on ${this.#parent().length} layers: ${missText(miss)}`);
     try {
       const executed = await this.#execute(parts, signal);
@@ -222,15 +222,15 @@ class Step implements SettledInputs, AsyncDisposable {
       // A layer that was written as a tar has been measured.
       if (layers.at(-1) === snapshot.id && blob === undefined) options.onCommitted?.(snapshot.id);
       const { usage } = executed;
-      on.progress({ kind: "step-done", id, atMs: on.clock.nowMs(), ...(usage === undefined ? {} : { usage }) });
+      solver.progress({ kind: "step-done", id, atMs: solver.clock.nowMs(), ...(usage === undefined ? {} : { usage }) });
       const { definitionKey } = this.#keyed;
       return { layers, outcome: { how: "ran", definitionKey, miss, usage }, keyed: this.#keyed };
     } catch (raw) {
       const error = toldIfDiskFull(raw, meta);
-      // After files have moved it is tried again.
+      // After files have moved the step is tried again.
       const isCancelled = signal.aborted || isMovedSource(error);
-      if (isCancelled) on.progress({ kind: "step-cancelled", id, atMs: on.clock.nowMs() });
-      else on.progress({ kind: "step-failed", id, atMs: on.clock.nowMs(), message: messageOf(error) });
+      if (isCancelled) solver.progress({ kind: "step-cancelled", id, atMs: solver.clock.nowMs() });
+      else solver.progress({ kind: "step-failed", id, atMs: solver.clock.nowMs(), message: messageOf(error) });
       throw withSpan(systemFailure("carry out this step", error), meta);
     }
   }
@@ -238,30 +238,30 @@ class Step implements SettledInputs, AsyncDisposable {
   async #execute(parts: readonly KeyPart[], signal: AbortSignal): Promise<Executed> {
     const inputs = this.#trees();
     const at = { inputs, parent: distinct(this.#parent()), files: this.#files, selected: this.#selected };
-    const { on } = this.#deps;
-    const tar = this.#isRead ? undefined : earlierTar(this.#keyed, this.#earlier, on.store);
+    const { solver } = this.#deps;
+    const tar = this.#isRead ? undefined : earlierTar(this.#keyed, this.#earlier, solver.store);
     const written = this.#isRead ? undefined : await writeCopy(this.#keyed, at, tar, this.#deps, signal);
     if (written !== undefined) return written;
     const copy = { selection: this.#selected.get(copyPart(0)), parts };
     const readListing = (digest: Digest): string | undefined => this.#listings.read(digest);
-    using earlier = earlierCopy(this.#keyed, copy, this.#earlier, readListing, on);
+    using earlier = earlierCopy(this.#keyed, copy, this.#earlier, readListing, solver);
     return await executeStep(this.#keyed, { ...at, earlier }, this.#deps, signal);
   }
 
   /**
-   * Goes on as the step that had the files that were copied, if they are not those that were selected. A result stands under
-   * the key of what it holds.
+   * Continues as the step for the copied files, if they differ from the selected ones. A result is stored under the key
+   * of its actual content.
    */
   #takeChanged(): boolean {
     for (const [part, selection] of this.#files.changed) this.#selected.set(part, selection);
     const changed = [...this.#keyed.selected].flatMap(([part, { digest }]) => {
       const selection = this.#selected.get(part);
-      // Named by a fingerprint, files may have changed before they were looked at one by one.
+      // Found by fingerprint, files may have changed before they were read one by one.
       return selection === undefined || selection.digest === digest ? [] : [[part, toDigested(selection)] as const];
     });
     if (changed.length === 0) return false;
-    const { on, keyed } = this.#deps;
-    this.#keyed = reselect(this.#keyed, new Map(changed), { keyed, isolation: on.isolation });
+    const { solver, keyed } = this.#deps;
+    this.#keyed = reselect(this.#keyed, new Map(changed), { keyed, isolation: solver.isolation });
     return true;
   }
 
@@ -270,7 +270,7 @@ class Step implements SettledInputs, AsyncDisposable {
     return use === undefined ? [] : (this.stacks[use.input] ?? []);
   }
 
-  /** Has the layers of all inputs here, and reads what is taken of them. */
+  /** Makes the layers of all inputs present, and selects the files that the step uses. */
   async #prepareInputs(signal: AbortSignal): Promise<void> {
     for (const stack of this.stacks) if (stack !== undefined) await this.#deps.materializer.materialize(stack, signal);
     for (const use of this.uses) {
@@ -303,7 +303,9 @@ class Step implements SettledInputs, AsyncDisposable {
     }
   }
 
-  /** The key's parts with everything that a record keeps: contents of the inputs, and the listings of their files. */
+  /**
+   * Lists the key's parts with everything that a record keeps: contents of the inputs, and the listings of their files.
+   */
   #fullParts(): readonly KeyPart[] {
     const parts = this.#keyed.parts.map((part) => {
       const selected = part.basis === undefined ? this.#selected.get(part.name) : undefined;
@@ -325,7 +327,7 @@ class Step implements SettledInputs, AsyncDisposable {
     ];
   }
 
-  /** Those of an equal result, for this step's own key and inputs. */
+  /** Lists the parts of an equal result, for this step's own key and inputs. */
   #composedParts(equal: CacheRecord): readonly KeyPart[] {
     const listings = new Map(equal.parts.map(({ name, value, listing }) => [`${name} ${value}`, listing]));
     const parts = this.#keyed.parts.map((part) => {
@@ -336,7 +338,7 @@ class Step implements SettledInputs, AsyncDisposable {
       const stack = this.stacks[use.input];
       if (stack === undefined) continue;
       if (use.kind !== "parent") parts.push(stackNote(use, stack));
-      // Equal, or the result would not be.
+      // They are equal, or the result would not be.
       if (!isWhole(use))
         parts.push(...equal.parts.filter((part) => part.name === use.part && part.basis === "content"));
     }
@@ -355,22 +357,22 @@ class Step implements SettledInputs, AsyncDisposable {
     });
   }
 
-  /** The layer just made, or an older one of this step with the same contents. */
+  /** Returns the new layer, or an older one of this step with the same contents. */
   async #bestLayer(made: NewSnapshot, signal: AbortSignal): Promise<SnapshotId> {
     const { vertex, meta } = this.#keyed;
     const { id } = made;
-    // A copy whose files changed gives other files; only commands tend to end where they ended before.
+    // A copy of changed files gives other files; only commands tend to give the same result again.
     if (meta.cache === "skip" || vertex.op.kind !== "exec" || this.#earlier.length === 0) return id;
-    // The row comes before the record, so that what is learned of the layer has a place. Alone it is only garbage.
-    this.#deps.on.store.snapshots.insert([made]);
+    // The row comes before the record, so that facts about the layer have a place. Alone it is only garbage.
+    this.#deps.solver.store.snapshots.insert([made]);
     return (await this.#deps.earlierResults.equalLayer(id, this.#parent(), this.earlier, signal)) ?? id;
   }
 
   #record(executed: Executed, layers: Stack, parts: readonly KeyPart[]): void {
-    const { on } = this.#deps;
+    const { solver } = this.#deps;
     const { definitionKey, site, meta } = this.#keyed;
     const { snapshot, blob, wallMs, usage, logFile } = executed;
-    on.store.records.insert(
+    solver.store.records.insert(
       {
         id: hexOf(digestOf(`${definitionKey} ${snapshot.id}`)).slice(0, 32),
         definitionKey,

@@ -22,7 +22,7 @@ function fill(bench: Workbench): void {
 
 const copied = (bench: Workbench): Vertex => bench.copy(bench.image("one"), "src", "/app/");
 
-/** With layers that are unpacked from their blobs as in a real build. */
+/** Builds with layers that are unpacked from their blobs, as in a real build. */
 async function build(bench: Workbench, target: Vertex): Promise<readonly SnapshotRow[]> {
   using deps = bench.deps();
   const registry = async (): Promise<never> => Promise.reject(new Error("Nothing is fetched in this test"));
@@ -41,7 +41,7 @@ const top = (rows: readonly SnapshotRow[]): SnapshotRow => {
 };
 
 test.skipIf(needsRoot)(
-  `a copy that nothing reads is a blob, whose files come when a step reads them (${needsRoot ?? "root"})`,
+  `a copy that nothing reads is a blob, unpacked when a step reads its files (${needsRoot ?? "root"})`,
   async () => {
     await using bench = new Workbench();
     fill(bench);
@@ -77,7 +77,7 @@ test("a copy that a step of the same build reads is made into files at once", as
   );
 });
 
-test("a copy whose result is wanted as files is made into files", async () => {
+test("a copy needed as files is made into files", async () => {
   await using bench = new Workbench();
   fill(bench);
   using deps = bench.deps();

@@ -12,30 +12,30 @@ import type { DescribedCopy } from "../ops/file/described-copy.ts";
 import { copiedRuns, type ExecuteDeps, type ExecuteInputs, type Executed } from "./execute.ts";
 
 /**
- * Does a COPY of many small files without making them: its layer's tar becomes a blob of the store, whose files are absent
- * until somebody needs them. `undefined` where the copy has to be done for real.
+ * Writes a COPY of many small files without making them: its layer's tar becomes a blob of the store, and its files
+ * stay absent until they are needed. `undefined` where the copy must be made as files.
  *
- * Data that flows: the selection with the digest of each file, and a description of the layer made of it; then each file's
- * bytes, from the earlier tar or its source, checked against the digest; the tar, once, into the blob and its sums.
- * @param earlier path of an earlier result's tar, whose files are taken where they are the same
+ * The selection has the digest of each file, and describes the layer. Each file's bytes come from the earlier tar or
+ * the source, and are checked against the digest. The tar is written once, into the blob and its digests.
+ * @param earlier path of an earlier result's tar, a source of unchanged files
  */
 export async function writeCopy(
   { vertex }: KeyedVertex,
-  at: Omit<ExecuteInputs, "earlier">,
+  context: Omit<ExecuteInputs, "earlier">,
   earlier: string | undefined,
-  { on }: ExecuteDeps,
+  { solver }: ExecuteDeps,
   signal: AbortSignal,
 ): Promise<Executed | undefined> {
   const { op } = vertex;
   if (op.kind !== "file") return undefined;
-  const startedMs = on.clock.nowMs();
-  const { parent, inputs, selected } = at;
+  const startedMs = solver.clock.nowMs();
+  const { parent, inputs, selected } = context;
   const nowNs = BigInt(startedMs) * 1_000_000n;
-  using copy = await at.files.describe(op, { parent, inputs, selected, nowNs }, signal);
+  using copy = await context.files.describe(op, { parent, inputs, selected, nowNs }, signal);
   if (copy === undefined) return undefined;
-  const copied = copiedRuns(op, inputs, on);
+  const copied = copiedRuns(op, inputs, solver);
   const runs = copied === undefined ? undefined : inWholeSeconds([{ fromNs: nowNs, untilNs: nowNs }, ...copied]);
-  const measure = await write(copy, { earlier, runs }, on, signal);
+  const measure = await write(copy, { earlier, runs }, solver, signal);
   if (measure === undefined) return undefined;
   const { diffId, sizeBytes, contentDigest } = measure;
   const descriptor = { mediaType: MEDIA_TYPES.ociLayer, digest: diffId, size: sizeBytes };
@@ -49,7 +49,7 @@ export async function writeCopy(
       ...(runs === undefined ? {} : { runs }),
     },
     blob: { diffId, descriptor, repository: undefined },
-    wallMs: on.clock.nowMs() - startedMs,
+    wallMs: solver.clock.nowMs() - startedMs,
     usage: undefined,
     logFile: undefined,
   };

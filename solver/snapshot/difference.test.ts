@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { S_IFDIR, S_IFLNK, S_IFMT } from "../../lib/native/constants.ts";
 import { locateNative } from "../../lib/native/locate.ts";
 import { listing, SKIP_UNLESS_ROOT } from "../ops/file/testing.ts";
-import { nativeSnapshotter } from "./native.ts";
+import { copyingSnapshotter } from "./copying.ts";
 
 const native = locateNative();
 const { signal } = new AbortController();
@@ -17,7 +17,7 @@ const LAYERS = [
   "mkdir -p links d && echo one > links/a && ln links/a links/b && echo two > links/c && mkfifo d/p && echo d2 > d/second",
 ];
 
-/** What a command does; each line is a command of its own in one build. */
+/** Changes of a command; each line is a command of its own in one build. */
 const COMMANDS: readonly { readonly name: string; readonly does: readonly string[] }[] = [
   { name: "nothing", does: ["true"] },
   { name: "files made and taken away", does: ["touch d/e/x && rm d/e/x", "touch d/y", "rm d/y"] },
@@ -61,7 +61,7 @@ test.skipIf(SKIP_UNLESS_ROOT !== false).each(COMMANDS)(
     try {
       let count = 0;
       const newId = (): string => `n${(count += 1)}`;
-      await using snapshots = nativeSnapshotter({ directory: join(directory, "s"), marks: "trusted", newId, native });
+      await using snapshots = copyingSnapshotter({ directory: join(directory, "s"), marks: "trusted", newId, native });
       const stack = [];
       for (const script of LAYERS) {
         await using active = await snapshots.prepare(stack, signal);
@@ -97,7 +97,7 @@ function run(cwd: string, script: string): void {
   if (status !== 0) throw new Error(`${script}: ${stderr}`);
 }
 
-/** A layer with its times, as far as they are not of now. */
+/** Describes a layer with its times, except those of the present. */
 function described(layer: string): readonly string[] {
   const fd = native.openPath(layer, 0x20_0000);
   const scan = native.scanTreeSync(fd);
@@ -124,7 +124,7 @@ test("a file of a lower layer that is changed by one of its names is told", asyn
   try {
     let count = 0;
     const told: string[] = [];
-    await using snapshots = nativeSnapshotter({
+    await using snapshots = copyingSnapshotter({
       directory: join(directory, "s"),
       marks: "trusted",
       newId: () => `n${(count += 1)}`,

@@ -9,22 +9,23 @@ import { birthTimeNs, type FileState, isDirectoryState, readTreeState, type Tree
 export interface DifferenceOptions {
   readonly native: Native;
   readonly marks: Marks;
-  /** The whole tree, which nothing changes any more. */
+  /** The whole tree; nothing changes it any more. */
   readonly root: string;
   /** An empty directory on the same file system. */
   readonly difference: string;
   readonly before: TreeState;
-  /** A change time later than all in `before`; nothing was changed between the two. */
+  /** A change time later than all in `before`; the tree did not change between the two. */
   readonly startedNs: bigint;
   /** Absent where the command had mounts. */
   readonly borrowed: Borrowed | undefined;
 }
 
 /**
- * Moves what has changed since `before` out of a tree, with the directories it is in, and marks what is gone: what overlayfs would
- * have left in an upper directory. The tree lacks it afterwards (`applyLayer` brings it back); no file is shared between the two.
+ * Moves everything that changed since `before` out of a tree, with its parent directories, and marks deletions: the
+ * result equals overlayfs's upper directory. The tree lacks it afterwards (`applyLayer` brings it back); the two share
+ * no file.
  *
- * @returns the files of which nobody can say by which of their names they were changed: overlayfs would have changed one name only
+ * @returns files with several names of which the changed one is unknown: overlayfs would have changed one name only
  */
 export async function takeDifference(options: DifferenceOptions): Promise<readonly string[]> {
   const difference = new Difference(options);
@@ -41,7 +42,7 @@ class Difference {
   readonly #after: TreeState;
   readonly #rootFd: number;
   readonly #diffFd: number;
-  /** Directories that were not there before, or in place of something else: nothing below shows through them. */
+  /** New directories, or those in place of another kind of file: nothing below shows through them. */
   readonly #fresh = new Set<string>();
   readonly #made = new Map<string, FileState>();
 
@@ -93,7 +94,7 @@ class Difference {
       was !== undefined &&
       isDirectoryState(was) &&
       was.ino === state.ino &&
-      // An inode's number comes back soon after a directory was removed.
+      // An inode's number is reused soon after a directory was removed.
       (!isTouched || birthTimeNs(root, path) < startedNs);
     if (!isMerged) this.#fresh.add(path);
     if (isMerged && !isTouched && !changesMetadata(was, state)) return;
@@ -103,15 +104,17 @@ class Difference {
     }
   }
 
-  /** Whether a change of a directory is the command's, and not of whoever put something into it and took it out again. */
+  /**
+   * Tells whether a change of a directory is the command's, not that of a mount point put into it and removed again.
+   */
   #isOwnChange(path: string, was: FileState | undefined, state: FileState): boolean {
     const { borrowed } = this.#options;
     if (borrowed !== undefined) return !borrowed.paths.has(path) && !borrowed.directories.has(path);
-    // Mount points come and go without a note, but leave the time as it was.
+    // Mount points come and go without a record, but leave the time as it was.
     return was?.mtimeNs !== state.mtimeNs;
   }
 
-  /** Whether lower layers show through a directory. */
+  /** Tells whether lower layers show through a directory. */
   #isMerged(path: string): boolean {
     const state = this.#after.get(path);
     return path === "" || (state !== undefined && isDirectoryState(state) && !this.#fresh.has(path));
@@ -121,14 +124,14 @@ class Difference {
     if (!this.#isMerged(parentOf(path))) return true;
     const was = this.#options.before.get(path);
     if (was?.ino !== state.ino || isDirectoryState(was)) return true;
-    // What was put aside for the command's time is itself again, though the kernel gave it a new change time.
+    // A file that was moved aside during the command is unchanged, though the kernel gave it a new change time.
     if (this.#options.borrowed?.paths.has(path) === true) return false;
     return was.ctimeNs !== state.ctimeNs || changesMetadata(was, state) || was.size !== state.size;
   }
 
   /**
-   * Adds what has changed of a file with several names. Overlayfs gives a name of a lower file that is changed a file of its own; in one
-   * tree all names change. Where it was the names themselves that changed, the file is copied for the new ones.
+   * Adds the changes of a file with several names. Overlayfs gives a changed name of a lower file a file of its own; in
+   * one tree all names change. Where only the names changed, the file is copied for the new ones.
    */
   async #addLinked(paths: readonly string[]): Promise<boolean> {
     const { before } = this.#options;
@@ -146,7 +149,7 @@ class Difference {
     const added = paths.filter((path) => !old.includes(path));
     const hasLost = old.length < was.nlink;
     if (!isOther && (added.length > 0 || hasLost)) {
-      // A name that is gone is the one that the new names were made from: a link, or a rename.
+      // A missing name is the origin of the new names: by a link, or a rename.
       const [kept, ...others] = hasLost ? added : [...old.slice(0, 1), ...added];
       if (kept === undefined) return false;
       await this.#copy(kept, state);
@@ -158,7 +161,7 @@ class Difference {
     return old.length > 1;
   }
 
-  /** How many names a file had that is still what it was under this one; 0 for another file. */
+  /** Counts the earlier names of a file that is still the same under this one; 0 for another file. */
   #namesBefore(path: string, { ino, mode }: FileState): number {
     const was = this.#options.before.get(path);
     return was?.ino === ino && (was.mode & S_IFMT) === (mode & S_IFMT) ? was.nlink : 0;
@@ -201,7 +204,7 @@ class Difference {
     native.utimensat(this.#diffFd, path, state.mtimeNs);
   }
 
-  /** Makes a directory of the difference as it is in the tree, its parents first. Its time is set when it is full. */
+  /** Makes a directory of the difference as in the tree, its parents first. Its time is set once it is full. */
   #ensure(path: string): void {
     if (path === "" || this.#made.has(path)) return;
     this.#ensure(parentOf(path));

@@ -1,7 +1,7 @@
 import { O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
 
-/** Counts the bytes on disk below and including `directory` as `du` does: blocks, a file with several links once. */
+/** Counts the bytes on disk below and including `directory` as `du` does: in blocks, a file with several links once. */
 export async function diskUsage(native: Native, directory: string): Promise<number> {
   const fd = native.openPath(directory, O_PATH | O_DIRECTORY);
   try {

@@ -36,7 +36,7 @@ function layer(name: string, ...entries: readonly string[]): string {
   return at;
 }
 
-/** What layers, topmost first, show: paths with modes, and texts of files. */
+/** Lists the visible content of layers, topmost first: paths with modes, and texts of files. */
 async function shown(layers: readonly string[]): Promise<readonly string[]> {
   using tree = new MergedTree({ native, directories: layers, marks: "trusted" });
   const lines: string[] = [];

@@ -2,18 +2,18 @@ import { O_DIRECTORY, O_PATH } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
 import { isDirectory, isOpaque, markOpaque, type Marks } from "../../lib/tree/overlay-marks.ts";
 
-/** What the merged directory has under a path. */
+/** The merged directory's state of a path. */
 interface Merged {
-  /** A directory that lower layers may add to. */
+  /** True for a directory to which lower layers may add. */
   isOpen: boolean;
-  /** Of directories: set at the end, once nothing is written into them any more. */
+  /** Time of a directory: set at the end, after all writes into it. */
   readonly mtimeNs: bigint | undefined;
 }
 
 /**
- * Makes one layer in overlay form of several that lie one over the other: seen over any tree, it shows what they show.
- * Everything but directories is a hard link, so that it takes no more space than directories do. Whiteouts and opaque marks
- * stay, because they may hide something further down.
+ * Merges several stacked layers into one in overlay form: over any tree, it shows the same files. Everything but
+ * directories is a hard link, so that it takes no more space than directories do. Whiteouts and opaque marks stay,
+ * because they may hide files further down.
  *
  * @param layers host directories, topmost first, all on the file system of `into`, an empty directory
  */
@@ -44,14 +44,14 @@ interface Layer {
   readonly marks: Marks;
 }
 
-/** Adds what the layers above leave visible. */
+/** Adds the files that the layers above leave visible. */
 function addLayer(layer: Layer, merged: Map<string, Merged>): void {
   const { native, fd, intoFd } = layer;
   const scan = native.scanTreeSync(fd, { xattrs: true });
   const { mode, parent } = scan.columns;
-  /** Rows of directories that can be seen from above. */
+  /** Rows of directories that are visible from above. */
   const visible = new Uint8Array(scan.count);
-  /** Directories that this layer closes: what is in them here counts still. */
+  /** Directories that this layer closes: their content in this layer still counts. */
   const closed: Merged[] = [];
   for (let row = 0; row < scan.count; row += 1) {
     if (row > 0 && visible[parent[row] ?? 0] === 0) continue;
@@ -59,7 +59,7 @@ function addLayer(layer: Layer, merged: Map<string, Merged>): void {
     const above = merged.get(path);
     if (!isDirectory(mode[row] ?? 0)) {
       if (above?.isOpen === true) {
-        // What has the name of a directory without being one ends it, for the layers further down as well.
+        // A file with the name of a directory ends it, for the layers further down as well.
         markOpaque(native, intoFd, path, layer.marks);
         above.isOpen = false;
       }
@@ -77,7 +77,7 @@ function addLayer(layer: Layer, merged: Map<string, Merged>): void {
   for (const directory of closed) directory.isOpen = false;
 }
 
-/** As the layer has it: the topmost one decides. Its attributes too, marks among them. */
+/** Makes a directory with the metadata of the topmost layer, including attributes and marks. */
 function makeDirectory({ native, fd, intoFd }: Layer, path: string, mtimeNs: bigint): Merged {
   const name = path === "" ? "." : path;
   const { mode, uid, gid } = native.statat(fd, name);
@@ -91,13 +91,13 @@ function makeDirectory({ native, fd, intoFd }: Layer, path: string, mtimeNs: big
   return { isOpen: true, mtimeNs };
 }
 
-/** Passes on what a directory further down says of those below it. Returns whether it hides them all. */
+/** Adds the marks of a directory further down. Returns whether it hides all directories below. */
 function addMarks({ native, fd, intoFd, marks }: Layer, path: string, isThere: boolean): boolean {
   const name = path === "" ? "." : path;
   const key = `${marks}.overlay.opaque`;
   const value = native.getXattr(fd, name, key);
   if (value === undefined) return false;
-  // "x" says that whiteouts in attributes are inside, and "y" says more than that.
+  // "x" says that whiteouts in attributes are inside, and "y" includes that meaning.
   if (isThere && !isOpaque(native, intoFd, name, marks)) native.setXattr(intoFd, name, key, value);
   return isOpaque(native, fd, name, marks);
 }

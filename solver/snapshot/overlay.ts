@@ -13,40 +13,40 @@ import { mergeLayers } from "./merge-layers.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 
 export interface SnapshotterOptions {
-  /** `<store>/snapshots`; made when missing. All on one file system, so that commits are renames. */
+  /** `<store>/snapshots`; made when missing. It is one file system, so that commits are renames. */
   readonly directory: string;
-  /** Where an overlay mark lives: `trusted` for root of the machine, `user` inside a user namespace. */
+  /** Namespace of overlay marks: `trusted` for the machine's root, `user` inside a user namespace. */
   readonly marks: "trusted" | "user";
   /**
-   * A new random name: letters and digits, never the same twice in this or any other process on the store. Short,
-   * because with the old mount API the names of all lower directories share one page.
+   * Makes a new random name: letters and digits, never the same twice in any process on the store. Short, because with
+   * the old mount API the names of all lower directories share one page.
    */
   readonly newId: () => string;
   readonly native: Native;
-  /** Notes that this process uses a directory that has no row, so that no collection takes it from now on. */
+  /** Holds a directory without a row, so that no collection removes it from now on. */
   readonly hold?: (name: string) => void;
 }
 
-/** Overlayfs takes 500 lower directories. Beyond this many, the lowest are merged, so many at a time. */
+/** Overlayfs takes 500 lower directories. Beyond this number, the lowest are merged, this many at a time. */
 const MAX_LOWERS = 256;
 const MERGED_AT_ONCE = 128;
 
 /**
- * Keeps each snapshot as an overlay upper directory: `<directory>/<id>`. A layer in the making is
- * `active-<id>/{upper,work}` beside them, and committing it is one rename. Nothing is mounted here, ever: the runtime
- * mounts inside its own namespace, and file operations read the directories one over the other by themselves.
+ * Makes a snapshotter that keeps each snapshot as an overlay upper directory: `<directory>/<id>`. An active layer is
+ * `active-<id>/{upper,work}` beside them, and committing it is one rename. It never mounts anything: the runtime mounts
+ * inside its own namespace, and file operations read the stacked directories by themselves.
  *
- * What every step does is done by synchronous calls: microseconds each, where a detour over the thread pool costs ten
- * times as much.
+ * The work of every step uses synchronous calls: they take microseconds each, ten times less than through the thread
+ * pool.
  */
 export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
   const { directory, marks, newId, native } = options;
   const pathOf = (id: SnapshotId): string => join(directory, id);
 
-  /** Seen to be there: a chain of steps asks for each layer once. */
+  /** Layers seen to be present: a chain of steps asks for each layer once. */
   const present = new Set<string>();
 
-  /** Topmost first, as overlayfs takes them. */
+  /** Returns the directories topmost first, as overlayfs takes them. */
   const lowersOf = async (stack: Stack): Promise<string[]> => {
     const lowers = stack.map(pathOf).toReversed();
     for (const lower of lowers) {
@@ -55,7 +55,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       present.add(lower);
     }
     if (lowers.length <= MAX_LOWERS) return lowers;
-    // Always the same layers together, from the bottom, so that the steps of a chain use each other's.
+    // Always the same layers together, from the bottom, so that the steps of a chain share merged directories.
     const count = Math.floor((lowers.length - MERGED_AT_ONCE) / MERGED_AT_ONCE) * MERGED_AT_ONCE;
     const merged: string[] = [];
     for (let at = 0; at < count; at += MERGED_AT_ONCE) {
@@ -65,7 +65,10 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
     return [...lowers.slice(0, lowers.length - count), ...merged];
   };
 
-  /** One directory that shows what layers show. Made once, and again when it has been collected: no row names it. */
+  /**
+   * Returns one directory that shows the same as several layers. It is made once, and again after it has been
+   * collected: no row names it.
+   */
   const mergedOf = async (layers: readonly string[]): Promise<string> => {
     const name = `merged-${digestOf(layers.map((layer) => basename(layer)).join(" ")).slice("sha256:".length, 40)}`;
     const path = join(directory, name);
@@ -102,8 +105,8 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
     async view(stack, signal) {
       signal.throwIfAborted();
       const lowers = await lowersOf(stack);
-      // The kernel wants two directories for an overlay without an upper one, and a lone layer may still hold
-      // whiteouts that must not show: an empty directory below makes up the number.
+      // The kernel requires two directories for an overlay without an upper one, and a lone layer may hold whiteouts
+      // that must not show: an empty directory below makes up the number.
       const empty = join(directory, "empty");
       if (lowers.length < 2) await mkdir(empty, { recursive: true, mode: 0o755 });
       const mount: TreeMount = {
@@ -146,7 +149,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
   };
 }
 
-function activeOverlay(at: {
+function activeOverlay(options: {
   readonly home: string;
   readonly upper: string;
   readonly work: string;
@@ -155,32 +158,32 @@ function activeOverlay(at: {
   readonly newId: () => string;
   readonly native: Native;
 }): ActiveSnapshot {
-  const { home, upper, work, lowers } = at;
+  const { home, upper, work, lowers } = options;
   let open = true;
   return {
     directories: [upper, ...lowers],
     writable: upper,
-    // Overlayfs needs a lower directory. Without one the upper alone is the whole tree, and nothing can be whited out.
+    // Overlayfs needs a lower directory. Without one the upper alone is the whole tree, and needs no whiteouts.
     mount: async () =>
       lowers.length === 0 ? { kind: "directory", path: upper, mode: "rw" } : { kind: "overlay", upper, work, lowers },
     async commit(signal) {
       signal.throwIfAborted();
       if (!open) throw new Error("A snapshot was committed twice, or after it was disposed");
       open = false;
-      const id = snapshotId(at.newId());
-      renameSync(upper, join(at.commitTo, id));
-      await deleteTree(home, at.native);
+      const id = snapshotId(options.newId());
+      renameSync(upper, join(options.commitTo, id));
+      await deleteTree(home, options.native);
       return id;
     },
     async [Symbol.asyncDispose]() {
       if (!open) return;
       open = false;
-      await removeTree(home, at.newId, at.native);
+      await removeTree(home, options.newId, options.native);
     },
   };
 }
 
-/** The root of an overlay shows the upper directory's own mode and owner, so these carry over from below. */
+/** Copies the root's mode and owner from below: an overlay's root shows those of the upper directory. */
 function copyRootMetadata(from: string | undefined, upper: string, native: Native): void {
   if (from === undefined) return;
   const { mode, uid, gid } = native.statat(AT_FDCWD, from);
@@ -189,7 +192,10 @@ function copyRootMetadata(from: string | undefined, upper: string, native: Nativ
   if ((mode & 0o7777) !== (made.mode & 0o7777)) chmodSync(upper, mode & 0o7777);
 }
 
-/** Makes a directory that is ours alone. The store may lie in a setgid directory, whose group must not become that of an image's files. */
+/**
+ * Makes a directory with our own group. The store may lie in a setgid directory, and its group must not become that of
+ * an image's files.
+ */
 export function makeOwn(path: string, mode: number): void {
   mkdirSync(path, { mode });
   chmodSync(path, mode);
@@ -204,10 +210,13 @@ function assertPresent(path: string): void {
   });
 }
 
-/** Two processes may unpack one layer at the same time; the names come from the content, so the first one wins. */
-async function renameOnce(from: string, to: string, newId: () => string, native: Native): Promise<void> {
+/**
+ * Renames, unless the target exists: two processes may unpack one layer concurrently; names come from the content, so
+ * the first one wins.
+ */
+async function renameOnce(from: string, target: string, newId: () => string, native: Native): Promise<void> {
   try {
-    await rename(from, to);
+    await rename(from, target);
   } catch (error) {
     const code = errnoOf(error);
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;

@@ -8,7 +8,7 @@ import type { SnapshotId } from "../../lib/store/model.ts";
 import type { Snapshotter } from "../ports.ts";
 import type { SnapshotterOptions } from "./overlay.ts";
 
-/** What every snapshotter does alike, whatever a snapshot is made of. */
+/** Tests the common behaviour of all snapshotters. */
 export function snapshotterContract(
   name: string,
   make: (options: SnapshotterOptions) => Snapshotter,

@@ -3,7 +3,7 @@ import { O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../lib/native/constants
 import { encodeName } from "../../lib/native/names.ts";
 import type { Native } from "../../lib/native/native.ts";
 
-/** A file as it is at one moment. Inode and change time, which nobody can set, say whether it is still the same. */
+/** A file at one moment. Inode and change time, which no program can set, tell whether it is still the same. */
 export interface FileState {
   readonly mode: number;
   readonly uid: number;
@@ -16,7 +16,7 @@ export interface FileState {
   readonly device: { readonly major: number; readonly minor: number };
 }
 
-/** What is in a tree, by path, a directory before what it holds. The root is the empty path. */
+/** The files of a tree by path, a directory before its content. The root is the empty path. */
 export type TreeState = ReadonlyMap<string, FileState>;
 
 export function readTreeState(native: Native, root: string): TreeState {
@@ -48,13 +48,13 @@ export function isDirectoryState({ mode }: FileState): boolean {
   return (mode & S_IFMT) === S_IFDIR;
 }
 
-/** When a file was made, in nanoseconds since 1970; 0 where the file system does not say. */
+/** Returns the time when a file was created, in nanoseconds since 1970; 0 where the file system does not record it. */
 export function birthTimeNs(root: string, path: string): bigint {
   const name = Buffer.concat([Buffer.from(`${root}/`), encodeName(path)]);
   return lstatSync(name, { bigint: true }).birthtimeNs;
 }
 
-/** The latest change time of all in a tree. */
+/** Returns the latest change time in a tree. */
 export function latestChangeNs(state: TreeState): bigint {
   let latestNs = 0n;
   for (const { ctimeNs } of state.values()) if (ctimeNs > latestNs) latestNs = ctimeNs;

@@ -13,32 +13,33 @@ import { deleteTree, removeTree } from "./remove-tree.ts";
 import { latestChangeNs, readTreeState } from "./tree-state.ts";
 
 export interface WorkingTreeOptions extends SnapshotterOptions {
-  /** Told of files that a command has changed by one of several names, nobody knows by which. */
+  /** Receives the path of a file that a command changed through one of several names when it is unknown which one. */
   readonly onAmbiguousLink?: ((path: string) => void) | undefined;
 }
 
 /** A whole tree in one directory, for one command at a time to write into. */
 export interface WorkingTree extends AsyncDisposable {
   readonly root: string;
-  /** Keeps what the command changed as a snapshot, and the tree for whoever goes on from it. */
+  /** Stores the command's changes as a snapshot, and keeps the tree for the next command. */
   commit(signal: AbortSignal): Promise<SnapshotId>;
 }
 
-/** A tree that nobody works in, as it was when its last step was committed. What that step changed is in its snapshot alone. */
+/** An unused tree in the state of its last committed step. The step's changes themselves are only in its snapshot. */
 interface IdleTree {
   readonly home: string;
   readonly stack: Stack;
 }
 
-/** Trees that are kept for a next command. Each is a whole copy on the disk. */
+/** Limit of trees that are kept for a next command. Each is a whole copy on the disk. */
 const MAX_IDLE = 4;
 
 /**
- * The trees that commands work in. The first command on a base image has the whole tree copied; a command on what another one made goes
- * on in that one's tree, brought to date with the layers in between. A tree belongs to one command, so that of two branches one copies.
+ * The trees in which commands work. For the first command on a base image the whole tree is copied; the next command
+ * continues in the previous one's tree, updated with the layers in between. A tree serves one command at a time, so one
+ * of two branches makes a copy.
  *
- * Nothing of this is known to other processes or outlives this one: a tree that a step has left half changed is removed, and
- * what a killed process leaves is garbage under a name that says so.
+ * Trees are private to this process and do not outlive it: a tree that a step has left half changed is removed, and a
+ * killed process leaves garbage under a name that says so.
  */
 export class WorkingTrees implements AsyncDisposable {
   readonly #options: WorkingTreeOptions;
@@ -49,7 +50,7 @@ export class WorkingTrees implements AsyncDisposable {
   }
 
   /**
-   * The tree of a stack, to be changed.
+   * Takes the tree of a stack for changes.
    * @param directories of the stack, topmost first
    */
   async take(stack: Stack, directories: readonly string[], signal: AbortSignal): Promise<WorkingTree> {
@@ -58,7 +59,7 @@ export class WorkingTrees implements AsyncDisposable {
     return home === undefined ? this.copy(stack, directories, signal) : this.#work(home, stack);
   }
 
-  /** A new copy of the tree of a stack. */
+  /** Makes a new copy of the tree of a stack. */
   async copy(stack: Stack, directories: readonly string[], signal: AbortSignal): Promise<WorkingTree> {
     return this.#work(await this.#copy(directories, signal), stack);
   }
@@ -67,7 +68,7 @@ export class WorkingTrees implements AsyncDisposable {
     for (const { home } of this.#idle.splice(0)) await deleteTree(home, this.#options.native);
   }
 
-  /** The tree that has most of the stack already, from now on the caller's. */
+  /** Claims the tree that has most of the stack already. */
   #claim(stack: Stack): IdleTree | undefined {
     const fitting = this.#idle.filter((tree) => tree.stack.every((id, index) => stack[index] === id));
     const [best] = fitting.toSorted((left, right) => right.stack.length - left.stack.length);
@@ -75,7 +76,10 @@ export class WorkingTrees implements AsyncDisposable {
     return best;
   }
 
-  /** Returns nothing where that failed and the tree is gone; a copy then says what is wrong, if anything still is. */
+  /**
+   * Updates a tree; `undefined` when that failed and the tree is gone. A copy then reports the problem, if there still
+   * is one.
+   */
   async #bringToDate(tree: IdleTree, stack: Stack, signal: AbortSignal): Promise<string | undefined> {
     const { native, marks, directory } = this.#options;
     const { home } = tree;

@@ -31,13 +31,13 @@ import type { ImageSource, RunRequest, Runtime, Snapshotter } from "../ports.ts"
 import { overlaySnapshotter } from "../snapshot/overlay.ts";
 import { LocalSource } from "../sources/local/local-source.ts";
 
-/** What a command of a test does to the tree: `write` a file of the layer, `read` one of the merged tree. */
+/** The tree as a test's command sees it: `write` a file of the layer, `read` one of the merged tree. */
 export interface Tree {
   write(path: string, text: string): void;
   read(path: string): string | undefined;
   /** Dates a file of the layer, in seconds since 1970. */
   setTime(path: string, seconds: number): void;
-  /** What the runtime was asked. */
+  /** The request to the runtime. */
   readonly request: RunRequest;
   print(text: string): void;
   readonly signal: AbortSignal;
@@ -47,7 +47,7 @@ export type Command = (tree: Tree) => void | number | Promise<void | number>;
 
 const PLATFORM = { os: "linux", architecture: "amd64" };
 
-/** A store, a snapshotter and a context in a temporary folder; commands are functions of the test's. */
+/** A store, a snapshotter and a context in a temporary folder; commands are functions of the test. */
 export class Workbench implements AsyncDisposable {
   readonly directory: string;
   readonly context: string;
@@ -89,7 +89,7 @@ export class Workbench implements AsyncDisposable {
     writeFileSync(target, text);
   }
 
-  /** An image of one layer that is here, with one file `/base` that says `name`. */
+  /** Makes an image with one present layer; its one file `/base` contains `name`. */
   image(name: string, ref: string = "docker.io/library/base:latest"): Vertex {
     const manifest = digestOf(name);
     const id = snapshotId(`layer-${manifest.slice(7)}`);
@@ -103,7 +103,7 @@ export class Workbench implements AsyncDisposable {
     return this.#add(op, [], { instruction: `FROM ${ref}` });
   }
 
-  /** An image with a busybox shell in it, for tests with a real runtime. */
+  /** Makes an image with a busybox shell, for tests with a real runtime. */
   busybox(): Vertex {
     const made = this.image("busybox");
     const [id] = this.#images.get(digestOf("busybox")) ?? [];
@@ -164,7 +164,7 @@ export class Workbench implements AsyncDisposable {
     });
   }
 
-  /** `COPY source destination`, from the context unless `from` is given. */
+  /** Makes `COPY source destination`, from the context unless `from` is given. */
   copy(
     parent: Vertex | undefined,
     source: string,
@@ -253,7 +253,7 @@ export class Workbench implements AsyncDisposable {
     };
   }
 
-  /** The reasons told for steps that ran since the events were last cleared. */
+  /** Lists the reasons reported for steps that ran since the events were last cleared. */
   reasons(): string[] {
     return this.events.flatMap((event) =>
       event.kind === "step-miss" ? [`${event.name.replace(/^\[.*?\] /, "")}: ${event.reason}`] : [],
@@ -299,7 +299,7 @@ export class Workbench implements AsyncDisposable {
       run: async (request, signal) => {
         const script = request.argv.at(-1) ?? "";
         this.ran.push(script);
-        // Across processes: a file that all of them can see.
+        // A file records it, because all processes see that.
         appendFileSync(join(this.directory, "ran.log"), `${script}\n`);
         const { root, stdio } = request;
         const tops =

@@ -23,7 +23,7 @@ import {
 } from "../../solver/runtime/host.ts";
 import { Ladder } from "../../solver/runtime/ladder.ts";
 import type { WeakIsolation } from "../../solver/cache/key.ts";
-import { nativeSnapshotter } from "../../solver/snapshot/native.ts";
+import { copyingSnapshotter } from "../../solver/snapshot/copying.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
 import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
@@ -93,7 +93,7 @@ export class Engine implements AsyncDisposable {
       if (rung.kind === "namespaces" && !rung.overlay) this.#tellOnce(COPIES);
       return rung.kind === "chroot" || (rung.kind === "namespaces" && !rung.overlay);
     };
-    this.snapshotter = nativeSnapshotter({
+    this.snapshotter = copyingSnapshotter({
       directory: this.store.layout.snapshots,
       marks,
       newId: () => {

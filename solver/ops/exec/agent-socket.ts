@@ -5,29 +5,29 @@ import { join } from "node:path";
 import { AT_FDCWD } from "../../../lib/native/constants.ts";
 import type { Native } from "../../../lib/native/native.ts";
 
-/** `O_PATH` of Linux, which Node does not name. */
+/** `O_PATH` of Linux; Node has no name for it. */
 const O_PATH = 0x20_0000;
 
 /** A Unix socket of ours on the disk, open until disposal. */
 export interface AgentSocket extends AsyncDisposable {
-  /** Host path; may be longer than the 108 bytes that connect(2) takes, and is good for mounting. */
+  /** Host path. It may be longer than the 108 bytes that connect(2) takes, but can be mounted. */
   readonly path: string;
 }
 
 /**
- * Listens on a socket in a new folder below `directory`, and gives every connection to `serve`, which owns it.
- * Whoever may connect is said by the socket's own owner and permissions.
+ * Listens on a socket in a new folder below `directory`, and passes every connection to `serve`, which owns it. The
+ * socket's owner and permissions decide which processes may connect.
  */
 export async function listenAsAgent(
-  at: {
+  options: {
     readonly directory: string;
     readonly permissions: number;
     readonly owner: { readonly uid: number; readonly gid: number; readonly native: Native } | undefined;
   },
   serve: (client: Socket) => void,
 ): Promise<AgentSocket> {
-  mkdirSync(at.directory, { recursive: true, mode: 0o700 });
-  const home = mkdtempSync(join(at.directory, "ssh-"));
+  mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+  const home = mkdtempSync(join(options.directory, "ssh-"));
   const path = join(home, "agent");
   const clients = new Set<Socket>();
   const server = createServer((client) => {
@@ -35,7 +35,7 @@ export async function listenAsAgent(
     client.once("close", () => clients.delete(client));
     serve(client);
   });
-  // Named by descriptor, the path is short enough for bind(2) wherever the store is.
+  // Named through a descriptor, the path is short enough for bind(2) wherever the store is.
   const fd = openSync(home, O_PATH | constants.O_DIRECTORY);
   try {
     await listening(server, `/proc/self/fd/${fd}/agent`);
@@ -44,8 +44,8 @@ export async function listenAsAgent(
   }
   // An agent alone is no reason to keep running.
   server.unref();
-  chmodSync(path, at.permissions);
-  if (at.owner !== undefined) at.owner.native.fchownat(AT_FDCWD, path, at.owner.uid, at.owner.gid);
+  chmodSync(path, options.permissions);
+  if (options.owner !== undefined) options.owner.native.fchownat(AT_FDCWD, path, options.owner.uid, options.owner.gid);
   return {
     path,
     async [Symbol.asyncDispose]() {
@@ -56,11 +56,11 @@ export async function listenAsAgent(
   };
 }
 
-/** Makes a connection to another agent's socket and passes everything on, both ways. */
+/** Connects to another agent's socket and forwards everything, both ways. */
 export function forwardTo(hostPath: string): (client: Socket) => void {
   return (client) => {
     const agent = connect(hostPath);
-    // Whichever side fails or ends, the other one is told by its connection closing.
+    // When either side fails or ends, the other one sees its connection close.
     client.on("error", () => agent.destroy());
     agent.on("error", () => client.destroy());
     client.on("close", () => agent.destroy());

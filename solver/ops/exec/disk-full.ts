@@ -2,12 +2,12 @@ import { rmSync, writeFileSync } from "node:fs";
 import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
 import type { Span } from "../../../lib/core/span.ts";
 
-/** A command that met a full disk has left less than this. */
+/** Less free space than this means that the command met a full disk. */
 const PROBE_BYTES = 64 * 1024;
 
 /**
- * Whether the disk that holds a directory of ours is full, for us: blocks, inodes and quotas alike are asked by writing a
- * file, because no number says all of that.
+ * Tells whether the disk of a directory of ours is full. Writing a file checks blocks, inodes and quotas alike; no
+ * single number covers them all.
  */
 export function isDiskFull(directory: string): boolean {
   const probe = `${directory}.probe`;
@@ -22,7 +22,7 @@ export function isDiskFull(directory: string): boolean {
   }
 }
 
-/** A raw error of a full disk in a step's work, as the failure of the step; any other error as it is. */
+/** Turns a raw error of a full disk in a step's work into the failure of the step; any other error stays as it is. */
 export function toldIfDiskFull(
   error: unknown,
   step: { readonly instruction: string; readonly span: Span | undefined },
@@ -32,21 +32,21 @@ export function toldIfDiskFull(
   return diskFull(step.instruction, { span: step.span, cause: error });
 }
 
-/** What a command's own failure is told as, where it failed for want of space. */
+/** Makes the error for a command that failed for want of space. */
 export function diskFull(
   instruction: string,
-  at: {
+  failure: {
     readonly span?: Span | undefined;
     readonly detail?: string | undefined;
     readonly logPath?: string | undefined;
     readonly cause?: unknown;
   },
 ): BuildError {
-  const log = at.logPath === undefined ? "" : `; the whole log is ${at.logPath}`;
+  const log = failure.logPath === undefined ? "" : `; the whole log is ${failure.logPath}`;
   return new BuildError("store/full", `Cannot run "${instruction}": no space left on the disk that holds the store`, {
-    span: at.span,
-    detail: at.detail,
+    span: failure.span,
+    detail: failure.detail,
     hint: `free space with "kiln prune", or keep the store on another disk with --root${log}`,
-    cause: at.cause,
+    cause: failure.cause,
   });
 }

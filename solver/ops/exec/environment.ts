@@ -1,10 +1,10 @@
 import type { ExecOp } from "../../graph/op.ts";
 
-/** Where commands are looked for when an image does not say. */
+/** PATH for images that set none. */
 export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
- * The environment of a command: PATH where the stage sets none, the stage's variables in their order, the agent's
+ * Makes the environment of a command: PATH where the stage sets none, the stage's variables in their order, the agent's
  * socket, the proxy settings, the secrets. The first two are in the step's key, the others never.
  */
 export function execEnvironment(
@@ -17,9 +17,9 @@ export function execEnvironment(
   const has = (name: string): boolean => own.has(name);
   if (!has("PATH")) env.unshift(`PATH=${DEFAULT_PATH}`);
   const agent = op.mounts.find((mount) => mount.type === "ssh");
-  // Also where no agent was forwarded, as in BuildKit: what asks for it then says that it cannot connect.
+  // Set even without a forwarded agent, as in BuildKit: a client then reports that it cannot connect.
   if (agent !== undefined && !has("SSH_AUTH_SOCK")) env.push(`SSH_AUTH_SOCK=${agent.target}`);
-  // A variable of the stage wins over the proxy setting of the same name.
+  // A variable of the stage overrides the proxy setting of the same name.
   env.push(...proxyEnv.filter((variable) => !has(variable.slice(0, variable.indexOf("=")))));
   env.push(...secretEnv);
   return env;

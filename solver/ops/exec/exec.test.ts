@@ -8,7 +8,7 @@ import type { ExecMount, ExecOp } from "../../graph/op.ts";
 import type { Vertex } from "../../graph/vertex.ts";
 import { createRuntime } from "../../runtime/driver.ts";
 import { cannotRun, RUNTIME_PATH } from "../../runtime/testing.ts";
-import { nativeSnapshotter } from "../../snapshot/native.ts";
+import { copyingSnapshotter } from "../../snapshot/copying.ts";
 import { solve } from "../../solve.ts";
 import { Workbench } from "../../testing/workbench.ts";
 import { execEnvironment } from "./environment.ts";
@@ -248,7 +248,7 @@ test.skipIf(skip)("secrets reach the command and nothing else", async () => {
   expect(JSON.stringify([...bench.store.records.list()])).not.toContain("hunter2");
 });
 
-test.skipIf(skip)("a required secret that nobody gave is an error with the flag to give", async () => {
+test.skipIf(skip)("a missing required secret is an error that names the flag", async () => {
   await using bench = new Workbench();
   const running = runIn(bench, bench.run(bench.busybox(), "true", { mounts: [secret({ required: true })] }));
   await expect(running).rejects.toMatchObject({
@@ -298,7 +298,7 @@ test.skipIf(skip).each([
 ])("a command's layer has the mount points of every container, run on $name", async ({ snapshotter }) => {
   await using bench = new Workbench();
   const copying = (): Partial<SolverDeps> => ({
-    snapshotter: nativeSnapshotter({
+    snapshotter: copyingSnapshotter({
       directory: bench.store.layout.snapshots,
       marks: "trusted",
       newId: () => randomUUID().slice(0, 8),

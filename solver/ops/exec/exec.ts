@@ -11,30 +11,30 @@ export interface ExecDeps extends MountDeps {
 }
 
 /**
- * Runs a command on a tree that is being made. Its own failure is a result; everything that keeps it from being run is
- * an error.
+ * Runs a command on an active snapshot. The command's own failure is a result; any reason why it cannot run is an
+ * error.
  * @throws {BuildError} `runtime/failed`, `secret/not-found`
  */
 export async function runExec(
   op: ExecOp,
-  at: {
+  context: {
     readonly active: ActiveSnapshot;
     readonly inputs: readonly (MountInput | undefined)[];
     readonly settings: Omit<ExecSettings, "entitlements">;
     readonly stdio: RunRequest["stdio"];
   },
-  on: ExecDeps,
+  deps: ExecDeps,
   signal: AbortSignal,
 ): Promise<RunResult> {
-  const { active, settings, stdio } = at;
+  const { active, settings, stdio } = context;
   const network = op.network === "default" ? settings.network : op.network;
   const user = resolveUser(
     op.user,
-    on.files.readText(active.directories, "/etc/passwd"),
-    on.files.readText(active.directories, "/etc/group"),
+    deps.files.readText(active.directories, "/etc/passwd"),
+    deps.files.readText(active.directories, "/etc/group"),
   );
-  await using mounts = await openMounts(op, at.inputs, on, signal);
-  return await on.runtime.run(
+  await using mounts = await openMounts(op, context.inputs, deps, signal);
+  return await deps.runtime.run(
     {
       root: await active.mount(signal),
       mounts: mounts.mounts,

@@ -19,24 +19,24 @@ import type { HostAddress, ResourceLimits, Snapshotter, Stack } from "../../port
 import type { InputTree } from "../file/file-work.ts";
 
 /**
- * A command that failed, as plain data: everything it takes to stand where it stood. Values of secrets and proxy settings are
- * not in it.
+ * A failed command, as plain data: everything needed to open a shell in its place, without the values of secrets and
+ * proxy settings.
  */
 export type FailedStep = {
-  /** Names the step for people; also the layer with what the command had written. */
+  /** Id for people, and of the layer with the command's changes. */
   readonly id: SnapshotId;
-  /** As displayed, `[build 2/5] RUN make`. */
+  /** Display name, `[build 2/5] RUN make`. */
   readonly name: string;
   readonly op: ExecOp;
-  /** The tree it ran on, lowest layer first, without its own layer. */
+  /** The tree below, lowest layer first, without the step's own layer. */
   readonly parent: Stack;
-  /** By index of the vertex's inputs; `null` for those that its mounts do not use. */
+  /** Inputs by index in the vertex; `null` for those that no mount uses. */
   readonly inputs: readonly ({ readonly tree: InputTree; readonly key: string } | null)[];
   /** Host directories of local inputs, by name. */
   readonly directories: Readonly<Record<string, string>>;
   readonly network: "default" | "none" | "host" | "sandbox";
   readonly limits: ResourceLimits;
-  /** Addresses of the `extraHosts` names. Steps that an older version kept have none. */
+  /** Addresses of the `extraHosts` names. Absent in records of older versions. */
   readonly addresses?: readonly HostAddress[];
   readonly exitCode: number;
   readonly failedAtMs: number;
@@ -47,7 +47,7 @@ const inputTree = tagged<InputTree, "kind">("kind", {
   stack: object<Extract<InputTree, { readonly kind: "stack" }>>({ kind: oneOf("stack"), stack: list(snapshotIdShape) }),
 });
 
-/** Steps as they are kept; `undefined` members are not written. */
+/** Schema of the stored list; `undefined` members are not written. */
 const FAILED_STEPS = list(
   object<FailedStep>({
     id: snapshotIdShape,
@@ -72,31 +72,31 @@ const FAILED_STEPS = list(
   }),
 );
 
-/** How many failed steps are kept. Their trees hold only what the command itself wrote. */
+/** Number of failed steps that are kept. Their trees hold only the command's own changes. */
 const KEPT = 3;
 const KIND = "failed-steps";
 
-/** The steps that are kept, newest first. Garbage collection may have taken their files. */
+/** Lists the kept steps, newest first. Garbage collection may have removed their files. */
 export function failedSteps(store: Store): readonly FailedStep[] {
   const fact = store.facts.get(KIND, "");
   return (fact === undefined ? undefined : recallAs(FAILED_STEPS, fact.value)) ?? [];
 }
 
 /**
- * Keeps a step and lets go of the oldest. Its snapshot has no row: to `kiln prune` it is garbage. Of two processes that do
- * this at the same time one is forgotten, and its files are then garbage at once.
+ * Keeps a step and drops the oldest. Its snapshot has no row: to `kiln prune` it is garbage. When two processes do this
+ * concurrently, one step is forgotten, and its files are garbage at once.
  */
 export async function keepFailedStep(step: FailedStep, store: Store, snapshotter: Snapshotter): Promise<void> {
   const all = [step, ...failedSteps(store)];
   store.facts.set(KIND, "", { value: Buffer.from(JSON.stringify(all.slice(0, KEPT))) });
   for (const old of all.slice(KEPT)) {
     using lease = store.leases.tryAcquire(leaseOf(old.id));
-    // Somebody has a shell in it: garbage collection will find it later.
+    // A shell is open in it: garbage collection will find it later.
     if (lease !== undefined) await snapshotter.remove(old.id);
   }
 }
 
-/** What is held while somebody looks at a failed step's files. */
+/** Returns the lease of a failed step's files, held while a shell is open in them. */
 export function leaseOf(id: SnapshotId): string {
   return `failed step ${id}`;
 }

@@ -3,21 +3,21 @@ import { join } from "node:path";
 import { errnoOf } from "../../../lib/core/errors.ts";
 import type { ExecOp } from "../../graph/op.ts";
 
-/** What container runtimes mount on in every container. */
+/** Directories that container runtimes mount over in every container. */
 const MOUNT_POINTS: readonly string[] = ["/dev", "/proc", "/sys"];
 
 /**
- * Those that a command leaves behind. One that a mount of the command's own is below counts as made for that mount: the
- * other builders take it away again with the mount.
+ * Lists the mount points that a command leaves behind. One with a mount of the command's own below it counts as made
+ * for that mount: the other builders remove it with the mount.
  */
 export function mountPointsOf(op: Pick<ExecOp, "mounts">): readonly string[] {
   return MOUNT_POINTS.filter((point) => !op.mounts.some(({ target }) => target?.startsWith(`${point}/`)));
 }
 
 /**
- * Makes directories of {@link mountPointsOf} in the layer that a command has written to. Images without them get them with their
- * first RUN from every other builder, and there are runtimes that mount on a read-only root and need them.
- * They are dated 1970, so that a command that changes nothing gives the same layer every time.
+ * Makes the directories of {@link mountPointsOf} in the layer of a command. Every other builder leaves them with the
+ * first RUN of an image without them, and runtimes that mount on a read-only root need them. They are dated 1970, so
+ * that a command without changes gives the same layer every time.
  */
 export function leaveMountPoints(layer: string, missing: readonly string[]): void {
   for (const point of missing) {
@@ -25,7 +25,7 @@ export function leaveMountPoints(layer: string, missing: readonly string[]): voi
     try {
       mkdirSync(path);
     } catch (error) {
-      // The command has put something there itself, before or below a mount.
+      // The command made something there itself, before or below a mount.
       if (errnoOf(error) === "EEXIST") continue;
       throw error;
     }

@@ -17,18 +17,18 @@ export interface MountDeps {
   readonly snapshotter: Snapshotter;
   readonly cacheMounts: CacheMounts;
   readonly files: FileWork;
-  /** Findings in local directories, by name of the part. */
+  /** Selections from local directories, by name of the part. */
   readonly selected: ReadonlyMap<string, Selection>;
   readonly secrets: SecretSource;
   readonly ssh: SshSource;
-  /** Host directory for sockets; made when needed. */
+  /** Host directory for sockets; made on demand. */
   readonly socketDirectory: string;
 }
 
-/** An input as a mount can show it; the layers of a stack are present. */
+/** An input in a form that can be mounted; a stack's layers are present. */
 export type MountInput = {
   readonly tree: InputTree;
-  /** Names the input's files in the names of seeded caches. */
+  /** Key of the input's files, for names of seeded caches. */
   readonly key: string;
 };
 
@@ -41,25 +41,27 @@ export interface OpenMounts extends AsyncDisposable {
 type Of<T extends ExecMount["type"]> = Extract<ExecMount, { readonly type: T }>;
 
 /**
- * Opens everything a command mounts besides its root. Disposing gives back the claims on caches and throws away what
- * was written into read-write binds.
+ * Opens everything that a command mounts besides its root. Disposing releases the claims on caches and discards the
+ * changes in read-write binds.
  */
 export async function openMounts(
   op: ExecOp,
   inputs: readonly (MountInput | undefined)[],
-  on: MountDeps,
+  deps: MountDeps,
   signal: AbortSignal,
 ): Promise<OpenMounts> {
   const open = new AsyncDisposableStack();
   try {
     const parts = mountParts(op);
-    const caches = await openCaches(op, { inputs, parts }, on, open, signal);
+    const caches = await openCaches(op, { inputs, parts }, deps, open, signal);
     const mounts: RunMount[] = [];
     const secretEnv: string[] = [];
     for (const mount of op.mounts) {
       switch (mount.type) {
         case "bind":
-          mounts.push(await openBind(mount, { input: inputs[mount.input], part: parts.get(mount) }, on, open, signal));
+          mounts.push(
+            await openBind(mount, { input: inputs[mount.input], part: parts.get(mount) }, deps, open, signal),
+          );
           break;
         case "cache": {
           const hostPath = caches.get(mount);
@@ -71,7 +73,7 @@ export async function openMounts(
           mounts.push({ kind: "tmpfs", target: mount.target, sizeBytes: mount.sizeBytes, mode: mount.mode });
           break;
         case "secret": {
-          const data = await readSecret(mount, on.secrets, signal);
+          const data = await readSecret(mount, deps.secrets, signal);
           // A missing optional secret is no file, but an empty variable.
           if (mount.env !== undefined) secretEnv.push(`${mount.env}=${secretText(mount.id, data)}`);
           if (mount.target !== undefined && data !== undefined) {
@@ -81,13 +83,13 @@ export async function openMounts(
           break;
         }
         case "ssh": {
-          const hostPath = await findAgent(mount, on.ssh, signal);
+          const hostPath = await findAgent(mount, deps.ssh, signal);
           if (hostPath === undefined) break;
-          // A socket of our own in front, which has the owner and permissions that the step asks for.
+          // A socket of our own in front, with the owner and permissions that the step asks for.
           const { target, permissions, uid, gid } = mount;
-          const owner = { uid, gid, native: on.native };
+          const owner = { uid, gid, native: deps.native };
           const socket = await listenAsAgent(
-            { directory: on.socketDirectory, permissions, owner },
+            { directory: deps.socketDirectory, permissions, owner },
             forwardTo(hostPath),
           );
           mounts.push({ kind: "socket", hostPath: open.use(socket).path, target });
@@ -107,18 +109,18 @@ export async function openMounts(
 async function openBind(
   mount: Of<"bind">,
   { input, part = "" }: { readonly input: MountInput | undefined; readonly part: string | undefined },
-  on: MountDeps,
+  deps: MountDeps,
   open: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<RunMount> {
   if (input === undefined) throw new Error("A bind mount has no input");
   const { target, mode } = mount;
   if (input.tree.kind === "local") {
-    // A copy of exactly the files that count: the mount must not show what the ignore file hides.
-    const copy = open.use(await on.snapshotter.prepare([], signal));
+    // A copy of exactly the files that count: the mount must not show ignored files.
+    const copy = open.use(await deps.snapshotter.prepare([], signal));
     const { directories } = copy;
-    const { selected } = on;
-    await on.files.run(
+    const { selected } = deps;
+    await deps.files.run(
       copyOf(mount.source, COPIED),
       { directories, inputs: [input.tree], selected, partOf: () => part },
       signal,
@@ -127,14 +129,14 @@ async function openBind(
   }
   const tree =
     mode === "rw"
-      ? open.use(await on.snapshotter.prepare(input.tree.stack, signal))
-      : open.use(await on.snapshotter.view(input.tree.stack, signal));
+      ? open.use(await deps.snapshotter.prepare(input.tree.stack, signal))
+      : open.use(await deps.snapshotter.view(input.tree.stack, signal));
   return { kind: "tree", tree: await tree.mount(signal), source: mount.source, target, mode };
 }
 
 /**
- * Claims every cache once, in order of name: a command that has one locked and waits for another would else stop a
- * command that has them the other way round, for ever.
+ * Claims every cache once, in order of name. Otherwise two commands could wait for each other for ever, each with one
+ * cache locked.
  */
 async function openCaches(
   op: ExecOp,
@@ -142,7 +144,7 @@ async function openCaches(
     inputs,
     parts,
   }: { readonly inputs: readonly (MountInput | undefined)[]; readonly parts: ReadonlyMap<ExecMount, string> },
-  on: MountDeps,
+  deps: MountDeps,
   open: AsyncDisposableStack,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<ExecMount, string>> {
@@ -150,23 +152,23 @@ async function openCaches(
   const wanted = new Map<string, Of<"cache">>();
   for (const mount of op.mounts) {
     if (mount.type !== "cache") continue;
-    const name = cacheName(mount, inputs, on.selected.get(parts.get(mount) ?? ""));
+    const name = cacheName(mount, inputs, deps.selected.get(parts.get(mount) ?? ""));
     names.set(mount, name);
     const other = wanted.get(name);
-    // One id twice in one command: the stricter sharing holds for both.
+    // For one id twice in one command, the stricter sharing holds for both.
     if (other === undefined || strictness(mount) > strictness(other)) wanted.set(name, mount);
   }
   const directories = new Map<string, string>();
   for (const [name, mount] of [...wanted].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    const claim = open.use(await on.cacheMounts.claim(name, mount.sharing, signal));
+    const claim = open.use(await deps.cacheMounts.claim(name, mount.sharing, signal));
     directories.set(name, claim.directory);
     if (!claim.isNew) continue;
     const seed = mount.seed === undefined ? undefined : inputs[mount.seed.input];
     if (mount.seed === undefined || seed === undefined) {
-      on.native.fchownat(AT_FDCWD, claim.directory, mount.uid, mount.gid);
+      deps.native.fchownat(AT_FDCWD, claim.directory, mount.uid, mount.gid);
       await chmod(claim.directory, mount.permissions);
     } else {
-      await seedCache(claim.directory, { ...mount.seed, tree: seed.tree }, on, signal);
+      await seedCache(claim.directory, { ...mount.seed, tree: seed.tree }, deps, signal);
     }
     claim.seeded();
   }
@@ -178,26 +180,26 @@ async function openCaches(
   return byMount;
 }
 
-/** Puts what a cache starts from in place of its empty directory: owner and mode are those it has where it comes from. */
+/** Replaces an empty cache directory by its seed, with the seed's own owner and mode. */
 async function seedCache(
   directory: string,
   from: { readonly tree: InputTree; readonly input: number; readonly source: string },
-  on: MountDeps,
+  deps: MountDeps,
   signal: AbortSignal,
 ): Promise<void> {
   const { tree, source } = from;
   await rmdir(directory);
-  await on.files.run(
+  await deps.files.run(
     copyOf(source, `/${basename(directory)}`),
     { directories: [dirname(directory)], inputs: [tree] },
     signal,
   );
-  const { matches } = await on.files.select({ kind: "path", part: "", input: from.input, source }, tree, signal);
+  const { matches } = await deps.files.select({ kind: "path", part: "", input: from.input, source }, tree, signal);
   const [node] = matches.map((match) => match.node);
-  // The root of a local directory is made anew, as for COPY.
+  // The root of a local directory is created with default metadata, as for COPY.
   if (node?.isDirectory !== true || (tree.kind === "local" && /^[/.]*$/.test(source))) return;
   const keepsOwner = tree.kind === "stack" || tree.op.owners === "kept";
-  on.native.fchownat(AT_FDCWD, directory, keepsOwner ? node.uid : 0, keepsOwner ? node.gid : 0);
+  deps.native.fchownat(AT_FDCWD, directory, keepsOwner ? node.uid : 0, keepsOwner ? node.gid : 0);
   await chmod(directory, node.mode & 0o7777);
 }
 
@@ -206,8 +208,8 @@ function strictness(mount: Of<"cache">): number {
 }
 
 /**
- * What a cache starts from is part of its name: another seed, owner or mode is another cache. A user of the step could
- * else be shut out by an earlier step of root.
+ * Makes a cache's name. The seed is part of it: another seed, owner or mode is another cache. Otherwise an earlier step
+ * of root could lock out the user of this one.
  */
 function cacheName(
   mount: Of<"cache">,
@@ -217,7 +219,7 @@ function cacheName(
   const { id, seed, uid, gid, permissions } = mount;
   if (seed !== undefined) {
     const input = inputs[seed.input];
-    // The key of a local directory is the same whatever it holds.
+    // A local directory has the same key whatever its content.
     const held = input?.tree.kind === "local" ? `${selection?.digest ?? ""} ` : "";
     return `${id} from ${input?.key ?? ""} ${held}${seed.source}`;
   }
@@ -225,7 +227,7 @@ function cacheName(
   return isUsual ? id : `${id} of ${uid}:${gid} ${permissions.toString(8)}`;
 }
 
-/** Every byte of it counts, those of a byte order mark too. */
+/** Decodes a secret. Every byte counts, also those of a byte order mark. */
 function secretText(id: string, data: Uint8Array | undefined): string {
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(data);
   if (data === undefined || Buffer.from(text).equals(data)) return text;
@@ -272,7 +274,9 @@ async function findAgent(mount: Of<"ssh">, ssh: SshSource, signal: AbortSignal):
   return socket;
 }
 
-/** Where a bind mount's copied files are in their temporary tree. Never the root, because a single file may be mounted. */
+/**
+ * Path of a bind mount's copied files in their temporary tree. Never the root, because a single file may be mounted.
+ */
 const COPIED = "/mounted";
 
 function copyOf(source: string, destination: string): FileOp {

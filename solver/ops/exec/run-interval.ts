@@ -2,13 +2,13 @@ import type { RunInterval } from "../../../lib/core/run-interval.ts";
 import { kernelStamp } from "../../../lib/tree/kernel-clock.ts";
 import type { RunRequest, RunResult, Runtime } from "../../ports.ts";
 
-/** A runtime that also notes from when until when its last command ran. */
+/** A runtime that also records the interval of its last command. */
 export class TimedRuntime implements Runtime {
   readonly #runtime: Runtime;
   readonly #directory: string;
   #interval: RunInterval | undefined;
 
-  /** @param directory of the layer that the command writes, on whose file system its files get their times */
+  /** @param directory the layer that the command writes; its file system sets the files' times */
   constructor(runtime: Runtime, directory: string) {
     this.#runtime = runtime;
     this.#directory = directory;
@@ -21,7 +21,7 @@ export class TimedRuntime implements Runtime {
     return result;
   }
 
-  /** The interval of a command that has ended. */
+  /** The interval of an ended command. */
   get interval(): RunInterval {
     if (this.#interval === undefined) throw new Error("No command has run");
     return this.#interval;

@@ -1,19 +1,19 @@
 import { BuildError } from "../../../lib/core/errors.ts";
 import type { RunUser } from "../../ports.ts";
 
-/** Largest id that can be meant: the kernel keeps the one above for "no change". */
+/** Largest valid id: the kernel reserves the next one for "no change". */
 const MAX_ID = 0xffff_fffe;
 
-/** Largest id that container engines run a process with when no group is given with it: they look such a user up. */
+/** Largest id that container engines use without a given group: they look such a user up. */
 const MAX_RUN_ID = 0x7fff_ffff;
 
 /**
- * Who a process runs as. `userText` is a USER instruction's text after expansion: `""`, `name`, `uid`, `name:group`,
- * `uid:gid`. `passwd` and `group` are the contents of the tree's own /etc/passwd and /etc/group, `undefined` when the
- * tree has none. The rules are those of the container engines: a number is an id, with or without an entry and also where
- * a user or group is called so; the supplementary groups are those that list the user by name, and none when a group
- * was given.
- * @throws {BuildError} `runtime/failed` for a name that is not there, and for an id that no engine runs.
+ * Resolves the identity of a process. `userText` is a USER instruction's text after expansion: `""`, `name`, `uid`,
+ * `name:group`, `uid:gid`. `passwd` and `group` are the contents of the tree's own /etc/passwd and /etc/group,
+ * `undefined` when the tree has none. The rules are those of the container engines: a number is an id, with or without
+ * an entry, even if a user or group has it as a name; the supplementary groups are those that list the user by name,
+ * and none when a group was given.
+ * @throws {BuildError} `runtime/failed` for an unknown name, and for an id that no engine runs
  */
 export function resolveUser(userText: string, passwd: string | undefined, group: string | undefined): RunUser {
   const [userPart = "", ...rest] = userText.split(":");
@@ -72,7 +72,7 @@ function findGroup(group: string, entries: readonly GroupEntry[]): number {
   return gid;
 }
 
-/** Lines that are comments, blank or malformed are passed over, as the C library does. */
+/** Skips comments, blank and malformed lines, as the C library does. */
 function parsePasswd(text: string | undefined): PasswdEntry[] {
   return fields(text).flatMap(([name = "", , uidText = "", gidText = "", , home = ""]) => {
     const uid = toId(uidText);
@@ -96,7 +96,7 @@ function fields(text: string | undefined): string[][] {
     .map((line) => line.split(":"));
 }
 
-/** A sign and leading zeros are part of a number here. */
+/** A number, with optional sign and leading zeros. */
 const NUMBER = /^[+-]?\d+$/;
 
 function toId(text: string): number | undefined {

@@ -17,16 +17,18 @@ import { copyFailed } from "./file-batch.ts";
 const BLOCK_BYTES = 1 << 18;
 const readAsync = promisify(read);
 
-/** A file that is read once from its start, and the digest of exactly the bytes that were handed out. Disposing closes it. */
+/**
+ * A file that is read once from its start, with the digest of exactly the bytes that were read. Disposing closes it.
+ */
 export class ArchiveFile implements Disposable {
   readonly #native: Native;
   readonly #fd: number;
   readonly #digest = createHash("sha256");
   #position = 0;
-  /** The last read: a consumer that stops early may leave one under way. */
+  /** The last read: a reader that stops early may leave one running. */
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** @throws {MovedSourceError} when the file is not there any more */
+  /** @throws {MovedSourceError} when the file no longer exists */
   constructor(view: SourceView, node: TreeNode) {
     const { tree } = view;
     const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
@@ -48,7 +50,7 @@ export class ArchiveFile implements Disposable {
     }
   }
 
-  /** Reads what nobody has read, and says what the whole file was. */
+  /** Reads the rest, and returns digest and size of the whole file. */
   async finish(signal: AbortSignal): Promise<{ readonly digest: Buffer; readonly sizeBytes: number }> {
     for await (const _rest of this.bytes(signal));
     return { digest: this.#digest.digest(), sizeBytes: this.#position };

@@ -10,13 +10,13 @@ interface Content {
 }
 
 const DIGEST_BYTES = 32;
-/** Columns of a line of a listing; see `listFiles`. */
+/** Columns of a listing's line; see `listFiles`. */
 const SIZE_COLUMN = 5;
 const DIGEST_COLUMN = 6;
 
 /**
- * Compares what a copy holds of files that can change at any time with what they held when they were selected: a time stamp
- * is no proof, because some clocks tick every two seconds and stores through a memory map show in none.
+ * A comparison of copied content with the content at selection, for files that can change at any time. A time stamp is
+ * no proof: some clocks tick every two seconds, and writes through a memory map may not change any time.
  */
 export class CopiedContents {
   readonly #selection: Selection;
@@ -28,7 +28,7 @@ export class CopiedContents {
     this.#selection = selection;
   }
 
-  /** Notes what was copied of a selected file. */
+  /** Records the copied content of a selected file. */
   note(node: TreeNode, digest: Buffer, sizeBytes: number): void {
     const place = this.#placeOf(node);
     if (place === undefined) return;
@@ -38,13 +38,13 @@ export class CopiedContents {
       this.#changed.set(node.inode, { digest: Buffer.from(digest), sizeBytes });
   }
 
-  /** Files that have changed. */
+  /** Lists changed files. */
   get changed(): readonly TreeNode[] {
     if (this.#changed.size === 0) return [];
     return regularFiles(this.#selection).filter((node) => this.#changed.has(node.inode));
   }
 
-  /** The selection that the copy is of; `undefined` when it is the one it was made from. */
+  /** Returns the selection that matches the copy; `undefined` when the original one does. */
   actual(): Selection | undefined {
     if (this.#changed.size === 0) return undefined;
     const { matches, contents } = this.#selection;
@@ -86,7 +86,7 @@ export class CopiedContents {
   }
 }
 
-/** Entries in the order of the selection's contents. */
+/** Lists entries in the order of the selection's contents. */
 function regularFiles({ matches }: Selection): readonly TreeNode[] {
   return matches
     .flatMap(({ node, files }) => [node, ...files.map((file) => file.node)])

@@ -16,7 +16,7 @@ const symbolic = (text: string): Partial<CopyAction> => ({ mode: { kind: "symbol
 const owner = (user: string, group?: string): Partial<CopyAction> => ({ owner: { user, group } });
 
 const CASES: readonly Case[] = [
-  // Where things land.
+  // Destinations.
   { name: "a file under a new name", context: ["f a"], copies: [["a", "/b"]], makes: ["f b 644 0:0 =a"] },
   {
     name: "a file into a directory that the slash asks for",
@@ -441,7 +441,7 @@ const CASES: readonly Case[] = [
 
   // Setgid directories.
   {
-    name: "into a setgid directory, whose group new directories have and files do not",
+    name: "into a setgid directory: new directories inherit its group, files do not",
     context: ["f a", "d d 700", "d d/sub", "f d/sub/b"],
     layers: [["d g 2775 7:33"]],
     copies: [

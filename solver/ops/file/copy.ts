@@ -14,14 +14,14 @@ import type { LostFiles } from "./lost-files.ts";
 import type { Ids } from "./owner.ts";
 import { applySymbolicMode, parseSymbolicMode, type SymbolicMode } from "./symbolic-mode.ts";
 
-/** Changes that a copy makes on the way: `--chown`, `--chmod`. */
+/** Changes that a copy makes to metadata: `--chown`, `--chmod`. */
 export interface CopySettings {
   readonly owner: Ids | undefined;
   readonly mode:
     | { readonly kind: "octal"; readonly bits: number }
     | { readonly kind: "symbolic"; readonly mode: SymbolicMode }
     | undefined;
-  /** Whether files keep the owner they have in the source. */
+  /** True when files keep their owner of the source. */
   readonly keepOwner: boolean;
 }
 
@@ -35,44 +35,44 @@ export function copySettings(action: CopyAction, owner: Ids | undefined, view: S
 }
 
 /**
- * Puts what was matched where COPY wants it: the contents of a directory into the destination; a file into a destination
- * that is a directory or is written with a slash at its end, and otherwise under the destination's own name.
+ * Copies a match to its place by COPY's rules: the contents of a directory go into the destination; a file goes into a
+ * destination that is a directory or ends in a slash, and otherwise gets the destination's own name.
  */
 export async function copyMatch(
   view: SourceView,
   match: Match,
-  to: {
+  place: {
     readonly destination: Destination;
     readonly path: string;
-    /** Given the directory that the copy goes to, where no symlink leads to it any more. */
+    /** Finds an earlier copy into the directory, which is given without symlinks. */
     readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
-    /** Bytes of files that are in memory. */
+    /** Contents of files that are in memory. */
     readonly kept?: FileContents["kept"] | undefined;
-    /** Told what was copied of files that may change. */
+    /** Records the content of copied files that may change. */
     readonly copied?: CopiedContents | undefined;
     readonly lost?: LostFiles | undefined;
   },
   settings: CopySettings,
   signal: AbortSignal,
 ): Promise<void> {
-  const { destination, path, earlier, kept, copied } = to;
+  const { destination, path, earlier, kept, copied } = place;
   const copier = new Copier(view, destination, settings, { kept, copied });
   if (match.node.isDirectory) {
     const target = copier.ensureDirectory(path);
     copier.share(earlier?.(target.path));
-    // The directory itself keeps its mode and owner, or has those of a parent if it is new. Only its time is the source's.
+    // The directory itself keeps its mode and owner, or gets those of a new parent. Only its time is the source's.
     if (!match.keepsPath) destination.setTime(target, match.node.mtimeNs);
     await copier.copyContents(match, target, signal);
   } else {
     const { parent, name } = copier.fileTarget(path, match.name);
     destination.noteBelow(join(parent, name), "file");
-    to.lost?.note(join(parent, name), match.node, !/(?:^|\/)\.?$/.test(path) && name === baseName(path));
+    place.lost?.note(join(parent, name), match.node, !/(?:^|\/)\.?$/.test(path) && name === baseName(path));
     await copier.copyEntry(match.node, parent, name, signal);
   }
   await copier.flush(signal);
 }
 
-/** What the copy of a file gets. */
+/** Returns the metadata of a file's copy. */
 export function copiedMetadata(settings: CopySettings, node: TreeNode): NewMetadata & { readonly mtimeNs: bigint } {
   const { owner, keepOwner, mode } = settings;
   const bits = node.mode & 0o7777;
@@ -89,7 +89,7 @@ export function copiedMetadata(settings: CopySettings, node: TreeNode): NewMetad
   };
 }
 
-/** Directories on the way to the destination: `--chown` counts, and of an octal `--chmod` the permissions. */
+/** Returns the metadata of new parent directories: `--chown` applies, and the permissions of an octal `--chmod`. */
 export function parentMetadata({ owner, mode }: CopySettings): ParentMetadata {
   return { mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755, owner, mtimeNs: undefined };
 }
@@ -105,7 +105,7 @@ class Copier {
   readonly #settings: CopySettings;
   readonly #contents: CopyContents;
   #batch: FileBatch;
-  /** First path of each inode that has several names, so that hard links stay hard links. */
+  /** First path of each inode with several names, so that hard links stay hard links. */
   readonly #links = new Map<string, string>();
 
   constructor(view: SourceView, destination: Destination, settings: CopySettings, contents: CopyContents) {
@@ -116,7 +116,7 @@ class Copier {
     this.#batch = this.#newBatch(undefined);
   }
 
-  /** Takes files from an earlier copy where it has them. To be called before anything is copied. */
+  /** Shares files with an earlier copy where possible. Call it before copying anything. */
   share(earlier: EarlierCopy | undefined): void {
     if (earlier !== undefined) this.#batch = this.#newBatch(earlier);
   }
@@ -125,7 +125,7 @@ class Copier {
     return new FileBatch(this.#view, this.#destination, { ...this.#contents, earlier });
   }
 
-  /** The directory a path means, symlinks followed, made with its parents where missing. */
+  /** Finds the directory at a path, following symlinks, and makes it and its parents where missing. */
   ensureDirectory(path: string): Directory {
     const { parent, entry, missing } = this.#destination.tree.resolve(path, "follow");
     if (missing.length > 0) return this.#destination.makeParents(parent, missing, parentMetadata(this.#settings));
@@ -142,7 +142,7 @@ class Copier {
     return entry.directory;
   }
 
-  /** Where a single file goes. */
+  /** Finds the place for a single file. */
   fileTarget(path: string, name: string): { readonly parent: Directory; readonly name: string } {
     if (/(?:^|\/)\.?$/.test(path)) return { parent: this.ensureDirectory(path), name };
     const found = this.#destination.tree.resolve(path, "follow");
@@ -158,7 +158,9 @@ class Copier {
     return entry.directory === undefined ? { parent, name: entry.name } : { parent: entry.directory, name };
   }
 
-  /** Everything below a matched directory. Parents come before what they hold, so each is there when it is needed. */
+  /**
+   * Copies everything below a matched directory. Parents come before their content, so each exists when it is needed.
+   */
   async copyContents(match: Match, target: Directory, signal: AbortSignal): Promise<void> {
     const directories = new Map<string, Directory>([["", target]]);
     for (const { path, node } of match.files) {
@@ -211,7 +213,7 @@ class Copier {
     this.#destination.noteFile(parent, name, type, metadata);
   }
 
-  /** A directory inside a copied one: new, or an existing one that takes the source's mode, owner and time. */
+  /** Makes a directory inside a copied one, or gives an existing one the source's mode, owner and time. */
   #copyDirectory(node: TreeNode, parent: Directory, name: string): Directory {
     const metadata = copiedMetadata(this.#settings, node);
     const existing =

@@ -32,13 +32,13 @@ function plantMany(directory: string): void {
 }
 
 interface Compared {
-  /** Of the files that the copy makes. */
+  /** Measure of the copy's files. */
   readonly made: LayerMeasure;
-  /** Of the tar; `undefined` when the copy is not described. */
+  /** Measure of the tar; `undefined` when the copy is not described. */
   readonly written: LayerMeasure | undefined;
 }
 
-/** Does a copy both ways. `earlier` is where a tar lies and where the new one is left. */
+/** Makes a copy both ways. `earlier` is the path of an earlier tar, `to` that of the new one. */
 async function both(
   bench: FileBench,
   action: CopyAction,

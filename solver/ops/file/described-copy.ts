@@ -23,52 +23,53 @@ import { UnknownOwners } from "./owner.ts";
 import { settingsOf } from "./run-file-op.ts";
 
 /**
- * Making many small files is what copying them costs: their bytes in one file are written in a tenth of the time. So where
- * nothing in a build reads what a COPY makes, its layer is written as a tar at once, and becomes files when somebody needs
- * them, like a layer that was pulled.
+ * Minimum number of files for a described copy. Most of the cost of copying many small files is creating them; writing
+ * their bytes into one file takes a tenth of the time. So where no step of a build reads the result of a COPY, its
+ * layer is written as a tar at once, and unpacked on demand, like a pulled layer.
  *
- * Fewer files are made as fast as they are described. Larger ones are better shared with an earlier copy, by links.
+ * Fewer files are created as fast as they are described. Larger ones are better shared with an earlier copy, by hard
+ * links.
  */
 const MIN_FILES = 512;
 const MAX_MEAN_BYTES = 16 * 1024;
 const MAX_BYTES = 256 * 1024 * 1024;
 const DIGEST_BYTES = 32;
 
-/** A copy that is only described. Closing it closes its directory. */
+/** A copy as a description. Closing it closes its directory. */
 export interface DescribedCopy extends LayerDescription, Disposable {
-  /** The path in the source of a file of the layer. */
+  /** Returns the source path of a file of the layer. */
   sourceOf(path: string): string;
 }
 
 /**
- * Describes the layer that an op would make, if that is a copy of one directory with many small files and nothing unusual is
- * among them or in their way; what would be an error is left to the copy itself to tell.
- * @param tree what the copy goes on, without a layer of its own
+ * Describes the layer of an op that copies one directory with many small files, if nothing unusual is among them or at
+ * their destination. Errors are left to the ordinary copy.
+ * @param tree the tree below, without the new layer
  */
 export function describeCopy(
   op: FileOp,
-  at: {
+  context: {
     readonly tree: MergedTree;
     readonly view: SourceView;
     readonly selection: Selection;
-    /** For directories that have no time of their own: the real-time clock, nanoseconds since 1970. */
+    /** Time for directories without one of their own: the real-time clock, nanoseconds since 1970. */
     readonly nowNs: bigint;
   },
 ): DescribedCopy | undefined {
   const [action] = op.actions;
-  const [match] = at.selection.matches;
+  const [match] = context.selection.matches;
   if (op.way !== undefined || op.actions.length !== 1 || action?.kind !== "copy" || action.unpack !== "never")
     return undefined;
-  if (match === undefined || at.selection.matches.length !== 1 || !isManySmallFiles(match)) return undefined;
-  const { tree, view } = at;
+  if (match === undefined || context.selection.matches.length !== 1 || !isManySmallFiles(match)) return undefined;
+  const { tree, view } = context;
   const { parent, entry, missing } = tree.resolve(action.destination, "follow");
   const existing = missing.length > 0 || entry === undefined ? parent : entry.directory;
   if (existing === undefined) return undefined;
   const unknown = new UnknownOwners();
   const settings = settingsOf(action, tree, view, unknown);
-  // The copy itself warns of them.
+  // The ordinary copy warns of them.
   if (unknown.size > 0) return undefined;
-  const copy = new Description(at, match, settings);
+  const copy = new Description(context, match, settings);
   const target = copy.way(existing, missing);
   if (target === undefined || !copy.contents(target)) return undefined;
   const path = [existing.path, ...missing].filter((name) => name !== "").join("/");
@@ -87,7 +88,7 @@ function isManySmallFiles({ node, files, keepsPath }: Match): boolean {
   return count >= MIN_FILES && bytes <= Math.min(MAX_BYTES, count * MAX_MEAN_BYTES);
 }
 
-/** A directory of the layer: its row, and what there was of it before; absent for a new one. */
+/** A directory of the layer: its row, and the existing directory below; absent for a new one. */
 interface Place {
   readonly row: number;
   readonly existing: Directory | undefined;
@@ -102,21 +103,26 @@ class Description {
   readonly #nowNs: bigint;
   readonly #described: DescribedTree;
   readonly #expected: Buffer;
-  /** Bytes of files by rows of their scan, and then by those of the description. */
+  /** Contents of files by rows of their scan, later by rows of the description. */
   readonly #bytes: KeptBytes;
   readonly #keptAt: Float64Array;
 
   constructor(
-    at: { readonly tree: MergedTree; readonly view: SourceView; readonly selection: Selection; readonly nowNs: bigint },
+    context: {
+      readonly tree: MergedTree;
+      readonly view: SourceView;
+      readonly selection: Selection;
+      readonly nowNs: bigint;
+    },
     match: Match,
     settings: CopySettings,
   ) {
     const rows = match.files.length + MAX_DEPTH + 1;
-    const { digests, kept } = at.selection.contents;
-    this.#tree = at.tree;
-    this.#view = at.view;
+    const { digests, kept } = context.selection.contents;
+    this.#tree = context.tree;
+    this.#view = context.view;
     this.#digests = digests;
-    this.#nowNs = at.nowNs;
+    this.#nowNs = context.nowNs;
     this.#match = match;
     this.#settings = settings;
     this.#described = new DescribedTree(rows - 1);
@@ -125,7 +131,7 @@ class Description {
     this.#keptAt = new Float64Array(rows).fill(-1);
   }
 
-  /** The directories from the root to the one that is copied to: those that exist as they are, and new ones. */
+  /** Adds the directories from the root to the destination: existing ones as they are, and new ones. */
   way(existing: Directory, missing: readonly string[]): Place | undefined {
     const above: Directory[] = [];
     for (let at = existing; at.parent !== undefined; at = at.parent) above.unshift(at);
@@ -149,7 +155,7 @@ class Description {
     return { row, existing: missing.length > 0 ? undefined : existing };
   }
 
-  /** Everything that is copied; false when something in it is not for a description. */
+  /** Adds everything to copy; false when a file cannot be described. */
   contents(target: Place): boolean {
     const { node, files } = this.#match;
     const { layer } = node;
@@ -210,7 +216,7 @@ class Description {
     };
   }
 
-  /** An existing directory keeps its attributes, which a description cannot have. */
+  /** Tells whether an existing directory has attributes, which a description cannot hold. */
   #hasXattrs(directory: Directory): boolean {
     const [top] = directory.parts;
     if (top === undefined) return false;
@@ -218,5 +224,5 @@ class Description {
   }
 }
 
-/** Directories on the way to the destination. */
+/** Limit of directories above the destination. */
 const MAX_DEPTH = 200;

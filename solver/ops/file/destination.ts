@@ -8,10 +8,10 @@ import { isOverlayMark, isWhiteout, makeWhiteout, markOpaque } from "../../../li
 import { directoriesOn, ownAttributes } from "../../../lib/tree/directories-on.ts";
 import type { Directory, Entry, MergedTree } from "../../../lib/tree/merged-tree.ts";
 
-/** Layer that is written; those behind it are only read. */
+/** Index of the written layer; those after it are only read. */
 const UPPER = 0;
 
-/** Owner, permissions and time of something new. */
+/** Owner, permissions and time of a new file. */
 export interface NewMetadata {
   readonly mode: number;
   readonly uid: number;
@@ -20,21 +20,27 @@ export interface NewMetadata {
   readonly mtimeNs: bigint | undefined;
 }
 
-/** Owner and mode of directories on the way. Without an owner they are root's, and of the group that mkdir(2) gives them. */
+/**
+ * Owner and mode of new parent directories. Without an owner they belong to root, and to the group that mkdir(2) gives
+ * them.
+ */
 export interface ParentMetadata {
   readonly mode: number;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
   readonly mtimeNs: bigint | undefined;
 }
 
-/** The tree that a layer which is made by itself will lie on. */
+/** The tree below a layer that is made separately. */
 export interface Below {
   readonly tree: MergedTree;
-  /** Told of a path that is something else there. */
+  /** Receives paths with another kind of file there. */
   readonly covers: (path: string, entry: Entry) => void;
 }
 
-/** A new directory in a setgid one is setgid as well and has its group, unless somebody gives it to another: inode_init_owner(9). */
+/**
+ * Returns the metadata of a new directory: in a setgid one it is setgid as well and inherits the group, unless another
+ * owner is given: inode_init_owner(9).
+ */
 export function inheriting(parent: Pick<FileStatus, "mode" | "gid">, wanted: ParentMetadata): NewMetadata {
   const { mode, owner, mtimeNs } = wanted;
   const isSetgid = (parent.mode & S_ISGID) !== 0;
@@ -47,43 +53,46 @@ export function inheriting(parent: Pick<FileStatus, "mode" | "gid">, wanted: Par
 }
 
 /**
- * The tree that a step changes: everything is written to the topmost directory, as overlayfs would on a mount, and the
- * layers below stay as they are. A directory that exists only below is made again above with its metadata before
- * something is put into it; a file that exists only below is hidden by what takes its name, or by a whiteout.
+ * The tree that a step changes: all writes go to the topmost directory, as with an overlayfs mount, and the layers
+ * below stay as they are. A directory that exists only below is made again above with its metadata before a file is put
+ * into it; a file that exists only below is hidden by a new file of its name, or by a whiteout.
  *
- * Directories that already existed keep their times: putting a file into one changes the step's layer, not the directory. All
- * times are whole seconds, which is what others get of them: a later step must not see whether the layer has travelled.
- * Call `finish` at the end, which sets the times that writing has changed, and makes directories setgid: until then the kernel
- * must not give their group to what is copied into them.
+ * Directories that already existed keep their times: putting a file into one changes the step's layer, not the
+ * directory. All times are whole seconds, like those of a layer's tar: a later step must not see whether the layer has
+ * been transferred. Call `finish` at the end: it sets the times that writing has changed, and makes directories setgid;
+ * until then the kernel must not pass their group to the files copied into them.
  */
 export class Destination {
   readonly tree: MergedTree;
   readonly native: Native;
-  /** Times to set once nothing is written any more, by path; `undefined` for that of the making. */
+  /** Times to set after all writing, by path; `undefined` for the time of writing. */
   readonly #times = new Map<string, bigint | undefined>();
   /** Modes of setgid directories, by path. */
   readonly #modes = new Map<string, number>();
 
   readonly #below: Below | undefined;
 
-  /** `below`: of a layer that is made by itself, what it will lie on. */
+  /** `below`: the tree below a layer that is made separately. */
   constructor(tree: MergedTree, below?: Below) {
     this.#below = below;
     this.tree = tree;
     this.native = tree.native;
     if (below === undefined) return;
-    // The root of a tree is as the topmost layer has it.
+    // The root's metadata is the topmost layer's.
     const { mode, uid, gid } = below.tree.root.status;
     this.native.fchownat(this.upperFd, "", uid, gid);
     this.native.fchmodat(this.upperFd, "", mode & 0o7777);
   }
 
-  /** Descriptor of the directory that is written. */
+  /** Descriptor of the written directory. */
   get upperFd(): number {
     return this.tree.layerFd(UPPER);
   }
 
-  /** Descriptor of a directory in the upper layer, made there when only lower layers have it. Good until the next call. */
+  /**
+   * Returns the descriptor of a directory in the upper layer, which is made there when only lower layers have it. Valid
+   * until the next call.
+   */
   upperOf(directory: Directory): number {
     const [top] = directory.parts;
     if (top === undefined) throw new Error("A directory without parts");
@@ -96,7 +105,7 @@ export class Destination {
     return this.upperOf(directory);
   }
 
-  /** Makes a directory on the way as it is below. */
+  /** Makes a parent directory with the metadata it has below. */
   #likeBelow(parent: Directory, name: string): Directory | undefined {
     if (this.#below === undefined) return undefined;
     const { tree } = this.#below;
@@ -110,7 +119,7 @@ export class Destination {
     return made;
   }
 
-  /** Tells when something is put in the place of what is another kind of file below. */
+  /** Reports a new file in the place of another kind of file below. */
   noteBelow(path: string, kind: "directory" | "file"): void {
     if (this.#below === undefined) return;
     const steps = directoriesOn(this.#below.tree, path);
@@ -120,7 +129,7 @@ export class Destination {
     if ((last.directory !== undefined) !== (kind === "directory")) this.#below.covers(path, last.entry);
   }
 
-  /** Makes a directory where nothing of its name is visible. */
+  /** Makes a directory where none of its name is visible. */
   makeDirectory(parent: Directory, name: string, metadata: NewMetadata): Directory {
     this.noteBelow(join(parent, name), "directory");
     if (isReservedName(name)) throw reservedName(join(parent, name));
@@ -146,7 +155,7 @@ export class Destination {
     return made;
   }
 
-  /** Gives an existing directory other permissions, owner and time, in this layer. */
+  /** Changes an existing directory's permissions, owner and time, in this layer. */
   changeDirectory(directory: Directory, metadata: NewMetadata): void {
     const fd = this.upperOf(directory);
     this.native.fchownat(fd, "", metadata.uid, metadata.gid);
@@ -161,12 +170,13 @@ export class Destination {
   }
 
   /**
-   * Makes a name free for something that is not a directory, and returns the upper directory to make it in.
-   * @throws {BuildError} `solver/copy-failed` when a directory has the name; `image/reserved` when it is one of a whiteout
+   * Frees a name for a file that is not a directory, and returns the upper directory for it.
+   * @throws {BuildError} `solver/copy-failed` when a directory has the name; `image/reserved` when it is a whiteout's
    */
   claim(parent: Directory, name: string): number {
     if (isReservedName(name)) throw reservedName(join(parent, name));
-    // In a directory made by this very step, what is not remembered does not exist: no need to ask the kernel.
+    // In a directory made by this very step, a name that is not remembered does not exist: the kernel need not be
+    // asked.
     const existing = parent.isFresh === true && !parent.children.has(name) ? undefined : this.tree.child(parent, name);
     if (existing?.directory !== undefined) {
       throw new BuildError(
@@ -181,7 +191,7 @@ export class Destination {
     return fd;
   }
 
-  /** Notes a file that was, or is about to be, made in the upper directory. */
+  /** Records a file that was, or is about to be, made in the upper directory. */
   noteFile(parent: Directory, name: string, type: number, metadata: NewMetadata): void {
     const status = this.#newStatus(type, metadata);
     this.tree.replace(parent, name, { name, status, layer: UPPER, directory: undefined });
@@ -199,7 +209,7 @@ export class Destination {
     }
   }
 
-  /** Makes the directories of a path that do not exist yet. */
+  /** Makes the missing directories of a path. */
   makeParents(from: Directory, missing: readonly string[], metadata: ParentMetadata): Directory {
     let at = from;
     for (const name of missing)
@@ -207,7 +217,7 @@ export class Destination {
     return at;
   }
 
-  /** Sets what would have been in the way of writing, and what writing has changed: the times of directories, which come last. */
+  /** Sets metadata that would have hindered writing, then the times of directories, which writing changed. */
   finish(): void {
     for (const [path, mode] of this.#modes) {
       const fd = this.#upperAt(path);
@@ -235,7 +245,7 @@ export class Destination {
 
   #copyUp(directory: Directory, parent: Directory, lowerFd: number): void {
     const { status } = directory;
-    // Read before the parent's descriptor is asked for: asking may close this one.
+    // Read before opening the parent: that may close this descriptor.
     const xattrs = this.native
       .listXattrs(lowerFd, ".")
       .filter((key) => !isOverlayMark(key))
@@ -252,18 +262,18 @@ export class Destination {
     this.#keepTime(directory);
   }
 
-  /** Remembers the time a directory had before anything was written into it. */
+  /** Remembers a directory's time before a write into it. */
   #keepTime(directory: Directory): void {
     if (directory.isFresh === true || this.#times.has(directory.path)) return;
     this.#times.set(directory.path, directory.status.mtimeNs);
-    // The root is there from the beginning.
+    // The root exists from the beginning.
     const { mode } = directory.status;
     const isSetgid = (mode & S_ISGID) !== 0 && !this.#modes.has(directory.path);
     const [top] = directory.parts;
     if (isSetgid && top?.layer === UPPER) this.#setMode(this.tree.partFd(directory, top), "", directory.path, mode);
   }
 
-  /** Removes a whiteout of ours, and says whether a directory made in its place has something below to hide. */
+  /** Removes a whiteout of ours; returns whether a directory in its place must hide something below. */
   #clearWhiteout(parent: Directory, fd: number, name: string): boolean {
     const { marks } = this.tree;
     if (marks === undefined || parent.isFresh === true) return false;
@@ -275,7 +285,7 @@ export class Destination {
     return this.#existsBelow(parent, name);
   }
 
-  /** Whether a lower layer shows something under a name. */
+  /** Tells whether a lower layer shows something under a name. */
   #existsBelow(parent: Directory, name: string): boolean {
     const { marks } = this.tree;
     for (const part of parent.parts) {
@@ -319,7 +329,7 @@ export function join(directory: Directory, name: string): string {
   return directory.path === "" ? name : `${directory.path}/${name}`;
 }
 
-/** A path inside the image as people write it. */
+/** Returns a path inside the image as people write it. */
 export function shown(path: string): string {
   return JSON.stringify(`/${printableName(path)}`);
 }

@@ -11,7 +11,7 @@ import { Workbench } from "../../testing/workbench.ts";
 const signal = new AbortController().signal;
 const FILES = 100;
 
-/** The directory of the layer that a build of `target` ends with. */
+/** Builds `target` and returns the directory of its last layer. */
 async function layer(bench: Workbench, target: Vertex): Promise<string> {
   using deps = bench.deps();
   const result = await solve(bench.graph(target), deps, bench.options(), signal);
@@ -29,7 +29,7 @@ function fill(bench: Workbench): void {
   }
 }
 
-/** As a build with an empty store makes it, from the same files. */
+/** Measures the layer from a build with an empty store and the same files. */
 async function fresh(bench: Workbench, make: (other: Workbench) => Vertex): Promise<LayerMeasure> {
   await using other = new Workbench();
   rmSync(other.context, { recursive: true });
@@ -118,7 +118,7 @@ test("a copy onto another base shares files when it goes to the same place only"
       rmSync(join(root, "app"), { force: true });
       symlinkSync("srv", join(root, "app"));
     }
-    return at.copy(image, "src", "/app/");
+    return bench.copy(image, "src", "/app/");
   };
   const first = await layer(bench, on("one")(bench));
   bench.file("src/more", "more");
@@ -130,7 +130,7 @@ test("a copy onto another base shares files when it goes to the same place only"
   expect(await measure(bench, elsewhere)).toEqual(await fresh(bench, on("leads elsewhere")));
 });
 
-test("an earlier layer whose files are gone costs only the time to copy", async () => {
+test("an earlier layer without its files costs only the time to copy", async () => {
   await using bench = new Workbench();
   fill(bench);
   const first = await layer(bench, copy(bench));

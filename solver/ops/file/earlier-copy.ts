@@ -8,21 +8,24 @@ import type { Marks } from "../../../lib/tree/overlay-marks.ts";
 import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 import type { EarlierCopy } from "./file-batch.ts";
 
-/** Fewer files are copied as fast as they are compared. */
+/** Minimum number of files: fewer are copied as fast as they are compared. */
 const MIN_FILES = 64;
 
-/** Whether a result of an op may share files with an earlier one: it is one copy of one directory with many files. */
+/**
+ * Tells whether an op's result may share files with an earlier one: it must be one copy of one directory with many
+ * files.
+ */
 export function isSharable(op: FileOp, selection: Selection | undefined): boolean {
   const [action] = op.actions;
   const [match] = selection?.matches ?? [];
-  // With several copies a file of the earlier result may be another one's than the path says.
+  // With several copies, a file of the earlier result may come from another one than its path suggests.
   if (op.actions.length !== 1 || action?.kind !== "copy" || action.unpack !== "never") return false;
   return selection?.matches.length === 1 && match?.node.isDirectory === true && match.files.length >= MIN_FILES;
 }
 
 /**
- * An earlier result of the same op to share files with. The files whose lines in both listings are equal held then what they
- * hold now; the lines say nothing of times, which the addon compares file by file. Disposing closes it.
+ * An earlier result of the same op to share files with. Files with equal lines in both listings have the same content;
+ * the lines do not contain times, which the addon compares file by file. Disposing closes it.
  */
 export class EarlierResult implements Disposable {
   readonly #native: Native;
@@ -35,7 +38,7 @@ export class EarlierResult implements Disposable {
   constructor(options: {
     readonly native: Native;
     readonly marks: Marks;
-    /** Of the whole earlier result, topmost first: the first is the layer that the op made. */
+    /** Directories of the whole earlier result, topmost first: the first is the op's own layer. */
     readonly directories: readonly string[];
     readonly op: FileOp;
     readonly listing: string;
@@ -49,7 +52,7 @@ export class EarlierResult implements Disposable {
     this.#same = sameFiles(options.selection, options.listing);
   }
 
-  /** For a copy into this directory, if the earlier one went there too: on another base a symlink may lead elsewhere. */
+  /** Returns the earlier copy into this directory, if it went there: on another base a symlink may lead elsewhere. */
   into(target: string): EarlierCopy | undefined {
     const [top] = this.#directories;
     if (this.#same.size === 0 || top === undefined) return undefined;
@@ -58,7 +61,7 @@ export class EarlierResult implements Disposable {
       if (tree.directoryAt(this.#destination)?.path !== target) return undefined;
       this.#fd ??= this.#native.openPath(top, O_PATH | O_DIRECTORY);
     } catch (error) {
-      // A layer of the earlier result that has been collected.
+      // A layer of the earlier result has been collected.
       if (errnoOf(error) === "ENOENT") return undefined;
       throw error;
     }
@@ -71,7 +74,7 @@ export class EarlierResult implements Disposable {
   }
 }
 
-/** The selected files whose lines were in the earlier listing too. Lines begin with the path, so each is there once. */
+/** Finds the selected files with a line in the earlier listing too. Lines begin with the path, so each occurs once. */
 function sameFiles({ listing, matches }: Selection, earlier: string): ReadonlySet<TreeNode> {
   const lines = new Set(earlier.split("\n"));
   const [match] = matches;

@@ -38,7 +38,7 @@ async function copy(
 const fromSource = ({ matches }: Selection): Found => ({ matches });
 const fromMemory = (selection: Selection): Found => selection;
 
-describe.skipIf(SKIP_UNLESS_ROOT)(`files whose bytes are in memory (${SKIP_UNLESS_ROOT || "root"})`, () => {
+describe.skipIf(SKIP_UNLESS_ROOT)(`files with their content in memory (${SKIP_UNLESS_ROOT || "root"})`, () => {
   test.each([
     { name: "small and large ones", context: ["f src/a", "f src/void =", `f src/large =${"x".repeat(400_000)}`] },
     { name: "modes and owners", context: ["f src/a 4755", "f src/b 600", "l src/l a"] },

@@ -14,33 +14,39 @@ import type { Destination, NewMetadata } from "./destination.ts";
 import { shown } from "./destination.ts";
 
 /**
- * An earlier result of the same copy, whose files may be shared. Both are layers that nothing writes to once they are
- * committed: overlayfs copies a file up before a command changes it, and file operations only ever make new files.
+ * An earlier result of the same copy to share files with. Both are layers that nothing writes to after their commit:
+ * overlayfs copies a file up before a command changes it, and file operations only ever make new files.
  */
 export interface EarlierCopy {
-  /** Descriptor of the directory that is the earlier layer. */
+  /** Descriptor of the earlier layer's directory. */
   readonly fd: number;
-  /** Whether a file of the source holds what it held then. Its metadata is compared with the earlier copy itself. */
+  /**
+   * Tells whether a file of the source has the same content as then. Its metadata is compared with the earlier copy
+   * itself.
+   */
   isSame(node: TreeNode): boolean;
 }
 
-/** Files held back before they are copied. */
+/** Files collected before they are copied. */
 const BATCH_FILES = 8192;
-/** Files copied by one call to the addon, and calls at a time: making files in different directories scales with processors. */
+/**
+ * Files per call to the addon. The next limit is concurrent calls: creating files in different directories scales with
+ * processors.
+ */
 const CALL_FILES = 512;
 const LANES = 2;
 const DIGEST_BYTES = 32;
 
 interface Pending {
   readonly from: TreeNode;
-  /** Relative to the upper directory. */
+  /** Path relative to the upper directory. */
   readonly to: string;
   readonly metadata: NewMetadata;
 }
 
 /**
- * Regular files on their way from one tree into the upper directory, thousands per call. Their names must have been
- * claimed, and their directories made; `flush` before anything needs a file to be there.
+ * Regular files to be copied into the upper directory, thousands per call. Their names must have been claimed, and
+ * their directories made. Call `flush` before anything needs a file to exist.
  */
 export class FileBatch {
   readonly #source: Pick<SourceView, "tree" | "owners">;
@@ -57,10 +63,12 @@ export class FileBatch {
     source: Pick<SourceView, "tree" | "owners">,
     destination: Destination,
     from: {
-      /** Told what was copied of files that may change at any time: those of the client, not those of a snapshot. */
+      /**
+       * Records the content of copied files that may change at any time: those of the client, not those of a snapshot.
+       */
       readonly copied: CopiedContents | undefined;
       readonly earlier: EarlierCopy | undefined;
-      /** Bytes of source files that are in memory. */
+      /** Contents of source files that are in memory. */
       readonly kept: FileContents["kept"] | undefined;
     },
   ) {
@@ -71,15 +79,15 @@ export class FileBatch {
     this.#destination = destination;
   }
 
-  async add(from: TreeNode, to: string, metadata: NewMetadata, signal: AbortSignal): Promise<void> {
-    this.#pending.push({ from, to, metadata });
-    this.#names.add(to);
+  async add(from: TreeNode, target: string, metadata: NewMetadata, signal: AbortSignal): Promise<void> {
+    this.#pending.push({ from, to: target, metadata });
+    this.#names.add(target);
     if (this.#pending.length >= BATCH_FILES) await this.flush(signal);
   }
 
-  /** Whether a file of this path is yet to be written. */
-  holds(to: string): boolean {
-    return this.#names.has(to);
+  /** Tells whether a file with this path is still to be written. */
+  holds(target: string): boolean {
+    return this.#names.has(target);
   }
 
   async flush(signal: AbortSignal): Promise<void> {
@@ -111,7 +119,7 @@ export class FileBatch {
     this.#finish(files, results, "write");
   }
 
-  /** Links what the earlier layer has just so, and returns the rest. */
+  /** Hard-links files that the earlier layer has with the same metadata, and returns the rest. */
   async #share(pending: readonly Pending[], earlier: EarlierCopy, signal: AbortSignal): Promise<readonly Pending[]> {
     const { native, upperFd } = this.#destination;
     const rest: Pending[] = [];
@@ -132,9 +140,9 @@ export class FileBatch {
           this.#shared.add(inode);
           continue;
         }
-        // The two were one file then, and are two now.
+        // The two were one file in the earlier layer, and are two now.
         if (inode >= 0) native.unlinkat(upperFd, file.to);
-        // Whatever the reason (another time, too many links, a layer that is being collected): a copy is as good.
+        // Whatever the reason (another time, too many links, a layer that is being collected): copying works as well.
         rest.push(file);
       }
     });
@@ -144,8 +152,8 @@ export class FileBatch {
   async #copy(layer: number, files: readonly Pending[]): Promise<void> {
     const { native, upperFd } = this.#destination;
     const sourceFd = this.#source.tree.layerFd(layer);
-    // The step's key names what the client's files held when they were read for it. Had one changed since, the copy would
-    // be kept under the wrong name and be taken for the old content ever after.
+    // The step's key contains the digests of the client's files at selection. If one has changed since, the copy would
+    // be stored under the wrong key and be taken for the old content ever after.
     const copied = { digests: Buffer.alloc(files.length * DIGEST_BYTES), sizes: new Float64Array(files.length) };
     const results = await native.copyFiles(sourceFd, upperFd, {
       from: files.map(({ from }) => from.layerPath),
@@ -170,14 +178,14 @@ export class FileBatch {
 }
 
 /**
- * Gives a copy the extended attributes of its source that are carried. Those that the destination's file system refuses are left
- * out, as BuildKit does.
+ * Copies the extended attributes that travel with a file. Those that the destination's file system refuses are left
+ * out, as in BuildKit.
  */
 export function copyXattrs(
   source: Pick<SourceView, "tree" | "owners">,
   from: TreeNode,
   destination: Destination,
-  to: string,
+  target: string,
 ): void {
   const { native, upperFd } = destination;
   const sourceFd = source.tree.layerFd(from.layer.layer);
@@ -186,7 +194,7 @@ export function copyXattrs(
     const value = native.getXattr(sourceFd, from.layerPath, key);
     if (value === undefined) continue;
     try {
-      native.setXattr(upperFd, to, key, value);
+      native.setXattr(upperFd, target, key, value);
     } catch (error) {
       if (!(error instanceof SystemError) || !REFUSED.has(error.code)) throw error;
     }
@@ -210,8 +218,8 @@ function metadataOf(files: readonly Pending[]): FileMetadata {
   };
 }
 
-/** @param from the file's path in what is copied. */
-export function copyFailed(to: string, from: string, cause: SystemError): BuildError {
+/** @param from the file's path in the source */
+export function copyFailed(target: string, from: string, cause: SystemError): BuildError {
   if (hasMoved(cause)) {
     const what = cause.code === "ENOENT" ? "deleted" : "replaced";
     return new MovedSourceError(
@@ -226,10 +234,14 @@ export function copyFailed(to: string, from: string, cause: SystemError): BuildE
     );
   }
   if (cause.code === "ENOSPC" || cause.code === "EDQUOT") {
-    return new BuildError("store/full", `Cannot copy to ${shown(to)}: no space left on the disk that holds the store`, {
-      hint: 'free space with "kiln prune", or keep the store on another disk with --root',
-      cause,
-    });
+    return new BuildError(
+      "store/full",
+      `Cannot copy to ${shown(target)}: no space left on the disk that holds the store`,
+      {
+        hint: 'free space with "kiln prune", or keep the store on another disk with --root',
+        cause,
+      },
+    );
   }
-  return new BuildError("solver/copy-failed", `Cannot copy to ${shown(to)}: ${cause.message}`, { cause });
+  return new BuildError("solver/copy-failed", `Cannot copy to ${shown(target)}: ${cause.message}`, { cause });
 }

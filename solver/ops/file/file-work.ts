@@ -20,7 +20,7 @@ import { type DigestedSelection, digestSelection } from "../../select/digest-sel
 import { select, type Selection } from "../../select/select.ts";
 import { copySelector, pathSelector, type Selector } from "../../select/selector.ts";
 
-/** Files to select or copy from: a local directory, or a stack whose layers are present. */
+/** Files to select or copy from: a local directory, or a stack with all layers present. */
 export type InputTree =
   | { readonly kind: "local"; readonly op: LocalOp }
   | { readonly kind: "stack"; readonly stack: Stack };
@@ -29,35 +29,38 @@ export interface FileWorkDeps {
   readonly native: Native;
   readonly snapshotter: Snapshotter;
   readonly snapshots: Pick<Snapshots, "getMany">;
-  /** By `LocalOp.name`. */
+  /** Sources by `LocalOp.name`. */
   readonly locals: ReadonlyMap<string, LocalSource>;
 }
 
-/** How often a local directory is looked at while its files come and go. */
+/** Limit of scans of a local directory while its files come and go. */
 export const MAX_SCANS = 5;
 
-/** Which times of a layer's files count: of a base image all do, as in its diffID. */
+/** Returns the runs that decide which times of a layer's files count: of a base image all count, as in its diffID. */
 export function runsOf({ id, runs }: Pick<SnapshotRow, "id" | "runs">): LayerRuns {
   return originOf(id) === "image" ? [] : runs;
 }
 
 /** The file operations of one step, over the trees that it opens for them. Disposing closes those trees. */
 export class FileWork implements AsyncDisposable {
-  readonly #on: FileWorkDeps;
+  readonly #deps: FileWorkDeps;
   readonly #open = new AsyncDisposableStack();
   readonly #stacks = new Map<string, Promise<SourceView>>();
   readonly #changed = new Map<string, Selection>();
 
-  constructor(on: FileWorkDeps) {
-    this.#on = on;
+  constructor(deps: FileWorkDeps) {
+    this.#deps = deps;
   }
 
-  /** Contents that were copied, by part, where they differ from what had been selected: files of the client may change at any time. */
+  /** Copied contents, by part, that differ from the selection: files of the client may change at any time. */
   get changed(): ReadonlyMap<string, Selection> {
     return this.#changed;
   }
 
-  /** The name of what a use takes of a local directory. A directory in which files come and go is looked at again. */
+  /**
+   * Digests the files that a use takes from a local directory. A directory with files that come and go is scanned
+   * again.
+   */
   async digestSelection(
     use: InputUse,
     input: LocalOp,
@@ -77,51 +80,51 @@ export class FileWork implements AsyncDisposable {
     }
   }
 
-  /** What a use takes of an input. */
+  /** Selects the files that a use takes from an input. */
   async select(use: InputUse, input: InputTree, signal: AbortSignal): Promise<Selection> {
     return select(await this.#view(input, signal), selectorOf(use), signal);
   }
 
-  /** Forgets how local directories looked: something in them has moved. */
+  /** Discards the scans of local directories, because a file in them has moved. */
   lookAgain(inputs: readonly LocalOp[]): void {
     for (const op of inputs) this.#local(op).lookAgain();
   }
 
   /**
-   * Does an op's actions on a tree whose host directories, topmost first, are `directories`; the topmost is written.
-   * `inputs` by index of the vertex's inputs; `selected` by the name of the part, for what has been found already. What it
-   * finds to be otherwise is then `changed`.
+   * Applies an op's actions to a tree with the host directories `directories`, topmost first; the topmost is written.
+   * `inputs` by index of the vertex's inputs; `selected`, by the name of the part, holds earlier selections. Selections
+   * that turn out to be outdated are then in `changed`.
    */
   async run(
     op: FileOp,
-    at: {
+    trees: {
       readonly directories: readonly string[];
       readonly inputs: readonly (InputTree | undefined)[];
       readonly selected?: ReadonlyMap<string, Selection>;
-      /** Names the part of an action; without it, as in a key of a file operation. */
+      /** Returns the name of an action's part; default: that of a file operation's key. */
       readonly partOf?: (action: number) => string;
-      /** To share files with. */
+      /** Earlier result to share files with. */
       readonly earlier?: EarlierResult | undefined;
-      /** As of `FileOpInputs`. */
+      /** The `warn` of `FileOpInputs`. */
       readonly warn?: (message: string, hint: string) => void;
     },
     signal: AbortSignal,
   ): Promise<void> {
-    const { native, snapshotter } = this.#on;
-    const { partOf = copyPart } = at;
+    const { native, snapshotter } = this.#deps;
+    const { partOf = copyPart } = trees;
     const copies = await runFileOp(
       op,
       {
-        directories: at.directories,
+        directories: trees.directories,
         marks: snapshotter.marks,
         source: (index) => {
-          const input = at.inputs[index];
+          const input = trees.inputs[index];
           if (input === undefined) throw new Error(`File operation without its input ${index}`);
           return this.#view(input, signal);
         },
-        selected: (action) => at.selected?.get(partOf(action)),
-        warn: at.warn,
-        earlier: at.earlier === undefined ? undefined : (target) => at.earlier?.into(target),
+        selected: (action) => trees.selected?.get(partOf(action)),
+        warn: trees.warn,
+        earlier: trees.earlier === undefined ? undefined : (target) => trees.earlier?.into(target),
       },
       { native },
       signal,
@@ -129,18 +132,18 @@ export class FileWork implements AsyncDisposable {
     for (const [action, { actual, changed }] of copies) {
       this.#changed.set(partOf(action), actual);
       const input = op.actions[action];
-      const tree = input?.kind === "copy" ? at.inputs[input.input] : undefined;
+      const tree = input?.kind === "copy" ? trees.inputs[input.input] : undefined;
       if (tree?.kind === "local") this.#local(tree.op).forget(changed);
     }
   }
 
   /**
-   * The layer of an op as a description instead of files, where it has one: see `describeCopy`. `selected` as for `run`.
-   * The result is to be closed before this is.
+   * Describes the layer of an op, where possible, instead of making its files: see `describeCopy`. `selected` as for
+   * `run`. Close the result before this object.
    */
   async describe(
     op: FileOp,
-    at: {
+    trees: {
       readonly parent: Stack;
       readonly inputs: readonly (InputTree | undefined)[];
       readonly selected: ReadonlyMap<string, Selection>;
@@ -149,25 +152,25 @@ export class FileWork implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<DescribedCopy | undefined> {
     const [action] = op.actions;
-    const selection = at.selected.get(copyPart(0));
-    const input = action?.kind === "copy" ? at.inputs[action.input] : undefined;
+    const selection = trees.selected.get(copyPart(0));
+    const input = action?.kind === "copy" ? trees.inputs[action.input] : undefined;
     if (selection === undefined || input === undefined) return undefined;
-    const { native, snapshotter } = this.#on;
-    await using lower = await snapshotter.view(at.parent, signal);
+    const { native, snapshotter } = this.#deps;
+    await using lower = await snapshotter.view(trees.parent, signal);
     using tree = new MergedTree({ native, directories: lower.directories, marks: snapshotter.marks });
-    return describeCopy(op, { tree, view: await this.#view(input, signal), selection, nowNs: at.nowNs });
+    return describeCopy(op, { tree, view: await this.#view(input, signal), selection, nowNs: trees.nowNs });
   }
 
-  /** A small regular file of a tree, symlinks resolved inside it; `undefined` when there is none. */
+  /** Reads a small regular file of a tree, resolving symlinks inside it; `undefined` when there is none. */
   readText(directories: readonly string[], path: string): string | undefined {
-    const { native, snapshotter } = this.#on;
+    const { native, snapshotter } = this.#deps;
     using tree = new MergedTree({ native, directories, marks: snapshotter.marks });
     return tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString();
   }
 
-  /** Those of the absolute paths at which a tree has nothing, not even a symlink. */
+  /** Lists the absolute paths at which a tree has nothing, not even a symlink. */
   missing(directories: readonly string[], paths: readonly string[]): string[] {
-    const { native, snapshotter } = this.#on;
+    const { native, snapshotter } = this.#deps;
     using tree = new MergedTree({ native, directories, marks: snapshotter.marks });
     return paths.filter((path) => tree.resolve(path, "keep").missing.length > 0);
   }
@@ -185,16 +188,16 @@ export class FileWork implements AsyncDisposable {
   }
 
   #local(op: LocalOp): LocalSource {
-    const source = this.#on.locals.get(op.name);
+    const source = this.#deps.locals.get(op.name);
     if (source === undefined) throw new Error(`No local directory is called ${JSON.stringify(op.name)}`);
     return source;
   }
 
   async #openStack(stack: Stack, signal: AbortSignal): Promise<SourceView> {
-    const { native, snapshotter, snapshots } = this.#on;
+    const { native, snapshotter, snapshots } = this.#deps;
     const { directories } = this.#open.use(await snapshotter.view(stack, signal));
     const runs = new Map(snapshots.getMany(stack).map((row) => [snapshotter.pathOf(row.id), runsOf(row)]));
-    // Layers that had to be merged are not told apart: all of their times count.
+    // Merged layers cannot be told apart: all of their times count.
     const runsAt = (layer: number): LayerRuns => {
       const directory = directories[layer] ?? "";
       return runs.has(directory) ? runs.get(directory) : [];

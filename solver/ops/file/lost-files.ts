@@ -1,12 +1,12 @@
 import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 import { shown } from "./destination.ts";
 
-/** Notes which sources of one instruction became which file, and where a later one took the place of another. */
+/** A record of which sources of one instruction became which file, to find a later one that replaced another. */
 export class LostFiles {
   readonly #written = new Map<string, { readonly node: TreeNode; readonly isNamed: boolean }>();
   readonly #lost = new Map<string, "one name" | "one directory">();
 
-  /** `isNamed`: the file has the name that the destination says, and not its own. */
+  /** Records a file. `isNamed`: it has the destination's name, not its own. */
   note(path: string, node: TreeNode, isNamed: boolean): void {
     const before = this.#written.get(path);
     this.#written.set(path, { node, isNamed });

@@ -1,18 +1,18 @@
 import type { Owner } from "../../graph/op.ts";
 
-/** Largest passwd or group file of an image that is read, as in BuildKit. */
+/** Size limit for an image's passwd or group file, as in BuildKit. */
 export const MAX_ACCOUNTS_BYTES = 10 * 1024 * 1024;
 
-/** Who files are given to. */
+/** Numeric owner of files. */
 export interface Ids {
   readonly uid: number;
   readonly gid: number;
 }
 
 /**
- * Turns `--chown` into numbers, from the text of the destination's /etc/passwd and /etc/group. A name brings its primary
- * group, a bare number its own as the group. Whoever is unknown becomes 0, as in BuildKit (its documentation says that the
- * build fails; it does not). The files are asked for only when a name has to be looked up.
+ * Turns `--chown` into numbers, with the text of the destination's /etc/passwd and /etc/group. A name brings its
+ * primary group, a bare number itself as the group. An unknown name becomes 0, as in BuildKit (its documentation says
+ * that the build fails; it does not). The files are read only when a name has to be looked up.
  */
 export function resolveOwner(
   owner: Owner,
@@ -39,7 +39,7 @@ export function resolveOwner(
   return { uid, gid: parseId(record?.[2] ?? "") ?? gid };
 }
 
-/** Names that an instruction gives files to, and that the tree's account files do not have. */
+/** Names in an instruction's --chown that the tree's account files lack. */
 export class UnknownOwners {
   readonly #names = new Map<string, { readonly kind: "user" | "group"; readonly name: string }>();
 
@@ -62,7 +62,7 @@ export class UnknownOwners {
   }
 }
 
-/** Whether a lookup in passwd or group decides the result, so that these files belong to the step's key. */
+/** Tells whether a look-up in passwd or group decides the result, so that these files belong to the step's key. */
 export function needsLookup(owner: Owner): { readonly passwd: boolean; readonly group: boolean } {
   return {
     passwd: owner.user !== "" && parseId(owner.user) === undefined,
@@ -70,7 +70,7 @@ export function needsLookup(owner: Owner): { readonly passwd: boolean; readonly 
   };
 }
 
-/** `root` is 0 even in an image without /etc/passwd. */
+/** Parses an id. `root` is 0 even in an image without /etc/passwd. */
 function parseId(text: string): number | undefined {
   if (text === "root") return 0;
   if (!/^\d{1,10}$/.test(text)) return undefined;
@@ -78,7 +78,7 @@ function parseId(text: string): number | undefined {
   return id <= 0x7fff_ffff ? id : undefined;
 }
 
-/** The fields of the first line that starts with the name; passwd(5), group(5). */
+/** Returns the fields of the first line that starts with the name; passwd(5), group(5). */
 function findRecord(text: string | undefined, name: string, minFields: number): readonly string[] | undefined {
   if (text === undefined) return undefined;
   for (const line of text.split("\n")) {

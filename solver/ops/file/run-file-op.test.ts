@@ -423,7 +423,7 @@ describe.skipIf(SKIP_UNLESS_ROOT !== false)("ADD of an archive", () => {
   test.each([
     { name: "owner", at: 108, bytes: "0000089\0" },
     { name: "time", at: 136, bytes: "-0000000001\0" },
-  ])("a file whose first header has no number as $name is no archive", async ({ at, bytes }) => {
+  ])("a file with no number as $name in its first header is no archive", async ({ at, bytes }) => {
     using bench = new FileBench();
     archive(bench, "a", ["f x"]);
     const tar = readFileSync(join(bench.context, "a"));

@@ -20,20 +20,20 @@ import { type Ids, MAX_ACCOUNTS_BYTES, needsLookup, resolveOwner, UnknownOwners 
 import { unpackMatch } from "./unpack.ts";
 
 export interface FileOpInputs {
-  /** Of the active snapshot, topmost first: writes go to the first. */
+  /** Directories of the active snapshot, topmost first: writes go to the first. */
   readonly directories: readonly string[];
   readonly marks: Marks;
-  /** What input `index` of the op shows; asked for copy actions only. The caller owns the views. */
+  /** Returns the view of input `index`; called for copy actions only. The caller owns the views. */
   source(index: number): SourceView | Promise<SourceView>;
-  /** What action `index` was found to select when its key was made; without it the source is searched again. */
+  /** Returns the selection of action `index` from the making of its key; without one the source is searched again. */
   selected(action: number): Found | undefined;
-  /** Told of what the op does that hardly anybody means. */
+  /** Receives effects of the op that are probably unintended. */
   readonly warn?: ((message: string, hint: string) => void) | undefined;
-  /** An earlier result of an op with one copy, by the directory that the copy goes to. */
+  /** Returns an earlier result of an op with one copy, by the directory that the copy goes to. */
   readonly earlier?: ((target: string) => EarlierCopy | undefined) | undefined;
 }
 
-/** A selection, as far as a copy needs it: without contents nobody asks what was copied. */
+/** A selection, as far as a copy needs it. Without contents, the copied content is not compared. */
 export type Found = Selection | (Pick<Selection, "matches"> & { readonly contents?: undefined });
 
 /** A copy of files that have changed since they were selected. */
@@ -45,22 +45,22 @@ export interface ChangedCopy {
 const SECOND_NS = 1_000_000_000n;
 
 /**
- * Does the actions of a file operation in order, all into the active snapshot's topmost directory, without a mount.
- * @returns what each copy holds, by the index of its action, where that is not what was selected for it: files of the
- *   client may change until they are copied
+ * Applies a file operation's actions in order, all into the active snapshot's topmost directory, without a mount.
+ * @returns the content of each copy, by the index of its action, where it differs from the selection: files of the
+ * client may change until they are copied
  * @throws {BuildError} `solver/copy-failed`, `solver/not-found`, `context/unreadable`, `dockerfile/copy`
  */
 export async function runFileOp(
   op: FileOp,
-  at: FileOpInputs,
-  on: { readonly native: Native },
+  inputs: FileOpInputs,
+  deps: { readonly native: Native },
   signal: AbortSignal,
 ): Promise<ReadonlyMap<number, ChangedCopy>> {
-  using tree = new MergedTree({ native: on.native, directories: at.directories, marks: at.marks });
-  const below = op.way === undefined ? undefined : (await at.source(op.way.input)).tree;
-  const destination = new Destination(tree, below && { tree: below, covers: covering(at.warn, below) });
-  // Beside the directory that is written: part of the active snapshot, so that nothing is left of it after a crash.
-  const staging = `${at.directories[0] ?? ""}.unpacking`;
+  using tree = new MergedTree({ native: deps.native, directories: inputs.directories, marks: inputs.marks });
+  const below = op.way === undefined ? undefined : (await inputs.source(op.way.input)).tree;
+  const destination = new Destination(tree, below && { tree: below, covers: covering(inputs.warn, below) });
+  // Beside the written directory: part of the active snapshot, so that a crash leaves nothing of it.
+  const staging = `${inputs.directories[0] ?? ""}.unpacking`;
   const copies = new Map<number, ChangedCopy>();
   const lost = new LostFiles();
   const unknown = new UnknownOwners();
@@ -68,11 +68,15 @@ export async function runFileOp(
     signal.throwIfAborted();
     switch (action.kind) {
       case "copy": {
-        const source = await at.source(action.input);
-        const found = at.selected(index);
+        const source = await inputs.source(action.input);
+        const found = inputs.selected(index);
         const copied =
           found?.contents === undefined || source.owners !== "root" ? undefined : new CopiedContents(found);
-        await copy(action, { destination, source, found, copied, staging, earlier: at.earlier, lost, unknown }, signal);
+        await copy(
+          action,
+          { destination, source, found, copied, staging, earlier: inputs.earlier, lost, unknown },
+          signal,
+        );
         const actual = copied?.actual();
         if (copied !== undefined && actual !== undefined) copies.set(index, { actual, changed: copied.changed });
         break;
@@ -91,14 +95,14 @@ export async function runFileOp(
     }
   }
   destination.finish();
-  lost.tell(at.warn);
-  unknown.tell(at.warn);
+  lost.tell(inputs.warn);
+  unknown.tell(inputs.warn);
   return copies;
 }
 
 async function copy(
   action: CopyAction,
-  at: {
+  copying: {
     readonly destination: Destination;
     readonly source: SourceView;
     readonly found: Found | undefined;
@@ -110,18 +114,18 @@ async function copy(
   },
   signal: AbortSignal,
 ): Promise<void> {
-  const { destination, source, found, copied } = at;
-  const settings = settingsOf(action, destination.tree, source, at.unknown);
+  const { destination, source, found, copied } = copying;
+  const settings = settingsOf(action, destination.tree, source, copying.unknown);
   const kept = found?.contents?.kept;
   for (const match of found?.matches ?? (await findMatches(source, copySelector(action), signal))) {
     const to = {
       destination,
       path: action.destination,
-      staging: at.staging,
-      earlier: at.earlier,
+      staging: copying.staging,
+      earlier: copying.earlier,
       kept,
       copied,
-      lost: at.lost,
+      lost: copying.lost,
     };
     const { unpack } = action;
     if (unpack !== "never" && (await unpackMatch(source, match, to, { ...settings, unpack }, signal))) continue;
@@ -129,7 +133,7 @@ async function copy(
   }
 }
 
-/** Symlinks on the way are followed, the last one too. What exists is left as it is. */
+/** Makes a directory. Symlinks on the way are followed, the last one too. An existing one stays as it is. */
 function makeDirectory(action: MkdirAction, destination: Destination, unknown: UnknownOwners): void {
   const { parent, entry, missing } = destination.tree.resolve(action.path, "follow");
   if (missing.length === 0) {
@@ -175,7 +179,7 @@ function makeFile(action: MkfileAction, destination: Destination, unknown: Unkno
   destination.noteFile(parent, name, S_IFREG, { mode, uid, gid, mtimeNs });
 }
 
-/** Parents' symlinks are followed; a final one is removed itself. */
+/** Removes a path. Parents' symlinks are followed; a final one is removed itself. */
 function remove(action: RmAction, destination: Destination): void {
   const { parent, entry, missing } = destination.tree.resolve(action.path, "keep");
   if (missing.length > 0) {
@@ -189,7 +193,7 @@ function remove(action: RmAction, destination: Destination): void {
   destination.remove(parent, entry);
 }
 
-/** Names of users and groups are those of the tree that is copied to. */
+/** Resolves the settings. Names of users and groups are looked up in the destination's tree. */
 export function settingsOf(
   action: CopyAction,
   tree: MergedTree,
@@ -214,7 +218,7 @@ function timeOf(timestamp: number | undefined): bigint | undefined {
   return timestamp === undefined ? undefined : BigInt(timestamp) * SECOND_NS;
 }
 
-/** Tells once for each path that a linked copy covers what the layers below have there. */
+/** Warns once for each path of the layers below that a linked copy covers. */
 function covering(warn: FileOpInputs["warn"], below: MergedTree): Below["covers"] {
   return (path, entry) => {
     const isLink = (entry.status.mode & S_IFMT) === S_IFLNK;

@@ -6,8 +6,8 @@ import type { Marks } from "../../../lib/tree/overlay-marks.ts";
 import { SourceView } from "../../../lib/tree/source-view.ts";
 
 /**
- * A tree of snapshots to copy from: a stage, an image, a checkout. Disposing closes its descriptors.
- * `directories` are topmost first; `name` is what errors call it.
+ * Makes a view of snapshots to copy from: a stage, an image, a checkout. Disposing closes its descriptors.
+ * `directories` are topmost first; `name` is for errors.
  */
 export function stackView(options: {
   readonly native: Native;
@@ -15,7 +15,7 @@ export function stackView(options: {
   /** `undefined` for a plain directory. */
   readonly marks: Marks | undefined;
   readonly name: string;
-  /** As `SourceView.runsOf`. */
+  /** The `runsOf` of `SourceView`. */
   readonly runsOf?: ((layer: number) => LayerRuns) | undefined;
 }): SourceView & Disposable {
   const tree = new MergedTree(options);

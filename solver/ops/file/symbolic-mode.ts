@@ -1,14 +1,14 @@
 import { BuildError } from "../../../lib/core/errors.ts";
 
-/** One `u+rwX` of a symbolic mode, ready to be applied. */
+/** One `u+rwX` of a symbolic mode, parsed. */
 interface Clause {
   /** The bits that the clause may change; 0 when it names no class. */
-  readonly who: number;
+  readonly mask: number;
   readonly operator: "+" | "-" | "=";
   readonly permissions: number;
-  /** `X`: execute for directories and for files that have it for someone before anything is applied. */
+  /** `X`: execute for directories, and for files with any execute bit before the clauses are applied. */
   readonly conditionalExecute: boolean;
-  /** `g=u`: the permissions of another class, taken at the time of applying. */
+  /** `g=u`: the permissions of another class at that moment. */
   readonly copyFrom: "u" | "g" | "o" | undefined;
 }
 
@@ -19,10 +19,10 @@ const SHIFT = { u: 6, g: 3, o: 0 } as const;
 const STICKY = 0o1000;
 
 /**
- * Reads chmod(1)'s symbolic form, `u=rwX,go=rX`. No umask applies to a clause without a class. The fine points are those
- * of BSD's setmode(3), which BuildKit has from there: the sticky bit belongs to no class, and `t` in a clause without one
- * makes it a clause about that bit alone; classes of others ignore `s` and `t`; `=` with a class to copy from leaves
- * set-id bits alone.
+ * Parses chmod(1)'s symbolic form, `u=rwX,go=rX`. No umask applies to a clause without a class. Details follow BSD's
+ * setmode(3), as in BuildKit: the sticky bit belongs to no class, and `t` in a clause without one makes it a clause
+ * about that bit alone; clauses for other classes ignore `s` and `t`; `=` with a class to copy from leaves set-id bits
+ * alone.
  * @throws {BuildError} `dockerfile/copy`
  */
 export function parseSymbolicMode(text: string): SymbolicMode {
@@ -31,26 +31,26 @@ export function parseSymbolicMode(text: string): SymbolicMode {
     const found = /^([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)$/.exec(part);
     if (found === null) throw malformed(text);
     const [, classes = "", actions = ""] = found;
-    let who = 0;
-    for (const letter of classes) who |= WHO[letter] ?? 0;
+    let mask = 0;
+    for (const letter of classes) mask |= WHO[letter] ?? 0;
     for (const [, operator = "", permissions = ""] of actions.matchAll(/([-+=])([rwxXst]+|[ugo]|)/g)) {
-      clauses.push(clause(who, operator, permissions));
+      clauses.push(clause(mask, operator, permissions));
     }
   }
   return clauses;
 }
 
-/** The permission bits (0 to 07777) after applying the clauses in order. */
+/** Returns the permission bits (0 to 07777) after applying the clauses in order. */
 export function applySymbolicMode(mode: SymbolicMode, bits: number, isDirectory: boolean): number {
   let result = bits & 0o7777;
-  for (const { who, operator, permissions, conditionalExecute, copyFrom } of mode) {
+  for (const { mask, operator, permissions, conditionalExecute, copyFrom } of mode) {
     let value = permissions;
-    let cleared = who === 0 ? 0o6777 : who;
+    let cleared = mask === 0 ? 0o6777 : mask;
     if (copyFrom !== undefined) {
       value = ((result >> SHIFT[copyFrom]) & 7) * 0o111;
       cleared &= 0o777;
     } else if (conditionalExecute && (isDirectory || (bits & 0o111) !== 0)) value |= 0o111;
-    if (who !== 0) value &= who;
+    if (mask !== 0) value &= mask;
     if (operator === "+") result |= value;
     else if (operator === "-") result &= ~value;
     else result = (result & ~cleared) | value;
@@ -60,7 +60,7 @@ export function applySymbolicMode(mode: SymbolicMode, bits: number, isDirectory:
 
 function clause(classes: number, operator: string, letters: string): Clause {
   const isOthers = classes === WHO["o"];
-  let who = classes;
+  let mask = classes;
   let permissions = 0;
   let conditionalExecute = false;
   let copyFrom: Clause["copyFrom"];
@@ -71,12 +71,12 @@ function clause(classes: number, operator: string, letters: string): Clause {
     else if (letter === "X") conditionalExecute = true;
     else if (letter === "s" && !isOthers) permissions |= 0o6000;
     else if (letter === "t" && !isOthers) {
-      who |= STICKY;
+      mask |= STICKY;
       permissions |= STICKY;
     } else if (letter === "u" || letter === "g" || letter === "o") copyFrom = letter;
   }
   return {
-    who,
+    mask: mask,
     operator: operator === "+" || operator === "-" ? operator : "=",
     permissions,
     conditionalExecute,

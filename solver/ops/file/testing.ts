@@ -10,10 +10,10 @@ import { LocalSource } from "../../sources/local/local-source.ts";
 import { runFileOp } from "./run-file-op.ts";
 import { stackView } from "./stack-view.ts";
 
-/** Time of everything that `plant` makes: 2001-02-03T04:05:06.789Z. */
+/** Time of all files that `plant` makes: 2001-02-03T04:05:06.789Z. */
 export const PLANTED_NS = 981_173_106_789_000_000n;
 
-/** Only root may make devices and give files away; without it these tests have nothing to say. */
+/** Only root may make devices and change owners; other users must skip these tests. */
 export const SKIP_UNLESS_ROOT = process.getuid?.() === 0 ? false : "needs root: owners, devices and trusted attributes";
 
 /**
@@ -48,7 +48,10 @@ function plant(native: Native, root: string, lines: readonly string[]): void {
   for (const path of everyPath(native, root)) native.utimensat(AT_FDCWD, join(root, path), PLANTED_NS);
 }
 
-/** One line per file below a directory, as `plant` takes them; `o` for opaque directories, `w` for whiteouts. */
+/**
+ * Lists the files below a directory, one line each, in the form that `plant` takes; `o` for opaque directories, `w` for
+ * whiteouts.
+ */
 export function listing(native: Native, root: string): string[] {
   const fd = native.openPath(root, O_PATH | O_DIRECTORY);
   try {
@@ -79,7 +82,9 @@ export function listing(native: Native, root: string): string[] {
   }
 }
 
-/** A context, layers (lowest first) and an upper directory in a temporary folder, and a way to run actions on them. */
+/**
+ * A context, layers (lowest first) and an upper directory in a temporary folder, with a method to run actions on them.
+ */
 export class FileBench implements Disposable {
   readonly native = locateNative();
   readonly root = mkdtempSync(join(tmpdir(), "kiln-file-"));
@@ -106,7 +111,7 @@ export class FileBench implements Disposable {
     return this;
   }
 
-  /** A layer of the stage that `COPY --from` reads. */
+  /** Adds a layer to the stage that `COPY --from` reads. */
   source(lines: readonly string[]): this {
     const path = join(this.root, `source${this.sources.length}`);
     mkdirSync(path);
@@ -115,7 +120,7 @@ export class FileBench implements Disposable {
     return this;
   }
 
-  /** Copies come from the context, or from the stage when one was given. */
+  /** Runs actions. Copies come from the context, or from the stage when one was given. */
   async run(actions: readonly FileAction[], excludes: readonly string[] = []): Promise<string[]> {
     const { native } = this;
     const index = { load: () => undefined, save: () => {} };
@@ -143,12 +148,12 @@ export class FileBench implements Disposable {
   }
 }
 
-/** `COPY source destination` as the frontend writes it, with changes. */
+/** Makes `COPY source destination` as the frontend does, with changes. */
 export function copyAction(source: string, destination: string, changes: Partial<CopyAction> = {}): CopyAction {
   return plainCopy({ input: 1, source, destination, wildcard: true, keepOwner: false, ...changes });
 }
 
-/** Deepest first, so that setting one time does not change another. */
+/** Lists paths deepest first, so that setting one time does not change another. */
 function everyPath(native: Native, root: string): string[] {
   const fd = native.openPath(root, O_PATH | O_DIRECTORY);
   try {

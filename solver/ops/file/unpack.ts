@@ -16,28 +16,28 @@ import type { CopySettings } from "./copy.ts";
 import { type Destination, join, shown } from "./destination.ts";
 import { copyXattrs } from "./file-batch.ts";
 
-/** Where archives go: the destination's tree and path, and a free name beside the upper directory to unpack into first. */
+/** The destination of archives: its tree and path, and a free name beside the upper directory to unpack into first. */
 export interface UnpackTarget {
   readonly destination: Destination;
   readonly path: string;
   readonly staging: string;
-  /** Told what was unpacked where archives may change. */
+  /** Records the content of unpacked archives that may change. */
   readonly copied?: CopiedContents | undefined;
 }
 
 /**
- * ADD of an archive: its contents go into the destination, which is always a directory. What is in the archive replaces what
- * is there, but for directories that are one in both, which take the archive's mode and owner. Returns false when the
- * match is not an archive and, with `auto`, is to be copied as it is.
+ * Unpacks an archive for ADD: its contents go into the destination, which is always a directory. They replace existing
+ * files, except that a directory in both stays and takes the archive's mode and owner. Returns false when the match is
+ * not an archive and, with `auto`, is to be copied as it is.
  *
- * The archive is unpacked beside the snapshot first, so that neither a link in it nor one in the image can send anything
- * astray, and its files then move to their places one by one.
+ * The archive is unpacked beside the snapshot first, so that no link in it or in the image can redirect a file. Then
+ * its files move to their places one by one.
  * @throws {BuildError} `archive/unsupported` with `always`; `archive/malformed`, `archive/unsafe-path`
  */
 export async function unpackMatch(
   view: SourceView,
   match: Match,
-  to: UnpackTarget,
+  target: UnpackTarget,
   settings: CopySettings & { readonly unpack: "auto" | "always" },
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -49,41 +49,44 @@ export async function unpackMatch(
       { hint: "leave --unpack away to copy it as it is" },
     );
   }
-  const { native } = to.destination;
-  native.mkdirat(AT_FDCWD, to.staging, 0o700);
+  const { native } = target.destination;
+  native.mkdirat(AT_FDCWD, target.staging, 0o700);
   try {
-    const implied = await unpackStaged(view, match.node, to, settings, signal);
-    using staged = new MergedTree({ native, directories: [to.staging], marks: undefined });
+    const implied = await unpackStaged(view, match.node, target, settings, signal);
+    using staged = new MergedTree({ native, directories: [target.staging], marks: undefined });
     const root = await scanDirectory(staged, staged.root, { nowNs: () => 0n, prune: {}, depth: "all" }, signal);
-    const mover = new Mover(to, staged, new Set(implied), settings);
+    const mover = new Mover(target, staged, new Set(implied), settings);
     mover.move(root);
   } finally {
-    await native.removeTree(AT_FDCWD, to.staging);
+    await native.removeTree(AT_FDCWD, target.staging);
   }
   return true;
 }
 
-/** @returns the directories that the archive does not hold itself */
+/**
+ * Unpacks into the staging directory.
+ * @returns the directories that the archive itself lacks
+ */
 async function unpackStaged(
   view: SourceView,
   node: TreeNode,
-  to: UnpackTarget,
+  target: UnpackTarget,
   { owner }: CopySettings,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   using file = new ArchiveFile(view, node);
   const note = async (): Promise<void> => {
-    if (to.copied === undefined) return;
+    if (target.copied === undefined) return;
     const { digest, sizeBytes } = await file.finish(signal);
-    to.copied.note(node, digest, sizeBytes);
+    target.copied.note(node, digest, sizeBytes);
   };
   try {
     const { kind, stream } = await sniffCompression(file.bytes(signal), signal);
     const { impliedDirectories } = await unpackArchive(
       decompress(stream, kind, signal),
       {
-        native: to.destination.native,
-        directory: to.staging,
+        native: target.destination.native,
+        directory: target.staging,
         owner: owner === undefined ? { kind: "keep" } : { kind: "fixed", ...owner },
       },
       signal,
@@ -93,29 +96,29 @@ async function unpackStaged(
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof BuildError) || isMovedSource(error)) throw error;
-    // Half of an old archive and half of a new one are none.
+    // Half of an old archive and half of a new one are not an archive.
     await note();
-    throw to.copied?.changed.includes(node) === true ? new MovedSourceError(error) : error;
+    throw target.copied?.changed.includes(node) === true ? new MovedSourceError(error) : error;
   }
 }
 
 class Mover {
   readonly #destination: Destination;
   readonly #staged: MergedTree;
-  /** Directories that the archive does not hold itself: they say nothing about those that exist. */
+  /** Directories that the archive only implies: they do not change existing ones. */
   readonly #implied: ReadonlySet<string>;
   readonly #settings: CopySettings;
 
-  /** Where the archive goes. */
+  /** Destination of the archive. */
   readonly #root: Directory;
 
-  constructor(to: UnpackTarget, staged: MergedTree, implied: ReadonlySet<string>, settings: CopySettings) {
-    const { destination } = to;
+  constructor(target: UnpackTarget, staged: MergedTree, implied: ReadonlySet<string>, settings: CopySettings) {
+    const { destination } = target;
     this.#destination = destination;
     this.#staged = staged;
     this.#implied = implied;
     this.#settings = settings;
-    this.#root = this.#target(to.path);
+    this.#root = this.#target(target.path);
   }
 
   #target(path: string): Directory {
@@ -129,7 +132,7 @@ class Mover {
     throw new BuildError("solver/copy-failed", `Cannot unpack into ${shown(path.replace(/^\/+/, ""))}: it is a file`);
   }
 
-  /** Moves what a staged directory holds into a directory of the destination. */
+  /** Moves the content of a staged directory into a directory of the destination. */
   move(from: TreeNode, into: Directory = this.#root): void {
     for (const node of from.children) {
       if (node.isDirectory) this.move(node, this.#directory(node, into));
@@ -150,8 +153,8 @@ class Mover {
   }
 
   /**
-   * Only a way to what is in it: a symlink serves as well. BuildKit unpacks with the destination as root, so that is where
-   * absolute links lead and what `..` does not leave; what they name is made when it is missing.
+   * Resolves a directory that is only a path to its content: a symlink serves as well. BuildKit unpacks with the
+   * destination as root: absolute links lead there, `..` does not leave it, and missing targets are made.
    */
   #impliedDirectory(name: string, into: Directory, existing: Entry | undefined): Directory {
     const { tree } = this.#destination;
@@ -168,7 +171,7 @@ class Mover {
     return this.#destination.makeParents(into, [name], metadata);
   }
 
-  /** A rename keeps everything: content, links between files, attributes, and of times the whole seconds. */
+  /** Moves a file. A rename keeps everything: content, links between files, attributes, and times in whole seconds. */
   #file(node: TreeNode, into: Directory): void {
     if (isReservedDevice(node.type, node.device)) throw reservedDevice(join(into, node.name));
     const existing = this.#destination.tree.child(into, node.name);
@@ -177,7 +180,7 @@ class Mover {
     this.#destination.native.renameat(this.#staged.layerFd(0), node.layerPath, fd, node.name);
     const { mode, uid, gid } = node;
     const mtimeNs = datedAfterEpoch(node.mtimeNs);
-    // Only archives of newer formats have parts of seconds. A link shares the time that its first name has got.
+    // Only newer archive formats have fractions of seconds. A link shares the time of its first name.
     if (wholeSecond(mtimeNs) !== node.mtimeNs) this.#destination.native.utimensat(fd, node.name, wholeSecond(mtimeNs));
     this.#destination.noteFile(into, node.name, node.type, { mode, uid, gid, mtimeNs });
   }
@@ -188,12 +191,12 @@ function datedAfterEpoch(ns: bigint): bigint {
   return ns < 0n || wholeSecond(ns) >= LAST_SECOND ? 0n : ns;
 }
 
-/** The second in which 64 bits of nanoseconds end: what the reader makes of all times behind it. */
+/** The last second of 64-bit nanoseconds: the reader gives it to all later times. */
 const LAST_SECOND = 9_223_372_036_000_000_000n;
 
 /**
- * Whether a file is a tar, compressed or not. Known by content, never by name: it has to begin, once uncompressed, with a
- * member that can be read. A damaged compression or header counts as "no archive", as in BuildKit.
+ * Tells whether a file is a tar, compressed or not. Content decides, never the name: uncompressed, it must begin with a
+ * readable member. A damaged compression or header counts as "no archive", as in BuildKit.
  */
 async function isArchive(view: SourceView, node: TreeNode, signal: AbortSignal): Promise<boolean> {
   if (node.sizeBytes === 0) return false;
@@ -205,7 +208,7 @@ async function isArchive(view: SourceView, node: TreeNode, signal: AbortSignal):
       for (const event of reader.push(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength))) {
         if (event.kind === "entry") return true;
       }
-      // Nothing in it is no archive, nor is what only tells things of members that do not follow.
+      // An empty file is no archive, nor is one with only extension headers.
       if (reader.isDone) return false;
     }
   } catch (error) {

@@ -5,16 +5,16 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { locateNative } from "../../lib/native/locate.ts";
 import { listing, SKIP_UNLESS_ROOT } from "../ops/file/testing.ts";
-import { nativeSnapshotter } from "./native.ts";
+import { copyingSnapshotter } from "./copying.ts";
 import { snapshotterContract } from "./snapshot.contract.ts";
 
-snapshotterContract("native", nativeSnapshotter, "trusted");
+snapshotterContract("copying", copyingSnapshotter, "trusted");
 
 test("nothing is copied where overlayfs turns out to work", async () => {
   const directory = mkdtempSync(join(tmpdir(), "kiln-native-"));
   try {
     let count = 0;
-    const snapshots = nativeSnapshotter({
+    const snapshots = copyingSnapshotter({
       directory,
       marks: "trusted",
       newId: () => `n${(count += 1)}`,
@@ -59,10 +59,10 @@ test.skipIf(SKIP_UNLESS_ROOT !== false).each([
   try {
     let count = 0;
     const native = locateNative();
-    const snapshots = nativeSnapshotter({ directory, marks: "trusted", newId: () => `n${(count += 1)}`, native });
+    const snapshots = copyingSnapshotter({ directory, marks: "trusted", newId: () => `n${(count += 1)}`, native });
     const { signal } = new AbortController();
-    const sh = (at: string, script: string): void => {
-      expect(spawnSync("sh", ["-ec", `umask 022; ${script}`], { cwd: at }).status).toBe(0);
+    const sh = (path: string, script: string): void => {
+      expect(spawnSync("sh", ["-ec", `umask 022; ${script}`], { cwd: path }).status).toBe(0);
     };
     await using first = await snapshots.prepare([], signal);
     sh(first.directories[0] ?? "", "mkdir d && echo a > d/a && ln -s a d/l && chmod 700 d && chown 3:4 d");
@@ -82,7 +82,7 @@ test.skipIf(SKIP_UNLESS_ROOT !== false)("a device that would be taken for a whit
   try {
     let count = 0;
     const native = locateNative();
-    const snapshots = nativeSnapshotter({ directory, marks: "trusted", newId: () => `n${(count += 1)}`, native });
+    const snapshots = copyingSnapshotter({ directory, marks: "trusted", newId: () => `n${(count += 1)}`, native });
     const { signal } = new AbortController();
     await using first = await snapshots.prepare([], signal);
     const below = await first.commit(signal);

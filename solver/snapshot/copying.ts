@@ -2,19 +2,20 @@ import type { Snapshotter, TreeMount } from "../ports.ts";
 import { overlaySnapshotter } from "./overlay.ts";
 import { type WorkingTree, WorkingTrees, type WorkingTreeOptions } from "./working-tree.ts";
 
-export interface NativeSnapshotterOptions extends WorkingTreeOptions {
-  /** Asked whether the runtime makes do with the layers of a tree that is only read, and needs no copy of it. */
+export interface CopyingSnapshotterOptions extends WorkingTreeOptions {
+  /** Tells whether the runtime can read the layers of a read-only tree directly, without a copy. */
   readsLayers?(signal: AbortSignal): Promise<boolean>;
-  /** Asked when a command is to see a tree of several layers: false leaves it to overlayfs. Absent is always. */
+  /** Called before a command gets a tree of several layers: false means overlayfs is used. Absent means always. */
   isNeeded?(signal: AbortSignal): Promise<boolean>;
 }
 
 /**
- * For machines where overlayfs cannot be mounted. Snapshots and file operations are the overlay snapshotter's, so that
- * packing and the store know no difference; but a command works in a whole tree, which is copied for the first one of a chain (sharing bytes where the file system
- * can), and what the command changed is found afterwards by comparing. Disposing removes the trees.
+ * Makes a snapshotter for machines that cannot mount overlayfs. Snapshots and file operations are the overlay
+ * snapshotter's, so packing and the store see no difference. But a command works in a whole tree: it is copied for the
+ * first command of a chain (sharing bytes where the file system can), and the command's changes are found afterwards by
+ * comparison. Disposing removes the trees.
  */
-export function nativeSnapshotter(options: NativeSnapshotterOptions): Snapshotter & AsyncDisposable {
+export function copyingSnapshotter(options: CopyingSnapshotterOptions): Snapshotter & AsyncDisposable {
   const plain = overlaySnapshotter(options);
   const trees = new WorkingTrees(options);
   const isNeeded = async (mount: TreeMount, signal: AbortSignal): Promise<boolean> =>
