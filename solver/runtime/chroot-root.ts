@@ -8,19 +8,17 @@ import {
   O_DIRECTORY,
   O_PATH,
   RESOLVE_IN_ROOT,
-  S_IFCHR,
   S_IFDIR,
   S_IFMT,
-  S_IFREG,
 } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
 import type { RunMount, RunRequest } from "../ports.ts";
 import { writeBorrowed } from "../../lib/tree/borrowed.ts";
 import { stampAfter } from "../../lib/tree/kernel-clock.ts";
 import { copyMerged } from "../../lib/tree/copy-tree.ts";
+import { makeDevices, makeProc, makeSysfs } from "./chroot-files.ts";
 import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
-import { DEVICES } from "./policy/paths.ts";
 import { resolvConf } from "./resolv-conf.ts";
 
 export interface ChrootContext {
@@ -37,7 +35,7 @@ export interface FurnishedRoot extends AsyncDisposable {
 /**
  * Makes the tree of a step ready for chroot, where nothing can be mounted:
  *
- * - /dev gets nodes of its own; /proc and /sys stay empty
+ * - /dev, /proc and /sys are directories with what programs look for
  * - resolv.conf, hosts and secrets are files
  * - a cache directory is moved in, and back afterwards: whoever else wants it waits
  * - what a bind mount shows is copied; a tmpfs is a directory
@@ -54,8 +52,7 @@ export async function furnishRoot(
   if (root.kind !== "directory") throw new Error("A step without mounts needs its tree in one directory");
   const furniture = new Furniture(root.path, context);
   try {
-    furniture.addDevices();
-    for (const name of ["proc", "sys"]) furniture.addMissingDirectory(`/${name}`);
+    furniture.addSystemFiles();
     furniture.addFile("/etc/resolv.conf", Buffer.from(resolvConf(context.facts.resolver, "host")), 0o644);
     furniture.addFile("/etc/hosts", Buffer.from(hostsFile(request.hostname, request.extraHosts)), 0o644);
     for (const mount of request.mounts) await furniture.addMount(mount, signal);
@@ -92,24 +89,16 @@ class Furniture implements FurnishedRoot {
     this.#fd = this.#native.openPath(path, O_PATH | O_DIRECTORY);
   }
 
-  addDevices(): void {
-    this.#place("/dev", (parent, name) => {
-      const native = this.#native;
-      native.mkdirat(parent, name, 0o755);
-      const fd = native.openat2(parent, name, { flags: O_PATH | O_DIRECTORY });
-      for (const [node, [major, minor]] of Object.entries(DEVICES)) {
-        makeNode(native, fd, node, { major, minor });
-        native.fchmodat(fd, node, 0o666);
-      }
-      native.mkdirat(fd, "shm", 0o700);
-      native.fchmodat(fd, "shm", 0o1777);
-      native.close(fd);
-    });
-  }
-
-  addMissingDirectory(target: string): void {
-    if (this.#native.tryStatat(this.#fd, target.slice(1)) !== undefined) return;
-    this.#place(target, (parent, name) => this.#native.mkdirat(parent, name, 0o755));
+  /** Puts what stands for /dev, /proc and /sys in place. */
+  addSystemFiles(): void {
+    const native = this.#native;
+    for (const [target, make] of [
+      ["/dev", makeDevices],
+      ["/proc", makeProc],
+      ["/sys", makeSysfs],
+    ] as const) {
+      this.#place(target, (parent, name) => make(native, { parent, name }));
+    }
   }
 
   addFile(target: string, data: Uint8Array, mode: number, owner = { uid: 0, gid: 0 }): void {
@@ -345,21 +334,6 @@ interface ChangedDirectory {
   readonly mtimeNs: bigint;
   /** When all was in place; `undefined` until then. */
   readonly ctimeNs: bigint | undefined;
-}
-
-/** Where nobody may make devices a file of the same name is better than none. */
-function makeNode(
-  native: Native,
-  fd: number,
-  name: string,
-  device: { readonly major: number; readonly minor: number },
-): void {
-  try {
-    native.mknodat(fd, name, S_IFCHR | 0o666, device);
-  } catch (error) {
-    if (errnoOf(error) !== "EPERM") throw error;
-    native.mknodat(fd, name, S_IFREG | 0o666);
-  }
 }
 
 function directoriesOf(tree: Extract<RunMount, { kind: "tree" }>["tree"]): readonly string[] {

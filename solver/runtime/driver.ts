@@ -83,6 +83,7 @@ class Driver {
   readonly #workers: Workers;
   readonly #rung: Rung;
   readonly #without: Set<SandboxPart>;
+  readonly #answersProc: boolean;
   #told: string | undefined;
 
   constructor(options: RuntimeOptions, rung: Rung) {
@@ -95,9 +96,13 @@ class Driver {
     if (options.ownersDirectory !== undefined) options.notice(SINGLE_ID);
     if (rung.kind === "chroot") options.notice(CHROOT);
     this.#tellMissing();
+    this.#answersProc = rung.kind === "chroot" && answersCalls(this.#facts.kernelRelease);
     const ids = options.ownersDirectory === undefined ? "real" : "pretended";
     this.#seccomp = {
-      sandbox: defaultSeccompFilter(options.arch, { calls: "default", ids }),
+      sandbox: defaultSeccompFilter(options.arch, {
+        calls: "default",
+        ids: rung.kind !== "chroot" ? ids : this.#answersProc ? "no proc" : "real",
+      }),
       insecure: ids === "real" ? undefined : defaultSeccompFilter(options.arch, { calls: "open", ids }),
     };
     if (this.#seccomp.sandbox === undefined) {
@@ -213,7 +218,12 @@ class Driver {
     const facts = this.#facts;
     const { furnishRoot } = await import("./chroot-root.ts");
     await using root = await furnishRoot(request, { native, marks: this.#options.overlayMarks, facts }, signal);
-    const plan = writeChrootPlan(request, { host: facts, seccomp: this.#seccomp.sandbox, root: root.path });
+    const plan = writeChrootPlan(request, {
+      host: facts,
+      seccomp: this.#seccomp.sandbox,
+      root: root.path,
+      answersProc: this.#answersProc && this.#seccomp.sandbox !== undefined,
+    });
     const end = await this.#execute(plan, request.stdio, signal);
     return {
       exitCode: end.signal === 0 ? end.code : 128 + end.signal,
@@ -317,8 +327,14 @@ class Driver {
   }
 }
 
+/** Whether a system call can be answered with a descriptor, `SECCOMP_ADDFD_FLAG_SEND`: Linux 5.14. */
+function answersCalls(kernelRelease: string): boolean {
+  const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part, 10));
+  return major > 5 || (major === 5 && minor >= 14);
+}
+
 const CHROOT =
-  "neither namespaces nor mounts are allowed here: each RUN works in a copy of its tree, sees no /proc and shares processes and network " +
+  "neither namespaces nor mounts are allowed here: each RUN works in a copy of its tree, sees a small part of /proc and shares processes and network " +
   'with this container; "kiln doctor" says how to do better';
 
 const SINGLE_ID =

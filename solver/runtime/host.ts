@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { existsSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
+import { release } from "node:os";
 import { errnoOf } from "../../lib/core/errors.ts";
 import { capabilityMask } from "./policy/capabilities.ts";
 import type { HostResolver } from "./resolv-conf.ts";
@@ -26,6 +27,8 @@ export interface HostFacts {
   readonly hasKernelCore: boolean;
   /** This machine's name, for steps that cannot have one of their own. */
   readonly hostname: string;
+  /** `6.1.0-13-amd64`. */
+  readonly kernelRelease: string;
   /** Text of /proc/self/mountinfo, from which `Cgroups` finds the hierarchies. */
   readonly mountInfoText: string;
 }
@@ -58,6 +61,7 @@ export function readHostFacts(): HostFacts {
     countsIo: existsSync("/proc/self/io"),
     hasKernelCore: existsSync("/proc/kcore"),
     hostname: hostname(),
+    kernelRelease: release(),
     mountInfoText: readText("/proc/self/mountinfo") ?? "",
   };
 }

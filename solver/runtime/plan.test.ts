@@ -22,6 +22,7 @@ const MACHINE: HostFacts = {
   countsIo: true,
   hasKernelCore: true,
   hostname: "machine",
+  kernelRelease: "6.1.0",
   mountInfoText: "",
 };
 
@@ -228,7 +229,7 @@ describe("a plan", () => {
   ])("of the case $name is the golden one", async ({ name, user }) => {
     const plan = writeChrootPlan(
       { ...REQUEST, user },
-      { host: SUBORDINATE.host, seccomp: ROOT.seccomp, root: "/store/new/1/copy" },
+      { host: SUBORDINATE.host, seccomp: ROOT.seccomp, root: "/store/new/1/copy", answersProc: name === "chroot" },
     );
     await expect(describePlan(plan)).toMatchFileSnapshot(join(GOLDENS, `${name}.txt`));
   });

@@ -151,11 +151,12 @@ function deviceAttributes({ cgroup }: PlanFacts): number {
 /** For chroot: what the command runs as and with. Everything else was put into the root beforehand. */
 export function writeChrootPlan(
   request: RunRequest,
-  facts: Pick<PlanFacts, "host" | "seccomp"> & { readonly root: string },
+  facts: Pick<PlanFacts, "host" | "seccomp"> & { readonly root: string; readonly answersProc: boolean },
 ): Plan {
   const plan = new PlanWriter();
   plan.add("chroot", facts.root);
   // With chroot(2) once more, a command could leave its root.
+  if (facts.answersProc) plan.add("answer-proc");
   writeProcess(plan, { ...request, security: "sandbox" }, { ...facts, withoutCapabilities: ["SYS_CHROOT"] });
   return { directives: plan.directives, stubLayers: [] };
 }

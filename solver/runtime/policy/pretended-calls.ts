@@ -30,3 +30,20 @@ export const PRETENDED_CALLS: readonly { readonly name: string; readonly block: 
   { name: "open", block: opens(1) },
   { name: "openat", block: opens(2) },
 ];
+
+/** `O_EXCL` with `O_CREAT` means a new file, and `O_PATH` none that is read or written: neither is one of /proc. */
+const NEVER_IN_PROC = 0x80 | 0x20_0000;
+
+function opensOld(flagsArgument: number): BpfBlock {
+  return load(SECCOMP_DATA.argument(flagsArgument), [
+    { code: BPF.and, jt: 0, jf: 0, k: NEVER_IN_PROC },
+    ...branch(BPF.jumpIfEqual, 0, NOTIFY, ALLOW),
+  ]);
+}
+
+/** The calls that kiln-runtime answers where /proc cannot be mounted (solver/runtime/program/pretend/proc-files.c). */
+export const CALLS_FOR_PROC: readonly { readonly name: string; readonly block: BpfBlock }[] = [
+  ...["readlink", "readlinkat", "chmod", "fchmodat"].map((name) => ({ name, block: NOTIFY })),
+  { name: "open", block: opensOld(1) },
+  { name: "openat", block: opensOld(2) },
+];

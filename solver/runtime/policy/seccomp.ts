@@ -1,7 +1,7 @@
 import { ALLOWED_SYSCALLS, NEWEST_SYSCALL } from "./allowed-syscalls.ts";
 import type { BpfBlock, BpfRange } from "./bpf.ts";
 import { assemble, BPF, branch, load, ret, searchTree, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
-import { PRETENDED_CALLS } from "./pretended-calls.ts";
+import { CALLS_FOR_PROC, PRETENDED_CALLS } from "./pretended-calls.ts";
 import type { FilterMachine } from "./syscall-numbers.ts";
 import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
 
@@ -96,7 +96,7 @@ const RULES: readonly {
 /** Names of all calls that the policy speaks of, in order; what their numbers are, `syscall-numbers.ts` says. */
 export function policyCalls(): string[] {
   const allowed = ALLOWED_SYSCALLS.flatMap(({ names }) => names);
-  const special = [...RULES, ...PRETENDED_CALLS].map(({ name }) => name);
+  const special = [...RULES, ...PRETENDED_CALLS, ...CALLS_FOR_PROC].map(({ name }) => name);
   return [...new Set([...allowed, ...special, PROBE])].toSorted();
 }
 
@@ -109,11 +109,20 @@ function argument(
   return load(SECCOMP_DATA.argument(index), tests);
 }
 
-/** What a filter is for: `open` refuses nothing, `pretended` stops the calls that need more ids than there are. */
+/**
+ * What a filter is for: `open` refuses nothing, `pretended` stops the calls that need more ids than there are, `no proc` those by which
+ * files of /proc are used where it cannot be mounted.
+ */
 export interface FilterPolicy {
   readonly calls: "default" | "open";
-  readonly ids: "real" | "pretended";
+  readonly ids: "real" | "pretended" | "no proc";
 }
+
+const STOPPED_CALLS: Readonly<Record<FilterPolicy["ids"], typeof PRETENDED_CALLS>> = {
+  real: [],
+  pretended: PRETENDED_CALLS,
+  "no proc": CALLS_FOR_PROC,
+};
 
 const DEFAULT_POLICY: FilterPolicy = { calls: "default", ids: "real" };
 
@@ -121,7 +130,7 @@ const DEFAULT_POLICY: FilterPolicy = { calls: "default", ids: "real" };
 function ranges(machine: FilterMachine, policy: FilterPolicy): BpfRange[] {
   const blocks = policy.calls === "open" ? new Map<number, BpfBlock>() : defaultBlocks(machine);
   const other = policy.calls === "open" ? ALLOW : REFUSE;
-  for (const { name, block } of policy.ids === "pretended" ? PRETENDED_CALLS : []) {
+  for (const { name, block } of STOPPED_CALLS[policy.ids]) {
     const number = SYSCALL_NUMBERS[name]?.[machine];
     // 32-bit programs are few, and do without.
     if (number !== undefined && machine !== "i386") blocks.set(number, block);

@@ -77,7 +77,11 @@ leave_keyring (void)
 static void
 close_descriptors (const struct plan *plan)
 {
-  if (plan->owner_records == NULL && syscall (SYS_close_range, CONTROL_FD + 1, ~0U, 0) < 0)
+  unsigned int kept = plan->answers_proc ? (unsigned int) plan->listener_socket : CONTROL_FD;
+  if (plan->owner_records != NULL)
+    return;
+  if ((kept > CONTROL_FD + 1 && syscall (SYS_close_range, CONTROL_FD + 1, kept - 1, 0) < 0)
+      || syscall (SYS_close_range, kept + 1, ~0U, 0) < 0)
     die_errno ("cannot close the runtime's descriptors (needs Linux 5.9)");
 }
 

@@ -116,6 +116,7 @@ struct plan
   size_t seccomp_size;
   long seccomp_probe; /* number of a system call that must fail with EPERM once the filter is in, or -1 */
   const char *owner_records; /* directory; non-NULL: ids other than one are pretended (pretend.c) */
+  bool answers_proc;         /* files of /proc and /dev are handed in when they are opened (proc-files.c) */
   int listener_socket;       /* where the command sends the descriptor of its stopped system calls */
   int supervisor_fd; /* a descriptor of the supervisor as a process, which tells of its death */
   bool inherit_stdio;
@@ -238,7 +239,6 @@ void adopt_orphans (void);
 void kill_descendants (void);
 
 /* pretend.c */
-pid_t start_pretending (struct plan *plan);
 
 /* supervise.c */
 int supervise (struct plan *plan);

@@ -3,6 +3,7 @@
 #include "runtime.h"
 
 #include "kernel.h"
+#include "pretend/pretend.h"
 #include "streams.h"
 #include "terminal.h"
 #include <errno.h>
@@ -243,7 +244,9 @@ supervise (struct plan *plan)
   if (plan->scratch != NULL && stat (plan->scratch, &store) == 0)
     shared->store_device = store.st_dev;
 
-  pid_t pretender = plan->owner_records != NULL ? start_pretending (plan) : -1;
+  pid_t pretender = plan->owner_records != NULL ? start_answering (plan, &PRETENDED_IDS)
+                    : plan->answers_proc        ? start_answering (plan, &PROC_FILES)
+                                                : -1;
   if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
     die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
   settle_devices (plan, cgroup_fd);
@@ -303,7 +306,7 @@ supervise (struct plan *plan)
       shared->command_ended = true;
       kill_descendants ();
     }
-  if (pretender > 0)
+  else if (pretender > 0)
     {
       (void) kill (pretender, SIGKILL);
       (void) waitpid (pretender, NULL, 0);

@@ -22,7 +22,18 @@ export type Built =
   | { readonly kind: "failed"; readonly stderr: string };
 
 /** Programs that the base image has beside busybox, where this machine has them. */
-const PROGRAMS = ["setcap", "getcap", "setfacl", "getfacl", "groupadd", "useradd", "userdel", "install"];
+const PROGRAMS = [
+  "setcap",
+  "getcap",
+  "setfacl",
+  "getfacl",
+  "groupadd",
+  "useradd",
+  "userdel",
+  "install",
+  "bash",
+  "mkfifo",
+];
 
 /** Older than the builds' SOURCE_DATE_EPOCH. */
 const OLD = new Date("2020-02-02T02:02:02Z");
@@ -86,7 +97,7 @@ export function buildIn(place: Place, shared: string, cases: readonly Case[]): R
 function addPrograms(root: string, names: readonly string[]): void {
   for (const name of names) {
     const path = run(["sh", "-c", `command -v ${name}`]).trim();
-    copy(path, join(root, "bin", name));
+    copy(path, join(root, "usr/bin", name));
     for (const [library] of run(["ldd", path]).matchAll(/\/\S+/g)) copy(library, join(root, library));
   }
 }

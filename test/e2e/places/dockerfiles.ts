@@ -123,6 +123,10 @@ export const CASES: readonly Case[] = [
       "RUN grep -q ' / ' /proc/mounts && grep -q Uid /proc/self/status && test -n \"$(cat /proc/cpuinfo /proc/meminfo)\" && test -r /proc/sys/kernel/osrelease",
       "RUN test -d /sys/class && test -c /dev/null && echo x > /dev/null && test -d /dev/pts && test -e /dev/ptmx && test -d /dev/shm && touch /dev/shm/x",
       "RUN readlink /proc/self/exe > /exe && exec 3> /three && echo three > /proc/self/fd/3 && test $(cat /dev/fd/0 < /three) = three",
+      'RUN ["bash", "-c", "cat <(echo one) <(echo two) > /both && diff <(echo 1) <(echo 1) && tee >(cat > /tee) < /both > /dev/null && sleep 0.2"]',
+      "RUN /usr/bin/mkfifo -m 620 /pipe && ln -s /dev/null /log && echo gone > /log && echo $(echo text | tee /dev/stderr) > /text",
+      'RUN test "$(readlink /proc/self)" != "" || true; test "$(cat /proc/$$/comm)" = sh && test -n "$(cat /proc/net/dev /proc/self/mountinfo)" && df / > /dev/null',
+      "RUN echo app:x:1000:1000::/:/bin/sh >> /etc/passwd && touch /mine && chown 1000 /mine && su app -c '! (echo x > /dev/stderr) 2>&1 && echo y | cat /dev/stdin > /mine'",
     ],
   },
 ];

@@ -55,7 +55,6 @@ export const KNOWN: readonly KnownDifference[] = [
     lines: /^! .*ctx\/mine/,
     because: "a bind mount is a copy that can be written",
   },
-  { cases: ["what programs look at"], places: CHROOT, lines: /^! /, because: "/proc is empty" },
   {
     cases: ["copies"],
     places: /restricted/,

@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -52,7 +54,7 @@ is_over (void)
 }
 
 /* Until all processes with the filter are gone. */
-void
+static void
 answer_calls (struct answer (*give) (const struct seccomp_notif *))
 {
   /* The kernel may know longer structures than the headers do. */
@@ -94,7 +96,7 @@ answer_calls (struct answer (*give) (const struct seccomp_notif *))
 }
 
 /* False where the command ended before it had a filter. */
-bool
+static bool
 receive_listener (int socket)
 {
   char byte, control[CMSG_SPACE (sizeof (int))];
@@ -126,4 +128,29 @@ hand_listener_over (int fd, int socket)
   if (sendmsg (socket, &message, MSG_NOSIGNAL) != 1)
     die_errno ("cannot hand the command's system calls over");
   (void) close (fd);
+}
+
+/* Returns the process that answers. It is outside of the container and undumpable, as its parent is. */
+pid_t
+start_answering (struct plan *plan, const struct answering *answering)
+{
+  int sockets[2];
+  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+    die_errno ("cannot make a socket for stopped system calls");
+  pid_t pid = fork ();
+  if (pid < 0)
+    die_errno ("cannot start a process to answer system calls");
+  if (pid == 0)
+    {
+      (void) close (sockets[1]);
+      if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
+        die_errno ("cannot tie our life to the supervisor's");
+      answering->prepare (plan);
+      if (receive_listener (sockets[0]))
+        answer_calls (answering->give);
+      _exit (0);
+    }
+  (void) close (sockets[0]);
+  plan->listener_socket = sockets[1];
+  return pid;
 }

@@ -16,9 +16,6 @@
 
 #include "kernel.h"
 #include <errno.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 
 static bool is_called_root; /* the step's USER is root, so what the kernel shows as its own is root's */
 
@@ -113,36 +110,13 @@ answer_call (const struct seccomp_notif *call)
     }
 }
 
-static void __attribute__ ((noreturn))
-pretend_until_all_are_gone (const struct plan *plan, int socket)
+static void
+prepare (const struct plan *plan)
 {
-  if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0)
-    die_errno ("cannot tie our life to the supervisor's");
   prepare_callers ();
   prepare_records (plan);
   first_identity (plan);
   is_called_root = plan->uid == 0 && plan->gid == 0;
-  if (receive_listener (socket))
-    answer_calls (answer_call);
-  _exit (0);
 }
 
-/* Returns the process that answers. It is outside of the container and undumpable, as its parent is. */
-pid_t
-start_pretending (struct plan *plan)
-{
-  int sockets[2];
-  if (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-    die_errno ("cannot make a socket for stopped system calls");
-  pid_t pid = fork ();
-  if (pid < 0)
-    die_errno ("cannot start a process to answer system calls");
-  if (pid == 0)
-    {
-      (void) close (sockets[1]);
-      pretend_until_all_are_gone (plan, sockets[0]);
-    }
-  (void) close (sockets[0]);
-  plan->listener_socket = sockets[1];
-  return pid;
-}
+const struct answering PRETENDED_IDS = { prepare, answer_call };

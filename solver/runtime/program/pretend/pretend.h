@@ -44,10 +44,17 @@ struct answer tell_status (const struct seccomp_notif *call, bool one_id_is_root
 /* creations.c */
 struct answer answer_creation (const struct seccomp_notif *call);
 
+/* pretend.c, proc-files.c: what is answered, and what is made ready for it in the process that answers. */
+struct answering
+{
+  void (*prepare) (const struct plan *plan);
+  struct answer (*give) (const struct seccomp_notif *call);
+};
+extern const struct answering PRETENDED_IDS, PROC_FILES;
+
 /* listener.c */
 void hand_listener_over (int listener, int socket);
-bool receive_listener (int socket);
-void answer_calls (struct answer (*give) (const struct seccomp_notif *));
+pid_t start_answering (struct plan *plan, const struct answering *answering);
 bool is_still_asking (uint64_t id);
 struct answer hand_descriptor (const struct seccomp_notif *call, int fd, int flags);
 
