@@ -144,7 +144,9 @@ export class Plan {
     const cycle = findCycle(dependencies)?.map((index) => this.stages[Number(index)]);
     const [first, second] = cycle ?? [];
     if (cycle === undefined || first === undefined) return;
-    const path = cycle.map((stage) => stage?.label ?? "").join(" -> ");
+    const labels = cycle.map((stage) => stage?.label ?? "");
+    const between = labels.length > SHOWN_STAGES ? [...labels.slice(0, SHOWN_STAGES), "..."] : labels.slice(0, -1);
+    const path = [...between, first.label].join(" -> ");
     const span = second === undefined ? first.span : first.needs.get(second);
     throw new BuildError(
       "dockerfile/circular-stage",
@@ -156,6 +158,9 @@ export class Plan {
     );
   }
 }
+
+/** Most stages of a circle that are named. */
+const SHOWN_STAGES = 20;
 
 function needsLater(stage: PlannedStage): boolean {
   return [...stage.needs.keys()].some((need) => need.stage !== undefined && need.index >= stage.index);

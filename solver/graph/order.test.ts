@@ -26,15 +26,28 @@ test("a deep chain is ordered without recursion", () => {
   expect(inputsFirst([top])).toHaveLength(20_001);
 });
 
-test("findCycle names the way round", () => {
-  const circle = new Map([
-    ["a", ["b"]],
-    ["b", ["a"]],
-  ]);
-  const cycle = findCycle(circle);
-  expect(cycle).toHaveLength(3);
-  expect(new Set(cycle)).toEqual(new Set(["a", "b"]));
-  expect(cycle?.[0]).toBe(cycle?.[2]);
-  expect(findCycle(new Map([["a", ["a"]]]))).toEqual(["a", "a"]);
-  expect(findCycle(new Map([["a", ["b"]]]))).toBeUndefined();
+test.each<{ name: string; needs: Record<string, string[]>; cycle: string[] | undefined }>([
+  { name: "two names", needs: { a: ["b"], b: ["a"] }, cycle: ["a", "b", "a"] },
+  { name: "one name", needs: { a: ["a"] }, cycle: ["a", "a"] },
+  { name: "none", needs: { a: ["b"] }, cycle: undefined },
+  { name: "nothing", needs: {}, cycle: undefined },
+  { name: "names that are needed twice", needs: { a: ["b", "c"], b: ["d"], c: ["d"], d: [] }, cycle: undefined },
+  {
+    name: "a way into the circle and out of it",
+    needs: { a: ["b"], b: ["c", "z"], c: ["b"], z: [] },
+    cycle: ["b", "c", "b"],
+  },
+  {
+    name: "two circles with a name in common: one of them, as it runs",
+    needs: { a: ["b"], b: ["c", "d"], c: ["a"], d: ["b"] },
+    cycle: ["a", "b", "c", "a"],
+  },
+])("findCycle finds $name", ({ needs, cycle }) => {
+  expect(findCycle(new Map(Object.entries(needs)))).toEqual(cycle);
+});
+
+test("a circle and a chain of ten thousand names need no stack", () => {
+  const chain = Array.from({ length: 10_000 }, (_, index): [string, string[]] => [`n${index}`, [`n${index + 1}`]]);
+  expect(findCycle(new Map(chain))).toBeUndefined();
+  expect(findCycle(new Map([...chain, ["n10000", ["n0"]]]))).toHaveLength(10_002);
 });

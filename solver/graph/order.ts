@@ -1,4 +1,4 @@
-import { Graph as Digraph, alg } from "@dagrejs/graphlib";
+import { Graph as Digraph } from "@dagrejs/graphlib";
 import type { Vertex } from "./vertex.ts";
 
 /**
@@ -29,13 +29,28 @@ export function inputsFirst(targets: readonly Vertex[]): Vertex[] {
 }
 
 /**
- * Finds a cycle in named dependencies, as the names along it (`a`, `b`, `a`), or `undefined`. It is for stages of a
- * Dockerfile, which may form a cycle before they become vertices.
+ * Finds a cycle that named dependencies close, as the names along it (`a`, `b`, `a`): the first one on the way from the
+ * first name that leads into one. `undefined` where there is none. Stages of a Dockerfile can be written in a circle before
+ * they become vertices. Iterative, as above: graphlib's own findCycles recurses, and gives a component instead of a path.
  */
 export function findCycle(dependencies: ReadonlyMap<string, readonly string[]>): string[] | undefined {
-  const digraph = new Digraph();
-  for (const [name, needs] of dependencies) for (const need of needs) digraph.setEdge(name, need);
-  for (const [name, needs] of dependencies) if (needs.includes(name)) return [name, name];
-  const [cycle] = alg.findCycles(digraph);
-  return cycle === undefined ? undefined : [...cycle, ...cycle.slice(0, 1)];
+  const rest = new Digraph();
+  for (const [name, needs] of dependencies) for (const need of needs) rest.setEdge(name, need);
+  // A name that needs nothing is in no cycle, and neither is one that needs only such names.
+  const free = rest.sinks();
+  for (let name = free.pop(); name !== undefined; name = free.pop()) {
+    const users = rest.predecessors(name) ?? [];
+    rest.removeNode(name);
+    free.push(...users.filter((user) => rest.successors(user)?.length === 0));
+  }
+  // Each name that is left needs another one that is left, so every way leads into a cycle.
+  const path = new Set<string>();
+  let name = [...dependencies.keys()].find((first) => rest.hasNode(first));
+  while (name !== undefined && !path.has(name)) {
+    path.add(name);
+    [name] = rest.successors(name) ?? [];
+  }
+  if (name === undefined) return undefined;
+  const names = [...path];
+  return [...names.slice(names.indexOf(name)), name];
 }
