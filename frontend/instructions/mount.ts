@@ -1,7 +1,7 @@
 import { BuildError } from "../../lib/core/errors.ts";
 import { cleanPath } from "../../lib/core/patterns/clean-path.ts";
 import { didYouMean } from "../../lib/core/suggest.ts";
-import { CsvError, csvFields } from "./csv.ts";
+import { CsvError, csvFields } from "../../lib/core/csv.ts";
 import type { MountFlag } from "./instruction.ts";
 
 const TYPES = ["bind", "cache", "tmpfs", "secret", "ssh"] as const;

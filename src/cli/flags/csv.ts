@@ -1,24 +1,16 @@
+import { CsvError, csvFields } from "../../../lib/core/csv.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 
-/** Fields of one line as Go's encoding/csv splits them: `a,"b,c"` gives `a` and `b,c`; `""` inside quotes is a quote. */
-export function splitCsv(text: string, flag: string): string[] {
-  const fields: string[] = [];
-  let at = 0;
-  for (;;) {
-    if (text[at] === '"') {
-      const { field, next } = quoted(text, at, flag);
-      fields.push(field);
-      at = next;
-    } else {
-      const comma = text.indexOf(",", at);
-      const end = comma === -1 ? text.length : comma;
-      const field = text.slice(at, end);
-      if (field.includes('"')) throw malformed(flag, text, "a quote stands inside an unquoted field");
-      fields.push(field);
-      at = end;
-    }
-    if (at >= text.length) return fields;
-    at += 1;
+/**
+ * Splits a flag's text into fields as Go's encoding/csv does; an empty text is one empty field.
+ * @throws {BuildError} `cli/usage`
+ */
+export function splitCsv(text: string, flag: string): readonly string[] {
+  try {
+    return text === "" ? [""] : csvFields(text);
+  } catch (error) {
+    if (!(error instanceof CsvError)) throw error;
+    throw malformed(flag, text, error.message);
   }
 }
 
@@ -36,23 +28,6 @@ export function keyValues(text: string, flag: string, bare?: string): Map<string
     } else values.set(field.slice(0, equals).trim().toLowerCase(), field.slice(equals + 1));
   }
   return values;
-}
-
-function quoted(text: string, start: number, flag: string): { readonly field: string; readonly next: number } {
-  let field = "";
-  let at = start + 1;
-  for (;;) {
-    const quote = text.indexOf('"', at);
-    if (quote === -1) throw malformed(flag, text, "a quote is not closed");
-    field += text.slice(at, quote);
-    if (text[quote + 1] !== '"') {
-      if (quote + 1 < text.length && text[quote + 1] !== ",")
-        throw malformed(flag, text, "text follows a closing quote");
-      return { field, next: quote + 1 };
-    }
-    field += '"';
-    at = quote + 2;
-  }
 }
 
 /** @param flag its name without the dashes; or an environment variable, which is written in capitals. */
