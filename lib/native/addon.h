@@ -137,6 +137,14 @@ ssize_t xattr_get (int dirfd, const char *name, const char *key, void *out, size
 int xattr_set (int dirfd, const char *name, const char *key, const void *data, size_t size);
 int xattr_remove (int dirfd, const char *name, const char *key);
 
+/* --- names.c: what is in a directory. --- */
+
+/* `type` is a DT_ value, DT_UNKNOWN where the file system does not say. */
+typedef int (*name_visit) (void *context, const char *name, int type);
+/* Calls `visit` for every name from where the descriptor stands, without "." and "..", in the kernel's order. Ends with -1
+ * and errno at the first call of `visit` that returns less than 0. */
+int each_name (int fd, name_visit visit, void *context);
+
 /* --- owners.c: owners that the kernel cannot keep. --- */
 
 bool owners_are_kept (void);

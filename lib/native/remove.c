@@ -12,42 +12,33 @@ typedef struct
 
 static int remove_entry (int dirfd, const char *name, int known_type);
 
+typedef struct
+{
+  int fd;
+  bool found;
+} emptying;
+
+static int
+remove_found (void *context, const char *name, int type)
+{
+  emptying *self = context;
+  self->found = true;
+  return remove_entry (self->fd, name, type);
+}
+
 /* Empties the directory. Names are removed while they are read, which may make the kernel skip some, so it is read again
  * until a pass finds nothing. */
 static int
 empty_directory (int fd)
 {
-  enum { BUFFER = 1 << 15 };
-  cleanup_free char *buffer = malloc (BUFFER);
-  if (buffer == NULL)
-    return -1;
-  for (;;)
+  emptying self = { .fd = fd, .found = true };
+  while (self.found)
     {
-      bool found = false;
-      if (lseek (fd, 0, SEEK_SET) < 0)
+      self.found = false;
+      if (lseek (fd, 0, SEEK_SET) < 0 || each_name (fd, remove_found, &self) < 0)
         return -1;
-      for (;;)
-        {
-          long got = syscall (SYS_getdents64, fd, buffer, BUFFER);
-          if (got < 0)
-            return -1;
-          if (got == 0)
-            break;
-          for (long at = 0; at < got;)
-            {
-              struct dirent64 *item = (struct dirent64 *) (void *) (buffer + at);
-              at += item->d_reclen;
-              const char *name = item->d_name;
-              if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')))
-                continue;
-              found = true;
-              if (remove_entry (fd, name, item->d_type) < 0)
-                return -1;
-            }
-        }
-      if (!found)
-        return 0;
     }
+  return 0;
 }
 
 static int

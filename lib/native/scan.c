@@ -3,7 +3,6 @@
 
 #include "arena.h"
 
-#include <dirent.h>
 #include <sys/sysmacros.h>
 
 enum { WANT_XATTRS = 1, WANT_LINKS = 2, MAX_DEPTH = 8000 };
@@ -46,34 +45,31 @@ is_listed (const char **sorted, size_t count, const char *name)
   return count > 0 && bsearch (&name, sorted, count, sizeof *sorted, by_bytes) != NULL;
 }
 
+typedef struct
+{
+  arena *block;
+  size_t count;
+} listing;
+
+static int
+add_name (void *context, const char *name, int type)
+{
+  (void) type;
+  listing *self = context;
+  if (arena_add (self->block, name, strlen (name) + 1) == NULL)
+    return -1;
+  self->count += 1;
+  return 0;
+}
+
 /* The names in a directory, sorted. `block` owns the bytes. */
 static int
 read_names (int fd, arena *block, const char ***sorted, size_t *count)
 {
-  enum { BUFFER = 1 << 15 };
-  cleanup_free char *buffer = malloc (BUFFER);
-  if (buffer == NULL)
+  listing found = { .block = block };
+  if (each_name (fd, add_name, &found) < 0)
     return -1;
-  *count = 0;
-  for (;;)
-    {
-      long got = syscall (SYS_getdents64, fd, buffer, BUFFER);
-      if (got < 0)
-        return -1;
-      if (got == 0)
-        break;
-      for (long at = 0; at < got;)
-        {
-          struct dirent64 *item = (struct dirent64 *) (void *) (buffer + at);
-          at += item->d_reclen;
-          const char *name = item->d_name;
-          if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')))
-            continue;
-          if (arena_add (block, name, strlen (name) + 1) == NULL)
-            return -1;
-          *count += 1;
-        }
-    }
+  *count = found.count;
   *sorted = malloc ((*count + 1) * sizeof **sorted);
   if (*sorted == NULL)
     return -1;
