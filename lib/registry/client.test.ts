@@ -700,6 +700,26 @@ describe("authorization", () => {
 });
 
 describe("pushing", () => {
+  test("asks once for what a repository has, and again when a manifest says that it is gone", async () => {
+    const registry = await serve();
+    registry.fail({ kind: { kind: "status", status: 404 }, method: "PUT", path: /manifests/ });
+    const client = connect();
+    const asked = (): number => registry.requests.filter(({ method }) => method === "HEAD").length;
+    for (const expected of [false, false]) {
+      expect(await client.blobExists(refOf(registry), digestOf(blobBytes), signal)).toBe(expected);
+    }
+    expect(asked()).toBe(2);
+    await client.uploadBlob(refOf(registry), source(blobBytes), signal);
+    expect(await client.blobExists(refOf(registry), digestOf(blobBytes), signal)).toBe(true);
+    expect(asked()).toBe(2);
+    const manifest = { reference: "1", mediaType: MEDIA_TYPES.ociManifest, bytes: Buffer.from(manifestBytes) };
+    await failure(client.pushManifest(refOf(registry), manifest, signal));
+    for (const round of [1, 2]) {
+      expect([round, await client.blobExists(refOf(registry), digestOf(blobBytes), signal)]).toEqual([round, true]);
+    }
+    expect(asked()).toBe(3);
+  });
+
   test("uploads missing blobs once, and the manifest after them", async () => {
     const registry = await serve();
     const client = connect();

@@ -49,6 +49,8 @@ class HttpRegistryClient implements RegistryClient {
   readonly #senders = new Map<Digest, Mirror>();
   /** `registry repository`: repositories from which blobs cannot be mounted. */
   readonly #notMountable = new Set<string>();
+  /** `registry/repository digest`: blobs that a repository has, because it said so or has just taken them. */
+  readonly #present = new Set<string>();
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -134,6 +136,7 @@ class HttpRegistryClient implements RegistryClient {
   }
 
   async blobExists(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean> {
+    if (this.#present.has(placeOf(repository, digest))) return true;
     const purpose: Purpose = {
       doing: `look up ${JSON.stringify(nameOf(repository, digest))}`,
       registry: repository.registry,
@@ -141,7 +144,9 @@ class HttpRegistryClient implements RegistryClient {
     const response = await this.#push(repository, { method: "HEAD", path: `blobs/${digest}`, purpose }, signal);
     response.body.destroy();
     // Not every account that may push may read, nor does all storage answer HEAD; a log-in page is not a blob.
-    return response.status === 200 && mediaTypeOf(response) !== "text/html";
+    if (response.status !== 200 || mediaTypeOf(response) === "text/html") return false;
+    this.#present.add(placeOf(repository, digest));
+    return true;
   }
 
   async mountBlob(repository: Repository, digest: Digest, from: string, signal: AbortSignal): Promise<boolean> {
@@ -155,7 +160,10 @@ class HttpRegistryClient implements RegistryClient {
       const request: RepositoryRequest = { method: "POST", path, purpose, scopes, attempts: "one" };
       const response = await this.#push(repository, request, signal);
       await textOf(response, 64 << 10);
-      if (response.status === 201) return true;
+      if (response.status === 201) {
+        this.#present.add(placeOf(repository, digest));
+        return true;
+      }
       // 202: the registry opened an upload instead. It is not used, and expires.
       if (response.status >= 400) this.#notMountable.add(way);
     } catch (error) {
@@ -184,10 +192,17 @@ class HttpRegistryClient implements RegistryClient {
 
   async uploadBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<void> {
     await uploadBlob({ ...this.#uploadTarget(repository), blob, timer: this.#options.timer }, signal);
+    this.#present.add(placeOf(repository, blob.descriptor.digest));
   }
 
   async streamBlob(repository: Repository, bytes: AsyncIterable<Buffer>, signal: AbortSignal): Promise<StreamedBlob> {
-    return streamBlob(this.#uploadTarget(repository), bytes, signal);
+    const { finish } = await streamBlob(this.#uploadTarget(repository), bytes, signal);
+    return {
+      finish: async (digest, inner) => {
+        await finish(digest, inner);
+        this.#present.add(placeOf(repository, digest));
+      },
+    };
   }
 
   async pushManifest(
@@ -210,6 +225,8 @@ class HttpRegistryClient implements RegistryClient {
     );
     const body = await textOf(response, 64 << 10);
     if (response.status < 200 || response.status > 299) {
+      // Perhaps because a blob is gone that was there: whoever tries again asks again.
+      this.#present.clear();
       const error = refused(purpose, { status: response.status, body });
       const isOfType = (response.status === 400 || response.status === 415) && mediaType.includes(".oci.");
       if (!isOfType) throw error;
@@ -415,6 +432,11 @@ interface RepositoryRequest {
 
 function scopesOf(repository: Repository, actions: "pull" | "pull,push"): readonly Scope[] {
   return [`repository:${repository.repository}:${actions}`];
+}
+
+/** Names a blob in a repository. */
+function placeOf(repository: Repository, digest: Digest): string {
+  return `${formatRepository(repository)} ${digest}`;
 }
 
 function checkDigest(found: RemoteManifest, wanted: Digest, name: string): void {

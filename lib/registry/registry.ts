@@ -80,6 +80,7 @@ export interface RegistryClient extends AsyncDisposable {
    * @returns whether another place is left to ask
    */
   distrust(digest: Digest): boolean;
+  /** Asks once: what a repository has had or taken, this client knows. */
   blobExists(repository: Repository, digest: Digest, signal: AbortSignal): Promise<boolean>;
   /**
    * Asks the registry to mount a blob from another of its repositories. False when it did not, for any reason: the blob

@@ -36,6 +36,7 @@ export interface CacheSink extends CacheSource {
   /** Creates the cache when there is none. */
   prepare(signal: AbortSignal): Promise<void>;
   hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean>;
+  /** Writes a blob that `hasBlob` did not find. */
   putBlob(
     blob: CacheBlob,
     /** `from`: a repository that is known to have it too. */

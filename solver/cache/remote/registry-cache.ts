@@ -83,7 +83,7 @@ export class RegistryCache implements CacheSink {
       const isSibling = from.registry === this.#ref.registry && from.repository !== this.#ref.repository;
       if (isSibling && (await client.mountBlob(this.#ref, blob.digest, from.repository, signal))) return;
     }
-    await client.pushBlob(this.#ref, { descriptor: blob, open: (s) => content.open(s) }, signal);
+    await client.uploadBlob(this.#ref, { descriptor: blob, open: (s) => content.open(s) }, signal);
   }
 
   async hasEntry(name: EntryName, signal: AbortSignal): Promise<boolean> {

@@ -180,6 +180,8 @@ async function sendChunk(bytes: Buffer, sink: CacheSink, signal: AbortSignal): P
   const zlib = process.getBuiltinModule("node:zlib");
   const packed = await promisify(zlib.zstdCompress)(bytes);
   const blob = { mediaType: CHUNK_TYPE, digest: digestOf(packed), size: packed.length };
-  await sink.putBlob(blob, { open: () => Readable.from([packed]) }, signal);
+  if (!(await sink.hasBlob(blob.digest, signal))) {
+    await sink.putBlob(blob, { open: () => Readable.from([packed]) }, signal);
+  }
   return { digest: digestOf(bytes), size: bytes.length, blob };
 }

@@ -108,6 +108,21 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
     expect(registry.requests.filter(({ path }) => path.includes("cache-"))).toHaveLength(2);
   });
 
+  test("a push of several names and a cache in one repository ask for each blob once", async () => {
+    const directory = await twoStages();
+    const name = `${registry.host}/all-${(count += 1)}`;
+    const push = parseOutput(new Map([["type", "registry"]]));
+    registry.clearLog();
+    const tags = ["1", "2", "latest"].map((tag) => `${name}:${tag}`);
+    const cache = `type=registry,ref=${name}:cache,mode=max,mounts=true`;
+    await run("asking", { context: directory, tags, outputs: [push], to: cache });
+    const asked = registry.requests.flatMap(({ method, path }) =>
+      method === "HEAD" && path.includes("/blobs/") ? [path] : [],
+    );
+    expect(asked.length).toBeGreaterThan(5);
+    expect(asked.toSorted()).toEqual([...new Set(asked)].toSorted());
+  });
+
   test("gives a cold machine with a changed file only the layers that the changed steps stand on", async () => {
     const [directory, cache] = [await twoStages(), newCache()];
     await run("first", { context: directory, to: `${cache},mode=max` });
