@@ -196,10 +196,10 @@ class HttpRegistryClient implements RegistryClient {
   }
 
   async streamBlob(repository: Repository, bytes: AsyncIterable<Buffer>, signal: AbortSignal): Promise<StreamedBlob> {
-    const { finish } = await streamBlob(this.#uploadTarget(repository), bytes, signal);
+    const streamed = await streamBlob(this.#uploadTarget(repository), bytes, signal);
     return {
       finish: async (digest, inner) => {
-        await finish(digest, inner);
+        await streamed.finish(digest, inner);
         this.#present.add(placeOf(repository, digest));
       },
     };
