@@ -1,5 +1,7 @@
 import { defineConfig } from "vitest/config";
 
+const SLOW_TESTS = "./test/support/slow-tests.ts";
+
 export default defineConfig({
   test: {
     include: ["{src,frontend,solver,lib,test,bench}/**/*.test.ts"],
@@ -7,6 +9,8 @@ export default defineConfig({
     hookTimeout: 300_000,
     pool: "forks",
     // CI counts the results from the file.
-    reporters: process.env["CI"] ? ["default", ["json", { outputFile: "build/test-results.json" }]] : ["default"],
+    reporters: process.env["CI"]
+      ? ["default", SLOW_TESTS, ["json", { outputFile: "build/test-results.json" }]]
+      : ["default", SLOW_TESTS],
   },
 });

@@ -147,7 +147,9 @@ describe.skipIf(cannotRun !== undefined)("with SOURCE_DATE_EPOCH", () => {
 
   test("every file of a folder and of a tar has it", async () => {
     await run({ type: "local" });
-    for (const name of await readdir(join(home, "out"), { recursive: true })) {
+    const files = await readdir(join(home, "out"), { recursive: true });
+    expect(files.length).toBeGreaterThan(7);
+    for (const name of files) {
       expect([name, (await stat(join(home, "out", name))).mtimeMs]).toEqual([name, EPOCH * 1000]);
     }
     await run({ type: "tar" });

@@ -20,13 +20,15 @@ import { stackView } from "./stack-view.ts";
 import { copyAction, FileBench, SKIP_UNLESS_ROOT } from "./testing.ts";
 
 const { signal } = new AbortController();
-const FILES = 540;
+const FILES = 60;
+/** In place of the number from which on a build describes copies. */
+const MIN_FILES = 50;
 const NOW_NS = 1_700_000_000_000_000_000n;
 
-/** Enough small files to be worth it, in `src/many`. */
-function plantMany(directory: string): void {
+/** Small files in `src/many`. */
+function plantMany(directory: string, count = FILES): void {
   mkdirSync(join(directory, "src/many/deeper"), { recursive: true });
-  for (let n = 0; n < FILES; n += 1) {
+  for (let n = 0; n < count; n += 1) {
     writeFileSync(join(directory, `src/many/${n % 2 === 0 ? "deeper/" : ""}f${n}`), `file ${n}\n`.repeat(n % 7));
   }
 }
@@ -42,7 +44,12 @@ interface Compared {
 async function both(
   bench: FileBench,
   action: CopyAction,
-  more: { readonly excludes?: readonly string[]; readonly earlier?: string; readonly to?: string } = {},
+  more: {
+    readonly excludes?: readonly string[];
+    readonly earlier?: string;
+    readonly to?: string;
+    readonly limits?: { readonly minFiles?: number };
+  } = {},
 ): Promise<Compared> {
   const { native } = bench;
   const index = { load: () => undefined, save: () => {} };
@@ -68,7 +75,7 @@ async function both(
   makeNow(bench, action.destination);
   const made = await measureLayer(native, { directory: bench.upper, marks: "trusted" }, signal);
   using tree = new MergedTree({ native, directories: lowers.length === 0 ? [empty(bench)] : lowers, marks: "trusted" });
-  using copy = describeCopy(op, { tree, view, selection, nowNs: NOW_NS });
+  using copy = describeCopy(op, { tree, view, selection, nowNs: NOW_NS, ...(more.limits ?? { minFiles: MIN_FILES }) });
   if (failure !== undefined) expect(copy).toBeUndefined();
   if (copy === undefined) return { made, written: undefined };
   const to = more.to ?? join(bench.root, "layer.tar");
@@ -220,6 +227,15 @@ describe.skipIf(SKIP_UNLESS_ROOT)(`a copy that is written as a tar (${SKIP_UNLES
     expect((await both(bench, action)).written).toBeUndefined();
   });
 
+  test.each([
+    { files: 511, isDescribed: false },
+    { files: 512, isDescribed: true },
+  ])("of $files files, a build describes the copy: $isDescribed", async ({ files, isDescribed }) => {
+    using bench = new FileBench();
+    plantMany(bench.context, files);
+    expect((await both(bench, into("/app/"), { limits: {} })).written !== undefined).toBe(isDescribed);
+  });
+
   test("attributes are left to a copy into files, in the source and on the way", async () => {
     using bench = new FileBench();
     plantMany(bench.context);
@@ -267,7 +283,7 @@ describe.skipIf(SKIP_UNLESS_ROOT)(`a copy that is written as a tar (${SKIP_UNLES
     });
 
     test.each<{ name: string; damage: (path: string) => void }>([
-      { name: "is cut off", damage: (path) => writeFileSync(path, readFileSync(path).subarray(0, 100_000)) },
+      { name: "is cut off", damage: (path) => writeFileSync(path, readFileSync(path).subarray(0, 10_000)) },
       { name: "is empty", damage: (path) => writeFileSync(path, "") },
       { name: "is gone", damage: (path) => rmSync(path) },
       { name: "is no tar", damage: (path) => writeFileSync(path, Buffer.alloc(1 << 20, "x")) },
@@ -306,7 +322,7 @@ describe.skipIf(SKIP_UNLESS_ROOT)(`a copy that is written as a tar (${SKIP_UNLES
     const selection = await select(view, copySelector(action), signal);
     using tree = new MergedTree({ native, directories: [empty(bench)], marks: "trusted" });
     const op: FileOp = { kind: "file", base: "input", actions: [action] };
-    using copy = describeCopy(op, { tree, view, selection, nowNs: NOW_NS });
+    using copy = describeCopy(op, { tree, view, selection, nowNs: NOW_NS, minFiles: MIN_FILES });
     if (copy === undefined) throw new Error("not described");
     expect(copy.sourceOf("app/many/f1")).toBe("src/many/f1");
     change();

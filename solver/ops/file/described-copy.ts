@@ -54,14 +54,18 @@ export function describeCopy(
     readonly selection: Selection;
     /** Time for directories without one of their own: the real-time clock, nanoseconds since 1970. */
     readonly nowNs: bigint;
+    /** A copy of fewer files is not described. Tests have fewer than it takes for this to be of use. */
+    readonly minFiles?: number;
   },
 ): DescribedCopy | undefined {
   const [action] = op.actions;
   const [match] = context.selection.matches;
   if (op.way !== undefined || op.actions.length !== 1 || action?.kind !== "copy" || action.unpack !== "never")
     return undefined;
-  if (match === undefined || context.selection.matches.length !== 1 || !isManySmallFiles(match)) return undefined;
-  const { tree, view } = context;
+  const { tree, view, minFiles = MIN_FILES } = context;
+  if (match === undefined || context.selection.matches.length !== 1 || !isManySmallFiles(match, minFiles)) {
+    return undefined;
+  }
   const { parent, entry, missing } = tree.resolve(action.destination, "follow");
   const existing = missing.length > 0 || entry === undefined ? parent : entry.directory;
   if (existing === undefined) return undefined;
@@ -76,8 +80,8 @@ export function describeCopy(
   return copy.layer(path);
 }
 
-function isManySmallFiles({ node, files, keepsPath }: Match): boolean {
-  if (!node.isDirectory || keepsPath || files.length < MIN_FILES) return false;
+function isManySmallFiles({ node, files, keepsPath }: Match, minFiles: number): boolean {
+  if (!node.isDirectory || keepsPath || files.length < minFiles) return false;
   let bytes = 0;
   let count = 0;
   for (const file of files) {
@@ -85,7 +89,7 @@ function isManySmallFiles({ node, files, keepsPath }: Match): boolean {
     bytes += file.node.sizeBytes;
     count += 1;
   }
-  return count >= MIN_FILES && bytes <= Math.min(MAX_BYTES, count * MAX_MEAN_BYTES);
+  return count >= minFiles && bytes <= Math.min(MAX_BYTES, count * MAX_MEAN_BYTES);
 }
 
 /** A directory of the layer: its row, and the existing directory below; absent for a new one. */
