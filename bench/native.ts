@@ -40,9 +40,6 @@ try {
   const offsets = Float64Array.from(names, (_, index) => index * sizeBytes);
   const sizes = new Float64Array(names.length).fill(sizeBytes);
   const into = Buffer.alloc(names.length * sizeBytes);
-  await best("readFiles, 1 kB each", async () =>
-    native.readFilesSync(from, { names, into, offsets, sizes, resolve: RESOLVE_BENEATH }),
-  );
   const { columns } = scan;
   const kept = { bytes: new Uint8Array(0), offsets: new Float64Array(scan.count).fill(-1) };
   await best("digestRows, 1 kB each", () => native.digestRows(from, { columns, rows: Int32Array.from(files), kept }));

@@ -13,14 +13,14 @@ typedef struct
   int from_fd, to_fd;
   uint32_t resolve;
   name_list from, to;
-  uint8_t *data; /* the block read into or written from */
+  uint8_t *data; /* the block written from */
   const double *offsets;
   const double *sizes;
   const uint32_t *modes, *uids, *gids;
   const int64_t *mtimes;
   uint8_t *digests; /* with the next: what was written, 32 bytes and the length; NULL where nobody asks */
   double *written;
-  int32_t *results; /* one per file: bytes or 0, or -errno */
+  int32_t *results; /* one per file: 0 or -errno */
 } batch_job;
 
 static const char *
@@ -36,39 +36,6 @@ open_quietly (int dirfd, const char *path, uint64_t resolve)
   int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
   int fd = open_beneath (dirfd, path, flags | O_NOATIME, 0, resolve);
   return fd < 0 && errno == EPERM ? open_beneath (dirfd, path, flags, 0, resolve) : fd;
-}
-
-/* Returns the bytes read, `size + 1` when the file goes on behind them, or -errno. */
-static int64_t
-read_whole (int dirfd, const char *path, uint8_t *into, size_t size, uint64_t resolve)
-{
-  cleanup_fd int fd = open_quietly (dirfd, path, resolve);
-  if (fd < 0)
-    return -errno;
-  size_t done = 0;
-  while (done < size)
-    {
-      ssize_t got = read (fd, into + done, size - done);
-      if (got < 0 && errno == EINTR)
-        continue;
-      if (got < 0)
-        return -errno;
-      if (got == 0)
-        return (int64_t) done;
-      done += (size_t) got;
-    }
-  uint8_t more;
-  return (int64_t) done + (read (fd, &more, 1) > 0 ? 1 : 0);
-}
-
-static void
-read_run (job *self)
-{
-  batch_job *batch = (batch_job *) self;
-  for (size_t i = 0; i < batch->from.count; i++)
-    batch->results[i] = (int32_t) read_whole (batch->from_fd, name_of (&batch->from, i),
-                                              batch->data + (size_t) batch->offsets[i], (size_t) batch->sizes[i],
-                                              batch->resolve);
 }
 
 static struct timespec
@@ -323,25 +290,6 @@ content_columns (const arguments *args, batch_job *batch, size_t n)
   return batch->offsets != NULL && batch->sizes != NULL && fits (args, batch, DATA, n);
 }
 
-/* readFiles({ fromDirfd, from, resolve, data, offsets, sizes, results }): never on a thread */
-static napi_value
-js_read_files (napi_env env, napi_callback_info info)
-{
-  arguments args = read_descriptor (env, info, properties, COUNT_OF (properties));
-  batch_job *batch = new_batch (read_run);
-  if (batch == NULL)
-    return number (env, -ENOMEM);
-  batch->from_fd = int_argument (&args, FROM_FD);
-  if (!names_argument (&args, FROM, &batch->from))
-    return refuse (env, batch);
-  size_t n = batch->from.count;
-  batch->resolve = uint_argument (&args, RESOLVE);
-  batch->results = column (&args, RESULTS, n, sizeof (int32_t));
-  if (batch->results == NULL || !content_columns (&args, batch, n))
-    return refuse (env, batch);
-  return job_start (env, &batch->base, false);
-}
-
 /* writeFiles({ toDirfd, to, resolve, data, offsets, sizes, modes, uids, gids, mtimesNs, results, isAsync }) */
 static napi_value
 js_write_files (napi_env env, napi_callback_info info)
@@ -393,5 +341,5 @@ js_copy_files (napi_env env, napi_callback_info info)
 }
 
 const exported batch_functions[] = {
-  { "readFiles", js_read_files }, { "writeFiles", js_write_files }, { "copyFiles", js_copy_files }, { NULL, NULL },
+  { "writeFiles", js_write_files }, { "copyFiles", js_copy_files }, { NULL, NULL },
 };

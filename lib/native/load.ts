@@ -205,11 +205,6 @@ function wrap(raw: Raw): Native {
     },
     scanTree: async (dirfd, options = {}) => scanned(await scan(dirfd, options, true), options),
     scanTreeSync: (dirfd, options = {}) => scanned(atOnce(scan(dirfd, options, false)), options),
-    readFilesSync: (fromDirfd, { names, into, ...batch }) => {
-      const results = new Int32Array(names.length);
-      checked(raw.readFiles({ ...batch, fromDirfd, from: names, data: into, results }), "read");
-      return results;
-    },
     digestRows: async (dirfd, { columns, rows, kept }) => {
       const digests = Buffer.alloc(32 * rows.length);
       const results = new Float64Array(rows.length);

@@ -46,16 +46,6 @@ export interface ScanOptions {
   readonly links?: boolean;
 }
 
-/** Files to read into one block: file `i` goes to `offsets[i]` and is at most `sizes[i]` bytes long. */
-export interface ReadBatch {
-  readonly names: readonly string[];
-  readonly into: Uint8Array;
-  readonly offsets: Float64Array;
-  readonly sizes: Float64Array;
-  /** RESOLVE_ flags for the names. A final symlink is never followed. */
-  readonly resolve: number;
-}
-
 /** What new files get, one item per file. `modes` are permissions with the setuid, setgid and sticky bits. */
 export interface FileMetadata {
   readonly modes: Uint32Array;
@@ -227,8 +217,6 @@ export interface Native {
   allocate(fd: number, length: number): boolean;
   scanTree(dirfd: number, options?: ScanOptions): Promise<TreeScan>;
   scanTreeSync(dirfd: number, options?: ScanOptions): TreeScan;
-  /** One number per file: the bytes read, `size + 1` when there are more than asked for, or -errno. */
-  readFilesSync(dirfd: number, batch: ReadBatch): Int32Array;
   /** The sha256 of each file, 32 bytes, and one number: its length, or -errno. A final symlink is never followed. */
   digestRows(dirfd: number, batch: DigestBatch): Promise<{ readonly digests: Buffer; readonly results: Float64Array }>;
   /** One number per file: 0 or -errno. The names must be new (O_EXCL), their directories there. */

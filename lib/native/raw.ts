@@ -32,7 +32,6 @@ export interface Raw {
   syncfs(fd: number): number;
   allocate(fd: number, length: number): number;
   scanTree(call: ScanCall): RawScan | Promise<RawScan>;
-  readFiles(call: ReadCall): number;
   digestRows(call: DigestCall): Promise<number>;
   writeFiles(call: WriteCall): number | Promise<number>;
   copyFiles(call: CopyCall): Promise<number>;
@@ -72,7 +71,6 @@ const CALLS: Readonly<Record<keyof Raw, true>> = {
   syncfs: true,
   allocate: true,
   scanTree: true,
-  readFiles: true,
   digestRows: true,
   writeFiles: true,
   copyFiles: true,
@@ -125,16 +123,6 @@ interface DigestCall extends InDirectory {
   readonly results: Float64Array;
   readonly kept: Uint8Array;
   readonly keptAt: Float64Array;
-}
-
-interface ReadCall {
-  readonly fromDirfd: number;
-  readonly from: readonly string[];
-  readonly resolve: number;
-  readonly data: Uint8Array;
-  readonly offsets: Float64Array;
-  readonly sizes: Float64Array;
-  readonly results: Int32Array;
 }
 
 interface WriteCall extends Omit<WriteBatch, "names">, MayWait {
