@@ -73,4 +73,22 @@ export const KNOWN: readonly KnownDifference[] = [
     lines: /^! /,
     because: "the kernel makes no devices in a user namespace",
   },
+  {
+    cases: ["what programs look at"],
+    places: /single id/,
+    lines: /^! /,
+    because: "opening is not refused between pretended users",
+  },
+  {
+    cases: ["what programs look at"],
+    places: /without CAP_SYS_ADMIN/,
+    lines: /^! /,
+    because: "where no device can be made /dev/null looks like a file",
+  },
+  {
+    cases: ["what programs look at"],
+    places: /seccomp=unconfined/,
+    lines: /^! /,
+    because: "/proc is the container's own, in which processes have other numbers",
+  },
 ];
