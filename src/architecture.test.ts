@@ -103,6 +103,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string>> = {
   "tar-stream": "lib/tar",
   "@dagrejs/graphlib": "solver/graph",
   minimatch: "src/cli",
+  "smol-toml": "lib/registry",
   commander: "src/cli",
   undici: "lib/registry",
 };

@@ -10,6 +10,7 @@ import { nameOf, pushing } from "./purposes.ts";
 import { type Host, hostOf, isAt } from "./host.ts";
 import { type Mirror, Mirrors, reasonOf } from "./mirrors.ts";
 import { downloadBlob } from "./pull-blob.ts";
+import { routeOf } from "./routes.ts";
 import { allReferrers } from "./referrers.ts";
 import { streamBlob, uploadBlob, type UploadTarget } from "./push-blob.ts";
 import {
@@ -337,21 +338,23 @@ class HttpRegistryClient implements RegistryClient {
     accept: (response: HttpResponse, mirror: Mirror | undefined) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    for (const mirror of this.#mirrors.of(repository.registry)) {
-      const answer = await this.#askMirror(mirror, repository, request, accept, signal);
+    for (const mirror of this.#mirrors.of(repository)) {
+      if (!serves(mirror, request)) continue;
+      const answer = await this.#askMirror(mirror, request, accept, signal);
       if (answer !== undefined) return answer.accepted;
     }
+    const { origin } = routeOf(this.#options.hosts, repository);
     try {
-      return await accept(await this.#ask(this.#origin(repository), repository, request, "pull", signal), undefined);
+      return await accept(await this.#ask(this.#origin(origin), origin, request, "pull", signal), undefined);
     } catch (error) {
       if (!(error instanceof BuildError) || error.code !== "registry/unreachable") throw error;
-      for (const mirror of this.#mirrors.secondChance(repository.registry)) {
-        const answer = await this.#askMirror(mirror, repository, request, accept, signal);
+      for (const mirror of this.#mirrors.secondChance(repository)) {
+        const answer = await this.#askMirror(mirror, request, accept, signal);
         if (answer === undefined) continue;
         this.#mirrors.takeBack(mirror);
         return answer.accepted;
       }
-      throw this.#withMirrors(error, repository.registry);
+      throw this.#withMirrors(error, repository);
     }
   }
 
@@ -361,14 +364,13 @@ class HttpRegistryClient implements RegistryClient {
    */
   async #askMirror<T>(
     mirror: Mirror,
-    repository: Repository,
     request: RepositoryRequest,
     accept: (response: HttpResponse, mirror: Mirror | undefined) => Promise<T>,
     signal: AbortSignal,
   ): Promise<{ readonly accepted: T } | undefined> {
     const purpose: Purpose = { ...request.purpose, registry: mirror.host.name, server: `the mirror "${mirror.name}"` };
     try {
-      const response = await this.#ask(mirror.host, repository, { ...request, purpose }, "pull", signal);
+      const response = await this.#ask(mirror.host, mirror.repository, { ...request, purpose }, "pull", signal);
       if (response.status === 200 || response.status === 206) return { accepted: await accept(response, mirror) };
       const body = await textOf(response, 64 << 10);
       // The mirror lacks the image, or does not give it to us. Other images may be fine.
@@ -383,8 +385,8 @@ class HttpRegistryClient implements RegistryClient {
   }
 
   /** Adds the mirrors' failures to the error of an unreachable registry. */
-  #withMirrors(error: BuildError, registry: string): BuildError {
-    const failures = this.#mirrors.failuresOf(registry);
+  #withMirrors(error: BuildError, repository: Repository): BuildError {
+    const failures = this.#mirrors.failuresOf(repository);
     return failures === undefined ? error : error.withHint(joinHints(failures, error.hint));
   }
 
@@ -428,6 +430,11 @@ interface RepositoryRequest {
   readonly purpose: Purpose;
   readonly scopes?: readonly Scope[];
   readonly attempts?: HttpRequest["attempts"];
+}
+
+/** Tells whether a mirror is to be asked for a tag, or for what has a digest. */
+function serves(mirror: Mirror, { path }: RepositoryRequest): boolean {
+  return mirror.serves === "all" || (mirror.serves === "digests") === path.includes("/sha256:");
 }
 
 function scopesOf(repository: Repository, actions: "pull" | "pull,push"): readonly Scope[] {

@@ -1,6 +1,7 @@
 import type { BuildError } from "../core/errors.ts";
 import { type Host, hostOf } from "./host.ts";
-import type { RegistryOptions } from "./registry.ts";
+import type { MirrorRoute, RegistryOptions, Repository } from "./registry.ts";
+import { routeOf } from "./routes.ts";
 
 /** The mirrors of registries for one client. A failing mirror is reported once and not asked again. */
 export class Mirrors {
@@ -17,16 +18,16 @@ export class Mirrors {
   }
 
   /** Lists the mirrors to ask before the registry itself, in order. */
-  of(registry: string): readonly Mirror[] {
-    return this.#all(registry).filter(({ name }) => this.#failureOf(name) === undefined);
+  of(repository: Repository): readonly Mirror[] {
+    return this.#all(repository).filter(({ name }) => this.#failureOf(name) === undefined);
   }
 
   /**
    * Lists skipped mirrors to ask once more when the registry itself is unreachable: in many networks only a mirror is
    * reachable.
    */
-  secondChance(registry: string): readonly Mirror[] {
-    const mirrors = this.#all(registry).filter(({ name }) => this.#failures.has(name) && !this.#lastAsked.has(name));
+  secondChance(repository: Repository): readonly Mirror[] {
+    const mirrors = this.#all(repository).filter(({ name }) => this.#failures.has(name) && !this.#lastAsked.has(name));
     for (const { name } of mirrors) this.#lastAsked.add(name);
     return mirrors;
   }
@@ -35,11 +36,12 @@ export class Mirrors {
    * Skips a mirror from now on.
    * @param memory `brief`: later clients skip it too, for a while.
    */
-  giveUp({ name, registry }: Mirror, why: string, memory: "none" | "brief"): void {
+  giveUp({ name, of }: Mirror, why: string, memory: "none" | "brief"): void {
     if (memory === "brief") this.#options.mirrorMemory?.note(name, why);
     if (this.#failures.has(name)) return;
     this.#failures.set(name, why);
-    const others = this.of(registry).length > 0;
+    const { registry } = of;
+    const others = this.of(of).length > 0;
     this.#options.notice?.(
       `The mirror ${JSON.stringify(name)} of ${registry} is passed over: ${why}`,
       others ? "the next one is asked instead" : `${registry} itself is asked instead`,
@@ -54,8 +56,8 @@ export class Mirrors {
   }
 
   /** Lists failures of a registry's mirrors, for the error when the registry fails too. */
-  failuresOf(registry: string): string | undefined {
-    const lines = this.#namesOf(registry).flatMap((name) => {
+  failuresOf(repository: Repository): string | undefined {
+    const lines = routeOf(this.#options.hosts, repository).mirrors.flatMap(({ name }) => {
       const why = this.#failures.get(name);
       return why === undefined ? [] : [`its mirror ${JSON.stringify(name)} failed before: ${why}`];
     });
@@ -71,24 +73,26 @@ export class Mirrors {
     return this.#failures.get(name);
   }
 
-  #all(registry: string): readonly Mirror[] {
+  #all(repository: Repository): readonly Mirror[] {
     const { hosts } = this.#options;
-    return this.#namesOf(registry).map((name) => ({
+    return routeOf(hosts, repository).mirrors.map(({ name, repository: path, serves }) => ({
       name,
-      registry,
+      of: repository,
+      serves,
+      repository: { registry: name, repository: path },
       host: hostOf(name, hosts?.get(name) ?? {}, "short"),
     }));
-  }
-
-  #namesOf(registry: string): readonly string[] {
-    return this.#options.hosts?.get(registry)?.mirrors ?? [];
   }
 }
 
 export interface Mirror {
   /** `host[:port][/prefix]` */
   readonly name: string;
-  readonly registry: string;
+  /** The repository that it mirrors. */
+  readonly of: Repository;
+  /** The repository's name at the mirror. */
+  readonly repository: Repository;
+  readonly serves: MirrorRoute["serves"];
   readonly host: Host;
 }
 

@@ -111,9 +111,30 @@ export interface RegistryClient extends AsyncDisposable {
 
 export type BlobId = Pick<Descriptor, "digest" | "size">;
 
+/** The servers that the content of a repository is read from. */
+export interface Route {
+  /** The repository under the name that its registry knows; a rule may have renamed it. */
+  readonly origin: Repository;
+  /** Asked first, in order. */
+  readonly mirrors: readonly MirrorRoute[];
+}
+
+export interface MirrorRoute {
+  /** `host[:port][/prefix]`. Settings are looked up by it. */
+  readonly name: string;
+  /** The repository's name at the mirror, behind the prefix. */
+  readonly repository: string;
+  readonly serves: "all" | "digests" | "tags";
+}
+
 /** Settings by the name of a registry or mirror; `undefined` for the defaults. A Map is one. */
 export interface HostLookup {
   get(name: string): HostSettings | undefined;
+  /**
+   * Finds the way to a repository's content, where rules rename or mirror it; without it the settings' mirrors count.
+   * @throws {BuildError} `registry/configuration` for a repository that is blocked
+   */
+  route?(repository: Repository): Route;
 }
 
 export type Credentials =

@@ -23,6 +23,7 @@ import { manifestCommands } from "./commands/manifest.ts";
 import { pruneCommand } from "./commands/prune.ts";
 import { pullCommand } from "./commands/pull.ts";
 import { pushCommand } from "./commands/push.ts";
+import { registryCheckCommand } from "./commands/registry.ts";
 import { rmiCommand } from "./commands/rmi.ts";
 import { runCommand } from "./commands/run.ts";
 import { saveCommand } from "./commands/save.ts";
@@ -40,6 +41,7 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   push: pushCommand,
   login: loginCommand,
   logout: logoutCommand,
+  "registry-check": registryCheckCommand,
   copy: copyCommand,
   "imagetools-create": imagetoolsCreateCommand,
   "imagetools-inspect": imagetoolsInspectCommand,

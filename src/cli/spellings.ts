@@ -38,6 +38,7 @@ const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string
     push: ["manifest-push"],
     rm: ["manifest-rm"],
   },
+  registry: { check: ["registry-check"] },
   system: { df: ["df"], info: ["info"], prune: ["prune"] },
 };
 

@@ -207,7 +207,7 @@ export class Engine implements AsyncDisposable {
     }
     const { createRegistryClient } = await import("../../lib/registry/client.ts");
     return createRegistryClient(
-      registryOptions(
+      await registryOptions(
         this.environment,
         { insecure: this.#insecure, accounts: this.#accounts },
         { progress: this.#progress, facts: this.store.facts },

@@ -4,9 +4,15 @@ import { setTimeout as wait } from "node:timers/promises";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { readSettings } from "../../../lib/core/given-file.ts";
 import { accountsInFiles } from "../../../lib/registry/docker-config.ts";
-import { dockerHosts } from "../../../lib/registry/docker-hosts.ts";
+import { type HostFiles, readHostFiles } from "../../../lib/registry/host-files.ts";
 import type { ConnectionOptions } from "../../../lib/registry/connections.ts";
-import type { Credentials, CredentialSource, Notice, RegistryOptions } from "../../../lib/registry/registry.ts";
+import type {
+  Credentials,
+  CredentialSource,
+  Notice,
+  RegistryOptions,
+  Repository,
+} from "../../../lib/registry/registry.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import type { Facts } from "../../../lib/store/store.ts";
 import { mirrorMemory } from "./mirror-memory.ts";
@@ -21,11 +27,11 @@ export interface GivenAccounts {
 }
 
 /** Gathers how registries are reached: as docker reaches them, and as all servers are. */
-export function registryOptions(
+export async function registryOptions(
   environment: BuildEnvironment,
   { insecure, accounts }: { readonly insecure: ReadonlySet<string>; readonly accounts: GivenAccounts },
   { progress, facts }: { readonly progress: ProgressSink; readonly facts: Facts },
-): RegistryOptions {
+): Promise<RegistryOptions> {
   const { env } = environment;
   const notice: Notice = (message, hint) => progress({ kind: "notice", level: "warning", message, hint });
   const files = accounts.file === undefined ? accountFiles(environment) : [accounts.file];
@@ -34,11 +40,32 @@ export function registryOptions(
     credentials: withOwn(accounts.own, accountsInFiles({ files, env, notice })),
     notice,
     userAgent: "kiln",
-    hosts: dockerHosts(["/etc/docker", engineConfigDirectory(environment)], insecure),
+    hosts: await readHostFiles(hostFiles(environment, insecure)),
     mirrorMemory: mirrorMemory(facts, environment),
     clock: environment,
     timer: { wait: async (ms, signal) => wait(ms, undefined, { signal }) },
   };
+}
+
+/** Finds the account for a repository, and where it comes from. */
+export async function credentialsFor(
+  environment: BuildEnvironment,
+  accounts: GivenAccounts,
+  place: Repository,
+  signal: AbortSignal,
+): Promise<{ readonly credentials: Credentials; readonly source: string } | undefined> {
+  if (accounts.own?.registry === place.registry) return { credentials: accounts.own.credentials, source: "--creds" };
+  const files = accounts.file === undefined ? accountFiles(environment) : [accounts.file];
+  for (const [index, file] of files.entries()) {
+    const { DOCKER_AUTH_CONFIG: inVariable, ...env } = environment.env;
+    const credentials = await accountsInFiles({ files: [file], env }).get(place, signal);
+    const given = index === 0 && inVariable !== undefined ? { ...env, DOCKER_AUTH_CONFIG: inVariable } : env;
+    const first = await accountsInFiles({ files: [file], env: given }).get(place, signal);
+    if (first === undefined) continue;
+    const isFile = credentials !== undefined && JSON.stringify(credentials) === JSON.stringify(first);
+    return { credentials: first, source: isFile ? file : "the variable DOCKER_AUTH_CONFIG" };
+  }
+  return undefined;
 }
 
 /** An account of the command line is for its registry only: other registries of the same command never see it. */
@@ -72,9 +99,28 @@ export function dockerConfigDirectory({ env, homeDirectory }: Pick<BuildEnvironm
   return env["DOCKER_CONFIG"] || join(homeDirectory, ".docker");
 }
 
-/** Where an engine that runs without root keeps its `daemon.json`. */
-function engineConfigDirectory({ env, homeDirectory }: BuildEnvironment): string {
-  return join(env["XDG_CONFIG_HOME"] || join(homeDirectory, ".config"), "docker");
+/** Names the files that say how registries are reached: those of docker, podman and containerd, of the system and of the user. */
+export function hostFiles(
+  { env, homeDirectory }: Pick<BuildEnvironment, "env" | "homeDirectory">,
+  insecure: ReadonlySet<string>,
+): HostFiles {
+  const config = env["XDG_CONFIG_HOME"] || join(homeDirectory, ".config");
+  const own = join(config, "containers");
+  const named = env["CONTAINERS_REGISTRIES_CONF"];
+  const candidates = [
+    join(own, "registries.conf"),
+    "/etc/containers/registries.conf",
+    "/usr/share/containers/registries.conf",
+  ];
+  const isNamed = named !== undefined && named !== "";
+  return {
+    docker: ["/etc/docker", join(config, "docker")],
+    containers: ["/etc/containers", own],
+    registriesConf: isNamed ? [named] : candidates,
+    aliasesBelow: isNamed ? [named, own] : [own],
+    containerd: "/etc/containerd/certs.d",
+    insecure,
+  };
 }
 
 /** How any server is reached: the usual proxy variables, the certificates of the system. */

@@ -1,0 +1,65 @@
+import { BuildError } from "../../../lib/core/errors.ts";
+import { withoutCredentials } from "../../../lib/core/credentials.ts";
+import { readHostFiles } from "../../../lib/registry/host-files.ts";
+import type { Credentials, Repository } from "../../../lib/registry/registry.ts";
+import type { Engine } from "../engine.ts";
+import { connectionOptions, credentialsFor, type GivenAccounts, hostFiles } from "./registry-options.ts";
+
+/** How a registry is reached from here, and what came of trying it. Holds no secret. */
+export interface RegistryReport {
+  /** The account, and the file or flag that it comes from. */
+  readonly account: string;
+  readonly settings: readonly { readonly what: string; readonly file: string }[];
+  /** Asked first, in order. */
+  readonly mirrors: readonly string[];
+  readonly proxy: string | undefined;
+  /** Why it did not answer as it should; `undefined` when it did. */
+  readonly failure: BuildError | undefined;
+}
+
+/** Gathers what decides how a repository is reached, and asks its registry. An empty repository stands for the registry. */
+export async function checkRegistry(
+  engine: Pick<Engine, "environment" | "registry">,
+  request: { readonly place: Repository; readonly insecure: ReadonlySet<string>; readonly accounts: GivenAccounts },
+  signal: AbortSignal,
+): Promise<RegistryReport> {
+  const { environment } = engine;
+  const { place, insecure, accounts } = request;
+  const hosts = await readHostFiles(hostFiles(environment, insecure));
+  const found = await credentialsFor(environment, accounts, place, signal);
+  const { proxy } = connectionOptions(environment.env);
+  const described =
+    found === undefined ? "none: nothing has an entry for it" : `${nameOf(found.credentials)}, from ${found.source}`;
+  return {
+    account: described,
+    settings: hosts.explain(place),
+    mirrors: hosts
+      .route(place)
+      .mirrors.map(({ name, repository }) => (repository === "" ? name : `${name}/${repository}`)),
+    proxy: proxy?.https === undefined ? undefined : withoutCredentials(proxy.https),
+    failure: await failureOf(engine, place, signal),
+  };
+}
+
+function nameOf(credentials: Credentials): string {
+  if (credentials.kind === "basic") return credentials.username;
+  return credentials.kind === "identity-token" ? "an identity token" : "a registry token";
+}
+
+async function failureOf(
+  engine: Pick<Engine, "registry">,
+  place: Repository,
+  signal: AbortSignal,
+): Promise<BuildError | undefined> {
+  try {
+    const client = await engine.registry();
+    if (place.repository === "") await client.ping(place.registry, signal);
+    else await client.describe({ ...place, tag: "latest", digest: undefined }, "one", signal);
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof BuildError)) throw error;
+    // A repository without the tag is one that can be read.
+    return error.code === "registry/not-found" && /manifest unknown|404/i.test(error.message) ? undefined : error;
+  }
+}
