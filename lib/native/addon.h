@@ -137,6 +137,12 @@ ssize_t xattr_get (int dirfd, const char *name, const char *key, void *out, size
 int xattr_set (int dirfd, const char *name, const char *key, const void *data, size_t size);
 int xattr_remove (int dirfd, const char *name, const char *key);
 
+/* --- shown.c: attributes as steps and layers know them. --- */
+const char *shown_name (const char *name);
+const char *kept_name (const char *key);
+ssize_t shown_get (int dirfd, const char *name, const char *key, void *out, size_t size);
+ssize_t shown_list (int dirfd, const char *name, char *out, size_t size);
+
 /* --- names.c: what is in a directory. --- */
 
 /* `type` is a DT_ value, DT_UNKNOWN where the file system does not say. */

@@ -1,7 +1,5 @@
-/* Extended attributes as JavaScript sees them: without the one that holds an owner which is written down. */
+/* Extended attributes as JavaScript sees them, see shown.c. */
 #include "addon.h"
-
-#include "owner-record.h"
 
 #define TAKE(name_variable, key_variable)                                                                              \
   arguments args = read_arguments (env, info);                                                                         \
@@ -12,24 +10,6 @@
   if (name_variable.error != 0 || key_variable.error != 0)                                                             \
     return number (env, -(name_variable.error != 0 ? name_variable.error : key_variable.error))
 
-/* An owner is told by statat and set by fchownat: as an attribute it is not to be seen, copied or packed. */
-static ssize_t
-without_owner (char *names, ssize_t size)
-{
-  ssize_t kept = 0;
-  for (ssize_t at = 0; at < size;)
-    {
-      size_t length = strlen (names + at) + 1;
-      if (strcmp (names + at, OWNER_ATTRIBUTE) != 0)
-        {
-          memmove (names + kept, names + at, length);
-          kept += (ssize_t) length;
-        }
-      at += (ssize_t) length;
-    }
-  return kept;
-}
-
 static napi_value
 js_listxattr (napi_env env, napi_callback_info info)
 {
@@ -39,8 +19,7 @@ js_listxattr (napi_env env, napi_callback_info info)
   if (name.error != 0)
     return number (env, -name.error);
   span out = bytes_argument (&args, 2);
-  ssize_t size = xattr_list (int_argument (&args, 0), name.bytes, (char *) out.bytes, out.length);
-  return outcome (env, size > 0 && owners_are_kept () ? without_owner ((char *) out.bytes, size) : size);
+  return outcome (env, shown_list (int_argument (&args, 0), name.bytes, (char *) out.bytes, out.length));
 }
 
 static napi_value
@@ -48,7 +27,7 @@ js_getxattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
   span out = bytes_argument (&args, 3);
-  return outcome (env, xattr_get (dirfd, name.bytes, key.bytes, out.bytes, out.length));
+  return outcome (env, shown_get (dirfd, name.bytes, key.bytes, out.bytes, out.length));
 }
 
 static napi_value
@@ -56,14 +35,14 @@ js_setxattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
   span data = bytes_argument (&args, 3);
-  return outcome (env, xattr_set (dirfd, name.bytes, key.bytes, data.bytes, data.length));
+  return outcome (env, xattr_set (dirfd, name.bytes, kept_name (key.bytes), data.bytes, data.length));
 }
 
 static napi_value
 js_removexattr (napi_env env, napi_callback_info info)
 {
   TAKE (name, key);
-  return outcome (env, xattr_remove (dirfd, name.bytes, key.bytes));
+  return outcome (env, xattr_remove (dirfd, name.bytes, kept_name (key.bytes)));
 }
 
 const exported attribute_functions[] = {

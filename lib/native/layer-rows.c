@@ -2,7 +2,6 @@
  * opaque mark comes right behind its directory. */
 #include "pack.h"
 
-#include "owner-record.h"
 
 #include <search.h>
 #include <stdio.h>
@@ -105,7 +104,7 @@ read_value (pack_job *pack, int folder, const char *file, const char *key, size_
   char *at = arena_room (&pack->attribute_values, MAX_VALUE);
   if (at == NULL)
     return -1;
-  ssize_t size = xattr_get (folder, file, key, at, MAX_VALUE);
+  ssize_t size = shown_get (folder, file, key, at, MAX_VALUE);
   if (size < 0)
     return errno == ENODATA || errno == EOPNOTSUPP || errno == ERANGE ? 0 : -1;
   *length = (size_t) size;
@@ -121,9 +120,9 @@ list_attributes (pack_job *pack, int folder, const char *file, ssize_t size, fou
   const char *names = pack->attribute_names.bytes;
   for (ssize_t at = 0; at < size; at += (ssize_t) strlen (names + at) + 1)
     {
-      const char *name = names + at;
+      const char *name = shown_name (names + at);
       size_t start = pack->attribute_values.used, length = 0;
-      int found = strcmp (name, OWNER_ATTRIBUTE) == 0 ? 0 : read_value (pack, folder, file, name, &length);
+      int found = name == NULL ? 0 : read_value (pack, folder, file, name, &length);
       if (found < 0)
         return -1;
       if (found == 0)

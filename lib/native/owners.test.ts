@@ -70,6 +70,36 @@ test("many files are written and scanned with their owners", () => {
   native.close(fd);
 });
 
+/** The bytes of system.posix_acl_access: (tag, rights, id) after the version. */
+function accessList(...entries: readonly (readonly [tag: number, rights: number, id?: number])[]): Buffer {
+  const bytes = Buffer.alloc(4 + 8 * entries.length);
+  bytes.writeUInt32LE(2, 0);
+  for (const [index, [tag, rights, id = 0xffff_ffff]] of entries.entries()) {
+    bytes.writeUInt16LE(tag, 4 + 8 * index);
+    bytes.writeUInt16LE(rights, 6 + 8 * index);
+    bytes.writeUInt32LE(id, 8 + 8 * index);
+  }
+  return bytes;
+}
+
+test("access control lists may name any id, show under their own names, and follow the mode", () => {
+  const path = join(tree, "listed");
+  mkdirSync(path);
+  native.fchmodat(AT_FDCWD, path, 0o770);
+  const list = accessList([1, 7], [2, 6, 3_000_000], [4, 5], [16, 7], [32, 0]);
+  native.setXattr(AT_FDCWD, path, "system.posix_acl_access", list);
+  native.setXattr(AT_FDCWD, path, "system.posix_acl_default", list);
+  native.fchownat(AT_FDCWD, path, 5, 6);
+  expect(native.listXattrs(AT_FDCWD, path).toSorted()).toEqual(["system.posix_acl_access", "system.posix_acl_default"]);
+  expect(native.getXattr(AT_FDCWD, path, "system.posix_acl_default")).toEqual(list);
+  native.fchmodat(AT_FDCWD, path, 0o741);
+  expect(native.getXattr(AT_FDCWD, path, "system.posix_acl_access")).toEqual(
+    accessList([1, 7], [2, 6, 3_000_000], [4, 5], [16, 4], [32, 1]),
+  );
+  native.removeXattr(AT_FDCWD, path, "system.posix_acl_access");
+  expect(native.listXattrs(AT_FDCWD, path)).toEqual(["system.posix_acl_default"]);
+});
+
 test("a record that is no owner is none", () => {
   const path = join(tree, "forged");
   writeFileSync(path, "");

@@ -3,7 +3,7 @@ import { S_IFLNK, S_IFMT } from "../native/constants.ts";
 import type { FileStatus, Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
 import { representable } from "./file-batch.ts";
-import { OWNER_XATTR } from "./marks.ts";
+import { RECORD_XATTRS } from "./marks.ts";
 
 /** `keep` as archived; `fixed` for all. */
 export type OwnerPolicy =
@@ -48,7 +48,7 @@ export class TreeMetadata {
   setAttributes(fd: number, name: string, entry: TarEntry): void {
     for (const [key, value] of entry.xattrs) {
       // Marks are ours to set: a layer that could would show or hide files of other layers.
-      if (/^(?:trusted|user)\.overlay\./.test(key) || key === OWNER_XATTR) continue;
+      if (/^(?:trusted|user)\.overlay\./.test(key) || RECORD_XATTRS.has(key)) continue;
       this.#trySetXattr(fd, name, key, value);
     }
   }

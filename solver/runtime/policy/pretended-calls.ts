@@ -2,33 +2,63 @@ import type { BpfBlock } from "./bpf.ts";
 import { BPF, branch, load, ret, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
 
 const ALLOW = ret(SECCOMP_RETURN.allow);
+/** ENOSYS. */
+const UNKNOWN = ret(SECCOMP_RETURN.errno(38));
 const NOTIFY = ret(SECCOMP_RETURN.notify);
 
-/** `O_CREAT` and the bit that only `O_TMPFILE` has, on x86-64 and arm64 alike. */
-const CREATES = 0x40 | 0x40_0000;
+/** `O_WRONLY`, `O_RDWR`, `O_CREAT`, `O_TRUNC` and the bit that only `O_TMPFILE` has, on x86-64 and arm64 alike. */
+const CHANGES = 0x1 | 0x2 | 0x40 | 0x200 | 0x40_0000;
 
-/** Opening is the commonest call there is: it is stopped only when it may make a file. */
+/** `O_DIRECTORY` of both machines; on either, the other's is `O_DIRECT`, which is rare. */
+const DIRECTORY = 0x1_0000 | 0x4000;
+
+/** Opening is the commonest call there is: it is stopped only when it may make or change a file, or lists a directory. */
 function opens(flagsArgument: number): BpfBlock {
   return load(SECCOMP_DATA.argument(flagsArgument), [
-    { code: BPF.and, jt: 0, jf: 0, k: CREATES },
+    { code: BPF.and, jt: 0, jf: 0, k: CHANGES | DIRECTORY },
     ...branch(BPF.jumpIfEqual, 0, ALLOW, NOTIFY),
   ]);
 }
 
+/** Compares a 32-bit argument: the call is stopped where it is one of `values`. */
+function stopsAt(argument: number, values: readonly number[]): BpfBlock {
+  const tests = values.reduceRight<BpfBlock>((rest, value) => branch(BPF.jumpIfEqual, value, NOTIFY, rest), ALLOW);
+  return load(SECCOMP_DATA.argument(argument), tests);
+}
+
+/** The limit that holds who a process is (solver/runtime/program/pretend/holders.c): a process neither sees nor sets it. */
+const RLIMIT_LOCKS = 10;
+
+/** `prctl` options about capabilities: keepcaps, the bounding set, securebits, ambient. */
+const CAPABILITY_OPTIONS = [7, 8, 23, 24, 27, 28, 47];
+
 const WHOLE = [
+  ...["unlink", "unlinkat", "rmdir", "chmod", "fchmod", "fchmodat", "fchmodat2", "truncate"],
+  ...["utime", "utimes", "futimesat", "utimensat", "access", "faccessat", "faccessat2"],
+  ...["getxattr", "lgetxattr", "fgetxattr", "setxattr", "lsetxattr", "fsetxattr"],
+  ...["listxattr", "llistxattr", "flistxattr", "removexattr", "lremovexattr", "fremovexattr"],
   ...["chown", "lchown", "fchown", "fchownat"],
   ...["setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid", "setfsgid", "setgroups"],
   ...["getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups"],
   ...["mkdir", "mkdirat", "mknod", "mknodat", "symlink", "symlinkat", "creat", "openat2"],
   ...["stat", "lstat", "fstat", "newfstatat", "statx", "chroot"],
+  ...["capget", "capset", "execve", "execveat"],
   ...["rename", "renameat", "renameat2", "link", "linkat"],
 ];
+
+/** The younger forms of calls that are answered: programs take the older ones. */
+const UNKNOWN_CALLS = ["getxattrat", "setxattrat", "listxattrat", "removexattrat"];
 
 /** The calls that kiln-runtime answers where there is a single id (solver/runtime/program/pretend/pretend.c). */
 export const PRETENDED_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
   ...WHOLE.map((name) => ({ name, block: NOTIFY })),
+  ...UNKNOWN_CALLS.map((name) => ({ name, block: UNKNOWN })),
   { name: "open", block: opens(1) },
   { name: "openat", block: opens(2) },
+  { name: "prlimit64", block: stopsAt(1, [RLIMIT_LOCKS]) },
+  { name: "setrlimit", block: stopsAt(0, [RLIMIT_LOCKS]) },
+  { name: "getrlimit", block: stopsAt(0, [RLIMIT_LOCKS]) },
+  { name: "prctl", block: stopsAt(0, CAPABILITY_OPTIONS) },
 ];
 
 /** `O_EXCL` with `O_CREAT` means a new file, and `O_PATH` none that is read or written: neither is one of /proc. */
@@ -47,3 +77,15 @@ export const CALLS_FOR_PROC: readonly { readonly name: string; readonly block: B
   { name: "open", block: opensOld(1) },
   { name: "openat", block: opensOld(2) },
 ];
+
+/** What is done with calls of 32-bit programs, which nobody answers: they may not set the limit that holds an identity. */
+export const KEPT_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
+  { name: "prlimit64", argument: 1 },
+  { name: "setrlimit", argument: 0 },
+].map(({ name, argument }) => ({
+  name,
+  block: load(
+    SECCOMP_DATA.argument(argument),
+    branch(BPF.jumpIfEqual, RLIMIT_LOCKS, ret(SECCOMP_RETURN.errno(1)), ALLOW),
+  ),
+}));

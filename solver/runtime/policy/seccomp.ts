@@ -1,7 +1,7 @@
 import { ALLOWED_SYSCALLS, NEWEST_SYSCALL } from "./allowed-syscalls.ts";
 import type { BpfBlock, BpfRange } from "./bpf.ts";
 import { assemble, BPF, branch, load, ret, searchTree, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
-import { CALLS_FOR_PROC, PRETENDED_CALLS } from "./pretended-calls.ts";
+import { CALLS_FOR_PROC, KEPT_CALLS, PRETENDED_CALLS } from "./pretended-calls.ts";
 import type { FilterMachine } from "./syscall-numbers.ts";
 import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
 
@@ -130,10 +130,11 @@ const DEFAULT_POLICY: FilterPolicy = { calls: "default", ids: "real" };
 function ranges(machine: FilterMachine, policy: FilterPolicy): BpfRange[] {
   const blocks = policy.calls === "open" ? new Map<number, BpfBlock>() : defaultBlocks(machine);
   const other = policy.calls === "open" ? ALLOW : REFUSE;
-  for (const { name, block } of STOPPED_CALLS[policy.ids]) {
+  // 32-bit programs are few, and do without.
+  const stopped = machine === "i386" ? (policy.ids === "pretended" ? KEPT_CALLS : []) : STOPPED_CALLS[policy.ids];
+  for (const { name, block } of stopped) {
     const number = SYSCALL_NUMBERS[name]?.[machine];
-    // 32-bit programs are few, and do without.
-    if (number !== undefined && machine !== "i386") blocks.set(number, block);
+    if (number !== undefined) blocks.set(number, block);
   }
   const result: BpfRange[] = [];
   for (let number = 0; number <= NEWEST_SYSCALL; number++) {

@@ -28,15 +28,26 @@ answer_value (int64_t value)
 
 static const struct answer LET_THE_KERNEL = { .carry_on = true };
 
-/* Who a process believes to be. */
-enum { MAX_GROUPS = 128 };
+/* Capability sets, one bit for each capability. */
+struct capability_sets
+{
+  uint64_t permitted, effective, inheritable, ambient, bounding;
+};
+
+/* Who a process believes to be. Compared byte by byte up to `groups`: no holes between the members. */
 struct identity
 {
   uint32_t uid[4]; /* real, effective, saved, of the file system */
   uint32_t gid[4];
-  uint32_t groups[MAX_GROUPS];
-  size_t group_count;
+  struct capability_sets capabilities;
+  uint64_t locks_soft, locks_hard; /* the RLIMIT_LOCKS that it believes to have: the true one holds its identity */
+  /* Of an exec that changes the identity: the program that it is for, and what holds as long as that does not run. */
+  uint64_t program_device, program_inode, number_before;
+  uint32_t secure_bits; /* as PR_SET_SECUREBITS takes them */
+  uint32_t group_count;
+  uint32_t *groups;
 };
 enum { REAL, EFFECTIVE, SAVED, FILES };
+enum { MAX_GROUPS = 65536 }; /* NGROUPS_MAX of the kernel */
 
 #endif

@@ -53,11 +53,27 @@ limit_name (int resource)
   return (size_t) resource < sizeof names / sizeof *names ? names[resource] : "of an unknown number";
 }
 
+/* Where ids are pretended this limit holds a process's identity (pretend/holders.c), and at its end, that of the step's USER. */
+static void
+open_limit_of_locks (void)
+{
+  struct rlimit limit;
+  if (getrlimit (RLIMIT_LOCKS, &limit) < 0)
+    die_errno ("cannot read the limit locks");
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit (RLIMIT_LOCKS, &limit) < 0)
+    die_errno ("cannot open the limit locks");
+}
+
 static void
 set_limits (const struct plan *plan)
 {
+  if (plan->owner_records != NULL)
+    open_limit_of_locks ();
   for (size_t i = 0; i < plan->limit_count; i++)
     {
+      if (plan->owner_records != NULL && plan->limits[i].resource == RLIMIT_LOCKS)
+        continue;
       struct rlimit limit = { .rlim_cur = plan->limits[i].soft, .rlim_max = plan->limits[i].hard };
       if (setrlimit ((__rlimit_resource_t) plan->limits[i].resource, &limit) < 0)
         die_errno ("cannot set the limit %s", limit_name (plan->limits[i].resource));

@@ -68,6 +68,17 @@ open_of (pid_t pid, const char *what)
   return openat (proc_fd, path, O_PATH | O_CLOEXEC);
 }
 
+/* A descriptor of the process itself, for one whose /proc/<pid>/fd belongs to nobody: one that may not be dumped, as sudo, in a
+ * namespace that has no root. */
+static int
+copy_descriptor (pid_t pid, int number)
+{
+  cleanup_fd int process = (int) syscall (SYS_pidfd_open, pid, O_EXCL); /* PIDFD_THREAD, Linux 6.9 */
+  cleanup_fd int older = process < 0 ? (int) syscall (SYS_pidfd_open, pid, 0) : -1;
+  int fd = (int) syscall (SYS_pidfd_getfd, process < 0 ? older : process, number, 0);
+  return fd;
+}
+
 static int
 open_base (pid_t pid, int dirfd)
 {
@@ -75,32 +86,114 @@ open_base (pid_t pid, int dirfd)
   if (dirfd == AT_FDCWD)
     return open_of (pid, "cwd");
   (void) snprintf (what, sizeof what, "fd/%d", dirfd);
-  return open_of (pid, what);
+  int fd = open_of (pid, what);
+  return fd < 0 && errno == EACCES ? copy_descriptor (pid, dirfd) : fd;
+}
+
+/* The text behind `label` in /proc/<pid>/status, or NULL. */
+static const char *
+status_line (pid_t pid, const char *label, char text[4096])
+{
+  char path[64];
+  (void) snprintf (path, sizeof path, "%d/status", (int) pid);
+  cleanup_fd int fd = openat (proc_fd, path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read (fd, text, 4095);
+  if (n <= 0)
+    return NULL;
+  text[n] = '\0';
+  const char *line = strstr (text, label);
+  return line == NULL ? NULL : line + strlen (label);
 }
 
 mode_t
 umask_of (pid_t pid)
 {
-  char path[64], text[512];
-  unsigned int mask = 022;
-  (void) snprintf (path, sizeof path, "%d/status", (int) pid);
-  cleanup_fd int fd = openat (proc_fd, path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : read (fd, text, sizeof text - 1);
-  if (n <= 0)
-    return mask;
-  text[n] = '\0';
-  const char *line = strstr (text, "\nUmask:");
-  if (line != NULL)
-    (void) sscanf (line, "\nUmask: %o", &mask);
-  return mask & 0777;
+  char text[4096];
+  const char *mask = status_line (pid, "\nUmask:", text);
+  return mask == NULL ? 022 : (mode_t) strtoul (mask, NULL, 8) & 0777;
 }
 
-/* Names that mean "the one who asks" in /proc would mean this process instead. Only descriptors are worth the trouble. */
+/* False after PR_SET_NO_NEW_PRIVS: then set-uid programs run as their caller. */
+bool
+may_gain_privileges (pid_t pid)
+{
+  char text[4096];
+  const char *set = status_line (pid, "\nNoNewPrivs:", text);
+  return set == NULL || strtoul (set, NULL, 10) == 0;
+}
+
+/* The number of a process in its own PID namespace. */
+static long
+number_inside (pid_t pid)
+{
+  char text[4096];
+  const char *numbers = status_line (pid, "\nNSpid:", text);
+  long number = -1;
+  while (numbers != NULL && *numbers == '\t')
+    {
+      char *end;
+      number = strtol (numbers + 1, &end, 10);
+      numbers = end;
+    }
+  return number;
+}
+
+static bool
+is_in_namespace_of (pid_t pid, pid_t other)
+{
+  char path[64];
+  struct stat one, two;
+  (void) snprintf (path, sizeof path, "%d/ns/pid", (int) pid);
+  if (fstatat (proc_fd, path, &one, 0) < 0)
+    return false;
+  (void) snprintf (path, sizeof path, "%d/ns/pid", (int) other);
+  return fstatat (proc_fd, path, &two, 0) == 0 && one.st_ino == two.st_ino;
+}
+
+DIR *
+open_processes (void)
+{
+  int fd = openat (proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return fd < 0 ? NULL : fdopendir (fd);
+}
+
+/* The process that `caller` calls by that number, or -1; 0 is the caller. */
+pid_t
+process_called (pid_t caller, int number)
+{
+  if (number == 0 || number_inside (caller) == number)
+    return caller;
+  DIR *processes = open_processes ();
+  pid_t found = -1;
+  for (const struct dirent *one = NULL; processes != NULL && found < 0 && (one = readdir (processes)) != NULL;)
+    {
+      char *end;
+      pid_t pid = (pid_t) strtol (one->d_name, &end, 10);
+      if (pid > 0 && *end == '\0' && number_inside (pid) == number && is_in_namespace_of (pid, caller))
+        found = pid;
+    }
+  if (processes != NULL)
+    (void) closedir (processes);
+  return found;
+}
+
+bool
+is_running (pid_t pid, uint64_t device, uint64_t inode)
+{
+  char path[64];
+  struct stat status;
+  (void) snprintf (path, sizeof path, "%d/exe", (int) pid);
+  return fstatat (proc_fd, path, &status, 0) == 0 && status.st_dev == device && status.st_ino == inode;
+}
+
+/* Names that mean "the one who asks" in /proc would mean this process instead. Only descriptors are worth the trouble: returns
+ * the number, and what follows it in `rest`. */
 static int
-named_descriptor (const char *path)
+named_descriptor (const char *path, const char **rest)
 {
   static const char *prefixes[] = { "/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/" };
   static const char *standard[] = { "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+  *rest = "";
   for (int i = 0; i < 3; i++)
     if (strcmp (path, standard[i]) == 0)
       return i;
@@ -111,7 +204,8 @@ named_descriptor (const char *path)
       if (strncmp (path, prefixes[i], length) != 0 || path[length] < '0' || path[length] > '9')
         continue;
       long number = strtol (path + length, &end, 10);
-      if (*end == '\0' && number < 1 << 20)
+      *rest = end + strspn (end, "/");
+      if ((*end == '\0' || *end == '/') && number < 1 << 20)
         return (int) number;
     }
   return -1;
@@ -123,9 +217,15 @@ resolve (pid_t pid, int dirfd, const char *path, bool follow)
 {
   if (path[0] == '\0')
     return open_base (pid, dirfd);
-  int descriptor = follow ? named_descriptor (path) : -1;
-  if (descriptor >= 0)
+  const char *rest;
+  int descriptor = named_descriptor (path, &rest);
+  if (descriptor >= 0 && *rest == '\0' && follow)
     return open_base (pid, descriptor);
+  if (descriptor >= 0 && *rest != '\0')
+    {
+      dirfd = descriptor;
+      path = rest;
+    }
   if (!one_root || !stands_in_root)
     {
       cleanup_fd int root = open_of (pid, "root");

@@ -1,55 +1,13 @@
-/* Who each process believes to be. The kernel has one id for all of them, so what set*id calls ask for is remembered
- * here, and the get*id calls are answered from it.
- *
- * Which identity a process has is kept by the kernel after all: as the number of an entry of our table, in the process's
- * soft RLIMIT_LOCKS. Linux has not looked at that limit since 2.6, fork and exec pass it on without our having to
- * see them, and it can be read and set from outside. A process that changes it deceives nobody but itself: no identity
- * here carries any right. */
+/* Who a process believes to be, by the rules of the kernel. The kernel has one id for all of them, so what set*id calls ask for is
+ * remembered (holders.c), and the get*id calls are answered from it. */
 #include "pretend.h"
 
 #include <errno.h>
-#include <sys/resource.h>
+#include <linux/capability.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 
-enum { MAX_IDENTITIES = 1024 };
 #define UNCHANGED UINT32_MAX
-
-static struct identity identities[MAX_IDENTITIES]; /* the first is the step's USER */
-static size_t identity_count;
-
-void
-first_identity (const struct plan *plan)
-{
-  for (int i = 0; i < 4; i++)
-    {
-      identities->uid[i] = plan->uid;
-      identities->gid[i] = plan->gid;
-    }
-  for (size_t i = 0; i < plan->group_count && i < MAX_GROUPS; i++)
-    identities->groups[identities->group_count++] = plan->groups[i];
-  identity_count = 1;
-}
-
-static size_t
-number_of (pid_t pid)
-{
-  struct rlimit limit;
-  if (prlimit (pid, RLIMIT_LOCKS, NULL, &limit) < 0 || limit.rlim_cur >= identity_count)
-    return 0;
-  return limit.rlim_cur;
-}
-
-const struct identity *
-identity_of (pid_t pid)
-{
-  return &identities[number_of (pid)];
-}
-
-bool
-is_first_identity (pid_t pid)
-{
-  return number_of (pid) == 0;
-}
 
 bool
 is_in_group (const struct identity *who, uint32_t gid)
@@ -60,25 +18,6 @@ is_in_group (const struct identity *who, uint32_t gid)
     if (who->groups[i] == gid)
       return true;
   return false;
-}
-
-static struct answer
-become (pid_t pid, const struct identity *who)
-{
-  size_t number = 0;
-  while (number < identity_count && memcmp (&identities[number], who, sizeof *who) != 0)
-    number++;
-  if (number == identity_count)
-    {
-      if (identity_count == MAX_IDENTITIES)
-        return answer_error (EAGAIN);
-      identities[identity_count++] = *who;
-    }
-  struct rlimit limit;
-  if (prlimit (pid, RLIMIT_LOCKS, NULL, &limit) < 0)
-    return answer_error (EPERM);
-  limit.rlim_cur = number == 0 ? limit.rlim_max : number;
-  return prlimit (pid, RLIMIT_LOCKS, &limit, NULL) < 0 ? answer_error (EPERM) : answer_value (0);
 }
 
 static bool
@@ -138,43 +77,65 @@ is_change_of_identity (long call)
          || call == SYS_setresgid || call == SYS_setfsuid || call == SYS_setfsgid || call == SYS_setgroups;
 }
 
+static int
+by_number (const void *one, const void *other)
+{
+  uint32_t a = *(const uint32_t *) one, b = *(const uint32_t *) other;
+  return a < b ? -1 : a > b;
+}
+
 static struct answer
 change_groups (pid_t pid, struct identity *who, uint64_t count, uint64_t list)
 {
+  static uint32_t groups[MAX_GROUPS];
   if (count > MAX_GROUPS)
     return answer_error (EINVAL);
-  memset (who->groups, 0, sizeof who->groups);
-  who->group_count = count;
-  if (count > 0 && !read_memory (pid, list, who->groups, count * sizeof *who->groups))
+  if (count > 0 && !read_memory (pid, list, groups, count * sizeof *groups))
     return answer_error (EFAULT);
+  qsort (groups, count, sizeof *groups, by_number); /* as the kernel tells them */
+  who->groups = groups;
+  who->group_count = (uint32_t) count;
   return become (pid, who);
+}
+
+static struct answer
+change_file_id (pid_t pid, struct identity *who, bool is_user, uint32_t id)
+{
+  struct identity before = *who;
+  uint32_t *ids = is_user ? who->uid : who->gid;
+  uint32_t old = ids[FILES];
+  if (id != UNCHANGED && (has_capability (who, is_user ? CAP_SETUID : CAP_SETGID) || is_one_of (id, ids, 4)))
+    ids[FILES] = id;
+  if (is_user)
+    follow_file_user (&before, who);
+  (void) become (pid, who);
+  return answer_value (old);
 }
 
 struct answer
 change_identity (pid_t pid, long call, const uint64_t arguments[6])
 {
-  struct identity who = *identity_of (pid);
+  struct identity before = *identity_of (pid), who = before;
   uint32_t id[3] = { (uint32_t) arguments[0], (uint32_t) arguments[1], (uint32_t) arguments[2] };
-  bool may = who.uid[EFFECTIVE] == 0;
+  bool is_user = call == SYS_setuid || call == SYS_setreuid || call == SYS_setresuid;
+  uint32_t *ids = is_user ? who.uid : who.gid;
+  bool allowed = has_capability (&who, is_user ? CAP_SETUID : CAP_SETGID);
   int error = 0;
   if (call == SYS_setgroups)
-    return may ? change_groups (pid, &who, arguments[0], arguments[1]) : answer_error (EPERM);
+    return allowed ? change_groups (pid, &who, arguments[0], arguments[1]) : answer_error (EPERM);
   if (call == SYS_setfsuid || call == SYS_setfsgid)
-    {
-      uint32_t *ids = call == SYS_setfsuid ? who.uid : who.gid;
-      uint32_t before = ids[FILES];
-      if (id[0] != UNCHANGED && (may || is_one_of (id[0], ids, 4)))
-        ids[FILES] = id[0];
-      (void) become (pid, &who);
-      return answer_value (before);
-    }
+    return change_file_id (pid, &who, call == SYS_setfsuid, id[0]);
   if (call == SYS_setuid || call == SYS_setgid)
-    error = id[0] == UNCHANGED ? EINVAL : set_one (call == SYS_setuid ? who.uid : who.gid, id[0], may);
+    error = id[0] == UNCHANGED ? EINVAL : set_one (ids, id[0], allowed);
   else if (call == SYS_setreuid || call == SYS_setregid)
-    error = set_real_effective (call == SYS_setreuid ? who.uid : who.gid, id[0], id[1], may);
+    error = set_real_effective (ids, id[0], id[1], allowed);
   else
-    error = set_all (call == SYS_setresuid ? who.uid : who.gid, id, may);
-  return error != 0 ? answer_error (error) : become (pid, &who);
+    error = set_all (ids, id, allowed);
+  if (error != 0)
+    return answer_error (error);
+  if (is_user)
+    follow_user (&before, &who);
+  return become (pid, &who);
 }
 
 bool

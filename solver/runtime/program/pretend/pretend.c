@@ -4,9 +4,13 @@
  *   chown and its kin          the owner is written down with the file (owner-record.h); layers are packed with it
  *   setuid, setgroups, ...     succeed by the rules of the kernel; what the process then is, is remembered (identities.c)
  *   getuid, getgroups, ...     tell what it became; before its first change the kernel answers
- *   mkdir, open(O_CREAT), ...  by a process that became somebody else: the file is made here, with that owner written down
+ *   capset, prctl, execve      likewise for capabilities (capabilities.c), set-uid programs and file capabilities (programs.c)
+ *   mkdir, open(O_CREAT), ...  a file that needs a record of its owner, or a list, is made here with it written down (creations.c)
  *   mknod of a device          an empty file is made that stands for it
  *
+ *   unlink, chmod, access, ... refused or granted as a real user would be (changes.c, rights.c)
+ *   getxattr and its kin       do not show what is written down, and tell access control lists from it (attributes.c)
+ *   setrlimit and its kin      of the one limit that holds a process's identity (limits.c, holders.c)
  *   rename, link               go on, with the record of a link that overlayfs copies up on the way
  *   stat and its kin           tell the owner that is written down (stats.c)
  *
@@ -16,6 +20,7 @@
 
 #include "kernel.h"
 #include <errno.h>
+#include <linux/capability.h>
 
 static bool is_called_root; /* the step's USER is root, so what the kernel shows as its own is root's */
 
@@ -30,7 +35,8 @@ change_owner (const struct seccomp_notif *call, int dirfd, const char *path, boo
   struct owner_record record = record_of (fd);
   bool gives_away = uid != UINT32_MAX && uid != record.uid;
   bool regroups = gid != UINT32_MAX && gid != record.gid;
-  if (who->uid[FILES] != 0 && (gives_away || (regroups && (record.uid != who->uid[FILES] || !is_in_group (who, gid)))))
+  if (!has_capability (who, CAP_CHOWN)
+      && (gives_away || (regroups && (record.uid != who->uid[FILES] || !is_in_group (who, gid)))))
     return answer_error (EPERM);
   /* To the one id, for what else a change of owner does: setuid bits and capabilities go, the file is copied up. */
   if (fchownat (fd, "", uid == UINT32_MAX ? UINT32_MAX : 0, gid == UINT32_MAX ? UINT32_MAX : 0, AT_EMPTY_PATH) < 0)
@@ -60,6 +66,15 @@ carry_record (const struct seccomp_notif *call, int dirfd, uint64_t address)
 }
 
 static struct answer
+move (const struct seccomp_notif *call, int dirfd, uint64_t from)
+{
+  struct answer answer = check_change (call);
+  if (answer.carry_on)
+    carry_record (call, dirfd, from);
+  return answer;
+}
+
+static struct answer
 answer_call (const struct seccomp_notif *call)
 {
   const uint64_t *a = (const uint64_t *) (const void *) call->data.args;
@@ -74,21 +89,39 @@ answer_call (const struct seccomp_notif *call)
     return change_identity (pid, number, a);
   if (is_question_of_status (number))
     return tell_status (call, is_called_root);
+  if (is_about_attributes (number))
+    return answer_attributes (call, is_called_root);
+  if (is_change (number))
+    return check_change (call);
   switch (number)
     {
 #ifdef SYS_rename
     case SYS_rename:
     case SYS_link:
-      carry_record (call, AT_FDCWD, a[0]);
-      return LET_THE_KERNEL;
+      return move (call, AT_FDCWD, a[0]);
 #endif
 #ifdef SYS_renameat
     case SYS_renameat:
 #endif
     case SYS_renameat2:
     case SYS_linkat:
-      carry_record (call, (int) a[0], a[1]);
-      return LET_THE_KERNEL;
+      return move (call, (int) a[0], a[1]);
+    case SYS_prlimit64:
+#ifdef SYS_setrlimit
+    case SYS_setrlimit:
+    case SYS_getrlimit:
+#endif
+      return answer_limit (pid, number, a);
+    case SYS_capget:
+      return tell_capabilities (pid, a);
+    case SYS_capset:
+      return change_capabilities (pid, a);
+    case SYS_prctl:
+      return control_process (pid, a);
+    case SYS_execve:
+      return start_program (call, AT_FDCWD, a[0], 0);
+    case SYS_execveat:
+      return start_program (call, (int) a[0], a[1], (int) a[4]);
     case SYS_chroot:
       roots_may_differ ();
       return LET_THE_KERNEL;
@@ -106,7 +139,7 @@ answer_call (const struct seccomp_notif *call)
         return LET_THE_KERNEL;
       return change_owner (call, (int) a[0], path, (a[4] & AT_SYMLINK_NOFOLLOW) == 0, (uint32_t) a[2], (uint32_t) a[3]);
     default:
-      return answer_creation (call);
+      return answer_creation (call, is_called_root);
     }
 }
 
@@ -115,6 +148,7 @@ prepare (const struct plan *plan)
 {
   prepare_callers ();
   prepare_records (plan);
+  prepare_devices ();
   first_identity (plan);
   is_called_root = plan->uid == 0 && plan->gid == 0;
 }

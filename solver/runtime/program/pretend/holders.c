@@ -1,0 +1,268 @@
+/* Which process has which identity. The kernel keeps that for us: the soft RLIMIT_LOCKS of a process holds the number of an
+ * entry of our table. Linux has not looked at that limit since 2.6. fork, vfork and exec pass it on in the very moment in
+ * which a process is made, threads share it, and it goes with the process: no race of ours with a fork, no number of
+ * a process that is used again, no parent that died first.
+ *
+ * A process cannot reach it. The filter stops each call that reads or sets RLIMIT_LOCKS, and what the process believes its
+ * limit to be is a part of its identity (limits.c).
+ *
+ * Entries that no process holds any more are dropped when there are many. A number is never given twice: its lower part
+ * is the place in the table, its upper part counts the uses of that place. */
+#include "pretend.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+enum { PLACES = 1 << 16, FIRST_SWEEP = 256 };
+
+struct entry
+{
+  uint64_t number; /* 0: free */
+  uint64_t hash;
+  unsigned int sweeps_unseen;
+  struct identity who;
+};
+
+static struct identity first; /* the step's USER; its number is 0 */
+static struct entry *entries;
+static size_t place_count, used_count, next_sweep = FIRST_SWEEP;
+static uint64_t use_count = 1;
+
+static size_t
+compared_size (void)
+{
+  return offsetof (struct identity, groups);
+}
+
+static uint64_t
+hash_bytes (uint64_t hash, const void *bytes, size_t size)
+{
+  for (size_t i = 0; i < size; i++)
+    hash = (hash ^ ((const unsigned char *) bytes)[i]) * 0x100000001b3ULL;
+  return hash;
+}
+
+static uint64_t
+hash_of (const struct identity *who)
+{
+  uint64_t hash = hash_bytes (0xcbf29ce484222325ULL, who, compared_size ());
+  return hash_bytes (hash, who->groups, who->group_count * sizeof *who->groups);
+}
+
+static bool
+are_equal (const struct identity *one, const struct identity *other)
+{
+  return memcmp (one, other, compared_size ()) == 0
+         && (one->group_count == 0 || memcmp (one->groups, other->groups, one->group_count * sizeof *one->groups) == 0);
+}
+
+static bool
+copy_identity (struct identity *to, const struct identity *from)
+{
+  size_t size = from->group_count * sizeof *from->groups;
+  uint32_t *groups = malloc (size + 1);
+  if (groups == NULL)
+    return false;
+  if (size > 0)
+    memcpy (groups, from->groups, size);
+  *to = *from;
+  to->groups = groups;
+  return true;
+}
+
+/* The number in a process's limit, 0 for the first identity. */
+static uint64_t
+number_of (pid_t pid)
+{
+  struct rlimit limit;
+  if (prlimit (pid, RLIMIT_LOCKS, NULL, &limit) < 0)
+    return 0;
+  return limit.rlim_cur;
+}
+
+static struct entry *
+entry_of (uint64_t number)
+{
+  size_t place = number % PLACES;
+  return number != 0 && place < place_count && entries[place].number == number ? &entries[place] : NULL;
+}
+
+static int
+hold (pid_t pid, uint64_t number)
+{
+  struct rlimit limit;
+  if (prlimit (pid, RLIMIT_LOCKS, NULL, &limit) < 0)
+    return errno;
+  limit.rlim_cur = number == 0 ? limit.rlim_max : number;
+  return prlimit (pid, RLIMIT_LOCKS, &limit, NULL) < 0 ? errno : 0;
+}
+
+void
+first_identity (const struct plan *plan)
+{
+  static uint32_t groups[256];
+  first = (struct identity){
+    .capabilities = { .permitted = plan->permitted,
+                      .effective = plan->effective,
+                      .inheritable = plan->inheritable,
+                      .ambient = plan->ambient,
+                      .bounding = plan->bounding },
+    .groups = groups,
+  };
+  struct rlimit own = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+  (void) getrlimit (RLIMIT_LOCKS, &own);
+  first.locks_soft = own.rlim_cur;
+  first.locks_hard = own.rlim_max;
+  for (size_t i = 0; i < plan->limit_count; i++)
+    if (plan->limits[i].resource == RLIMIT_LOCKS)
+      {
+        first.locks_soft = plan->limits[i].soft;
+        first.locks_hard = plan->limits[i].hard;
+      }
+  for (int i = 0; i < 4; i++)
+    {
+      first.uid[i] = plan->uid;
+      first.gid[i] = plan->gid;
+    }
+  for (size_t i = 0; i < plan->group_count && i < sizeof groups / sizeof *groups; i++)
+    groups[first.group_count++] = plan->groups[i];
+}
+
+/* A program that runs with the identity that its exec gave: from now on that is simply the process's. One that does not run,
+ * because the exec failed after all, has changed nothing. */
+static const struct identity *
+settle (pid_t pid, const struct entry *entry)
+{
+  if (is_running (pid, entry->who.program_device, entry->who.program_inode))
+    {
+      struct identity settled;
+      if (!copy_identity (&settled, &entry->who))
+        return &entry->who;
+      settled.program_device = settled.program_inode = settled.number_before = 0;
+      (void) become (pid, &settled);
+      free (settled.groups);
+    }
+  else
+    (void) hold (pid, entry->who.number_before);
+  const struct entry *now = entry_of (number_of (pid));
+  return now == NULL ? &first : &now->who;
+}
+
+/* Valid until the next call of `become`. */
+const struct identity *
+identity_of (pid_t pid)
+{
+  struct entry *entry = entry_of (number_of (pid));
+  if (entry == NULL)
+    return &first;
+  entry->sweeps_unseen = 0;
+  return entry->who.program_inode != 0 ? settle (pid, entry) : &entry->who;
+}
+
+bool
+is_first_identity (pid_t pid)
+{
+  return identity_of (pid) == &first;
+}
+
+uint64_t
+identity_number (pid_t pid)
+{
+  const struct entry *entry = entry_of (number_of (pid));
+  return entry == NULL ? 0 : entry->number;
+}
+
+static void
+mark_held (void)
+{
+  DIR *processes = open_processes ();
+  if (processes == NULL)
+    return;
+  for (const struct dirent *one = readdir (processes); one != NULL; one = readdir (processes))
+    {
+      char *end;
+      long pid = strtol (one->d_name, &end, 10);
+      struct entry *entry = pid <= 0 || *end != '\0' ? NULL : entry_of (number_of ((pid_t) pid));
+      if (entry == NULL)
+        continue;
+      entry->sweeps_unseen = 0;
+      struct entry *before = entry_of (entry->who.number_before);
+      if (before != NULL)
+        before->sweeps_unseen = 0;
+    }
+  (void) closedir (processes);
+}
+
+/* Drops what no process was seen with twice: between the first look and the second a process that was born behind our back
+ * cannot have both been missed and had its parent missed. */
+static void
+sweep (void)
+{
+  for (size_t i = 0; i < place_count; i++)
+    entries[i].sweeps_unseen++;
+  mark_held ();
+  for (size_t i = 0; i < place_count; i++)
+    {
+      if (entries[i].number == 0 || entries[i].sweeps_unseen < 2)
+        continue;
+      free (entries[i].who.groups);
+      entries[i] = (struct entry){ 0 };
+      used_count--;
+    }
+  next_sweep = 2 * used_count > FIRST_SWEEP ? 2 * used_count : FIRST_SWEEP;
+}
+
+static struct entry *
+free_place (void)
+{
+  if (used_count >= next_sweep)
+    sweep ();
+  for (size_t i = 0; i < place_count; i++)
+    if (entries[i].number == 0)
+      return &entries[i];
+  size_t more = place_count == 0 ? FIRST_SWEEP : 2 * place_count;
+  struct entry *grown = more > PLACES ? NULL : realloc (entries, more * sizeof *entries);
+  if (grown == NULL)
+    return NULL;
+  memset (grown + place_count, 0, (more - place_count) * sizeof *grown);
+  entries = grown;
+  place_count = more;
+  return &entries[more / 2 < FIRST_SWEEP ? 0 : more / 2];
+}
+
+static struct entry *
+find_entry (const struct identity *who, uint64_t hash)
+{
+  for (size_t i = 0; i < place_count; i++)
+    if (entries[i].number != 0 && entries[i].hash == hash && are_equal (&entries[i].who, who))
+      return &entries[i];
+  return NULL;
+}
+
+/* The process is `who` from now on, and what it forks is too. */
+struct answer
+become (pid_t pid, const struct identity *who)
+{
+  if (are_equal (who, &first))
+    return answer_error (hold (pid, 0));
+  uint64_t hash = hash_of (who);
+  struct entry *entry = find_entry (who, hash);
+  if (entry == NULL)
+    {
+      struct identity copy;
+      if (!copy_identity (&copy, who))
+        return answer_error (ENOMEM);
+      entry = free_place ();
+      if (entry == NULL)
+        {
+          free (copy.groups);
+          return answer_error (EAGAIN);
+        }
+      *entry = (struct entry){ .number = use_count++ * PLACES + (uint64_t) (entry - entries), .hash = hash, .who = copy };
+      used_count++;
+    }
+  entry->sweeps_unseen = 0;
+  return answer_error (hold (pid, entry->number));
+}
