@@ -6,7 +6,7 @@ import type { ProgressMode } from "../progress/progress.ts";
 import type { CommandContext } from "./context.ts";
 import { type ResultFiles, writeResultFile } from "./result-files.ts";
 
-/** What is left to say and to write once a build has succeeded. */
+/** Reports and writes the results of a successful build. */
 export async function reportResult(
   context: CommandContext,
   result: BuildResult,

@@ -7,11 +7,11 @@ import type { Warning } from "../../frontend/lint/warning.ts";
 import type { CommandContext } from "./context.ts";
 import { frameOptions, printError } from "./print-error.ts";
 
-/** What `--call` asks for. */
+/** The value of `--call`. */
 export interface Call {
   readonly method: "build" | "check" | "outline" | "targets" | "subrequests.describe";
   readonly format: "text" | "json";
-  /** Findings do not fail the command. */
+  /** True when findings do not fail the command. */
   readonly ignoreStatus: boolean;
 }
 

@@ -20,7 +20,7 @@ function shown(spans: readonly TraceSpan[]): Shown[] {
   return (JSON.parse(text) as { readonly traceEvents: readonly Shown[] }).traceEvents.filter(({ ph }) => ph === "X");
 }
 
-/** Which row each span is in, by name. */
+/** Lists the row of each span, by name. */
 function rows(spans: readonly TraceSpan[]): Record<string, number> {
   return Object.fromEntries(shown(spans).map(({ name, tid }) => [name, tid]));
 }

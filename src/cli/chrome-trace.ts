@@ -1,28 +1,28 @@
 /** A stretch of time, on the clock of `performance.now()`. */
 export interface TraceSpan {
-  /** Spans of one group are shown together. */
+  /** Group; its spans are shown together. */
   readonly group: string;
   readonly name: string;
   readonly startMs: number;
-  /** `undefined` for one that had not ended when the trace did. */
+  /** `undefined` for a span that was still open at the end of the trace. */
   endMs: number | undefined;
   readonly details: Record<string, string | number>;
 }
 
-/** A span with an end, in the row in which it is shown. */
+/** A span with an end, and the row that shows it. */
 interface PlacedSpan {
   readonly span: TraceSpan;
   readonly endMs: number;
   readonly row: number;
 }
 
-/** Rows of a group that are kept apart from those of the next one. */
+/** Offset between the rows of two groups. */
 const ROWS = 1000;
 
 /**
- * Writes spans in the trace event format that browsers and Perfetto open (complete events, times in microseconds). Spans that
- * overlap are put into rows of their own: one that is not inside the one above it would be drawn wrongly.
- * @param about `startMs` and `endMs`: the time that is shown; spans without an end get this one.
+ * Writes spans in the trace event format that browsers and Perfetto open (complete events, times in microseconds).
+ * Overlapping spans get rows of their own, because a partial overlap would be drawn wrongly.
+ * @param about `startMs` and `endMs`: the traced time; open spans end with it
  */
 export function chromeTrace(
   spans: readonly TraceSpan[],
@@ -60,11 +60,11 @@ function ended(span: TraceSpan, lastMs: number): Omit<PlacedSpan, "row"> {
   return { span, endMs: Math.max(span.startMs, span.endMs ?? lastMs) };
 }
 
-/** Puts each span into the first row where it is after all others or inside the one that is still open. */
+/** Puts each span into the first row where it follows all others or lies inside the open one. */
 function inRows(spans: readonly Omit<PlacedSpan, "row">[]): PlacedSpan[] {
-  /** Ends of the spans that are open in each row, outermost first. */
+  /** Ends of the open spans of each row, outermost first. */
   const open: number[][] = [];
-  // Of two that begin together the longer one is around the other.
+  // Of two that begin together the longer one is outside.
   const inOrder = spans.toSorted((a, b) => a.span.startMs - b.span.startMs || b.endMs - a.endMs);
   return inOrder.map(({ span, endMs }) => {
     const fits = (ends: number[]): boolean => {

@@ -3,16 +3,16 @@ import { list, type Shape, TEXT } from "../../lib/core/shape.ts";
 import type { CommandContext } from "./context.ts";
 import type { Host } from "./host.ts";
 
-/** What a command needs to declare itself and to run later. */
+/** The access that a command needs to declare itself and to run later. */
 export interface Cli {
   readonly host: Host;
   /** Called when a command runs; `root` is the value of --root. */
   context(root: string | undefined): CommandContext;
-  /** The exit status, when it is not 0 and no error was thrown. */
+  /** Sets the exit status, when it is not 0 and no error was thrown. */
   setStatus(code: number): void;
 }
 
-/** A command whose work is a function of its arguments and the context. */
+/** Declares a command; its work is a function of its arguments and the context. */
 export function command(
   program: Command,
   cli: Cli,
@@ -26,7 +26,7 @@ export function command(
   });
 }
 
-/** The options of a command as what it has declared them. */
+/** Converts the options of a command to their declared types. */
 export function optionsAs<T extends object>(
   shape: Shape<T>,
   options: Record<string, unknown>,
@@ -35,7 +35,7 @@ export function optionsAs<T extends object>(
   throw new Error(`A flag is not what its command declares: ${shape.fault(options)?.place}`);
 }
 
-/** The values of a flag that may be given several times. */
+/** Returns the values of a repeatable flag. */
 export function textsIn(options: Record<string, unknown>, name: string): readonly string[] {
   const value = options[name];
   if (TEXTS.fits(value)) return value;
@@ -44,7 +44,7 @@ export function textsIn(options: Record<string, unknown>, name: string): readonl
 
 const TEXTS = list(TEXT);
 
-/** The end of a command's help: command lines, and what each is for. */
+/** Makes the end of a command's help: command lines, each with its purpose. */
 export function examples(lines: readonly (readonly [line: string, what: string])[]): string {
   const width = Math.max(...lines.map(([line]) => line.length));
   return ["", "Examples:", ...lines.map(([line, what]) => `  ${line.padEnd(width)}  ${what}`)].join("\n");

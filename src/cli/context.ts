@@ -4,15 +4,15 @@ import type { BuildEnvironment } from "../engine/environment.ts";
 import { environmentOf } from "./environment.ts";
 import type { Host } from "./host.ts";
 
-/** What every command is run with. */
+/** The environment of every command. */
 export interface CommandContext {
   readonly host: Host;
   readonly environment: BuildEnvironment;
   /** Aborted by the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
-  /** One line to standard output. */
+  /** Prints one line to standard output. */
   print(line: string): void;
-  /** One line to standard error. */
+  /** Prints one line to standard error. */
   warn(line: string): void;
   openEngine(options?: Partial<EngineOptions>): Engine;
 }
@@ -29,13 +29,19 @@ export function commandContext(host: Host, root: string | undefined, signal: Abo
   };
 }
 
-/** Refuses to read an archive from a terminal. @throws {BuildError} `cli/usage` where standard input is a terminal. */
+/**
+ * Refuses to read an archive from a terminal.
+ * @throws {BuildError} `cli/usage` where standard input is a terminal
+ */
 export function refuseTerminal({ host }: CommandContext, verb: string, hint: string): void {
   if (host.stdin.isTTY !== true) return;
   throw new BuildError("cli/usage", `Cannot ${verb} from a terminal: standard input is to be an archive`, { hint });
 }
 
-/** Refuses to write an archive to a terminal. @throws {BuildError} `cli/usage` where standard output is a terminal. */
+/**
+ * Refuses to write an archive to a terminal.
+ * @throws {BuildError} `cli/usage` where standard output is a terminal
+ */
 export function refuseTerminalOutput({ host }: CommandContext, hint: string): void {
   if (host.stdout.isTTY !== true) return;
   throw new BuildError("cli/usage", "Cannot write an archive to a terminal", { hint });

@@ -1,6 +1,9 @@
 import type { ImageSummary, Store } from "../../lib/store/store.ts";
 
-/** Tells when an image was made, by its own word; of an index, when the newest of its images was. `undefined` where none says. */
+/**
+ * Returns an image's creation time, from its configuration; for an index, the newest of its images'. `undefined` where
+ * none has one.
+ */
 export function createdMs(image: ImageSummary, store: Store): number | undefined {
   const digests = image.kind === "image" ? [image.digest] : image.manifests;
   const times = digests.flatMap((digest) => {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { DEBUG_AREAS, debug } from "../../lib/core/debug.ts";
 import { openDebugOutput } from "./debug-output.ts";
 
-/** What is printed while `work` runs. */
+/** Returns the output while `work` runs. */
 function printed(areas: string | undefined, work: () => void): string {
   const stderr = new PassThrough();
   using _output = openDebugOutput({ env: { KILN_DEBUG: areas }, stderr });

@@ -6,9 +6,9 @@ import { suggest } from "../../lib/core/suggest.ts";
 import type { Host } from "./host.ts";
 
 /**
- * Prints on standard error what the areas of `KILN_DEBUG` tell, each text after the time since the start. Does nothing
+ * Prints the output of the `KILN_DEBUG` areas on standard error, each text after the time since the start. Does nothing
  * when the variable is not set.
- * @throws {BuildError} `cli/usage` for an area that there is none of.
+ * @throws {BuildError} `cli/usage` for an unknown area
  */
 export function openDebugOutput(host: Pick<Host, "env" | "stderr">): Disposable {
   const areas = debugAreas(host.env["KILN_DEBUG"] ?? "");
@@ -26,7 +26,7 @@ export function openDebugOutput(host: Pick<Host, "env" | "stderr">): Disposable 
   return listenToDebug({ areas, tell, begin });
 }
 
-/** `cache,store`, or `*` for all there are. */
+/** Parses `cache,store`, or `*` for all areas. */
 function debugAreas(text: string): ReadonlySet<DebugArea> {
   const words = text.split(",").map((word) => word.trim());
   const found = words.filter((word) => word !== "").flatMap((word) => (word === "*" ? DEBUG_AREAS : [areaOf(word)]));

@@ -4,7 +4,7 @@ import { platformOfNode } from "../../lib/core/platform.ts";
 import { memorySize } from "./flags/values.ts";
 import type { Host } from "./host.ts";
 
-/** What the command line gives the rest of the program. `root` is the value of --root. */
+/** Makes the environment that the command line passes to the rest of the program. `root` is the value of --root. */
 export function environmentOf(host: Host, root: string | undefined): BuildEnvironment {
   const parts = (name: string): string => join(host.partsDirectory, name);
   return {
@@ -29,7 +29,7 @@ export function environmentOf(host: Host, root: string | undefined): BuildEnviro
   };
 }
 
-/** `20g`, or `off` for a store that only `kiln prune` makes smaller. */
+/** Parses `20g`, or `off` for a store that only `kiln prune` shrinks. */
 function keepStorage(text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
   return text === "off" ? Number.POSITIVE_INFINITY : memorySize(text, "KILN_KEEP_STORAGE");

@@ -7,15 +7,15 @@ import { formatBytes } from "../progress/step-book.ts";
 import type { CommandContext } from "./context.ts";
 import { ago } from "./table.ts";
 
-/** What `--explain` asks for. JSON is for tools, so it has standard output to itself. */
+/** Prints the output of `--explain`. JSON is for tools, so nothing else goes to standard output. */
 export function printExplanation(context: CommandContext, report: BuildReport, format: "text" | "json"): void {
   if (format === "json") context.print(printableJson(report));
   else for (const line of explainBuild(report, context.host.nowMs())) context.warn(printable(line));
 }
 
 /**
- * A build and why its steps ran, for people: a head line, then one line for each step that was not simply cached. What
- * several steps lack in the same way is said once, above their names.
+ * Explains a build for people: a head line, then one line for each step that was not simply cached. A reason that
+ * several steps share is printed once, above their names.
  */
 export function explainBuild(report: BuildReport, nowMs: number): readonly string[] {
   const head = `${title(report)}, ${ago(report.startedAtMs, nowMs).toLowerCase()}`;
@@ -32,7 +32,7 @@ export function explainBuild(report: BuildReport, nowMs: number): readonly strin
   return [`${head}: ${result}`, ...[...groups].flatMap(([reason, steps]) => explainGroup(reason, steps))];
 }
 
-/** The reason of a step that says nothing of this step alone. */
+/** Returns a reason that is not specific to one step. */
 function sharedReason({ how, miss }: ReportedStep): string | undefined {
   return how !== "ran" || miss === undefined || miss.kind === "changed" ? undefined : missText(miss);
 }
@@ -42,7 +42,7 @@ function explainGroup(reason: string, steps: readonly ReportedStep[]): readonly 
   return [`${reason}, ${steps.length} steps:`, ...steps.map(({ instruction }) => `  ${instruction}`)];
 }
 
-/** One step in one line. */
+/** Explains one step in one line. */
 export function explainStep(step: ReportedStep): string {
   switch (step.how) {
     case "cached":
@@ -56,7 +56,7 @@ export function explainStep(step: ReportedStep): string {
   }
 }
 
-/** What a step's line leaves out: values before and after, files by name, and what its command took. */
+/** Lists details of a step: values before and after, files by name, and its command's resources. */
 export function explainDetails(step: ReportedStep): readonly string[] {
   const changes = step.miss?.kind === "changed" ? step.miss.changes.flatMap(changeLines) : [];
   return [...changes, ...(step.usage === undefined ? [] : [usageLine(step.usage)])];
@@ -86,7 +86,7 @@ function changeLines(change: PartChange): readonly string[] {
     case "source":
     case "base":
     case "input":
-      return []; // the line says it all
+      return []; // the line is complete
     default:
       return change satisfies never;
   }

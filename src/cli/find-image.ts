@@ -6,7 +6,7 @@ import type { StoredImage } from "../../lib/store/model.ts";
 import type { Store } from "../../lib/store/store.ts";
 import type { CommandContext } from "./context.ts";
 
-/** The value of --platform, `undefined` when it was not given. */
+/** Reads --platform; `undefined` when it is absent. */
 export function platformOption(
   context: CommandContext,
   options: Readonly<Record<string, unknown>>,
@@ -15,7 +15,7 @@ export function platformOption(
   return typeof text === "string" ? parsePlatform(text, context.environment.platform) : undefined;
 }
 
-/** The platform that is meant: that of --platform, of DOCKER_DEFAULT_PLATFORM, or this machine's. */
+/** Returns the platform of --platform, of DOCKER_DEFAULT_PLATFORM, or of this machine. */
 export function platformOrDefault(context: CommandContext, options: Readonly<Record<string, unknown>>): Platform {
   const { environment, host } = context;
   const text = host.env["DOCKER_DEFAULT_PLATFORM"] ?? "";
@@ -24,7 +24,8 @@ export function platformOrDefault(context: CommandContext, options: Readonly<Rec
 }
 
 /**
- * The image somebody named: by reference, id or the beginning of an id. Of several platforms, that of --platform or this machine's.
+ * Finds an image by reference, id or the beginning of an id. Of several platforms, it takes that of --platform or this
+ * machine's.
  * @throws {BuildError} `image/not-found`, `image/platform`
  */
 export function findImage(

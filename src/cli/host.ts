@@ -1,6 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 
-/** Everything the command line takes from its process. `main` is given one; tests give it another. */
+/** Everything that the command line takes from its process. `main` gets one; tests pass another. */
 export interface Host {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly workingDirectory: string;
@@ -13,7 +13,10 @@ export interface Host {
   readonly pid: number;
   /** The kernel's name of this start of the machine. */
   bootId(): string | undefined;
-  /** The process's arguments as bytes; `undefined` where the system does not tell. Strings hold U+FFFD for what is not UTF-8. */
+  /**
+   * Returns the process's arguments as bytes; `undefined` where the system does not tell. Strings hold U+FFFD for bytes
+   * that are not UTF-8.
+   */
   rawArguments(): readonly Buffer[] | undefined;
   readonly homeDirectory: string;
   readonly temporaryDirectory: string;
@@ -25,7 +28,7 @@ export interface Host {
   readonly stdout: Terminal;
   readonly stderr: Terminal;
   nowMs(): number;
-  /** Calls `report` with what nobody has caught; the process ends after that, with status 1. */
+  /** Calls `report` with an uncaught error; the process ends after that, with status 1. */
   onUncaught(report: (error: unknown) => void): Disposable;
   /** Calls `stop` at SIGINT and SIGTERM; a second signal ends the process at once. */
   onInterrupt(stop: (signal: NodeJS.Signals) => void): Disposable;

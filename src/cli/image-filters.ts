@@ -24,8 +24,8 @@ const FILTERS: Readonly<Record<string, (value: string, store: Store) => Filter |
 };
 
 /**
- * What `kiln images PATTERN --filter key=value...` lists. Filters of one key are alternatives, different keys are
- * conditions: docker's rule.
+ * Makes the filter of `kiln images PATTERN --filter key=value...`. Filters of one key are alternatives, different keys
+ * are conditions: docker's rule.
  * @throws {BuildError} `cli/usage`, `image/not-found`
  */
 export async function imageFilter(
@@ -54,7 +54,10 @@ export async function imageFilter(
   };
 }
 
-/** `app`, `app:1`, `localhost:5000/*`, `*:latest`: short or full names, with or without the tag; `*` stays within a part. */
+/**
+ * Matches `app`, `app:1`, `localhost:5000/*`, `*:latest`: short or full names, with or without the tag; `*` stays
+ * within a part.
+ */
 async function matchesName(pattern: string): Promise<Filter> {
   const { Minimatch } = await import("minimatch");
   const matcher = new Minimatch(pattern, { nonegate: true, nocomment: true, dot: true });
@@ -67,7 +70,7 @@ async function matchesName(pattern: string): Promise<Filter> {
   };
 }
 
-/** `key` or `key=value`, of any platform. */
+/** Matches `key` or `key=value` on any platform. */
 function hasLabel(label: string, store: Store): Filter {
   const equals = label.indexOf("=");
   const key = equals === -1 ? label : label.slice(0, equals);

@@ -1,7 +1,7 @@
 import type { Digest } from "../../lib/core/digest.ts";
 import type { ImageSummary, Store } from "../../lib/store/store.ts";
 
-/** Adds up an image's layers, as bytes that a pull of it would unpack; of an index, those of the platforms that are here. */
+/** Adds up an image's layers, as bytes that a pull would unpack; for an index, those of the present platforms. */
 export function imageSize(image: ImageSummary, store: Pick<Store, "images" | "snapshots">): number {
   if (image.kind === "image") return layersSize(image.layers, store);
   const members = image.manifests.flatMap((digest) => store.images.get(digest) ?? []);
@@ -15,7 +15,7 @@ export function layersSize(layers: ImageSummary["layers"], store: Pick<Store, "s
     .reduce((sum, row) => sum + (row.tarSizeBytes ?? blobSize(row.diffId, store)), 0);
 }
 
-/** The compressed size stands in for a layer that was pulled and never unpacked. */
+/** Returns the compressed size instead, for a layer that was pulled and never unpacked. */
 function blobSize(diffId: Digest | undefined, store: Pick<Store, "snapshots">): number {
   return diffId === undefined ? 0 : (store.snapshots.layerBlobs(diffId)[0]?.descriptor.size ?? 0);
 }

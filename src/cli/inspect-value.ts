@@ -1,12 +1,12 @@
 import { isRecord } from "../../lib/core/json.ts";
 import { type Struct, type Value, mapOf, structOf } from "./template/value.ts";
 
-/** Members of a container's configuration whose names are people's own, and what an image without them has in Go. */
+/** Maps of a container's configuration with user-defined keys, and their values in Go for an image without them. */
 const MAPS = ["Labels", "ExposedPorts", "Volumes"];
 const LISTS = ["Env", "Cmd", "Entrypoint", "OnBuild", "Shell"];
 const TEXTS = ["User", "WorkingDir", "StopSignal"];
 
-/** Makes a summary of `kiln inspect` what a template sees: docker's fields exist also where the image leaves them out. */
+/** Makes the template value of `kiln inspect`: docker's fields exist also where the image leaves them out. */
 export function templateValue(summary: object): Value {
   const members = Object.entries(summary).map(([name, value]) => [
     name,

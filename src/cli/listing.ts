@@ -14,7 +14,7 @@ export interface Listing {
   readonly columns: readonly string[];
 }
 
-/** Prints a list in the format that was asked for. */
+/** Prints a list in the requested format. */
 export function printListing(context: CommandContext, format: ListFormat, { rows, titles, columns }: Listing): void {
   switch (format.kind) {
     case "json":
@@ -44,7 +44,7 @@ export function printText(context: CommandContext, text: string): void {
   context.print(context.host.stdout.isTTY === true ? printable(text) : text);
 }
 
-/** `2026-11-30 19:38:25 +0000 UTC`, as docker's lists write a time. */
+/** Formats `2026-11-30 19:38:25 +0000 UTC`, a time in docker's lists. */
 export function listedTime(timeMs: number): string {
   return `${new Date(timeMs).toISOString().slice(0, 19).replace("T", " ")} +0000 UTC`;
 }

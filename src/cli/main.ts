@@ -11,17 +11,17 @@ import { printError } from "./print-error.ts";
 import { kilnWords, refuseGroup } from "./spellings.ts";
 import { canonicalWords, commandIndex } from "./words.ts";
 
-/** docker's status for a command line that cannot be used, and for `kiln run` where kiln itself has failed. */
+/** docker's status for an invalid command line, and that of `kiln run` for a failure of kiln itself. */
 const OWN_FAILURE = 125;
-/** Commands that end with the status of somebody else's program. */
+/** Commands that end with the status of the program they run. */
 const FOREIGN_STATUS: ReadonlySet<string> = new Set(["run", "shell"]);
-/** A shell's statuses for a program that a signal has ended. */
+/** A shell's statuses for a program ended by a signal. */
 const SIGNAL_STATUS: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGINT: 130, SIGTERM: 143 };
 
 /**
  * Runs one command line, without the program's name.
- * @returns the exit status: 0; 1 for what failed; 125 for a command line that cannot be used; 130 or 143 after a signal. That of
- * `kiln run` and `kiln shell` is their program's, and 125 where kiln has failed.
+ * @returns the exit status: 0; 1 after a failure; 125 for an invalid command line; 130 or 143 after a signal. `kiln
+ * run` and `kiln shell` return their program's, and 125 after a failure of kiln.
  */
 export async function main(given: readonly string[], host: Host): Promise<number> {
   const stop = new AbortController();
@@ -53,7 +53,7 @@ export async function main(given: readonly string[], host: Host): Promise<number
     return status;
   } catch (error) {
     if (error instanceof CommanderError) {
-      // --help and --version end this way too, and help that was printed because no command was given.
+      // --help and --version end this way too, and the help of a bare `kiln`.
       if (error.exitCode === 0) return 0;
       if (error.code !== "commander.help") printError(usageFailure(error, program, argv), host);
       return OWN_FAILURE;
@@ -66,12 +66,12 @@ export async function main(given: readonly string[], host: Host): Promise<number
   }
 }
 
-/** Words of other builders' command lines that are no commands here. */
+/** Words of other builders' command lines that are not commands here. */
 const ELSEWHERE: Readonly<Partial<Record<string, string>>> = {
   bud: "it is kiln build here",
 };
 
-/** Makes an error of ours of commander's: what it guesses was meant becomes the beginning of the hint. */
+/** Turns commander's error into ours; its suggestion becomes the beginning of the hint. */
 function usageFailure(error: CommanderError, program: Command, argv: readonly string[]): BuildError {
   const [message = "", guess] = error.message.replace(/^error: /, "").split(/\n\(Did you mean (.*)\?\)/);
   const command = program.commands.find((one) => one.name() === argv[commandIndex(argv)])?.name();
@@ -84,7 +84,10 @@ function usageFailure(error: CommanderError, program: Command, argv: readonly st
   });
 }
 
-/** Node puts U+FFFD in place of bytes that are not UTF-8: a label, a build argument or a path would be another one. */
+/**
+ * Refuses arguments that are not UTF-8: Node replaces the bytes by U+FFFD, and a label, a build argument or a path
+ * would be another one.
+ */
 function refuseUndecodable(argv: readonly string[], host: Host): void {
   if (!argv.some((argument) => argument.includes("\ufffd"))) return;
   const bad = host.rawArguments()?.find((bytes) => !isUtf8(bytes));

@@ -3,7 +3,10 @@ import { availableParallelism, homedir, tmpdir } from "node:os";
 import { errnoOf } from "../../lib/core/errors.ts";
 import type { Host } from "./host.ts";
 
-/** The real process. Called once per run, never at load time: a startup snapshot must not remember any of it. */
+/**
+ * Makes the host of the real process. Called once per run, never at load time: a startup snapshot must not remember any
+ * of it.
+ */
 export function nodeHost(parts: { readonly directory: string; readonly bundled: boolean }): Host {
   return {
     env: process.env,
@@ -36,7 +39,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
         report(error);
         process.exit(1);
       };
-      // Rejections that nobody handles arrive here as well.
+      // Unhandled rejections arrive here as well.
       process.on("uncaughtException", handle);
       return { [Symbol.dispose]: () => void process.off("uncaughtException", handle) };
     },
@@ -48,7 +51,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
           stop(signal);
           return;
         }
-        // Not by `process.exit`, which waits for threads, and one may be waiting for a pipe that nobody writes to.
+        // Not by `process.exit`: it waits for threads, and one may be blocked on a pipe without a writer.
         process.off(signal, handle);
         process.kill(process.pid, signal);
       };
@@ -64,7 +67,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
   };
 }
 
-/** `undefined` where the kernel does not tell. */
+/** Reads the boot id; `undefined` where the kernel does not tell. */
 function bootId(): string | undefined {
   try {
     return readFileSync("/proc/sys/kernel/random/boot_id", "latin1").trim();
@@ -76,7 +79,7 @@ function bootId(): string | undefined {
 function rawArguments(): readonly Buffer[] | undefined {
   try {
     const bytes = readFileSync("/proc/self/cmdline");
-    // One character per byte, for its splitting.
+    // One character per byte, for the split.
     return bytes
       .toString("latin1")
       .split("\0")
@@ -87,8 +90,8 @@ function rawArguments(): readonly Buffer[] | undefined {
 }
 
 /**
- * A reader that has gone away (`kiln images | head -1`) is no error of ours. A full disk behind the stream is one, which
- * fails the command and does not stop it: what it was about to do may be worth more than what it has to say.
+ * Makes a stream that survives a closed reader (`kiln images | head -1`). A full disk behind the stream is an error: it
+ * fails the command at the end but does not stop it, because its work may be worth more than its output.
  */
 function forgiving<T extends NodeJS.WriteStream>(stream: T): T {
   if (stream.listenerCount("error") === 0) {
@@ -105,7 +108,10 @@ function forgiving<T extends NodeJS.WriteStream>(stream: T): T {
   return stream;
 }
 
-/** The shell's word for the directory where that has been deleted: whatever is relative to it is not found, and the rest works. */
+/**
+ * Returns the working directory, or the shell's idea of it when it has been deleted: relative paths are not found, and
+ * the rest works.
+ */
 function workingDirectory(): string {
   try {
     return process.cwd();

@@ -4,7 +4,7 @@ import { printable } from "../../lib/core/printable.ts";
 import { sourceStack } from "./source-stack.ts";
 import type { Host } from "./host.ts";
 
-/** A BuildError as its message, place and hint; anything else is a bug of ours and shows its stack. */
+/** Prints a BuildError as its message, place and hint; any other error is a bug of ours and shows its stack. */
 export function printError(error: unknown, host: Host): void {
   if (error instanceof BuildError) {
     host.stderr.write(`${renderError(error, frameOptions(host))}\n`);
@@ -15,12 +15,14 @@ export function printError(error: unknown, host: Host): void {
   host.stderr.write(`${lines}\nkiln: this is a bug in kiln. Please report it with the lines above.\n`);
 }
 
-/** How places in a text are shown. */
+/** Returns the style for places in a text. */
 export function frameOptions(host: Host): FrameOptions {
   return useColors(host) ? { style: STYLE } : {};
 }
 
-/** NO_COLOR (https://no-color.org) and a standard error that is no terminal turn colours off. */
+/**
+ * Tells whether to use colours: not with NO_COLOR (https://no-color.org), nor when standard error is not a terminal.
+ */
 export function useColors(host: Host): boolean {
   return host.stderr.isTTY === true && (host.env["NO_COLOR"] ?? "") === "" && host.env["TERM"] !== "dumb";
 }

@@ -71,13 +71,13 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   version: versionCommand,
 };
 
-/** The command line's grammar. Only the command that is meant is declared: the others cost time and are not read. */
+/** Makes the command line's grammar. Only the requested command is declared: the others would cost time unread. */
 export function createProgram(cli: Cli, argv: readonly string[]): Command {
   const meant = argv[commandIndex(argv)];
   if (meant === undefined || !Object.hasOwn(COMMANDS, meant)) return declared(cli, Object.values(COMMANDS));
   if (meant === "build" && prepared !== undefined) {
     const { program, late } = prepared;
-    // A program remembers what it has read, so it serves once.
+    // A program remembers the values it read, so it serves once.
     prepared = undefined;
     late.provide(cli);
     return program;
@@ -85,7 +85,7 @@ export function createProgram(cli: Cli, argv: readonly string[]): Command {
   return declared(cli, [COMMANDS[meant]]);
 }
 
-/** Declares `kiln build` now, for a startup snapshot to contain it: its flags take two milliseconds. */
+/** Declares `kiln build` now, so that a startup snapshot contains it: its flags take two milliseconds. */
 export function prepareProgram(): void {
   const late = new LateCli();
   const program = declared(late, [COMMANDS["build"]]);
@@ -96,7 +96,7 @@ export function prepareProgram(): void {
 
 let prepared: { readonly program: Command; readonly late: LateCli } | undefined;
 
-/** Stands for what only a running process has, until there is one. */
+/** A placeholder for the running process, until there is one. */
 class LateCli implements Cli {
   #cli: Cli | undefined;
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Host } from "./host.ts";
 import { openProgress, progressMode } from "./progress-output.ts";
 
-/** What is asked of a host here; nothing else is. */
+/** Makes a host with the members used here, and no others. */
 function hostWith(env: Host["env"], stderr: Partial<Host["stderr"]>): Host {
   const host: Partial<Host> = { env, stderr: stderr as Host["stderr"], nowMs: () => 0 };
   return host as Host;

@@ -11,7 +11,10 @@ import type { ProgressDisplay } from "../progress/display.ts";
 
 const MODES = ["auto", "tty", "plain", "quiet", "rawjson", "none"] as const;
 
-/** @throws {BuildError} `cli/usage` for an unknown mode, and for a mode together with --quiet. */
+/**
+ * Chooses the progress mode.
+ * @throws {BuildError} `cli/usage` for an unknown mode, and for a mode together with --quiet
+ */
 export function progressMode(flag: string | undefined, quiet: boolean, host: Host): ProgressMode {
   const text = flag || (quiet ? "quiet" : host.env["BUILDKIT_PROGRESS"] || "auto");
   const mode = MODES.find((one) => one === text);
@@ -30,11 +33,11 @@ export function progressMode(flag: string | undefined, quiet: boolean, host: Hos
   return host.stderr.isTTY === true && canDraw ? "tty" : "plain";
 }
 
-/** A display on standard error. */
+/** Opens a display on standard error. */
 export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
   return createProgress(mode, {
     write: (text) => void host.stderr.write(text),
-    // A terminal that was never given a size says 0.
+    // A terminal without a set size reports 0.
     size: () => ({ columns: host.stderr.columns || 80, rows: host.stderr.rows || 24 }),
     colors: useColors(host) && { ...DEFAULT_COLORS, ...readColors(host.env["BUILDKIT_COLORS"] ?? "").colors },
     logLines: logLines(host.env["BUILDKIT_TTY_LOG_LINES"]),
@@ -46,7 +49,7 @@ export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
   });
 }
 
-/** For commands without a display: only what a person should know. */
+/** Makes a sink for commands without a display: it prints only notices. */
 export function noticesOnly(context: Pick<CommandContext, "warn">): ProgressSink {
   return (event) => {
     if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${printable(event.message)}`);

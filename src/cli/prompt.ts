@@ -2,10 +2,13 @@ import { createInterface } from "node:readline/promises";
 import { BuildError } from "../../lib/core/errors.ts";
 import type { CommandContext } from "./context.ts";
 
-/** Most of a password that is read from a pipe. */
+/** Limit of a password read from a pipe. */
 const MAX_PASSWORD_BYTES = 1 << 20;
 
-/** Asks for a line at the terminal. @throws {BuildError} `cli/usage` where there is none */
+/**
+ * Asks for a line at the terminal.
+ * @throws {BuildError} `cli/usage` where there is none
+ */
 export async function ask(context: CommandContext, question: string): Promise<string> {
   const { stdin, stderr } = context.host;
   refuseNoTerminal(context);
@@ -17,7 +20,10 @@ export async function ask(context: CommandContext, question: string): Promise<st
   }
 }
 
-/** Asks for a password at the terminal, which does not show it. @throws {BuildError} `cli/usage` where there is none */
+/**
+ * Asks for a password at the terminal, without echo.
+ * @throws {BuildError} `cli/usage` where there is none
+ */
 export async function askPassword(context: CommandContext, question: string): Promise<string> {
   const { stdin, stderr } = context.host;
   refuseNoTerminal(context);

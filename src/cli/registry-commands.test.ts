@@ -103,7 +103,7 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
     expect(other).toMatchObject({ status: 1, stderr: expect.stringContaining("error[image/platform]") });
   });
 
-  test("an image of somebody else's keeps its digests on its way through", async () => {
+  test("an image from another builder keeps its digests on its way through", async () => {
     await using registry = await startTestRegistry();
     const tar = spawnSync("tar", ["-c", "-C", home, "context"]).stdout;
     const [diffId, layer] = [digestOf(tar), gzipSync(tar)];

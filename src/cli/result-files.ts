@@ -6,15 +6,17 @@ import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import { openPipe } from "../../lib/core/given-file.ts";
 import type { CommandContext } from "./context.ts";
 
-/** Files that say what was built, as given; relative to the working directory. */
+/** Files that describe the result, as given; relative to the working directory. */
 export interface ResultFiles {
   readonly iidfile: string | undefined;
   readonly metadataFile: string | undefined;
 }
 
 /**
- * Says before a build what would fail after it, and removes what an earlier one has written: a build that fails must not leave
- * another's id behind. Pipes and devices stay. @throws {BuildError} `export/failed` */
+ * Checks before a build that the files can be written, and removes those of an earlier build: a failed build must not
+ * leave another's id behind. Pipes and devices stay.
+ * @throws {BuildError} `export/failed`
+ */
 export function checkResultFiles(context: CommandContext, { iidfile, metadataFile }: ResultFiles): void {
   for (const [flag, file] of [["--iidfile", iidfile] as const, ["--metadata-file", metadataFile] as const]) {
     if (file === undefined) continue;
@@ -30,7 +32,10 @@ export function checkResultFiles(context: CommandContext, { iidfile, metadataFil
   }
 }
 
-/** @throws {BuildError} `export/failed` */
+/**
+ * Writes a file.
+ * @throws {BuildError} `export/failed`
+ */
 export async function writeResultFile(
   context: CommandContext,
   flag: string,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parseJson } from "../../lib/core/json.ts";
 import { list, NUMBER, object, optional, TEXT } from "../../lib/core/shape.ts";
 
-/** The part of the bundle's source map that is used. `escapes`: for each line, the columns that became five columns wider. */
+/** The used part of the bundle's source map. `escapes`: for each line, the columns that became five columns wider. */
 interface BundleMap {
   readonly version: number;
   readonly file: string;
@@ -23,9 +23,9 @@ const bundleMap = object<BundleMap>({
 });
 
 /**
- * A stack of the bundle, with the files and lines of the sources in place of its own. Reads a large file, so it is for stacks
- * that are printed; without the file, or for a stack of other files, it is the stack as it came.
- * @param directory with `kiln.cjs` and `kiln.cjs.map`.
+ * Translates a stack of the bundle to the files and lines of the sources. It reads a large file, so it is for printed
+ * stacks only; without the file, or for a stack of other files, it returns the stack unchanged.
+ * @param directory with `kiln.cjs` and `kiln.cjs.map`
  */
 export function sourceStack(stack: string, directory: string): string {
   const frame = /\(?[^\s()]*kiln\.cjs:(\d+):(\d+)\)?/g;
@@ -54,7 +54,7 @@ export function sourceStack(stack: string, directory: string): string {
   }
 }
 
-/** The column before characters were escaped. */
+/** Returns the column before characters were escaped. */
 function unescaped(column: number, escapes: readonly number[]): number {
   let before = 0;
   while (before < escapes.length && (escapes[before] ?? 0) + before * 5 < column) before += 1;

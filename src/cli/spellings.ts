@@ -4,7 +4,7 @@ import { commandIndex } from "./words.ts";
 
 const CACHE_ONLY = ["--filter=type=step", "--filter=type=layer", "--filter=type=blob", "--filter=type=cache-mount"];
 
-/** docker's commands of two words, and the words that say the same to kiln. */
+/** docker's commands of two words, and kiln's words for them. */
 const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   image: {
     build: ["build"],
@@ -55,7 +55,10 @@ export function kilnWords(given: readonly string[]): readonly string[] {
   return known === undefined ? argv : [...argv.slice(0, place), ...known, ...argv.slice(place + 2)];
 }
 
-/** Refuses a group without one of its commands. @throws {BuildError} `cli/usage` */
+/**
+ * Refuses a group without one of its commands.
+ * @throws {BuildError} `cli/usage`
+ */
 export function refuseGroup(argv: readonly string[]): void {
   const place = commandIndex(argv);
   const group = argv[place];

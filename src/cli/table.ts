@@ -1,6 +1,6 @@
 import { printableLine } from "../../lib/core/printable.ts";
 
-/** Columns padded as docker's: three spaces apart, no trailing blanks. Cells may hold what others wrote. */
+/** Pads columns like docker: three spaces apart, no trailing blanks. Cells may hold foreign text. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const all = [header, ...rows.map((row) => row.map(printableLine))];
   const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
@@ -12,7 +12,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
   );
 }
 
-/** `5 minutes ago`, as docker says it. */
+/** Formats `5 minutes ago`, like docker. */
 export function ago(thenMs: number, nowMs: number): string {
   const seconds = Math.max(0, Math.round((nowMs - thenMs) / 1000));
   const steps: readonly (readonly [string, number, number])[] = [
@@ -33,7 +33,7 @@ export function ago(thenMs: number, nowMs: number): string {
   return "";
 }
 
-/** The first 12 hex digits of a digest, as docker shows ids. */
+/** Returns the first 12 hex digits of a digest, docker's short id. */
 export function shortId(digest: string): string {
   return digest.replace(/^sha256:/, "").slice(0, 12);
 }

@@ -10,19 +10,25 @@ import type { CommandContext } from "./context.ts";
 
 const GROUPS = ["engine", "steps", "transfers", ...DEBUG_AREAS.filter((area) => area !== "engine")];
 
-/** The trace of one command, in the making. */
+/** An open trace of one command. */
 export interface Trace {
   /** Takes the events of a display as well. */
   beside(display: ProgressSink): ProgressSink;
-  /** Writes the file. @throws {BuildError} `export/failed` */
+  /**
+   * Writes the file.
+   * @throws {BuildError} `export/failed`
+   */
   write(): void;
-  /** Writes what there is, with a mark at what has not ended. A file that cannot be written is a warning: there is an error already. */
+  /**
+   * Writes the unfinished trace, with open spans marked. A file that cannot be written is a warning: there is an error
+   * already.
+   */
   writeAfterFailure(): void;
 }
 
 /**
  * Begins a trace for `--trace`.
- * @throws {BuildError} `export/failed` for a path where no file can be written, before anything is done.
+ * @throws {BuildError} `export/failed` for a path where no file can be written, before anything is done
  */
 export function openTrace({ host, warn }: Pick<CommandContext, "host" | "warn">, file: string): Trace {
   const path = resolve(host.workingDirectory, file);
@@ -132,7 +138,10 @@ function stepSpans(spans: TraceSpan[]): ProgressSink {
   };
 }
 
-/** @throws {BuildError} `export/failed` where the work fails. */
+/**
+ * Runs `work`.
+ * @throws {BuildError} `export/failed` where it fails
+ */
 function writing(path: string, work: () => void): void {
   try {
     work();

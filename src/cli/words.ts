@@ -2,16 +2,16 @@ import type { Command, Option } from "commander";
 import { BuildError } from "../../lib/core/errors.ts";
 import { checkEmpty, emptyValue } from "./flags/empty-values.ts";
 
-/** Flags of `kiln build` whose value may be missing, and the values that also count when they are a word of their own. */
+/** Flags of `kiln build` with an optional value, and the values that also count as a word of their own. */
 const OPTIONAL_VALUES: Readonly<Record<string, readonly string[]>> = {
   "--explain": ["text", "json"],
   "--expect-cached": [],
 };
 
-/** `--pull=always`: buildah's and podman's words for a switch of docker's. */
+/** `--pull=always`: values of buildah and podman for a switch of docker's. */
 const PULL_WORDS = ["always", "missing", "ifnotpresent", "newer", "never"];
 
-/** The place of the command among the words: the first one that is neither a flag of kiln itself nor the value of one. */
+/** Finds the command among the words: the first one that is neither a flag of kiln itself nor the value of one. */
 export function commandIndex(argv: readonly string[]): number {
   for (let index = 0; index < argv.length; index += 1) {
     const word = argv[index] ?? "";
@@ -22,10 +22,10 @@ export function commandIndex(argv: readonly string[]): number {
 }
 
 /**
- * The words in one form for commander to read: `--name=value` for what has a value, switches that are true, and then the
+ * Normalises the words for commander: `--name=value` for flags with a value, switches that are true, and then the
  * arguments. The rules are those of docker's command line: `-abc`, `-t x`, `-tx`, `-t=x`, `--name x`, `--name=x`,
- * `--switch=false`, the last of a switch counts, and flags may stand behind arguments. `--root` may also follow the command.
- * @param unknown is told each flag that no option has, before commander is.
+ * `--switch=false`, the last of a switch counts, and flags may follow arguments. `--root` may also follow the command.
+ * @param unknown receives each unknown flag before commander does
  * @throws {BuildError} `cli/usage`
  */
 export function canonicalWords(
@@ -44,7 +44,7 @@ export function canonicalWords(
   return reader.read(argv.slice(0, place), argv.slice(place + 1));
 }
 
-/** Commands whose further arguments are a command line of somebody else's. */
+/** Commands with another program's command line in their further arguments. */
 const PASS_THROUGH: ReadonlySet<string> = new Set(["run", "shell"]);
 
 class WordReader {
@@ -55,7 +55,7 @@ class WordReader {
   readonly #globals: string[] = [];
   readonly #switches = new Map<string, boolean>();
   readonly #operands: string[] = [];
-  /** A flag whose value is missing: commander says so. */
+  /** A flag without its value: commander reports it. */
   #last: string | undefined;
 
   constructor(program: Command, command: Command, unknown: (command: string, flag: string) => void) {
@@ -93,14 +93,17 @@ class WordReader {
     return this.#operands.length === 0 ? head : [...head, "--", ...this.#operands];
   }
 
-  /** @returns how many of the next words were the flag's value. */
+  /**
+   * Reads a long flag.
+   * @returns how many of the next words were its value
+   */
   #long(word: string, next: string | undefined): number {
     const equals = word.indexOf("=");
     const name = equals === -1 ? word : word.slice(0, equals);
     return this.#take(name, equals === -1 ? undefined : word.slice(equals + 1), word, next);
   }
 
-  /** Letters in a row: switches, up to the first that has a value, which is the rest. */
+  /** Reads letters in a row: switches, up to the first with a value, which is the rest. */
   #short(word: string, next: string | undefined): number {
     for (let index = 1; index < word.length; index += 1) {
       const name = `-${word[index]}`;
@@ -121,7 +124,7 @@ class WordReader {
     const option = this.#options.get(name);
     const negated = option === undefined ? this.#options.get(name.replace(/^--/, "--no-")) : undefined;
     if (negated?.negate === true) {
-      // docker's `--human=false`, where the flag that kiln has is `--no-human`.
+      // docker's `--human=false`, where kiln has the flag `--no-human`.
       this.#switches.set(negated.long ?? name, value !== undefined && !booleanOf(name, value));
       return 0;
     }
@@ -171,7 +174,7 @@ function isOperand(word: string): boolean {
   return word === "-" || !word.startsWith("-");
 }
 
-/** Go's words for a boolean. */
+/** Parses Go's words for a boolean. */
 function booleanOf(flag: string, value: string): boolean {
   if (/^(?:1|t|T|TRUE|true|True)$/.test(value)) return true;
   if (/^(?:0|f|F|FALSE|false|False)$/.test(value)) return false;

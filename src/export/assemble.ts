@@ -20,10 +20,10 @@ import { type Layer, type LayerForm, type LayerSources, layerContent } from "./l
 import { type AnnotationOption, type ImageOptions, namesOf } from "./output-spec.ts";
 import { rewriteTimestamps } from "./rewrite.ts";
 
-/** Layers compressed or looked up at one time; each holds a few blocks of memory. */
+/** Limit of layers compressed or looked up concurrently; each holds a few blocks of memory. */
 const LAYERS_AT_ONCE = 4;
 
-/** One image in the form an exporter writes it: all documents, and layers that can be read. */
+/** One image in the form that an exporter writes: all documents, and readable layers. */
 export interface AssembledImage {
   readonly platform: Platform;
   readonly image: ResultImage;
@@ -38,17 +38,20 @@ export interface Assembled {
   readonly images: readonly AssembledImage[];
   /** Present for several platforms, or when asked for. */
   readonly index: Document | undefined;
-  /** Of the index, else the manifest; with `index-descriptor` annotations. */
+  /** Descriptor of the index, else of the manifest; with `index-descriptor` annotations. */
   readonly root: Descriptor;
-  /** Whether it is known by its index alone, also with one image in it. */
+  /** True when it is identified by its index alone, even with one image in it. */
   readonly multiPlatform: boolean;
 }
 
-/** @throws {BuildError} `export/unsupported` for annotations that have no place in this result. */
+/**
+ * Assembles a result.
+ * @throws {BuildError} `export/unsupported` for annotations that have no place in this result
+ */
 export async function assemble(
   result: Result,
   options: ImageOptions,
-  on: LayerSources,
+  deps: LayerSources,
   signal: AbortSignal,
 ): Promise<Assembled> {
   const form: LayerForm = {
@@ -62,7 +65,7 @@ export async function assemble(
   checkAnnotations(options.annotations, result, withIndex);
   const names = namesOf(options, result);
   const images = await mapLimit(result.images, 1, signal, async (image) => {
-    const assembled = await assembleImage(image, options, form, on, signal);
+    const assembled = await assembleImage(image, options, form, deps, signal);
     const { manifest, platform } = assembled;
     const { attestations = [] } = image;
     if (attestations.length === 0) return { ...assembled, attestations: undefined };
@@ -94,7 +97,7 @@ function newIndex(images: readonly AssembledImage[], { mediaTypes, annotations }
   });
 }
 
-/** The index that there was, when it lists these very manifests and nothing is to be added. */
+/** Returns the existing index, when it lists these very manifests and nothing is to be added. */
 function sameIndex(
   { index }: Result,
   images: readonly AssembledImage[],
@@ -109,7 +112,7 @@ async function assembleImage(
   original: ResultImage,
   options: ImageOptions,
   form: LayerForm,
-  on: LayerSources,
+  deps: LayerSources,
   signal: AbortSignal,
 ): Promise<Omit<AssembledImage, "attestations">> {
   const epoch = options.sourceDateEpoch ?? original.sourceDateEpoch;
@@ -117,13 +120,14 @@ async function assembleImage(
   if (options.sourceDateEpoch !== undefined) {
     image = { ...image, config: clampTimes(image.config, image.baseHistoryCount, options.sourceDateEpoch) };
   }
-  if (options.rewriteTimestamp && epoch !== undefined) image = await rewriteTimestamps(image, epoch, on, signal);
-  // A configuration written by others has another order of members, or members that say nothing: its digest would change.
+  if (options.rewriteTimestamp && epoch !== undefined) image = await rewriteTimestamps(image, epoch, deps, signal);
+  // Another writer's configuration has another order of members, or redundant members: serializing it again would
+  // change its digest.
   const documents = image === original ? original.documents : undefined;
   const bytes = Buffer.from(documents?.config ?? serializeImageConfig(image.config));
   const config = { bytes, descriptor: configDescriptor(form.family, bytes) };
   const layers = await mapLimit(image.layers, LAYERS_AT_ONCE, signal, (layer, inner) =>
-    layerContent(layer, form, on, inner),
+    layerContent(layer, form, deps, inner),
   );
   const isSame =
     options.annotations.length === 0 &&
@@ -184,7 +188,7 @@ function annotated(
   return Object.keys(found).length === 0 ? {} : { annotations: found };
 }
 
-/** How a result is known: by its manifest or index, and one image also by its configuration. */
+/** Returns the identity of a result: its manifest or index, and for one image also its configuration. */
 export function identityOf({ root, images, multiPlatform }: Assembled): {
   readonly manifest: Descriptor;
   readonly configDigest?: Digest;

@@ -8,7 +8,7 @@ import { parseReference } from "../../lib/core/reference.ts";
 import { attestationManifest, type Document, existingDocument } from "./documents.ts";
 import type { MediaTypeFamily } from "./documents.ts";
 
-/** What is said about an image. Which image that is, only its manifest tells, so exporters add the subject. */
+/** A statement about an image. Exporters add the subject, because only the manifest identifies the image. */
 export interface Attestation {
   /** `https://slsa.dev/provenance/v1` */
   readonly predicateType: string;
@@ -19,24 +19,26 @@ export interface Attestation {
 export interface AttestationDocuments {
   readonly manifest: Document;
   readonly config: Document;
-  /** In-toto statements: the manifest's layers. */
+  /** The in-toto statements, which are the manifest's layers. */
   readonly statements: readonly Document[];
 }
 
 const STATEMENT_TYPE = "application/vnd.in-toto+json";
-/** The config of a manifest that has none; its bytes travel in the descriptor too. OCI image-spec 1.1, "empty descriptor". */
+/**
+ * The config of a manifest without one; its bytes are in the descriptor too. OCI image-spec 1.1, "empty descriptor".
+ */
 const EMPTY = Buffer.from("{}");
-/** As BuildKit's: more is not a statement but a file. */
+/** BuildKit's limit: a larger statement is treated as a file. */
 const MAX_STATEMENT_BYTES = 40 << 20;
 
 /**
- * The attestation manifest of one image:
+ * Makes the attestation manifest of one image:
  *
  *     index -> image manifest
  *           -> attestation manifest (platform unknown/unknown, annotated with the digest of the image manifest)
  *                  -> statement: subject = names and digest of the image manifest; predicate
  *
- * @throws {BuildError} `export/unsupported` with Docker's media types, which know no such thing.
+ * @throws {BuildError} `export/unsupported` with Docker's media types, which have no such thing
  */
 export function attest(
   image: { readonly manifest: Descriptor; readonly platform: Platform; readonly names: readonly string[] },
@@ -88,7 +90,7 @@ export function attest(
   return { manifest: { ...manifest, descriptor }, config, statements };
 }
 
-/** One per name; an image without one is `_`. */
+/** Lists one subject per name; an image without one is `_`. */
 function subjectsOf(image: Parameters<typeof attest>[0]): Json {
   const digest = { sha256: hexOf(image.manifest.digest) };
   const names = image.names.map((name) => imagePurl(parseReference(name), image.platform));

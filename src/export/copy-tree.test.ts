@@ -104,7 +104,7 @@ test.skipIf(process.getuid?.() !== 0)("fifos and devices", async () => {
   expect((await stat(join(to, "p"))).mode & 0o7777).toBe(0o640);
 });
 
-test.skipIf(process.getuid?.() !== 0)("devices that nobody may make are left out and told", async () => {
+test.skipIf(process.getuid?.() !== 0)("devices that this user may not make are left out and reported", async () => {
   native.mknodat(AT_FDCWD, join(from, "p"), S_IFIFO | 0o640);
   native.mknodat(AT_FDCWD, join(from, "c"), S_IFCHR | 0o600, { major: 1, minor: 3 });
   const unprivileged: typeof native = {

@@ -21,22 +21,22 @@ const SECOND_NS = 1_000_000_000n;
 
 export interface CopyTreeOptions {
   readonly native: Native;
-  /** For everything written, instead of the source's own times. */
+  /** Time of everything written, instead of the source's own times. */
   readonly mtimeSeconds: number | undefined;
 }
 
-/** Paths are relative and without the names of the destination itself. */
+/** Paths of a copy, relative to the destination. */
 export interface CopiedTree {
-  /** Paths that exist now because of the copy. */
+  /** Paths that the copy made. */
   readonly written: readonly string[];
   /** Devices that this user may not make. */
   readonly leftOut: readonly string[];
 }
 
 /**
- * Copies a directory's contents into another that may have some already, as the current user. What is in the way is
- * replaced, symlinks at the destination are never followed, and nothing else there is touched. Sockets are left out, and
- * devices where this user may not make them.
+ * Copies a directory's contents into another, possibly not empty one, as the current user. Conflicting files are
+ * replaced, symlinks at the destination are never followed, and other files there stay untouched. Sockets are left out,
+ * and devices where this user may not make them.
  */
 export async function copyTree(
   from: string,
@@ -54,7 +54,7 @@ export async function copyTree(
   const files: number[] = [];
   const written: string[] = [];
   const leftOut: string[] = [];
-  /** First name of every file with several, by device and inode. */
+  /** First name of every file with several names, by device and inode. */
   const firsts = new Map<string, string>();
   const links: { readonly first: string; readonly path: string }[] = [];
   for (let index = 1; index < scan.count; index += 1) {
@@ -88,7 +88,7 @@ export async function copyTree(
   }
   await copyFiles(native, { source: source.fd, target: target.fd, scan, files, timeOf }, signal);
   for (const { first, path } of links) native.linkat(target.fd, first, target.fd, path);
-  // From the bottom up, once nothing is written into them any more.
+  // From the bottom up, after all writes into them.
   for (const index of directories.toReversed()) {
     const path = scan.path(index);
     native.fchmodat(target.fd, path, (mode[index] ?? 0) & 0o7777);
@@ -97,10 +97,10 @@ export async function copyTree(
   return { written, leftOut };
 }
 
-/** Makes a fifo or a device; false where only root may. What merely stands for a device is for kiln's own store. */
+/** Makes a fifo or a device; false where only root may. Placeholders for devices are for kiln's own store only. */
 function makeNode(
   native: Native,
-  at: {
+  node: {
     readonly target: number;
     readonly to: string;
     readonly path: string;
@@ -108,14 +108,14 @@ function makeNode(
     readonly device: { readonly major: number; readonly minor: number };
   },
 ): boolean {
-  const { target, path, type } = at;
+  const { target, path, type } = node;
   try {
-    native.mknodat(target, path, type | 0o600, type === S_IFIFO ? undefined : at.device);
+    native.mknodat(target, path, type | 0o600, type === S_IFIFO ? undefined : node.device);
   } catch (error) {
     if (errnoOf(error) !== "EPERM" || type === S_IFIFO) throw error;
     return false;
   }
-  if (type === S_IFIFO || !lstatSync(join(at.to, path)).isFile()) return true;
+  if (type === S_IFIFO || !lstatSync(join(node.to, path)).isFile()) return true;
   native.unlinkat(target, path);
   return false;
 }
@@ -126,14 +126,14 @@ export async function removeOthers(directory: string, kept: ReadonlySet<string>,
   const scan = await native.scanTree(target.fd);
   for (let index = 1; index < scan.count; index += 1) {
     const path = scan.path(index);
-    // What is in a directory that goes away goes with it.
+    // A removed directory takes its content with it.
     const parent = scan.columns.parent[index] ?? 0;
     if (kept.has(path) || (parent > 0 && !kept.has(scan.path(parent)))) continue;
     await native.removeTree(target.fd, path);
   }
 }
 
-/** Paths of all that is no directory. */
+/** Lists the paths of everything but directories. */
 export async function filesIn(directory: string, native: Native): Promise<readonly string[]> {
   using tree = openDirectory(native, directory);
   const scan = await native.scanTree(tree.fd);
@@ -179,7 +179,7 @@ async function copyFiles(
 function ensureDirectory(native: Native, target: number, path: string): void {
   const there = native.tryStatat(target, path);
   if (there !== undefined && (there.mode & S_IFMT) === S_IFDIR) {
-    // It may be one that we must not write into as it is.
+    // The directory may not be writable as it is.
     native.fchmodat(target, path, 0o700);
     return;
   }

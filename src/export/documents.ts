@@ -5,18 +5,18 @@ import { type Platform, normalizePlatform } from "../../lib/core/platform.ts";
 
 export type MediaTypeFamily = "oci" | "docker";
 
-/** A document and what points at it. */
+/** A document and its descriptor. */
 export interface Document {
   readonly bytes: Buffer;
   readonly descriptor: Descriptor;
 }
 
-/** Go's `json.MarshalIndent(value, "", "  ")` of a value whose keys are in the order of the Go struct. */
+/** Writes a value like Go's `json.MarshalIndent(value, "", "  ")`; its keys are in the order of the Go struct. */
 export function goJsonIndented(value: unknown): Buffer {
   return Buffer.from(escapeAsGo(JSON.stringify(value, undefined, 2)));
 }
 
-/** The manifest of one image, as BuildKit writes it: two spaces, members in the order of the specification. */
+/** Makes the manifest of one image, as BuildKit writes it: two spaces, members in the order of the specification. */
 export function manifestDocument(parts: {
   readonly family: MediaTypeFamily;
   readonly config: Descriptor;
@@ -47,7 +47,7 @@ export function indexDocument(parts: {
   });
 }
 
-/** A manifest that says something about another one. */
+/** Makes a manifest that describes another one. */
 export function attestationManifest(parts: {
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
@@ -81,7 +81,7 @@ export function layerMediaType(family: MediaTypeFamily, compression: Compression
   return LAYER_TYPES[family][compression];
 }
 
-/** How a layer of this media type is compressed; `undefined` for types kiln does not know. */
+/** Returns the compression of a layer with this media type; `undefined` for unknown types. */
 export function compressionOfMediaType(mediaType: string): Compression | undefined {
   for (const family of Object.values(LAYER_TYPES)) {
     for (const compression of ["uncompressed", "gzip", "zstd"] as const) {
@@ -91,7 +91,7 @@ export function compressionOfMediaType(mediaType: string): Compression | undefin
   return undefined;
 }
 
-/** A platform as an index writes it. */
+/** Converts a platform to the form in an index. */
 export function descriptorPlatform(platform: Platform): DescriptorPlatform {
   const { architecture, os, variant, osVersion, osFeatures } = normalizePlatform(platform);
   return {
@@ -103,7 +103,10 @@ export function descriptorPlatform(platform: Platform): DescriptorPlatform {
   };
 }
 
-/** What a layer descriptor says in a manifest: no notes of a builder's own, and none at all with Docker's types. */
+/**
+ * Makes a layer's descriptor for a manifest: without a builder's own annotations, and with none at all for Docker's
+ * types.
+ */
 export function manifestLayer(family: MediaTypeFamily, blob: Descriptor): Descriptor {
   const compression = compressionOfMediaType(blob.mediaType);
   const mediaType = compression === undefined ? blob.mediaType : layerMediaType(family, compression);
@@ -126,13 +129,13 @@ function document(mediaType: string, value: unknown): Document {
   return existingDocument(mediaType, goJsonIndented(value));
 }
 
-/** A document that was written by somebody else. */
+/** Makes a document of another writer's bytes. */
 export function existingDocument(mediaType: string, given: Uint8Array): Document {
   const bytes = Buffer.from(given);
   return { bytes, descriptor: { mediaType, digest: digestOf(bytes), size: bytes.byteLength } };
 }
 
-// The order of the Go struct ocispec.Descriptor.
+// In the order of the Go struct ocispec.Descriptor.
 function orderedDescriptor(descriptor: Descriptor): Record<string, unknown> {
   return {
     mediaType: descriptor.mediaType,

@@ -4,27 +4,27 @@ import type { RegistryClient, StreamedBlob } from "../../lib/registry/registry.t
 import type { GrowingBlob } from "../../lib/store/growing-blob.ts";
 import type { ResultLayer } from "./exporter.ts";
 
-/** Smaller layers are compressed before an upload would have begun. */
+/** Minimum size: smaller layers are compressed before an upload would have begun. */
 const LEAST_BYTES = 4 << 20;
-/** Others are sent when their turn comes. */
+/** Limit of concurrent early uploads; other layers are sent in their turn. */
 const AT_ONCE = 4;
 
 /**
- * Layers on their way to a registry while they are still compressed:
+ * Layers that are uploaded while they are still being compressed:
  *
  *     snapshot -> tar -> compressed -> file of the store -> (read again behind the writer) -> registry
  *
- * Nobody knows such a blob's digest before its end, so it is not known either whether the registry has it; when that turns out
- * to be so, the upload is left, and the registry throws it away. What fails here is sent in the ordinary way, from the store.
+ * The digest of such a blob is unknown before its end, and so is whether the registry has it; if it does, the upload is
+ * abandoned, and the registry discards it. After a failure here the blob is sent in the ordinary way, from the store.
  */
 export class EarlyUploads implements AsyncDisposable {
-  readonly #to: ImageRef;
+  readonly #target: ImageRef;
   readonly #client: () => Promise<RegistryClient>;
   readonly #uploads = new Map<Digest, EarlyUpload>();
 
-  /** @param name the reference whose repository gets the blobs. */
+  /** @param name the reference with the repository for the blobs */
   constructor(name: string, client: () => Promise<RegistryClient>) {
-    this.#to = parseReference(name);
+    this.#target = parseReference(name);
     this.#client = client;
   }
 
@@ -32,12 +32,12 @@ export class EarlyUploads implements AsyncDisposable {
   begin(layer: ResultLayer, blob: GrowingBlob, signal: AbortSignal): void {
     const isWorthIt = (layer.tarSizeBytes ?? 0) >= LEAST_BYTES && this.#uploads.size < AT_ONCE;
     if (!isWorthIt || this.#uploads.has(layer.diffId)) return;
-    this.#uploads.set(layer.diffId, new EarlyUpload(this.#to, blob, this.#client, signal));
+    this.#uploads.set(layer.diffId, new EarlyUpload(this.#target, blob, this.#client, signal));
   }
 
-  /** Takes the upload of a layer out, if one is under way to this repository: it is the caller's to finish or dispose. */
-  take(diffId: Digest, to: Pick<ImageRef, "registry" | "repository">): EarlyUpload | undefined {
-    if (to.registry !== this.#to.registry || to.repository !== this.#to.repository) return undefined;
+  /** Takes out the upload of a layer to this repository, if there is one: the caller finishes or disposes it. */
+  take(diffId: Digest, target: Pick<ImageRef, "registry" | "repository">): EarlyUpload | undefined {
+    if (target.registry !== this.#target.registry || target.repository !== this.#target.repository) return undefined;
     const upload = this.#uploads.get(diffId);
     this.#uploads.delete(diffId);
     return upload;
@@ -50,21 +50,25 @@ export class EarlyUploads implements AsyncDisposable {
   }
 }
 
-/** One blob on its way. Disposing it stops what is still being sent. */
+/** One early upload. Disposing it stops the sending. */
 export class EarlyUpload implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #streamed: Promise<StreamedBlob | undefined>;
   #sentBytes = 0;
   #onProgress: ((sentBytes: number) => void) | undefined;
 
-  constructor(to: ImageRef, blob: GrowingBlob, client: () => Promise<RegistryClient>, signal: AbortSignal) {
+  constructor(target: ImageRef, blob: GrowingBlob, client: () => Promise<RegistryClient>, signal: AbortSignal) {
     const inner = AbortSignal.any([signal, this.#stop.signal]);
-    const send = async (): Promise<StreamedBlob> => (await client()).streamBlob(to, this.#metered(blob, inner), inner);
-    // Whatever went wrong, the ordinary upload meets it again and says so.
+    const send = async (): Promise<StreamedBlob> =>
+      (await client()).streamBlob(target, this.#metered(blob, inner), inner);
+    // The ordinary upload meets the same failure again and reports it.
     this.#streamed = send().catch(() => undefined);
   }
 
-  /** @returns whether the registry has the blob now. */
+  /**
+   * Names the blob.
+   * @returns whether the registry has the blob now
+   */
   async finish(digest: Digest, onProgress: (sentBytes: number) => void, signal: AbortSignal): Promise<boolean> {
     this.#onProgress = onProgress;
     onProgress(this.#sentBytes);

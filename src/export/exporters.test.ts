@@ -98,7 +98,7 @@ describe.skipIf(cannotRun !== undefined)("exporters", () => {
     }
   });
 
-  test("an OCI directory whose list cannot be read is left as it is", async () => {
+  test("an OCI directory with an unreadable index.json is left as it is", async () => {
     const dest = join(home, "broken-layout");
     await mkdir(dest);
     await writeFile(join(dest, "index.json"), '{"schemaVersion":2,"manifests":[{"digest":7}]}');

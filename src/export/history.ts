@@ -1,16 +1,16 @@
 import type { HistoryEntry, ImageConfig } from "../../lib/core/oci.ts";
 
-/** What is known of a layer when history is written. */
+/** Facts about a layer, for writing history. */
 export interface LayerFacts {
   /** RFC 3339. */
   readonly created: string;
-  /** As displayed; for layers that no instruction accounts for. */
+  /** Display text, for layers without an instruction. */
   readonly description: string;
 }
 
 /**
- * Makes history agree with the layers: as many entries that are not `empty_layer` as there are layers, each with a
- * time. Layers take their own time; entries without a layer that of the layer before them, or of the first new one.
+ * Makes history agree with the layers: it gets as many entries without `empty_layer` as there are layers, each with a
+ * time. Layers have their own time; entries without a layer get that of the layer before them, or of the first new one.
  * The rules are those of BuildKit's exporter.
  */
 export function completeHistory(drafts: readonly HistoryEntry[], layers: readonly LayerFacts[]): HistoryEntry[] {
@@ -19,7 +19,7 @@ export function completeHistory(drafts: readonly HistoryEntry[], layers: readonl
     if (draft.empty_layer === true) return draft;
     const layer = layers[used];
     used += 1;
-    // More entries than layers: the last ones did nothing.
+    // More entries than layers: the last ones made none.
     if (layer === undefined) return { ...draft, empty_layer: true };
     return draft.created === undefined ? { ...draft, created: layer.created } : draft;
   });
@@ -29,10 +29,10 @@ export function completeHistory(drafts: readonly HistoryEntry[], layers: readonl
   return fillTimes(entries);
 }
 
-/** Entries without a layer have no time of their own. */
+/** Fills in times of entries without a layer, which have none of their own. */
 function fillTimes(entries: readonly HistoryEntry[]): HistoryEntry[] {
   // The first time after the first gap, so that a first metadata entry does not seem as old as the base image; when
-  // nothing new has a time, the last there is.
+  // nothing new has a time, the last one.
   const firstGap = entries.findIndex((entry) => entry.created === undefined);
   if (firstGap === -1) return [...entries];
   const afterGap = entries.slice(firstGap).find((entry) => entry.created !== undefined);
@@ -44,7 +44,9 @@ function fillTimes(entries: readonly HistoryEntry[]): HistoryEntry[] {
   });
 }
 
-/** No new history entry, nor the image, is younger than `epochSeconds`; the base image's own entries stay. */
+/**
+ * Limits the times of the image and of its new history entries to `epochSeconds`; the base image's own entries stay.
+ */
 export function clampTimes(config: ImageConfig, baseHistoryCount: number, epochSeconds: number): ImageConfig {
   const latest = formatTime(epochSeconds * 1000);
   const clamp = (created: string | undefined): string =>
@@ -56,8 +58,8 @@ export function clampTimes(config: ImageConfig, baseHistoryCount: number, epochS
 }
 
 /**
- * Go's time.RFC3339Nano in UTC: fractions without trailing zeros. Counted by hand: a process's first Date takes most of a
- * millisecond, and a build that finds all of its steps done needs no other.
+ * Formats like Go's time.RFC3339Nano in UTC: fractions without trailing zeros. Computed by hand: a process's first Date
+ * takes most of a millisecond, and a fully cached build needs no other.
  */
 export function formatTime(milliseconds: number): string {
   const seconds = Math.floor(milliseconds / 1000);
@@ -69,10 +71,10 @@ export function formatTime(milliseconds: number): string {
   return `${digits(year, 4)}-${digits(month, 2)}-${digits(day, 2)}T${time.join(":")}${rest}Z`;
 }
 
-/** The day of the Gregorian calendar that is `days` after 1970-01-01. Years begin in March here, so leap days end them. */
+/** Returns the Gregorian date `days` after 1970-01-01. Years begin in March here, so leap days end them. */
 function dateOf(days: number): { readonly year: number; readonly month: number; readonly day: number } {
-  const shifted = days + 719_468; // from 0000-03-01
-  const era = Math.floor(shifted / 146_097); // of 400 years
+  const shifted = days + 719_468; // days since 0000-03-01
+  const era = Math.floor(shifted / 146_097); // cycles of 400 years
   const dayOfEra = shifted - era * 146_097;
   const leapless =
     dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096);

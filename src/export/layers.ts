@@ -16,98 +16,105 @@ import type { PackPool } from "../../lib/tar/pack-pool.ts";
 import { type MediaTypeFamily, compressionOfMediaType, layerMediaType } from "./documents.ts";
 import type { ReadableBlob, ResultLayer } from "./exporter.ts";
 
-/** With what layers are found and made. */
+/** Dependencies for finding or building layers. */
 export interface LayerSources {
   readonly store: Store;
   readonly native: Native;
-  /** Measures a few layers at a time. */
+  /** Threads that measure a few layers concurrently. */
   readonly packPool: PackPool;
-  /** Where snapshots' directories are, and the form of the marks in them. */
+  /** The snapshots' directories, and the form of the marks in them. */
   readonly snapshots: { pathOf(id: SnapshotId): string; readonly marks: Marks };
-  /** Threads that compress one layer. */
+  /** Number of threads that compress one layer. */
   readonly processors: number;
-  /** Downloads and unpacks what is absent. */
+  /** Downloads and unpacks absent layers. */
   materialize(snapshots: readonly SnapshotId[], signal: AbortSignal): Promise<void>;
-  /** A blob's bytes from the repository that has it, checked on the way. */
+  /** Opens a blob from its repository; its bytes are checked. */
   fetch(repository: string, blob: Descriptor, signal: AbortSignal): Promise<Readable>;
-  /** Given the blob of a layer that has to be compressed, before its first byte is there. */
+  /** Receives the blob of a layer that is to be compressed, before its first byte. */
   readonly onCompress?: (layer: ResultLayer, blob: GrowingBlob) => void;
 }
 
-/** In which form an exporter wants layers. */
+/** The form in which an exporter needs layers. */
 export interface LayerForm {
   readonly family: MediaTypeFamily;
   /** `undefined`: base layers as they are, others as gzip. */
   readonly compression: Compression | undefined;
   readonly level: number | undefined;
-  /** Also base layers must have that form. */
+  /** True when base layers must have that form too. */
   readonly force: boolean;
 }
 
-/** One layer in one form: its diffID, its blob (media type, digest and size), where the bytes are, and the bytes. */
+/** One layer in one form: its diffID, its blob (media type, digest and size), its repositories, and its bytes. */
 export interface Layer extends LayerBlob, ReadableBlob {}
 
 /**
- * Finds or makes layers in the form an exporter wants. A layer is compressed once per form; the compressed blob stays
- * in the store and is found by its row the next time.
+ * Finds or makes a layer in the form that an exporter needs. A layer is compressed once per form; the compressed blob
+ * stays in the store, and its row finds it the next time.
  */
 export async function layerContent(
   layer: ResultLayer,
   form: LayerForm,
-  on: LayerSources,
+  deps: LayerSources,
   signal: AbortSignal,
 ): Promise<Layer> {
-  const blobs = on.store.snapshots.layerBlobs(layer.diffId);
+  const blobs = deps.store.snapshots.layerBlobs(layer.diffId);
   if (layer.origin === "base" && !form.force) {
     const own = blobs.find(({ descriptor }) => descriptor.digest === layer.blob);
     const kept = own ?? blobs.find((blob) => fits(blob, undefined)) ?? blobs[0];
-    if (kept !== undefined) return blobContent(kept, on);
+    if (kept !== undefined) return blobContent(kept, deps);
   }
   const compression = form.compression ?? "gzip";
-  if (compression === "uncompressed") return plainContent(layer, form.family, on, signal);
-  // Files that are elsewhere only need not come here to be made into the blob that is there. Of blobs that are here only the one
-  // that the layer's own image names is taken for the layer: any image may claim another's. What was made here, `compressLayer` knows.
-  const isElsewhere = hasTar(layer) && on.store.snapshots.get(layer.snapshot)?.state !== "present";
+  if (compression === "uncompressed") return plainContent(layer, form.family, deps, signal);
+  // Absent files are not fetched to make a blob that exists elsewhere. Of local blobs only the one in the layer's own
+  // image counts as the layer, because any image may claim another's. `compressLayer` knows the blobs made here.
+  const isElsewhere = hasTar(layer) && deps.store.snapshots.get(layer.snapshot)?.state !== "present";
   const isTaken = (blob: LayerBlob): boolean =>
     blob.descriptor.digest === layer.blob
-      ? isHere(blob, on) || isElsewhere
+      ? isHere(blob, deps) || isElsewhere
       : isElsewhere && blob.repository !== undefined;
   const known = form.level === undefined ? blobs.find((blob) => fits(blob, compression) && isTaken(blob)) : undefined;
-  if (known !== undefined) return blobContent(known, on);
-  return blobContent(await compressLayer(layer, compression, form, on, signal), on);
+  if (known !== undefined) return blobContent(known, deps);
+  return blobContent(await compressLayer(layer, compression, form, deps, signal), deps);
 }
 
-/** The layer's uncompressed tar, checked against its diffID at the end. Each chunk is valid until the next one is asked for. */
-async function layerTar(layer: ResultLayer, on: LayerSources, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-  if (on.store.blobs.has(layer.diffId)) return on.store.blobs.open(layer.diffId);
-  const row = on.store.snapshots.get(layer.snapshot);
+/**
+ * Opens the layer's uncompressed tar; its diffID is checked at the end. Each chunk is valid until the next one is
+ * requested.
+ */
+async function layerTar(
+  layer: ResultLayer,
+  deps: LayerSources,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  if (deps.store.blobs.has(layer.diffId)) return deps.store.blobs.open(layer.diffId);
+  const row = deps.store.snapshots.get(layer.snapshot);
   if (row?.state !== "present" || hasTar(layer)) {
-    // A compressed copy gives the tar without unpacking it into files first, and a tar of somebody else's making comes
-    // out byte for byte only of its own blob.
-    const blob = on.store.snapshots.layerBlobs(layer.diffId)[0];
+    // A compressed copy gives the tar without unpacking it into files first, and only its own blob gives another
+    // writer's tar byte for byte.
+    const blob = deps.store.snapshots.layerBlobs(layer.diffId)[0];
     const kind = blob === undefined ? undefined : compressionOfMediaType(blob.descriptor.mediaType);
     if (blob !== undefined && kind !== undefined) {
-      const content = blobContent(blob, on);
+      const content = blobContent(blob, deps);
       const bytes = content.open(signal);
       return checked(kind === "uncompressed" ? bytes : decompress(bytes, kind, signal), layer.diffId);
     }
-    await on.materialize([layer.snapshot], signal);
+    await deps.materialize([layer.snapshot], signal);
   }
-  return packed(lendLayer(on.native, packOptions(layer, on), signal), layer.diffId);
+  return packed(lendLayer(deps.native, packOptions(layer, deps), signal), layer.diffId);
 }
 
 async function plainContent(
   layer: ResultLayer,
   family: MediaTypeFamily,
-  on: LayerSources,
+  deps: LayerSources,
   signal: AbortSignal,
 ): Promise<Layer> {
-  const size = layer.tarSizeBytes ?? on.store.blobs.sizeOf(layer.diffId) ?? (await measure(layer, on, signal));
+  const size = layer.tarSizeBytes ?? deps.store.blobs.sizeOf(layer.diffId) ?? (await measure(layer, deps, signal));
   return {
     diffId: layer.diffId,
     repository: undefined,
     descriptor: { mediaType: layerMediaType(family, "uncompressed"), digest: layer.diffId, size },
-    open: (openSignal) => readable(copied(deferred(() => layerTar(layer, on, openSignal)))),
+    open: (openSignal) => readable(copied(deferred(() => layerTar(layer, deps, openSignal)))),
   };
 }
 
@@ -115,41 +122,41 @@ async function compressLayer(
   layer: ResultLayer,
   compression: "gzip" | "zstd",
   form: LayerForm,
-  on: LayerSources,
+  deps: LayerSources,
   signal: AbortSignal,
 ): Promise<LayerBlob> {
-  // Two exporters, or two processes, that want the same form of one layer compress it once.
-  using lease = await on.store.leases.acquire(`compress ${layer.diffId} ${compression} ${form.level ?? ""}`, signal);
+  // Two exporters, or two processes, that need the same form of one layer compress it once.
+  using lease = await deps.store.leases.acquire(`compress ${layer.diffId} ${compression} ${form.level ?? ""}`, signal);
   const factKey = `${layer.diffId} ${compression} ${form.level ?? "default"}`;
-  const fact = on.store.facts.get("compressed-layer", factKey);
+  const fact = deps.store.facts.get("compressed-layer", factKey);
   const before = fact?.blobs[0];
-  if (before !== undefined && on.store.blobs.has(before)) {
-    const found = on.store.snapshots.layerBlobs(layer.diffId).find((blob) => blob.descriptor.digest === before);
-    if (found !== undefined && (lease.waited || isHere(found, on))) return found;
+  if (before !== undefined && deps.store.blobs.has(before)) {
+    const found = deps.store.snapshots.layerBlobs(layer.diffId).find((blob) => blob.descriptor.digest === before);
+    if (found !== undefined && (lease.waited || isHere(found, deps))) return found;
   }
-  const tar = await layerTar(layer, on, signal);
+  const tar = await layerTar(layer, deps, signal);
   const level = form.level === undefined ? {} : { level: form.level };
-  const bytes = compress(tar, { kind: compression, parallel: on.processors, ...level }, signal);
-  const written = await on.store.blobs.write(bytes, { onStart: (blob) => on.onCompress?.(layer, blob) }, signal);
+  const bytes = compress(tar, { kind: compression, parallel: deps.processors, ...level }, signal);
+  const written = await deps.store.blobs.write(bytes, { onStart: (blob) => deps.onCompress?.(layer, blob) }, signal);
   const blob: LayerBlob = {
     diffId: layer.diffId,
     descriptor: { mediaType: layerMediaType("oci", compression), ...written },
     repository: undefined,
   };
-  on.store.snapshots.addLayerBlob(blob);
-  on.store.facts.set("compressed-layer", factKey, { value: new Uint8Array(), blobs: [written.digest] });
+  deps.store.snapshots.addLayerBlob(blob);
+  deps.store.facts.set("compressed-layer", factKey, { value: new Uint8Array(), blobs: [written.digest] });
   return blob;
 }
 
-function blobContent(blob: LayerBlob, on: LayerSources): Layer {
-  const here = isHere(blob, on);
+function blobContent(blob: LayerBlob, deps: LayerSources): Layer {
+  const here = isHere(blob, deps);
   const repository = here ? undefined : blob.repository;
   return {
     diffId: blob.diffId,
     repository,
     descriptor: blob.descriptor,
     open: (signal) => {
-      if (here) return on.store.blobs.open(blob.descriptor.digest);
+      if (here) return deps.store.blobs.open(blob.descriptor.digest);
       if (repository === undefined) {
         throw new BuildError("store/corrupt", `Cannot read layer ${blob.descriptor.digest}: its blob is gone`, {
           hint: "run `kiln fsck --repair`",
@@ -157,7 +164,7 @@ function blobContent(blob: LayerBlob, on: LayerSources): Layer {
       }
       const fetch = async (): Promise<Readable> => {
         try {
-          return await on.fetch(repository, blob.descriptor, signal);
+          return await deps.fetch(repository, blob.descriptor, signal);
         } catch (error) {
           throw error instanceof BuildError ? new LostLayerError(builtLayerId(blob.diffId), error) : error;
         }
@@ -167,15 +174,15 @@ function blobContent(blob: LayerBlob, on: LayerSources): Layer {
   };
 }
 
-/** The layer with the times of its files clamped to seconds since the epoch. Costs one more pass over it. */
+/** Makes the layer with its files' times clamped to seconds since the epoch. It takes one more pass over the layer. */
 export async function clampedLayer(
   layer: ResultLayer,
   latestMtime: number,
-  on: LayerSources,
+  deps: LayerSources,
   signal: AbortSignal,
 ): Promise<ResultLayer> {
   const clamped = { ...layer, latestMtime };
-  const { diffId, sizeBytes } = await on.packPool.measure(packOptions(clamped, on), signal);
+  const { diffId, sizeBytes } = await deps.packPool.measure(packOptions(clamped, deps), signal);
   return { ...clamped, diffId, tarSizeBytes: sizeBytes };
 }
 
@@ -184,28 +191,28 @@ function packOptions({ snapshot, latestMtime }: ResultLayer, { snapshots }: Laye
   return { directory: snapshots.pathOf(snapshot), marks: snapshots.marks, ...clamp };
 }
 
-/** Whether the layer's files came out of a tar, whose exact bytes they do not tell. */
+/** Tells whether the layer's files came from a tar: they do not determine its exact bytes. */
 function hasTar({ snapshot }: ResultLayer): boolean {
   return originOf(snapshot) !== "step";
 }
 
-function isHere(blob: LayerBlob, on: Pick<LayerSources, "store">): boolean {
-  return on.store.blobs.has(blob.descriptor.digest);
+function isHere(blob: LayerBlob, deps: Pick<LayerSources, "store">): boolean {
+  return deps.store.blobs.has(blob.descriptor.digest);
 }
 
-/** `undefined` as the wanted compression takes any known one. */
+/** Tells whether a blob has the compression; `undefined` accepts any known one. */
 function fits(blob: LayerBlob, compression: Compression | undefined): boolean {
   const own = compressionOfMediaType(blob.descriptor.mediaType);
   return compression === undefined ? own !== undefined : own === compression;
 }
 
-async function measure(layer: ResultLayer, on: LayerSources, signal: AbortSignal): Promise<number> {
+async function measure(layer: ResultLayer, deps: LayerSources, signal: AbortSignal): Promise<number> {
   let size = 0;
-  for await (const chunk of await layerTar(layer, on, signal)) size += chunk.byteLength;
+  for await (const chunk of await layerTar(layer, deps, signal)) size += chunk.byteLength;
   return size;
 }
 
-/** Fails at the end when the bytes were not those of the digest. */
+/** Passes bytes on, and fails at the end when their digest differs. */
 async function* checked(bytes: AsyncIterable<Uint8Array>, expected: Digest): AsyncGenerator<Uint8Array, void> {
   const digester = new Digester();
   for await (const chunk of bytes) {
@@ -215,7 +222,7 @@ async function* checked(bytes: AsyncIterable<Uint8Array>, expected: Digest): Asy
   expectDigest(digester.digest(), expected);
 }
 
-/** The same where whoever makes the bytes digests them. */
+/** Does the same for a source that digests its own bytes. */
 async function* packed(bytes: AsyncGenerator<Buffer, LayerTar>, expected: Digest): AsyncGenerator<Buffer, void> {
   const { diffId } = yield* bytes;
   expectDigest(diffId, expected);
@@ -228,12 +235,12 @@ function expectDigest(digest: Digest, expected: Digest): void {
   });
 }
 
-/** Bytes whose source is only known after waiting. Not asked for before somebody reads. */
+/** Makes a stream that opens its source on the first read. */
 async function* deferred(open: () => Promise<AsyncIterable<Uint8Array>>): AsyncGenerator<Uint8Array, void> {
   yield* await open();
 }
 
-/** Streams ask for the next chunk while the last one still waits for its reader. */
+/** Copies chunks, because streams request the next one while a reader still holds the last. */
 async function* copied(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
   for await (const chunk of bytes) yield Buffer.from(chunk);
 }

@@ -23,13 +23,14 @@ export interface LayoutDirectory {
   /** Made when missing. */
   readonly directory: string;
   readonly blobs: readonly ReadableBlob[];
-  /** What index.json is to list of them. */
+  /** Entries for index.json. */
   readonly entries: readonly Descriptor[];
 }
 
 /**
- * Writes images into a directory that may have others. index.json comes last and is renamed into place: a reader sees all of the image or none of it. Other builds may write into
- * the same directory: blobs have temporary names of their own, and what index.json lists is read and written by one at a time.
+ * Writes images into a directory that may hold others. index.json comes last and is renamed into place: a reader sees
+ * all of the image or none of it. Other builds may write into the same directory: blobs have temporary names of their
+ * own, and a lease covers the update of index.json.
  */
 export async function writeLayout(
   { directory, blobs, entries }: LayoutDirectory,
@@ -52,7 +53,7 @@ export async function writeLayout(
   await replace(join(directory, "index.json"), (partial) => writeFile(partial, indexJson([...kept, ...entries])));
 }
 
-/** Writes a file under a name of its own beside its place, and moves it there when it is whole. */
+/** Writes a file under a temporary name beside its place, and renames it when it is complete. */
 async function replace(path: string, write: (partial: string) => Promise<void>): Promise<void> {
   const partial = `${path}.${randomUUID()}.partial`;
   try {
@@ -64,8 +65,8 @@ async function replace(path: string, write: (partial: string) => Promise<void>):
 }
 
 /**
- * What a directory lists already, less what the new entries replace: the same name, or the same image.
- * @throws {BuildError} `export/failed` when it lists something else: it would be lost.
+ * Lists the directory's present entries, except those that new ones replace: by name, or by image.
+ * @throws {BuildError} `export/failed` when it lists something else, which would be lost
  */
 async function otherImages(directory: string, entries: readonly Descriptor[]): Promise<readonly Descriptor[]> {
   const path = join(directory, "index.json");
@@ -87,7 +88,7 @@ async function otherImages(directory: string, entries: readonly Descriptor[]): P
 function listedIn(bytes: Buffer, path: string): readonly Descriptor[] {
   let cause: unknown;
   try {
-    // A layout's index may leave out its media type.
+    // A layout's index may omit its media type.
     const document = parseManifestDocument(bytes, MEDIA_TYPES.ociIndex, path);
     if (document.kind === "index") return document.index.manifests;
   } catch (error) {

@@ -22,25 +22,25 @@ import { writingInto } from "./make-destination.ts";
 
 export type LayoutDestination =
   | { readonly form: "tar"; readonly open: OpenDestination }
-  /** Made when missing; images that are there already stay. */
+  /** Made when missing; existing images stay. */
   | { readonly form: "directory"; readonly path: string };
 
 /**
- * An OCI image layout, as a tar or a directory. `docker` adds the `manifest.json` that `docker load` reads.
- * OCI image-spec, image-layout.md; the tar is laid out as containerd's.
+ * Makes an exporter of OCI image layouts, as a tar or a directory. `docker` adds the `manifest.json` that `docker load`
+ * reads. OCI image-spec, image-layout.md; the tar is laid out like containerd's.
  */
 export function layoutExporter(
   kind: "oci" | "docker",
-  to: LayoutDestination,
+  destination: LayoutDestination,
   options: ImageOptions,
-  on: LayerSources,
+  deps: LayerSources,
 ): Exporter {
   const description = `exporting to ${kind} image format`;
   return {
     description,
     async export(result, progress, signal) {
-      const part = await partOf(kind, result, options, on, signal);
-      await writeParts({ kind, to, parts: [part] }, on, progress, signal);
+      const part = await partOf(kind, result, options, deps, signal);
+      await writeParts({ kind, destination: destination, parts: [part] }, deps, progress, signal);
       return { ...identityOf(part.assembled), names: part.names };
     },
   };
@@ -52,24 +52,24 @@ interface Part {
   readonly names: readonly string[];
 }
 
-/** Writes several images into one layout, as `docker save A B` does. Blobs that they share are in it once. */
+/** Writes several images into one layout, like `docker save A B`. Shared blobs are in it once. */
 export async function exportLayout(
   results: readonly Result[],
   {
     kind,
-    to,
+    destination: to,
     options,
-  }: { readonly kind: "oci" | "docker"; readonly to: LayoutDestination; readonly options: ImageOptions },
-  on: LayerSources,
+  }: { readonly kind: "oci" | "docker"; readonly destination: LayoutDestination; readonly options: ImageOptions },
+  deps: LayerSources,
   progress: ExportProgress,
   signal: AbortSignal,
 ): Promise<void> {
   const parts: Part[] = [];
-  for (const result of results) parts.push(await partOf(kind, result, options, on, signal));
-  await writeParts({ kind, to, parts: merged(parts) }, on, progress, signal);
+  for (const result of results) parts.push(await partOf(kind, result, options, deps, signal));
+  await writeParts({ kind, destination: to, parts: merged(parts) }, deps, progress, signal);
 }
 
-/** Two names of one image are one entry with both, which is what engines expect. */
+/** Merges two names of one image into one entry with both, as engines expect. */
 function merged(parts: readonly Part[]): readonly Part[] {
   const byDigest = new Map<Digest, Part>();
   for (const part of parts) {
@@ -84,7 +84,7 @@ async function partOf(
   kind: "oci" | "docker",
   result: Result,
   options: ImageOptions,
-  on: LayerSources,
+  deps: LayerSources,
   signal: AbortSignal,
 ): Promise<Part> {
   if (kind === "docker" && (result.images.length > 1 || result.multiPlatform)) {
@@ -92,17 +92,17 @@ async function partOf(
       hint: "choose one with --platform, or write an OCI archive (type=oci, or `kiln save --format oci`)",
     });
   }
-  const assembled = await assemble(kind === "docker" ? withoutAttestations(result) : result, options, on, signal);
+  const assembled = await assemble(kind === "docker" ? withoutAttestations(result) : result, options, deps, signal);
   return { assembled, names: namesOf(options, result) };
 }
 
 async function writeParts(
   {
     kind,
-    to,
+    destination: to,
     parts,
-  }: { readonly kind: "oci" | "docker"; readonly to: LayoutDestination; readonly parts: readonly Part[] },
-  on: LayerSources,
+  }: { readonly kind: "oci" | "docker"; readonly destination: LayoutDestination; readonly parts: readonly Part[] },
+  deps: LayerSources,
   progress: ExportProgress,
   signal: AbortSignal,
 ): Promise<void> {
@@ -116,7 +116,7 @@ async function writeParts(
   const entries = parts.flatMap(({ assembled, names }) => rootEntries(assembled, names));
   if (to.form === "directory") {
     const layout = { directory: to.path, blobs, entries };
-    await writingInto(to.path, () => writeLayout(layout, on.store.leases, signal));
+    await writingInto(to.path, () => writeLayout(layout, deps.store.leases, signal));
     return;
   }
   const docker = kind === "docker" ? dockerManifest(parts) : undefined;
@@ -125,7 +125,7 @@ async function writeParts(
   await pipeline(archive, await to.open(signal), { signal });
 }
 
-/** Every blob once, in order of digest. */
+/** Lists every blob once, in order of digest. */
 function blobsOf(assembled: readonly Assembled[]): ReadableBlob[] {
   const blobs = new Map<Digest, ReadableBlob>();
   const images = assembled.flatMap((one) => one.images);
@@ -143,7 +143,7 @@ function blobsOf(assembled: readonly Assembled[]): ReadableBlob[] {
   return [...blobs.values()].toSorted((a, b) => (a.descriptor.digest < b.descriptor.digest ? -1 : 1));
 }
 
-/** What index.json lists: the root, once per name. */
+/** Makes the entries of index.json: the root, once per name. */
 function rootEntries(assembled: Assembled, names: readonly string[]): Descriptor[] {
   const created = assembled.images[0]?.image.config.created;
   const common = {
@@ -170,7 +170,7 @@ function rootEntries(assembled: Assembled, names: readonly string[]): Descriptor
   });
 }
 
-/** Docker's own list of the archive's images. */
+/** Writes Docker's own list of the archive's images. */
 function dockerManifest(parts: readonly Part[]): string {
   const path = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`;
   return JSON.stringify(
@@ -201,7 +201,7 @@ function archiveEntries(
       kind: "file",
       path: `blobs/sha256/${hexOf(blob.descriptor.digest)}`,
       size: blob.descriptor.size,
-      // A generator opens the blob when its turn has come, not when the list is made.
+      // A generator opens the blob in its turn, not when the list is made.
       content: readBlob(blob, signal),
     })),
     small("index.json", indexJson(entries)),

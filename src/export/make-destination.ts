@@ -1,7 +1,10 @@
 import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import { makeDirectory } from "../../lib/core/make-directory.ts";
 
-/** The directory that an output goes to, made where it is missing. @throws {BuildError} `export/failed` */
+/**
+ * Makes the directory of an output where it is missing.
+ * @throws {BuildError} `export/failed`
+ */
 export function makeDestination(path: string): void {
   try {
     makeDirectory(path);
@@ -10,7 +13,10 @@ export function makeDestination(path: string): void {
   }
 }
 
-/** Does `work`, which writes into the directory `path`. @throws {BuildError} `export/failed` for what the system refuses there */
+/**
+ * Runs `work`, which writes into the directory `path`.
+ * @throws {BuildError} `export/failed` for errors of the system there
+ */
 export async function writingInto<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -20,7 +26,7 @@ export async function writingInto<T>(path: string, work: () => Promise<T>): Prom
   }
 }
 
-/** The disk is full, broken or not to be written, or somebody else's files are in the way. */
+/** Errors of a full, broken or read-only disk, or of conflicting files. */
 const REFUSALS: ReadonlySet<string> = new Set(
   "EACCES EBUSY EDQUOT EEXIST EFBIG EIO EISDIR ENAMETOOLONG ENOENT ENOSPC ENOTDIR ENOTEMPTY EPERM EROFS ETXTBSY".split(
     " ",

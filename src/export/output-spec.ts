@@ -5,15 +5,15 @@ import type { Compression } from "../../lib/core/oci.ts";
 export interface ImageOptions {
   /** Full or familiar image names, besides the build's own tags. */
   readonly names: readonly string[];
-  /** `undefined`: as each layer already is (base layers), else gzip, the default of every registry client. */
+  /** `undefined`: the present form of base layers, and gzip for others, the default of every registry client. */
   readonly compression: Compression | undefined;
   readonly compressionLevel: number | undefined;
-  /** Compresses base layers anew when they are not in the wanted form. */
+  /** True to recompress base layers of another form. */
   readonly forceCompression: boolean;
   readonly mediaTypes: "oci" | "docker";
-  /** Clamps the times of files in new layers to the source date. */
+  /** True to clamp the times of files in new layers to the source date. */
   readonly rewriteTimestamp: boolean;
-  /** Seconds since the epoch; wins over the build argument SOURCE_DATE_EPOCH. */
+  /** Seconds since the epoch; overrides the build argument SOURCE_DATE_EPOCH. */
   readonly sourceDateEpoch: number | undefined;
   readonly annotations: readonly AnnotationOption[];
 }
@@ -32,25 +32,25 @@ export interface ImageOutput {
   readonly image: ImageOptions;
   readonly store: boolean;
   readonly push: boolean;
-  /** Plain HTTP or unverified TLS is fine. */
+  /** True to accept plain HTTP or unverified TLS. */
   readonly insecure: boolean;
-  /** The registry gets manifests under their digests and no tag. */
+  /** True to push manifests by digest, without a tag. */
   readonly pushByDigest: boolean;
-  /** Base layers that are only known by their descriptors so far are fetched and unpacked. */
+  /** True to fetch and unpack base layers that are still absent. */
   readonly unpack: boolean;
   readonly digestNames: DigestNames;
 }
 
-/** Names in the local store that end in the image's own digest, besides those the build was given. */
+/** Names in the local store with the image's own digest, besides the build's names. */
 export interface DigestNames {
-  /** Every name also as `name@digest`. */
+  /** True to add `name@digest` for every name. */
   readonly canonical: boolean;
   /** `prefix@digest`. */
   readonly danglingPrefix: string | undefined;
   readonly dangling: "always" | "without-names";
 }
 
-/** Where a result goes. One build may have several; they share the layers. */
+/** The destination of a result. One build may have several; they share the layers. */
 export type OutputSpec =
   | ImageOutput
   | {
@@ -73,10 +73,10 @@ export type OutputSpec =
       readonly platformSplit: boolean | undefined;
       readonly sourceDateEpoch: number | undefined;
     }
-  /** Builds and keeps the cache, writes no result. */
+  /** No output: the build only fills the cache. */
   | { readonly kind: "cacheonly" };
 
-/** Whether an output needs the files of the result, and not only its layers. */
+/** Tells whether an output needs the files of the result, not only its layers. */
 export function wantsFiles(output: OutputSpec): boolean {
   switch (output.kind) {
     case "local":
@@ -93,7 +93,7 @@ export function wantsFiles(output: OutputSpec): boolean {
   }
 }
 
-/** Whether an output is one file. */
+/** Tells whether an output is one file. */
 export function isArchive(output: OutputSpec): boolean {
   switch (output.kind) {
     case "tar":
@@ -110,7 +110,7 @@ export function isArchive(output: OutputSpec): boolean {
   }
 }
 
-/** Whether an output writes an image that leaves this store. */
+/** Tells whether an output writes an image outside this store. */
 export function imageLeaves(output: OutputSpec): boolean {
   switch (output.kind) {
     case "image":
@@ -127,7 +127,7 @@ export function imageLeaves(output: OutputSpec): boolean {
   }
 }
 
-/** Attributes of an image output that says nothing: the local store, OCI media types. */
+/** Default attributes of an image output: the local store, OCI media types. */
 export const DEFAULT_IMAGE_OPTIONS: ImageOptions = {
   names: [],
   compression: undefined,
@@ -139,12 +139,12 @@ export const DEFAULT_IMAGE_OPTIONS: ImageOptions = {
   annotations: [],
 };
 
-/** Full names an output goes by: those of the build and its own. buildx drops its own where the build has any. */
+/** Lists the full names of an output: those of the build and its own. buildx drops its own where the build has any. */
 export function namesOf(image: ImageOptions, result: { readonly names: readonly string[] }): readonly string[] {
   return [...new Set([...result.names, ...image.names])];
 }
 
-/** The local store and nothing else: what a build without outputs does. */
+/** The output of a build without --output: only the local store. */
 export const STORE_OUTPUT: ImageOutput = {
   kind: "image",
   image: DEFAULT_IMAGE_OPTIONS,

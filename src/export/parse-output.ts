@@ -5,7 +5,10 @@ import type { AnnotationOption, ImageOptions, ImageOutput, OutputSpec } from "./
 
 const ANNOTATION = /^annotation(?:-([a-z-]+))?(?:\[([A-Za-z0-9_/-]+)\])?\.(\S+)$/;
 const LEVELS: Readonly<Record<Compression, number>> = { uncompressed: 0, gzip: 9, zstd: 22 };
-/** How attestations are laid out, for which kiln knows one way, and what BuildKit itself has stopped reading. */
+/**
+ * Attributes for the layout of attestations, for which kiln has one way, and an attribute that BuildKit no longer
+ * reads.
+ */
 const ATTESTATION_KEYS = ["attestation-inline", "attestation-prefix", "oci-artifact"];
 const OBSOLETE_KEYS = ["buildinfo", "buildinfo-attrs"];
 const IMAGE_KEYS = [
@@ -24,16 +27,16 @@ const BOOLEAN_KEYS = [
   ...["push-by-digest", "registry.insecure", "rewrite-timestamp", "store", "tar", "unpack"],
   ...["danging-name-empty-only", "dangling-name-empty-only"],
 ];
-/** BuildKit reads the misspelt key; the right one is what people write. */
+/** BuildKit reads the misspelt key; people write the right one. */
 const DANGLING_ONLY_KEYS = ["danging-name-empty-only", "dangling-name-empty-only"];
 const TREE_KEYS = ["dest", "platform-split", "attestation-prefix", "source-date-epoch"];
 
 /**
- * Reads the attributes of one `--output`: BuildKit's names and defaults.
- * @throws {BuildError} `export/unsupported` for what kiln cannot write, `cli/usage` for what makes no sense.
+ * Parses the attributes of one `--output`, with BuildKit's names and defaults.
+ * @throws {BuildError} `export/unsupported` for outputs that kiln cannot write, `cli/usage` for malformed ones
  */
 export function parseOutput(given: ReadonlyMap<string, string>): OutputSpec {
-  // An empty name or path is none. An annotation may be empty, and an empty switch is on, as in BuildKit.
+  // An empty name or path counts as absent. An annotation may be empty, and an empty switch is on, as in BuildKit.
   const attributes = new Map(
     [...given].filter(([key, value]) => value !== "" || key.startsWith("annotation") || BOOLEAN_KEYS.includes(key)),
   );
@@ -78,11 +81,11 @@ export function parseOutput(given: ReadonlyMap<string, string>): OutputSpec {
   }
 }
 
-/** What was asked for in one `--output` and changes nothing: one sentence each. */
+/** Lists attributes of an `--output` without any effect, one sentence each. */
 export function withoutEffect(attributes: ReadonlyMap<string, string>): string[] {
   return [...attributes].flatMap(([key, value]) => {
     if (OBSOLETE_KEYS.includes(key)) return [`output attribute ${key} is ignored: BuildKit no longer has it either`];
-    // What kiln does anyway, or what nobody asks for, needs no word.
+    // A default value needs no message.
     const isUsual = value === "" || /^(0|f|false)$/i.test(value) === (key !== "oci-artifact");
     return ATTESTATION_KEYS.includes(key) && !isUsual
       ? [
@@ -109,7 +112,7 @@ function imageOutput(type: "image" | "registry", attributes: ReadonlyMap<string,
   return {
     kind: "image",
     image: imageOptions(attributes),
-    // What is pushed under a name is what the name means here too, as with docker.
+    // An image pushed under a name has this name here too, as with docker.
     store: booleanOf(attributes, "store", type === "image" || !pushByDigest),
     push: type === "registry" || booleanOf(attributes, "push", false),
     insecure: booleanOf(attributes, "registry.insecure", false),
@@ -151,14 +154,17 @@ function imageOptions(attributes: ReadonlyMap<string, string>): ImageOptions {
   };
 }
 
-/** `annotation[-TYPE][[PLATFORM]].KEY`, as an output attribute. */
+/** Parses `annotation[-TYPE][[PLATFORM]].KEY`, an output attribute. */
 function annotationOf(name: string, value: string): AnnotationOption {
   const [, target = "manifest", platform, key] = ANNOTATION.exec(name) ?? [];
   if (key === undefined) throw usage(`${JSON.stringify(name)} is not an annotation`, 'write "annotation.KEY=VALUE"');
   return { target: annotationTarget(target), platform, key, value };
 }
 
-/** @throws {BuildError} `cli/usage` */
+/**
+ * Parses the target of an annotation.
+ * @throws {BuildError} `cli/usage`
+ */
 export function annotationTarget(text: string): AnnotationOption["target"] {
   if (text === "manifest" || text === "manifest-descriptor" || text === "index" || text === "index-descriptor")
     return text;
@@ -186,7 +192,7 @@ function treeOptions(attributes: ReadonlyMap<string, string>): {
   };
 }
 
-// Go's strconv.ParseBool, which BuildKit reads these with.
+// Go's strconv.ParseBool, which BuildKit uses.
 function booleanOf(attributes: ReadonlyMap<string, string>, key: string, absent: boolean): boolean {
   const text = attributes.get(key);
   if (text === undefined) return absent;

@@ -17,15 +17,18 @@ import type { Layer, LayerSources } from "./layers.ts";
 import { type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportBytes, reportSubtask } from "./report.ts";
 
-/** Uploads at one time, over all layers of a push. */
+/** Limit of concurrent uploads, over all layers of a push. */
 const UPLOADS = 4;
 
-/** A registry: layers in parallel, then the config, manifests, and the index last, so that no name points at nothing. */
+/**
+ * Makes an exporter to a registry: layers concurrently, then the config, manifests, and the index last, so that no name
+ * points at a missing blob.
+ */
 export function registryExporter(
   { image: options, pushByDigest }: ImageOutput,
-  on: LayerSources & {
+  deps: LayerSources & {
     readonly client: () => Promise<RegistryClient>;
-    /** Layers that are being sent already. */
+    /** Layers with a running upload. */
     readonly early: EarlyUploads | undefined;
   },
 ): Exporter {
@@ -33,13 +36,13 @@ export function registryExporter(
     description: "pushing to registry",
     async export(result, progress, signal) {
       const names = namesOf(options, result);
-      const assembled = await assemble(result, options, on, signal);
-      const client = await on.client();
-      // Repositories of one registry share what the first of them received, by cross-repository mounts.
+      const assembled = await assemble(result, options, deps, signal);
+      const client = await deps.client();
+      // Repositories of one registry share the blobs of the first one by cross-repository mounts.
       for (const name of names) {
         const reference = parseReference(name);
         const root = pushByDigest ? assembled.root.digest : (reference.tag ?? "latest");
-        await push({ reference, root }, assembled, { client, store: on.store, early: on.early }, progress, signal);
+        await push({ reference, root }, assembled, { client, store: deps.store, early: deps.early }, progress, signal);
       }
       return {
         ...identityOf(assembled),
@@ -59,11 +62,11 @@ interface PushParts {
   readonly early: EarlyUploads | undefined;
 }
 
-/** Pushes everything a name needs, and last what the name points to, under the tag or digest `root`. */
+/** Pushes everything that a name needs, and last the manifest or index itself, under the tag or digest `root`. */
 async function push(
   { reference, root }: { readonly reference: ImageRef; readonly root: string },
   assembled: Assembled,
-  on: PushParts,
+  deps: PushParts,
   progress: ExportProgress,
   signal: AbortSignal,
 ): Promise<void> {
@@ -74,10 +77,10 @@ async function push(
       uploads.set(blob.descriptor.digest, blob);
     }
   }
-  await mapLimit(uploads.values(), UPLOADS, signal, (blob, inner) => pushBlob(reference, blob, on, progress, inner));
+  await mapLimit(uploads.values(), UPLOADS, signal, (blob, inner) => pushBlob(reference, blob, deps, progress, inner));
   const pushManifest = async (document: Document, tag: string): Promise<void> => {
     const { mediaType } = document.descriptor;
-    await on.client.pushManifest(reference, { reference: tag, mediaType, bytes: document.bytes }, signal);
+    await deps.client.pushManifest(reference, { reference: tag, mediaType, bytes: document.bytes }, signal);
   };
   if (assembled.index === undefined) {
     const [image] = assembled.images;
@@ -94,38 +97,38 @@ async function push(
 }
 
 async function pushBlob(
-  to: Repository,
+  repository: Repository,
   blob: Layer | Document,
-  on: PushParts,
+  deps: PushParts,
   progress: ExportProgress,
   signal: AbortSignal,
 ): Promise<void> {
   const { digest, size } = blob.descriptor;
-  await using early = "diffId" in blob ? on.early?.take(blob.diffId, to) : undefined;
-  if (await on.client.blobExists(to, digest, signal)) {
-    debug("export", () => `${to.repository} has ${digest}`);
+  await using early = "diffId" in blob ? deps.early?.take(blob.diffId, repository) : undefined;
+  if (await deps.client.blobExists(repository, digest, signal)) {
+    debug("export", () => `${repository.repository} has ${digest}`);
     return;
   }
-  if ("repository" in blob && (await mounted(to, blob, on, signal))) {
-    debug("export", () => `${to.repository} took ${digest} from another repository`);
+  if ("repository" in blob && (await mounted(repository, blob, deps, signal))) {
+    debug("export", () => `${repository.repository} took ${digest} from another repository`);
     return;
   }
   const item = `pushing layer ${digest}`;
   const onProgress = (sent: number): void => reportBytes(progress, { item, current: sent, total: size, done: false });
   if ((await early?.finish(digest, onProgress, signal)) !== true) {
     const open = (inner: AbortSignal): Readable => ("bytes" in blob ? Readable.from([blob.bytes]) : blob.open(inner));
-    await on.client.uploadBlob(to, { descriptor: { digest, size }, open, onProgress }, signal);
+    await deps.client.uploadBlob(repository, { descriptor: { digest, size }, open, onProgress }, signal);
   }
-  debug("export", () => `sent ${digest} to ${to.repository}`);
+  debug("export", () => `sent ${digest} to ${repository.repository}`);
   reportBytes(progress, { item, current: size, total: size, done: true });
-  // The next repository on this registry can have it from here.
+  // The next repository on this registry can mount it from here.
   if ("diffId" in blob) {
     const { diffId, descriptor } = blob;
-    on.store.snapshots.addLayerBlob({ diffId, descriptor, repository: formatRepository(to) });
+    deps.store.snapshots.addLayerBlob({ diffId, descriptor, repository: formatRepository(repository) });
   }
 }
 
-/** Another repository of the same registry that has the blob saves sending it. */
+/** Mounts a blob from another repository of the same registry, which saves sending it. */
 async function mounted(to: Repository, blob: Layer, on: PushParts, signal: AbortSignal): Promise<boolean> {
   for (const from of on.store.snapshots.repositoriesOf(blob.descriptor.digest)) {
     const { registry, repository } = parseRepository(from);

@@ -1,6 +1,6 @@
 import type { ExportProgress } from "./exporter.ts";
 
-/** A line of the export step that says what was done: `naming to docker.io/library/app:latest`. */
+/** Reports a finished action of the export: `naming to docker.io/library/app:latest`. */
 export function reportSubtask(progress: ExportProgress, item: string): void {
   progress.sink({
     kind: "status",
@@ -14,10 +14,10 @@ export function reportSubtask(progress: ExportProgress, item: string): void {
   });
 }
 
-/** Counted bytes of the export step, as `pushing layer sha256:...`. */
+/** Reports counted bytes of the export, as `pushing layer sha256:...`. */
 export function reportBytes(
   progress: ExportProgress,
-  at: { readonly item: string; readonly current: number; readonly total: number; readonly done: boolean },
+  status: { readonly item: string; readonly current: number; readonly total: number; readonly done: boolean },
 ): void {
-  progress.sink({ kind: "status", id: progress.stepId, unit: "bytes", atMs: progress.nowMs(), ...at });
+  progress.sink({ kind: "status", id: progress.stepId, unit: "bytes", atMs: progress.nowMs(), ...status });
 }

@@ -9,36 +9,37 @@ import { reportSubtask } from "./report.ts";
 import type { Store } from "../../lib/store/store.ts";
 
 /**
- * The local store. Writes documents and names, no layer: what was built here is listed as uncompressed tars, which are
- * made again from their snapshots when somebody reads them. When the store has this very image under these names,
- * nothing is written at all.
+ * Makes the exporter to the local store. It writes documents and names, but no layers: those built here are listed as
+ * uncompressed tars, which are made again from their snapshots when read. When the store has this very image under
+ * these names, nothing is written at all.
  */
 export function storeExporter(
   { image: options, push, pushByDigest, unpack, digestNames }: ImageOutput,
-  on: LayerSources,
+  deps: LayerSources,
 ): Exporter {
-  // A name that holds a digest must hold that of what is pushed.
+  // A name with a digest must have that of the pushed image.
   const plain = push && digestNames.canonical ? undefined : "uncompressed";
   const form: ImageOptions = { ...options, compression: options.compression ?? plain };
   return {
     description: "exporting to image",
     async export(attested, progress, signal) {
       const result = withoutAttestations(attested);
-      // What is pushed without a tag must not look here as if it had one.
+      // An image pushed without a tag must not have one here.
       const given = pushByDigest ? [] : namesOf(options, result);
       const hasOnlyGiven = !digestNames.canonical && digestNames.danglingPrefix === undefined;
       if (unpack)
         for (const image of result.images)
-          await on.materialize(
+          await deps.materialize(
             image.layers.map((layer) => layer.snapshot),
             signal,
           );
-      const before = options.annotations.length === 0 && hasOnlyGiven ? unchanged(result, given, on.store) : undefined;
+      const before =
+        options.annotations.length === 0 && hasOnlyGiven ? unchanged(result, given, deps.store) : undefined;
       if (before !== undefined) return before;
-      const assembled = await assemble(result, form, on, signal);
+      const assembled = await assemble(result, form, deps, signal);
       const names = [...given, ...withDigest(digestNames, namesOf(options, result), assembled.root.digest)];
       for (const one of assembled.images) {
-        on.store.images.put({
+        deps.store.images.put({
           manifest: one.manifest.bytes,
           config: one.config.bytes,
           mediaType: one.manifest.descriptor.mediaType,
@@ -47,7 +48,7 @@ export function storeExporter(
         });
         reportSubtask(progress, `writing image ${one.config.descriptor.digest}`);
       }
-      if (assembled.index !== undefined) on.store.images.putIndex({ bytes: assembled.index.bytes, names });
+      if (assembled.index !== undefined) deps.store.images.putIndex({ bytes: assembled.index.bytes, names });
       for (const name of names) reportSubtask(progress, `naming to ${name}`);
       return {
         ...identityOf(assembled),

@@ -11,12 +11,12 @@ import type { Exporter, OpenDestination, Result, ResultImage } from "./exporter.
 import { reportSubtask } from "./report.ts";
 import { makeDestination, writingInto } from "./make-destination.ts";
 
-/** A result's whole tree in one directory, and what packs such a directory. */
+/** Tools for a result's whole tree in one directory. */
 export interface TreeTools {
   readonly native: Native;
   /** Merges images' layers into one directory without whiteouts, each below its folder; disposing removes it. */
   flatten(places: readonly Placed[], signal: AbortSignal): Promise<{ readonly directory: string } & AsyncDisposable>;
-  /** The directory as a tar; `mtimeSeconds` is every member's time. */
+  /** Packs the directory as a tar; `mtimeSeconds` is every member's time. */
   packDirectory(
     directory: string,
     options: { readonly mtimeSeconds: number | undefined },
@@ -24,7 +24,7 @@ export interface TreeTools {
   ): Readable;
 }
 
-/** Where in a tree of files an image's files go: `linux_amd64`, or empty for the tree's own root. */
+/** An image's folder in a tree of files: `linux_amd64`, or empty for the tree's own root. */
 export interface Placed {
   readonly image: ResultImage;
   readonly folder: string;
@@ -36,8 +36,8 @@ interface TreeOptions {
 }
 
 /**
- * The files of the result, written into a directory as the current user. Ownership is not applied. `delete` removes what
- * is not part of the result, once all of the result is there: a build that fails removes nothing.
+ * Makes an exporter that writes the result's files into a directory as the current user. Ownership is not applied.
+ * `delete` removes other files, after everything is written: a failed build removes nothing.
  */
 export function localExporter(
   destination: string,
@@ -54,7 +54,7 @@ export function localExporter(
         await using tree = await tools.flatten([{ image, folder: "" }], signal);
         const target = join(destination, folder);
         makeDestination(target);
-        // BuildKit sets every time to the epoch here and in a tar, older ones too.
+        // BuildKit sets every time to the epoch here and in a tar, even older ones.
         const mtimeSeconds = options.sourceDateEpoch ?? image.sourceDateEpoch;
         const how = { native: tools.native, mtimeSeconds };
         const { written, leftOut } = await writingInto(target, () => copyTree(tree.directory, target, how, signal));
@@ -70,7 +70,7 @@ export function localExporter(
   };
 }
 
-/** Nothing is left out in silence. */
+/** Makes the notice of files that were left out. */
 function leftOutNotice(paths: readonly string[], target: string): ProgressEvent {
   const some = paths.slice(0, 3).map((path) => JSON.stringify(printableName(path)));
   const more = paths.length > some.length ? ` and ${paths.length - some.length} more` : "";
@@ -82,7 +82,7 @@ function leftOutNotice(paths: readonly string[], target: string): ProgressEvent 
   };
 }
 
-/** The files of the result as one tar, ownership included. */
+/** Makes an exporter of the result's files as one tar, ownership included. */
 export function tarExporter(open: OpenDestination, options: TreeOptions, tools: TreeTools): Exporter {
   return {
     description: "exporting to client tarball",
@@ -106,7 +106,7 @@ function placesOf(result: Result, options: TreeOptions): Placed[] {
   }));
 }
 
-/** Images that share one folder may both have a directory, but not both a file, of one name. */
+/** Refuses images in one folder that both have a file of one name; they may share directories. */
 async function refuseCollisions(places: readonly Placed[], tools: TreeTools, signal: AbortSignal): Promise<void> {
   const merged = places.filter(({ folder }) => folder === "");
   if (merged.length < 2) return;

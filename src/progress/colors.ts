@@ -1,4 +1,4 @@
-/** SGR parameters, by what they say. `run` is for steps that are done. */
+/** SGR parameters by meaning. `run` is for finished steps. */
 export interface ProgressColors {
   readonly run: string;
   readonly error: string;
@@ -6,5 +6,5 @@ export interface ProgressColors {
   readonly warning: string;
 }
 
-/** BuildKit's own, on a dark and on a light ground. */
+/** BuildKit's own colours, for a dark and for a light background. */
 export const DEFAULT_COLORS: ProgressColors = { run: "34", error: "31", cancel: "33", warning: "33" };

@@ -6,10 +6,10 @@ export interface ProgressDisplay {
   finish(outcome: "success" | "failure"): void;
 }
 
-/** Where a display writes and what it may ask of the outside. */
+/** A display's output and its access to the outside. */
 export interface ProgressOutput {
   write(text: string): void;
-  /** Asked at every frame, so that a resized window is noticed. */
+  /** Called at every frame, so that a resized window is noticed. */
   size(): { readonly columns: number; readonly rows: number };
   /** `false`: none at all. */
   readonly colors: false | ProgressColors;

@@ -3,18 +3,18 @@ import type { ProgressEvent } from "../../lib/core/progress.ts";
 import { StepBook, type StepState, formatSeconds, formatStatus, isFinished } from "./step-book.ts";
 import type { ProgressOutput, ProgressDisplay } from "./display.ts";
 
-/** Another step may take the screen once the shown one has been silent for this long. */
+/** Another step may be shown once the current one has been silent for this long. */
 const PATIENCE_MS = 500;
-/** Or once so many lines of its own are waiting. */
+/** The same, once it has this many waiting lines. */
 const MAX_WAITING_LINES = 5_000;
-/** A line of output that is longer, in UTF-16 code units, is shown in pieces as it comes. */
+/** Maximum length of a line in UTF-16 code units; a longer one is shown in parts as it comes. */
 const MAX_LINE = 16_384;
 
-/** What is waiting to be printed of one step. */
+/** Unprinted output of one step. */
 interface Pending {
   readonly step: StepState;
   readonly lines: string[];
-  /** The end of each output stream that has no line end yet. */
+  /** The unfinished last line of each output stream. */
   readonly partial: { stdout: string; stderr: string };
   partialAtMs: number;
   announced: boolean;
@@ -22,8 +22,8 @@ interface Pending {
 }
 
 /**
- * A log: `#5 [2/3] RUN make`, `#5 0.312 output`, `#5 DONE 0.4s`. Lines of one step are kept together as long as it
- * keeps talking; when another takes over, `#5 ...` says that it is not finished.
+ * Makes a log display: `#5 [2/3] RUN make`, `#5 0.312 output`, `#5 DONE 0.4s`. Lines of one step stay together while it
+ * produces output; when another takes over, `#5 ...` marks it as unfinished.
  */
 export function plainDisplay(output: ProgressOutput): ProgressDisplay {
   const book = new StepBook();
@@ -62,7 +62,7 @@ export function plainDisplay(output: ProgressOutput): ProgressDisplay {
     }
   };
 
-  /** Prints what may be printed now. `force` ignores whose turn it is. */
+  /** Prints the waiting lines. `force` ignores turns. */
   const flush = (force: "all" | "in-turn"): void => {
     if (shown !== undefined) {
       const entry = pending.get(shown.number);
@@ -102,7 +102,7 @@ export function plainDisplay(output: ProgressOutput): ProgressDisplay {
   };
 }
 
-/** Turns an event into the lines it prints. */
+/** Turns an event into printed lines. */
 function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
   const prefix = `#${step.number}`;
   switch (event.kind) {
@@ -159,7 +159,7 @@ function outputLine(step: StepState, atMs: number, line: string): string {
   return `#${step.number} ${secondsInto(step, atMs)} ${printableOutput(line)}`;
 }
 
-/** `0.312`: how far into the step a line was printed. */
+/** Formats the time of a line since the start of its step: `0.312`. */
 function secondsInto(step: StepState, atMs: number): string {
   return (Math.max(0, atMs - (step.startedAtMs ?? atMs)) / 1000).toFixed(3);
 }

@@ -5,7 +5,7 @@ import { formatBytes } from "./step-book.ts";
 
 const T = 1_700_000_000_000;
 
-/** What a display writes for some events, and at their time. */
+/** Returns the output of a display for some events, at their time. */
 function shown(mode: ProgressMode, events: readonly ProgressEvent[], size = { columns: 60, rows: 24 }): string {
   let text = "";
   let now = T;

@@ -10,7 +10,7 @@ export interface StepStatus {
   readonly done: boolean;
 }
 
-/** What a display knows of one step. `number` counts from 1 in order of first appearance. */
+/** The display's state of one step. `number` counts from 1 in order of first appearance. */
 export interface StepState {
   readonly id: string;
   readonly number: number;
@@ -18,19 +18,22 @@ export interface StepState {
   state: "waiting" | "running" | "cached" | "done" | "failed" | "cancelled";
   startedAtMs: number | undefined;
   endedAtMs: number | undefined;
-  /** Why it runs again, one line; not for a reason that another step of the build has already given for all. */
+  /** The reason why it runs, in one line; absent when another step of the build has shown the same reason for all. */
   missReason: string | undefined;
   failure: string | undefined;
   readonly statuses: Map<string, StepStatus>;
 }
 
-/** Folds events into the state of every step, its texts fit to be shown. The displays keep one and add what they need to draw. */
+/**
+ * A fold of events into the state of every step, with texts safe to show. Each display keeps one and adds its own
+ * drawing state.
+ */
 export class StepBook {
   readonly #steps = new Map<string, StepState>();
-  /** Reasons that concern the whole build, by the step that told them. */
+  /** Reasons that concern the whole build, by the step that showed them. */
   readonly #said = new Map<string, string>();
 
-  /** In order of first appearance. */
+  /** Steps in order of first appearance. */
   get steps(): IterableIterator<StepState> {
     return this.#steps.values();
   }
@@ -45,7 +48,7 @@ export class StepBook {
     return finished;
   }
 
-  /** The step the event is about; `undefined` for notices. */
+  /** Applies an event; returns its step, `undefined` for notices. */
   apply(event: ProgressEvent): StepState | undefined {
     if (event.kind === "notice") return undefined;
     const step = this.#step(event.id);
@@ -62,7 +65,7 @@ export class StepBook {
         step.endedAtMs = event.atMs;
         break;
       case "step-done":
-        // A step that turned out to be cached after it had started stays cached.
+        // A started step that turned out to be cached stays cached.
         if (step.state !== "cached") step.state = "done";
         step.endedAtMs = event.atMs;
         break;
@@ -123,12 +126,12 @@ export function isFinished(step: StepState): boolean {
   return step.state !== "waiting" && step.state !== "running";
 }
 
-/** `1.2s`, `75.0s`: one decimal, as BuildKit prints durations. */
+/** Formats a duration like BuildKit, with one decimal: `1.2s`, `75.0s`. */
 export function formatSeconds(milliseconds: number): string {
   return `${(Math.max(0, milliseconds) / 1000).toFixed(1)}s`;
 }
 
-/** `512B`, `1.05kB`, `3.2MB`: powers of 1000, three significant digits, as docker prints sizes. */
+/** Formats a size like docker, in powers of 1000 with three significant digits: `512B`, `1.05kB`, `3.2MB`. */
 export function formatBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];
   let value = bytes;
@@ -140,7 +143,7 @@ export function formatBytes(bytes: number): string {
   return `${Number(unit === 0 ? value : value.toPrecision(3))}${units[unit] ?? ""}`;
 }
 
-/** `transferring context: 1.05MB / 3.2MB`. */
+/** Formats `transferring context: 1.05MB / 3.2MB`. */
 export function formatStatus(status: StepStatus): string {
   const amount = (value: number): string => (status.unit === "bytes" ? formatBytes(value) : `${value} files`);
   const total = status.total === undefined || status.done ? "" : ` / ${amount(status.total)}`;

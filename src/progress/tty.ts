@@ -5,12 +5,12 @@ import { StepBook, type StepState, formatSeconds, formatStatus } from "./step-bo
 import type { ProgressOutput, ProgressDisplay } from "./display.ts";
 
 const FRAME_MS = 100;
-/** Kept of a step's output, so that the window can be filled whatever its size. */
+/** Lines kept of a step's output, enough to fill a window of any size. */
 const KEPT_LINES = 50;
 
 /**
- * A live picture: a headline, one row per step with its time at the right edge, and below running steps their last
- * lines of output. Each frame erases the one before; the picture never grows past the window, because lines that have
+ * Makes a live display: a headline, one row per step with its time at the right edge, and below running steps their
+ * last lines of output. Each frame erases the one before; it never grows past the window, because lines that have
  * scrolled off cannot be erased.
  */
 export function ttyDisplay(output: ProgressOutput): ProgressDisplay {
@@ -32,7 +32,7 @@ export function ttyDisplay(output: ProgressOutput): ProgressDisplay {
       { columns, rows: ending === "running" ? Math.max(4, rows - 2) : Number.POSITIVE_INFINITY },
       style,
     );
-    // A window that became narrower has re-wrapped what was drawn: those rows take up more lines than were written.
+    // A narrower window has re-wrapped the last frame: its rows take up more lines than were written.
     const factor = drawnColumns > columns ? Math.ceil(drawnColumns / Math.max(1, columns)) : 1;
     const erase = drawnRows === 0 ? "" : `\u001b[${Math.min(drawnRows * factor, rows)}A\r\u001b[J`;
     const said = notices.splice(0).map(({ text, isWarning }) => `${isWarning ? style.warning(text) : text}\n`);
@@ -77,7 +77,7 @@ interface Picture {
   readonly ending: "running" | "success" | "failure";
 }
 
-/** The rows of one frame, none wider than the window. Exported for its tests. */
+/** Makes the rows of one frame, none wider than the window. Exported for its tests. */
 function pictureOf(
   picture: Picture,
   window: { readonly columns: number; readonly rows: number },
@@ -88,7 +88,7 @@ function pictureOf(
   const label = ending === "running" ? "" : ending === "success" ? " FINISHED" : " ERROR";
   const headline = `[+] Building ${formatSeconds(picture.elapsedMs)} (${book.finishedCount}/${book.count})${label}`;
   const blocks = shown.map((step) => ({ step, rows: rowsOf(step, picture, window.columns, style) }));
-  // When not all fits, finished steps go first, oldest first: what runs now matters most.
+  // When not all fits, finished steps go first, oldest first: running ones matter most.
   let height = 1 + blocks.reduce((sum, block) => sum + block.rows.length, 0);
   for (const block of blocks) {
     if (height <= window.rows) break;
@@ -128,14 +128,14 @@ function rowsOf(step: StepState, picture: Picture, columns: number, style: Style
   return rows;
 }
 
-/** One row: the text cut to leave room, the time at the right edge. */
+/** Makes one row: the text cut to leave room, the time at the right edge. */
 function row(text: string, time: string, columns: number): string {
   const room = columns - time.length - 1;
   return time === "" ? fit(text, columns) : `${fit(text, room).padEnd(room)} ${time}`;
 }
 
 function fit(text: string, columns: number): string {
-  // A tab would break the picture.
+  // A tab would break the layout.
   const flat = text.replaceAll("\t", " ");
   return flat.length <= columns ? flat : `${flat.slice(0, Math.max(0, columns - 3))}...`;
 }

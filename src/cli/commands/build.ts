@@ -25,7 +25,7 @@ import { checkResultFiles } from "../result-files.ts";
 import { printExplanation } from "../explanation.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
-/** `kiln build`: every flag of `docker buildx build` that needs no daemon. */
+/** Declares `kiln build`, with every flag of `docker buildx build` that needs no daemon. */
 export function buildCommand(program: Command, cli: Cli): void {
   const build = command(program, cli, "build [path|url|-]", (context, args, options) =>
     run(context, args, optionsAs(buildFlagsShape, options)),
@@ -90,7 +90,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   );
 }
 
-/** commander would take the `--no-` for the negation of a flag `--cache-filter`. */
+/** Declares --no-cache-filter: commander would take the `--no-` for the negation of a flag `--cache-filter`. */
 function noCacheFilter(build: Command): Option {
   const option = build
     .createOption("--no-cache-filter <stages>", "run the steps of these stages again")
@@ -170,7 +170,7 @@ function buildOptions(context: CommandContext, source: string, flags: BuildFlags
   const args = buildArgs(flags.buildArg, env);
   return {
     context: source,
-    // Scripts pass variables that may be empty: that is as good as no flag.
+    // Scripts pass variables that may be empty: these count as no flag.
     dockerfile: flags.file || undefined,
     tags: flags.tag,
     target: flags.target || undefined,
@@ -216,18 +216,18 @@ function buildOptions(context: CommandContext, source: string, flags: BuildFlags
 }
 
 function entitlements(values: readonly string[]): NonNullable<BuildOptions["allow"]> {
-  // Devices are refused where they are asked for; who allows them asks for none yet.
+  // Devices are refused where they are used; allowing them does not use any.
   const names = commaList(values, "allow").filter((name) => name !== "device" && !name.startsWith("device="));
   return names.map((name) => oneOf("allow", name, ["network.host", "security.insecure", "buildx.local.delete"]));
 }
 
-/** Reads `BUILDX_METADATA_PROVENANCE`; a value that is no mode is `min`, as with buildx. */
+/** Reads `BUILDX_METADATA_PROVENANCE`; an unknown mode is `min`, as with buildx. */
 function recordedMode(text: string): BuildOptions["recordProvenance"] {
   if (text === "disabled" || /^(?:0|f|F|FALSE|false|False)$/.test(text)) return undefined;
   return text === "max" ? "max" : "min";
 }
 
-/** `undefined`: nothing is expected. */
+/** Parses --expect-cached; `undefined`: nothing is expected. */
 function expectedOf(stages: string | undefined): BuildOptions["expectCached"] {
   if (stages === undefined) return undefined;
   return stages === "" ? "all" : commaList([stages], "expect-cached");
@@ -249,7 +249,7 @@ function callOf(flags: BuildFlags): Call {
   };
 }
 
-/** An empty one is a mistake: the build would be for this machine. */
+/** Reads platforms. An empty one is a mistake: the build would be for this machine. */
 function platforms(given: readonly string[], byVariable: string | undefined): string[] {
   const values = given.length === 0 && byVariable ? [byVariable] : given;
   return values.flatMap((text) => {
@@ -267,7 +267,7 @@ function oneOf<T extends string>(flag: string, value: string, allowed: readonly 
   });
 }
 
-/** The words of buildah and podman for `--pull`. */
+/** Translates the words of buildah and podman for `--pull`. */
 function pullOf(policy: string | undefined): NonNullable<BuildOptions["pull"]> {
   switch (policy) {
     case "never":

@@ -7,7 +7,7 @@ import { accountOptions, givenAccounts } from "../flags/accounts.ts";
 import { texts } from "../flags/texts.ts";
 import { blobCounter, registryEngine } from "../registry-engine.ts";
 
-/** `kiln copy`: an image from one registry to another, without keeping it here. */
+/** Declares `kiln copy`: copies an image from one registry to another, without keeping it here. */
 export function copyCommand(program: Command, cli: Cli): void {
   accountOptions(command(program, cli, "copy <source> <destination>", run))
     .description("copy an image between repositories, with all its platforms")
@@ -42,7 +42,7 @@ async function run(
   context.print(copied.digest);
 }
 
-/** Reads --platform, which may be given several times or hold several. */
+/** Reads --platform, which may be repeated or hold several. */
 export function platformsOf(context: CommandContext, value: unknown): ReturnType<typeof parsePlatform>[] {
   const given = Array.isArray(value) ? value.map(String) : [];
   const names = given.flatMap((text) => text.split(",")).filter((text) => text !== "");

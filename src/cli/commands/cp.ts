@@ -5,7 +5,7 @@ import { type Cli, command, examples } from "../command.ts";
 import { type CommandContext, refuseTerminalOutput } from "../context.ts";
 import { findImage } from "../find-image.ts";
 
-/** `kiln cp`: files out of an image, without a container. */
+/** Declares `kiln cp`: copies files out of an image, without a container. */
 export function cpCommand(program: Command, cli: Cli): void {
   command(program, cli, "cp <image:path> <target>", run)
     .description("copy files out of an image")

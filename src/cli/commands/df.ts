@@ -6,7 +6,7 @@ import { listFormat } from "../flags/format.ts";
 import { printListing } from "../listing.ts";
 import type { Usage, UsageItem } from "../../../lib/store/usage.ts";
 
-/** `kiln system df`: the store's space by kind. */
+/** Declares `kiln system df`: the store's space by kind. */
 export function dfCommand(program: Command, cli: Cli): void {
   command(program, cli, "df", run)
     .description("show the store's space by kind (docker's system df)")
@@ -27,7 +27,7 @@ async function run(
   printListing(context, format, { rows, titles: TITLES, columns: Object.keys(TITLES) });
 }
 
-/** Makes docker's four rows. What has no name and what no image stands on can be freed. */
+/** Makes docker's four rows. Items without a name that no image needs can be freed. */
 function rowsOf({ items, otherBytes }: Usage): Record<keyof typeof TITLES, string>[] {
   const images = items.filter(({ kind }) => kind === "image");
   const cache = items.filter(({ kind }) => kind !== "image");

@@ -8,7 +8,7 @@ import { findImage } from "../find-image.ts";
 import { jsonOrTable } from "../flags/format.ts";
 import { shortId } from "../table.ts";
 
-/** `kiln diff`: in what two images differ. */
+/** Declares `kiln diff`: the differences between two images. */
 export function diffCommand(program: Command, cli: Cli): void {
   command(program, cli, "diff <image> <other>", run)
     .description("show in what two images differ: configuration, layers, files and their headers")
@@ -46,7 +46,7 @@ async function run(
   return isEqual ? 0 : 1;
 }
 
-/** Leaves times out. Layers then say nothing: their digests hold the times. */
+/** Drops times. Layers are dropped too, because their digests include the times. */
 function withoutTimes({ config, files }: ImageDifferences): ImageDifferences {
   const timeless = files.map((file) => ({ ...file, fields: file.fields.filter(({ name }) => name !== "mtime") }));
   return {

@@ -13,7 +13,7 @@ import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
 
-/** `kiln doctor`: what this machine can do for builds, and how to make it do what it cannot. */
+/** Declares `kiln doctor`: reports what this machine can do for builds, and how to add the rest. */
 export function doctorCommand(program: Command, cli: Cli): void {
   command(program, cli, "doctor", run)
     .description("try everything that builds need of this machine")
@@ -69,14 +69,17 @@ async function run(
 
 type Isolation = keyof typeof ISOLATION;
 
-/** The row of docs/rootless.md. */
+/** Returns the name of the row in docs/rootless.md. */
 function isolationName(rung: Rung, owners: "given" | "written down", rights: Rights): Isolation {
   if (rung.kind !== "namespaces") return rung.kind;
   if (owners === "written down") return "single-id";
   return rights.userNamespace === undefined ? "root" : "subordinate-ids";
 }
 
-/** Every check makes files there. @throws {BuildError} `store/unusable` */
+/**
+ * Checks that the directory is writable, as every check makes files there.
+ * @throws {BuildError} `store/unusable`
+ */
 function tryToWrite(root: string): void {
   try {
     makeDirectory(root, 0o700);

@@ -6,7 +6,7 @@ import { listFormat } from "../flags/format.ts";
 import { listedTime, printListing } from "../listing.ts";
 import { ago, shortId } from "../table.ts";
 
-/** `kiln du`: where the store's bytes are. */
+/** Declares `kiln du`: the disk usage of the store. */
 export function duCommand(program: Command, cli: Cli): void {
   command(program, cli, "du", run)
     .description("show what takes space in the store")
@@ -38,7 +38,7 @@ async function run(
     Size: formatBytes(item.bytes),
     Type: item.kind as string,
   }));
-  // The files that no item owns are a row of their own, so that a program's sum is the whole store.
+  // Files without an item are a row of their own, so that the sum is the whole store.
   const other = { ID: "other", Type: "other", Size: formatBytes(found.otherBytes), Bytes: found.otherBytes };
   const rest = { CreatedAt: "", Description: "", LastUsedAt: "", Mutable: true, Reclaimable: false, Shared: false };
   if (!isTable) rows.push({ ...rest, ...other });

@@ -4,7 +4,7 @@ import { type CommandContext, refuseTerminalOutput } from "../context.ts";
 import { platformOption } from "../find-image.ts";
 import { noticesOnly } from "../progress-output.ts";
 
-/** `kiln export`: an image's files as one tar, without layers and configuration. */
+/** Declares `kiln export`: writes an image's files as one tar, without layers and configuration. */
 export function exportCommand(program: Command, cli: Cli): void {
   command(program, cli, "export <image>", run)
     .description("write an image's files as one tar")

@@ -4,7 +4,7 @@ import { diffIdTeller } from "../../engine/after-restart.ts";
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
-/** `kiln fsck`: checks the store against its digests. Exit status 1 when something is wrong and was not repaired. */
+/** Declares `kiln fsck`: checks the store against its digests. Exit status 1 for unrepaired problems. */
 export function fsckCommand(program: Command, cli: Cli): void {
   command(program, cli, "fsck", run)
     .description("check the store: digests, references, what is missing")

@@ -9,7 +9,7 @@ import { findImage } from "../find-image.ts";
 import { printListing } from "../listing.ts";
 import { ago, shortId } from "../table.ts";
 
-/** `kiln history`: the instructions an image was made by, newest first. */
+/** Declares `kiln history`: the instructions that made an image, newest first. */
 export function historyCommand(program: Command, cli: Cli): void {
   command(program, cli, "history <image>", run)
     .description("show how an image was made")
@@ -76,7 +76,7 @@ const TITLES = {
   Size: "SIZE",
 };
 
-/** A time in whole seconds, as docker's history writes it. What is no time stays as it is. */
+/** Formats a time in whole seconds, like docker's history. Other text stays as it is. */
 function timeOf(created: string): string {
   const timeMs = Date.parse(created);
   return Number.isNaN(timeMs) ? created : new Date(timeMs).toISOString().replace(/\.\d+Z$/, "Z");
@@ -87,7 +87,7 @@ function layerSizes(image: StoredImage, store: Store): number[] {
   return image.layers.map((id, index) => rows.get(id)?.tarSizeBytes ?? image.manifest.layers[index]?.size ?? 0);
 }
 
-/** A table has one line per entry. */
+/** Shortens a text for a table, which has one line per entry. */
 function shorten(text: string, isWhole: boolean): string {
   const flat = text.replace(/\s*\n\s*/g, " ");
   return isWhole || flat.length <= 45 ? flat : `${flat.slice(0, 44)}…`;

@@ -13,7 +13,7 @@ import type { StoredImage } from "../../../lib/store/model.ts";
 import { listedTime, printListing } from "../listing.ts";
 import { ago, shortId, table } from "../table.ts";
 
-/** `kiln images`: what is in the local store, newest first. */
+/** Declares `kiln images`: lists the local store, newest first. */
 export function imagesCommand(program: Command, cli: Cli): void {
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   command(program, cli, "images [pattern]", run)
@@ -69,7 +69,7 @@ async function run(
     const isShownUnnamed = names.length === 0 && (options["all"] === true || filter.isAboutUnnamed);
     return [...(isShownUnnamed ? [undefined] : []), ...names].map((name) => ({ image, name })).filter(filter.passes);
   });
-  // An image without a time stands last.
+  // An image without a time comes last.
   const made = shown.map((one) => ({ one, madeMs: createdMs(one.image, store) ?? Number.MIN_SAFE_INTEGER }));
   const newestFirst = made.toSorted((a, b) => b.madeMs - a.madeMs).map(({ one }) => one);
   const rows = newestFirst.map((one) =>
@@ -90,17 +90,17 @@ async function run(
 
 function rowOf(
   { image, name }: NamedImage,
-  at: { readonly now: number; readonly whole: boolean; readonly store: Store },
+  view: { readonly now: number; readonly whole: boolean; readonly store: Store },
 ): Readonly<Record<keyof typeof TITLES, string>> {
   const id = image.configDigest ?? image.digest;
-  const madeMs = createdMs(image, at.store);
-  const size = formatBytes(imageSize(image, at.store));
+  const madeMs = createdMs(image, view.store);
+  const size = formatBytes(imageSize(image, view.store));
   return {
     Containers: "N/A",
     CreatedAt: madeMs === undefined ? "N/A" : listedTime(madeMs),
-    CreatedSince: madeMs === undefined ? "N/A" : ago(madeMs, at.now),
+    CreatedSince: madeMs === undefined ? "N/A" : ago(madeMs, view.now),
     Digest: image.digest,
-    ID: at.whole ? id : shortId(id),
+    ID: view.whole ? id : shortId(id),
     Repository: name === undefined ? "<none>" : familiarReference({ ...name, tag: undefined, digest: undefined }),
     SharedSize: "N/A",
     Size: size,
@@ -110,7 +110,7 @@ function rowOf(
   };
 }
 
-/** Draws each image with its platforms below it; those that are not here are said to be missing. */
+/** Draws each image with its platforms below it; absent ones are marked as missing. */
 function treeLines(
   images: readonly NamedImage[],
   rows: readonly ReturnType<typeof rowOf>[],

@@ -20,7 +20,9 @@ import { printText } from "../listing.ts";
 import { blobCounter, registryEngine } from "../registry-engine.ts";
 import { platformsOf } from "./copy.ts";
 
-/** `kiln imagetools create`: one name for images that were built apart. Layers are not downloaded. */
+/**
+ * Declares `kiln imagetools create`: gives one name to images that were built separately. Layers are not downloaded.
+ */
 export function imagetoolsCreateCommand(program: Command, cli: Cli): void {
   accountOptions(command(program, cli, "imagetools-create [source...]", create))
     .description("make one index of images in registries (imagetools create)")
@@ -152,7 +154,7 @@ function listOf(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.map(String) : [];
 }
 
-/** `kiln imagetools inspect`: an image in a registry, without pulling it. */
+/** Declares `kiln imagetools inspect`: shows an image in a registry, without pulling it. */
 export function imagetoolsInspectCommand(program: Command, cli: Cli): void {
   accountOptions(command(program, cli, "imagetools-inspect <image>", inspect))
     .description("show an image or index in its registry (imagetools inspect)")
@@ -234,7 +236,7 @@ async function imageOf(client: RegistryClient, reference: ImageRef, signal: Abor
   return images.length === 1 ? only?.[1] : Object.fromEntries(images.filter(([platform]) => platform !== ""));
 }
 
-/** Reads a list's document for people: `kiln manifest inspect`. */
+/** Formats a list's document for people: `kiln manifest inspect`. */
 export function shownDocument(bytes: Buffer, where: string): string {
   const document = parseManifestDocument(bytes, MEDIA_TYPES.ociIndex, where);
   return printableDocument(

@@ -3,7 +3,7 @@ import { type Cli, command, examples, textsIn } from "../command.ts";
 import { type CommandContext, refuseTerminal } from "../context.ts";
 import { platformOrDefault } from "../find-image.ts";
 
-/** `kiln import`: a base image from a root file system. */
+/** Declares `kiln import`: makes a base image from a root file system. */
 export function importCommand(program: Command, cli: Cli): void {
   command(program, cli, "import <source> [name...]", run)
     .description("make an image from a directory or tar with a root file system")

@@ -7,7 +7,10 @@ import { templateOf } from "../flags/format.ts";
 import { printText } from "../listing.ts";
 import { VERSION } from "../version.ts";
 
-/** `kiln info`: the machine and the store, by docker's names. `kiln doctor` says what a build may do here. */
+/**
+ * Declares `kiln info`: describes the machine and the store, by docker's names. `kiln doctor` tells what a build may do
+ * here.
+ */
 export function infoCommand(program: Command, cli: Cli): void {
   command(program, cli, "info", run)
     .description("show the machine and the store")

@@ -16,7 +16,7 @@ import type { StoredImage } from "../../../lib/store/model.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 
-/** `kiln inspect`: everything known of images, as JSON. */
+/** Declares `kiln inspect`: prints all facts about images as JSON. */
 export function inspectCommand(program: Command, cli: Cli): void {
   command(program, cli, "inspect <image...>", run)
     .description("show an image's configuration and layers as JSON")
@@ -47,7 +47,7 @@ async function run(
   await using engine = context.openEngine();
   const { store } = engine;
   const shown = args.map((name) => view(context, store, name, options));
-  // The bytes that the digest is of, but for a person who looks at them.
+  // The exact bytes of the digest, except on a terminal, where they are made safe to look at.
   const write = (document: Buffer): void => {
     const { stdout } = context.host;
     stdout.write(stdout.isTTY === true ? printableDocument(document.toString()) : document);
@@ -66,7 +66,7 @@ async function run(
   }
 }
 
-/** Refuses objects that kiln has not, before somebody waits for one. */
+/** Refuses docker's other object types at once. */
 function checkType(type: unknown): void {
   if (type === "image" || type === undefined) return;
   throw new BuildError("cli/usage", `Cannot inspect something of type ${JSON.stringify(type)}`, {
@@ -74,15 +74,18 @@ function checkType(type: unknown): void {
   });
 }
 
-/** An image to show: alone, or as one platform of the index that was asked for. */
+/** An image to show: alone, or as one platform of the requested index. */
 interface View {
-  /** Digest of the manifest or index that was asked for. */
+  /** Digest of the requested manifest or index. */
   readonly digest: Digest;
   readonly image: StoredImage;
   readonly index: Index | undefined;
 }
 
-/** Finds what was asked for. Without --platform an index is shown with this machine's platform, or the first one that is here. */
+/**
+ * Finds the requested image. Without --platform an index is shown with this machine's platform, or the first present
+ * one.
+ */
 function view(context: CommandContext, store: Store, text: string, options: Readonly<Record<string, unknown>>): View {
   const found = store.images.find(text);
   if (found.kind === "image" || options["platform"] !== undefined) {
@@ -107,7 +110,7 @@ function summaryOf(store: Store, { digest, image, index }: View): object {
     familiarReference({ ...name, tag: undefined, digest: tagged }),
   );
   return {
-    // A build for several platforms is known by its index, as `images` and `-q` show it.
+    // A build for several platforms is identified by its index, as in `images` and `-q`.
     Id: index === undefined ? image.configDigest : digest,
     RepoTags: [...new Set(tags.map(({ name }) => familiarReference(name)))],
     RepoDigests: [...new Set(repositories)],

@@ -4,7 +4,7 @@ import { type Cli, command, examples } from "../command.ts";
 import { type CommandContext, refuseTerminal } from "../context.ts";
 import { platformOption } from "../find-image.ts";
 
-/** `kiln load`: images of an archive or an OCI layout directory into the local store. */
+/** Declares `kiln load`: loads images of an archive or an OCI layout directory into the local store. */
 export function loadCommand(program: Command, cli: Cli): void {
   command(program, cli, "load", run)
     .description("read images from an archive")

@@ -9,7 +9,7 @@ import type { CommandContext } from "../context.ts";
 import { ask, askPassword, passwordFromStdin } from "../prompt.ts";
 import { noticesOnly } from "../progress-output.ts";
 
-/** `kiln login`: tries an account at a registry and keeps it where docker does. */
+/** Declares `kiln login`: tries an account at a registry and stores it where docker does. */
 export function loginCommand(program: Command, cli: Cli): void {
   command(program, cli, "login [registry]", run)
     .description("keep an account for a registry (default: Docker Hub)")
@@ -53,7 +53,7 @@ async function run(
   context.print("Login Succeeded");
 }
 
-/** Reads a registry as people name it: with a scheme or without, Docker Hub when there is none. */
+/** Reads a registry as people write it: with or without a scheme, Docker Hub when absent. */
 export function registryKey(text: string | undefined): string {
   const key = accountKey(text ?? "docker.io");
   if (/^[\w.:[\]-]+(?:\/|$)/.test(key)) return key;
@@ -62,7 +62,7 @@ export function registryKey(text: string | undefined): string {
   });
 }
 
-/** Chooses the file that accounts are kept in. */
+/** Chooses the file for accounts. */
 export function accountFile(context: CommandContext, options: Readonly<Record<string, unknown>>): string {
   const { authfile } = options;
   const named = typeof authfile === "string" ? authfile : context.host.env["REGISTRY_AUTH_FILE"];

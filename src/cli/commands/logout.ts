@@ -3,7 +3,7 @@ import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { accountFile, registryKey } from "./login.ts";
 
-/** `kiln logout`: forgets the account for a registry. */
+/** Declares `kiln logout`: forgets the account for a registry. */
 export function logoutCommand(program: Command, cli: Cli): void {
   command(program, cli, "logout [registry]", run)
     .description("forget the account for a registry (default: Docker Hub)")

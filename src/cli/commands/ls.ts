@@ -8,7 +8,7 @@ import { findImage } from "../find-image.ts";
 import { jsonOrTable } from "../flags/format.ts";
 import { table } from "../table.ts";
 
-/** `kiln ls`: files of an image, without a container. */
+/** Declares `kiln ls`: lists files of an image, without a container. */
 export function lsCommand(program: Command, cli: Cli): void {
   command(program, cli, "ls <image> [path]", run)
     .description("list files of an image")

@@ -14,7 +14,7 @@ type Options = Readonly<Record<string, unknown>>;
 
 const PLAIN = { annotations: {}, memberAnnotations: {}, mediaTypes: "oci" } as const;
 
-/** docker's `manifest` commands: a list is made here by and by, and pushed when it is complete. */
+/** Declares docker's `manifest` commands: a list is built here step by step, and pushed when it is complete. */
 export function manifestCommands(): Readonly<Record<string, (program: Command, cli: Cli) => void>> {
   return {
     "manifest-create": (program, cli) =>

@@ -11,7 +11,7 @@ import { memorySize } from "../flags/values.ts";
 
 const KINDS: readonly VictimKind[] = ["step", "layer", "blob", "image", "cache-mount"];
 
-/** `kiln prune`: frees space, least valuable first. Safe while builds run. */
+/** Declares `kiln prune`: frees space, least valuable items first. Safe while builds run. */
 export function pruneCommand(program: Command, cli: Cli): void {
   command(program, cli, "prune", run)
     .description("free space in the store, least valuable first")

@@ -6,7 +6,7 @@ import { platformOrDefault } from "../find-image.ts";
 import { accountOptions, givenAccounts } from "../flags/accounts.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
-/** `kiln pull`: an image with all its files. A build pulls what it needs by itself. */
+/** Declares `kiln pull`: pulls an image with all its files. A build pulls its images by itself. */
 export function pullCommand(program: Command, cli: Cli): void {
   accountOptions(command(program, cli, "pull <image>", run))
     .description("fetch an image from its registry")

@@ -7,7 +7,7 @@ import { platformOption } from "../find-image.ts";
 import { accountOptions, givenAccounts } from "../flags/accounts.ts";
 import { openProgress, progressMode } from "../progress-output.ts";
 
-/** `kiln push`: an image of the local store to the registry its name says. */
+/** Declares `kiln push`: pushes an image of the local store to the registry in its name. */
 export function pushCommand(program: Command, cli: Cli): void {
   accountOptions(command(program, cli, "push <image>", run))
     .description("send an image to its registry")
@@ -35,7 +35,7 @@ async function run(
   const reference = parseReference(args[0] ?? "");
   const flag = typeof options["progress"] === "string" ? options["progress"] : undefined;
   const level = options["compressionLevel"];
-  // The same reading of the values as an output of a build, and the same errors.
+  // The values are parsed like an output of a build, with the same errors.
   const output = parseOutput(
     new Map([
       ["type", "registry"],

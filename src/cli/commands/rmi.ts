@@ -5,7 +5,7 @@ import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { printError } from "../print-error.ts";
 
-/** `kiln rmi`: takes names away; an image without a name is removed. The space comes back with `kiln prune`. */
+/** Declares `kiln rmi`: removes names; an image without a name is removed. `kiln prune` frees the space. */
 export function rmiCommand(program: Command, cli: Cli): void {
   command(program, cli, "rmi <image...>", run)
     .description("remove images, or one of their names")
@@ -36,7 +36,7 @@ async function run(
     } catch (error) {
       if (!(error instanceof BuildError)) throw error;
       if (isForced && error.code === "image/not-found") continue;
-      // The others are removed all the same, as with docker and rm.
+      // The others are still removed, as with docker and rm.
       printError(error, context.host);
       status = 1;
     }

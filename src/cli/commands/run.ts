@@ -8,7 +8,7 @@ import { malformed } from "../flags/csv.ts";
 import { fromEnvironment } from "../flags/values.ts";
 import { noticesOnly } from "../progress-output.ts";
 
-/** `kiln run`: tries an image out. What it writes is gone when it ends; its exit status is ours. */
+/** Declares `kiln run`: tries an image out. Its changes are discarded at the end; its exit status is ours. */
 export function runCommand(program: Command, cli: Cli): void {
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   command(program, cli, "run <image> [command...]", run)
@@ -17,7 +17,7 @@ export function runCommand(program: Command, cli: Cli): void {
     .option("-e, --env <name=value>", "an environment variable; a bare name is passed on", each, [])
     .option("-v, --volume <path:target[:ro]>", "a directory or file of this machine", each, [])
     .option("-w, --workdir <path>", "where to run")
-    .option("-u, --user <user[:group]>", "who runs it")
+    .option("-u, --user <user[:group]>", "the user that runs it")
     .option("--entrypoint <program>", "instead of the image's own; empty for none")
     .option("--network <mode>", "default, none, host or sandbox")
     .option("--hostname <name>", "the container's name of itself")
@@ -47,7 +47,7 @@ async function run(
     return typeof value === "string" ? value : undefined;
   };
   const { entrypoint } = options;
-  // Before the image is looked for: what is wrong on the command line is said first.
+  // Before the image is looked up: errors of the command line come first.
   const given = {
     env: environment(textsIn(options, "env"), context.host.env),
     network: networkOf(text("network")),

@@ -5,7 +5,7 @@ import type { CommandContext } from "../context.ts";
 import { platformOption } from "../find-image.ts";
 import { noticesOnly } from "../progress-output.ts";
 
-/** `kiln save`: images as an archive that `docker load` and `kiln load` read. */
+/** Declares `kiln save`: writes images as an archive that `docker load` and `kiln load` read. */
 export function saveCommand(program: Command, cli: Cli): void {
   command(program, cli, "save <image...>", run)
     .description("write images to an archive")

@@ -5,7 +5,7 @@ import { type Cli, command, textsIn } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { secrets, sshAgents } from "../flags/values.ts";
 
-/** `kiln shell`: stands where a step failed. Its exit status is ours. */
+/** Declares `kiln shell`: opens a shell in the place of a failed step. Its exit status is ours. */
 export function shellCommand(program: Command, cli: Cli): void {
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   command(program, cli, "shell [step] [command...]", (context, args, options) => {
@@ -23,7 +23,7 @@ export function shellCommand(program: Command, cli: Cli): void {
     .option("--ssh <agent>", "an agent of the build", each, []);
 }
 
-/** Opens the shell and says where it is. */
+/** Opens the shell and prints its place. */
 export async function openShell(
   context: CommandContext,
   asked: {

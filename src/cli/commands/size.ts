@@ -10,7 +10,7 @@ import { jsonOrTable } from "../flags/format.ts";
 import { memorySize } from "../flags/values.ts";
 import { table } from "../table.ts";
 
-/** `kiln size`: where an image's bytes come from, and which of them nobody sees. */
+/** Declares `kiln size`: shows the sizes of an image's layers and of hidden files in them. */
 export function sizeCommand(program: Command, cli: Cli): void {
   command(program, cli, "size <image>", run)
     .description("show what each instruction added, and what later ones hid again")

@@ -4,7 +4,7 @@ import { formatReference, parseReference } from "../../../lib/core/reference.ts"
 import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
-/** `kiln tag`: one more name for an image. */
+/** Declares `kiln tag`: adds a name to an image. */
 export function tagCommand(program: Command, cli: Cli): void {
   command(program, cli, "tag <image> <name>", run).description("give an image another name");
 }

@@ -7,7 +7,9 @@ import { templateOf } from "../flags/format.ts";
 import { printText } from "../listing.ts";
 import { VERSION } from "../version.ts";
 
-/** `kiln version`: what runs. Client and server are the same program, and both are there for docker's templates. */
+/**
+ * Declares `kiln version`: prints the version. Client and server are the same program; docker's templates need both.
+ */
 export function versionCommand(program: Command, cli: Cli): void {
   command(program, cli, "version", run)
     .description("show the version of kiln and of what it runs on")

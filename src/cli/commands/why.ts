@@ -9,7 +9,7 @@ import { type Cli, command } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { explainBuild, explainDetails, explainStep } from "../explanation.ts";
 
-/** `kiln why`: why the steps of the last build, or of another, ran. */
+/** Declares `kiln why`: tells why the steps of the last build, or of another, ran. */
 export function whyCommand(program: Command, cli: Cli): void {
   command(program, cli, "why [step]", run)
     .description("say why steps of the last build ran: all, or those with the given number, stage or text")
@@ -56,7 +56,7 @@ function isNamed(report: BuildReport, name: string): boolean {
   return /^[a-z0-9]/.test(name) && report.tags.some((tag) => full(tag) === full(name));
 }
 
-/** By number (`3`, `3/5`), by stage, or by a piece of the text. */
+/** Finds steps by number (`3`, `3/5`), by stage, or by a part of the text. */
 function stepsNamed(report: BuildReport, wanted: string): readonly ReportedStep[] {
   const text = wanted.toLowerCase();
   const fits = /^\d+(?:\/\d+)?$/.test(wanted)
@@ -70,7 +70,7 @@ function stepsNamed(report: BuildReport, wanted: string): readonly ReportedStep[
   });
 }
 
-/** `3` or `3/5` of `[build 3/5] RUN make`. */
+/** Returns `3` or `3/5` of `[build 3/5] RUN make`. */
 function numberOf(name: string, withTotal: boolean): string | undefined {
   const [, number = "", total = ""] = /^\[(?:[^\]]* )?(\d+)\/(\d+)\]/.exec(name) ?? [];
   return withTotal ? `${number}/${total}` : number;

@@ -3,10 +3,13 @@ import { BuildError } from "../../../lib/core/errors.ts";
 import { type AttestationFlags, attestations } from "./attestations.ts";
 import { keyValues } from "./csv.ts";
 
-/** Flags of the classic builder that still mean something: see `resourceLimits`. */
+/** Flags of the classic builder that still have a meaning: see `resourceLimits`. */
 const RESOURCE_FLAGS = ["memory-swap", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems"];
 
-/** What the classic builder and buildx have and kiln has not. Accepted, so that scripts run, and said to be ignored. */
+/**
+ * Flags of the classic builder and buildx without an effect in kiln. Accepted, so that scripts run, and reported as
+ * ignored.
+ */
 const IGNORED: Readonly<Record<string, string>> = {
   builder: "kiln builds by itself",
   debug: "--progress plain shows everything that happens, and an error says all that is known",
@@ -29,7 +32,7 @@ export interface AcceptedFlags extends AttestationFlags {
   readonly [name: string]: unknown;
 }
 
-/** Declares flags that other builders have, hidden from the help: kiln accepts them, as far as it can do so honestly. */
+/** Declares flags of other builders, hidden from the help: kiln accepts them where it can do so honestly. */
 export function declareAccepted(build: Command): void {
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   const hide = (flags: string): void => {
@@ -41,12 +44,12 @@ export function declareAccepted(build: Command): void {
   hide("-m, --memory <bytes>");
   hide("-c, --cpu-shares <count>");
   for (const name of RESOURCE_FLAGS) hide(`--${name} <value>`);
-  // No step leaves a container to remove, and nothing is sent to a daemon that could be compressed.
+  // Steps leave no container to remove, and nothing is sent to a daemon, so there is nothing to compress.
   for (const name of ["compress", "rm", "force-rm"]) hide(`--${name}`);
   hide("--squash");
   hide("-D, --debug");
   hide("--detach");
-  // Signatures of Docker Content Trust are not checked, which is what the flag asks for.
+  // Signatures of Docker Content Trust are not checked, as the flag asks.
   hide("--disable-content-trust");
   for (const name of ["builder", "isolation", "invoke", "on", "server-config"]) hide(`--${name} <value>`);
   hideList("--security-opt <option>");
@@ -58,8 +61,8 @@ export function declareAccepted(build: Command): void {
 }
 
 /**
- * What is ignored, one sentence each. An SBOM comes on top of an image, so a build without one is still the build
- * that was asked for; a policy decides what may be built, so a build without it is not.
+ * Lists ignored flags, one sentence each. An SBOM comes on top of an image, so a build without one is still the
+ * requested build; a policy decides what may be built, so a build without it is not.
  * @throws {BuildError} `cli/usage`, `runtime/unsupported`
  */
 export function ignoredFlags(flags: AcceptedFlags): string[] {
@@ -73,7 +76,7 @@ export function ignoredFlags(flags: AcceptedFlags): string[] {
   return [...ignored, ...attestations(flags).notices];
 }
 
-/** Whether a `--policy` says that there shall be none. */
+/** Tells whether a `--policy` turns policies off. */
 export function isPolicyDisabled(text: string): boolean {
   return /^(1|t|true)$/i.test(keyValues(text, "policy").get("disabled") ?? "");
 }

@@ -15,7 +15,10 @@ export function accountOptions(command: Command): Command {
     .option("--creds <user[:password]>", "the account for this registry");
 }
 
-/** Reads --authfile and --creds; the latter are for one registry. @throws {BuildError} `cli/usage` */
+/**
+ * Reads --authfile and --creds; the latter are for one registry.
+ * @throws {BuildError} `cli/usage`
+ */
 export async function givenAccounts(
   context: CommandContext,
   options: Readonly<Record<string, unknown>>,

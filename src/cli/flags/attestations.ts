@@ -8,7 +8,7 @@ export interface AttestationFlags {
   readonly sbom?: string;
 }
 
-/** What is wanted, and what of it kiln does not make: a sentence each. */
+/** The requested attestations, and a sentence for each part that kiln does not make. */
 export interface WantedAttestations {
   readonly provenance: ProvenanceOptions | undefined;
   readonly notices: readonly string[];
@@ -16,12 +16,12 @@ export interface WantedAttestations {
 
 const PROVENANCE_KEYS = [
   ...["type", "mode", "version", "builder-id", "reproducible", "inline-only", "disabled"],
-  // Of files that kiln does not write, and of measurements that it does not publish.
+  // Attributes for files that kiln does not write, and for measurements that it does not publish.
   ...["filename", "capture-usage", "complete-materials"],
 ];
 
 /**
- * `--attest type=provenance,...`, `--provenance` and `--sbom`, which are short for it. The last one of a type counts.
+ * Reads `--attest type=provenance,...`, and its short forms `--provenance` and `--sbom`. The last one of a type counts.
  * @throws {BuildError} `cli/usage`
  */
 export function attestations(flags: AttestationFlags): WantedAttestations {
@@ -64,7 +64,7 @@ function typeOf({ flag, text, values }: Wish): "provenance" | "sbom" {
   );
 }
 
-/** `--sbom` and `--provenance` take a boolean or attributes. */
+/** Expands `--sbom` and `--provenance`, which take a boolean or attributes. */
 function shorthand(text: string, type: string): Map<string, string> {
   if (/^(1|t|true)$/i.test(text)) return new Map();
   if (/^(0|f|false)$/i.test(text)) return new Map([["disabled", "true"]]);

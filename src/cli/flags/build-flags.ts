@@ -49,7 +49,7 @@ export interface BuildFlags extends AcceptedFlags {
 
 type Named<T> = { [Name in keyof T as string extends Name ? never : Name]: T[Name] };
 
-/** What the command declares. A flag that is declared and read as two types is a mistake of ours. */
+/** Shape of the declared flags. A flag that is declared and read as two types is a mistake of ours. */
 export const buildFlagsShape = object<Named<BuildFlags>>({
   file: optional(TEXT),
   tag: list(TEXT),

@@ -2,7 +2,7 @@ import type { CacheFrom, CacheOptions, CachePlace, CacheTo } from "../../engine/
 import type { Compression } from "../../../lib/core/oci.ts";
 import { keyValues, malformed } from "./csv.ts";
 
-/** What the cache flags say together. */
+/** The cache flags together. */
 export interface CacheFlags {
   readonly from: readonly string[];
   readonly to: readonly string[];
@@ -27,7 +27,7 @@ const TO_KEYS = [
   "ignore-error",
   "registry.insecure",
 ];
-/** BuildKit's attributes without a counterpart, and why. */
+/** BuildKit's attributes without a counterpart, each with the reason. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   "image-manifest": "kiln's caches have a form of their own",
   "oci-mediatypes": "kiln's caches have a form of their own",
@@ -38,13 +38,16 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
 };
 const HIGHEST_LEVELS: Readonly<Record<Compression, number>> = { uncompressed: 0, gzip: 9, zstd: 22 };
 
-/** @throws {BuildError} `cli/usage` */
+/**
+ * Reads the cache flags.
+ * @throws {BuildError} `cli/usage`
+ */
 export function cacheOptions(flags: CacheFlags): CacheOptions {
   const { mode = "read-write" } = flags;
   if (mode !== "read" && mode !== "read-write" && mode !== "off") {
     throw malformed("cache-mode", mode, "it is not a mode", "it is one of read, read-write, off");
   }
-  // Read even where they have no effect: a mistake in them should not wait for another mode.
+  // Parsed even without effect: a mistake should not wait for another mode.
   const from = flags.from.flatMap(places);
   const to = flags.to.map(cacheTo);
   const isInline = to.some(({ place: { kind } }) => kind === "inline");
@@ -52,7 +55,7 @@ export function cacheOptions(flags: CacheFlags): CacheOptions {
   return { from: mode === "off" ? [] : from, to: mode === "read-write" ? to : [], trust: flags.trust };
 }
 
-/** Attributes of cache flags that have no effect here, one sentence each. */
+/** Lists cache attributes that have no effect here, one sentence each. */
 export function cacheNotices(flags: {
   readonly cacheFrom: readonly string[];
   readonly cacheTo: readonly string[];
@@ -70,7 +73,7 @@ export function cacheNotices(flags: {
   );
 }
 
-/** Without `=`, references separated by commas. */
+/** Parses cache places. Without `=`, they are references separated by commas. */
 function places(text: string): CacheFrom[] {
   if (!text.includes("=")) return text.split(",").map((ref) => ({ kind: "registry", ref, insecure: false }));
   const values = attributes(text, "cache-from", FROM_KEYS);

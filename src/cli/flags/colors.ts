@@ -10,8 +10,9 @@ const NAMES: Readonly<Record<string, string>> = {
 const KEYS = ["run", "cancel", "error", "warning"] as const;
 
 /**
- * `BUILDKIT_COLORS`: `run=green:warning=yellow:error=red:cancel=255,165,0`. What cannot be read is left as it is, and said.
- * @returns the colours, and one sentence for each field that has no effect.
+ * Reads `BUILDKIT_COLORS`: `run=green:warning=yellow:error=red:cancel=255,165,0`. Malformed fields are skipped and
+ * reported.
+ * @returns the colours, and one sentence for each field that has no effect
  */
 export function readColors(text: string): {
   readonly colors: Partial<ProgressColors>;

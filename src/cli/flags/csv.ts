@@ -15,7 +15,7 @@ export function splitCsv(text: string, flag: string): readonly string[] {
 }
 
 /**
- * `key=value` fields, keys in lower case. A field without `=` is an error unless `bare` says what its key is.
+ * Parses `key=value` fields, keys in lower case. A field without `=` is an error unless `bare` gives its key.
  * @throws {BuildError} `cli/usage`
  */
 export function keyValues(text: string, flag: string, bare?: string): Map<string, string> {

@@ -19,7 +19,7 @@ test("docs/migrating.md and the command line know the same flags of other builde
   expect([...DOCUMENTED].filter((name) => !OWN.has(name)).toSorted()).toEqual(Object.keys(ELSEWHERE).toSorted());
 });
 
-test("no flag of ours is refused as somebody else's", () => {
+test("no flag of kiln is refused as another builder's", () => {
   expect(Object.keys(ELSEWHERE).filter((name) => OWN.has(name))).toEqual([]);
   expect(() => refuseElsewhere("build", "--tag")).not.toThrow();
   expect(() => refuseElsewhere("images", "--format")).not.toThrow();

@@ -85,7 +85,10 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   "cap-drop": "leave it out: steps have docker's capabilities",
 };
 
-/** Refuses a flag that other builders have and kiln spells otherwise. @throws {BuildError} `cli/usage` */
+/**
+ * Refuses a flag of other builders that kiln spells otherwise.
+ * @throws {BuildError} `cli/usage`
+ */
 export function refuseElsewhere(command: string, flag: string): void {
   const name = flag === "-v" ? "volume" : flag.replace(/^-+/, "");
   if (command !== "build" || !Object.hasOwn(ELSEWHERE, name)) return;

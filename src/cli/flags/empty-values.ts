@@ -1,12 +1,15 @@
 import { BuildError } from "../../../lib/core/errors.ts";
 
 /**
- * The meaning of a flag's empty value. `absent`: as if the flag was not given, which is docker's reading and what scripts
- * with empty variables rely on. `meant`: the empty text is the value. `refused`: nothing sensible can be meant.
+ * The meaning of a flag's empty value. `absent`: as if the flag was not given; docker does so, and scripts with empty
+ * variables rely on it. `meant`: the empty text is the value. `refused`: no sensible meaning exists.
  */
 export type EmptyMeaning = "absent" | "meant" | "refused";
 
-/** Flags whose empty value is allowed. All others refuse it, so that a new flag cannot take an empty text for a path or a name. */
+/**
+ * Flags with an allowed empty value. All others refuse it, so that a new flag cannot take an empty text for a path or a
+ * name.
+ */
 const MEANINGS: Readonly<Record<string, Readonly<Partial<Record<EmptyMeaning, readonly string[]>>>>> = {
   build: {
     absent: [
@@ -27,7 +30,10 @@ const MEANINGS: Readonly<Record<string, Readonly<Partial<Record<EmptyMeaning, re
   du: { absent: ["format"] },
 };
 
-/** @param long the flag with its dashes. */
+/**
+ * Returns the meaning of a flag's empty value.
+ * @param long the flag with its dashes
+ */
 export function emptyValue(command: string, long: string): EmptyMeaning {
   const name = long.slice(2);
   const meanings = MEANINGS[command];
@@ -35,7 +41,10 @@ export function emptyValue(command: string, long: string): EmptyMeaning {
   return meanings?.meant?.includes(name) === true ? "meant" : "refused";
 }
 
-/** @throws {BuildError} `cli/usage` for an empty value that means nothing. */
+/**
+ * Refuses a meaningless empty value.
+ * @throws {BuildError} `cli/usage`
+ */
 export function checkEmpty(meaning: EmptyMeaning, long: string): void {
   if (meaning !== "refused") return;
   throw new BuildError("cli/usage", `Cannot use ${long} "": it is empty`, {

@@ -2,18 +2,18 @@ import { type AnnotationOption, type OutputSpec, STORE_OUTPUT } from "../../expo
 import { annotationTarget, parseOutput, withoutEffect } from "../../export/parse-output.ts";
 import { keyValues, malformed } from "./csv.ts";
 
-/** What the output flags say together. */
+/** The output flags together. */
 export interface OutputFlags {
   readonly outputs: readonly string[];
   readonly load: boolean;
   readonly push: boolean;
   readonly annotations: readonly string[];
-  /** BUILDX_NO_DEFAULT_LOAD: a build that names no output keeps its cache and no image. */
+  /** True with BUILDX_NO_DEFAULT_LOAD: a build without an output keeps its cache and no image. */
   readonly noDefaultLoad?: boolean;
 }
 
 /**
- * The outputs of a build. Nothing asked for keeps the image in the local store; `--load` asks for just that, and
+ * Returns the outputs of a build. By default the image goes into the local store; `--load` asks for just that, and
  * `--push` turns an image output into a push.
  */
 export function outputSpecs(flags: OutputFlags): OutputSpec[] {
@@ -38,12 +38,12 @@ export function outputSpecs(flags: OutputFlags): OutputSpec[] {
   });
 }
 
-/** What the outputs ask for without any effect, one sentence each. */
+/** Lists attributes of outputs without any effect, one sentence each. */
 export function outputNotices(outputs: readonly string[]): string[] {
   return outputs.flatMap((text) => withoutEffect(outputAttributes(text)));
 }
 
-/** `type=oci,dest=out.tar`; a bare path is a directory for the files, `-` a tar of them on standard output. */
+/** Parses `type=oci,dest=out.tar`; a bare path is a directory for the files, `-` a tar of them on standard output. */
 function outputAttributes(text: string): Map<string, string> {
   if (text.includes("=")) return keyValues(text, "output");
   return new Map([
@@ -52,7 +52,7 @@ function outputAttributes(text: string): Map<string, string> {
   ]);
 }
 
-/** `[type[platform][,type...]:]key=value`. */
+/** Parses `[type[platform][,type...]:]key=value`. */
 function annotationOptions(text: string): AnnotationOption[] {
   const equals = text.indexOf("=");
   if (equals <= 0) throw malformed("annotation", text, "it is not key=value");

@@ -2,7 +2,7 @@ import type { BuildLimits } from "../../engine/options.ts";
 import { malformed, splitCsv } from "./csv.ts";
 import { memorySize } from "./values.ts";
 
-/** Name of `--resource` and of the classic builder's flag, and what it sets. */
+/** Settings by the name of `--resource` and of the classic builder's flag. */
 const RESOURCES = {
   memory: {
     key: "memoryBytes",
@@ -21,7 +21,7 @@ const RESOURCES = {
   "cpuset-mems": { key: "cpusetMems", legacy: "cpusetMems", read: (text: string) => cpuList(text, "cpuset-mems") },
 } as const;
 
-/** What `--resource name=value,...` and the flags of the classic builder ask for. */
+/** Reads `--resource name=value,...` and the flags of the classic builder. */
 export function resourceLimits(flags: readonly string[], legacy: Readonly<Record<string, unknown>>): BuildLimits {
   const limits: Record<string, number | string> = {};
   for (const resource of Object.values(RESOURCES)) {
@@ -54,7 +54,7 @@ function whole(text: string, flag: string): number {
   throw malformed(flag, text, "must be > 0");
 }
 
-/** `0-3,5`. */
+/** Parses `0-3,5`. */
 function cpuList(text: string, flag: string): string {
   if (/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(text)) return text;
   throw malformed(flag, text, "it is not a list of numbers", 'write it like "0-3" or "0,2"');

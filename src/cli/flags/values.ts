@@ -6,19 +6,22 @@ import { keyValues, malformed, splitCsv } from "./csv.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** `K=V` pairs in order; a bare `K` takes its value from the environment, and is left out when unset there. */
+/** Parses `K=V` pairs in order; a bare `K` takes its value from the environment, and is left out when unset there. */
 export function buildArgs(flags: readonly string[], env: Environment): Record<string, string> {
   return pairs("build-arg", flags, (name) => fromEnvironment(name, env));
 }
 
-/** Node puts U+FFFD in place of bytes that are not UTF-8. @throws {BuildError} `cli/usage` */
+/**
+ * Reads a variable. Node replaces bytes that are not UTF-8 by U+FFFD, so such a value is refused.
+ * @throws {BuildError} `cli/usage`
+ */
 export function fromEnvironment(name: string, env: Environment): string | undefined {
   const value = env[name];
   if (value?.includes("\ufffd") !== true) return value;
   throw new BuildError("cli/usage", `Cannot read the variable ${name} of the environment: it is not UTF-8`);
 }
 
-/** `k=v` pairs; a bare `k` has the empty value. */
+/** Parses `k=v` pairs; a bare `k` has the empty value. */
 export function labels(flags: readonly string[]): Record<string, string> {
   return pairs("label", flags, () => "");
 }
@@ -39,14 +42,14 @@ function pairs(
   return values;
 }
 
-/** An object in which every name is free: `__proto__` is one like any other. */
+/** Makes an object in which every name is free: `__proto__` is one like any other. */
 function withoutPrototype(): Record<string, string> {
   const members: Record<string, string> = {};
   Object.setPrototypeOf(members, null);
   return members;
 }
 
-/** `name=path|url`. A name that can be an image's is the one people know it by: `app:latest` is `app`. */
+/** Parses `name=path|url`. An image's name is shortened to its familiar form: `app:latest` is `app`. */
 export function buildContexts(flags: readonly string[]): Record<string, string> {
   const contexts = withoutPrototype();
   for (const flag of flags) {
@@ -67,7 +70,9 @@ function familiarName(name: string): string {
   }
 }
 
-/** `id=…[,src=file|,env=VAR][,type=file|env]`; a bare id is an environment variable of that name, else a file. */
+/**
+ * Parses `id=…[,src=file|,env=VAR][,type=file|env]`; a bare id is an environment variable of that name, else a file.
+ */
 export function secrets(flags: readonly string[], env: Environment): SecretSpec[] {
   return flags.map((flag) => {
     const values = keyValues(flag, "secret", "id");
@@ -81,7 +86,7 @@ export function secrets(flags: readonly string[], env: Environment): SecretSpec[
     let path = values.get("src") ?? values.get("source");
     let variable = values.get("env");
     if (path === "" || variable === "") throw malformed("secret", flag, "the name of its file or variable is empty");
-    // `type=env,src=NAME` names a variable by the file's key.
+    // `type=env,src=NAME` names a variable with the file's key.
     if (type === "env" && variable === undefined) [variable, path] = [path, undefined];
     const id = values.get("id");
     if (id === undefined || id === "")
@@ -93,7 +98,7 @@ export function secrets(flags: readonly string[], env: Environment): SecretSpec[
   });
 }
 
-/** `default` or `id[=socket]` or `id=key,key`; without a path, the socket of SSH_AUTH_SOCK. */
+/** Parses `default` or `id[=socket]` or `id=key,key`; without a path, the socket of SSH_AUTH_SOCK. */
 export function sshAgents(flags: readonly string[], env: Environment): SshSpec[] {
   return flags.map((flag) => {
     const equals = flag.indexOf("=");
@@ -112,7 +117,7 @@ export function sshAgents(flags: readonly string[], env: Environment): SshSpec[]
   });
 }
 
-/** `host:ip`, `host=ip`, `host=[v6]`. The text `host-gateway` stands for this machine as steps see it. */
+/** Parses `host:ip`, `host=ip`, `host=[v6]`. The text `host-gateway` stands for this machine as steps see it. */
 export function extraHosts(flags: readonly string[]): { readonly name: string; readonly address: string }[] {
   return flags.map((flag) => {
     const [, name, text] = /^([^=:]+)[=:](.+)$/.exec(flag) ?? [];
@@ -129,7 +134,7 @@ const ULIMITS = "core cpu data fsize locks memlock msgqueue nice nofile nproc rs
   " ",
 );
 
-/** `name=soft[:hard]`; -1 is unlimited. */
+/** Parses `name=soft[:hard]`; -1 is unlimited. */
 export function ulimits(
   flags: readonly string[],
 ): { readonly name: string; readonly soft: number; readonly hard: number }[] {
@@ -147,7 +152,7 @@ export function ulimits(
   });
 }
 
-/** Bytes from `64m`, `1.5g`, `512`: docker's powers of 1024. */
+/** Parses bytes in `64m`, `1.5g`, `512`: docker's powers of 1024. */
 export function memorySize(text: string, flag: string): number {
   const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text.trim()) ?? [];
   if (amount === undefined) throw malformed(flag, text, "it is not a size", 'write it like "64m" or "2g"');
@@ -155,7 +160,7 @@ export function memorySize(text: string, flag: string): number {
   return Math.floor(Number(amount) * 1024 ** " kmgtp".indexOf(unit.toLowerCase() || " "));
 }
 
-/** All values of a flag that is repeatable and takes comma lists. */
+/** Lists all values of a repeatable flag with comma lists. */
 export function commaList(flags: readonly string[], flag: string): string[] {
   return flags.flatMap((text) => splitCsv(text, flag)).filter((value) => value !== "");
 }

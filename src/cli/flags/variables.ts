@@ -1,4 +1,4 @@
-/** Variables of buildx and docker's command line that would change a build there and change nothing here, and why. */
+/** Variables of buildx and docker that would change a build there and have no effect here, each with the reason. */
 const IGNORED_VARIABLES: Readonly<Record<string, string>> = {
   BUILDKIT_HOST: "kiln builds by itself",
   BUILDX_BUILDER: "kiln builds by itself",
@@ -11,7 +11,7 @@ const IGNORED_VARIABLES: Readonly<Record<string, string>> = {
     "no traces are sent; --explain=json and --progress rawjson say what took how long",
 };
 
-/** Variables that only some values of ask for what is not there. */
+/** Variables with some values that ask for something kiln lacks. */
 const REFUSED_VALUES: Readonly<Record<string, { readonly value: RegExp; readonly why: string }>> = {
   DOCKER_BUILDKIT: { value: /^(?:0|f|false)$/i, why: "there is one builder" },
   DOCKER_CONTENT_TRUST: {
@@ -20,7 +20,7 @@ const REFUSED_VALUES: Readonly<Record<string, { readonly value: RegExp; readonly
   },
 };
 
-/** Variables of the environment that have no effect here, one sentence each. */
+/** Lists environment variables that have no effect here, one sentence each. */
 export function ignoredVariables(env: Readonly<Record<string, string | undefined>>): string[] {
   const ignored = Object.entries(IGNORED_VARIABLES).flatMap(([name, why]) =>
     (env[name] ?? "") === "" ? [] : [[name, why]],

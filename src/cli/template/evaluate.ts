@@ -5,13 +5,13 @@ import { goText } from "./go-text.ts";
 import type { Command, Node, Nodes, Operand, Pipeline, Tree } from "./tree.ts";
 import { type Value, isList, isMap, isStruct, isTrue, memberOf, typeName } from "./value.ts";
 
-/** Depth of templates that call each other. */
+/** Limit on nested template calls. */
 const MAX_CALLS = 100;
 
-/** Why a list of nodes was left before its end. */
+/** The reason for leaving a list of nodes before its end. */
 type Left = "break" | "continue" | undefined;
 
-/** Writes a template out for one value. */
+/** An execution of a template for one value. */
 export class Evaluator {
   #written: string[] = [];
   readonly #text: string;
@@ -24,7 +24,10 @@ export class Evaluator {
     this.#tree = tree;
   }
 
-  /** @throws {BuildError} `cli/template` */
+  /**
+   * Writes the template out.
+   * @throws {BuildError} `cli/template`
+   */
   run(data: Value): string {
     this.#written = [];
     this.#variables = [{ name: "$", value: data }];

@@ -1,6 +1,6 @@
 import { BuildError } from "../../../lib/core/errors.ts";
 
-/** Makes the error for a template that cannot be read or written out. `position` is where in the text the trouble is. */
+/** Makes the error for a template that cannot be parsed or executed. `position` is its place in the text. */
 export function templateError(text: string, position: number, message: string, hint?: string): BuildError {
   const before = text.slice(0, position).split("\n");
   const column = (before.at(-1) ?? "").length + 1;

@@ -2,14 +2,17 @@ import { goText, printAll, printLine } from "./go-text.ts";
 import { printf } from "./printf.ts";
 import { type Value, isList, isMap, isStruct, isTrue, memberOf, toJson, typeName } from "./value.ts";
 
-/** Trouble with a function's arguments. The evaluator adds the place. */
+/** An error in a function's arguments. The evaluator adds the place. */
 export class ArgumentError extends Error {
   override readonly name = "ArgumentError";
 }
 
 export type TemplateFunction = (args: readonly Value[]) => Value;
 
-/** Functions of Go's text/template, and those that docker's commands add. `and` and `or` are the evaluator's: they stop early. */
+/**
+ * Functions of Go's text/template, and those that docker's commands add. The evaluator implements `and` and `or`, which
+ * stop early.
+ */
 export const FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map<string, TemplateFunction>([
   ["not", (args) => !isTrue(one(args))],
   ["len", (args) => length(one(args))],

@@ -2,11 +2,11 @@ import { templateError } from "./failure.ts";
 import { type Token, scan } from "./scanner.ts";
 import type { Command, Node, Nodes, Operand, Pipeline, Tree } from "./tree.ts";
 
-/** Depth of blocks and parentheses: enough for people, and no stack is used up by a text that goes on for ever. */
+/** Limit on nested blocks and parentheses: enough for people, and an endless text cannot use up the stack. */
 const MAX_DEPTH = 200;
 
 /**
- * Reads a template. `functions` are the names that may be called.
+ * Parses a template. `functions` are the names that may be called.
  * @throws {BuildError} `cli/template`
  */
 export function parseTemplate(text: string, functions: ReadonlySet<string>): Tree {
@@ -15,7 +15,7 @@ export function parseTemplate(text: string, functions: ReadonlySet<string>): Tre
   return { body, templates: parser.templates };
 }
 
-/** Why a list of nodes ended. */
+/** The reason why a list of nodes ended. */
 type Ending = "end" | "else" | "eof";
 
 class Parser {
@@ -147,7 +147,7 @@ class Parser {
       if (first?.kind === "literal") throw this.#error("a value cannot take what is piped into it", this.#peek());
       commands.push(command);
     }
-    // Declared after the commands: `$x := $x` speaks of the outer one.
+    // Declared after the commands: the second one of `$x := $x` is the outer one.
     if (!isAssignment) this.#variables.push(...variables);
     return { variables, isAssignment, commands, position };
   }
@@ -253,7 +253,7 @@ class Parser {
     );
   }
 
-  /** Reads something whose variables end with it, at most so deep. */
+  /** Parses a scope, with a limit on depth; its variables end with it. */
   #scoped<T>(token: Token, read: () => T): T {
     if (++this.#depth > MAX_DEPTH) throw this.#error("it is nested too deeply", token);
     const count = this.#variables.length;

@@ -1,7 +1,7 @@
 import { goQuote, goText } from "./go-text.ts";
 import { type Value, isList, isMap, isStruct, typeName } from "./value.ts";
 
-/** Longest padding or precision: a width is somebody's typing, not a size of memory. */
+/** Maximum padding or precision: a typed width must not decide how much memory is used. */
 const MAX_WIDTH = 10_000;
 
 const VERB = /%([-+# 0]*)(\*|\d+)?(?:\.(\*|\d+)?)?([%a-zA-Z])?/g;

@@ -8,7 +8,7 @@ export type Token = { readonly position: number; readonly end: number; readonly 
   | { readonly kind: "sign"; readonly sign: string }
 );
 
-/** The shapes of what stands in an action, tried in this order. */
+/** The shapes of tokens in an action, tried in this order. */
 const SHAPES: readonly (readonly [
   kind: "field" | "variable" | "word" | "number" | "string" | "raw" | "char" | "sign",
   RegExp,
@@ -51,9 +51,9 @@ export function scan(text: string): Token[] {
 }
 
 interface Closed {
-  /** Where the text behind the action begins. */
+  /** Offset of the text after the action. */
   readonly position: number;
-  /** Whether the action's end trims the blanks behind it. */
+  /** True when the action's end trims the blanks after it. */
   readonly isTrimmed: boolean;
 }
 

@@ -5,7 +5,10 @@ import type { Value } from "./value.ts";
 
 /** A template that was read. */
 export interface Template {
-  /** Writes the template out for a value. @throws {BuildError} `cli/template` for an unknown field or a wrong argument */
+  /**
+   * Writes the template out for a value.
+   * @throws {BuildError} `cli/template` for an unknown field or a wrong argument
+   */
   render(data: Value): string;
 }
 

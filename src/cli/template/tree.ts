@@ -1,4 +1,4 @@
-/** What a template's text says. `position` counts UTF-16 units from the template's start. */
+/** A node of a parsed template. `position` counts UTF-16 units from the template's start. */
 export type Node =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "action"; readonly pipeline: Pipeline }
@@ -27,7 +27,7 @@ export interface Pipeline {
 export interface Command {
   readonly operands: readonly Operand[];
   readonly position: number;
-  /** The command as it is written, for messages. */
+  /** The command's source text, for messages. */
   readonly text: string;
 }
 

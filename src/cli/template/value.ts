@@ -53,12 +53,12 @@ export function typeName(value: Value): string {
   return typeof value === "string" ? "string" : "struct";
 }
 
-/** Converts parsed JSON whose members are known names: objects become structs. */
+/** Converts parsed JSON with known member names: objects become structs. */
 export function structOf(json: unknown): Value {
   return fromJson(json, structOf, (members) => Object.fromEntries(members));
 }
 
-/** Converts parsed JSON whose members are people's own names (labels, annotations): objects become maps, sorted as Go sorts. */
+/** Converts parsed JSON with user-defined names (labels, annotations): objects become maps, sorted like in Go. */
 export function mapOf(json: unknown): Value {
   return fromJson(json, mapOf, (members) => new Map(members.toSorted(([a], [b]) => (a < b ? -1 : 1))));
 }

@@ -27,6 +27,6 @@ export async function saveImages(
   const description = `exporting to ${kind} image format`;
   const display = { stepId: description, sink: progress, nowMs: () => environment.nowMs() };
   await shownStep(description, { progress, clock: environment }, () =>
-    exportLayout(results, { kind, to, options }, layers, display, signal),
+    exportLayout(results, { kind, destination: to, options }, layers, display, signal),
   );
 }
