@@ -33,8 +33,8 @@ export interface Attempt {
   readonly userNamespace?: UserNamespaceMap;
   readonly limits?: RunRequest["limits"];
   readonly notices?: string[];
-  /** Told of the parts that were refused and left out. */
-  readonly onRefusal?: (refusal: Refusal) => void;
+  /** Told of what was refused, and of the parts that were left out then. */
+  readonly onRefusal?: (refusal: Refusal, parts: readonly SandboxPart[]) => void;
 }
 
 /** What came of a try: all is well without a message. */

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { debug, timed } from "../../lib/core/debug.ts";
 import { BuildError, errnoOf, unreachable } from "../../lib/core/errors.ts";
@@ -10,10 +10,11 @@ import { controlOf } from "./control.ts";
 import { describePlan } from "./describe-plan.ts";
 import { FrameReader } from "./frames.ts";
 import type { HostFacts, UserNamespaceMap } from "./host.ts";
-import { readHostFacts } from "./host.ts";
+import { identityMap, readHostFacts } from "./host.ts";
 import { readStepFacts } from "./plan-facts.ts";
 import { encodePlan } from "./plan-writer.ts";
 import { type Plan, writeChrootPlan, writePlan } from "./plan.ts";
+import { capabilityMask } from "./policy/capabilities.ts";
 import { defaultSeccompFilter, type SeccompFilter } from "./policy/seccomp.ts";
 import { describeMissing, notAllowed, partsToLeaveOut, type Refusal, type Rung, rungOf } from "./rung.ts";
 import { Refused, type SandboxPart } from "./sandbox-parts.ts";
@@ -47,8 +48,8 @@ export interface RuntimeOptions {
   readonly searchPath?: readonly string[];
   /** Asked once, when the first step is to run: what this machine allows. Absent: everything, or chroot where that is set. */
   readonly findRung?: (signal: AbortSignal) => Promise<Rung>;
-  /** Told of each part of a sandbox that was refused and that steps do without from then on. */
-  readonly onRefusal?: (refusal: Refusal) => void;
+  /** Told of each refusal, and of the parts that steps do without from then on. */
+  readonly onRefusal?: (refusal: Refusal, parts: readonly SandboxPart[]) => void;
   /** Facts for tests; read from the machine otherwise. */
   readonly facts?: HostFacts;
   /** Told once about each thing this machine cannot do, and what that costs. */
@@ -81,6 +82,7 @@ class Driver {
   readonly #seccomp: Readonly<Record<RunRequest["security"], SeccompFilter | undefined>>;
   readonly #cgroups: Cgroups;
   readonly #workers: Workers;
+  readonly #mayConfigureNetworks: boolean;
   readonly #rung: Rung;
   readonly #without: Set<SandboxPart>;
   readonly #answersProc: boolean;
@@ -91,6 +93,7 @@ class Driver {
     this.#rung = rung;
     this.#without = new Set(rung.kind === "namespaces" ? rung.without : []);
     this.#facts = options.facts ?? readHostFacts();
+    this.#mayConfigureNetworks = (this.#facts.heldCapabilities & capabilityMask(["NET_ADMIN"])) !== 0n;
     for (const name of ["root", "tree"]) mkdirSync(join(options.scratchDirectory, name), { recursive: true });
     this.#stubs = new StubLayers(join(options.scratchDirectory, "stubs"));
     if (options.ownersDirectory !== undefined) options.notice(SINGLE_ID);
@@ -134,6 +137,7 @@ class Driver {
         return result;
       } catch (error) {
         if (!this.#doWithout(error)) throw error;
+        forgetVolatile(request.root);
       }
     }
   }
@@ -144,10 +148,8 @@ class Driver {
     if (refused === undefined) return false;
     const parts = partsToLeaveOut(refused.part, this.#without);
     if (parts.length === 0) return false;
-    for (const part of parts) {
-      this.#without.add(part);
-      this.#options.onRefusal?.({ part, message: refused.message });
-    }
+    for (const part of parts) this.#without.add(part);
+    this.#options.onRefusal?.({ part: refused.part, message: refused.message }, parts);
     return true;
   }
 
@@ -237,10 +239,13 @@ class Driver {
   }
 
   /** Where there is one id, a step of another user than root has a namespace in which that id is called as its USER is. */
-  #userNamespaceFor({ user, security }: RunRequest): UserNamespaceMap | undefined {
+  #userNamespaceFor({ user, security, network }: RunRequest): UserNamespaceMap | undefined {
     if (this.#options.ownersDirectory !== undefined && (user.uid !== 0 || user.gid !== 0)) {
       return { uidMap: `${user.uid} 0 1`, gidMap: `${user.gid} 0 1`, setgroups: "deny" };
     }
+    // Whoever may not configure a network gets one to configure with a user namespace.
+    const isOwnNetwork = network === "none" || network === "sandbox";
+    if (isOwnNetwork && !this.#mayConfigureNetworks) return identityMap(this.#facts.userNamespace);
     return security === "sandbox" ? this.#options.userNamespace : undefined;
   }
 
@@ -357,6 +362,11 @@ function parseEnd(text: string): End {
   const [code = NaN, signal = NaN, wallUs = NaN, cpuUs = NaN, maxRssKib = NaN, readBytes = NaN, writtenBytes = NaN] =
     text.split(" ").map(Number);
   return { code, signal, wallUs, cpuUs, maxRssKib, readBytes, writtenBytes };
+}
+
+/** An overlay that was mounted as `volatile` is not mounted a second time, unless its mark of that is removed. */
+function forgetVolatile(tree: RunRequest["root"]): void {
+  if (tree.kind === "overlay") rmSync(join(tree.work, "work"), { recursive: true, force: true });
 }
 
 function describeReport(report: StepReport): string {

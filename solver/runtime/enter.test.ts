@@ -1,4 +1,5 @@
-import { execFile, execFileSync } from "node:child_process";
+import { EACCES, withBlocked } from "../../test/support/blocked-calls.ts";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -56,6 +57,20 @@ describe.skipIf(reason !== undefined)("kiln-runtime enter", () => {
       code: 9,
       stdout: execFileSync("readlink", ["/proc/self/ns/user"], { encoding: "utf8" }),
     });
+  });
+
+  test("where a namespace can be made and nothing mounted in it, the program runs outside, with its signals and its status", async () => {
+    const blocked = withBlocked({ mount: EACCES });
+    const [perl = "", ...rest] = [...blocked, "setpriv", "--bounding-set=-sys_admin", RUNTIME_PATH, "enter"];
+    const running = promisify(execFile)(perl, [...rest, "sh", "-c", "readlink /proc/self/ns/user; exit 9"]);
+    await expect(running).rejects.toMatchObject({
+      code: 9,
+      stdout: execFileSync("readlink", ["/proc/self/ns/user"], { encoding: "utf8" }),
+    });
+    const waiting = spawn(perl, [...rest, "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"]);
+    waiting.stdout.once("data", () => waiting.kill("SIGTERM"));
+    const code = await new Promise((resolve) => waiting.once("close", resolve));
+    expect(code).toBe(7);
   });
 
   test("a program that is not there is an error of ours", async () => {

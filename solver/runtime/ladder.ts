@@ -100,8 +100,8 @@ export async function climb(context: LadderContext, limits: Limits, signal: Abor
   const ids = context.ids === "pretended" ? { ids: context.ids } : {};
   for (const root of ["overlay", "directory"] as const) {
     const without: SandboxPart[] = [];
-    const onRefusal = (refusal: Refusal): void => {
-      if (isSandboxPart(refusal.part)) without.push(refusal.part);
+    const onRefusal = (refusal: Refusal, parts: readonly SandboxPart[]): void => {
+      without.push(...parts);
       refusals.push(refusal);
     };
     const how = { ...ids, ...(root === "overlay" ? { root } : {}), onRefusal };

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Native } from "../../lib/native/native.ts";
+import { errnoOf } from "../../lib/core/errors.ts";
 import { type Attempt, type AttemptContext, type Tried, tryStep } from "./attempt.ts";
 import { type Cause, causesOf } from "./causes.ts";
 import { CONTROLLERS, findHierarchies } from "./cgroup-tree.ts";
@@ -157,13 +158,16 @@ function subordinateLack(context: ProbeContext): { readonly detail: string; read
   };
 }
 
+/** A file that is missing or may not be read grants nothing: newuidmap would not see more. */
 function grantsIds(path: string, user: string): boolean {
-  return (
-    existsSync(path) &&
-    readFileSync(path, "utf8")
+  try {
+    return readFileSync(path, "utf8")
       .split("\n")
-      .some((line) => line.startsWith(`${user}:`))
-  );
+      .some((line) => line.startsWith(`${user}:`));
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return false;
+  }
 }
 
 /** The system call filter, which every step installs and tries before its command starts. */

@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -111,11 +113,11 @@ map_as_here (pid_t target, const char *map)
   return fd >= 0 && write (fd, lines, used) == (ssize_t) used;
 }
 
-/* Exit statuses of the process that maps from outside. */
-enum { MAPPED = 0, NOT_MAPPED = 1, HALF_MAPPED = 2 };
+/* What became of the ids, as the process outside tells it. */
+enum mapping { MAPPED, NOT_MAPPED, HALF_MAPPED };
 
 /* Runs in the old namespace, where the helpers have their privilege. */
-static int
+static enum mapping
 map_from_outside (pid_t target, uid_t uid, gid_t gid)
 {
   char name[LINE] = "";
@@ -130,62 +132,117 @@ map_from_outside (pid_t target, uid_t uid, gid_t gid)
   return run_helper ("newgidmap", target, gid, &gids) ? MAPPED : HALF_MAPPED;
 }
 
-static void
+static bool
 write_own (const char *path, const char *text)
 {
   cleanup_fd int fd = open (path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0 || write (fd, text, strlen (text)) < 0)
-    fail ("cannot write %s", path);
+  return fd >= 0 && write (fd, text, strlen (text)) == (ssize_t) strlen (text);
 }
 
 /* One id needs no helper, but giving up setgroups (Linux 3.19). */
-static void
+static bool
 map_single_id (uid_t uid, gid_t gid)
 {
   char map[LINE];
-  write_own ("/proc/self/setgroups", "deny");
+  if (!write_own ("/proc/self/setgroups", "deny"))
+    return false;
   (void) snprintf (map, sizeof map, "0 %u 1", uid);
-  write_own ("/proc/self/uid_map", map);
+  if (!write_own ("/proc/self/uid_map", map))
+    return false;
   (void) snprintf (map, sizeof map, "0 %u 1", gid);
-  write_own ("/proc/self/gid_map", map);
+  return write_own ("/proc/self/gid_map", map);
 }
 
-/* False when the kernel or its policy does not let this user have a namespace. */
-static bool
-become_root_of_namespace (uid_t uid, gid_t gid)
+/* The process that stays outside of the new namespace, and the pipes to and from it. */
+struct outside
 {
-  int gate[2], status;
-  pid_t self = getpid ();
-  if (pipe2 (gate, O_CLOEXEC) < 0)
-    fail ("cannot make a pipe");
-  pid_t mapper = fork ();
-  if (mapper < 0)
-    fail ("cannot start a process");
-  if (mapper == 0)
-    {
-      char byte;
-      (void) close (gate[1]);
-      if (read (gate[0], &byte, 1) != 1)
-        _exit (NOT_MAPPED);
-      _exit (map_from_outside (self, uid, gid));
-    }
-  (void) close (gate[0]);
+  pid_t pid;
+  int orders, answers;
+};
+enum { ORDER_MAP = 'm', ORDER_RUN = 'r' };
 
-  bool made = unshare (CLONE_NEWUSER | CLONE_NEWNS) == 0;
-  if (made)
-    (void) write_all (gate[1], "", 1);
-  (void) close (gate[1]);
-  if (waitpid (mapper, &status, 0) != mapper || !WIFEXITED (status) || WEXITSTATUS (status) == HALF_MAPPED)
-    fail ("users could be mapped, but groups could not; check newgidmap and /etc/subgid");
-  if (!made)
+/* Maps ids when told to, or runs the program where the namespace turned out to be of no use: there is no way back for the one
+ * who entered it. Ends when nothing more is ordered. */
+static void __attribute__ ((noreturn))
+stand_outside (const struct outside *self, char **argv)
+{
+  pid_t insider = getppid ();
+  uid_t uid = geteuid ();
+  gid_t gid = getegid ();
+  char order;
+  while (read (self->orders, &order, 1) == 1)
+    {
+      if (order == ORDER_RUN)
+        {
+          (void) prctl (PR_SET_PDEATHSIG, SIGKILL);
+          (void) execvp (argv[0], argv);
+          fail ("cannot run %s", argv[0]);
+        }
+      char answer = (char) map_from_outside (insider, uid, gid);
+      (void) write_all (self->answers, &answer, 1);
+    }
+  _exit (0);
+}
+
+static struct outside
+leave_somebody_outside (char **argv)
+{
+  int orders[2], answers[2];
+  if (pipe2 (orders, O_CLOEXEC) < 0 || pipe2 (answers, O_CLOEXEC) < 0)
+    fail ("cannot make a pipe");
+  pid_t pid = fork ();
+  if (pid < 0)
+    fail ("cannot start a process");
+  struct outside outside = { .pid = pid, .orders = orders[pid == 0 ? 0 : 1], .answers = answers[pid == 0 ? 1 : 0] };
+  (void) close (orders[pid == 0 ? 1 : 0]);
+  (void) close (answers[pid == 0 ? 0 : 1]);
+  if (pid == 0)
+    stand_outside (&outside, argv);
+  return outside;
+}
+
+static bool
+map_ids (const struct outside *outside, uid_t uid, gid_t gid)
+{
+  char order = ORDER_MAP, answer;
+  if (!write_all (outside->orders, &order, 1) || read (outside->answers, &answer, 1) != 1)
     return false;
-  if (WEXITSTATUS (status) == NOT_MAPPED)
-    map_single_id (uid, gid);
-  if (setresgid (0, 0, 0) < 0 || setresuid (0, 0, 0) < 0)
-    fail ("cannot become root of the new user namespace");
+  return answer == MAPPED || (answer == NOT_MAPPED && map_single_id (uid, gid));
+}
+
+/* The first things that every step needs of the namespace. An engine's filter or AppArmor may allow the one and not the other. */
+static bool
+can_mount (void)
+{
   if (sys_mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-    fail ("cannot make the mounts private");
-  return true;
+    return false;
+  cleanup_fd int context = sys_fsopen ("tmpfs");
+  return context >= 0;
+}
+
+/* Passes signals on to the program and ends as it ends. What a terminal sends reaches the whole group by itself. */
+static void __attribute__ ((noreturn))
+stand_for (pid_t program)
+{
+  sigset_t all;
+  (void) sigfillset (&all);
+  (void) sigprocmask (SIG_SETMASK, &all, NULL);
+  for (;;)
+    {
+      siginfo_t info;
+      int status, number = sigwaitinfo (&all, &info);
+      if (number > 0 && number != SIGCHLD && info.si_code <= 0)
+        (void) kill (program, number);
+      if (number != SIGCHLD || waitpid (program, &status, WNOHANG) != program)
+        continue;
+      if (WIFEXITED (status))
+        _exit (WEXITSTATUS (status));
+      (void) signal (WTERMSIG (status), SIG_DFL);
+      (void) sigemptyset (&all);
+      (void) sigprocmask (SIG_SETMASK, &all, NULL);
+      (void) raise (WTERMSIG (status));
+      _exit (128 + WTERMSIG (status));
+    }
 }
 
 static bool
@@ -196,11 +253,29 @@ may_mount (void)
   return syscall (SYS_capget, &header, data) == 0 && (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
 }
 
+/* Returns in the process that is to run the program: in the namespace, or as before where the kernel or its policy does not let
+ * this user have one. */
+static void
+become_root_of_namespace (char **argv)
+{
+  uid_t uid = geteuid ();
+  gid_t gid = getegid ();
+  struct outside outside = leave_somebody_outside (argv);
+  bool made = unshare (CLONE_NEWUSER | CLONE_NEWNS) == 0;
+  bool useful = made && map_ids (&outside, uid, gid) && setresgid (0, 0, 0) == 0 && setresuid (0, 0, 0) == 0 && can_mount ();
+  char order = ORDER_RUN;
+  if (made && !useful && write_all (outside.orders, &order, 1))
+    stand_for (outside.pid);
+  (void) close (outside.orders);
+  (void) close (outside.answers);
+  (void) waitpid (outside.pid, NULL, 0);
+}
+
 void
 enter_user_namespace (char **argv)
 {
   if (!may_mount ())
-    (void) become_root_of_namespace (geteuid (), getegid ());
+    become_root_of_namespace (argv);
   (void) execvp (argv[0], argv);
   fail ("cannot run %s", argv[0]);
 }
