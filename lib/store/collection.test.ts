@@ -277,7 +277,7 @@ describe("collection", () => {
 
   test("takes hundreds away from under a process that builds on some of them and adds its own", async () => {
     store.database.transaction(() => {
-      for (let n = 0; n < 600; n += 1) step(`old-${n}`, [], 1, 1);
+      for (let n = 0; n < 240; n += 1) step(`old-${n}`, [], 1, 1);
     });
     await reopen();
     await using other = startScript(`
@@ -288,7 +288,7 @@ describe("collection", () => {
       const open = () => openStore(${JSON.stringify(root)}, { native: loadNative("ROOT/build/kiln.node"), clock: { nowMs: () => ${now} } });
       process.stdout.write("working\\n");
       // Each round is a build: it finds a result, stands on it, and is gone before the collector looks again.
-      for (let n = 0; n < 60; n += 1) {
+      for (let n = 0; n < 24; n += 1) {
         const store = open();
         const found = store.records.findByDefinitionKey(digestOf("old-" + (n * 10)));
         mkdirSync(store.layout.snapshots + "/new-" + n);

@@ -115,7 +115,7 @@ function stepSpans(spans: TraceSpan[]): ProgressSink {
         finish(event.id, { result: "cached" });
         return;
       case "step-done":
-        finish(event.id, { result: "done", cpuMs: event.usage?.cpuMs ?? 0 });
+        finish(event.id, { result: "done", ...(event.usage === undefined ? {} : { cpuMs: event.usage.cpuMs }) });
         return;
       case "step-failed":
         finish(event.id, { result: "failed", message: coverPasswords(event.message) });
