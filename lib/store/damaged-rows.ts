@@ -50,7 +50,7 @@ function faultIn(row: Row, columns: Readonly<Record<string, Shape<unknown>>>): s
     for (const [column, shape] of Object.entries(columns)) jsonIn(row, column, shape);
     return undefined;
   } catch (error) {
-    if (error instanceof BuildError) return error.message;
+    if (error instanceof BuildError) return error.message.slice(error.message.indexOf(": ") + 2);
     throw error;
   }
 }

@@ -1,5 +1,6 @@
+import { parseJson } from "../core/json.ts";
 import { DIGEST, list } from "../core/shape.ts";
-import { jsonIn, numberOf } from "./columns.ts";
+import { numberOf, textOf } from "./columns.ts";
 import type { Database } from "./database.ts";
 import type { Holds } from "./holds.ts";
 import type { Facts } from "./store.ts";
@@ -14,8 +15,10 @@ export function openFacts(database: Database, holds: Holds, nowMs: () => number)
         () => {
           const row = database.get("SELECT value, blobs, updated_ms FROM facts WHERE kind = ? AND key = ?", kind, key);
           const value = row?.["value"];
-          if (row === undefined || !(value instanceof Uint8Array)) return undefined;
-          return { value, blobs: jsonIn(row, "blobs", BLOBS), updatedAtMs: numberOf(row["updated_ms"]) };
+          // A fact is only remembered: a damaged one was never known.
+          const blobs = parseJson(textOf(row?.["blobs"] ?? ""));
+          if (row === undefined || !(value instanceof Uint8Array) || !BLOBS.fits(blobs)) return undefined;
+          return { value, blobs, updatedAtMs: numberOf(row["updated_ms"]) };
         },
         (fact) => fact?.blobs.map((digest) => `blob:${digest}` as const) ?? [],
       );

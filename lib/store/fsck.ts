@@ -75,7 +75,8 @@ export async function fsck(store: OpenStore, options: FsckOptions, signal: Abort
   }
   const rows = findDamagedRows(store.database);
   for (const { table, key, why } of rows) {
-    found.push({ kind: "row-damaged", id: `${table} ${key.join(" ")}`, message: why });
+    const id = `${table} ${key.join(" ")}`;
+    found.push({ kind: "row-damaged", id, message: `Row "${key.join(" ")}" of the table "${table}": ${why}` });
   }
   if (options.repair) store.database.transaction(() => removeRows(store.database, rows));
   else if (rows.length > 0) return resultOf(found, { garbage: 0, checkedBlobs: blobs.length, checkedSnapshots: 0 });
