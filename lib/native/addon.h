@@ -131,7 +131,7 @@ napi_value job_start (napi_env env, job *self, job_place place);
 /* --- Calls that glibc has no name for yet. --- */
 
 int open_beneath (int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
-int change_mode (int dirfd, const char *path, mode_t mode);
+int set_mode (int dirfd, const char *path, mode_t mode);
 ssize_t xattr_list (int dirfd, const char *name, char *out, size_t size);
 ssize_t xattr_get (int dirfd, const char *name, const char *key, void *out, size_t size);
 int xattr_set (int dirfd, const char *name, const char *key, const void *data, size_t size);
@@ -154,6 +154,10 @@ int each_name (int fd, name_visit visit, void *context);
 /* --- owners.c: owners that the kernel cannot keep. --- */
 
 bool owners_are_kept (void);
+uint32_t own_uid (void);
+uint32_t own_gid (void);
+int change_mode (int dirfd, const char *path, mode_t mode);
+int make_directory (int dirfd, const char *name, mode_t mode);
 int status_of (int dirfd, const char *name, struct statx *status);
 int change_owner (int dirfd, const char *name, uint32_t uid, uint32_t gid);
 int make_node (int dirfd, const char *name, mode_t mode, uint32_t major, uint32_t minor, dev_t device);

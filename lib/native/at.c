@@ -59,7 +59,7 @@ js_mkdirat (napi_env env, napi_callback_info info)
 {
   arguments args = read_arguments (env, info);
   TAKE_PATH (1, path);
-  return outcome (env, mkdirat (int_argument (&args, 0), path.bytes, uint_argument (&args, 2)));
+  return outcome (env, make_directory (int_argument (&args, 0), path.bytes, uint_argument (&args, 2)));
 }
 
 static napi_value
@@ -132,7 +132,7 @@ js_fchownat (napi_env env, napi_callback_info info)
  * Linux 6.6 (fchmodat2) there is no such call, and a name that was checked may be a symlink a moment later, so the file is
  * held by descriptor meanwhile. */
 int
-change_mode (int dirfd, const char *path, mode_t mode)
+set_mode (int dirfd, const char *path, mode_t mode)
 {
   long done = syscall (452 /* fchmodat2 */, dirfd, path, mode, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
   if (done == 0 || (errno != ENOSYS && errno != EPERM))

@@ -52,10 +52,10 @@ set_metadata (int fd, const batch_job *batch, size_t i)
 {
   struct timespec time = to_timespec (batch->mtimes[i]);
   struct timespec times[2] = { time, time };
-  if (batch->uids[i] != geteuid () || batch->gids[i] != getegid ())
+  if (batch->uids[i] != own_uid () || batch->gids[i] != own_gid ())
     if (change_owner (fd, "", batch->uids[i], batch->gids[i]) < 0)
       return -1;
-  if (fchmod (fd, batch->modes[i] & 07777) < 0)
+  if ((owners_are_kept () ? change_mode (fd, "", batch->modes[i] & 07777) : fchmod (fd, batch->modes[i] & 07777)) < 0)
     return -1;
   return futimens (fd, times);
 }

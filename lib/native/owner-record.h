@@ -4,6 +4,8 @@
  *   chown 33:44 of a link, fifo or socket  ->  <store>/owners/<inode>-<birth>, a symbolic link that leads to "33:44",
  *                                              because such files cannot have user.* attributes
  *   mknod of a device                      ->  an empty file with user.kiln.owner = "0:0:c:1:3"
+ *   chmod to a mode that would shut us out ->  user.kiln.owner = "0:0:m:365:0", the mode in decimal, and a mode with rights for
+ *                                              its owner; only where nothing lets us pass the rights of files
  *
  * No record is root's. The attribute goes where the file goes: overlayfs copies it up, hard links share it. A birth time
  * beside the inode's number, because numbers are used again. Written and read by the addon and by kiln-runtime. */
@@ -22,7 +24,7 @@ enum { OWNER_TEXT = 64 };
 struct owner_record
 {
   uint32_t uid, gid;
-  char node; /* 'c' or 'b' for a device, 0 for any other file */
+  char node; /* 'c' or 'b' for a device, 'm' for a file whose mode is in `major`, 0 for any other file */
   uint32_t major, minor;
 };
 
@@ -36,7 +38,7 @@ parse_owner (const char *text, size_t size, struct owner_record *out)
   copy[size] = '\0';
   struct owner_record found = { 0 };
   int n = sscanf (copy, "%u:%u:%c:%u:%u%c", &found.uid, &found.gid, &found.node, &found.major, &found.minor, &end);
-  if (n != 2 && !(n == 5 && (found.node == 'c' || found.node == 'b')))
+  if (n != 2 && !(n == 5 && (found.node == 'c' || found.node == 'b' || found.node == 'm')))
     return false;
   *out = found;
   return true;

@@ -5,8 +5,14 @@
 
 #include "owner-record.h"
 
+#include <linux/capability.h>
+#include <sys/syscall.h>
+
 /* Descriptor of <store>/owners; -1 while owners are the kernel's business. Set once, before any thread works. */
 static int records_fd = -1;
+/* Whether modes are written down too: where we are no root, not even of a user namespace, a file of ours without rights for its
+ * owner is shut to us, and a directory without them cannot be filled. */
+static bool modes_are_kept;
 
 bool
 owners_are_kept (void)
@@ -71,11 +77,22 @@ status_of (int dirfd, const char *name, struct statx *status)
   struct owner_record record;
   if (look (dirfd, name, status) < 0)
     return -1;
-  if (records_fd < 0 || !read_owner (dirfd, name, status, &record))
+  if (records_fd < 0)
     return 0;
+  if (!read_owner (dirfd, name, status, &record))
+    {
+      /* What we make is root's, whoever we are. */
+      if (status->stx_uid == geteuid ())
+        status->stx_uid = 0;
+      if (status->stx_gid == getegid ())
+        status->stx_gid = 0;
+      return 0;
+    }
   status->stx_uid = record.uid;
   status->stx_gid = record.gid;
-  if (record.node != 0 && S_ISREG (status->stx_mode))
+  if (record.node == 'm')
+    status->stx_mode = (uint16_t) ((status->stx_mode & S_IFMT) | (record.major & 07777));
+  else if (record.node != 0 && S_ISREG (status->stx_mode))
     {
       status->stx_mode = (uint16_t) ((status->stx_mode & 07777) | (record.node == 'c' ? S_IFCHR : S_IFBLK));
       status->stx_rdev_major = record.major;
@@ -97,6 +114,55 @@ change_owner (int dirfd, const char *name, uint32_t uid, uint32_t gid)
   record.uid = uid;
   record.gid = gid;
   return write_owner (dirfd, name, &status, &record);
+}
+
+uint32_t
+own_uid (void)
+{
+  return records_fd < 0 ? geteuid () : 0;
+}
+
+uint32_t
+own_gid (void)
+{
+  return records_fd < 0 ? getegid () : 0;
+}
+
+/* The rights that we need of a file of ours. */
+static mode_t
+needed_rights (mode_t type)
+{
+  return S_ISDIR (type) ? 0700 : 0600;
+}
+
+/* chmod of what (dirfd, name) is, without following it. The record is written while there are rights to write it. */
+int
+change_mode (int dirfd, const char *name, mode_t mode)
+{
+  struct owner_record record = { 0 };
+  struct statx status;
+  if (!modes_are_kept || look (dirfd, name, &status) < 0 || !takes_attributes (status.stx_mode))
+    return set_mode (dirfd, name, mode);
+  mode_t needed = needed_rights (status.stx_mode);
+  if (set_mode (dirfd, name, mode | needed) < 0)
+    return -1;
+  bool is_known = read_owner (dirfd, name, &status, &record);
+  bool is_weak = (mode & needed) != needed;
+  if (record.node == 'c' || record.node == 'b' || (!is_weak && record.node == 0) || (!is_known && !is_weak))
+    return 0;
+  record.node = is_weak ? 'm' : 0;
+  record.major = is_weak ? mode & 07777 : 0;
+  record.minor = 0;
+  return write_owner (dirfd, name, &status, &record);
+}
+
+int
+make_directory (int dirfd, const char *name, mode_t mode)
+{
+  if (mkdirat (dirfd, name, mode) < 0)
+    return -1;
+  bool is_weak = modes_are_kept && (mode & 0700) != 0700;
+  return is_weak ? change_mode (dirfd, name, mode) : 0;
 }
 
 /* mknod; a device that nobody may make here becomes an empty file that stands for it. 0:0 is overlayfs's whiteout. */
@@ -126,6 +192,14 @@ forget_owner (int dirfd, const char *name)
   (void) unlinkat (records_fd, key, 0);
 }
 
+static bool
+may_override_rights (void)
+{
+  struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+  return syscall (SYS_capget, &header, data) == 0 && (data[0].effective & (1U << CAP_DAC_OVERRIDE)) != 0;
+}
+
 /* keepOwners(directory): from now on, in this process. */
 static napi_value
 js_keep_owners (napi_env env, napi_callback_info info)
@@ -141,6 +215,7 @@ js_keep_owners (napi_env env, napi_callback_info info)
   if (records_fd >= 0)
     close (records_fd);
   records_fd = fd;
+  modes_are_kept = !may_override_rights ();
   return number (env, 0);
 }
 

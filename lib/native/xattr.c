@@ -50,8 +50,8 @@ proc_path (char *out, size_t size, int dirfd, const char *name)
   return -1;
 }
 
-ssize_t
-xattr_list (int dirfd, const char *name, char *out, size_t size)
+static ssize_t
+kernel_list (int dirfd, const char *name, char *out, size_t size)
 {
   if (takes_xattrat (name))
     return (ssize_t) syscall (LISTXATTRAT, dirfd, name, AT_FLAGS, out, size);
@@ -62,8 +62,8 @@ xattr_list (int dirfd, const char *name, char *out, size_t size)
   return name[0] == '\0' ? listxattr (path, out, size) : llistxattr (path, out, size);
 }
 
-ssize_t
-xattr_get (int dirfd, const char *name, const char *key, void *out, size_t size)
+static ssize_t
+kernel_get (int dirfd, const char *name, const char *key, void *out, size_t size)
 {
   if (takes_xattrat (name))
     {
@@ -76,8 +76,8 @@ xattr_get (int dirfd, const char *name, const char *key, void *out, size_t size)
   return name[0] == '\0' ? getxattr (path, key, out, size) : lgetxattr (path, key, out, size);
 }
 
-int
-xattr_set (int dirfd, const char *name, const char *key, const void *data, size_t size)
+static int
+kernel_set (int dirfd, const char *name, const char *key, const void *data, size_t size)
 {
   if (takes_xattrat (name))
     {
@@ -90,8 +90,8 @@ xattr_set (int dirfd, const char *name, const char *key, const void *data, size_
   return name[0] == '\0' ? setxattr (path, key, data, size, 0) : lsetxattr (path, key, data, size, 0);
 }
 
-int
-xattr_remove (int dirfd, const char *name, const char *key)
+static int
+kernel_remove (int dirfd, const char *name, const char *key)
 {
   if (takes_xattrat (name))
     return (int) syscall (REMOVEXATTRAT, dirfd, name, AT_FLAGS, key);
@@ -99,4 +99,54 @@ xattr_remove (int dirfd, const char *name, const char *key)
   if (proc_path (path, sizeof path, dirfd, name) < 0)
     return -1;
   return name[0] == '\0' ? removexattr (path, key) : lremovexattr (path, key);
+}
+
+/* Capabilities of a file are root's to give. Where owners are written down they are too, under a name of ours. */
+#define CAPABILITY "security.capability"
+#define WRITTEN_CAPABILITY "user.kiln.capability"
+
+static bool
+is_capability (const char *key)
+{
+  return owners_are_kept () && strcmp (key, CAPABILITY) == 0;
+}
+
+ssize_t
+xattr_list (int dirfd, const char *name, char *out, size_t size)
+{
+  ssize_t used = kernel_list (dirfd, name, out, size);
+  if (used <= 0 || size == 0 || !owners_are_kept ())
+    return used;
+  ssize_t kept = 0;
+  for (ssize_t at = 0; at < used;)
+    {
+      size_t length = strlen (out + at) + 1;
+      bool is_written = strcmp (out + at, WRITTEN_CAPABILITY) == 0;
+      size_t told = is_written ? sizeof CAPABILITY : length;
+      memmove (out + kept, is_written ? CAPABILITY : out + at, told);
+      at += (ssize_t) length;
+      kept += (ssize_t) told;
+    }
+  return kept;
+}
+
+ssize_t
+xattr_get (int dirfd, const char *name, const char *key, void *out, size_t size)
+{
+  ssize_t got = kernel_get (dirfd, name, key, out, size);
+  return got < 0 && errno == ENODATA && is_capability (key) ? kernel_get (dirfd, name, WRITTEN_CAPABILITY, out, size) : got;
+}
+
+int
+xattr_set (int dirfd, const char *name, const char *key, const void *data, size_t size)
+{
+  int done = kernel_set (dirfd, name, key, data, size);
+  return done < 0 && errno == EPERM && is_capability (key) ? kernel_set (dirfd, name, WRITTEN_CAPABILITY, data, size) : done;
+}
+
+int
+xattr_remove (int dirfd, const char *name, const char *key)
+{
+  int done = kernel_remove (dirfd, name, key);
+  return done < 0 && errno == ENODATA && is_capability (key) ? kernel_remove (dirfd, name, WRITTEN_CAPABILITY) : done;
 }

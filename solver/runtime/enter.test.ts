@@ -61,13 +61,13 @@ describe.skipIf(reason !== undefined)("kiln-runtime enter", () => {
 
   test("where a namespace can be made and nothing mounted in it, the program runs outside, with its signals and its status", async () => {
     const blocked = withBlocked({ mount: EACCES });
-    const [perl = "", ...rest] = [...blocked, "setpriv", "--bounding-set=-sys_admin", RUNTIME_PATH, "enter"];
-    const running = promisify(execFile)(perl, [...rest, "sh", "-c", "readlink /proc/self/ns/user; exit 9"]);
+    const argv = [...blocked, "setpriv", "--bounding-set=-sys_admin", RUNTIME_PATH, "enter"];
+    const running = promisify(execFile)("env", [...argv, "sh", "-c", "readlink /proc/self/ns/user; exit 9"]);
     await expect(running).rejects.toMatchObject({
       code: 9,
       stdout: execFileSync("readlink", ["/proc/self/ns/user"], { encoding: "utf8" }),
     });
-    const waiting = spawn(perl, [...rest, "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"]);
+    const waiting = spawn("env", [...argv, "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"]);
     waiting.stdout.once("data", () => waiting.kill("SIGTERM"));
     const code = await new Promise((resolve) => waiting.once("close", resolve));
     expect(code).toBe(7);

@@ -18,13 +18,14 @@ export interface CommandContext {
 }
 
 export function commandContext(host: Host, root: string | undefined, signal: AbortSignal): CommandContext {
-  const environment = environmentOf(host, root);
+  const warn = (line: string): void => void host.stderr.write(`${line}\n`);
+  const environment = environmentOf(host, root, warn);
   return {
     host,
     environment,
     signal,
     print: (line) => void host.stdout.write(`${line}\n`),
-    warn: (line) => void host.stderr.write(`${line}\n`),
+    warn,
     openEngine: (options = {}) => new Engine(environment, { progress: () => {}, ...options }),
   };
 }

@@ -2,13 +2,18 @@ import { join, resolve } from "node:path";
 import type { BuildEnvironment } from "../engine/environment.ts";
 import { platformOfNode } from "../../lib/core/platform.ts";
 import { memorySize } from "./flags/values.ts";
+import { userStore } from "./home.ts";
 import type { Host } from "./host.ts";
 
-/** Makes the environment that the command line passes to the rest of the program. `root` is the value of --root. */
-export function environmentOf(host: Host, root: string | undefined): BuildEnvironment {
+/**
+ * Returns what the command line gives the rest of the program. `root` is the value of --root.
+ *
+ * @param tell is told where the store is, if that is not where users expect it.
+ */
+export function environmentOf(host: Host, root: string | undefined, tell: (line: string) => void): BuildEnvironment {
   const parts = (name: string): string => join(host.partsDirectory, name);
   return {
-    root: resolve(host.workingDirectory, root ?? (host.env["KILN_ROOT"] || defaultRoot(host))),
+    root: resolve(host.workingDirectory, root ?? (host.env["KILN_ROOT"] || defaultRoot(host, tell))),
     addonPath: parts("kiln.node"),
     runtimePath: parts("kiln-runtime"),
     env: host.env,
@@ -35,9 +40,10 @@ function keepStorage(text: string | undefined): number | undefined {
   return text === "off" ? Number.POSITIVE_INFINITY : memorySize(text, "KILN_KEEP_STORAGE");
 }
 
-function defaultRoot(host: Host): string {
+function defaultRoot(host: Host, tell: (line: string) => void): string {
   // The launcher puts plain users into a user namespace, where they are root but own no more than before.
   if (host.uid === 0 && host.env["KILN_ROOTLESS"] === undefined) return "/var/lib/kiln";
-  const data = host.env["XDG_DATA_HOME"];
-  return join(data === undefined || data === "" ? join(host.homeDirectory, ".local", "share") : data, "kiln");
+  const { root, notice } = userStore(host);
+  if (notice !== undefined) tell(notice);
+  return root;
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import { availableParallelism, homedir, tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { errnoOf } from "../../lib/core/errors.ts";
+import { findHome } from "./home.ts";
 import type { Host } from "./host.ts";
 
 /**
@@ -16,7 +17,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
     pid: process.pid,
-    homeDirectory: process.env["HOME"] || homedir() || "/",
+    homeDirectory: findHome(process.env, process.getuid?.() ?? 0) ?? "/",
     temporaryDirectory: tmpdir(),
     platform: process.platform,
     arch: process.arch,

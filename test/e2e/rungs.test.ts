@@ -166,6 +166,23 @@ describe.skipIf(why !== undefined)("where a machine refuses", { timeout: 120_000
       f: "",
     });
     expect(run("build", copied)).toMatchObject({ status: 0 });
+    // Modes that shut out whoever is not root, owners, a device: all of it comes back as root has it.
+    const odd = join(folder.path, "odd.tar");
+    const make =
+      'cd "$0" && mkdir -p ro/in none etc && echo x > ro/in/x && echo y > etc/shadow && chown 5:42 etc/shadow && chmod 0 etc/shadow none && ' +
+      'chmod 0555 ro/in ro && ln -s in ro/../l && chown -h 7:8 l && mkfifo p && mknod n c 1 3 && tar --numeric-owner -cf "$1" .';
+    expect(spawnSync("sh", ["-c", make, contextFor(folder.path, {}), odd]).status).toBe(0);
+    const inside = contextFor(folder.path, {
+      Dockerfile: "FROM odd\nCOPY --chown=33 --chmod=0500 f /ro/in/f\n",
+      f: "x",
+    });
+    const results = [join(folder.path, "odd-root.tar"), join(store, "odd.tar")];
+    for (const [i, out] of results.entries()) {
+      const as = i === 0 ? (...args: string[]) => mustKiln(join(folder.path, "root"), args) : run;
+      as("import", odd, "odd");
+      expect(as("build", "-o", `type=tar,dest=${out}`, inside)).toMatchObject({ status: 0 });
+    }
+    expect(headersOf(results[1] ?? "")).toEqual(headersOf(results[0] ?? ""));
     const { status, stderr } = run("build", context());
     expect(status).not.toBe(0);
     expect(stderr.match(/error\[runtime\/not-allowed\]/g)).toHaveLength(1);
