@@ -1,4 +1,4 @@
-import { parseImageConfig } from "../../../lib/core/image-config.ts";
+import { MAX_CONFIG_BYTES, parseImageConfig } from "../../../lib/core/image-config.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
 import { type Descriptor, type DescriptorPlatform, type Index, MEDIA_TYPES } from "../../../lib/core/oci.ts";
@@ -10,8 +10,6 @@ import { type BlobWay, copyBelow, copyManifest, type CopyRoute } from "./copy-co
 import { indexDocument } from "./index-document.ts";
 
 const LANES = 4;
-/** Configurations carry history and labels; the largest seen in the wild are tens of kilobytes. */
-const MAX_CONFIG_BYTES = 8 << 20;
 
 /** An entry of an index in the making, and where its manifest can be had. */
 export interface IndexMember {

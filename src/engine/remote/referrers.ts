@@ -13,7 +13,11 @@ const MAX_DEPTH = 5;
  * tag `sha256-<hex>` that stands in for it.
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
  */
-export async function copyReferrers(subject: Digest, route: CopyRoute, signal: AbortSignal, depth = 1): Promise<void> {
+export async function copyReferrers(subject: Digest, route: CopyRoute, signal: AbortSignal): Promise<void> {
+  return copyDown(subject, route, 1, signal);
+}
+
+async function copyDown(subject: Digest, route: CopyRoute, depth: number, signal: AbortSignal): Promise<void> {
   const { client, from, to } = route;
   const found = await listReferrers(client, from, subject, signal);
   if (found.length === 0) return;
@@ -21,7 +25,7 @@ export async function copyReferrers(subject: Digest, route: CopyRoute, signal: A
     const artifact = await client.fetchManifest(from, descriptor, signal);
     await copyBelow(artifact, route, signal);
     await copyManifest(artifact, route, signal);
-    if (depth < MAX_DEPTH) await copyReferrers(descriptor.digest, route, signal, depth + 1);
+    if (depth < MAX_DEPTH) await copyDown(descriptor.digest, route, depth + 1, signal);
   }
   await announceReferrers(client, to, subject, found, signal);
 }
