@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { BuildError } from "../core/errors.ts";
 
 /** Names that kiln keeps at the top of a store. Opening the store follows each of them. */
-const NAMES = [
-  ...["blobs", "blobs/sha256", "snapshots", "cache-mounts", "logs", "leases", "running"],
+export const STORE_NAMES: readonly string[] = [
+  ...["blobs", "snapshots", "cache-mounts", "logs", "leases", "running"],
   ...["runtime", "scratch", "owners", "kiln.db", "kiln.db-wal", "kiln.db-shm", "reserve", "boot"],
 ];
+const NAMES = [...STORE_NAMES, "blobs/sha256"];
 
 /** Mode bits that let users other than the owner create and replace names in a directory. */
 const GROUP_WRITE = 0o020;

@@ -29,6 +29,7 @@ import { runCommand } from "./commands/run.ts";
 import { saveCommand } from "./commands/save.ts";
 import { shellCommand } from "./commands/shell.ts";
 import { sizeCommand } from "./commands/size.ts";
+import { systemResetCommand } from "./commands/system-reset.ts";
 import { tagCommand } from "./commands/tag.ts";
 import { versionCommand } from "./commands/version.ts";
 import { whyCommand } from "./commands/why.ts";
@@ -65,6 +66,7 @@ const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> =
   du: duCommand,
   df: dfCommand,
   prune: pruneCommand,
+  "system-reset": systemResetCommand,
   fsck: fsckCommand,
   doctor: doctorCommand,
   info: infoCommand,

@@ -39,7 +39,7 @@ const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string
     rm: ["manifest-rm"],
   },
   registry: { check: ["registry-check"] },
-  system: { df: ["df"], info: ["info"], prune: ["prune"] },
+  system: { df: ["df"], info: ["info"], prune: ["prune"], reset: ["system-reset"] },
 };
 
 /** Replaces docker's spelling of a command by kiln's; other command lines stay as they are. */

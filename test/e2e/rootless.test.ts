@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT, busyboxRoot, debianTar, has, missing, temporary } from "./harness.ts";
@@ -107,5 +107,12 @@ describe.skipIf(why !== undefined)("a plain user with subordinate ids", { timeou
     cpSync(join(PROJECT, "testdata/e2e/c-program"), source, { recursive: true });
     must("build", "--build-arg", "BASE=debian", "-t", "hello", source);
     expect(must("run", "hello").stdout).toBe("Hello, world, from uid 65534\n");
+  });
+
+  test("kiln system reset removes the store, files of subordinate ids included", () => {
+    must("build", context({ Dockerfile: "FROM base\nRUN mkdir -m 700 /d && touch /d/f && chown -R 33:44 /d" }));
+    expect(kiln("system", "reset").stderr).toMatch(/standard input is no terminal[^]*--force/);
+    expect(must("system", "reset", "--force").stdout).toBe(`Removed ${store}\n`);
+    expect(existsSync(store)).toBe(false);
   });
 });
