@@ -40,7 +40,7 @@ describe.skipIf(skip !== undefined)("a build after the machine was restarted", (
     return { made: await readFile(join(dest, "made"), "utf8"), events };
   }
 
-  /** As a file is whose name reached the disk before its bytes. */
+  /** Damages a file as if its name had reached the disk before its bytes. */
   async function emptyTheStepsFile(): Promise<void> {
     for (const snapshot of await readdir(join(store, "snapshots"))) {
       const file = join(store, "snapshots", snapshot, "made");
@@ -53,7 +53,7 @@ describe.skipIf(skip !== undefined)("a build after the machine was restarted", (
   const ran = (events: readonly ProgressEvent[]): boolean =>
     events.some((event) => event.kind === "step-started" && event.name.includes("RUN echo whole"));
 
-  test("makes a step again whose files did not reach the disk", async () => {
+  test("makes a step again after its files did not reach the disk", async () => {
     await run("before");
     await emptyTheStepsFile();
     const after = await run("after");

@@ -4,7 +4,7 @@ import type { FsckOptions } from "../../lib/store/fsck.ts";
 import { repairAfterRestart } from "../../lib/store/restart.ts";
 import type { Engine } from "./engine.ts";
 
-/** Makes sure that what the last build wrote survived, when the machine was restarted since; says so when it did not. */
+/** Checks after a restart of the machine that the last build's files survived, and reports damage. */
 export async function checkAfterRestart(
   engine: Pick<Engine, "environment" | "store" | "packPool" | "snapshotter">,
   progress: ProgressSink,
@@ -18,7 +18,7 @@ export async function checkAfterRestart(
   progress({ kind: "notice", level: "warning", message, hint: '"kiln fsck" checks all others too' });
 }
 
-/** Digests of layers by packing their files again, for comparing them with those recorded. */
+/** Makes a function that digests layers by packing their files again, to compare with the recorded digests. */
 export function diffIdTeller({
   packPool,
   snapshotter,

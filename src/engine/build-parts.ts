@@ -11,7 +11,7 @@ import type { BuildReporter } from "./report.ts";
 import { Scratch } from "./scratch.ts";
 import { checkSecrets } from "./secrets.ts";
 
-/** A build as it was asked for, and the engine that carries it out. */
+/** A requested build, and the engine that runs it. */
 interface BuildRequest {
   readonly engine: Engine;
   readonly options: BuildOptions;
@@ -19,7 +19,7 @@ interface BuildRequest {
   readonly reporter: BuildReporter;
 }
 
-/** The parts of one build, which all its attempts share. Whoever opens them disposes them when the build has ended. */
+/** The parts of one build, which all its attempts share. Their opener disposes them when the build has ended. */
 export interface BuildParts extends BuildRequest, AsyncDisposable {
   /** Full references for the result. */
   readonly names: readonly string[];
@@ -31,7 +31,7 @@ export interface BuildParts extends BuildRequest, AsyncDisposable {
 }
 
 /**
- * Checks the options that can be checked before anything is read, and opens what the build works with.
+ * Checks the options that can be checked before reading anything, and opens the parts.
  * @throws {BuildError} `export/failed`, `cli/usage`, `reference/malformed`, `secret/unreadable`
  */
 export async function openParts(request: BuildRequest, signal: AbortSignal): Promise<BuildParts> {

@@ -24,17 +24,17 @@ import { type PreparedBuild, prepareBuild } from "./prepare.ts";
 import { reported } from "./report.ts";
 import { type SolvedBuild, solveBuild } from "./solve-build.ts";
 
-/** The outcome of a build that succeeded. */
+/** The result of a successful build. */
 export interface BuildResult {
-  /** Digest of the image's configuration: what docker calls the image id. Absent for files, and for several platforms. */
+  /** Digest of the image's configuration, docker's image id. Absent for files, and for several platforms. */
   readonly imageId: Digest | undefined;
   /** The manifest, or for several platforms the index. */
   readonly manifest: Descriptor | undefined;
   /** The build's own name: builder, node and id, in buildx's form. */
   readonly ref: string;
-  /** One per platform, when `recordProvenance` asks for it. */
+  /** One per platform, when `recordProvenance` is set. */
   readonly provenance: readonly RecordedProvenance[];
-  /** Full references the result was given. */
+  /** Full references of the result. */
   readonly names: readonly string[];
   /** Findings of the build checks, in order of place. */
   readonly warnings: readonly Warning[];
@@ -42,8 +42,8 @@ export interface BuildResult {
 }
 
 /**
- * Builds an image. The whole of kiln as one function; the command line adds flags and a display.
- * @throws {BuildError} whose `code` says what went wrong; the store is then as it was, but for the steps that succeeded.
+ * Builds an image: the whole of kiln as one function. The command line adds flags and a display.
+ * @throws {BuildError} with the reason in its `code`; the store is then unchanged, except for the steps that succeeded
  */
 export async function build(
   options: BuildOptions,
@@ -77,7 +77,7 @@ export async function build(
   return result;
 }
 
-/** Prepares, solves and exports; begins again when something that the attempt relied on turns out to be gone. */
+/** Prepares, solves and exports; begins again when something that the attempt relied on has disappeared. */
 async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildResult> {
   let prepared = await timed("engine", "prepare", () => prepareBuild(parts, signal));
   warnOfUnusedRewrite(prepared.conversions, parts.outputs, parts.progress);
@@ -98,10 +98,10 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
 }
 
 /**
- * Prepares the next attempt after a failure that it will not meet: on the base images of now, or without the cached layer
- * that cannot be had, so that its step runs.
- * @param refused layers that earlier attempts have done without; gets one more.
- * @throws the error itself where another attempt would fail as well.
+ * Prepares the next attempt after a failure that it will not meet: with the present base images, or without the missing
+ * cached layer, so that its step runs.
+ * @param refused layers that earlier attempts did without; gets one more
+ * @throws the error itself where another attempt would fail as well
  */
 async function prepareAgain(
   error: unknown,
@@ -144,7 +144,7 @@ function resultOf(solved: SolvedBuild, exported: readonly Exported[], parts: Bui
 }
 
 function insecureRegistries(options: BuildOptions): string[] {
-  const { from = [], to = [] } = options.cache ?? {};
+  const { from = [], to: to = [] } = options.cache ?? {};
   const caches = [...from, ...to.map((one) => one.place)].flatMap((place) =>
     place.kind === "registry" && place.insecure ? [parseReference(place.ref).registry] : [],
   );

@@ -1,6 +1,6 @@
 import { BuildError } from "../../lib/core/errors.ts";
 
-/** Build arguments that speak to BuildKit itself: `works`, or why they have no effect. */
+/** Build arguments for BuildKit itself: `works`, or the reason why they have no effect. */
 export const BUILDER_ARGS: ReadonlyMap<string, string> = new Map([
   ["BUILDKIT_CACHE_MOUNT_NS", "works"],
   ["BUILDKIT_CONTEXT_KEEP_GIT_DIR", "works"],
@@ -15,9 +15,9 @@ export const BUILDER_ARGS: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Whether the result is an index: for several platforms it always is, for one where the build argument
- * BUILDKIT_MULTI_PLATFORM asks for it.
- * @throws {BuildError} `cli/usage` for a value that is no boolean, or that refuses what the platforms need
+ * Tells whether the result is an index: always for several platforms, and for one with the build argument
+ * BUILDKIT_MULTI_PLATFORM.
+ * @throws {BuildError} `cli/usage` for a value that is no boolean, or that contradicts the platforms
  */
 export function isMultiPlatform(buildArgs: ReadonlyMap<string, string>, platforms: number): boolean {
   const name = "BUILDKIT_MULTI_PLATFORM";
@@ -39,10 +39,10 @@ export function isMultiPlatform(buildArgs: ReadonlyMap<string, string>, platform
   );
 }
 
-/** One sentence for each argument that was given for BuildKit and has no effect. */
+/** Lists arguments for BuildKit without any effect, one sentence each. */
 export function uselessBuilderArgs(buildArgs: ReadonlyMap<string, string>): readonly string[] {
   return [...buildArgs].flatMap(([name, value]) => {
-    // Asked to be off, it is.
+    // It is off anyway.
     if (/^(?:0|f|false|)$/i.test(value)) return [];
     const what = name.startsWith("BUILDKIT_ATTEST_") ? "write --attest" : BUILDER_ARGS.get(name);
     return what === undefined || what === "works" ? [] : [`--build-arg ${name} has no effect: ${what}`];

@@ -13,14 +13,14 @@ import { Scratch } from "./scratch.ts";
 /** The answer to a question about a Dockerfile, in both forms. */
 export interface CallResult {
   readonly json: Json;
-  /** `undefined` for checks, whose findings are shown with their places. */
+  /** `undefined` for checks, because their findings are shown with their places. */
   readonly text: string | undefined;
   readonly warnings: readonly Warning[];
-  /** What a build would fail with. */
+  /** The error that a build would end with. */
   readonly error: BuildError | undefined;
 }
 
-/** `--call=check|outline|targets`: reads and converts, and builds nothing. */
+/** Answers `--call=check|outline|targets`: it reads and converts, and builds nothing. */
 export async function callDockerfile(
   engine: PrepareParts["engine"] & Pick<Engine, "scratchPath">,
   options: BuildOptions,
@@ -34,7 +34,7 @@ export async function callDockerfile(
     read = await readBuild({ engine, options, progress, scratch }, signal);
   } catch (error) {
     if (method !== "check" || !(error instanceof BuildError) || error.span === undefined) throw error;
-    // A file that cannot be read is what the checks have found.
+    // An unreadable file is the finding of the checks.
     const buildArgs = new Map(Object.entries(options.buildArgs ?? {}));
     const found = { warnings: warningsAbove(error, { buildArgs }), error };
     return { json: lintJson(found, error.span.source), text: undefined, ...found };

@@ -5,7 +5,10 @@ import { removeLeftovers } from "../../lib/store/leftovers.ts";
 import { keepWithinLimit } from "../../lib/store/limit.ts";
 import type { Engine } from "./engine.ts";
 
-/** Deletes what killed builds left, and keeps the store within its limit, after a build that made something. A build that has succeeded never fails for it. */
+/**
+ * Deletes unfinished work of killed builds, and keeps the store within its limit, after a build that made something. A
+ * failure here never fails the build.
+ */
 export async function collectAfterBuild(
   { store, environment }: Pick<Engine, "store" | "environment">,
   progress: ProgressSink,

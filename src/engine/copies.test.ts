@@ -196,9 +196,9 @@ describe.skipIf(skip !== undefined)("copies", () => {
     { name: "a user", owner: "nosuch", says: ['no user "nosuch"'] },
     { name: "a group", owner: "0:nosuch", says: ['no group "nosuch"'] },
     { name: "both", owner: "nosuch:nowhere", says: ['no user "nosuch"', 'no group "nowhere"'] },
-    { name: "a user who has a number's form but is none", owner: "99999999999", says: ['no user "99999999999"'] },
+    { name: "a user name of digits that is no id", owner: "99999999999", says: ['no user "99999999999"'] },
     { name: "those that are there", owner: "root:root", says: [] },
-    { name: "numbers of nobody", owner: "4321:4321", says: [] },
+    { name: "ids without an account", owner: "4321:4321", says: [] },
   ])("$name that --chown names and the image does not have is told", async ({ owner, says }) => {
     const flag = `--chown=${owner}`;
     const lines = ["FROM busybox", `COPY ${flag} f /x`, `ADD ${flag} <<E /y`, "text", "E", `COPY ${flag} d /many`];

@@ -33,7 +33,7 @@ import { connectionOptions, type GivenAccounts, registryOptions } from "./images
 
 /**
  * The parts that every command works with, wired for one environment. Opening one opens the store and nothing else;
- * what a command does not use is never made. Dispose it when the command is done.
+ * parts that a command does not use are never made. Dispose it when the command is done.
  */
 export class Engine implements AsyncDisposable {
   readonly environment: BuildEnvironment;
@@ -68,7 +68,7 @@ export class Engine implements AsyncDisposable {
     const marks = overlayMarksFor(rights, environment.root);
     const ownersDirectory = this.#ownersDirectory(rights);
     this.#hasPretendedIds = ownersDirectory !== undefined;
-    // Root of the machine, before whom nothing stands: nothing need be looked up to name the isolation.
+    // The machine's root with full rights: the isolation is known without a test.
     this.#isPlainRoot = rights.userNamespace === undefined && canMount(rights) && !rights.isFiltered;
     const runtimeOptions = {
       runtimePath: environment.runtimePath,
@@ -98,7 +98,7 @@ export class Engine implements AsyncDisposable {
       marks,
       newId: () => {
         const id = newId();
-        // Whatever it will name: a layer in the making, one that is going, the layer itself.
+        // All names it will have: an active layer, one being removed, the layer itself.
         this.store.holds.claim([`snapshot:active-${id}`, `snapshot:removed-${id}`, `snapshot:${id}`]);
         return id;
       },
@@ -142,8 +142,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Why commands are not held to the rights of files; `undefined` where they are. It is in the keys of commands, so it is what
-   * was seen last with these rights; where nothing was ever seen, it is tried now, if there are commands at all.
+   * Returns the weak isolation of commands; `undefined` for full isolation. It is in the keys of commands, so it is the
+   * last observed one with these rights. Without an observation it is tested now, if there are commands at all.
    */
   async isolation(graph: Graph, signal: AbortSignal): Promise<WeakIsolation | undefined> {
     const ids = this.#hasPretendedIds ? "single id" : undefined;
@@ -160,13 +160,13 @@ export class Engine implements AsyncDisposable {
     this.#progress({ kind: "notice", level: "warning", message, hint: undefined });
   }
 
-  /** The HTTP client is the heaviest part: it is loaded when a registry is first needed. */
+  /** Loads the HTTP client, the heaviest part, when a registry is first needed. */
   registry(): Promise<RegistryClient> {
     this.#client ??= this.#openRegistry();
     return this.#client;
   }
 
-  /** For a folder of one build's own, on the file system of the snapshots. Not made here. */
+  /** Returns a path for a folder of one build's own, on the file system of the snapshots. It is not made here. */
   scratchPath(): string {
     const name = `${this.environment.pid}-${newId()}`;
     this.store.holds.claim([`scratch:${name}`]);
@@ -174,8 +174,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Where files cannot be given to others, for want of ids or of capabilities, owners are written down instead. A store that
-   * was begun so stays so: its files have no other owners.
+   * Returns the directory for written-down owners: files cannot be given to other ids without ids or capabilities, so
+   * their owners are recorded there. A store that was begun so stays so: its files have no other owners.
    */
   #ownersDirectory(rights: Rights): string | undefined {
     const directory = join(this.environment.root, "owners");
@@ -192,7 +192,7 @@ export class Engine implements AsyncDisposable {
     await this.snapshotter[Symbol.asyncDispose]();
     await this.#http[Symbol.asyncDispose]();
     if (this.#client !== undefined) {
-      // A client that could not be made has nothing to close.
+      // A client that failed to load has nothing to close.
       const client = await this.#client.catch(() => undefined);
       await client?.[Symbol.asyncDispose]();
     }
@@ -222,18 +222,18 @@ const COPIES =
 
 export interface EngineOptions {
   readonly progress: ProgressSink;
-  /** Registries reached by plain HTTP or unverified TLS. */
+  /** Registries to reach by plain HTTP or unverified TLS. */
   readonly insecureRegistries?: readonly string[];
   /** Accounts of the command line, for registries. */
   readonly accounts?: GivenAccounts;
-  /** No registry is to be asked for anything. */
+  /** True when no registry may be asked. */
   readonly offline?: boolean;
 }
 
 const CHANGED_LINK =
   "a command changed a file of an earlier layer that has several names, and all its names have changed; on overlayfs only one would have";
 
-/** Ten letters and digits, 50 bits: short, because overlay options list many of them. */
+/** Makes an id of ten letters and digits, 50 bits: short, because overlay options list many of them. */
 function newId(): string {
   return Array.from(randomBytes(10), (byte) => "0123456789abcdefghjkmnpqrstvwxyz"[byte & 31]).join("");
 }

@@ -9,8 +9,8 @@ import { shownStep } from "./shown-step.ts";
 import type { SolvedBuild } from "./solve-build.ts";
 
 /**
- * Gives the result to every output, and then the results of the steps to the caches.
- * @returns one entry per output that made an image or files.
+ * Writes the result to every output, and then the results of the steps to the caches.
+ * @returns one entry per output that made an image or files
  */
 export async function exportBuild(
   solved: SolvedBuild,

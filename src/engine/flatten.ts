@@ -8,7 +8,7 @@ import type { FileOp } from "../../solver/graph/op.ts";
 import { plainCopy } from "../../solver/graph/plain-copy.ts";
 import type { Engine } from "./engine.ts";
 
-/** `COPY --from=<image> / <folder>` for one image per folder, onto nothing. */
+/** Makes `COPY --from=<image> / <folder>` for one image per folder, on an empty tree. */
 export function copyAll(folders: readonly string[]): FileOp {
   return {
     kind: "file",
@@ -17,10 +17,10 @@ export function copyAll(folders: readonly string[]): FileOp {
   };
 }
 
-/** The parts of an engine that whole trees are read with. */
+/** The parts of an engine for reading whole trees. */
 export type TreeParts = Pick<Engine, "native" | "snapshotter" | "images">;
 
-/** Whole trees of images for the exporters of files. */
+/** Makes the exporters' tools for whole trees of images. */
 export function treeTools(engine: TreeParts): TreeTools {
   const { native, snapshotter, images } = engine;
   return {

@@ -2,7 +2,7 @@ import type { Json } from "../../lib/core/json.ts";
 import { formatReference, parseReference } from "../../lib/core/reference.ts";
 import type { BuildResult } from "./build.ts";
 
-/** What `--metadata-file` holds, under buildx's names. */
+/** Makes the content of `--metadata-file`, under buildx's names. */
 export function metadataOf(result: BuildResult, withWarnings: boolean): { readonly [key: string]: Json } {
   const { imageId, manifest, names, warnings, provenance } = result;
   return {

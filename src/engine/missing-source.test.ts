@@ -7,7 +7,7 @@ import { explainMissingSource } from "./missing-source.ts";
 
 const { patterns } = parseIgnoreFile(new SourceText(".dockerignore", "# notes\n*.log\nsecret\n"));
 
-/** As the solver throws it: at an instruction, with the first error as its cause. */
+/** Makes the error that the solver throws: at an instruction, with the first error as its cause. */
 function missing(instruction: string, path: string, excludedBy?: number): BuildError {
   const cause = new SourceNotFound("missing", "there is nothing", { path, excludedBy, similar: [] });
   const source = new SourceText("Dockerfile", instruction);

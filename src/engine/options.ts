@@ -4,7 +4,7 @@ import type { OutputSpec } from "../export/output-spec.ts";
 import type { ProvenanceOptions } from "./attest/provenance-options.ts";
 import type { BuildReport } from "./report.ts";
 
-/** What to build and what to do with it. Texts are as a user would type them; `build` parses and checks them. */
+/** A requested build. Texts are as a user types them; `build` parses and checks them. */
 export interface BuildOptions {
   /** A directory, a git or HTTP(S) URL, or `-` for a tar or Dockerfile on standard input. */
   readonly context: string;
@@ -21,19 +21,19 @@ export interface BuildOptions {
   readonly contexts?: Readonly<Record<string, string>>;
   /** Empty keeps the image in the local store. */
   readonly outputs?: readonly OutputSpec[];
-  /** `true`: no step uses the cache; names: none of those stages. Results are recorded all the same. */
+  /** `true`: no step uses the cache; names: those of these stages do not. Results are still recorded. */
   readonly noCache?: boolean | readonly string[];
   /**
-   * Asks registries for base images even when the store has them; `never`: not even when it lacks them. `newer`: asks, and does
-   * without an answer; `missing`: only for those that the store lacks. Without it, a name that was pulled for a build is asked
-   * about when the last answer is older than `pullTtlMs`.
+   * `true` asks registries for base images even when the store has them; `never`: not even for missing ones. `newer`:
+   * asks, but does without an answer; `missing`: asks only for missing ones. Default: a name that was pulled for a
+   * build is asked about when the last answer is older than `pullTtlMs`.
    */
   readonly pull?: boolean | "newer" | "missing" | "never";
-  /** How long a registry's answer counts; ten minutes when absent. 0: every build asks. */
+  /** Lifetime of a registry's answer; ten minutes when absent. 0: every build asks. */
   readonly pullTtlMs?: number | undefined;
-  /** No registry is asked for anything. */
+  /** True when no registry may be asked. */
   readonly offline?: boolean;
-  /** The only file that accounts for registries are taken from. Default: docker's and podman's. */
+  /** The only file with accounts for registries. Default: docker's and podman's. */
   readonly accountFile?: string;
   /** `sandbox` gives every RUN that names no network one of its own, by pasta or slirp4netns; `host` also grants `network.host`. */
   readonly network?: "default" | "none" | "host" | "sandbox";
@@ -46,35 +46,35 @@ export interface BuildOptions {
   readonly shmSizeBytes?: number | undefined;
   readonly cgroupParent?: string | undefined;
   readonly limits?: BuildLimits;
-  /** `disabled`: build although there is a policy file, which kiln does not evaluate. */
+  /** `disabled`: build despite a policy file, which kiln does not evaluate. */
   readonly policy?: "disabled" | undefined;
-  /** Steps at one time; when absent the number of processors, and four at least. */
+  /** Limit of concurrent steps; default: the number of processors, at least four. */
   readonly jobs?: number | undefined;
-  /** `all`, or stages whose steps must all come from the cache. */
+  /** Stages with steps that must all come from the cache; `all` for every stage. */
   readonly expectCached?: "all" | readonly string[] | undefined;
   /** Caches of other machines. */
   readonly cache?: CacheOptions | undefined;
-  /** A statement of how the image was built goes along where it is pushed or written as an OCI layout. */
+  /** Attaches provenance to images that are pushed or written as an OCI layout. */
   readonly provenance?: ProvenanceOptions | undefined;
-  /** The result holds a provenance of what was built, for `--metadata-file`: `min` is without steps and times. */
+  /** Adds provenance to the result, for `--metadata-file`: `min` is without steps and times. */
   readonly recordProvenance?: "min" | "max" | undefined;
   readonly progress?: ProgressSink;
-  /** Told what became of every step, also when the build fails. Must not throw. */
+  /** Receives the outcome of every step, also when the build fails. Must not throw. */
   readonly onReport?: ((report: BuildReport) => void) | undefined;
 }
 
-/** Where a secret's bytes come from; read when a step asks for them. */
+/** The source of a secret; read when a step needs it. */
 export type SecretSpec =
   | { readonly id: string; readonly from: "file"; readonly path: string }
   | { readonly id: string; readonly from: "env"; readonly variable: string };
 
-/** One agent's socket, or the files of private keys that an agent of ours serves. */
+/** An agent's socket, or the files of private keys for an agent of ours. */
 export interface SshSpec {
   readonly id: string;
   readonly paths: readonly string[];
 }
 
-/** Per RUN step. */
+/** Limits of each RUN. */
 export interface BuildLimits {
   readonly memoryBytes?: number;
   readonly memorySwapBytes?: number;

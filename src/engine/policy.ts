@@ -4,14 +4,14 @@ import { BuildError } from "../../lib/core/errors.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import type { BuildOptions } from "./options.ts";
 
-/** Names the file with a source policy, for BuildKit's clients. */
+/** Variable with the file of a source policy, for BuildKit's clients. */
 const SOURCE_POLICY = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
 
 /**
- * Refuses a build that has a policy: a Rego file beside the Dockerfile, which other builders find by themselves, or a source
- * policy in the environment. kiln evaluates none, and what nobody checked must not look as if it had been allowed.
+ * Refuses a build with a policy: a Rego file beside the Dockerfile, which other builders find by themselves, or a
+ * source policy in the environment. kiln evaluates none, and an unchecked build must not look allowed.
  *
- * @param directory of the context as it was loaded
+ * @param directory of the loaded context
  * @throws {BuildError} `build/policy`
  */
 export function refusePolicies(
@@ -26,7 +26,7 @@ export function refusePolicies(
   }
 }
 
-/** Where a policy of the Dockerfile would be. */
+/** Lists the paths of the Dockerfile's policy. */
 function policyFiles(
   { context, dockerfile }: Pick<BuildOptions, "context" | "dockerfile">,
   directory: string,
@@ -34,7 +34,7 @@ function policyFiles(
 ): readonly string[] {
   if (dockerfile === undefined) return ["Dockerfile.rego", "dockerfile.rego"].map((name) => join(directory, name));
   if (dockerfile === "-" || /^https?:\/\//.test(dockerfile)) return [];
-  // As the Dockerfile itself: beside the working directory's files for a local context, inside any other.
+  // The same place as the Dockerfile: the working directory for a local context, inside any other.
   const isLocal = resolve(workingDirectory, context) === directory;
   return [`${isLocal ? resolve(workingDirectory, dockerfile) : join(directory, dockerfile)}.rego`];
 }

@@ -26,44 +26,44 @@ import { checkStageNames } from "./stage-names.ts";
 import { secretSource, sshSource } from "./secrets.ts";
 import { shownStep } from "./shown-step.ts";
 
-/** A build up to the point where work begins: everything read, nothing made. */
+/** A build with everything read, before any work. */
 export interface PreparedBuild {
   readonly context: LoadedContext;
   readonly dockerfile: Dockerfile;
-  /** The lines of the ignore file that counts. */
+  /** The lines of the ignore file in use. */
   readonly ignored: readonly IgnorePattern[];
   /** One per platform, in the order asked for. */
   readonly conversions: readonly Conversion[];
-  /** Whether the result is an index, also for one platform. */
+  /** True when the result is an index, also for one platform. */
   readonly multiPlatform: boolean;
   /** Host directories of the local contexts that are read, by name. */
   readonly directories: ReadonlyMap<string, string>;
   readonly buildArgs: ReadonlyMap<string, string>;
-  /** The repository that the context's folder is in, as provenance speaks of it. */
+  /** The repository around the context, for provenance. */
   readonly vcs: GitFacts["vcs"];
   readonly git: RemoteSource<GitOp>;
-  /** Asks once for each URL, whoever takes the file. */
+  /** A source that asks once for each URL, for all instructions. */
   readonly http: RemoteSource<HttpOp>;
   readonly secrets: SecretSource;
   readonly ssh: SshSource;
-  /** The same build on base images that have moved since. */
+  /** Prepares the same build with moved base images. */
   readonly again: (bases: readonly MovedBase[]) => Promise<PreparedBuild>;
 }
 
-/** A Dockerfile that has been read, and what converting it takes. */
+/** A parsed Dockerfile, and the inputs of its conversion. */
 export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "directories" | "again"> {
   readonly resolver: BuildResolver;
   /** One per platform. */
   readonly convertOptions: readonly ConvertOptions[];
 }
 
-/** The parts of a build that reading its Dockerfile takes. */
+/** The parts of a build for reading its Dockerfile. */
 export interface PrepareParts {
   readonly engine: Pick<Engine, "environment" | "native" | "store" | "images" | "fetch">;
   readonly options: BuildOptions;
   readonly progress: ProgressSink;
   readonly scratch: Scratch;
-  /** Asked about the base images that the store knows; without it they are taken as they are. */
+  /** Requests about the store's base images; without it they are used as they are. */
   readonly moved?: MovedBases | undefined;
 }
 
@@ -147,7 +147,10 @@ export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promi
 
 type Sources = Pick<PreparedBuild, "git" | "http" | "secrets" | "ssh">;
 
-/** Opens everything that steps and contexts come from, and checks the agents. @throws {BuildError} `secret/unreadable` */
+/**
+ * Opens the sources of steps and contexts, and checks the agents.
+ * @throws {BuildError} `secret/unreadable`
+ */
 async function openSources(
   { engine, options, scratch }: PrepareParts,
   gitEnv: Readonly<Record<string, string>>,
@@ -171,7 +174,10 @@ async function openSources(
   return { git, http, secrets, ssh };
 }
 
-/** The part of a conversion's options that the build's options say alone. @param labels given by no flag. */
+/**
+ * Makes the part of a conversion's options that depends on the build's options alone.
+ * @param labels from git, without a flag
+ */
 function requestedConversion(
   options: BuildOptions,
   labels: GitFacts["labels"],
@@ -190,7 +196,7 @@ function requestedConversion(
   };
 }
 
-/** `undefined` alone: nothing was asked for, so the build platform, or what the base image is made for. */
+/** Lists the platforms. `undefined` alone: none was requested, so the build platform, or the base image's own. */
 function wantedPlatforms(texts: readonly string[], host: Platform): (Platform | undefined)[] {
   if (texts.length === 0) return [undefined];
   const wanted = new Map<string, Platform>();
@@ -206,7 +212,7 @@ function noCacheOf(noCache: BuildOptions["noCache"]): "none" | "all" | readonly 
   return noCache === undefined || noCache === false || noCache.length === 0 ? "none" : noCache;
 }
 
-/** The variable of the client's environment counts as a build argument, as with docker. */
+/** Adds the client's environment variable as a build argument, as with docker. */
 function withSourceDate(
   given: Readonly<Record<string, string>>,
   fromEnvironment: string | undefined,
@@ -218,7 +224,7 @@ function withSourceDate(
   return buildArgs;
 }
 
-/** Variables that git, ssh and curl need to find themselves, their keys, their proxies and the authorities they trust. */
+/** Lists variables that git, ssh and curl need to find programs, keys, proxies and trusted authorities. */
 function gitEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const proxies = ["http_proxy", "https_proxy", "no_proxy", "all_proxy"];
   const names = [
@@ -237,7 +243,10 @@ function isTrue(text: string | undefined): boolean {
   return text !== undefined && /^(1|t|true)$/i.test(text);
 }
 
-/** How a network is provided is this machine's business and in no key: a step in the sandbox's is the same step. */
+/**
+ * Maps the network for the key: how it is provided is this machine's matter, so a step in a sandbox's network is the
+ * same step.
+ */
 function conversionNetwork(network: BuildOptions["network"]): "default" | "none" | "host" {
   return network === undefined || network === "sandbox" ? "default" : network;
 }

@@ -3,18 +3,18 @@ import { namesSecret } from "../../frontend/convert/metadata.ts";
 import { withoutCredentials } from "../../lib/core/credentials.ts";
 
 const HIDDEN = "***";
-/** Shorter ones occur by chance in other words; they are only hidden where their name stands beside them. */
+/** Minimum length: shorter values occur by chance in other words; they are only hidden beside their name. */
 const LEAST_LETTERS = 4;
 
 /**
- * Takes out of a document what should not be published: values of variables whose names say that they are secret, wherever
- * they occur, and credentials in URLs.
- * @param variables names and values, of which only some are secret.
+ * Makes a function that removes secrets from a document: values of variables with secret-looking names, wherever they
+ * occur, and credentials in URLs.
+ * @param variables names and values, of which only some are secret
  */
 export function redactor(variables: readonly (readonly [name: string, value: string])[]): (document: Json) => Json {
   const secret = variables.filter(([name, value]) => value !== "" && namesSecret(name));
   const names = new Set(secret.map(([name]) => name));
-  // Longer ones first: one may be a part of another.
+  // Longer ones first: a value may be part of another.
   const values = [...new Set(secret.map(([, value]) => value))]
     .filter((value) => value.length >= LEAST_LETTERS)
     .toSorted((a, b) => b.length - a.length);

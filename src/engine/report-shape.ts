@@ -48,7 +48,7 @@ const step = object<ReportedStep>({
   usage: optional(usage),
 });
 
-/** A report as the store keeps it. `undefined` members are not written. */
+/** Schema of a stored report. `undefined` members are not written. */
 const reportShape: Shape<BuildReport> = object<BuildReport>({
   version: oneOf(1),
   id: TEXT,
@@ -61,7 +61,7 @@ const reportShape: Shape<BuildReport> = object<BuildReport>({
   steps: list(step),
 });
 
-/** One that the store kept; `undefined` when it is damaged, or another kiln wrote it. */
+/** Parses a stored report; `undefined` when it is damaged, or another kiln wrote it. */
 export function parseReport(value: unknown): BuildReport | undefined {
   return reportShape.fits(value) ? value : undefined;
 }

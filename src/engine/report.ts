@@ -7,25 +7,27 @@ import { missText } from "../../solver/cache/reason-text.ts";
 import type { VertexOutcome } from "../../solver/deps.ts";
 import type { Graph } from "../../solver/graph/graph.ts";
 
-/** What became of each step of one build, and why those that ran did. Plain JSON: the store keeps the last ones. */
+/**
+ * The outcome of each step of one build, and the reasons of those that ran. Plain JSON: the store keeps the last ones.
+ */
 export interface BuildReport {
-  /** Raise when the members change their meaning. */
+  /** Version; raise it when the members change their meaning. */
   readonly version: 1;
   readonly id: string;
   readonly startedAtMs: number;
-  /** As given: a directory, a URL or `-`. */
+  /** The context as given: a directory, a URL or `-`. */
   readonly context: string;
   readonly target: string | undefined;
-  /** The names asked for, as given. */
+  /** The requested names, as given. */
   readonly tags: readonly string[];
   readonly error: { readonly code: string; readonly message: string } | undefined;
-  /** All of them, those that `steps` leaves out included. */
+  /** Number of all steps, including those that `steps` leaves out. */
   readonly total: number;
-  /** In the order of the Dockerfile. Of very large builds only those that were not cached. */
+  /** Steps in the order of the Dockerfile. Very large builds list only uncached ones. */
   readonly steps: readonly ReportedStep[];
 }
 
-/** Builds with more steps are reported without those that were cached: the report is written at the end of every build. */
+/** Limit: larger builds are reported without cached steps, because the report is written at the end of every build. */
 const LISTED_STEPS = 1000;
 
 export interface ReportedStep {
@@ -35,32 +37,32 @@ export interface ReportedStep {
   /** `RUN make`. */
   readonly instruction: string;
   /**
-   * `cutoff`: the key was new, and an earlier result of equal inputs was taken. In a build that failed, `ran` are those
-   * that were begun.
+   * `cutoff`: the key was new, and an earlier result of equal inputs was taken. In a failed build, `ran` includes
+   * unfinished steps.
    */
   readonly how: VertexOutcome["how"];
-  /** Absent for steps that were cached. */
+  /** Absent for cached steps. */
   readonly miss: MissReason | undefined;
   /** The same as one line: `src/a.ts (content): COPY . .`. */
   readonly why: string | undefined;
-  /** What its command took, in this build. */
+  /** Resources that its command used in this build. */
   readonly usage?: StepUsage | undefined;
 }
 
 type AboutBuild = Pick<BuildReport, "id" | "startedAtMs" | "context" | "target" | "tags">;
 
-/** Does `work`, and tells of it however it ends: to the store and to `onReport`. */
+/** Runs `work`, and reports it however it ends: to the store and to `onReport`. */
 export async function reported<T>(
   about: AboutBuild,
-  to: { readonly store: Pick<Store, "builds">; readonly onReport: ((report: BuildReport) => void) | undefined },
+  sinks: { readonly store: Pick<Store, "builds">; readonly onReport: ((report: BuildReport) => void) | undefined },
   work: (reporter: BuildReporter) => Promise<T>,
 ): Promise<T> {
   const reporter = new BuildReporter(about);
   const tell = (error?: unknown): void => {
     const report = reporter.report(error);
     if (report === undefined) return;
-    to.store.builds.add(report.id, report);
-    to.onReport?.(report);
+    sinks.store.builds.add(report.id, report);
+    sinks.onReport?.(report);
   };
   try {
     const result = await work(reporter);
@@ -72,7 +74,7 @@ export async function reported<T>(
   }
 }
 
-/** Collects what is to be told of one build. */
+/** A collector of one build's report. */
 export class BuildReporter {
   readonly about: AboutBuild;
   readonly #misses = new Map<Digest, MissReason>();
@@ -83,7 +85,7 @@ export class BuildReporter {
     this.about = about;
   }
 
-  /** To be called before solving, so that a failure can be told of. */
+  /** Sets the graph, before solving, so that a failure can be reported. */
   solving(graph: Graph): void {
     this.#graph = graph;
   }
@@ -96,7 +98,7 @@ export class BuildReporter {
     this.#outcomes = outcomes;
   }
 
-  /** `undefined` for a build that ended before there was a graph. */
+  /** Returns the report; `undefined` for a build that ended before there was a graph. */
   report(error?: unknown): BuildReport | undefined {
     if (this.#graph === undefined) return undefined;
     let total = 0;

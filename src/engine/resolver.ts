@@ -22,26 +22,26 @@ export interface ResolverDeps {
   readonly contexts: Readonly<Record<string, string>>;
   readonly progress: ProgressSink;
   readonly dates: SourceDateDeps;
-  /** Puts an image of an OCI layout directory into the store. */
+  /** Loads an image of an OCI layout directory into the store. */
   readonly loadLayout: (path: string, platform: Platform, signal: AbortSignal) => Promise<ResolvedBase>;
 }
 
-/** What the frontend may ask, answered from the store, registries and the file system. */
+/** A resolver that answers the frontend from the store, registries and the file system. */
 export class BuildResolver implements Resolver {
-  readonly #on: ResolverDeps;
+  readonly #deps: ResolverDeps;
   readonly #images = new Map<string, Promise<ResolvedBase>>();
-  /** Directories of local contexts by name, as they are asked for. */
+  /** Directories of requested local contexts, by name. */
   readonly localDirectories = new Map<string, string>();
 
-  constructor(on: ResolverDeps) {
-    this.#on = on;
+  constructor(deps: ResolverDeps) {
+    this.#deps = deps;
   }
 
-  async image(ref: string, at: { readonly platform: Platform }, signal: AbortSignal): Promise<ResolvedBase> {
-    const key = JSON.stringify([ref, at.platform]);
+  async image(ref: string, lookup: { readonly platform: Platform }, signal: AbortSignal): Promise<ResolvedBase> {
+    const key = JSON.stringify([ref, lookup.platform]);
     let found = this.#images.get(key);
     if (found === undefined) {
-      found = this.#resolve(ref, at.platform, signal);
+      found = this.#resolve(ref, lookup.platform, signal);
       this.#images.set(key, found);
     }
     return found;
@@ -55,18 +55,19 @@ export class BuildResolver implements Resolver {
 
   async namedContext(
     name: string,
-    at: { readonly platform: Platform },
+    lookup: { readonly platform: Platform },
     signal: AbortSignal,
   ): Promise<ContextSource | undefined> {
-    const value = Object.hasOwn(this.#on.contexts, name) ? this.#on.contexts[name] : undefined;
+    const value = Object.hasOwn(this.#deps.contexts, name) ? this.#deps.contexts[name] : undefined;
     if (value === undefined) return undefined;
     const [, scheme, rest = ""] = /^([a-z][a-z0-9-]*):\/\/(.*)$/.exec(value) ?? [];
     if (scheme === "docker-image") {
       if (rest === "scratch") return { kind: "scratch" };
       const ref = formatReference(parseReference(rest));
-      return { kind: "image", ...(await this.image(ref, at, signal)) };
+      return { kind: "image", ...(await this.image(ref, lookup, signal)) };
     }
-    if (scheme === "oci-layout") return { kind: "image", ...(await this.#on.loadLayout(rest, at.platform, signal)) };
+    if (scheme === "oci-layout")
+      return { kind: "image", ...(await this.#deps.loadLayout(rest, lookup.platform, signal)) };
     const git = parseGitUrl(value);
     if (git !== undefined) {
       return {
@@ -94,17 +95,17 @@ export class BuildResolver implements Resolver {
   }
 
   async sourceDate(source: ContextSource, signal: AbortSignal): Promise<number | undefined> {
-    return sourceDate(source, this.#on.dates, signal);
+    return sourceDate(source, this.#deps.dates, signal);
   }
 
   async #resolve(ref: string, platform: Platform, signal: AbortSignal): Promise<ResolvedBase> {
-    const { images, mode, progress, environment } = this.#on;
+    const { images, mode, progress, environment } = this.#deps;
     const id = `metadata:${ref}`;
     const name = `[internal] load metadata for ${ref}`;
     progress({ kind: "step-started", id, name, atMs: environment.nowMs() });
     try {
       const found = await images.resolve(ref, { platform, mode }, signal);
-      this.#on.moved?.consider(ref, platform, found);
+      this.#deps.moved?.consider(ref, platform, found);
       progress({ kind: "step-done", id, atMs: environment.nowMs() });
       return found;
     } catch (error) {
@@ -115,10 +116,15 @@ export class BuildResolver implements Resolver {
   }
 
   async #localContext(name: string, value: string, signal: AbortSignal): Promise<ContextSource> {
-    const directory = resolve(this.#on.environment.workingDirectory, value);
+    const directory = resolve(this.#deps.environment.workingDirectory, value);
     this.localDirectories.set(name, directory);
     const notice = (message: string): void =>
-      this.#on.progress({ kind: "notice", level: "warning", message: `context ${name}: ${message}`, hint: undefined });
+      this.#deps.progress({
+        kind: "notice",
+        level: "warning",
+        message: `context ${name}: ${message}`,
+        hint: undefined,
+      });
     const source = await findIgnoreFile({ directory, shownDirectory: value }, { notice }, signal);
     const excludes = source === undefined ? [] : parseIgnoreFile(source).patterns.map(({ text }) => text);
     return { kind: "local", name, excludes };
@@ -126,7 +132,7 @@ export class BuildResolver implements Resolver {
 }
 
 /**
- * Says of a `--build-context` that is no directory before anything is built, whether the Dockerfile uses it or not.
+ * Refuses a `--build-context` that is no directory before anything is built, whether the Dockerfile uses it or not.
  * @throws {BuildError} `context/not-found`
  */
 export function checkDirectories(contexts: Readonly<Record<string, string>>, workingDirectory: string): void {

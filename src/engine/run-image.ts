@@ -19,14 +19,14 @@ export interface RunImageOptions {
   readonly user: string | undefined;
   readonly network: "default" | "none" | "host" | "sandbox";
   readonly hostname: string | undefined;
-  /** Whether the command gets a terminal, whose kind it is then told. */
+  /** True when the command gets a terminal and its type. */
   readonly terminal: boolean;
   readonly mounts: readonly { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" }[];
 }
 
 type RunParts = Pick<Engine, "images" | "native" | "runtime" | "snapshotter">;
 
-/** Starts an image's process on a layer of its own that is thrown away at the end. The terminal is the caller's. */
+/** Starts an image's process on a layer of its own that is discarded at the end. The terminal is the caller's. */
 export async function runImage(engine: RunParts, options: RunImageOptions, signal: AbortSignal): Promise<RunResult> {
   const { images, native, runtime, snapshotter } = engine;
   const { config } = options.image.config;
@@ -45,8 +45,8 @@ export async function runImage(engine: RunParts, options: RunImageOptions, signa
     return view.tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString("utf8");
   };
   const hostname = options.hostname ?? "kiln";
-  // As `docker run` has it: commands are found by PATH, also in an image without one, programs draw by TERM, and scripts name
-  // things by HOSTNAME.
+  // As with `docker run`: commands are found by PATH, also in an image without one, programs draw by TERM, and scripts
+  // name things by HOSTNAME.
   const told = [`PATH=${DEFAULT_PATH}`, `HOSTNAME=${hostname}`, ...(options.terminal ? ["TERM=xterm"] : [])];
   const env = [...told, ...(config.Env ?? []), ...options.env];
   return await runtime.run(
@@ -55,7 +55,7 @@ export async function runImage(engine: RunParts, options: RunImageOptions, signa
       mounts: options.mounts.map((mount): RunMount => ({ kind: "bind", ...mount })),
       argv,
       env: lastWins(env),
-      // An image that says nothing may say it with an empty text.
+      // An empty text counts as unset.
       cwd: options.workingDirectory ?? (config.WorkingDir || "/"),
       user: resolveUser(options.user ?? config.User ?? "", accounts("/etc/passwd"), accounts("/etc/group")),
       hostname,
@@ -72,7 +72,7 @@ export async function runImage(engine: RunParts, options: RunImageOptions, signa
   );
 }
 
-/** A name given twice has its last value, at its first place. */
+/** Removes duplicates: a repeated name has its last value, at its first place. */
 function lastWins(env: readonly string[]): string[] {
   const values = new Map<string, string>();
   for (const entry of env) {

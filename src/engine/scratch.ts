@@ -3,8 +3,8 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 /**
- * Temporary directories of one build, below one root of its own that is made when first needed (by whoever is given it) and removed at the end.
- * It lies inside the store, so that files can be renamed into snapshots.
+ * Temporary directories of one build, below a root of its own that is made on demand and removed at the end. It lies
+ * inside the store, so that files can be renamed into snapshots.
  */
 export class Scratch implements AsyncDisposable {
   readonly root: string;
@@ -15,7 +15,7 @@ export class Scratch implements AsyncDisposable {
     this.root = root;
   }
 
-  /** A new, empty directory. */
+  /** Makes a new, empty directory. */
   directory(): string {
     this.#count += 1;
     const path = join(this.root, String(this.#count));
@@ -30,7 +30,7 @@ export class Scratch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owned.disposeAsync();
-    // Nearly every build needs none, and `rm` loads a module for it.
+    // Nearly no build needs one, and `rm` loads a module.
     if (existsSync(this.root)) await rm(this.root, { recursive: true, force: true });
   }
 }

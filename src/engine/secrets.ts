@@ -9,10 +9,13 @@ import type { SecretSpec, SshSpec } from "./options.ts";
 import type { Scratch } from "./scratch.ts";
 import type { SshKey } from "./ssh/ssh-keys.ts";
 
-/** OpenSSH reads no larger private key either. */
+/** Size limit; OpenSSH reads no larger private key either. */
 const MAX_KEY_BYTES = 1 << 20;
 
-/** Secrets by id. A value is read when a step asks for it and never kept, unless it comes out of a pipe, which has it once. */
+/**
+ * Makes the source of secrets by id. A value is read when a step needs it and never kept, except from a pipe, which
+ * gives it only once.
+ */
 export function secretSource(specs: readonly SecretSpec[], environment: BuildEnvironment): SecretSource {
   const byId = new Map(specs.map((spec) => [spec.id, spec]));
   const piped = new Map<string, Promise<Uint8Array>>();
@@ -35,13 +38,16 @@ export function secretSource(specs: readonly SecretSpec[], environment: BuildEnv
   };
 }
 
-/** Node puts U+FFFD in place of bytes that are not UTF-8: the step would get another secret. */
+/**
+ * Makes the error for a value that is not UTF-8: Node replaces such bytes by U+FFFD, and the step would get another
+ * secret.
+ */
 function notUtf8(id: string, variable: string): BuildError {
   const message = `Cannot read secret ${JSON.stringify(id)} from the variable ${variable}: it is not UTF-8`;
   return new BuildError("secret/unreadable", message, { hint: `put it into a file: --secret id=${id},src=<file>` });
 }
 
-/** Says at the start of a build what would fail in the middle of it. */
+/** Checks secrets at the start of a build instead of failing in the middle. */
 export async function checkSecrets(specs: readonly SecretSpec[], environment: BuildEnvironment): Promise<void> {
   for (const spec of specs) {
     if (spec.from === "file") await kindOfSecret(spec.id, resolve(environment.workingDirectory, spec.path));
@@ -80,15 +86,19 @@ function badSecret(id: string, path: string, why: string, cause?: unknown): Buil
   return new BuildError("secret/unreadable", message, { cause });
 }
 
-/** Agents that a build forwards. What they are is read once: a key may come out of a pipe. */
+/** The agents that a build forwards. Their specifications are read once: a key may come from a pipe. */
 export interface SshAgents extends SshSource {
-  /** Says at the start of a build which agents and keys it cannot use. @throws {BuildError} `secret/unreadable` */
+  /**
+   * Checks agents and keys at the start of a build.
+   * @throws {BuildError} `secret/unreadable`
+   */
   check(signal: AbortSignal): Promise<void>;
 }
 
 /**
- * Agent sockets by id. For private keys an agent of ours is started when a step first asks for it; `scratch` owns it.
- * @throws {BuildError} `secret/unreadable` from `socket`, for files that are neither.
+ * Makes the source of agent sockets by id. For private keys an agent of ours is started on the first request; `scratch`
+ * owns it.
+ * @throws {BuildError} `secret/unreadable` from `socket`, for files that are neither
  */
 export function sshSource(specs: readonly SshSpec[], environment: BuildEnvironment, scratch: Scratch): SshAgents {
   const byId = new Map(specs.map((spec) => [spec.id, spec]));
@@ -113,7 +123,7 @@ export function sshSource(specs: readonly SshSpec[], environment: BuildEnvironme
   };
 }
 
-/** The path of an agent's socket, or the keys that an agent of ours is to offer. */
+/** An agent's socket path, or the keys for an agent of ours. */
 type Agent = string | readonly SshKey[];
 
 async function openAgent(known: Promise<Agent>, scratch: Scratch): Promise<string> {
@@ -139,7 +149,7 @@ async function readAgent(spec: SshSpec, environment: BuildEnvironment, signal: A
       if (path === first && paths.length === 1 && (await stat(path)).isSocket()) return path;
       const refuse = (why: string): BuildError => unusable(path, why);
       const text = (await readGiven({ path, refuse }, MAX_KEY_BYTES, signal)).toString("utf8");
-      // The library for keys is loaded by builds that give one.
+      // Only builds with a key load the library.
       const { parseSshKey } = await import("./ssh/ssh-keys.ts");
       keys.push(parseSshKey(text));
     } catch (error) {

@@ -10,8 +10,8 @@ import { Scratch } from "./scratch.ts";
 import { secretSource, sshSource } from "./secrets.ts";
 
 /**
- * The failed step somebody named by (the beginning of) its id, or the last one.
- * @throws {BuildError} `solver/not-found` when none is kept or none has this name.
+ * Finds a failed step by (the beginning of) its id, or the last one.
+ * @throws {BuildError} `solver/not-found` when none is kept or none has this id
  */
 export function findFailedStep({ store }: Pick<Engine, "store">, id: string | undefined): FailedStep {
   const steps = failedSteps(store);
@@ -39,8 +39,8 @@ export interface ShellOptions {
 }
 
 /**
- * Runs a command where a step failed: the same tree with what the step had written, mounts, user, environment, network and
- * limits. What it changes is thrown away. The terminal is the caller's.
+ * Runs a command in the place of a failed step: the same tree with the step's changes, mounts, user, environment,
+ * network and limits. Its own changes are discarded. The terminal is the caller's.
  */
 export async function runShell(engine: ShellParts, options: ShellOptions, signal: AbortSignal): Promise<RunResult> {
   const { native, store, snapshotter, runtime, environment } = engine;

@@ -2,13 +2,16 @@ import { messageOf } from "../../lib/core/errors.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import { systemFailure } from "../../lib/core/system-failure.ts";
 
-/** The display of internal work, and the clock that times it. */
+/** Dependencies for showing internal work: the display and a clock. */
 export interface ShownWork {
   readonly progress: ProgressSink;
   readonly clock: { nowMs(): number };
 }
 
-/** Shows internal work as a line of the display. @throws what `work` throws, the system's refusals in words. */
+/**
+ * Shows internal work as a line of the display.
+ * @throws the errors of `work`, with system errors in words
+ */
 export async function shownStep<T>(name: string, { progress, clock }: ShownWork, work: () => Promise<T>): Promise<T> {
   const id = name;
   progress({ kind: "step-started", id, name, atMs: clock.nowMs() });

@@ -16,22 +16,22 @@ import { explainMissingSource } from "./missing-source.ts";
 import type { BuildOptions } from "./options.ts";
 import type { PreparedBuild } from "./prepare.ts";
 
-/** A build whose steps have results. */
+/** A build with results for all steps. */
 export interface SolvedBuild {
   readonly prepared: PreparedBuild;
   /** The graphs of all platforms as one. */
   readonly graph: Graph;
   readonly outcomes: SolveResult["outcomes"];
-  /** The images, without what is attested of them. */
+  /** The images, without attestations. */
   readonly result: Result;
 }
 
-/** Steps wait for networks and disks more than they compute: two processors can have more than two of them going. */
+/** Minimum of concurrent steps: they wait for networks and disks more than they compute. */
 const LEAST_JOBS = 4;
 
 /**
  * Solves the graphs of all platforms together; `packer` packs layers while steps still run.
- * @throws {BasesMoved} before anything runs, when registries say that base images are others now.
+ * @throws {BasesMoved} before anything runs, when registries report moved base images
  */
 export async function solveBuild(
   prepared: PreparedBuild,
@@ -128,18 +128,18 @@ function solveOptions(
   };
 }
 
-/** Grants what `--allow` names; `--network=host` grants the network of the host by itself. */
+/** Returns the entitlements of `--allow`; `--network=host` grants the host's network by itself. */
 function grantedEntitlements({ allow = [], network }: BuildOptions): ReadonlySet<"network.host" | "security.insecure"> {
   const granted = new Set(allow.filter((name) => name !== "buildx.local.delete"));
   return network === "host" ? granted.add("network.host") : granted;
 }
 
-/** Whether a context came from elsewhere, as one piece. */
+/** Tells whether a context was loaded from elsewhere as a whole. */
 function isWhole({ owners, sourceDate }: PreparedBuild["context"]): boolean {
   return owners === "kept" || sourceDate !== undefined;
 }
 
-/** Marks that builds of one project have in common, as digests: a context may be a URL with credentials. */
+/** Makes digests that builds of one project share; a digest, because a context may be a URL with credentials. */
 function lineageOf({ context, dockerfile = "", tags = [] }: BuildOptions): readonly string[] {
   const place = URL.canParse(context) ? context : resolve(context);
   return [`${place} ${dockerfile}`, ...tags].map((name) => digestOf(name).slice(0, 31));

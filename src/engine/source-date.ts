@@ -16,7 +16,7 @@ export interface SourceDateDeps {
   readonly http: RemoteSource<HttpOp>;
   /** A new directory that is removed when the build ends. */
   scratchDirectory(): string;
-  /** The date of the build context, where it came from somewhere that has dates. */
+  /** Returns the date of the build context, if its source has dates. */
   contextDate(signal: AbortSignal): Promise<number | undefined>;
 }
 
@@ -51,7 +51,7 @@ export async function sourceDate(
   }
 }
 
-/** The latest time of a regular file in a directory; `undefined` where there is none. */
+/** Finds the latest time of a regular file in a directory; `undefined` where there is none. */
 export async function newestFile(directory: string, native: Native): Promise<number | undefined> {
   const fd = native.openPath(directory, O_RDONLY | O_DIRECTORY);
   try {
@@ -63,7 +63,7 @@ export async function newestFile(directory: string, native: Native): Promise<num
   }
 }
 
-/** The latest time of a regular file in an archive; `undefined` for what has none, or is no archive. */
+/** Finds the latest time of a regular file in an archive; `undefined` when there is none, or it is no archive. */
 async function newestMember(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<number | undefined> {
   let newest: number | undefined;
   try {

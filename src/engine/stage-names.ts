@@ -5,8 +5,8 @@ import type { Dockerfile } from "../../frontend/instructions/dockerfile.ts";
 import type { BuildOptions } from "./options.ts";
 
 /**
- * A stage that is not there is never run again, and never expected either.
- * @throws {BuildError} `cli/usage` for --expect-cached, which would then check nothing.
+ * Checks stage names: an unknown stage never skips the cache, and is never expected either.
+ * @throws {BuildError} `cli/usage` for --expect-cached, which would then check nothing
  */
 export function checkStageNames({ stages }: Dockerfile, options: BuildOptions, progress: ProgressSink): void {
   const names = stages.map((stage) => stage.name ?? String(stage.index));

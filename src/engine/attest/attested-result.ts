@@ -8,7 +8,7 @@ import type { BuildParts } from "../build-parts.ts";
 import type { SolvedBuild } from "../solve-build.ts";
 import { type BuildFacts, provenance } from "./provenance.ts";
 
-/** Whether an output has a place for what is said of its image: an index that is pushed, or written as an OCI layout. */
+/** Tells whether an output has a place for attestations: a pushed index, or an OCI layout. */
 export function carriesAttestations(output: OutputSpec, { provenance: wanted }: BuildOptions): boolean {
   if (wanted === undefined) return false;
   return (output.kind === "image" && output.push) || (output.kind === "oci" && !wanted.inlineOnly);
@@ -16,15 +16,15 @@ export function carriesAttestations(output: OutputSpec, { provenance: wanted }: 
 
 type AttestParts = Pick<BuildParts, "engine" | "options" | "reporter">;
 
-/** Provenance of one platform, as `--metadata-file` tells it. */
+/** Provenance of one platform, for `--metadata-file`. */
 export interface RecordedProvenance {
   /** `linux/amd64` */
   readonly platform: string;
-  /** A SLSA 0.2 predicate, which is the form that buildx writes. */
+  /** A SLSA 0.2 predicate, the form that buildx writes. */
   readonly predicate: Json;
 }
 
-/** Provenance for the metadata file, whether the images carry one or not; none when it is not asked for. */
+/** Makes provenance for the metadata file, whether the images carry one or not; none when it is not requested. */
 export function recordedProvenance(solved: SolvedBuild, parts: AttestParts): readonly RecordedProvenance[] {
   const { options } = parts;
   if (options.recordProvenance === undefined) return [];
@@ -46,7 +46,7 @@ function withoutSteps(predicate: Json): Json {
   return rest;
 }
 
-/** The result, each image with its provenance where that was asked for. */
+/** Returns the result, each image with its requested provenance. */
 export function withProvenance(solved: SolvedBuild, parts: AttestParts & Pick<BuildParts, "progress">): Result {
   const { result, prepared } = solved;
   const { options, progress } = parts;

@@ -1,13 +1,13 @@
-/** What `--provenance` asks for. */
+/** The value of `--provenance`. */
 export interface ProvenanceOptions {
-  /** `min`: what was built from what. `max`: also the arguments, the Dockerfile and every step. */
+  /** `min`: the sources and the base images. `max`: also the arguments, the Dockerfile and every step. */
   readonly mode: "min" | "max";
-  /** Of the SLSA predicate. */
+  /** Version of the SLSA predicate. */
   readonly version: "v1" | "v0.2";
-  /** Who builds, as a URI; empty when nobody says. */
+  /** Identity of the builder, as a URI; empty when not given. */
   readonly builderId: string;
-  /** Claimed by whoever builds; kiln does not check it. */
+  /** The builder's own claim; kiln does not check it. */
   readonly reproducible: boolean;
-  /** Only with images that are pushed, not in files. */
+  /** True to attach it only to pushed images, not to files. */
   readonly inlineOnly: boolean;
 }

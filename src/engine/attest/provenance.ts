@@ -14,16 +14,16 @@ import type { Digest } from "../../../lib/core/digest.ts";
 import type { ProvenanceOptions } from "./provenance-options.ts";
 import { redactor } from "../redact.ts";
 
-/** A build that has been solved, as far as its provenance speaks of it. */
+/** Facts about a solved build, for its provenance. */
 export interface BuildFacts {
   readonly id: string;
   readonly startedAtMs: number;
   readonly finishedAtMs: number;
   readonly buildPlatform: Platform;
   readonly dockerfile: SourceText;
-  /** As typed: a directory, a URL. */
+  /** The context as typed: a directory, a URL. */
   readonly context: string;
-  /** The digest of a context from elsewhere: it is then one of the materials. */
+  /** The digest of a remote context, which is then one of the materials. */
   readonly contextDigest: Readonly<Record<string, string>> | undefined;
   readonly target: string | undefined;
   readonly buildArgs: ReadonlyMap<string, string>;
@@ -31,7 +31,7 @@ export interface BuildFacts {
   readonly noCache: boolean;
   /** `source`, `revision`, and `localdir:NAME` of the repository around the context. */
   readonly vcs: Readonly<Record<string, string>>;
-  /** Where a vertex's bytes came from, for those that fetch them: `commit` of a repository, `sha256` of a file. */
+  /** Returns the source digest of a vertex that fetches: `commit` of a repository, `sha256` of a file. */
   readonly digestOf: (vertex: Vertex) => Readonly<Record<string, string>> | undefined;
 }
 
@@ -41,8 +41,8 @@ const BUILD_TYPE = {
 } as const;
 
 /**
- * The provenance of one platform's image, in BuildKit's form, which is what tools read. Steps are kiln's own operations. Values
- * that look secret by their name, and credentials in URLs, are left out wherever they occur.
+ * Makes the provenance of one platform's image, in BuildKit's form, because tools read that. Steps are kiln's own
+ * operations. Values with secret-looking names, and credentials in URLs, are removed wherever they occur.
  */
 export function provenance(
   target: Vertex | undefined,
@@ -62,14 +62,14 @@ export function provenance(
   };
 }
 
-/** `text`: the Dockerfile's, without secrets. */
+/** `text` is the Dockerfile's, without secrets. */
 type CleanFacts = BuildFacts & { readonly text: string };
 
 interface Parts {
   readonly materials: readonly { readonly uri: string; readonly digest: Readonly<Record<string, string>> }[];
-  /** Whether the materials are all that went in: files of this machine are not among them. */
+  /** True when the materials are all inputs: no files of this machine are among them. */
   readonly isComplete: boolean;
-  /** Whether also no step could fetch anything. */
+  /** True when also no step could use the network. */
   readonly isHermetic: boolean;
   readonly configSource: {
     readonly uri?: string;
@@ -197,7 +197,7 @@ function buildConfigOf(vertices: readonly Vertex[], steps: ReadonlyMap<Digest, s
   };
 }
 
-/** Where in the file each step comes from, and the file. */
+/** Makes the map from steps to places in the file, with the file. */
 function sourceOf(
   vertices: readonly Vertex[],
   steps: ReadonlyMap<Digest, string>,
@@ -267,7 +267,7 @@ function predicateV02(parts: Parts, facts: BuildFacts, { mode, builderId, reprod
   };
 }
 
-/** Variables and arguments of the build, by name: which of them are secret is for the redactor to say. */
+/** Lists variables and arguments of the build, by name. The redactor decides which are secret. */
 function secretsIn(vertices: readonly Vertex[], { buildArgs }: BuildFacts): readonly (readonly [string, string])[] {
   const variables = vertices.flatMap(({ op }) =>
     (commandOf(op)?.env.flat() ?? []).map((text) => {

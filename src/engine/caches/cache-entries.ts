@@ -13,12 +13,12 @@ import { contentKey } from "../../../solver/cache/key.ts";
 import type { Engine } from "../engine.ts";
 import type { LayerPacker } from "../images/layer-packer.ts";
 
-/** A record ready to travel. */
+/** A record in transportable form. */
 export interface RecordEntry {
-  /** One or two: by definition key, and by content key where it has one. */
+  /** One or two names: by definition key, and by content key where it has one. */
   readonly names: readonly EntryName[];
   readonly text: string;
-  /** Bytes that the entry names and that have to be where it is. */
+  /** Blobs that the entry names; they must be in the same cache. */
   readonly contents: readonly TravellingBlob[];
 }
 
@@ -30,10 +30,10 @@ interface TravellingLayer {
   readonly content: Layer | undefined;
 }
 
-/** Records looked at at one time; the layers of each are packed and compressed by as many workers as there are. */
+/** Limit of concurrent records; as many workers as there are pack and compress the layers of each. */
 const CONCURRENT_RECORDS = 4;
 
-/** Turns records of the store into entries for one cache. Every layer is packed and compressed once. */
+/** A converter from records of the store to entries for one cache. Every layer is packed and compressed once. */
 export class RecordEntries {
   readonly #engine: Pick<Engine, "store" | "layers">;
   readonly #packer: LayerPacker;
@@ -41,20 +41,23 @@ export class RecordEntries {
   readonly #to: { readonly producer: string; readonly repository: string | undefined };
   readonly #layers = new Map<SnapshotId, Promise<TravellingLayer>>();
 
-  /** @param to `repository`: where the entries will be, which need not be told of blobs that are nowhere else. */
+  /** @param target `repository`: the place of the entries; blobs that are only there need not name it */
   constructor(
     engine: Pick<Engine, "store" | "layers">,
     packer: LayerPacker,
     form: LayerForm,
-    to: { readonly producer: string; readonly repository: string | undefined },
+    target: { readonly producer: string; readonly repository: string | undefined },
   ) {
     this.#engine = engine;
     this.#packer = packer;
     this.#form = form;
-    this.#to = to;
+    this.#to = target;
   }
 
-  /** @param key the definition key it was found by, which early cutoff may have added. */
+  /**
+   * Makes the entry of a record.
+   * @param key the definition key under which it was found; early cutoff may have added it
+   */
   async of(key: Digest, record: CacheRecord, signal: AbortSignal): Promise<RecordEntry> {
     const layers = await mapLimit(record.layers, CONCURRENT_RECORDS, signal, (id, inner) => this.#layer(id, inner));
     const byContent = record.contentKey ?? (await this.#contentKey(record, signal));
@@ -84,7 +87,7 @@ export class RecordEntries {
     return { names, text, contents: [...layers.flatMap(({ content }) => content ?? []), ...files] };
   }
 
-  /** Listings of files that are still here, where there is a place for blobs. */
+  /** Lists present listings of files, where the cache has a place for blobs. */
   #listings({ parts }: CacheRecord): readonly Descriptor[] {
     if (this.#to.repository === undefined) return [];
     const digests = new Set(parts.flatMap(({ listing }) => listing ?? []));
@@ -119,14 +122,14 @@ export class RecordEntries {
     return withBlob({ ...packed, contentDigest, ...runs, createdAtMs }, content);
   }
 
-  /** Whether whoever uses the same base image can get the layer from where the image is. */
+  /** Tells whether users of the same base image can get the layer from the image's repository. */
   #isInRegistry(diffId: Digest): boolean {
     return this.#engine.store.snapshots
       .layerBlobs(diffId)
       .some(({ repository = "/" }) => !repository.startsWith("/") && repository !== this.#to.repository);
   }
 
-  /** Of a record that was made before the contents of its parent were known. */
+  /** Computes the content key of a record from a time when the contents of its parent were unknown. */
   async #contentKey(record: CacheRecord, signal: AbortSignal): Promise<Digest | undefined> {
     const contents = new LayerContents(this.#engine.store, this.#packer);
     const value = await contents.ofStack(record.layers.slice(0, -1), signal);
@@ -141,7 +144,7 @@ function withBlob(layer: DocumentLayer, content: Layer): TravellingLayer {
   return { layer: { ...layer, blob: { mediaType, digest, size } }, content };
 }
 
-/** Notes on where files were taken from stay here: only this store understands them. */
+/** Removes notes on the sources of files: only this store understands them. */
 function travellingPart({ name, value, basis, listing }: KeyPart, listings: ReadonlySet<Digest>): KeyPart[] {
   const part = { name, value, ...(listing !== undefined && listings.has(listing) ? { listing } : {}) };
   if (basis === undefined) return [part];

@@ -17,17 +17,17 @@ import type { SolvedBuild } from "../solve-build.ts";
 import { openSigner } from "./cache-signer.ts";
 import { type CacheImports, openCache } from "./remote-cache.ts";
 
-/** The parts of a build that giving its results away takes. */
+/** The parts of a build for exporting its results. */
 export type CacheParts = Pick<BuildParts, "engine" | "options" | "imports">;
 
 type CacheExportParts = CacheParts & Pick<BuildParts, "progress" | "mounts">;
 
-/** Uploads and questions at one time. */
+/** Limit of concurrent uploads and requests. */
 const UPLOADS = 4;
 
 /**
  * Writes a build's results to the caches, after its images.
- * @throws {BuildError} `cache/export-failed`, but where a failure is only to be told.
+ * @throws {BuildError} `cache/export-failed`, except where a failure is only a warning
  */
 export async function exportCaches(
   solved: SolvedBuild,
@@ -59,11 +59,11 @@ function exportLine(sink: CacheSink): string {
 }
 
 /**
- * Writes a build's results to a cache: the blobs first, then the entries that name them. What is there already is left
- * alone, but for the results of steps that this build ran.
+ * Writes a build's results to a cache: the blobs first, then the entries that name them. Existing entries stay, except
+ * those of steps that this build ran.
  */
 async function exportCache(
-  to: CacheTo,
+  cache: CacheTo,
   sink: CacheSink,
   build: { readonly solved: SolvedBuild; readonly parts: CacheExportParts; readonly packer: LayerPacker },
   signal: AbortSignal,
@@ -71,18 +71,18 @@ async function exportCache(
   const { solved, packer } = build;
   const { engine, imports, mounts } = build.parts;
   const { repository } = sink;
-  const entries = new RecordEntries(engine, packer, layerForm(to), { producer: to.producer, repository });
-  const signer = await openSigner(to, engine, signal);
+  const entries = new RecordEntries(engine, packer, layerForm(cache), { producer: cache.producer, repository });
+  const signer = await openSigner(cache, engine, signal);
   const uploads = new Uploads(sink);
   await sink.prepare(signal);
-  await mapLimit(recordsOf(solved, imports, to), UPLOADS, signal, async ({ key, record, isNew }, inner) => {
+  await mapLimit(recordsOf(solved, imports, cache), UPLOADS, signal, async ({ key, record, isNew }, inner) => {
     if (!isNew && (await signer.isDone(`d-${hexOf(key)}`, sink, inner))) return;
     const { names, text, contents } = await entries.of(key, record, inner);
     for (const content of contents) await uploads.put(content, inner);
     const blobs = contents.map(({ descriptor: { mediaType, digest, size } }) => ({ mediaType, digest, size }));
     for (const name of names) await sink.putEntry(name, signer.sign(name, text), blobs, inner);
   });
-  if (!to.mounts) return;
+  if (!cache.mounts) return;
   for (const mount of engine.store.cacheMounts.list().filter(({ id }) => mounts.used.has(id))) {
     const before = await signer.readMount(travelName(mount.id, mount.place), sink, signal);
     await exportMount(mount, { sink, before, sign: (name, text) => signer.sign(name, text) }, engine, signal);
@@ -106,7 +106,7 @@ async function removeUnused(
 }
 
 function exportFailure(location: string, error: unknown): BuildError {
-  // The step's own failure says again what was being done: its cause is what is new.
+  // The step's own failure repeats the action; only its cause is new.
   const why = error instanceof BuildError && error.code === "system/failed" ? (error.cause ?? error) : error;
   return new BuildError(
     "cache/export-failed",
@@ -118,37 +118,37 @@ function exportFailure(location: string, error: unknown): BuildError {
   );
 }
 
-function layerForm(to: CacheTo): LayerForm {
-  return { family: "oci", compression: to.compression, level: to.compressionLevel, force: false };
+function layerForm(cache: CacheTo): LayerForm {
+  return { family: "oci", compression: cache.compression, level: cache.compressionLevel, force: false };
 }
 
 interface ExportedRecord {
-  /** That the record was found by. */
+  /** The key under which the record was found. */
   readonly key: Digest;
   readonly record: CacheRecord;
-  /** Whether this build ran the step. */
+  /** True when this build ran the step. */
   readonly isNew: boolean;
 }
 
-/** The records of a build that the mode asks for. Steps below a hit may have none. */
+/** Lists the records of a build that the mode selects. Steps below a hit may have none. */
 export function recordsOf(
   solved: Pick<SolvedBuild, "graph" | "outcomes">,
   imports: Pick<CacheImports, "records" | "isTrusting">,
-  to: CacheTo,
+  cache: CacheTo,
 ): readonly ExportedRecord[] {
-  const inResult = to.mode === "min" ? verticesOfResult(solved.graph) : undefined;
+  const inResult = cache.mode === "min" ? verticesOfResult(solved.graph) : undefined;
   const isNew = new Map<Digest, boolean>();
   for (const [vertex, { definitionKey, how }] of solved.outcomes) {
     if (inResult === undefined || inResult.has(vertex)) isNew.set(definitionKey, how === "ran");
   }
-  // A signature says that we made it, or trust who did.
-  const onlyOwn = to.sign !== undefined && !imports.isTrusting;
+  // A signature means that we made it, or trust its maker.
+  const onlyOwn = cache.sign !== undefined && !imports.isTrusting;
   return [...imports.records.findByDefinitionKeys([...isNew.keys()])].flatMap(([key, record]) =>
     onlyOwn && record.producer !== "local" ? [] : [{ key, record, isNew: isNew.get(key) === true }],
   );
 }
 
-/** Whose layers are in the result: the way down from the targets by parents, and through merges. */
+/** Collects vertices with layers in the result: from the targets down by parents, and through merges. */
 function verticesOfResult({ targets }: Graph): ReadonlySet<Digest> {
   const found = new Set<Digest>();
   const waiting: Vertex[] = [...targets];
@@ -161,7 +161,7 @@ function verticesOfResult({ targets }: Graph): ReadonlySet<Digest> {
   return found;
 }
 
-/** Every blob once, however many records have it. */
+/** A set of uploads: every blob is uploaded once, however many records have it. */
 class Uploads {
   readonly #sink: CacheSink;
   readonly #started = new Map<Digest, Promise<void>>();

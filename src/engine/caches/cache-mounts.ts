@@ -25,15 +25,15 @@ import type { Engine } from "../engine.ts";
 
 type MountParts = Pick<Engine, "store" | "native" | "snapshotter">;
 
-/** Pieces fetched, or compressed and sent, at one time: each is held in memory, 16 MiB at most. */
+/** Limit of concurrent chunks: each is held in memory, 16 MiB at most. */
 const CHUNKS_AT_ONCE = 4;
 
 /**
- * The store's cache mounts, and those of other machines: a directory that is new here is filled from a remote cache
- * before its first user sees it. Notes which mounts were used, for those are worth giving on.
+ * The store's cache mounts, filled from other machines': a directory that is new here is filled from a remote cache
+ * before its first user sees it. It records used mounts, because only those are exported.
  */
 export class TravellingMounts implements CacheMounts {
-  /** Ids, in order of use. */
+  /** Ids in order of use. */
   readonly used = new Set<string>();
   readonly #engine: MountParts;
   readonly #remote: RemoteResults | undefined;
@@ -51,7 +51,7 @@ export class TravellingMounts implements CacheMounts {
     if (!claim.isNew || this.#remote === undefined) return claim;
     try {
       const { directory, place } = claim;
-      // A further directory that has not travelled is as well off with what the first one had.
+      // A further directory that no cache has starts with the first one's content.
       const names = place === 0 ? [id] : [travelName(id, place), id];
       let isRestored = false;
       for (const name of names) isRestored ||= await this.#restore(name, directory, this.#remote, signal);
@@ -78,7 +78,7 @@ export class TravellingMounts implements CacheMounts {
     return this.#engine.store.cacheMounts.list();
   }
 
-  /** False when there is nothing to be had; the directory is then empty. */
+  /** Restores a directory; false, and the directory empty, when no cache has it. */
   async #restore(id: string, directory: string, remote: RemoteResults, signal: AbortSignal): Promise<boolean> {
     const entry = await remote.readEntry(mountEntryName(id), signal);
     if (entry === undefined) return false;
@@ -101,12 +101,12 @@ export class TravellingMounts implements CacheMounts {
   }
 }
 
-/** What a directory of a cache mount is called on the way: its id, and for further ones its place. No id holds a NUL. */
+/** Returns a cache mount's name in a cache: its id, and for further directories the place. No id holds a NUL. */
 export function travelName(id: string, place: number): string {
   return place === 0 ? id : `${id}\0${place}`;
 }
 
-/** The tar of a mount: pieces are fetched ahead of their turn, and checked. */
+/** Reads the tar of a mount: chunks are fetched ahead, and checked. */
 async function* bytesOf(
   document: MountDocument,
   source: CacheSource,
@@ -119,7 +119,7 @@ async function* bytesOf(
       const { value } = chunks.next();
       if (value === undefined) break;
       const fetching = fetchChunk(value, source, signal);
-      // Told when its turn comes; if one before it fails, nobody asks.
+      // Reported in its turn; after an earlier failure nothing awaits it.
       fetching.catch(() => {});
       waiting.push(fetching);
     }
@@ -132,19 +132,20 @@ async function* bytesOf(
 async function fetchChunk(chunk: MountChunk, source: CacheSource, signal: AbortSignal): Promise<Buffer> {
   const zlib = process.getBuiltinModule("node:zlib");
   const packed = await buffer(await source.openBlob(chunk.blob, signal));
-  // The bound comes first, so that what is no piece of ours cannot fill the memory.
+  // Limited, so that a foreign chunk cannot fill the memory.
   const bytes = await promisify(zlib.zstdDecompress)(packed, { maxOutputLength: Math.max(1, chunk.size) });
   if (digestOf(bytes) === chunk.digest) return bytes;
   throw new BuildError("digest/mismatch", `Cannot use piece "${chunk.digest}" of a cache mount: its bytes are others`);
 }
 
 /**
- * Writes the contents of one directory of a cache mount. Pieces that `before` lists are neither compressed nor sent again.
- * @param before the entry that is there, if it is trusted.
+ * Writes the contents of one directory of a cache mount. Chunks that `before` lists are neither compressed nor sent
+ * again.
+ * @param before the present entry, if it is trusted
  */
 export async function exportMount(
   mount: Pick<CacheMountEntry, "id" | "place">,
-  to: {
+  target: {
     readonly sink: CacheSink;
     readonly before: MountDocument | undefined;
     readonly sign: (name: EntryName, text: string) => CacheEntry;
@@ -152,17 +153,17 @@ export async function exportMount(
   engine: MountParts,
   signal: AbortSignal,
 ): Promise<void> {
-  // Alone: whoever writes into it meanwhile would give a tar of no moment.
+  // Exclusive: a concurrent writer would make an inconsistent tar.
   using claim = await engine.store.cacheMounts.claimPlace(mount.id, mount.place, signal);
   if (claim.isNew) return;
-  const known = new Map(to.before?.chunks.map((chunk) => [chunk.digest, chunk]));
+  const known = new Map(target.before?.chunks.map((chunk) => [chunk.digest, chunk]));
   const marks = engine.snapshotter.marks;
   const tar = packLayer(engine.native, { directory: claim.directory, marks, xattrs: "user" }, signal);
   const chunks: Promise<MountChunk>[] = [];
   for await (const bytes of chunksOf(tar)) {
     const there = known.get(digestOf(bytes));
-    const sent = there === undefined ? sendChunk(bytes, to.sink, signal) : Promise.resolve(there);
-    sent.catch(() => {}); // told below
+    const sent = there === undefined ? sendChunk(bytes, target.sink, signal) : Promise.resolve(there);
+    sent.catch(() => {}); // reported below
     chunks.push(sent);
     await chunks.at(-CHUNKS_AT_ONCE);
   }
@@ -170,10 +171,10 @@ export async function exportMount(
   const id = travelName(mount.id, mount.place);
   const document = { id, root: { mode: mode & 0o7777, uid, gid }, chunks: await Promise.all(chunks) };
   const text = encodeMount(document);
-  if (to.before !== undefined && text === encodeMount(to.before)) return;
+  if (target.before !== undefined && text === encodeMount(target.before)) return;
   const name = mountEntryName(id);
   const blobs = new Map(document.chunks.map(({ blob }) => [blob.digest, blob]));
-  await to.sink.putEntry(name, to.sign(name, text), [...blobs.values()], signal);
+  await target.sink.putEntry(name, target.sign(name, text), [...blobs.values()], signal);
 }
 
 async function sendChunk(bytes: Buffer, sink: CacheSink, signal: AbortSignal): Promise<MountChunk> {

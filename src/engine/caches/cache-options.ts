@@ -2,10 +2,10 @@ import type { Compression } from "../../../lib/core/oci.ts";
 
 /** Caches of other machines; docs/cache.md. */
 export interface CacheOptions {
-  /** In order of preference. */
+  /** Caches in order of preference. */
   readonly from: readonly CacheFrom[];
   readonly to: readonly CacheTo[];
-  /** PEM files of ed25519 public keys: only what one of them has signed counts. Empty: everything does. */
+  /** PEM files of ed25519 public keys: only entries signed with one of them count. Empty: all entries count. */
   readonly trust: readonly string[];
 }
 
@@ -16,19 +16,19 @@ export type CachePlace =
 export type CacheFrom = CachePlace;
 
 export interface CacheTo {
-  /** `inline`: in the manifests of the images that are pushed. */
+  /** `inline`: in the manifests of pushed images. */
   readonly place: CachePlace | { readonly kind: "inline" };
-  /** `min`: steps whose layers are in the result; `max`: all that have a result. */
+  /** `min`: steps with layers in the result; `max`: all steps with a result. */
   readonly mode: "min" | "max";
-  /** Whether the contents of cache mounts go along. */
+  /** True to include the contents of cache mounts. */
   readonly mounts: boolean;
   readonly compression: Compression | undefined;
   readonly compressionLevel: number | undefined;
-  /** What no export has needed for so many days is removed from a directory. `undefined`: nothing is. */
+  /** Days after which entries that no export needed are removed from a directory. `undefined`: never. */
   readonly keepDays: number | undefined;
   /** PEM file of an ed25519 private key. */
   readonly sign: string | undefined;
-  /** Shown where the results are used. */
+  /** Display name for users of the results. */
   readonly producer: string;
   readonly ignoreError: boolean;
 }

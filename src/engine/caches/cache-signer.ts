@@ -7,22 +7,25 @@ import type { CacheTo } from "./cache-options.ts";
 import type { Engine } from "../engine.ts";
 import { readKey } from "./remote-cache.ts";
 
-/** Signs what is written, where that was asked for; and then nothing that is there counts but what has the same signature. */
+/** A signer of written entries, if requested; existing entries then count only with the same signature. */
 export interface Signer {
   sign(name: EntryName, text: string): CacheEntry;
-  /** Whether there is an entry that need not be written again. */
+  /** Tells whether an entry exists and need not be written again. */
   isDone(name: EntryName, sink: CacheSink, signal: AbortSignal): Promise<boolean>;
-  /** The contents of a cache mount as they are in the cache. */
+  /** Reads the contents of a cache mount in the cache. */
   readMount(id: string, sink: CacheSink, signal: AbortSignal): Promise<MountDocument | undefined>;
 }
 
-/** @throws {BuildError} `cli/usage` for a key that is none. */
+/**
+ * Opens the signer.
+ * @throws {BuildError} `cli/usage` for a malformed key
+ */
 export async function openSigner(
-  to: CacheTo,
+  cache: CacheTo,
   engine: Pick<Engine, "environment">,
   starting: AbortSignal,
 ): Promise<Signer> {
-  const key = to.sign === undefined ? undefined : await readKey(to.sign, "private", engine, starting);
+  const key = cache.sign === undefined ? undefined : await readKey(cache.sign, "private", engine, starting);
   return {
     sign: (name, text) => (key === undefined ? { text, signature: undefined } : signEntry(name, text, key)),
     async isDone(name, sink, signal) {
@@ -34,7 +37,7 @@ export async function openSigner(
       try {
         return entry === undefined ? undefined : decodeMount(entry.text);
       } catch (error) {
-        // Of another format, or damaged: it is written anew.
+        // One in another format, or a damaged one, is written again.
         if (error instanceof BuildError && error.code === "cache/import-failed") return undefined;
         throw error;
       }

@@ -10,7 +10,7 @@ import type { BuildParts } from "../build-parts.ts";
 import type { LayerPacker } from "../images/layer-packer.ts";
 import type { SolvedBuild } from "../solve-build.ts";
 
-/** Outputs whose images carry the records of their own layers in an annotation, where `type=inline` asks for that. */
+/** Adds records of the images' own layers to outputs, as an annotation, where `type=inline` asks for that. */
 export async function withInlineCaches(
   solved: SolvedBuild,
   parts: CacheParts & Pick<BuildParts, "outputs">,
@@ -21,10 +21,10 @@ export async function withInlineCaches(
   const inline = parts.options.cache?.to.find(({ place }) => place.kind === "inline");
   if (inline === undefined) return outputs;
   return mapLimit(outputs, 1, signal, async (output, inner) => {
-    // An image that stays here has its records beside it.
+    // The records of an image that stays here are in the store.
     if (!("image" in output) || !imageLeaves(output)) return output;
     if (output.image.rewriteTimestamp) {
-      throw new BuildError("cache/export-failed", "Cannot put the cache into an image whose times are rewritten", {
+      throw new BuildError("cache/export-failed", "Cannot put the cache into an image with rewritten times", {
         hint: "its layers are not those of the steps: use --cache-to type=registry",
       });
     }
@@ -34,10 +34,10 @@ export async function withInlineCaches(
   });
 }
 
-/** The records of an image's own layers as one text. */
+/** Writes the records of an image's own layers as one text. */
 async function inlineRecords(
   image: ImageOptions,
-  to: CacheTo,
+  cache: CacheTo,
   build: { readonly solved: SolvedBuild; readonly parts: CacheParts; readonly packer: LayerPacker },
   signal: AbortSignal,
 ): Promise<string> {
@@ -48,10 +48,10 @@ async function inlineRecords(
     level: image.compressionLevel,
     force: image.forceCompression,
   };
-  // Base layers are part of the image, but whoever takes its records gets them by FROM.
-  const entries = new RecordEntries(parts.engine, packer, form, { producer: to.producer, repository: undefined });
-  const signer = await openSigner(to, parts.engine, signal);
-  const records = recordsOf(solved, parts.imports, { ...to, mode: "min" });
+  // Base layers are part of the image, but users of its records get them by FROM.
+  const entries = new RecordEntries(parts.engine, packer, form, { producer: cache.producer, repository: undefined });
+  const signer = await openSigner(cache, parts.engine, signal);
+  const records = recordsOf(solved, parts.imports, { ...cache, mode: "min" });
   const documents = await mapLimit(records, 4, signal, async ({ key, record }, inner) => {
     const { names, text } = await entries.of(key, record, inner);
     return names.map((name) => [name, signer.sign(name, text)] as const);

@@ -47,7 +47,7 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
     return directory;
   }
 
-  /** On a machine: a store of its own. */
+  /** Builds on a machine with a store of its own. */
   async function run(
     machine: string,
     options: Omit<BuildOptions, "cache"> & { readonly from?: string; readonly to?: string; readonly trust?: string },
@@ -174,7 +174,7 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
     expect(ran(one)).toEqual([]);
   });
 
-  test("in a directory keeps what exports needed in the last days, whoever wrote it", async () => {
+  test("in a directory keeps the entries that any export needed in the last days", async () => {
     const directory = join(home, `shared-${(count += 1)}`);
     const cache = `type=local,dest=${directory},mode=max`;
     const [needed, forgotten] = [await twoStages(), await twoStages({ deps: noise(50_000) })];
@@ -365,7 +365,7 @@ describe.skipIf(skip !== undefined)("a remote cache", () => {
         fault: { path: /manifests\/[dc]-/, times: 99, kind: { kind: "status", status: 500 } },
       },
       {
-        name: "look-ups whose answer is altered",
+        name: "look-ups with an altered answer",
         fault: { path: /manifests\/d-/, times: 99, kind: { kind: "alter" } },
       },
       { name: "dropped look-ups", fault: { path: /manifests\/d-/, times: 99, kind: { kind: "drop", afterBytes: 10 } } },

@@ -14,10 +14,10 @@ import { trustedRecords } from "../../../solver/cache/remote/trust.ts";
 import type { CacheOptions, CachePlace } from "./cache-options.ts";
 import type { Engine } from "../engine.ts";
 
-/** What a build may take from: the records of its store that count, and caches of other machines. */
+/** Sources of results for a build: the trusted records of its store, and caches of other machines. */
 export interface CacheImports {
   readonly records: Records;
-  /** Whether only signed records of others count. */
+  /** True when others' records count only if signed. */
   readonly isTrusting: boolean;
   readonly remote: RemoteResults | undefined;
 }
@@ -27,8 +27,8 @@ const MAX_PEM_BYTES = 1 << 20;
 type ImportParts = Pick<Engine, "environment" | "registry" | "store">;
 
 /**
- * Nothing is asked for yet.
- * @throws {BuildError} `cli/usage` for keys that are none, `reference/malformed`
+ * Opens the imports, without any request yet.
+ * @throws {BuildError} `cli/usage` for malformed keys, `reference/malformed`
  */
 export async function openImports(
   options: Pick<CacheOptions, "from" | "trust"> | undefined,
@@ -66,7 +66,10 @@ export function openCache(place: CachePlace, engine: Pick<Engine, "environment" 
   }
 }
 
-/** @throws {BuildError} `cli/usage` */
+/**
+ * Reads a key.
+ * @throws {BuildError} `cli/usage`
+ */
 export async function readKey(
   path: string,
   kind: "private" | "public",

@@ -8,8 +8,8 @@ import { MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
 
 /**
- * Lists the names under which a Dockerfile is looked for; the first that is there counts. `Dockerfile` may be written in small
- * letters, also with -f, and podman's and buildah's name for it is known as well.
+ * Lists the names of a Dockerfile; the first existing one counts. `Dockerfile` may be written in small letters, also
+ * with -f, and podman's and buildah's name for it is known as well.
  */
 export function dockerfileNames(given: string | undefined): readonly string[] {
   if (given === undefined) return ["Dockerfile", "dockerfile", "Containerfile"];
@@ -17,8 +17,8 @@ export function dockerfileNames(given: string | undefined): readonly string[] {
 }
 
 /**
- * Finds the ignore file of a local context: the Dockerfile's own before the context's. What docker reads counts before the
- * names of podman and buildah; where both are there and differ, it says which one does not count.
+ * Finds the ignore file of a local context: the Dockerfile's own before the context's. docker's names come before those
+ * of podman and buildah; where both exist and differ, a notice names the one that does not count.
  */
 export async function findIgnoreFile(
   place: { readonly directory: string; readonly dockerfile?: string; readonly shownDirectory?: string },
@@ -38,7 +38,11 @@ export async function findIgnoreFile(
   return docker ?? other;
 }
 
-/** @returns `undefined` when there is no such file. @throws {BuildError} when it cannot be read, or is no text */
+/**
+ * Reads a file.
+ * @returns `undefined` when there is none
+ * @throws {BuildError} when it cannot be read, or is not text
+ */
 export async function readSource(
   path: string,
   name: string,
@@ -55,7 +59,7 @@ export async function readSource(
     }
     if (status.size > MAX_DOCKERFILE_BYTES) throw tooLarge(name);
     const file = { path, refuse: (why: string) => unreadable(name, why) };
-    // Pipes and devices are for -f: nobody writes an ignore file into one, and a context may come from anybody.
+    // Pipes and devices are for -f only: an ignore file is never one, and a context may be untrusted.
     if (status.isFile() || kind === "an ignore file")
       return decodeSource(name, readSettings(file, MAX_DOCKERFILE_BYTES), kind);
     if (status.isCharacterDevice())

@@ -12,39 +12,39 @@ import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
 import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 /**
- * Reads what `kiln build` was pointed at: a directory, a tar or Dockerfile on standard input or behind a URL, or a git
- * repository. Whatever is not a directory is put into a scratch directory of `on`.
+ * Loads the context: a directory, a tar or Dockerfile on standard input or behind a URL, or a git repository.
+ * Everything but a directory is put into a scratch directory.
  */
 export async function loadContext(
   options: Pick<BuildOptions, "context" | "dockerfile" | "policy">,
-  on: ContextDeps,
+  deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
-  const context = await load(options, on, signal);
-  if (options.policy !== "disabled") refusePolicies(options, context.directory, on.environment);
+  const context = await load(options, deps, signal);
+  if (options.policy !== "disabled") refusePolicies(options, context.directory, deps.environment);
   return context;
 }
 
 async function load(
   options: Pick<BuildOptions, "context" | "dockerfile">,
-  on: ContextDeps,
+  deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
   const { context, dockerfile } = options;
   if (context === "-" && dockerfile === "-") {
     throw new BuildError("context/unsupported", "can't use stdin for both build context and dockerfile");
   }
-  if (context === "-") return fromStream(on.environment.stdin(), { name: "<stdin>", dockerfile }, on, signal);
-  // `github.com/user/repository` is a repository when no directory of that name is there.
-  const hub = existsSync(resolve(on.environment.workingDirectory, context)) ? undefined : hubUrl(context);
+  if (context === "-") return fromStream(deps.environment.stdin(), { name: "<stdin>", dockerfile }, deps, signal);
+  // `github.com/user/repository` is a repository when there is no directory of that name.
+  const hub = existsSync(resolve(deps.environment.workingDirectory, context)) ? undefined : hubUrl(context);
   const git = parseGitUrl(hub ?? context);
-  if (git !== undefined) return fromGit(git, dockerfile, on, signal);
-  if (/^https?:\/\//.test(context)) return fromUrl(context, dockerfile, on, signal);
-  return fromDirectory(contextDirectory(context, on), dockerfile, on, signal);
+  if (git !== undefined) return fromGit(git, dockerfile, deps, signal);
+  if (/^https?:\/\//.test(context)) return fromUrl(context, dockerfile, deps, signal);
+  return fromDirectory(contextDirectory(context, deps), dockerfile, deps, signal);
 }
 
-function contextDirectory(context: string, on: ContextDeps): string {
-  const directory = resolve(on.environment.workingDirectory, context);
+function contextDirectory(context: string, deps: ContextDeps): string {
+  const directory = resolve(deps.environment.workingDirectory, context);
   const status = statSync(directory, { throwIfNoEntry: false });
   if (status === undefined) {
     throw new BuildError("context/not-found", `path ${JSON.stringify(context)} not found`, {
@@ -62,24 +62,24 @@ function contextDirectory(context: string, on: ContextDeps): string {
 async function fromDirectory(
   directory: string,
   dockerfile: string | undefined,
-  on: ContextDeps,
+  deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
   if (dockerfile === "-") {
-    const source = await dockerfileText(on.environment.stdin(), "<stdin>", signal);
-    return loaded(directory, source, await findIgnoreFile({ directory }, on, signal));
+    const source = await dockerfileText(deps.environment.stdin(), "<stdin>", signal);
+    return loaded(directory, source, await findIgnoreFile({ directory }, deps, signal));
   }
   if (dockerfile !== undefined && /^https?:\/\//.test(dockerfile)) {
-    const { body } = await download(dockerfile, on, signal);
+    const { body } = await download(dockerfile, deps, signal);
     const source = await dockerfileText(body, withoutCredentials(dockerfile), signal);
-    return loaded(directory, source, await findIgnoreFile({ directory }, on, signal));
+    return loaded(directory, source, await findIgnoreFile({ directory }, deps, signal));
   }
-  const base = dockerfile === undefined ? directory : on.environment.workingDirectory;
+  const base = dockerfile === undefined ? directory : deps.environment.workingDirectory;
   for (const name of dockerfileNames(dockerfile)) {
     const path = resolve(base, name);
     const source = await readSource(path, name, "a Dockerfile", signal);
     if (source === undefined) continue;
-    return loaded(directory, source, await findIgnoreFile({ directory, dockerfile: path }, on, signal));
+    return loaded(directory, source, await findIgnoreFile({ directory, dockerfile: path }, deps, signal));
   }
   const name = dockerfile ?? "Dockerfile";
   throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {

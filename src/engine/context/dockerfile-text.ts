@@ -4,8 +4,9 @@ import type { SourceText } from "../../../lib/core/span.ts";
 import { MAX_DOCKERFILE_BYTES, tooLarge } from "./context-deps.ts";
 
 /**
- * A Dockerfile that comes as a stream, whose end is somebody else's to decide.
- * @param name as shown to people. @throws {BuildError} as `tooLarge` says, as soon as it is, and as `decodeSource` does
+ * Reads a Dockerfile from a stream, with a size limit because another party decides its length.
+ * @param name as shown to people
+ * @throws {BuildError} of `tooLarge`, as soon as it is, and of `decodeSource`
  */
 export async function dockerfileText(stream: Readable, name: string, signal: AbortSignal): Promise<SourceText> {
   const chunks: Buffer[] = [];

@@ -6,7 +6,7 @@ import { findLocalRepository } from "../../../solver/sources/git/local-repositor
 import type { BuildEnvironment } from "../environment.ts";
 import type { BuildOptions } from "../options.ts";
 
-/** The state of the repository that the context's folder is in, in the forms that an image and its provenance have for it. */
+/** The state of the repository around the context, in the forms for an image and its provenance. */
 export interface GitFacts {
   readonly labels: Readonly<Record<string, string>>;
   /** `source`, `revision` and `localdir:NAME` for the folders of context and Dockerfile. */
@@ -16,8 +16,8 @@ export interface GitFacts {
 const NOTHING: GitFacts = { labels: {}, vcs: {} };
 
 /**
- * Does what buildx's variables ask for: labels with `BUILDX_GIT_LABELS`, provenance unless `BUILDX_GIT_INFO=0`, the suffix
- * `-dirty` with `BUILDX_GIT_CHECK_DIRTY`. Git runs only when something of it is wanted.
+ * Does what buildx's variables ask for: labels with `BUILDX_GIT_LABELS`, provenance unless `BUILDX_GIT_INFO=0`, the
+ * suffix `-dirty` with `BUILDX_GIT_CHECK_DIRTY`. Git runs only when some of it is needed.
  */
 export async function gitFacts(
   environment: BuildEnvironment,
@@ -73,7 +73,7 @@ export async function gitFacts(
   };
 }
 
-/** `undefined` for a Dockerfile that is no file of this machine. */
+/** Returns the Dockerfile's path; `undefined` when it is not a file of this machine. */
 async function dockerfilePath(
   given: string | undefined,
   context: string,
@@ -85,7 +85,7 @@ async function dockerfilePath(
   return existsSync(path) ? realpath(path) : undefined;
 }
 
-/** `.` for the folder itself; `undefined` for what is outside. */
+/** Returns the relative path, `.` for the folder itself; `undefined` for a path outside. */
 function inside(root: string, path: string | undefined): string | undefined {
   if (path === undefined) return undefined;
   const way = relative(root, path);
@@ -105,7 +105,7 @@ function definedOf(
   return present(Object.fromEntries(names.map((name) => [name, env[name]])));
 }
 
-// Go's strconv.ParseBool, which buildx reads these with.
+// Go's strconv.ParseBool, which buildx uses.
 function isTrue(text: string): boolean {
   return /^(?:1|t|T|TRUE|true|True)$/.test(text);
 }

@@ -18,17 +18,17 @@ import { newestFile } from "../source-date.ts";
 import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
 /**
- * A tar is the context; anything else is a Dockerfile with an empty context. `name` says where the bytes come from;
- * `dockerfile` is what `-f` says.
+ * Loads a stream: a tar is the context; any other content is a Dockerfile with an empty context. `name` is the origin
+ * of the bytes; `dockerfile` is the value of `-f`.
  */
 export async function fromStream(
   bytes: Readable,
   given: { readonly name: string; readonly dockerfile: string | undefined },
-  on: ContextDeps,
+  deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
   const { kind, stream } = await sniffCompression(bytes, signal);
-  const directory = emptyDirectory(on);
+  const directory = emptyDirectory(deps);
   const head = await peek(stream, 512);
   if (kind === "none" && !isTarHeader(head.first)) {
     if (given.dockerfile !== undefined) {
@@ -41,72 +41,72 @@ export async function fromStream(
     const dockerfile = await dockerfileText(Readable.from(head.all), withoutCredentials(given.name), signal);
     return { directory, dockerfile, ignoreFile: undefined, owners: "root" };
   }
-  await unpackArchive(decompress(head.all, kind, signal), { native: on.native, directory }, signal);
+  await unpackArchive(decompress(head.all, kind, signal), { native: deps.native, directory }, signal);
   return {
-    ...(await unpacked(directory, given.dockerfile, on, signal)),
+    ...(await unpacked(directory, given.dockerfile, deps, signal)),
     owners: "kept",
-    sourceDate: () => newestFile(directory, on.native),
+    sourceDate: () => newestFile(directory, deps.native),
   };
 }
 
-/** A repository's files at one commit. */
+/** Loads a repository's files at one commit. */
 export async function fromGit(
   git: GitUrl,
   dockerfile: string | undefined,
-  on: ContextDeps,
+  deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
-  const directory = emptyDirectory(on);
+  const directory = emptyDirectory(deps);
   const op: GitOp = {
     kind: "git",
     remote: git.remote,
     ref: git.ref,
     subdir: git.subdir,
-    keepGitDir: git.keepGitDir === true || on.keepGitDir,
+    keepGitDir: git.keepGitDir === true || deps.keepGitDir,
     submodules: git.submodules ?? true,
     checksum: git.checksum,
-    mtime: on.commitTimes ? "commit" : (git.mtime ?? "checkout"),
+    mtime: deps.commitTimes ? "commit" : (git.mtime ?? "checkout"),
     ...(git.fetchByCommit ? { fetchByCommit: true } : {}),
   };
-  const found = await on.git.find(op, signal);
+  const found = await deps.git.find(op, signal);
   await found.writeTo(directory, signal);
   return {
-    ...(await unpacked(directory, dockerfile, on, signal)),
+    ...(await unpacked(directory, dockerfile, deps, signal)),
     owners: "root",
     ...digestOfCommit(found.parts),
     sourceDate: (dateSignal) => found.date(dateSignal),
   };
 }
 
-/** Repositories of the newer kind have longer ids. */
+/** Returns the digest of a commit. SHA-256 repositories have longer ids. */
 function digestOfCommit(parts: FoundSource["parts"]): Pick<LoadedContext, "digest"> {
   const commit = parts.find(({ name }) => name === "commit")?.value;
   if (commit === undefined) return {};
   return { digest: commit.length === 64 ? { sha256: commit } : { sha1: commit } };
 }
 
-function emptyDirectory(on: ContextDeps): string {
-  const directory = `${on.scratchDirectory()}/context`;
+function emptyDirectory(deps: ContextDeps): string {
+  const directory = `${deps.scratchDirectory()}/context`;
   mkdirSync(directory);
   return directory;
 }
 
 /**
- * The Dockerfile among files from elsewhere, which must not lead out of them. Ignore files say what a client need not send;
- * here everything has been sent, and they do not count, as with BuildKit.
+ * Loads a context of remote files; its Dockerfile must not lead out of them. Ignore files list files that a client need
+ * not send; here everything has been sent, so they do not count, as with BuildKit.
  */
 async function unpacked(
   directory: string,
   dockerfile: string | undefined,
-  on: ContextDeps,
+  deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<Pick<LoadedContext, "directory" | "dockerfile" | "ignoreFile">> {
   if (dockerfile === "-") {
-    const source = await dockerfileText(on.environment.stdin(), "<stdin>", signal);
+    const source = await dockerfileText(deps.environment.stdin(), "<stdin>", signal);
     return { directory, dockerfile: source, ignoreFile: undefined };
   }
   for (const name of dockerfileNames(dockerfile)) {
-    const source = readInside(directory, name, on);
+    const source = readInside(directory, name, deps);
     if (source !== undefined) return { directory, dockerfile: source, ignoreFile: undefined };
   }
   const name = dockerfile ?? "Dockerfile";
@@ -115,7 +115,7 @@ async function unpacked(
   });
 }
 
-/** `undefined` when there is no such regular file. Symlinks are followed inside the directory. */
+/** Reads a regular file, following symlinks inside the directory; `undefined` when there is none. */
 function readInside(directory: string, name: string, { native }: ContextDeps): SourceText | undefined {
   const root = native.openPath(directory, O_PATH | O_DIRECTORY);
   let file: number | undefined;
@@ -137,14 +137,14 @@ function readInside(directory: string, name: string, { native }: ContextDeps): S
 /** The answer to a GET. */
 export interface Download {
   readonly body: Readable;
-  /** Names the bytes, once all of them have been read. */
+  /** Returns the digest of the bytes, once all of them have been read. */
   readonly digest: () => Pick<LoadedContext, "digest">;
   /** Last-Modified, in seconds since 1970. */
   readonly modified: number | undefined;
 }
 
-export async function download(url: string, on: ContextDeps, signal: AbortSignal): Promise<Download> {
-  const { body, headers } = await get(url, undefined, on, signal);
+export async function download(url: string, deps: ContextDeps, signal: AbortSignal): Promise<Download> {
+  const { body, headers } = await get(url, undefined, deps, signal);
   const modifiedMs = Date.parse(headers.get("last-modified") ?? "");
   if (body === "unchanged") throw new Error("An answer to a question that was not asked");
   const digester = new Digester();
@@ -163,19 +163,19 @@ export async function download(url: string, on: ContextDeps, signal: AbortSignal
   };
 }
 
-/** What a URL leads to. Its date is the server's or, for archives, that of the newest member. */
+/** Loads a URL. Its date is the server's or, for archives, that of the newest member. */
 export async function fromUrl(
   url: string,
   dockerfile: string | undefined,
-  on: ContextDeps,
+  deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
-  const { body, digest, modified } = await download(url, on, signal);
-  const loaded = await fromStream(body, { name: url, dockerfile }, on, signal);
+  const { body, digest, modified } = await download(url, deps, signal);
+  const loaded = await fromStream(body, { name: url, dockerfile }, deps, signal);
   return { ...loaded, ...digest(), sourceDate: async (dateSignal) => modified ?? loaded.sourceDate?.(dateSignal) };
 }
 
-/** The first bytes of a stream, and the whole of it again. */
+/** Reads the first bytes of a stream, and returns it whole again. */
 async function peek(
   stream: AsyncGenerator<Uint8Array, void>,
   count: number,
@@ -195,7 +195,7 @@ async function peek(
   return { first: Buffer.concat(chunks), all: all() };
 }
 
-/** POSIX and GNU tars say so at offset 257. */
+/** Tells whether POSIX and GNU tars' mark is at offset 257. */
 function isTarHeader(head: Buffer): boolean {
   return head.byteLength >= 262 && head.subarray(257, 262).toString("latin1") === "ustar";
 }

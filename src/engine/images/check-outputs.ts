@@ -9,7 +9,7 @@ import type { BuildEnvironment } from "../environment.ts";
 import type { BuildOptions } from "../options.ts";
 
 /**
- * Says before the build what its end would fail on, or should not do unasked.
+ * Refuses outputs before the build that would fail at its end, or need a permission.
  * @throws {BuildError} `export/failed`, `cli/usage`, `reference/malformed`
  */
 export function checkOutputs(
@@ -34,7 +34,7 @@ export function checkOutputs(
   }
 }
 
-/** Says that `rewrite-timestamp` has no date to rewrite to. */
+/** Warns of `rewrite-timestamp` without a date. */
 export function warnOfUnusedRewrite(
   conversions: readonly Pick<Conversion, "sourceDateEpoch">[],
   outputs: readonly OutputSpec[],
@@ -62,7 +62,7 @@ function checkPush(byDigest: boolean, names: readonly string[]): void {
       hint: "add -t REGISTRY/NAME:TAG",
     });
   }
-  // A reference without a tag gets `:latest`, so the text itself tells whether it had one.
+  // A reference without a tag gets `:latest`, so only the text tells whether it had one.
   const tagged = byDigest ? names.find((name) => /:[^/]*$/.test(name)) : undefined;
   if (tagged === undefined) return;
   throw new BuildError("cli/usage", `can't push tagged ref ${JSON.stringify(tagged)} by digest`, {
@@ -85,7 +85,7 @@ function checkStandardOutput(outputs: readonly OutputSpec[], environment: BuildE
   });
 }
 
-/** Two archives in one file: the last would be there, and nobody knows of the other. */
+/** Refuses two archives in one file: only the last would remain. */
 function checkOneEach(outputs: readonly OutputSpec[], environment: BuildEnvironment): void {
   const seen = new Set<string>();
   for (const output of outputs) {
@@ -114,7 +114,10 @@ function checkDestination(destination: string, isFile: boolean, environment: Bui
   }
 }
 
-/** `undefined` where nothing is. @throws {BuildError} `export/failed` for what can be no path, or one that cannot be looked at. */
+/**
+ * Tells whether there is a directory; `undefined` where there is nothing.
+ * @throws {BuildError} `export/failed` for an impossible or unreadable path
+ */
 function isDirectoryAt(path: string, destination: string): boolean | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false })?.isDirectory();
@@ -125,7 +128,7 @@ function isDirectoryAt(path: string, destination: string): boolean | undefined {
   }
 }
 
-/** Removing is fine in a folder below the working directory; elsewhere it may be somebody's home. buildx's rule. */
+/** Refuses to delete outside the working directory, where the folder may be a user's home. buildx's rule. */
 function checkDeletion(destination: string, environment: BuildEnvironment): void {
   const working = realpathSync(environment.workingDirectory);
   const path = realPath(resolve(working, destination));
@@ -140,7 +143,7 @@ function checkDeletion(destination: string, environment: BuildEnvironment): void
   );
 }
 
-/** Like realpath, for a path whose end need not exist. */
+/** Resolves a path like realpath; its end need not exist. */
 function realPath(path: string): string {
   if (existsSync(path) || path === "/") return path === "/" ? path : realpathSync(path);
   return join(realPath(dirname(path)), basename(path));

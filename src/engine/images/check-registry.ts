@@ -5,19 +5,19 @@ import type { Credentials, Repository } from "../../../lib/registry/registry.ts"
 import type { Engine } from "../engine.ts";
 import { connectionOptions, credentialsFor, type GivenAccounts, hostFiles } from "./registry-options.ts";
 
-/** How a registry is reached from here, and what came of trying it. Holds no secret. */
+/** The way to a registry, and the result of trying it. It contains no secret. */
 export interface RegistryReport {
-  /** The account, and the file or flag that it comes from. */
+  /** The account, and the file or flag that gives it. */
   readonly account: string;
   readonly settings: readonly { readonly what: string; readonly file: string }[];
-  /** Asked first, in order. */
+  /** Mirrors in the order of requests. */
   readonly mirrors: readonly string[];
   readonly proxy: string | undefined;
-  /** Why it did not answer as it should; `undefined` when it did. */
+  /** Error of the attempt; `undefined` when it succeeded. */
   readonly failure: BuildError | undefined;
 }
 
-/** Gathers what decides how a repository is reached, and asks its registry. An empty repository stands for the registry. */
+/** Collects the settings for a repository, and asks its registry. An empty repository stands for the registry. */
 export async function checkRegistry(
   engine: Pick<Engine, "environment" | "registry">,
   request: { readonly place: Repository; readonly insecure: ReadonlySet<string>; readonly accounts: GivenAccounts },
@@ -59,7 +59,7 @@ async function failureOf(
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof BuildError)) throw error;
-    // A repository without the tag is one that can be read.
+    // An unknown tag means that the repository is readable.
     return error.code === "registry/not-found" && /manifest unknown|404/i.test(error.message) ? undefined : error;
   }
 }

@@ -67,7 +67,7 @@ export function storedResult(
     });
   }
   const { mediaType, manifests } = index;
-  // An index in an index is written as one: nobody reads more into it, and not everybody reads it.
+  // A nested index is written as a flat one: the nesting has no meaning, and not every client reads it.
   const bytes = index === found.index ? store.blobs.readBytes(found.digest, MAX_MANIFEST_BYTES) : undefined;
   return {
     images: images.map((image) => resultOf(store, image)),
@@ -77,7 +77,10 @@ export function storedResult(
   };
 }
 
-/** An image as if it had just been built. Layers whose manifest names another blob than their tar came from somewhere. */
+/**
+ * Makes a result of a stored image, as if just built. A layer with another blob in its manifest than its tar came from
+ * outside.
+ */
 function resultOf(store: Store, image: StoredImage): ResultImage {
   const { config } = image;
   const layers = image.layers.flatMap((snapshot, index): ResultLayer[] => {

@@ -1,10 +1,10 @@
 import type { Index } from "../../../lib/core/oci.ts";
 import type { Store } from "../../../lib/store/store.ts";
 
-/** Indexes below each other that are opened; more is a circle of somebody's making. */
+/** Limit of nested indexes; more means a cycle. */
 const MAX_DEPTH = 4;
 
-/** Puts the manifests of indexes that an index lists, and the store has, in their places. The same index where there are none. */
+/** Replaces nested indexes in the store by their manifests. Returns the same index where there are none. */
 export function flatIndex(index: Index, images: Pick<Store["images"], "getIndex">, depth = 0): Index {
   if (depth === MAX_DEPTH) return index;
   const manifests = index.manifests.flatMap((entry) => {

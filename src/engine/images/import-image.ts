@@ -26,7 +26,7 @@ type ImportParts = Pick<Engine, "environment" | "native" | "store" | "snapshotte
 export interface ImportOptions {
   /** A directory, a tar (compressed or not), or `-` for a tar on standard input. */
   readonly source: string;
-  /** Names to give the image; may be empty. */
+  /** Names for the image; may be empty. */
   readonly tags: readonly string[];
   /** Dockerfile instructions for the configuration: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR ... */
   readonly changes: readonly string[];
@@ -75,7 +75,7 @@ export async function importImage(
   });
 }
 
-/** `--change` lines are a Dockerfile on an empty image. Those that would need a step are refused. */
+/** Applies `--change` lines, a Dockerfile on an empty image. Instructions that need a step are refused. */
 async function changedConfig(options: ImportOptions, signal: AbortSignal): Promise<ContainerConfig> {
   if (options.changes.length === 0) return {};
   const source = new SourceText("--change", ["FROM scratch", ...options.changes, ""].join("\n"));
@@ -100,7 +100,7 @@ async function changedConfig(options: ImportOptions, signal: AbortSignal): Promi
   });
 }
 
-/** Takes out what a build on an empty image adds by itself: an import has the changes that were asked for, and nothing else. */
+/** Removes the defaults of a build on an empty image: an import has only the requested changes. */
 function withoutDefaults(config: ContainerConfig, changes: readonly string[]): ContainerConfig {
   const { ArgsEscaped: _escaped, WorkingDir: _directory, Env: env = [], ...rest } = config;
   const isPathGiven = changes.some((change) => /^\s*ENV\s.*\bPATH[=\s]/is.test(change));

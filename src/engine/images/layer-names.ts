@@ -4,15 +4,15 @@ import { parentInput } from "../../../solver/graph/op-facts.ts";
 import type { Vertex, VertexMeta } from "../../../solver/graph/vertex.ts";
 
 /**
- * What made each layer of a tree, lowest first, in the words that BuildKit's history has for a layer that no instruction
- * accounts for. `baseLayers` is how many an image has.
+ * Names the maker of each layer of a tree, lowest first, in the words of BuildKit's history for a layer without an
+ * instruction. `baseLayers` is the number of an image's layers.
  */
 export function layerNames(
   tree: Vertex | undefined,
   meta: ReadonlyMap<Digest, VertexMeta>,
   baseLayers: number,
 ): readonly string[] {
-  // Highest first. A chain of thousands of steps is walked, not descended into.
+  // Highest first. A loop, because a chain may have thousands of steps.
   const names: string[] = [];
   const waiting = tree === undefined ? [] : [tree];
   for (let vertex = waiting.pop(); vertex !== undefined; vertex = waiting.pop()) {

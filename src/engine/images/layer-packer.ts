@@ -6,7 +6,7 @@ import type { SnapshotId, SnapshotRow } from "../../../lib/store/model.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import type { ContentDigests, Snapshotter } from "../../../solver/ports.ts";
 
-/** What packing a layer tells; kept in the snapshot's row. */
+/** The result of packing a layer; kept in the snapshot's row. */
 export interface PackedLayer {
   readonly diffId: Digest;
   readonly tarSizeBytes: number;
@@ -19,8 +19,8 @@ export interface LayerPackerDeps {
 }
 
 /**
- * Turns snapshots into layers, each once per build: a pass over the files gives diffID, size and content digest, and
- * the bytes go nowhere. Started as soon as a step commits, it runs beside the next steps.
+ * A packer of snapshots into layers, each once per build: one pass over the files gives diffID, size and content
+ * digest, and the bytes are discarded. It starts as soon as a step commits, and runs beside the next steps.
  */
 export class LayerPacker implements ContentDigests, AsyncDisposable {
   readonly #deps: LayerPackerDeps;
@@ -33,7 +33,7 @@ export class LayerPacker implements ContentDigests, AsyncDisposable {
     this.#signal = AbortSignal.any([signal, this.#stop.signal]);
   }
 
-  /** Begins in the background. A failure is told to whoever asks for the result. */
+  /** Begins in the background. A failure goes to the caller that asks for the result. */
   start(id: SnapshotId): void {
     this.#pack(id).catch(() => {});
   }
@@ -61,7 +61,7 @@ export class LayerPacker implements ContentDigests, AsyncDisposable {
     this.#stop.abort(reason);
   }
 
-  /** Waits for what was started, so that nothing reads snapshots or writes rows after the store is closed. */
+  /** Waits for running work, so that nothing reads snapshots or writes rows after the store is closed. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#running.values());
   }
@@ -85,7 +85,7 @@ export class LayerPacker implements ContentDigests, AsyncDisposable {
     const layer = { directory: snapshotter.pathOf(id), marks: snapshotter.marks, runs };
     const measured = await timed("export", `measure layer ${id}`, () => packPool.measure(layer, this.#signal));
     const { diffId, sizeBytes: tarSizeBytes, contentDigest } = measured;
-    // A layer that came from a registry keeps the diffID of its own tar, which is what its manifest names.
+    // A layer from a registry keeps the diffID of its own tar, which its manifest names.
     const row = store.snapshots.get(id);
     store.snapshots.learn(id, row?.diffId === undefined ? { diffId, tarSizeBytes, contentDigest } : { contentDigest });
     return measured;

@@ -3,23 +3,23 @@ import type { RegistryClient } from "../../../lib/registry/registry.ts";
 import { openBlobAt } from "../../../solver/sources/image/open-blob.ts";
 import type { ImageSource, Snapshotter } from "../../../solver/ports.ts";
 
-/** Gives exporters what they need to read layers, from the parts of an engine. */
+/** Makes the exporters' dependencies for reading layers, from the parts of an engine. */
 export function layerSources(
-  on: Pick<LayerSources, "store" | "native" | "packPool" | "processors"> & {
+  deps: Pick<LayerSources, "store" | "native" | "packPool" | "processors"> & {
     readonly snapshotter: Snapshotter;
     readonly images: ImageSource;
     readonly registry: () => Promise<RegistryClient>;
   },
 ): LayerSources {
-  const { store, native, packPool, processors, snapshotter } = on;
+  const { store, native, packPool, processors, snapshotter } = deps;
   return {
     store,
     native,
     packPool,
     processors,
     snapshots: snapshotter,
-    materialize: (snapshots, signal) => on.images.materialize(snapshots, undefined, signal),
+    materialize: (snapshots, signal) => deps.images.materialize(snapshots, undefined, signal),
     fetch: async (repository, blob, signal) =>
-      openBlobAt(repository, blob, { offsetBytes: 0, check: "digest" }, on, signal),
+      openBlobAt(repository, blob, { offsetBytes: 0, check: "digest" }, deps, signal),
   };
 }

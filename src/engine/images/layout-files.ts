@@ -5,19 +5,19 @@ import { O_DIRECTORY, O_PATH, O_RDONLY, RESOLVE_IN_ROOT } from "../../../lib/nat
 import type { Native } from "../../../lib/native/native.ts";
 
 /**
- * Regular files of a layout's directory, by path. Nothing else is ever opened: an archive may hold a pipe that nobody writes
- * to, or a device.
+ * Regular files of a layout's directory, by path. No other file is ever opened: an archive may hold a pipe without a
+ * writer, or a device.
  */
 export class LayoutFiles implements Disposable {
-  /** As shown in messages. */
+  /** Display name for messages. */
   readonly directory: string;
   readonly #native: Native;
   readonly #fd: number;
   readonly #resolve: number;
 
   /**
-   * @param links where symlinks may lead: an archive's not out of the archive, to files of ours that its image would then hold;
-   * in somebody's own directory, anywhere.
+   * @param links limit of symlinks: an archive's must stay inside, or its image would contain files of ours; in a
+   * user's own directory they may lead anywhere
    */
   constructor(native: Native, directory: string, links: "inside" | "anywhere") {
     this.directory = directory;
@@ -32,7 +32,10 @@ export class LayoutFiles implements Disposable {
     return fd !== undefined;
   }
 
-  /** @throws {BuildError} `archive/malformed` when there is no such file, or it is larger than `maxBytes`. */
+  /**
+   * Reads a file.
+   * @throws {BuildError} `archive/malformed` when there is none, or it is larger than `maxBytes`
+   */
   read(path: string, maxBytes: number): Buffer {
     const fd = this.#open(path);
     try {
@@ -44,7 +47,10 @@ export class LayoutFiles implements Disposable {
     }
   }
 
-  /** Closed by itself at its end. @throws {BuildError} `archive/malformed` when there is no such file. */
+  /**
+   * Opens a file; the stream closes it at its end.
+   * @throws {BuildError} `archive/malformed` when there is none
+   */
   open(path: string): Readable {
     return createReadStream(path, { fd: this.#open(path) });
   }

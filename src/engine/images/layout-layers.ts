@@ -10,7 +10,7 @@ import type { LayoutFiles } from "./layout-files.ts";
 
 /**
  * Pairs the layers of a manifest with the diffIDs of its configuration.
- * @throws {BuildError} `archive/malformed` when there are more of one than of the other.
+ * @throws {BuildError} `archive/malformed` when their numbers differ
  */
 export function pairLayers<Layer>(
   layers: readonly Layer[],
@@ -29,7 +29,7 @@ export function pairLayers<Layer>(
   });
 }
 
-/** Copies a layer that a manifest describes into the store's blobs and checks what is in it. */
+/** Copies a layer with a descriptor into the store's blobs and checks its content. */
 export async function keepDescribedLayer(
   store: Store,
   files: LayoutFiles,
@@ -42,7 +42,7 @@ export async function keepDescribedLayer(
   return blob;
 }
 
-/** Copies a layer file of unknown compression into the store's blobs and checks what is in it. */
+/** Copies a layer file of unknown compression into the store's blobs and checks its content. */
 export async function keepLayerFile(
   store: Store,
   files: LayoutFiles,
@@ -58,15 +58,15 @@ export async function keepLayerFile(
 }
 
 /**
- * Reads the layer as unpacking it would, so that a damaged image is refused when it is loaded and not when it is first used. A
- * layer that the store knows already has been read before.
+ * Reads the layer as unpacking would, so that a damaged image is refused when loaded and not when first used. A layer
+ * that the store knows already has been read before.
  * @throws {BuildError} `digest/mismatch`, `archive/malformed`, `archive/unsafe-path`
  */
 async function checkBlob(store: Store, { diffId, descriptor }: LayerBlob, signal: AbortSignal): Promise<void> {
   const known = store.snapshots.layerBlobs(diffId);
   if (known.some((blob) => blob.descriptor.digest === descriptor.digest)) return;
   let found = descriptor.digest;
-  // Statements about an image lie beside it as layers that are no tar.
+  // Attestations lie beside an image as layers that are no tar.
   if (isLayerMediaType(descriptor.mediaType)) {
     const { kind, stream } = await sniffCompression(store.blobs.open(descriptor.digest), signal);
     found = await checkLayer(decompress(stream, kind, signal), signal);

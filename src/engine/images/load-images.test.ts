@@ -27,7 +27,7 @@ describe.skipIf(cannotRun !== undefined)("an archive of an image", () => {
   });
   afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-  /** What `docker save` wrote for long: a manifest, a configuration, one layer. `make` makes what is not usual of it. */
+  /** Writes the older format of `docker save`: a manifest, a configuration, one layer. `make` changes it. */
   async function load(name: string, make: (directory: string) => void, config = "config.json"): Promise<string[]> {
     const directory = join(home, name);
     mkdirSync(join(directory, "a/b"), { recursive: true });
@@ -126,7 +126,7 @@ describe.skipIf(cannotRun !== undefined)("an archive of an image", () => {
     await expect(failed).rejects.toMatchObject({ code: "archive/unsafe-path" });
   });
 
-  test("whose configuration is larger than any is refused unread", async () => {
+  test("is refused unread when its configuration is too large", async () => {
     const failed = load("large", (directory) => {
       withLayer(directory);
       truncateSync(join(directory, "config.json"), 9 << 20);

@@ -12,7 +12,7 @@ import { Scratch } from "../scratch.ts";
 
 type LoadParts = Pick<Engine, "environment" | "native" | "store" | "scratchPath">;
 
-/** Images of an archive (a path, or `-` for standard input) or a layout directory, into the store. */
+/** Loads images of an archive (a path, or `-` for standard input) or a layout directory into the store. */
 export async function loadImages(
   engine: LoadParts,
   { source, platform }: { readonly source: string; readonly platform?: Platform | undefined },

@@ -18,17 +18,17 @@ import type { Engine } from "../engine.ts";
 import { LayoutFiles } from "./layout-files.ts";
 import { keepDescribedLayer, keepLayerFile, pairLayers } from "./layout-layers.ts";
 
-/** An image that came from a layout or archive. */
+/** An image from a layout or archive. */
 export interface LoadedImage {
-  /** Full references; empty when the archive gives it none. */
+  /** Full references; empty when the archive has none. */
   readonly names: readonly string[];
-  /** Of the manifest or index. */
+  /** Digest of the manifest or index. */
   readonly digest: Digest;
-  /** Of the configuration; `undefined` for an index. */
+  /** Digest of the configuration; `undefined` for an index. */
   readonly configDigest: Digest | undefined;
 }
 
-/** `--build-context x=oci-layout://dir[:tag][@digest]`: that image, for one platform, in the store. */
+/** Loads the image of `--build-context x=oci-layout://dir[:tag][@digest]`, for one platform, into the store. */
 export async function loadLayoutImage(
   engine: Pick<Engine, "environment" | "native" | "store">,
   text: string,
@@ -62,8 +62,8 @@ export async function loadLayoutImage(
 }
 
 /**
- * Every image of a directory with an OCI layout, or with what `docker save` writes, into the store.
- * @throws {BuildError} `archive/unsupported` when it is neither.
+ * Loads every image of a directory with an OCI layout, or with the files of `docker save`, into the store.
+ * @throws {BuildError} `archive/unsupported` when it is neither
  */
 export async function loadFiles(
   store: Store,
@@ -114,7 +114,7 @@ async function loadOciLayout(
   return [...loaded.values()];
 }
 
-/** What `docker save` wrote before it wrote OCI layouts: `manifest.json` lists configs and layer tars by path. */
+/** Loads the older format of `docker save`: `manifest.json` lists configs and layer tars by path. */
 async function loadDockerArchive(store: Store, files: LayoutFiles, signal: AbortSignal): Promise<LoadedImage[]> {
   const json = parseJson(files.read("manifest.json", MAX_CONFIG_BYTES).toString());
   const bad = (): BuildError =>
@@ -190,7 +190,10 @@ async function loadManifest(
   return keepImage(store, { manifest: bytes, mediaType: document.manifest.mediaType, config, diffIds, blobs, names });
 }
 
-/** Documents and rows; the layers' blobs are in the store already. Their files are unpacked when a step needs them. */
+/**
+ * Stores documents and rows; the layers' blobs are in the store already. Their files are unpacked when a step needs
+ * them.
+ */
 function keepImage(
   store: Store,
   parts: {
@@ -229,7 +232,7 @@ function readIndex(files: LayoutFiles): Index {
   const { directory } = files;
   if (!files.has("index.json")) throw noLayout(directory);
   const bytes = files.read("index.json", MAX_MANIFEST_BYTES);
-  // A layout's index may leave out its media type.
+  // A layout's index may omit its media type.
   const document = parseManifestDocument(bytes, MEDIA_TYPES.ociIndex, `OCI layout ${directory}`);
   if (document.kind !== "index")
     throw new BuildError("archive/malformed", `Cannot read OCI layout ${directory}: no index`);
@@ -240,7 +243,7 @@ function noLayout(directory: string, cause?: unknown): BuildError {
   return new BuildError("context/not-found", `Cannot read OCI layout ${directory}: it has no index.json`, { cause });
 }
 
-/** A document of a layout, checked against its digest. */
+/** Reads a document of a layout, checked against its digest. */
 function readBlob(files: LayoutFiles, digest: Digest, maxBytes: number): Buffer {
   const path = blobPath(digest);
   if (!files.has(path)) {
@@ -257,7 +260,7 @@ function blobPath(digest: Digest): string {
   return `blobs/sha256/${hexOf(digest)}`;
 }
 
-/** A path inside the archive; whoever wrote it may not lead us anywhere else. */
+/** Checks a path inside the archive: it must not lead outside. */
 function inside(path: string): string {
   if (isAbsolute(path) || path.split("/").includes("..")) {
     throw new BuildError("archive/unsafe-path", `Cannot load the archive: it names ${JSON.stringify(path)}`);
@@ -269,7 +272,7 @@ function refNameOf(descriptor: Descriptor): string | undefined {
   return descriptor.annotations?.["org.opencontainers.image.ref.name"];
 }
 
-/** A ref name is a whole image name when it has a slash or a colon, else only a tag. */
+/** Returns a ref name that is a whole image name: with a slash or a colon; otherwise it is only a tag. */
 function nameIn(refName: string | undefined): string | undefined {
   return refName !== undefined && /[/:]/.test(refName) && !isDigest(refName) ? refName : undefined;
 }

@@ -130,7 +130,7 @@ describe.skipIf(cannotRun !== undefined)("a base image that was pulled for a bui
   test.each([
     { name: "is down", fault: undefined },
     { name: "does not know it any more", fault: { kind: "status", status: 404 } },
-    { name: "lets nobody in", fault: { kind: "status", status: 403 } },
+    { name: "refuses everyone", fault: { kind: "status", status: 403 } },
     { name: "never answers", fault: { kind: "silence" } },
     { name: "is in trouble", fault: { kind: "status", status: 503 } },
   ] as const)("is used as it is when the registry $name, which is said once", async ({ fault }) => {
@@ -150,7 +150,7 @@ describe.skipIf(cannotRun !== undefined)("a base image that was pulled for a bui
     expect((await run({ context: app })).notices).toHaveLength(1);
   });
 
-  test("that is not here is fetched offline by nobody", async () => {
+  test("that is missing is not fetched offline", async () => {
     await expect(run({ context: app, offline: true })).rejects.toMatchObject({ code: "image/not-found" });
     await expect(run({ context: app, pull: "never" })).rejects.toMatchObject({ code: "image/not-found" });
     expect(registry.requests).toEqual([]);
@@ -166,14 +166,14 @@ describe.skipIf(cannotRun !== undefined)("a base image that was pulled for a bui
     expect(missed).toEqual([expect.stringContaining("COPY")]);
   });
 
-  test("has no name here, and one that somebody gives it is never asked about", async () => {
+  test("has no name here, and a name that a user gives it is never asked about", async () => {
     await run({ context: app });
     {
       await using store = storeOf("machine");
       expect(store.refs.list()).toEqual([]);
       expect(store.images.list().flatMap(({ names }) => names)).toEqual([]);
     }
-    // Somebody's own image under the same name: theirs, until they write it again.
+    // A user's own image under the same name stays until the user replaces it.
     await run({ context: await context({ Dockerfile: "FROM scratch\nENV V=mine\n" }), tags: [base] });
     registry.clearLog();
     nowMs += 60 * MINUTE;

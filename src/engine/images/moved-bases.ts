@@ -4,22 +4,25 @@ import { familiarReference, parseReference } from "../../../lib/core/reference.t
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import type { ImageSource, ResolvedImage } from "../../../solver/ports.ts";
 
-/** How long an answer counts. Base images move some times a month; asking each time is what docker does, and costs each build a round trip. */
+/**
+ * Lifetime of an answer. Base images move some times a month; docker asks each time, which costs each build a round
+ * trip.
+ */
 export const PULL_TTL_MS = 10 * 60_000;
-/** How long a build waits for a registry to say whether an image has moved. */
+/** Limit of a build's wait for a registry's answer about a moved image. */
 const ANSWER_MS = 2_000;
-/** A registry that did not answer is not asked, waited for and told of by every build. */
+/** Interval before a silent registry is asked, waited for and reported again. */
 const RETRY_MS = 60_000;
 
 export interface MovedBasesDeps {
   readonly images: ImageSource;
   readonly progress: ProgressSink;
   readonly clock: { nowMs(): number };
-  /** `no`: what the store knows is used however old it is. */
+  /** `no`: the store's image is used however old it is. */
   readonly asks: "no" | { readonly ttlMs: number };
 }
 
-/** A base image that is another one now than when the build began with it. */
+/** A base image that has changed since the build began with it. */
 export interface MovedBase {
   readonly ref: string;
   readonly platform: Platform;
@@ -27,8 +30,8 @@ export interface MovedBase {
 }
 
 /**
- * Asks registries whether base images that the store knows have moved, while the build goes on with those. Nothing waits
- * for the answers before it is known what there is to do; then all are awaited (`settle`), before anything runs.
+ * Requests to registries about moved base images, while the build goes on with those of the store. Nothing waits for
+ * the answers before the plan is known; then all are awaited (`settle`), before any step runs.
  */
 export class MovedBases implements AsyncDisposable {
   readonly #deps: MovedBasesDeps;
@@ -53,19 +56,22 @@ export class MovedBases implements AsyncDisposable {
     const key = JSON.stringify([ref, platform]);
     if (this.#questions.has(key)) return;
     const question = this.#ask(ref, platform, pulled.answeredAtMs);
-    // Told where the answers are awaited, which a build that fails before does not come to.
+    // Reported where the answers are awaited; a build that fails earlier does not get there.
     question.catch(() => undefined);
     this.#questions.set(key, question);
   }
 
-  /** Waits for all answers. @returns those that change something, each once. */
+  /**
+   * Waits for all answers.
+   * @returns those that change something, each once
+   */
   async settle(): Promise<readonly MovedBase[]> {
     const answers = await Promise.all(this.#questions.values());
     this.#questions.clear();
     return answers.filter((answer) => answer !== undefined);
   }
 
-  /** Takes back what nobody waits for any more. */
+  /** Cancels the remaining requests. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error("The build has ended"));
     await Promise.allSettled(this.#questions.values());
@@ -77,7 +83,7 @@ export class MovedBases implements AsyncDisposable {
       const image = await images.ask(ref, { platform, answerMs: ANSWER_MS }, this.#signal);
       return image === undefined ? undefined : { ref, platform, image };
     } catch (error) {
-      // Whoever waits is told by the signal itself.
+      // The signal itself informs the waiting caller.
       if (this.#signal.aborted) return undefined;
       if (!(error instanceof BuildError)) throw error;
       const minutes = Math.round((clock.nowMs() - answeredAtMs) / 60_000);
@@ -92,12 +98,12 @@ export class MovedBases implements AsyncDisposable {
   }
 }
 
-/** Whether a moment is less than so long ago. A clock that was set back says nothing. */
+/** Tells whether a moment is recent. A clock that was set back proves nothing. */
 function isWithin(ms: number, momentMs: number, nowMs: number): boolean {
   return nowMs >= momentMs && nowMs - momentMs < ms;
 }
 
-/** Thrown to have a build begin anew on images that have moved. */
+/** A signal that a build must begin again with moved images. */
 export class BasesMoved extends Error {
   readonly bases: readonly MovedBase[];
 

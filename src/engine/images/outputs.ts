@@ -14,10 +14,10 @@ import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
 import { openPipe } from "../../../lib/core/given-file.ts";
 import { makeDestination } from "../../export/make-destination.ts";
 
-/** The parts of an engine that outputs are written with. */
+/** The parts of an engine for writing outputs. */
 export type ExporterParts = Pick<Engine, "environment" | "store" | "layers" | "registry"> & TreeParts;
 
-/** The sink of one output; `undefined` for one that writes nothing. */
+/** Makes the sink of one output; `undefined` for one that writes nothing. */
 export function exporterFor(output: OutputSpec, engine: ExporterParts): Exporter | undefined {
   const on = engine.layers;
   const at = (path: string): string => resolve(engine.environment.workingDirectory, path);
@@ -50,13 +50,13 @@ function withFullNames(image: ImageOptions): ImageOptions {
   return { ...image, names: image.names.map((name) => formatReference(parseReference(name))) };
 }
 
-/** A file that gets its name when it is complete; `-` is standard output. */
+/** Opens a file that gets its name when it is complete; `-` is standard output. */
 export function openDestination(path: string, environment: BuildEnvironment): OpenDestination {
   if (path === "-") return async () => checked(environment.stdout(), "standard output", "not ours to end");
   const target = resolve(environment.workingDirectory, path);
   return async (signal) => {
     makeDestination(dirname(target));
-    // A pipe or a device cannot be replaced by a file.
+    // A file cannot replace a pipe or a device.
     const status = statSync(target, { throwIfNoEntry: false });
     if (status?.isFIFO() === true) return checked(await openPipe(target, signal), target, "to be ended");
     if (status !== undefined && !status.isFile()) return checked(createWriteStream(target), target, "to be ended");
@@ -64,10 +64,10 @@ export function openDestination(path: string, environment: BuildEnvironment): Op
   };
 }
 
-/** The pieces go to `partial`; it is renamed when all are there and removed when they do not come. */
+/** Makes a stream into `partial`, which is renamed when complete, and removed after a failure. */
 function fileOnFinish(target: string, partial: string): Writable {
   const file = createWriteStream(partial);
-  // Told by the write that failed.
+  // The failing write reports it.
   file.on("error", () => undefined);
   return new Writable({
     write: (chunk, encoding, done) => void file.write(chunk, encoding, (error) => done(failed(target, error))),
@@ -79,7 +79,7 @@ function fileOnFinish(target: string, partial: string): Writable {
   });
 }
 
-/** A stream whose failures say what could not be written. Standard output is not ours to end. */
+/** Makes a stream with failures that name the output. Standard output must not be ended. */
 function checked(stream: Writable, name: string, end: "to be ended" | "not ours to end"): Writable {
   stream.on("error", () => undefined);
   return new Writable({
@@ -88,7 +88,7 @@ function checked(stream: Writable, name: string, end: "to be ended" | "not ours 
   });
 }
 
-/** What the disk, the device or the reader at the other end has against being written to. */
+/** Turns an error of writing (disk, device, or reader) into a BuildError. */
 function failed(name: string, error: Error | null | undefined): BuildError | undefined {
   if (error === undefined || error === null) return undefined;
   const why = errnoOf(error) === "EPIPE" ? "its reader has stopped reading" : messageOf(error);

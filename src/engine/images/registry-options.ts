@@ -18,15 +18,15 @@ import type { Facts } from "../../../lib/store/store.ts";
 import { mirrorMemory } from "./mirror-memory.ts";
 import type { BuildEnvironment } from "../environment.ts";
 
-/** Accounts that a command line gives. */
+/** Accounts of the command line. */
 export interface GivenAccounts {
-  /** The only file that is looked into, instead of docker's and podman's. */
+  /** The only file to read, instead of docker's and podman's. */
   readonly file?: string | undefined;
-  /** An account for one registry, which comes before every file. */
+  /** An account for one registry; it takes precedence over every file. */
   readonly own?: { readonly registry: string; readonly credentials: Credentials } | undefined;
 }
 
-/** Gathers how registries are reached: as docker reaches them, and as all servers are. */
+/** Collects the settings for registries: docker's, and those for all servers. */
 export async function registryOptions(
   environment: BuildEnvironment,
   { insecure, accounts }: { readonly insecure: ReadonlySet<string>; readonly accounts: GivenAccounts },
@@ -47,7 +47,7 @@ export async function registryOptions(
   };
 }
 
-/** Finds the account for a repository, and where it comes from. */
+/** Finds the account for a repository, and its origin. */
 export async function credentialsFor(
   environment: BuildEnvironment,
   accounts: GivenAccounts,
@@ -68,7 +68,7 @@ export async function credentialsFor(
   return undefined;
 }
 
-/** An account of the command line is for its registry only: other registries of the same command never see it. */
+/** Restricts an account of the command line to its registry: other registries of the same command never see it. */
 function withOwn(own: GivenAccounts["own"], others: CredentialSource): CredentialSource {
   if (own === undefined) return others;
   return {
@@ -78,8 +78,7 @@ function withOwn(own: GivenAccounts["own"], others: CredentialSource): Credentia
 }
 
 /**
- * Lists the files that may hold accounts, the first one first: the one that REGISTRY_AUTH_FILE names, docker's, and those of
- * podman, buildah and skopeo.
+ * Lists the files of accounts, in order: that of REGISTRY_AUTH_FILE, docker's, and those of podman, buildah and skopeo.
  * @see https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
  */
 function accountFiles(environment: Pick<BuildEnvironment, "env" | "homeDirectory">): readonly string[] {
@@ -94,12 +93,12 @@ function accountFiles(environment: Pick<BuildEnvironment, "env" | "homeDirectory
   ];
 }
 
-/** Where docker keeps its `config.json`. */
+/** Returns the directory of docker's `config.json`. */
 export function dockerConfigDirectory({ env, homeDirectory }: Pick<BuildEnvironment, "env" | "homeDirectory">): string {
   return env["DOCKER_CONFIG"] || join(homeDirectory, ".docker");
 }
 
-/** Names the files that say how registries are reached: those of docker, podman and containerd, of the system and of the user. */
+/** Lists the files with registries' settings: those of docker, podman and containerd, of the system and of the user. */
 export function hostFiles(
   { env, homeDirectory }: Pick<BuildEnvironment, "env" | "homeDirectory">,
   insecure: ReadonlySet<string>,
@@ -123,7 +122,7 @@ export function hostFiles(
   };
 }
 
-/** How any server is reached: the usual proxy variables, the certificates of the system. */
+/** Returns the settings for any server: the usual proxy variables, the certificates of the system. */
 export function connectionOptions(env: BuildEnvironment["env"]): ConnectionOptions {
   const http = env["HTTP_PROXY"] || env["http_proxy"];
   const https = env["HTTPS_PROXY"] || env["https_proxy"];
@@ -139,7 +138,7 @@ export function connectionOptions(env: BuildEnvironment["env"]): ConnectionOptio
   };
 }
 
-/** The bundle that the system's other programs trust; Node has a list of its own besides. */
+/** Finds the certificate bundle of the system's other programs; Node has a list of its own besides. */
 function systemCertificates(env: BuildEnvironment["env"]): string | undefined {
   const candidates = [env["SSL_CERT_FILE"], "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
   const path = candidates.find((candidate) => candidate !== undefined && existsSync(candidate));

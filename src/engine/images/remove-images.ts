@@ -10,8 +10,9 @@ export interface Removed {
 }
 
 /**
- * Takes a name away, and the image with its last name; or an image by its id, with all its names when these are of one repository.
- * @param how `forced`: with all its names, whatever repositories they are of, and whatever lists it
+ * Removes a name, and the image with its last name; or an image by its id, with all its names when these are of one
+ * repository.
+ * @param how `forced`: with all its names in any repository, even if an index lists it
  * @throws {BuildError} `image/not-found`, `image/in-use`
  */
 export function removeImage(store: Store, text: string, how: "asked" | "forced"): Removed {
@@ -32,7 +33,7 @@ export function removeImage(store: Store, text: string, how: "asked" | "forced")
   return { untagged, deleted: all.flatMap((digest) => deleteUnnamed(store, digest)) };
 }
 
-/** A configuration may be kept under several manifests (compressed and not); that is one image to a person. */
+/** Finds all manifests of a configuration (compressed and not); to a user they are one image. */
 function withSameId(store: Store, found: FoundImage): readonly Digest[] {
   if (found.kind === "index") return [found.digest];
   const { configDigest, manifestDigest } = found.image;
@@ -40,7 +41,7 @@ function withSameId(store: Store, found: FoundImage): readonly Digest[] {
   return [...new Set([manifestDigest, ...same.map(({ digest }) => digest)])];
 }
 
-/** The indexes that list one of the images and that a name leads to. */
+/** Finds named indexes that list one of the images. */
 function indexesWith(store: Store, targets: readonly Digest[]): readonly Digest[] {
   const indexes = store.images.list().filter(({ kind, names }) => kind === "index" && names.length > 0);
   return indexes
@@ -64,7 +65,7 @@ function refuseUsed(store: Store, text: string, names: readonly string[], indexe
   );
 }
 
-/** Deletes an image or index, and of an index the images that nothing else leads to. */
+/** Deletes an image or index, and with an index its images without another reference. */
 function deleteUnnamed(store: Store, digest: Digest): Digest[] {
   const members = store.images.getIndex(digest)?.manifests.map((member) => member.digest) ?? [];
   const deleted = store.images.delete(digest) ? [digest] : [];
@@ -84,7 +85,7 @@ function quoted(names: readonly string[]): string {
   return names.map((name) => JSON.stringify(name)).join(", ");
 }
 
-/** `undefined` for a text that is no image name, as an id with its prefix. */
+/** Parses a reference; `undefined` for a text that is no image name, such as an id with its prefix. */
 function referenceOf(text: string): string | undefined {
   try {
     return formatReference(parseReference(text));

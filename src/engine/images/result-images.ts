@@ -10,8 +10,8 @@ import { layerNames } from "./layer-names.ts";
 import type { LayerPacker } from "./layer-packer.ts";
 
 /**
- * The image of one platform, from what the frontend said and the solver made. Layers that come from the base image take
- * their diffIDs from its configuration, so they need not be here at all; the others are packed, if they are not yet.
+ * Makes the image of one platform, from the frontend's draft and the solver's layers. Base layers take their diffIDs
+ * from the base image's configuration, so they need not be present; the others are packed, if necessary.
  */
 export async function resultImage(
   conversion: Conversion,
@@ -36,10 +36,10 @@ export async function resultImage(
     });
     return { ...packed, snapshot, origin: "built" };
   });
-  // Hardly ever asked for: every layer but that of a directory to start from has an instruction.
+  // Rarely needed: every layer except that of a starting directory has an instruction.
   let names: readonly string[] | undefined;
   const facts = snapshots.map((id, index) => {
-    // A step's result keeps the time it was made, so an image does not change when nothing changed.
+    // A step's result keeps its creation time, so an unchanged build gives an unchanged image.
     const createdAtMs = deps.store.snapshots.get(id)?.createdAtMs ?? 0;
     return {
       created: formatTime(createdAtMs),

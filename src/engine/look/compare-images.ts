@@ -6,7 +6,7 @@ import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 import { LETTERS, listFiles } from "../../../solver/select/listing.ts";
 import { type ImageFiles, listImageFiles, type LookParts, openImageFiles } from "./image-files.ts";
 
-/** One value that differs; `undefined` where one of the images has none. */
+/** One value that differs; `undefined` where an image has none. */
 export interface Difference {
   readonly name: string;
   readonly before: string | undefined;
@@ -22,7 +22,7 @@ export interface FileDifference {
 
 /** A layer at one place of the stack. */
 export interface LayerDifference {
-  /** From the bottom, from 1. */
+  /** Number from the bottom, from 1. */
   readonly number: number;
   readonly before: Digest | undefined;
   readonly after: Digest | undefined;
@@ -32,7 +32,7 @@ export interface LayerDifference {
 export interface ImageDifferences {
   readonly config: readonly Difference[];
   readonly layers: readonly LayerDifference[];
-  /** In byte order of path. */
+  /** Files in byte order of path. */
   readonly files: readonly FileDifference[];
 }
 
@@ -52,7 +52,7 @@ export async function compareImages(
   };
 }
 
-/** The configuration without the layers, which have a part of their own. */
+/** Returns the configuration without the layers, which are compared separately. */
 function documentOf({ config }: StoredImage): Readonly<Record<string, unknown>> {
   const { rootfs: _layers, other, ...rest } = config;
   return { ...rest, ...other };
@@ -125,7 +125,7 @@ function only(path: string, kind: "added" | "removed"): FileDifference {
   return { path, kind, fields: [] };
 }
 
-/** One line per file, with what the file's content and attributes are known by. */
+/** Writes one line per file, with the digests of its content and attributes. */
 async function linesOf(
   { view }: ImageFiles,
   files: readonly { readonly path: string; readonly node: TreeNode }[],
@@ -162,12 +162,12 @@ export function typeOf(node: TreeNode): string {
   return LETTERS.get(node.type) ?? "?";
 }
 
-/** `0644`: permissions with the setuid, setgid and sticky bits. */
+/** Formats `0644`: permissions with the setuid, setgid and sticky bits. */
 export function modeOf(node: TreeNode): string {
   return (node.mode & 0o7777).toString(8).padStart(4, "0");
 }
 
-/** Seconds are what a layer keeps of a time. */
+/** Formats a time in whole seconds, as a layer keeps it. */
 export function timeOf(node: TreeNode): string {
   return new Date(Number(node.mtimeNs / 1_000_000_000n) * 1000).toISOString().replace(".000Z", "Z");
 }

@@ -63,7 +63,7 @@ export async function copyOut(
   );
 }
 
-/** Decides the directory to write into, and the copy's name in it; an empty name stands for a directory's content. */
+/** Finds the destination directory, and the copy's name in it; an empty name stands for a directory's content. */
 function placeOf(
   target: CopyTarget,
   {

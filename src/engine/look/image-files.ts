@@ -6,7 +6,7 @@ import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 import { stackView } from "../../../solver/ops/file/stack-view.ts";
 import type { Engine } from "../engine.ts";
 
-/** The parts of an engine that an image's files are read with. */
+/** The parts of an engine for reading an image's files. */
 export type LookParts = Pick<Engine, "native" | "snapshotter" | "images">;
 
 /** A file of an image. */
@@ -16,7 +16,7 @@ export interface ImageFile {
   readonly node: TreeNode;
 }
 
-/** An image's files as one tree. Dispose it to let its layers go. */
+/** An image's files as one tree. Dispose it to release its layers. */
 export interface ImageFiles extends AsyncDisposable {
   readonly view: SourceView;
 }
@@ -33,8 +33,8 @@ export async function openImageFiles(parts: LookParts, image: StoredImage, signa
 }
 
 /**
- * Lists what is at a path: a file alone, or a directory's content. Links on the way are followed, inside the image.
- * @param depth `all` lists the directories below as well.
+ * Lists a path: a file alone, or a directory's content. Links on the way are followed, inside the image.
+ * @param depth `all` lists the directories below as well
  * @throws {BuildError} `solver/not-found`
  */
 export async function listImageFiles(

@@ -7,15 +7,15 @@ import { TreeNode } from "../../../lib/tree/tree-node.ts";
 import { readDigests } from "../../../solver/select/file-digests.ts";
 import type { LookParts } from "./image-files.ts";
 
-/** What one layer holds. Bytes are those of regular files, hard links counted once. */
+/** The size of one layer. Bytes are those of regular files, hard links counted once. */
 export interface LayerSize {
   /** The instruction that made it. */
   readonly createdBy: string;
   readonly files: number;
   readonly addedBytes: number;
-  /** Of `addedBytes`, what later layers overwrite or remove: it is pulled and never seen. */
+  /** The part of `addedBytes` that later layers overwrite or remove: pulled, but never visible. */
   readonly hiddenBytes: number;
-  /** Of `addedBytes`, files whose content a lower layer has already: only mode, owner or time are new. */
+  /** The part of `addedBytes` that a lower layer has already: only mode, owner or time are new. */
   readonly repeatedBytes: number;
   readonly removed: number;
 }
@@ -29,7 +29,7 @@ export interface LargeFile {
 }
 
 export interface ImageSize {
-  /** From the bottom. */
+  /** Layers from the bottom. */
   readonly layers: readonly LayerSize[];
   /** Largest first. */
   readonly largest: readonly LargeFile[];
@@ -130,11 +130,11 @@ async function readLayer({ native, snapshotter }: LookParts, directory: string):
   }
 }
 
-/** What the layers above hide. */
+/** The names that the layers above hide. */
 class Cover {
-  /** Names that are there above, or removed: the same path below is not seen, nor what is below it. */
+  /** Names that exist above, or are removed: the same path below is hidden, with everything below it. */
   readonly #names = new Set<string>();
-  /** Directories of which nothing below is seen. */
+  /** Directories that hide everything below them. */
   readonly #opaque = new Set<string>();
 
   add({ files, others, whiteouts, opaque }: LayerContent): void {
@@ -153,7 +153,7 @@ class Cover {
   }
 }
 
-/** Adds up, per layer, the files that are byte for byte those of the same path in the nearest lower layer. */
+/** Adds up, per layer, the files that equal the same path in the nearest lower layer byte for byte. */
 async function repeatedBytes(
   { native, snapshotter }: LookParts,
   contents: readonly LayerContent[],

@@ -3,10 +3,10 @@ import { mapLimit } from "../../../lib/core/limits.ts";
 import type { Descriptor, Manifest } from "../../../lib/core/oci.ts";
 import type { RegistryClient, RemoteManifest, Repository } from "../../../lib/registry/registry.ts";
 
-/** Blobs and manifests on their way at one time. */
+/** Limit of concurrent blobs and manifests. */
 const LANES = 4;
 
-/** How a blob got to its place: nothing was sent for one that was there, or that the registry took over itself. */
+/** The way of a blob to the destination: nothing was sent for one that existed there, or that the registry mounted. */
 export type BlobWay = "sent" | "mounted" | "exists";
 
 /** One copy from repository to repository, shared by all its parts. */
@@ -14,9 +14,9 @@ export interface CopyRoute {
   readonly client: RegistryClient;
   readonly from: Repository;
   readonly to: Repository;
-  /** Told of each blob that is at its place. */
+  /** Receives each blob that is at the destination. */
   readonly onBlob: (blob: Descriptor, way: BlobWay) => void;
-  /** Blobs that are at their place or on their way: platforms share layers. */
+  /** Blobs that are at the destination or being sent: platforms share layers. */
   readonly done: Map<Digest, Promise<void>>;
 }
 
@@ -45,7 +45,7 @@ export async function copyBelow(
 /** Writes a manifest under its own digest. */
 export async function copyManifest(
   found: RemoteManifest,
-  { client, to }: CopyRoute,
+  { client, to: to }: CopyRoute,
   signal: AbortSignal,
 ): Promise<void> {
   const { descriptor, bytes } = found;
@@ -62,13 +62,13 @@ async function copyBlobs(manifest: Manifest, route: CopyRoute, signal: AbortSign
   });
 }
 
-/** Tells layers that registries do not hold: their licences forbid it, and clients get them from elsewhere. */
+/** Tells whether registries do not hold a layer: its licence forbids it, and clients get it from elsewhere. */
 function isForeign({ mediaType, urls }: Descriptor): boolean {
   return (urls?.length ?? 0) > 0 && /foreign|nondistributable/.test(mediaType);
 }
 
 async function copyBlob(blob: Descriptor, route: CopyRoute, signal: AbortSignal): Promise<void> {
-  const { client, from, to, onBlob } = route;
+  const { client, from, to: to, onBlob } = route;
   const { digest, size } = blob;
   if (await client.blobExists(to, digest, signal)) return onBlob(blob, "exists");
   const isNear = from.registry === to.registry && from.repository !== to.repository;

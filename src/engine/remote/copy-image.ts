@@ -10,11 +10,13 @@ import { copyReferrers } from "./referrers.ts";
 export interface CopyOptions {
   readonly from: ImageRef;
   readonly to: ImageRef;
-  /** Only these platforms of an index; empty for all. One alone is copied as an image, several as an index of their own. */
+  /**
+   * Platforms to take from an index; empty for all. One alone is copied as an image, several as an index of their own.
+   */
   readonly platforms: readonly Platform[];
-  /** Signatures, SBOMs and other artifacts that refer to the image go along. */
+  /** True to copy signatures, SBOMs and other artifacts that refer to the image. */
   readonly referrers: boolean;
-  /** Told of each blob that was sent, in bytes. */
+  /** Receives each blob that was sent. */
   readonly onBlob: (blob: Descriptor, way: BlobWay) => void;
 }
 
@@ -29,8 +31,8 @@ export async function copyImage(
   options: CopyOptions,
   signal: AbortSignal,
 ): Promise<Descriptor> {
-  const { from, to, platforms, onBlob } = options;
-  const route: CopyRoute = { client, from, to, onBlob, done: new Map() };
+  const { from, to: to, platforms, onBlob } = options;
+  const route: CopyRoute = { client, from, to: to, onBlob, done: new Map() };
   const whole = await client.resolve(from, signal);
   const top = await chosen(whole, options, route, signal);
   const copied = await copyBelow(top, route, signal);
@@ -58,7 +60,7 @@ async function chosen(
   const [only] = members;
   if (members.length === 1 && only !== undefined) return client.fetchManifest(from, only, signal);
   const digests = new Set<string>(members.map(({ digest }) => digest));
-  // What describes a chosen platform goes along with it.
+  // Attestations of a chosen platform are copied with it.
   const about = index.manifests.filter((one) => digests.has(one.annotations?.["vnd.docker.reference.digest"] ?? ""));
   return indexDocument({ ...index, manifests: [...new Set([...members, ...about])] });
 }

@@ -4,7 +4,10 @@ import { MAX_MANIFEST_BYTES } from "../../../lib/core/manifest.ts";
 import type { Index } from "../../../lib/core/oci.ts";
 import type { RemoteManifest } from "../../../lib/registry/registry.ts";
 
-/** Writes an index, as a registry will hold it. @throws {BuildError} `export/failed` for one that registries refuse */
+/**
+ * Writes an index as a registry holds it.
+ * @throws {BuildError} `export/failed` for one that registries refuse
+ */
 export function indexDocument(index: Index): RemoteManifest {
   const bytes = Buffer.from(JSON.stringify(index, undefined, 2));
   if (bytes.length > MAX_MANIFEST_BYTES) {

@@ -11,13 +11,13 @@ import { indexDocument } from "./index-document.ts";
 
 const LANES = 4;
 
-/** An entry of an index in the making, and where its manifest can be had. */
+/** An entry of an unfinished index, and the place of its manifest. */
 export interface IndexMember {
   readonly descriptor: Descriptor;
   readonly source: ImageRef;
 }
 
-/** How an index is to be written. */
+/** The form of an index. */
 export interface IndexOptions {
   readonly annotations: Readonly<Record<string, string>>;
   /** Annotations of the members' descriptors. */
@@ -75,7 +75,10 @@ export function joinMembers(members: readonly IndexMember[]): readonly IndexMemb
   return [...new Map(members.map((member) => [member.descriptor.digest, member])).values()];
 }
 
-/** Keeps members for some platforms, and what describes them. @throws {BuildError} `image/platform` for one that is not there */
+/**
+ * Keeps the members for some platforms, with their attestations.
+ * @throws {BuildError} `image/platform` for a missing platform
+ */
 export function forPlatforms(members: readonly IndexMember[], platforms: readonly Platform[]): readonly IndexMember[] {
   if (platforms.length === 0) return members;
   const wanted = new Set(platforms.map((platform) => formatPlatform(platform)));
@@ -110,24 +113,24 @@ export function indexOf(members: readonly IndexMember[], options: IndexOptions):
 }
 
 /**
- * Writes an index under a name, and before that whatever of its members the repository lacks: by mounts within a registry, by
- * copies between two.
+ * Writes an index under a name, after the members that the repository lacks: by mounts within a registry, by copies
+ * between two.
  */
 export async function pushIndex(
   client: RegistryClient,
-  to: ImageRef,
+  destination: ImageRef,
   made: { readonly members: readonly IndexMember[]; readonly index: Index },
   onBlob: (blob: Descriptor, way: BlobWay) => void,
   signal: AbortSignal,
 ): Promise<Descriptor> {
   await mapLimit(made.members, LANES, signal, async ({ descriptor, source }, inner) => {
-    if (source.registry === to.registry && source.repository === to.repository) return;
-    const route: CopyRoute = { client, from: source, to, onBlob, done: new Map() };
+    if (source.registry === destination.registry && source.repository === destination.repository) return;
+    const route: CopyRoute = { client, from: source, to: destination, onBlob, done: new Map() };
     const found = await client.fetchManifest(source, descriptor, inner);
     await copyBelow(found, route, inner);
     await copyManifest(found, route, inner);
   });
   const { bytes, descriptor } = indexDocument(made.index);
-  const reference = to.tag ?? "latest";
-  return client.pushManifest(to, { reference, mediaType: descriptor.mediaType, bytes }, signal);
+  const reference = destination.tag ?? "latest";
+  return client.pushManifest(destination, { reference, mediaType: descriptor.mediaType, bytes }, signal);
 }

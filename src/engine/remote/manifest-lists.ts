@@ -8,7 +8,7 @@ import type { IndexMember } from "./make-index.ts";
 
 const KIND = "manifest-list";
 
-/** Manifest lists in the making, kept in the store by name until they are pushed or removed. */
+/** Unfinished manifest lists, kept in the store by name until they are pushed or removed. */
 export interface ManifestLists {
   /** Finds a list; `undefined` when there is none of the name. */
   find(name: string): readonly IndexMember[] | undefined;
@@ -32,7 +32,10 @@ export function manifestLists(facts: Facts): ManifestLists {
   };
 }
 
-/** Reads a kept list with the checks of an index from a registry. @throws {BuildError} `store/corrupt` */
+/**
+ * Reads a kept list with the checks of an index from a registry.
+ * @throws {BuildError} `store/corrupt`
+ */
 function membersIn(text: string, name: string): readonly IndexMember[] {
   const damaged = (cause?: unknown): BuildError =>
     new BuildError("store/corrupt", `Cannot read the manifest list "${name}": the store's entry is damaged`, {

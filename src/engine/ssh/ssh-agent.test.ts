@@ -192,7 +192,7 @@ describe("a client of the agent", () => {
   };
   const FAILURE = message(Buffer.of(5));
 
-  /** What is answered until the agent closes the connection, or has said `expected` bytes. */
+  /** Returns the answers until the agent closes the connection or has sent `expected` bytes. */
   const answered = async (pieces: readonly Buffer[], expected: number): Promise<Buffer> => {
     const directory = mkdtempSync(join(tmpdir(), "kiln-ssh-"));
     await using agent = await listenAsAgent({ directory, permissions: 0o600, owner: undefined }, serveKeys([KEY]));

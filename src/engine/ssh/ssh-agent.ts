@@ -9,10 +9,10 @@ const IDENTITIES_ANSWER = 12;
 const SIGN_REQUEST = 13;
 const SIGN_RESPONSE = 14;
 
-/** What OpenSSH's own agent takes at most. */
+/** Size limit of a message, as in OpenSSH's own agent. */
 const MAX_MESSAGE_BYTES = 256 * 1024;
 
-/** Answers one connection as an agent with these keys would: it lists them and signs, and refuses everything else. */
+/** Serves one connection as an agent with these keys: it lists them and signs, and refuses everything else. */
 export function serveKeys(keys: readonly SshKey[]): (client: Socket) => void {
   return (client) => {
     let pending: Buffer = Buffer.alloc(0);
@@ -53,7 +53,7 @@ function answer(keys: readonly SshKey[], message: Buffer): Buffer {
         return Buffer.of(FAILURE);
     }
   } catch {
-    // A message that makes no sense is the client's mistake: the protocol has one answer to it.
+    // A malformed message is the client's mistake: the protocol has one answer to it.
     return Buffer.of(FAILURE);
   }
 }

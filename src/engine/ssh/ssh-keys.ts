@@ -3,16 +3,16 @@ import { SshReader, mpint, positive, text, words } from "./ssh-wire.ts";
 
 /** A private key as an agent offers it. */
 export interface SshKey {
-  /** The public key in SSH's own form, by which clients name it. */
+  /** The public key in SSH's own form; clients name it by that. */
   readonly publicBlob: Buffer;
   readonly comment: string;
-  /** A signature in SSH's own form. `flags` of the request choose the digest of RSA keys (RFC 8332). */
+  /** Makes a signature in SSH's own form. `flags` of the request choose the digest of RSA keys (RFC 8332). */
   sign(data: Uint8Array, flags: number): Buffer;
 }
 
 /**
- * Reads the text of a private key: OpenSSH's own format, PKCS#1, PKCS#8 or SEC1, without a passphrase. RSA, Ed25519 and ECDSA.
- * @throws {Error} saying why it cannot be used
+ * Parses a private key: OpenSSH's own format, PKCS#1, PKCS#8 or SEC1, without a passphrase. RSA, Ed25519 and ECDSA.
+ * @throws {Error} with the reason
  */
 export function parseSshKey(pem: string): SshKey {
   if (pem.startsWith("PuTTY-User-Key-File")) throw new Error("it is in PuTTY's form");
@@ -27,7 +27,7 @@ export function parseSshKey(pem: string): SshKey {
 const PASSPHRASE = "it has a passphrase";
 const DAMAGED = "it is damaged";
 
-/** Has OpenSSL read a key, whose own words for what is wrong would tell nobody anything. */
+/** Reads a key with OpenSSL, and replaces its unhelpful errors. */
 function readable(key: string | JsonWebKeyInput): KeyObject {
   try {
     return createPrivateKey(key);
@@ -36,7 +36,7 @@ function readable(key: string | JsonWebKeyInput): KeyObject {
   }
 }
 
-/** https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key */
+/** Parses https://cvsweb.openbsd.org/src/usr.bin/ssh/PROTOCOL.key */
 function openSshKey(bytes: Buffer): SshKey {
   const magic = "openssh-key-v1\0";
   if (bytes.toString("latin1", 0, magic.length) !== magic) throw new Error(DAMAGED);

@@ -1,4 +1,4 @@
-/** Reads SSH's binary form (RFC 4251, section 5): lengths are four bytes, highest first. */
+/** A reader of SSH's binary form (RFC 4251, section 5): lengths are four bytes, highest first. */
 export class SshReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -38,18 +38,18 @@ export function text(value: string): Buffer {
   return Buffer.from(value, "latin1");
 }
 
-/** Each with its length before it. */
+/** Joins parts, each after its length. */
 export function words(...parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat(parts.flatMap((part) => [uint32(part.length), part]));
 }
 
-/** The bytes of a positive number as an `mpint` has them: no zeros in front, but one where the highest bit is set. */
+/** Encodes a positive number as an `mpint`: no leading zeros, except one where the highest bit is set. */
 export function mpint(bytes: Uint8Array): Buffer {
   const plain = positive(bytes);
   return (plain[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), plain]) : plain;
 }
 
-/** Without zeros in front. */
+/** Removes leading zeros. */
 export function positive(bytes: Uint8Array): Buffer {
   const first = bytes.findIndex((byte) => byte !== 0);
   return Buffer.from(first === -1 ? bytes.subarray(bytes.length) : bytes.subarray(first));
