@@ -76,9 +76,9 @@ function toWeb(body: Dispatcher.ResponseData["body"]): ReadableStream<Uint8Array
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await pieces.next();
-        if (done === true) controller.close();
-        else if (value instanceof Uint8Array) controller.enqueue(value);
+        const piece = await pieces.next();
+        if (piece.done === true) controller.close();
+        else if (piece.value instanceof Uint8Array) controller.enqueue(piece.value);
         else throw new Error("A body of bytes has something else in it");
       },
       cancel() {

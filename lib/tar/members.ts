@@ -51,8 +51,9 @@ export class CompressedInput {
   }
 
   async #pull(): Promise<Buffer | undefined> {
-    const { value, done } = await (this.#coming ?? this.#iterator.next());
-    if (done === true) return undefined;
+    const next = await (this.#coming ?? this.#iterator.next());
+    if (next.done === true) return undefined;
+    const { value } = next;
     this.#coming = this.#iterator.next();
     // The next call awaits it; until then its failure is not to count as unhandled.
     this.#coming.catch(() => undefined);

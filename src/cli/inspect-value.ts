@@ -8,7 +8,7 @@ const TEXTS = ["User", "WorkingDir", "StopSignal"];
 
 /** Makes the template value of `kiln inspect`: docker's fields exist also where the image leaves them out. */
 export function templateValue(summary: object): Value {
-  const members = Object.entries(summary).map(([name, value]) => [
+  const members = Object.entries(summary).map(([name, value]): [string, Value] => [
     name,
     name === "Config" ? configValue(value) : (structOf(value) ?? ""),
   ]);

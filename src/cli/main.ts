@@ -58,7 +58,7 @@ export async function main(given: readonly string[], host: Host): Promise<number
       if (error.code !== "commander.help") printError(usageFailure(error, program, argv), host);
       return OWN_FAILURE;
     }
-    const own = stop.signal.aborted && !(error instanceof BuildError) ? stop.signal.reason : error;
+    const own: unknown = stop.signal.aborted && !(error instanceof BuildError) ? stop.signal.reason : error;
     printError(systemFailure(`run kiln ${argv[commandIndex(argv)] ?? ""}`.trimEnd(), own), host);
     if (stoppedBy !== undefined) return SIGNAL_STATUS[stoppedBy] ?? 1;
     const isUsage = error instanceof BuildError && error.code === "cli/usage";

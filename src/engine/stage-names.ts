@@ -11,13 +11,13 @@ import type { BuildOptions } from "./options.ts";
 export function checkStageNames({ stages }: Dockerfile, options: BuildOptions, progress: ProgressSink): void {
   const names = stages.map((stage) => stage.name ?? String(stage.index));
   const isAbsent = (name: string): boolean => !names.includes(name.toLowerCase());
-  if (Array.isArray(options.noCache)) {
+  if (typeof options.noCache === "object") {
     for (const name of options.noCache.filter(isAbsent)) {
       const message = `--no-cache-filter ${JSON.stringify(name)} has no effect: no stage has that name${didYouMean(name, names)}`;
       progress({ kind: "notice", level: "warning", message, hint: undefined });
     }
   }
-  if (!Array.isArray(options.expectCached)) return;
+  if (typeof options.expectCached !== "object") return;
   const absent = options.expectCached.find(isAbsent);
   if (absent === undefined) return;
   throw new BuildError(

@@ -162,7 +162,10 @@ function runBackend(folder: string, request: IncomingMessage, response: ServerRe
     const answer = Buffer.concat(chunks);
     const end = answer.indexOf("\r\n\r\n");
     const headers = answer.subarray(0, Math.max(end, 0)).toString("latin1").split("\r\n");
-    const fields = headers.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]);
+    const fields = headers.map((line): [string, string] => [
+      line.slice(0, line.indexOf(":")),
+      line.slice(line.indexOf(":") + 2),
+    ]);
     const status = fields.find(([name]) => name === "Status")?.[1];
     response.writeHead(status === undefined ? 200 : Number.parseInt(status, 10), Object.fromEntries(fields));
     response.end(answer.subarray(end + 4));
