@@ -1,9 +1,14 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import { realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { BuildError } from "../core/errors.ts";
 import { guarded } from "./failure.ts";
 import { MIGRATIONS, OUTPUT_FORMAT_VERSION, SCHEMA_SQL, SCHEMA_VERSION } from "./schema.ts";
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
+
+/** Longest path of a database, links followed: `MAX_PATHNAME` of SQLite's os_unix.c, less the names of its other files. */
+const MAX_PATH_BYTES = 504;
 
 /** Another writer's transaction lasts milliseconds; only a stopped process can hold the lock for this long. */
 const BUSY_TIMEOUT_MS = 20_000;
@@ -26,7 +31,7 @@ export class Database implements Disposable {
     // Not imported: Node cannot build a startup snapshot that has loaded node:sqlite.
     const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
     return guarded(`open the store's database "${path}"`, () => {
-      const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+      const database = openFile(() => new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS }), path);
       try {
         if (versionOf(database) === 0) alone(() => create(database));
         else if (versionOf(database) !== VERSION) alone(() => migrate(database));
@@ -151,4 +156,21 @@ function checkVersion(found: number, path: string): void {
       `this kiln has ${SCHEMA_VERSION} and ${OUTPUT_FORMAT_VERSION})`,
     { hint: `use that kiln, or start a new store with --root` },
   );
+}
+
+/** Says what SQLite does not: that the path is too long for it. */
+function openFile(open: () => DatabaseSync, path: string): DatabaseSync {
+  try {
+    return open();
+  } catch (error) {
+    const directory = dirname(path);
+    const sizeBytes = Buffer.byteLength(join(realpathSync(directory), basename(path)));
+    if (sizeBytes <= MAX_PATH_BYTES) throw error;
+    const most = MAX_PATH_BYTES - basename(path).length - 1;
+    throw new BuildError(
+      "store/unusable",
+      `Cannot use the store "${directory}": its path has ${sizeBytes - basename(path).length - 1} bytes, and a store's may have ${most}`,
+      { hint: "choose a shorter one with --root or KILN_ROOT; a link to this one does not help", cause: error },
+    );
+  }
 }

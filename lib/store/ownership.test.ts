@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -156,4 +157,23 @@ test("a directory that is missing in a store is made again", async () => {
   await open();
   expect(statSync(join(root, "blobs/sha256")).isDirectory()).toBe(true);
   expect(statSync(join(root, "leases")).isDirectory()).toBe(true);
+});
+
+test("a path that is too long for a store is said to be, and the longest one works", async () => {
+  const deep = (bytes: number): string => {
+    let path = folder;
+    while (path.length < bytes) path += `/${"x".repeat(Math.max(1, Math.min(200, bytes - path.length - 1)))}`;
+    return path;
+  };
+  root = deep(496);
+  expect(Buffer.byteLength(root)).toBe(496);
+  await open();
+  for (const bytes of [497, 1100, 3900]) {
+    root = deep(bytes);
+    spawnSync("mkdir", ["-p", root]);
+    await expect(open()).rejects.toMatchObject({
+      code: "store/unusable",
+      message: expect.stringMatching(/its path has \d+ bytes, and a store's may have 496/) as string,
+    });
+  }
 });
