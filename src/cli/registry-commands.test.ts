@@ -23,7 +23,7 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
   afterAll(() => rm(home, { recursive: true, force: true }));
 
   /** One command line in this process, with a store of its own by name. */
-  const kiln = async (store: string, argv: readonly string[], credentials?: string) => {
+  const kiln = async (store: string, argv: readonly string[], credentials?: string, env = {}) => {
     const environment = testEnvironment(join(home, store));
     await mkdir(join(home, "docker"), { recursive: true });
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
@@ -31,7 +31,7 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
     await writeFile(config, credentials ?? "{}");
     const status = await main(["--root", environment.root, ...argv], {
       ...environment,
-      env: { DOCKER_CONFIG: join(config, "..") },
+      env: { DOCKER_CONFIG: join(config, ".."), ...env },
       workingDirectory: home,
       partsDirectory: join(environment.addonPath, ".."),
       bundled: false,
@@ -68,6 +68,24 @@ describe.skipIf(cannotRun !== undefined)("pull and push", () => {
     expect(await kiln(`${name}-to`, ["pull", "-q", image])).toMatchObject({ status: 1 });
     const pulled = await kiln(`${name}-to`, ["pull", "-q", image], login(registry.host, "right"));
     expect(pulled).toMatchObject({ status: 0, stdout: pushed.stdout });
+  });
+
+  test.each([
+    { name: "basic", auth: { kind: "basic", username: "me", password: "correct-horse" } },
+    { name: "token", auth: { kind: "token", username: "me", password: "correct-horse" } },
+  ] as const)("KILN_DEBUG tells the requests without $name credentials", async ({ name, auth }) => {
+    await using registry = await startTestRegistry({ auth });
+    const image = `${registry.host}/team/app:1`;
+    await kiln(`${name}-debug`, ["build", "-q", "-t", image, "context"]);
+    const account = login(registry.host, "correct-horse");
+    const { status, stderr } = await kiln(`${name}-debug`, ["push", "-q", image], account, { KILN_DEBUG: "*" });
+    expect(status).toBe(0);
+    expect(stderr).toMatch(
+      new RegExp(`^ *[\\d.]+ ms registry: PUT http://${registry.host}/v2/team/app/manifests/1: 201$`, "m"),
+    );
+    expect(stderr).toContain("export: sent sha256:");
+    const secrets = ["correct-horse", Buffer.from("me:correct-horse").toString("base64"), "Bearer", "Basic", "?"];
+    expect(secrets.filter((secret) => stderr.includes(secret))).toEqual([]);
   });
 
   test("a tag that is not there names the image", async () => {
