@@ -144,7 +144,7 @@ function resultOf(solved: SolvedBuild, exported: readonly Exported[], parts: Bui
 }
 
 function insecureRegistries(options: BuildOptions): string[] {
-  const { from = [], to: to = [] } = options.cache ?? {};
+  const { from = [], to = [] } = options.cache ?? {};
   const caches = [...from, ...to.map((one) => one.place)].flatMap((place) =>
     place.kind === "registry" && place.insecure ? [parseReference(place.ref).registry] : [],
   );

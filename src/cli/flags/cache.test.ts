@@ -5,7 +5,7 @@ const read = (flags: Partial<Parameters<typeof cacheOptions>[0]>): ReturnType<ty
   cacheOptions({ from: [], to: [], mode: undefined, trust: [], ...flags });
 
 test("references alone are registries", () => {
-  const { from, to: to } = read({ from: ["a/b,c/d"], to: ["a/b"] });
+  const { from, to } = read({ from: ["a/b,c/d"], to: ["a/b"] });
   expect(from.map((one) => one.kind === "registry" && one.ref)).toEqual(["a/b", "c/d"]);
   expect(to).toMatchObject([
     { place: { kind: "registry", ref: "a/b" }, mode: "min", mounts: false, ignoreError: false },
@@ -13,7 +13,7 @@ test("references alone are registries", () => {
 });
 
 test("attributes say the rest", () => {
-  const { from, to: to } = read({
+  const { from, to } = read({
     from: ["type=local,src=dir", "type=registry,ref=r:5000/c,registry.insecure=true"],
     to: [
       "type=local,dest=dir,mode=max,mounts=true,compression=zstd,compression-level=19,sign=key,producer=ci",

@@ -45,7 +45,7 @@ export async function copyBelow(
 /** Writes a manifest under its own digest. */
 export async function copyManifest(
   found: RemoteManifest,
-  { client, to: to }: CopyRoute,
+  { client, to }: CopyRoute,
   signal: AbortSignal,
 ): Promise<void> {
   const { descriptor, bytes } = found;
@@ -68,7 +68,7 @@ function isForeign({ mediaType, urls }: Descriptor): boolean {
 }
 
 async function copyBlob(blob: Descriptor, route: CopyRoute, signal: AbortSignal): Promise<void> {
-  const { client, from, to: to, onBlob } = route;
+  const { client, from, to, onBlob } = route;
   const { digest, size } = blob;
   if (await client.blobExists(to, digest, signal)) return onBlob(blob, "exists");
   const isNear = from.registry === to.registry && from.repository !== to.repository;

@@ -31,7 +31,7 @@ export async function copyImage(
   options: CopyOptions,
   signal: AbortSignal,
 ): Promise<Descriptor> {
-  const { from, to: to, platforms, onBlob } = options;
+  const { from, to, platforms, onBlob } = options;
   const route: CopyRoute = { client, from, to: to, onBlob, done: new Map() };
   const whole = await client.resolve(from, signal);
   const top = await chosen(whole, options, route, signal);
