@@ -10,9 +10,19 @@ import type { Stack } from "../ports.ts";
 import { takeDifference } from "./difference.ts";
 import { makeOwn, type SnapshotterOptions } from "./overlay.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
-import { latestChangeNs, readTreeState } from "./tree-state.ts";
+import { latestChangeNs, readTreeState, type TreeState } from "./tree-state.ts";
+
+/** What a copy of a whole tree took. */
+export interface CopyCost {
+  readonly files: number;
+  readonly sizeBytes: number;
+  readonly wallMs: number;
+}
 
 export interface WorkingTreeOptions extends SnapshotterOptions {
+  readonly nowMs?: () => number;
+  /** Told of each whole copy. */
+  readonly onCopied?: ((cost: CopyCost) => void) | undefined;
   /** Receives the path of a file that a command changed through one of several names when it is unknown which one. */
   readonly onAmbiguousLink?: ((path: string) => void) | undefined;
 }
@@ -61,7 +71,11 @@ export class WorkingTrees implements AsyncDisposable {
 
   /** Makes a new copy of the tree of a stack. */
   async copy(stack: Stack, directories: readonly string[], signal: AbortSignal): Promise<WorkingTree> {
-    return this.#work(await this.#copy(directories, signal), stack);
+    const { nowMs, onCopied } = this.#options;
+    const startedMs = nowMs?.() ?? 0;
+    const home = await this.#copy(directories, signal);
+    const wallMs = (nowMs?.() ?? 0) - startedMs;
+    return this.#work(home, stack, (before) => onCopied?.({ ...sizeOf(before), wallMs }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -110,10 +124,11 @@ export class WorkingTrees implements AsyncDisposable {
     }
   }
 
-  async #work(home: string, stack: Stack): Promise<WorkingTree> {
+  async #work(home: string, stack: Stack, onRead?: (state: TreeState) => void): Promise<WorkingTree> {
     const { directory, marks, newId, native, onAmbiguousLink } = this.#options;
     const root = join(home, "root");
     const before = readTreeState(native, root);
+    onRead?.(before);
     const startedNs = await stampAfter(home, latestChangeNs(before));
     let open = true;
     return {
@@ -147,4 +162,10 @@ export class WorkingTrees implements AsyncDisposable {
     this.#idle.shift();
     await deleteTree(oldest.home, this.#options.native);
   }
+}
+
+function sizeOf(state: TreeState): Pick<CopyCost, "files" | "sizeBytes"> {
+  let sizeBytes = 0;
+  for (const { size } of state.values()) sizeBytes += size;
+  return { files: state.size - 1, sizeBytes };
 }

@@ -23,6 +23,8 @@ import {
 } from "../../solver/runtime/host.ts";
 import { Ladder } from "../../solver/runtime/ladder.ts";
 import type { WeakIsolation } from "../../solver/cache/key.ts";
+import { formatBytes } from "../progress/step-book.ts";
+import type { CopyCost } from "../../solver/snapshot/working-tree.ts";
 import { copyingSnapshotter } from "../../solver/snapshot/copying.ts";
 import { createImageSource } from "../../solver/sources/image/image-source.ts";
 import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
@@ -90,7 +92,6 @@ export class Engine implements AsyncDisposable {
     const copiesAlways = environment.env["KILN_SNAPSHOTTER"] === "native";
     const mustCopy = async (signal: AbortSignal): Promise<boolean> => {
       const rung = await ladder.find(signal);
-      if (rung.kind === "namespaces" && !rung.overlay) this.#tellOnce(COPIES);
       return rung.kind === "chroot" || (rung.kind === "namespaces" && !rung.overlay);
     };
     this.snapshotter = copyingSnapshotter({
@@ -105,6 +106,8 @@ export class Engine implements AsyncDisposable {
       native: this.native,
       hold: (name) => this.store.holds.claim([`snapshot:${name}`]),
       readsLayers: async (signal) => (await ladder.find(signal)).kind === "chroot",
+      nowMs: () => environment.nowMs(),
+      onCopied: (cost) => this.#tellCopy(cost),
       onAmbiguousLink: (path) => this.#tellOnce(`${CHANGED_LINK}, as "/${path}"`),
       isNeeded: async (signal) => copiesAlways || (await mustCopy(signal)),
     });
@@ -152,6 +155,14 @@ export class Engine implements AsyncDisposable {
     const hasCommands = (): boolean => inputsFirst(graph.targets).some(({ op }) => op.kind === "exec");
     if (last === undefined && !hasCommands()) return ids;
     return (last ?? (await this.#ladder.find(signal)).kind) === "chroot" ? "chroot" : ids;
+  }
+
+  /** Says once what copies cost, by the first one. */
+  #tellCopy({ files, sizeBytes, wallMs }: CopyCost): void {
+    if (this.#told.has(COPIES)) return;
+    this.#told.add(COPIES);
+    const cost = `the first copy took ${(wallMs / 1000).toFixed(1)} s for ${formatBytes(sizeBytes)} in ${files} files`;
+    this.#tellOnce(`${COPIES}; ${cost}; "kiln doctor" says how to avoid it`);
   }
 
   #tellOnce(message: string): void {
@@ -217,8 +228,7 @@ export class Engine implements AsyncDisposable {
 }
 
 const COPIES =
-  "overlayfs cannot be mounted here: before each RUN the whole image is copied, and afterwards compared, which takes time and " +
-  'disk space in proportion to the image; "kiln doctor" says how to avoid it';
+  "overlayfs cannot be mounted here: a chain of RUNs has the image copied once, and each RUN reads its tree twice to see what changed";
 
 export interface EngineOptions {
   readonly progress: ProgressSink;

@@ -30,6 +30,7 @@ describe.skipIf(why !== undefined)("where something is missing", () => {
     const run = spawnSync("unshare", ["--mount", "sh", "-c", script], { cwd: folder.path, encoding: "utf8" });
     expect(run.stderr).toMatch(/overlayfs cannot be mounted here/);
     expect(run.stderr.match(/overlayfs cannot be mounted here/g)).toHaveLength(1);
+    expect(run.stderr).toMatch(/the first copy took [\d.]+ s for .* in \d+ files/);
     expect(run.status).toBe(0);
     const files = spawnSync("tar", ["--numeric-owner", "-tvf", path("out.tar")], { encoding: "utf8" }).stdout;
     expect(files).toMatch(/^drwxr-xr-x 3\/4 .* d\/$/m);
