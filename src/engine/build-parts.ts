@@ -30,6 +30,12 @@ export interface BuildParts extends BuildRequest, AsyncDisposable {
   readonly moved: MovedBases;
 }
 
+/** Some parts of a build, and of its engine. */
+export type PartsOf<Part extends Exclude<keyof BuildParts, "engine">, EnginePart extends keyof Engine> = Pick<
+  BuildParts,
+  Part
+> & { readonly engine: Pick<Engine, EnginePart> };
+
 /**
  * Checks the options that can be checked before reading anything, and opens the parts.
  * @throws {BuildError} `export/failed`, `cli/usage`, `reference/malformed`, `secret/unreadable`

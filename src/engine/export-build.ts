@@ -1,12 +1,14 @@
 import type { Exported } from "../export/exporter.ts";
 import { carriesAttestations, withProvenance } from "./attest/attested-result.ts";
-import type { BuildParts } from "./build-parts.ts";
-import { exportCaches } from "./caches/cache-export.ts";
+import type { PartsOf } from "./build-parts.ts";
+import { type CacheExportParts, exportCaches } from "./caches/cache-export.ts";
 import { withInlineCaches } from "./caches/inline-cache.ts";
 import type { LayerPacker } from "./images/layer-packer.ts";
-import { exporterFor } from "./images/outputs.ts";
+import { type ExporterParts, exporterFor } from "./images/outputs.ts";
 import { shownStep } from "./shown-step.ts";
 import type { SolvedBuild } from "./solve-build.ts";
+
+type ExportParts = CacheExportParts & PartsOf<"outputs" | "reporter", keyof ExporterParts>;
 
 /**
  * Writes the result to every output, and then the results of the steps to the caches.
@@ -14,7 +16,7 @@ import type { SolvedBuild } from "./solve-build.ts";
  */
 export async function exportBuild(
   solved: SolvedBuild,
-  parts: BuildParts,
+  parts: ExportParts,
   packer: LayerPacker,
   signal: AbortSignal,
 ): Promise<readonly Exported[]> {

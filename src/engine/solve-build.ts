@@ -7,7 +7,7 @@ import type { SolveOptions, SolveResult, SolverDeps } from "../../solver/deps.ts
 import type { Graph } from "../../solver/graph/graph.ts";
 import { solve } from "../../solver/solve.ts";
 import { LocalSource } from "../../solver/sources/local/local-source.ts";
-import type { BuildParts } from "./build-parts.ts";
+import type { PartsOf } from "./build-parts.ts";
 import type { Engine } from "./engine.ts";
 import type { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved } from "./images/moved-bases.ts";
@@ -26,6 +26,11 @@ export interface SolvedBuild {
   readonly result: Result;
 }
 
+type SolveParts = PartsOf<
+  "options" | "progress" | "reporter" | "names" | "outputs" | "imports" | "mounts" | "moved",
+  "environment" | "store" | "native" | "snapshotter" | "runtime" | "isolation" | "images"
+>;
+
 /** Minimum of concurrent steps: they wait for networks and disks more than they compute. */
 const LEAST_JOBS = 4;
 
@@ -35,7 +40,7 @@ const LEAST_JOBS = 4;
  */
 export async function solveBuild(
   prepared: PreparedBuild,
-  parts: BuildParts,
+  parts: SolveParts,
   packer: LayerPacker,
   signal: AbortSignal,
 ): Promise<SolvedBuild> {
@@ -76,7 +81,7 @@ function graphOf({ conversions }: PreparedBuild): Graph {
 
 function solverDeps(
   { http, git, secrets, ssh }: PreparedBuild,
-  { engine, imports, mounts, progress }: BuildParts,
+  { engine, imports, mounts, progress }: SolveParts,
   packer: LayerPacker,
   locals: SolverDeps["locals"],
 ): SolverDeps {
@@ -101,7 +106,7 @@ function solverDeps(
 
 function solveOptions(
   { buildArgs, context }: PreparedBuild,
-  { engine, options, outputs, moved, reporter }: BuildParts,
+  { engine, options, outputs, moved, reporter }: SolveParts,
   packer: LayerPacker,
 ): SolveOptions {
   return {

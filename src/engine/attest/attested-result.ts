@@ -4,7 +4,7 @@ import type { Result } from "../../export/exporter.ts";
 import type { OutputSpec } from "../../export/output-spec.ts";
 import type { Vertex } from "../../../solver/graph/vertex.ts";
 import type { BuildOptions } from "../options.ts";
-import type { BuildParts } from "../build-parts.ts";
+import type { BuildParts, PartsOf } from "../build-parts.ts";
 import type { SolvedBuild } from "../solve-build.ts";
 import { type BuildFacts, provenance } from "./provenance.ts";
 
@@ -14,7 +14,7 @@ export function carriesAttestations(output: OutputSpec, { provenance: wanted }: 
   return (output.kind === "image" && output.push) || (output.kind === "oci" && !wanted.inlineOnly);
 }
 
-type AttestParts = Pick<BuildParts, "engine" | "options" | "reporter">;
+type AttestParts = PartsOf<"options" | "reporter", "environment" | "store">;
 
 /** Provenance of one platform, for `--metadata-file`. */
 export interface RecordedProvenance {

@@ -10,7 +10,7 @@ import type { Vertex } from "../../../solver/graph/vertex.ts";
 import { RecordEntries, type TravellingBlob } from "./cache-entries.ts";
 import { exportMount, travelName } from "./cache-mounts.ts";
 import type { CacheTo } from "./cache-options.ts";
-import type { BuildParts } from "../build-parts.ts";
+import type { PartsOf } from "../build-parts.ts";
 import type { LayerPacker } from "../images/layer-packer.ts";
 import { type ShownWork, shownStep } from "../shown-step.ts";
 import type { SolvedBuild } from "../solve-build.ts";
@@ -18,9 +18,9 @@ import { openSigner } from "./cache-signer.ts";
 import { type CacheImports, openCache } from "./remote-cache.ts";
 
 /** The parts of a build for exporting its results. */
-export type CacheParts = Pick<BuildParts, "engine" | "options" | "imports">;
+export type CacheParts = PartsOf<"options" | "imports", "environment" | "store" | "layers">;
 
-type CacheExportParts = CacheParts & Pick<BuildParts, "progress" | "mounts">;
+export type CacheExportParts = CacheParts & PartsOf<"progress" | "mounts", "registry" | "native" | "snapshotter">;
 
 /** Limit of concurrent uploads and requests. */
 const UPLOADS = 4;
