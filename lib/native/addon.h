@@ -158,6 +158,7 @@ uint32_t own_uid (void);
 uint32_t own_gid (void);
 int change_mode (int dirfd, const char *path, mode_t mode);
 int make_directory (int dirfd, const char *name, mode_t mode);
+bool lists_are_kept (void);
 int status_of (int dirfd, const char *name, struct statx *status);
 int change_owner (int dirfd, const char *name, uint32_t uid, uint32_t gid);
 int make_node (int dirfd, const char *name, mode_t mode, uint32_t major, uint32_t minor, dev_t device);

@@ -48,6 +48,9 @@ function shown(name: Name): string {
   return typeof name === "string" ? name : decodeName(name);
 }
 
+/** To the addon: no id is a mark, all owners are written down. To the kernel: no id at all. */
+const NO_ID = 0xffff_ffff;
+
 /** The result of a call that was told not to wait. */
 function atOnce<T>(result: T | Promise<T>): T {
   if (result instanceof Promise) throw new Error("The addon waits in a call that should not");
@@ -154,7 +157,8 @@ function wrap(raw: Raw): Native {
       void checked(raw.renameat(fromDirfd, from, toDirfd, to), "rename", from, to),
     readlinkat: (dirfd, name) =>
       decodeName(scratch.subarray(0, checked(raw.readlinkat(dirfd, name, scratch), "readlink", name))),
-    keepOwners: (directory) => void checked(raw.keepOwners(directory), "open", directory),
+    keepOwners: (directory, mark = { uid: NO_ID, gid: NO_ID }) =>
+      void checked(raw.keepOwners(directory, mark.uid, mark.gid), "open", directory),
     fchownat: (dirfd, name, uid, gid) => void checked(raw.fchownat(dirfd, name, uid, gid), "chown", name),
     fchmodat: (dirfd, name, mode) => void checked(raw.fchmodat(dirfd, name, mode), "chmod", name),
     utimensat: (dirfd, name, mtimeNs, atimeNs = mtimeNs) =>

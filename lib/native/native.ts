@@ -183,11 +183,12 @@ export interface Native {
   renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name): void;
   readlinkat(dirfd: number, name: Name): string;
   /**
-   * Where a user namespace has a single id: from now on, in this process, owners are written down and read back instead of
-   * changed and asked, and so are devices (`mknodat`). Attributes hold them, and files in `directory` where there can be no
-   * attributes. See owner-record.h.
+   * From now on, in this process, owners are written down and read back instead of changed and asked, and so are devices
+   * (`mknodat`). Attributes hold them, and files in `directory` where there can be no attributes. See owner-record.h.
+   * @param mark where the user namespace has many ids: only what is beyond its map is written down, and the files that this
+   * is true of get the namespace's last ids as owner. Without it there is a single id, and all owners are written down.
    */
-  keepOwners(directory: string): void;
+  keepOwners(directory: string, mark?: { readonly uid: number; readonly gid: number }): void;
   fchownat(dirfd: number, name: Name, uid: number, gid: number): void;
   /** @throws ENOTSUP for a symlink. */
   fchmodat(dirfd: number, name: Name, mode: number): void;

@@ -7,6 +7,8 @@
  *   chmod to a mode that would shut us out ->  user.kiln.owner = "0:0:m:365:0", the mode in decimal, and a mode with rights for
  *                                              its owner; only where nothing lets us pass the rights of files
  *
+ * Where there are many ids, only owners beyond them and devices are written down, and such a file belongs to the last id.
+ *
  * No record is root's. The attribute goes where the file goes: overlayfs copies it up, hard links share it. A birth time
  * beside the inode's number, because numbers are used again. Written and read by the addon and by kiln-runtime. */
 #ifndef KILN_OWNER_RECORD_H
@@ -51,6 +53,13 @@ format_owner (const struct owner_record *record, char out[OWNER_TEXT])
                             : snprintf (out, OWNER_TEXT, "%u:%u:%c:%u:%u", record->uid, record->gid, record->node,
                                         record->major, record->minor);
   return (size_t) n;
+}
+
+/* Whether the file stands for a device. */
+static inline bool
+is_stand_in (const struct owner_record *record)
+{
+  return record->node == 'c' || record->node == 'b';
 }
 
 static inline bool

@@ -1,6 +1,6 @@
-/* Owners that are written down instead of given, for a user namespace with a single id. What a record looks like is
- * said in owner-record.h. Once keepOwners was called, every function of the addon that changes or tells an owner goes
- * through here, so that nothing above the addon knows the difference. */
+/* Owners that are written down instead of given: all of them in a user namespace with a single id, in one with many those beyond its
+ * map. What a record looks like is said in owner-record.h. Once keepOwners was called, every function of the addon that
+ * changes or tells an owner goes through here, so that nothing above the addon knows the difference. */
 #include "addon.h"
 
 #include "owner-record.h"
@@ -14,10 +14,33 @@ static int records_fd = -1;
  * owner is shut to us, and a directory without them cannot be filled. */
 static bool modes_are_kept;
 
+/* Where there are many ids: what the kernel calls the owner of a file that has a record, the last ids of the namespace. A file that
+ * was given to somebody else since has none. UINT32_MAX where all owners are written down. */
+static uint32_t marked_uid = UINT32_MAX, marked_gid = UINT32_MAX;
+
 bool
 owners_are_kept (void)
 {
   return records_fd >= 0;
+}
+
+static bool
+keeps_all (void)
+{
+  return records_fd >= 0 && marked_uid == UINT32_MAX;
+}
+
+/* Access control lists that name ids of the map are the kernel's. */
+bool
+lists_are_kept (void)
+{
+  return keeps_all ();
+}
+
+static bool
+may_have_record (const struct statx *status)
+{
+  return keeps_all () || (records_fd >= 0 && status->stx_uid == marked_uid && status->stx_gid == marked_gid);
 }
 
 static bool
@@ -77,11 +100,13 @@ status_of (int dirfd, const char *name, struct statx *status)
   struct owner_record record;
   if (look (dirfd, name, status) < 0)
     return -1;
-  if (records_fd < 0)
+  if (!may_have_record (status))
     return 0;
   if (!read_owner (dirfd, name, status, &record))
     {
       /* What we make is root's, whoever we are. */
+      if (!keeps_all ())
+        return 0;
       if (status->stx_uid == geteuid ())
         status->stx_uid = 0;
       if (status->stx_gid == getegid ())
@@ -101,6 +126,21 @@ status_of (int dirfd, const char *name, struct statx *status)
   return 0;
 }
 
+/* The kernel's mark of a record, which it needs none of where there is a single id. */
+static int
+mark (int dirfd, const char *name)
+{
+  return keeps_all () ? 0 : fchownat (dirfd, name, marked_uid, marked_gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+}
+
+/* 0 where the kernel keeps the owner, -1 and EINVAL where it knows no such id. */
+static int
+give_really (int dirfd, const char *name, uint32_t uid, uint32_t gid)
+{
+  errno = EINVAL;
+  return keeps_all () ? -1 : fchownat (dirfd, name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+}
+
 int
 change_owner (int dirfd, const char *name, uint32_t uid, uint32_t gid)
 {
@@ -110,10 +150,16 @@ change_owner (int dirfd, const char *name, uint32_t uid, uint32_t gid)
     return fchownat (dirfd, name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
   if (look (dirfd, name, &status) < 0)
     return -1;
-  (void) read_owner (dirfd, name, &status, &record);
+  if (may_have_record (&status))
+    (void) read_owner (dirfd, name, &status, &record);
+  /* A stand-in for a device keeps its record, whoever owns it. */
+  if (record.node == 0 && give_really (dirfd, name, uid, gid) == 0)
+    return 0;
+  if (record.node == 0 && errno != EINVAL)
+    return -1;
   record.uid = uid;
   record.gid = gid;
-  return write_owner (dirfd, name, &status, &record);
+  return mark (dirfd, name) < 0 ? -1 : write_owner (dirfd, name, &status, &record);
 }
 
 uint32_t
@@ -175,7 +221,7 @@ make_node (int dirfd, const char *name, mode_t mode, uint32_t major, uint32_t mi
     return made;
   struct owner_record record = { .node = S_ISCHR (mode) ? 'c' : 'b', .major = major, .minor = minor };
   struct statx status;
-  if (mknodat (dirfd, name, S_IFREG | (mode & 07777), 0) < 0 || look (dirfd, name, &status) < 0)
+  if (mknodat (dirfd, name, S_IFREG | (mode & 07777), 0) < 0 || mark (dirfd, name) < 0 || look (dirfd, name, &status) < 0)
     return -1;
   return write_owner (dirfd, name, &status, &record);
 }
@@ -200,7 +246,7 @@ may_override_rights (void)
   return syscall (SYS_capget, &header, data) == 0 && (data[0].effective & (1U << CAP_DAC_OVERRIDE)) != 0;
 }
 
-/* keepOwners(directory): from now on, in this process. */
+/* keepOwners(directory, uid, gid): from now on, in this process. */
 static napi_value
 js_keep_owners (napi_env env, napi_callback_info info)
 {
@@ -216,6 +262,8 @@ js_keep_owners (napi_env env, napi_callback_info info)
     close (records_fd);
   records_fd = fd;
   modes_are_kept = !may_override_rights ();
+  marked_uid = uint_argument (&args, 1);
+  marked_gid = uint_argument (&args, 2);
   return number (env, 0);
 }
 

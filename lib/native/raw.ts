@@ -16,7 +16,7 @@ export interface Raw {
   unlinkat(dirfd: number, name: Name, flags: number): number;
   renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name): number;
   readlinkat(dirfd: number, name: Name, into: Buffer): number;
-  keepOwners(directory: string): number;
+  keepOwners(directory: string, markUid: number, markGid: number): number;
   fchownat(dirfd: number, name: Name, uid: number, gid: number): number;
   fchmodat(dirfd: number, name: Name, mode: number): number;
   utimensat(dirfd: number, name: Name, mtimeNs: bigint, atimeNs: bigint): number;

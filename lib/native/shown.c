@@ -75,7 +75,7 @@ read_list (int dirfd, const char *name, const char *record, void *out, size_t si
 const char *
 kept_name (const char *key)
 {
-  const char *record = owners_are_kept () ? record_of_list (key) : NULL;
+  const char *record = lists_are_kept () ? record_of_list (key) : NULL;
   return record != NULL ? record : key;
 }
 

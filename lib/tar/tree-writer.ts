@@ -350,11 +350,6 @@ function failure(path: string, errno: number): BuildError {
     `Cannot unpack "${path.toWellFormed()}": ${text}`,
     {
       cause: new SystemError(errno, "open", path),
-      // What the kernel says of an owner that is in no map.
-      hint:
-        code === "EINVAL"
-          ? 'its owner may not exist in this user namespace; "kiln doctor" says how to get subordinate ids'
-          : undefined,
     },
   );
 }

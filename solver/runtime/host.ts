@@ -97,6 +97,16 @@ export function canGiveFiles({ capabilities, userNamespace }: Rights): boolean {
   return hasIds && (capabilities & needed) === needed;
 }
 
+/**
+ * The last ids of a user namespace that has many: they mark files of owners beyond it. `undefined` where every id exists, or one only.
+ */
+export function lastIds({ userNamespace }: Rights): { readonly uid: number; readonly gid: number } | undefined {
+  if (userNamespace === undefined || !hasSeveral(userNamespace)) return undefined;
+  const last = (ranges: typeof userNamespace.uids): number =>
+    Math.max(...ranges.map(({ first, count }) => first + count - 1));
+  return { uid: last(userNamespace.uids), gid: last(userNamespace.gids) };
+}
+
 function hasSeveral({ uids }: NonNullable<HostFacts["userNamespace"]>): boolean {
   return uids.some(({ count }) => count > 1);
 }

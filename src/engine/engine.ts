@@ -15,6 +15,7 @@ import { PackPool } from "../../lib/tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
 import {
   canGiveFiles,
+  lastIds,
   canMount,
   identityMap,
   overlayMarksFor,
@@ -190,12 +191,26 @@ export class Engine implements AsyncDisposable {
    */
   #ownersDirectory(rights: Rights): string | undefined {
     const directory = join(this.environment.root, "owners");
-    if (canGiveFiles(rights) && !existsSync(directory)) return undefined;
+    if (canGiveFiles(rights) && !existsSync(directory)) {
+      this.#keepOwnersBeyond(rights);
+      return undefined;
+    }
     guarded(`use the store "${this.environment.root}"`, () => {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       this.native.keepOwners(directory);
     });
     return directory;
+  }
+
+  /** With subordinate ids: owners beyond them, and devices, are written down as with a single id. */
+  #keepOwnersBeyond(rights: Rights): void {
+    const last = lastIds(rights);
+    if (last === undefined) return;
+    const directory = join(this.environment.root, "owners-beyond");
+    guarded(`use the store "${this.environment.root}"`, () => {
+      if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
+      this.native.keepOwners(directory, last);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

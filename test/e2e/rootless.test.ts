@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT, busyboxRoot, debianTar, has, missing, temporary } from "./harness.ts";
 import { cannotBePlain, kilnAsPlainUser } from "./plain-user.ts";
+import { headersOf } from "./rows.ts";
 
 const why = missing("busybox", "mmdebstrap") ?? cannotBePlain("subordinate");
 if (why !== undefined) console.warn(`the tests of a plain user with subordinate ids are skipped: ${why}`);
@@ -35,6 +36,33 @@ describe.skipIf(why !== undefined)("a plain user with subordinate ids", { timeou
   test("kiln doctor finds everything that RUN needs, and the store is the user's own", () => {
     const report: unknown = JSON.parse(must("doctor", "--json").stdout);
     expect(report).toMatchObject({ isUsable: true, isolation: "subordinate-ids", root: store });
+  });
+
+  test("owners beyond the subordinate ids, and devices, of images and COPY are kept", () => {
+    const tar = join(folder.path, "beyond.tar");
+    const script =
+      'mkdir -p "$1/d/e" && cd "$1" && touch d/f && ln -s f d/l && mkfifo d/p && mknod d/n c 1 3 && ' +
+      "chown -h 100000:200000 d/f d/l d/p && chown 70000:5 d/e && chown 7:100000 d/n && chmod 4755 d/f && tar -cf ../beyond.tar d";
+    spawnSync("sh", ["-c", script, "sh", join(folder.path, "beyond")]);
+    must("import", tar, "beyond");
+    const directory = context({
+      f: "hi\n",
+      Dockerfile:
+        "FROM beyond AS b\nFROM base\nCOPY --from=b /d /d\nCOPY --chown=100000:7 f /f\nCOPY --from=b --chown=5:6 /d/f /g\n",
+    });
+    const out = join(folder.path, "home/beyond-out.tar");
+    must("build", "--output", `type=tar,dest=${out}`, directory);
+    expect(headersOf(out)).toEqual(
+      expect.arrayContaining([
+        "drwxr-xr-x 70000/5  d/e/",
+        "-rwsr-xr-x 100000/200000  d/f",
+        "lrwxrwxrwx 100000/200000  d/l -> f",
+        "prw-r--r-- 100000/200000  d/p",
+        "crw-r--r-- 7/100000 1,3 d/n",
+        "-rw-r--r-- 100000/7  f",
+        "-rwsr-xr-x 5/6  g",
+      ]),
+    );
   });
 
   test("layers carry the owners the Dockerfile asked for, device nodes excepted", () => {

@@ -61,7 +61,7 @@ cut (const struct seccomp_notif *call, struct subject subject)
 {
   cleanup_fd int fd = open_subject (call, subject, NULL);
   struct owner_record owner;
-  if (fd >= 0 && find_record (fd, &owner) && owner.node != 0)
+  if (fd >= 0 && find_record (fd, &owner) && is_stand_in (&owner))
     return answer_error (EINVAL);
   return fd < 0 || may_open (identity_of ((pid_t) call->pid), -1, fd, O_WRONLY) ? LET_THE_KERNEL : answer_error (EACCES);
 }

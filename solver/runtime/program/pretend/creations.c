@@ -136,13 +136,13 @@ open_existing (const struct creation *new, int parent, bool one_id_is_root)
   struct stat status;
   if (file < 0 || (new->flags & O_EXCL) != 0 || fstat (file, &status) < 0)
     return LET_THE_KERNEL;
-  bool is_stand_in = find_record (file, &record) && record.node != 0 && S_ISREG (status.st_mode);
+  bool is_device = find_record (file, &record) && is_stand_in (&record) && S_ISREG (status.st_mode);
   if (!may_open (who, parent, file, new->flags))
     return answer_error (EACCES);
   char number[16];
   (void) snprintf (number, sizeof number, "%d", file);
   int opened = -1;
-  if (is_stand_in)
+  if (is_device)
     opened = open_stand_in (&record, new->flags);
   else if (!one_id_is_root && has_capability (who, CAP_DAC_OVERRIDE) && S_ISREG (status.st_mode) && use_own_descriptors () == 0)
     opened = open (number, (new->flags & ~(O_CREAT | O_NOFOLLOW)) | O_CLOEXEC);

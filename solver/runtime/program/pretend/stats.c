@@ -57,7 +57,9 @@ question_of (long call, const uint64_t a[6])
 static mode_t
 mode_of (mode_t mode, const struct owner_record *record)
 {
-  return record->node == 0 ? mode : (mode & 07777) | (record->node == 'c' ? S_IFCHR : S_IFBLK);
+  if (record->node == 'm')
+    return (mode & S_IFMT) | (record->major & 07777);
+  return !is_stand_in (record) ? mode : (mode & 07777) | (record->node == 'c' ? S_IFCHR : S_IFBLK);
 }
 
 static bool
@@ -69,7 +71,7 @@ answer_plain (pid_t pid, int fd, const struct question *question, const struct o
   status.st_uid = record->uid;
   status.st_gid = record->gid;
   status.st_mode = mode_of (status.st_mode, record);
-  if (record->node != 0)
+  if (is_stand_in (record))
     status.st_rdev = makedev (record->major, record->minor);
   return write_memory (pid, question->buffer, &status, sizeof status);
 }
@@ -83,7 +85,7 @@ answer_extended (pid_t pid, int fd, const struct question *question, const struc
   status.stx_uid = record->uid;
   status.stx_gid = record->gid;
   status.stx_mode = (uint16_t) mode_of (status.stx_mode, record);
-  if (record->node != 0)
+  if (is_stand_in (record))
     {
       status.stx_rdev_major = record->major;
       status.stx_rdev_minor = record->minor;
