@@ -50,6 +50,16 @@ export interface DigestNames {
   readonly dangling: "always" | "without-names";
 }
 
+export interface EngineOutput {
+  readonly kind: "engine";
+  readonly engine: EngineName;
+  readonly image: ImageOptions;
+  /** Name of docker's context; `undefined` for the one that docker itself would use. */
+  readonly context: string | undefined;
+}
+
+export type EngineName = "docker" | "podman" | "containerd";
+
 /** The destination of a result. One build may have several; they share the layers. */
 export type OutputSpec =
   | ImageOutput
@@ -73,7 +83,9 @@ export type OutputSpec =
       readonly platformSplit: boolean | undefined;
       readonly sourceDateEpoch: number | undefined;
     }
-  /** No output: the build only fills the cache. */
+  /** An engine of this machine that keeps images of its own. */
+  | EngineOutput
+  /** Builds and keeps the cache, writes no result. */
   | { readonly kind: "cacheonly" };
 
 /** Tells whether an output needs the files of the result, not only its layers. */
@@ -86,6 +98,7 @@ export function wantsFiles(output: OutputSpec): boolean {
       return output.unpack;
     case "oci":
     case "docker":
+    case "engine":
     case "cacheonly":
       return false;
     default:
@@ -103,6 +116,7 @@ export function isArchive(output: OutputSpec): boolean {
       return output.form === "tar";
     case "image":
     case "local":
+    case "engine":
     case "cacheonly":
       return false;
     default:
@@ -117,6 +131,7 @@ export function imageLeaves(output: OutputSpec): boolean {
       return output.push;
     case "oci":
     case "docker":
+    case "engine":
       return true;
     case "local":
     case "tar":

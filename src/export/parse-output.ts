@@ -50,12 +50,16 @@ export function parseOutput(given: ReadonlyMap<string, string>): OutputSpec {
     case "oci":
     case "docker": {
       refuseOthers(type, attributes, [...IMAGE_KEYS, "dest", "tar", ...(type === "docker" ? ["context"] : [])]);
-      if (attributes.has("context")) {
-        throw new BuildError("export/unsupported", "Cannot load into a docker context: kiln does not talk to engines", {
-          hint: "write an archive and load it: kiln build -o type=docker ... | docker --context NAME load",
-        });
-      }
       const form = booleanOf(attributes, "tar", true) ? "tar" : "directory";
+      // As with buildx: an archive that has no place to go is for docker's engine.
+      if (type === "docker" && form === "tar" && !attributes.has("dest")) {
+        return {
+          kind: "engine",
+          engine: "docker",
+          image: imageOptions(attributes),
+          context: attributes.get("context"),
+        };
+      }
       const destination = attributes.get("dest") ?? (form === "tar" ? "-" : undefined);
       if (destination === undefined) throw usage(`dest is required for type=${type},tar=false`);
       return { kind: type, image: imageOptions(attributes), destination, form };

@@ -16,7 +16,7 @@ import { readColors } from "../flags/colors.ts";
 import { ignoredVariables } from "../flags/variables.ts";
 import { malformed, splitCsv } from "../flags/csv.ts";
 import { durationMs } from "../flags/duration.ts";
-import { outputNotices, outputSpecs } from "../flags/outputs.ts";
+import { loadTarget, outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
 import { sshAgents, ulimits } from "../flags/values.ts";
 import { resourceLimits } from "../flags/resources.ts";
@@ -41,7 +41,10 @@ export function buildCommand(program: Command, cli: Cli): void {
   list("--label <name=value>", "a label for the image");
   list("--annotation <name=value>", "an annotation for the manifest, or [type:]name=value");
   list("-o, --output <attributes>", "where the result goes: type=image|registry|oci|docker|local|tar, dest=...");
-  build.option("--load", "keep the image in the local store (the default without --output)");
+  build.option(
+    "--load [engine]",
+    "keep the image in the local store (the default without --output); =docker, =podman or =containerd: in theirs as well (KILN_LOAD)",
+  );
   build.option("--push", "push the image to its registry");
   build.option("--no-cache", "run every step again");
   build.addOption(noCacheFilter(build));
@@ -82,7 +85,7 @@ export function buildCommand(program: Command, cli: Cli): void {
       ["kiln build -t app .", "from ./Dockerfile, into the local store"],
       ["kiln build -t ghcr.io/team/app:1 --push .", "build and push"],
       ["kiln build -o out --target binaries .", "the files of a stage into ./out"],
-      ["kiln build -o type=docker . | docker load", "for docker"],
+      ["kiln build --load=docker -t app .", "for docker's engine, which takes only the layers it lacks"],
       ["kiln build --platform amd64,arm64 -t app .", "an index of several platforms"],
       ["kiln build --check .", "only what the build checks find"],
       ["kiln build https://github.com/team/app.git#main", "from a repository"],
@@ -181,7 +184,10 @@ function buildOptions(context: CommandContext, source: string, flags: BuildFlags
     outputs: outputSpecs({
       outputs: flags.output,
       annotations: flags.annotation,
-      load: flags.load === true,
+      load: loadTarget(flags.load, {
+        setting: env["KILN_LOAD"],
+        hasOutput: flags.output.length > 0 || flags.push === true,
+      }),
       push: flags.push === true,
       noDefaultLoad: /^(1|t|true)$/i.test(env["BUILDX_NO_DEFAULT_LOAD"] ?? ""),
     }),

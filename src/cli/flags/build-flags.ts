@@ -12,7 +12,7 @@ export interface BuildFlags extends AcceptedFlags {
   readonly label: readonly string[];
   readonly annotation: readonly string[];
   readonly output: readonly string[];
-  readonly load?: boolean;
+  readonly load?: string;
   readonly push?: boolean;
   readonly cache: boolean;
   readonly noCacheFilter: readonly string[];
@@ -60,7 +60,7 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   label: list(TEXT),
   annotation: list(TEXT),
   output: list(TEXT),
-  load: optional(FLAG),
+  load: optional(TEXT),
   push: optional(FLAG),
   cache: FLAG,
   noCacheFilter: list(TEXT),

@@ -145,9 +145,9 @@ test.each([
 });
 
 test("BUILDX_NO_DEFAULT_LOAD keeps no image where no output is named", () => {
-  const flags = { outputs: [], load: false, push: false, annotations: [], noDefaultLoad: true };
+  const flags = { outputs: [], load: undefined, push: false, annotations: [], noDefaultLoad: true };
   expect(outputSpecs(flags)).toEqual([{ kind: "cacheonly" }]);
-  expect(outputSpecs({ ...flags, load: true })).toMatchObject([{ kind: "image", store: true }]);
+  expect(outputSpecs({ ...flags, load: "store" })).toMatchObject([{ kind: "image", store: true }]);
 });
 
 test("--format is table, json or a template", async () => {

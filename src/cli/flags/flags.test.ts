@@ -6,7 +6,7 @@ import { outputNotices, outputSpecs } from "./outputs.ts";
 import { resourceLimits } from "./resources.ts";
 import { buildArgs, buildContexts, extraHosts, labels, memorySize, secrets, sshAgents, ulimits } from "./values.ts";
 
-const NOTHING = { outputs: [], load: false, push: false, annotations: [] };
+const NOTHING = { outputs: [], load: undefined, push: false, annotations: [] };
 
 test.each([
   { text: "a,b", fields: ["a", "b"] },
@@ -128,7 +128,17 @@ test.each([
     flags: { outputs: ["type=registry,name=a,push-by-digest=true"] },
     want: [{ kind: "image", store: false, push: true }],
   },
-  { name: "--load keeps", flags: { load: true }, want: [{ kind: "image", store: true, push: false }] },
+  {
+    name: "an archive without a place loads",
+    flags: { outputs: ["type=docker,context=x"] },
+    want: [{ kind: "engine", engine: "docker", context: "x" }],
+  },
+  {
+    name: "--load=podman loads, and keeps too",
+    flags: { load: "podman" as const },
+    want: [{ kind: "image", store: true }, { kind: "engine" }],
+  },
+  { name: "--load keeps", flags: { load: "store" as const }, want: [{ kind: "image", store: true, push: false }] },
   {
     name: "a bare path is a directory of files",
     flags: { outputs: ["out"] },
@@ -208,7 +218,6 @@ test.each([
 });
 
 test.each([
-  { output: "type=docker,context=x", says: "docker context" },
   { output: "type=image,prefer-nondist-layers=true", says: "prefer-nondist-layers" },
   { output: "type=local,dst=x", says: 'no attribute "dst"' },
   { output: "type=cacheonly,dest=x", says: "no attribute" },

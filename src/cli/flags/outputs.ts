@@ -1,11 +1,20 @@
-import { type AnnotationOption, type OutputSpec, STORE_OUTPUT } from "../../export/output-spec.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import {
+  type AnnotationOption,
+  DEFAULT_IMAGE_OPTIONS,
+  type EngineName,
+  type EngineOutput,
+  type OutputSpec,
+  STORE_OUTPUT,
+} from "../../export/output-spec.ts";
 import { annotationTarget, parseOutput, withoutEffect } from "../../export/parse-output.ts";
 import { keyValues, malformed } from "./csv.ts";
 
 /** The output flags together. */
 export interface OutputFlags {
   readonly outputs: readonly string[];
-  readonly load: boolean;
+  /** `store`: kiln's own; or the engine that gets the image. `undefined` when nothing is to be loaded. */
+  readonly load: "store" | EngineName | undefined;
   readonly push: boolean;
   readonly annotations: readonly string[];
   /** True with BUILDX_NO_DEFAULT_LOAD: a build without an output keeps its cache and no image. */
@@ -23,7 +32,8 @@ export function outputSpecs(flags: OutputFlags): OutputSpec[] {
   const add = (push: boolean): void => {
     specs.push({ ...STORE_OUTPUT, push });
   };
-  if (flags.load) add(false);
+  if (flags.load !== undefined) add(false);
+  if (flags.load !== undefined && flags.load !== "store") specs.push(engineOutput(flags.load));
   if (flags.push && image === undefined) add(true);
   if (specs.length === 0) {
     if (flags.noDefaultLoad === true) specs.push({ kind: "cacheonly" });
@@ -36,6 +46,32 @@ export function outputSpecs(flags: OutputFlags): OutputSpec[] {
       return { ...spec, image: withAnnotations, push: spec.push || (flags.push && spec === image) };
     return { ...spec, image: withAnnotations };
   });
+}
+
+const ENGINES: readonly EngineName[] = ["docker", "podman", "containerd"];
+
+/**
+ * Reads --load: bare for the engine of `setting` (KILN_LOAD) or kiln's store, with a value for an engine. A build without any
+ * output loads into the engine of the setting.
+ * @throws {BuildError} `cli/usage`
+ */
+export function loadTarget(
+  value: unknown,
+  { setting, hasOutput }: { readonly setting: string | undefined; readonly hasOutput: boolean },
+): OutputFlags["load"] {
+  const isSet = setting !== undefined && setting !== "";
+  if (value === undefined && (hasOutput || !isSet)) return undefined;
+  const text = typeof value === "string" && !/^(?:|1|t|true)$/i.test(value) ? value : isSet ? setting : "store";
+  if (/^(?:0|f|false)$/i.test(text)) return undefined;
+  const found = (["store", ...ENGINES] as const).find((one) => one === text);
+  if (found !== undefined) return found;
+  throw new BuildError("cli/usage", `Cannot load into ${JSON.stringify(text)}`, {
+    hint: `engines: ${ENGINES.join(", ")}; store is kiln's own`,
+  });
+}
+
+function engineOutput(engine: EngineName): EngineOutput {
+  return { kind: "engine", engine, image: DEFAULT_IMAGE_OPTIONS, context: undefined };
 }
 
 /** Lists attributes of outputs without any effect, one sentence each. */

@@ -24,7 +24,7 @@ export function checkOutputs(
   for (const output of outputs) {
     if (output.kind === "image") {
       if (output.push) checkPush(output.pushByDigest, [...tags, ...output.image.names]);
-    } else if (output.kind !== "cacheonly" && output.destination !== "-") {
+    } else if ("destination" in output && output.destination !== "-") {
       checkDestination(output.destination, isArchive(output), environment);
       const mayDelete = options.allow?.includes("buildx.local.delete") === true;
       if (output.kind === "local" && output.mode === "delete" && !mayDelete) {

@@ -34,7 +34,7 @@ describe.skipIf(cannotRun !== undefined)("a base image that was pulled for a bui
     await rm(home, { recursive: true, force: true });
   });
 
-  const push = outputSpecs({ outputs: [], load: false, push: true, annotations: [] });
+  const push = outputSpecs({ outputs: [], load: undefined, push: true, annotations: [] });
 
   /** Has the base's tag name another image, by another machine. */
   async function publish(text: string): Promise<void> {
@@ -195,7 +195,12 @@ describe.skipIf(cannotRun !== undefined)("a base image that was pulled for a bui
 
   test("that is pushed over without being kept here is asked for", async () => {
     await run({ context: app });
-    const outputs = outputSpecs({ outputs: ["type=registry,store=false"], load: false, push: false, annotations: [] });
+    const outputs = outputSpecs({
+      outputs: ["type=registry,store=false"],
+      load: undefined,
+      push: false,
+      annotations: [],
+    });
     await run({ context: await context({ Dockerfile: `FROM scratch\nENV V=pushed\n` }), tags: [base], outputs });
     expect((await run({ context: app })).V).toBe("pushed");
   });

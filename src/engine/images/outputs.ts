@@ -5,13 +5,14 @@ import { parseReference, formatReference } from "../../../lib/core/reference.ts"
 import type { Exporter, OpenDestination } from "../../export/exporter.ts";
 import { imageExporter } from "../../export/image-exporter.ts";
 import { layoutExporter } from "../../export/layout-exporter.ts";
-import type { ImageOptions, OutputSpec } from "../../export/output-spec.ts";
+import type { EngineOutput, ImageOptions, OutputSpec } from "../../export/output-spec.ts";
 import { localExporter, tarExporter } from "../../export/tree-exporters.ts";
 import type { Engine } from "../engine.ts";
 import type { BuildEnvironment } from "../environment.ts";
 import { type TreeParts, treeTools } from "../flatten.ts";
 import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
 import { openPipe } from "../../../lib/core/given-file.ts";
+import { dockerConfigDirectory } from "./registry-options.ts";
 import { makeDestination } from "../../export/make-destination.ts";
 
 /** The parts of an engine for writing outputs. */
@@ -39,11 +40,31 @@ export function exporterFor(output: OutputSpec, engine: ExporterParts): Exporter
       return localExporter(at(output.destination), output, treeTools(engine));
     case "tar":
       return tarExporter(openDestination(output.destination, engine.environment), output, treeTools(engine));
+    case "engine": {
+      const { environment } = engine;
+      const place = { env: environment.env, configDirectory: dockerConfigDirectory(environment) };
+      return lazyEngineExporter({ ...output, image: withFullNames(output.image) }, place, on);
+    }
     case "cacheonly":
       return undefined;
     default:
       return output satisfies never;
   }
+}
+
+/** Loads the exporter, with its HTTP server and client, when there is something to export. */
+function lazyEngineExporter(
+  output: EngineOutput,
+  place: { readonly env: BuildEnvironment["env"]; readonly configDirectory: string },
+  on: Engine["layers"],
+): Exporter {
+  return {
+    description: `loading into ${output.engine}`,
+    async export(result, progress, signal) {
+      const { engineExporter } = await import("../../export/engines/engine-exporter.ts");
+      return engineExporter(output, place, on).export(result, progress, signal);
+    },
+  };
 }
 
 function withFullNames(image: ImageOptions): ImageOptions {

@@ -1,0 +1,116 @@
+import { spawn } from "node:child_process";
+import { errnoOf, messageOf } from "../../../lib/core/errors.ts";
+import { printableLine } from "../../../lib/core/printable.ts";
+import type { Writable } from "node:stream";
+import type { EngineName } from "../output-spec.ts";
+import { engineFailure, type ImageEngine, NO_CONNECTION, UnreachableRegistryError } from "./image-engine.ts";
+
+/** The command lines of an engine that is reached by a program. */
+interface Program {
+  readonly name: Exclude<EngineName, "docker">;
+  readonly command: readonly string[];
+  readonly keeps: "one platform" | "all platforms";
+  has(configDigest: string): readonly string[] | undefined;
+  pull(reference: string): readonly string[];
+  tag(from: string, to: string): readonly string[];
+  untag(reference: string): readonly string[];
+  readonly load: readonly string[];
+}
+
+const PODMAN: Program = {
+  name: "podman",
+  command: ["podman"],
+  keeps: "one platform",
+  has: (digest) => ["image", "exists", digest],
+  pull: (reference) => ["pull", "-q", "--tls-verify=false", reference],
+  tag: (from, to) => ["tag", from, to],
+  untag: (reference) => ["untag", reference, reference],
+  load: ["load", "-q"],
+};
+
+function containerd(namespace: string): Program {
+  return {
+    name: "containerd",
+    command: ["ctr", "--namespace", namespace],
+    keeps: "all platforms",
+    has: () => undefined,
+    pull: (reference) => ["images", "pull", "--plain-http", "--all-platforms", reference],
+    tag: (from, to) => ["images", "tag", "--force", from, to],
+    untag: (reference) => ["images", "rm", reference],
+    load: ["images", "import", "--all-platforms", "-"],
+  };
+}
+
+/** Longest end of a program's complaints that is shown. */
+const MAX_WORDS = 500;
+
+/** Makes an engine that is reached by its program: `podman`, or `ctr` for containerd. */
+export function commandEngine(engine: Program["name"], env: Readonly<Record<string, string | undefined>>): ImageEngine {
+  const program = engine === "podman" ? PODMAN : containerd(env["CONTAINERD_NAMESPACE"] || "default");
+  const run = async (
+    args: readonly string[],
+    signal: AbortSignal,
+    input?: (stdin: Writable) => Promise<void>,
+  ): Promise<Ended> => runProgram(program, args, env, { input }, signal);
+  const must = async (args: readonly string[], signal: AbortSignal): Promise<void> => {
+    const { status, words } = await run(args, signal);
+    if (status === 0) return;
+    if (NO_CONNECTION.test(words)) throw new UnreachableRegistryError(engine, words);
+    throw engineFailure(engine, "load into", words === "" ? `it ended with status ${status}` : words);
+  };
+  return {
+    async has(configDigest, signal) {
+      const args = program.has(configDigest);
+      return args !== undefined && (await run(args, signal)).status === 0;
+    },
+    keeps: async () => program.keeps,
+    pull: (reference, _platforms, signal) => must(program.pull(reference), signal),
+    tag: (from, to, signal) => must(program.tag(from, to), signal),
+    untag: (reference, signal) => must(program.untag(reference), signal),
+    async load(write, signal) {
+      const { status, words } = await run(program.load, signal, (stdin) => write(async () => stdin));
+      if (status !== 0)
+        throw engineFailure(engine, "load into", words === "" ? `it ended with status ${status}` : words);
+    },
+  };
+}
+
+interface Ended {
+  readonly status: number;
+  /** The end of what it said on standard error, as one line. */
+  readonly words: string;
+}
+
+async function runProgram(
+  { name, command }: Program,
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  { input }: { readonly input: ((stdin: Writable) => Promise<void>) | undefined },
+  signal: AbortSignal,
+): Promise<Ended> {
+  const [program = "", ...first] = command;
+  const child = spawn(program, [...first, ...args], { env: { ...env }, signal, stdio: ["pipe", "ignore", "pipe"] });
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve(code ?? 1));
+  });
+  let words = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    words = (words + text).slice(-MAX_WORDS);
+  });
+  child.stdin.on("error", () => undefined);
+  try {
+    if (input === undefined) child.stdin.end();
+    // A program that ends early breaks the pipe: its own words say why.
+    else
+      await input(child.stdin).catch((error: unknown) => (child.exitCode === null ? Promise.reject(error) : undefined));
+    return { status: await ended, words: printableLine(words.trim()) };
+  } catch (error) {
+    signal.throwIfAborted();
+    child.kill();
+    if (errnoOf(error) === "ENOENT")
+      throw engineFailure(name, "load into", `the program "${program}" is not installed`);
+    if (errnoOf(error) === "EPIPE") return { status: await ended, words: printableLine(words.trim()) };
+    throw engineFailure(name, "load into", messageOf(error));
+  }
+}

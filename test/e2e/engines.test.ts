@@ -1,0 +1,175 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { createServer, request, type Server, type ServerResponse } from "node:http";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { has, kiln, kilnBeside, missing, mustKiln, temporary } from "./harness.ts";
+
+const why = missing();
+if (why !== undefined) console.warn(`the tests of engines are skipped: ${why}`);
+
+/** docker's socket, where an engine answers. */
+const socket = [process.env["KILN_TEST_DOCKER_SOCKET"], "/var/run/docker.sock"].find(
+  (path) => path !== undefined && existsSync(path),
+);
+
+describe.skipIf(why !== undefined)("loading into engines", { timeout: 120_000 }, () => {
+  const folder = temporary();
+  const store = join(folder.path, "store");
+  const context = join(folder.path, "context");
+
+  beforeAll(() => {
+    mkdirSync(context);
+    writeFileSync(join(context, "f"), "content");
+    writeFileSync(join(context, "Dockerfile"), "FROM scratch\nCOPY f /f\nENV A=b\n");
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  /** An engine's API that pulls as docker does, or fails as it can fail. */
+  async function fakeDocker(
+    behaviour: "pulls" | "cannot reach" | "fails" | "vanishes",
+  ): Promise<
+    { readonly host: string; readonly asked: readonly string[]; readonly loaded: () => number } & AsyncDisposable
+  > {
+    const socketPath = join(folder.path, `${behaviour.replace(" ", "-")}.sock`);
+    const asked: string[] = [];
+    let loaded = 0;
+    const pull = (url: URL, response: ServerResponse): void => {
+      const [authority = "", ...repository] = (url.searchParams.get("fromImage") ?? "").split("/");
+      const [host, port] = authority.split(":");
+      const path = `/v2/${repository.join("/")}/manifests/${url.searchParams.get("tag") ?? ""}`;
+      request({ host, port, path }, (answer) => {
+        answer.resume().on("end", () => response.end(JSON.stringify({ status: `got ${answer.statusCode}` })));
+      }).end();
+    };
+    const failures = { fails: "no space left", "cannot reach": "dial tcp 127.0.0.1:1: connect: connection refused" };
+    const server: Server = createServer((incoming, response) => {
+      const url = new URL(incoming.url ?? "/", "http://docker");
+      const text = decodeURIComponent(incoming.url ?? "").replaceAll(/127\.0\.0\.1:\d+/g, "HOST");
+      asked.push(`${incoming.method} ${text.replaceAll(/[0-9a-f]{32,64}/g, "HASH")}`);
+      if (url.pathname === "/images/load") {
+        incoming.on("data", (chunk: Buffer) => (loaded += chunk.length));
+        incoming.on("end", () => response.end('{"stream":"Loaded image"}\n'));
+      } else if (url.pathname !== "/images/create") {
+        const status = incoming.method === "GET" ? 404 : url.pathname.endsWith("/tag") ? 201 : 200;
+        response.writeHead(status).end("{}");
+      } else if (behaviour === "pulls") pull(url, response);
+      else if (behaviour === "vanishes") incoming.socket.destroy();
+      else response.end(`{"status":"Pulling"}\n{"error":"${failures[behaviour]}"}\n`);
+    });
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    return {
+      host: `unix://${socketPath}`,
+      asked,
+      loaded: () => loaded,
+      async [Symbol.asyncDispose]() {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      },
+    };
+  }
+
+  const run = (args: readonly string[], host: string) => kilnBeside(store, args, { env: { DOCKER_HOST: host } });
+
+  test("an engine pulls from a registry that lives for the pull, and gets the names", async () => {
+    await using engine = await fakeDocker("pulls");
+    const { status, stderr } = await run(
+      ["build", "--load=docker", "-t", "app", "-t", "r.example/app:2", context],
+      engine.host,
+    );
+    expect(stderr).toContain("loading into docker");
+    expect(status).toBe(0);
+    expect(engine.asked).toEqual([
+      "GET /images/sha256:HASH/json",
+      "POST /images/create?fromImage=HOST/kiln/HASH&tag=image&platform=",
+      "POST /images/HOST/kiln/HASH:image/tag?repo=app&tag=latest",
+      "POST /images/HOST/kiln/HASH:image/tag?repo=r.example/app&tag=2",
+      "DELETE /images/HOST/kiln/HASH:image?noprune=1",
+    ]);
+  });
+
+  test("an engine that cannot reach this machine gets an archive", async () => {
+    await using engine = await fakeDocker("cannot reach");
+    const { status, stderr } = await run(["build", "-o", "type=docker", "-t", "app", context], engine.host);
+    expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
+    expect(engine.asked.at(-1)).toBe("POST /images/load?quiet=1");
+    expect(engine.loaded()).toBeGreaterThan(2048);
+  });
+
+  test.each([
+    { behaviour: "fails", says: "Cannot load into docker: no space left" },
+    { behaviour: "vanishes", says: "Cannot load into docker: unix://" },
+  ] as const)("an engine that $behaviour is one clear error", async ({ behaviour, says }) => {
+    await using engine = await fakeDocker(behaviour);
+    const { status, stderr } = await run(["build", "-q", "--load=docker", "-t", "app", context], engine.host);
+    expect(status).toBe(1);
+    expect(stderr).toContain(`error[export/failed]: ${says}`);
+    expect(stderr.match(/error\[/g)).toHaveLength(1);
+  });
+
+  test.each([
+    { host: "unix:///nothing/here.sock", says: "nothing answers there" },
+    { host: "ssh://user@machine", says: "which kiln does not speak" },
+  ])("docker at $host", ({ host, says }) => {
+    const { status, stderr } = kiln(store, ["build", "-q", "--load=docker", "-t", "app", context], {
+      env: { DOCKER_HOST: host },
+    });
+    expect({ status, stderr }).toMatchObject({ status: 1, stderr: expect.stringContaining(says) });
+  });
+
+  test("--load alone means kiln's store, KILN_LOAD an engine, and other engines are refused", () => {
+    expect(mustKiln(store, ["build", "-q", "--load", "-t", "alone", context]).stdout).toMatch(/^sha256:/);
+    const env = { KILN_LOAD: "docker", DOCKER_HOST: "unix:///nothing/here.sock" };
+    expect(kiln(store, ["build", "-q", "-t", "app", context], { env }).stderr).toContain("Cannot load into docker");
+    expect(kiln(store, ["build", "-q", "--load=false", "-t", "app", context], { env }).status).toBe(0);
+    expect(kiln(store, ["build", "--load=lxc", context])).toMatchObject({ status: 125 });
+  });
+
+  test.skipIf(socket === undefined)(
+    "the real docker has the image, takes changed layers only, and keeps no other name",
+    async () => {
+      const host = `unix://${socket ?? ""}`;
+      const docker = (method: string, path: string): Promise<string> =>
+        new Promise((resolve, reject) => {
+          request({ socketPath: socket, method, path }, (answer) => {
+            let text = "";
+            answer.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+            answer.on("end", () => resolve(text));
+          })
+            .once("error", reject)
+            .end();
+        });
+      const name = `kiln-engines-test-${process.pid}`;
+      try {
+        for (const content of ["one", "two"]) {
+          writeFileSync(join(context, "f"), content);
+          expect(await run(["build", "-q", "--load=docker", "-t", name, context], host)).toMatchObject({ status: 0 });
+          const id = mustKiln(store, ["images", "-q", "--no-trunc", name]).stdout.trim();
+          const found = JSON.parse(await docker("GET", `/images/${name}/json`)) as {
+            readonly Id: string;
+            readonly RepoTags: readonly string[];
+          };
+          expect(found).toMatchObject({ Id: id, RepoTags: [`${name}:latest`] });
+        }
+      } finally {
+        await docker("DELETE", `/images/${name}`);
+      }
+    },
+  );
+
+  test.skipIf(!has("podman"))("the real podman has the image", () => {
+    const graph = join(folder.path, "podman");
+    mkdirSync(graph);
+    const conf = join(folder.path, "storage.conf");
+    writeFileSync(conf, `[storage]\ndriver = "vfs"\nrunroot = "${graph}/run"\ngraphroot = "${graph}/root"\n`);
+    const own = { CONTAINERS_STORAGE_CONF: conf };
+    const built = kiln(store, ["build", "-q", "--load=podman", "-t", "for-podman:1", context], { env: own });
+    expect(built).toMatchObject({ status: 0, stderr: "" });
+    const env = { ...process.env, ...own };
+    const listed = spawnSync("podman", ["images", "-a", "--format", "{{.Repository}}:{{.Tag}}"], {
+      env,
+      encoding: "utf8",
+    });
+    expect(listed.stdout).toBe("docker.io/library/for-podman:1\n");
+  });
+});
