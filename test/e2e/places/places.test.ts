@@ -1,9 +1,12 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { temporary } from "../harness.ts";
+import { PROJECT, temporary } from "../harness.ts";
 import { buildIn, type Built, writeContexts } from "./builds.ts";
 import { CASES } from "./dockerfiles.ts";
 import { KNOWN } from "./known.ts";
 import { type Place, PLACES } from "./places.ts";
+import { tableOfPlaces } from "./table.ts";
 
 const [root] = PLACES;
 if (root === undefined) throw new Error("There is no place to compare with");
@@ -49,6 +52,10 @@ describe.skipIf(root.why !== undefined)("the same image in every place", { timeo
       if (!known) expect(stderr.match(/^error/gm)).toHaveLength(1);
     });
   });
+});
+
+test("docs/rootless.md has the table of what differs", () => {
+  expect(readFileSync(join(PROJECT, "docs/rootless.md"), "utf8")).toContain(tableOfPlaces());
 });
 
 /** Entries, by layer, that only one of two results has, and layers whose bytes differ though their entries do not. */
