@@ -28,7 +28,7 @@ struct list_entry
   uint32_t id;
 };
 
-/* In the order in which the kernel demands it: by tag. */
+/* Entries sorted by tag, as the kernel requires. */
 struct access_list
 {
   size_t count;
@@ -116,7 +116,7 @@ entry_of_all (struct access_list *list, unsigned int tag)
   return found != NULL ? found : &list->entries[0];
 }
 
-/* Whether the list says more than a mode can. */
+/* Tells whether the list says more than a mode can. */
 static inline bool
 is_extended (const struct access_list *list)
 {

@@ -2,7 +2,8 @@
 
 #include "sha256.h"
 
-/* sha256.h leans on functions and a structure of the running Node's OpenSSL: one known digest proves that they fit. FIPS 180-2, B.1. */
+/* sha256.h depends on functions and a structure of the running Node's
+ * OpenSSL: one known digest proves that they fit. FIPS 180-2, B.1. */
 static bool
 knows_sha256 (void)
 {

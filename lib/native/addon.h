@@ -1,5 +1,7 @@
-/* What the addon's files share. Every function given to JavaScript returns a number: a result that is not negative,
- * or -errno. native.ts turns the latter into errors like those of Node's own fs, so no message is made here. */
+/* Declarations shared by the addon's files. Every function given to
+ * JavaScript returns a number: a non-negative result, or -errno. native.ts
+ * turns the latter into errors like those of Node's own fs, so no message is
+ * made here. */
 #ifndef KILN_ADDON_H
 #define KILN_ADDON_H
 
@@ -47,7 +49,7 @@ typedef struct
   napi_env env;
   size_t count;
   napi_value values[MAX_ARGS];
-  napi_value object; /* whose properties the values are, where they are no arguments */
+  napi_value object; /* the object with the values as properties, where they are no arguments */
 } arguments;
 
 /* A path as the kernel takes it. `error` is 0, or ENAMETOOLONG, or EINVAL where the text holds a NUL. */
@@ -66,10 +68,10 @@ typedef struct
 arguments read_arguments (napi_env env, napi_callback_info info);
 /* The call's only argument is an object: its properties in the order of `names`, undefined for those it does not have. */
 arguments read_descriptor (napi_env env, napi_callback_info info, const char *const names[], size_t count);
-/* The same of an object that is a property itself. */
+/* Does the same for an object that is a property itself. */
 arguments read_properties (napi_env env, napi_value object, const char *const names[], size_t count);
 #define COUNT_OF(list) (sizeof (list) / sizeof (list)[0])
-/* Whether there is such a value. */
+/* Tells whether there is such a value. */
 bool has_argument (const arguments *args, size_t index);
 int int_argument (const arguments *args, size_t index);
 uint32_t uint_argument (const arguments *args, size_t index);
@@ -94,13 +96,14 @@ napi_value number (napi_env env, int64_t value);
 /* `result` of a system call: itself, or -errno. */
 napi_value outcome (napi_env env, int64_t result);
 
-/* What a scan says of an entry, beside its numbers. */
+/* Flags of a scan's entry, beside its numbers. */
 enum { HAS_XATTRS = 1 };
 
 /* --- Work that may run on another thread. --- */
 
-/* On the thread that asks; on one of libuv's pool, of which there are four for everything; on one of its own, for what may wait
- * as long as another process or a reader likes. */
+/* Place of a job: on the calling thread; on libuv's pool of four threads for
+ * everything; or on a thread of its own, for a job that may wait for another
+ * process or a reader. */
 typedef enum
 {
   JOB_NOW,
@@ -114,15 +117,16 @@ struct job
   napi_async_work work;
   napi_threadsafe_function done;
   napi_deferred deferred;
-  /* On any thread, without touching JavaScript. */
+  /* Runs on any thread, without touching JavaScript. */
   void (*run) (job *self);
-  /* On the thread that asked. */
+  /* Runs on the calling thread. */
   napi_value (*finish) (napi_env env, job *self);
   void (*destroy) (job *self);
   napi_ref held;
 };
 
-/* Keeps the call's descriptor alive while `run` uses the buffers that it names: nobody changes a descriptor. */
+/* Keeps the call's descriptor alive while `run` uses the buffers in it.
+ * Nothing changes a descriptor. */
 void job_hold (job *self, const arguments *descriptor);
 void job_release (napi_env env, job *self);
 /* Runs the job and destroys it. Returns the result, or a promise of it from another thread. */
@@ -147,8 +151,9 @@ ssize_t shown_list (int dirfd, const char *name, char *out, size_t size);
 
 /* `type` is a DT_ value, DT_UNKNOWN where the file system does not say. */
 typedef int (*name_visit) (void *context, const char *name, int type);
-/* Calls `visit` for every name from where the descriptor stands, without "." and "..", in the kernel's order. Ends with -1
- * and errno at the first call of `visit` that returns less than 0. */
+/* Calls `visit` for every name from the descriptor's position on, without
+ * "." and "..", in the kernel's order. Ends with -1 and errno at the first
+ * call of `visit` that returns less than 0. */
 int each_name (int fd, name_visit visit, void *context);
 
 /* --- owners.c: owners that the kernel cannot keep. --- */

@@ -1,4 +1,4 @@
-/* Bytes that grow. */
+/* A growing block of bytes. */
 #ifndef KILN_ARENA_H
 #define KILN_ARENA_H
 
@@ -12,7 +12,8 @@ typedef struct
   size_t used, room;
 } arena;
 
-/* Makes room for `length` more bytes and returns where they go, or NULL without memory. Earlier pointers may be stale afterwards. */
+/* Makes room for `length` more bytes and returns their address, or NULL
+ * without memory. Earlier pointers may be stale afterwards. */
 static inline char *
 arena_room (arena *into, size_t length)
 {

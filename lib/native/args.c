@@ -301,7 +301,7 @@ job_thread_done (napi_env env, napi_value callback, void *context, void *data)
   (void) context;
   job *self = data;
   napi_deferred deferred = self->deferred;
-  /* No environment: the process is on its way out and nobody waits any more. */
+  /* No environment: the process is ending and nothing waits any more. */
   if (env != NULL)
     napi_resolve_deferred (env, deferred, job_end (env, self));
 }

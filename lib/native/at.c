@@ -109,7 +109,7 @@ js_renameat (napi_env env, napi_callback_info info)
   return outcome (env, renameat (int_argument (&args, 0), from.bytes, int_argument (&args, 2), to.bytes));
 }
 
-/* Into a buffer of the caller's; returns the length. */
+/* Reads into a buffer of the caller; returns the length. */
 static napi_value
 js_readlinkat (napi_env env, napi_callback_info info)
 {
@@ -128,9 +128,10 @@ js_fchownat (napi_env env, napi_callback_info info)
                                      uint_argument (&args, 3)));
 }
 
-/* chmod of what `path` is (the descriptor itself when empty), or EOPNOTSUPP for a symlink, whose mode means nothing. Before
- * Linux 6.6 (fchmodat2) there is no such call, and a name that was checked may be a symlink a moment later, so the file is
- * held by descriptor meanwhile. */
+/* Changes the mode of `path` (of the descriptor itself when empty);
+ * EOPNOTSUPP for a symlink: its mode means nothing. Before Linux 6.6
+ * (fchmodat2) there is no such call, and a checked name may be a symlink a
+ * moment later, so the file is held by descriptor meanwhile. */
 int
 set_mode (int dirfd, const char *path, mode_t mode)
 {

@@ -18,7 +18,7 @@ typedef struct
   const double *sizes;
   const uint32_t *modes, *uids, *gids;
   const int64_t *mtimes;
-  uint8_t *digests; /* with the next: what was written, 32 bytes and the length; NULL where nobody asks */
+  uint8_t *digests; /* with the next: digest of the written bytes, 32 bytes and the length; NULL if not requested */
   double *written;
   int32_t *results; /* one per file: 0 or -errno */
 } batch_job;
@@ -29,7 +29,8 @@ name_of (const name_list *list, size_t index)
   return list->bytes + list->starts[index];
 }
 
-/* Reading is not to change the access time; O_NOATIME is for the file's owner and the privileged only. */
+/* Reading must not change the access time; O_NOATIME is for the file's owner
+ * and the privileged only. */
 static int
 open_quietly (int dirfd, const char *path, uint64_t resolve)
 {
@@ -46,7 +47,8 @@ to_timespec (int64_t ns)
                   : (struct timespec){ .tv_sec = seconds, .tv_nsec = rest };
 }
 
-/* Owner before mode: a change of owner takes the setuid and setgid bits away. */
+/* Sets the owner before the mode: a change of owner takes the setuid and
+ * setgid bits away. */
 static int
 set_metadata (int fd, const batch_job *batch, size_t i)
 {
@@ -95,7 +97,8 @@ write_run (job *self)
     }
 }
 
-/* Small files go through memory: read and write beat the set-up of copy_file_range. Large ones are shared or copied in the kernel. */
+/* Small files go through memory: read and write beat the set-up of
+ * copy_file_range. Large ones are shared or copied in the kernel. */
 static int
 copy_content (int in, int out, bool *can_clone)
 {
@@ -139,8 +142,9 @@ copy_content (int in, int out, bool *can_clone)
     }
 }
 
-/* The digest and the length of what a copy holds. Its source may change at any time, also where no time shows it; the copy
- * has just been written, so it is in memory. */
+/* Computes digest and length of a copy. Its source may change at any time,
+ * even without a change of its times; the copy has just been written, so it
+ * is in memory. */
 static int
 digest_copy (int fd, uint8_t *digest, double *length)
 {
@@ -223,7 +227,8 @@ column (const arguments *args, size_t index, size_t count, size_t width)
   return bytes.bytes;
 }
 
-/* The block that holds the files' bytes. Empty ones have no address; they hold no byte to read either. */
+/* Finds the block with the files' bytes. Empty ones have no address; they
+ * hold no byte to read either. */
 static uint8_t *
 block_column (const arguments *args, size_t index)
 {
@@ -232,7 +237,7 @@ block_column (const arguments *args, size_t index)
   return bytes.bytes == NULL ? nothing : bytes.bytes;
 }
 
-/* Every file's part of the data block must lie inside it. */
+/* Checks that every file's part lies inside the data block. */
 static bool
 fits (const arguments *args, const batch_job *batch, size_t index, size_t count)
 {
@@ -259,7 +264,7 @@ refuse (napi_env env, batch_job *batch)
   return NULL;
 }
 
-/* What the calls of this file are given; each reads some of it. */
+/* Properties of the calls in this file; each reads some of them. */
 enum { FROM_FD, TO_FD, FROM, TO, RESOLVE, DATA, OFFSETS, SIZES, MODES, UIDS, GIDS, MTIMES, RESULTS, DIGESTS, IS_ASYNC };
 static const char *const properties[]
     = { [FROM_FD] = "fromDirfd", [TO_FD] = "toDirfd", [FROM] = "from",         [TO] = "to",           [RESOLVE] = "resolve",
@@ -308,8 +313,9 @@ js_write_files (napi_env env, napi_callback_info info)
   return job_start (env, &batch->base, bool_argument (&args, IS_ASYNC));
 }
 
-/* copyFiles({ fromDirfd, toDirfd, from, to, modes, uids, gids, mtimesNs, results, digests, sizes }): always on a thread; the
- * last two, which are filled, may be absent */
+/* copyFiles({ fromDirfd, toDirfd, from, to, modes, uids, gids, mtimesNs,
+ * results, digests, sizes }): always on a thread; the last two, which are
+ * filled, may be absent */
 static napi_value
 js_copy_files (napi_env env, napi_callback_info info)
 {

@@ -1,15 +1,20 @@
-/* The digest of a layer's content: everything a container can see of its files. It is the sha256 of the format's name and one
- * text per member, in the order of a scan (directories first, names in byte order). Which times count is said in
- * docs/results.md: of a command's layer all but those within the command's own run, of other layers none.
+/* Digests a layer's content: everything that a container can see of its
+ * files. It is the sha256 of the format's name and one text per member, in
+ * the order of a scan (directories first, names in byte order).
+ * docs/results.md says which times count: for a command's layer all except
+ * those within the command's own run, for other layers none.
  *
- * A member's text: type, numbers and time, a space, the sha256 of the file's bytes in hex (nothing for what has none), then
- * path, link target and count of attributes, and each attribute with its length. Every part ends in a NUL, which names cannot
- * hold; numbers before it are decimal; attribute values carry their length. */
+ * A member's text: type, numbers and time, a space, the sha256 of the file's
+ * bytes in hex (empty for other types), then path, link target and count of
+ * attributes, and each attribute with its length. Every part ends in a NUL,
+ * which names cannot hold; numbers before it are decimal; attribute values
+ * carry their length. */
 #include "tar-member.h"
 
 #include <stdio.h>
 
-/* The format's name. Raise it when the meaning of a digest changes, so that stored ones are never matched. */
+/* The format's name. Raise it when the meaning of a digest changes, so that
+ * stored ones never match. */
 static const char format[] = "content/2\n";
 
 void

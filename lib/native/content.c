@@ -22,7 +22,8 @@ copy_range (int in, int out, int64_t length)
         break;
       if (moved < 0)
         return -1;
-      /* 0 may be the end, or a file of /proc that claims to be empty: let read() decide. */
+      /* 0 may be the end, or a file of /proc that claims to be empty: read()
+       * decides. */
       if (moved == 0)
         break;
       done += moved;
@@ -80,7 +81,8 @@ lock_file (int fd, int operation)
   return result < 0 ? -errno : 0;
 }
 
-/* A lock belongs to the open file: it goes when the last descriptor closes, so with its process. */
+/* A lock belongs to the open file: it ends when the last descriptor closes,
+ * and so with its process. */
 static napi_value
 js_flock (napi_env env, napi_callback_info info)
 {
@@ -128,7 +130,7 @@ js_wait_flock (napi_env env, napi_callback_info info)
   return job_start (env, &wait->base, JOB_THREAD);
 }
 
-/* A pipe that holds as much as one may get, a mebibyte at best. */
+/* Makes a pipe with the largest permitted capacity, up to a mebibyte. */
 static napi_value
 js_pipe (napi_env env, napi_callback_info info)
 {
@@ -151,7 +153,8 @@ js_syncfs (napi_env env, napi_callback_info info)
   return outcome (env, syncfs (int_argument (&args, 0)));
 }
 
-/* Gives blocks to all of the first `length` bytes of a file, holes included; its bytes stay what they are. */
+/* Allocates blocks for the first `length` bytes of a file, holes included;
+ * its bytes stay the same. */
 static napi_value
 js_allocate (napi_env env, napi_callback_info info)
 {

@@ -1,5 +1,6 @@
-/* The sha256 of many small files in one call, and their bytes for whoever needs them soon. Each file has its own result, so
- * one failure does not hide the others. */
+/* Digests many small files in one call, and keeps their bytes for a caller
+ * that needs them soon. Each file has its own result, so one failure does
+ * not hide the others. */
 #include "rows.h"
 #include "sha256.h"
 
@@ -14,14 +15,15 @@ typedef struct
   size_t count;
   uint8_t *digests; /* 32 bytes per file */
   double *results;  /* one per file: its length, or -errno */
-  const double *sizes, *offsets; /* of the file and in `kept`, one per row of the tree; offset -1: not to be kept */
+  const double *sizes, *offsets; /* sizes of the file and offset in `kept`, one per row of the tree; offset -1: not to be kept */
   span kept;
-  /* The directory that was used last. */
+  /* The last directory. */
   int folder;
   int32_t folder_row;
 } digest_job;
 
-/* Files of one directory come one behind the other: it is opened once for all of them. */
+/* Opens a directory once for all its files, because they come one after the
+ * other. */
 static int
 folder_of (digest_job *job, int32_t row)
 {
@@ -45,7 +47,8 @@ folder_of (digest_job *job, int32_t row)
   return job->folder;
 }
 
-/* Reading is not to change the access time; O_NOATIME is for the file's owner and the privileged only. */
+/* Reading must not change the access time; O_NOATIME is for the file's owner
+ * and the privileged only. */
 static int
 open_row (digest_job *job, int32_t row)
 {
@@ -66,7 +69,8 @@ open_row (digest_job *job, int32_t row)
   return opened < 0 && errno == EPERM ? openat (folder, name, flags) : opened;
 }
 
-/* A part of a file, if it is one that is kept and has not grown beyond its room. */
+/* Keeps a part of a file, if it is to be kept and has not grown beyond its
+ * room. */
 static void
 keep (const digest_job *job, int32_t row, double at, const uint8_t *bytes, size_t length)
 {

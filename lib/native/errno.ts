@@ -1,9 +1,9 @@
 import { getSystemErrorMap } from "node:util";
 
-/** A failed system call, shaped like the errors of Node's own fs: test `code`, or `errnoOf(error)` of lib/core. */
+/** An error of a system call, shaped like the errors of Node's own fs: test `code`, or `errnoOf(error)` of lib/core. */
 export class SystemError extends Error {
   override readonly name = "Error";
-  /** Negative, as libuv has it. */
+  /** Negative number, like libuv's. */
   readonly errno: number;
   readonly code: string;
   readonly syscall: string;
@@ -22,7 +22,7 @@ export class SystemError extends Error {
   }
 }
 
-// What libuv has no name for: Linux's asm-generic/errno.h.
+// Errors without a name in libuv: Linux's asm-generic/errno.h.
 const OTHERS: Readonly<Record<number, readonly [string, string]>> = {
   39: ["ENOTEMPTY", "directory not empty"],
   40: ["ELOOP", "too many symbolic links encountered"],
@@ -32,7 +32,7 @@ const OTHERS: Readonly<Record<number, readonly [string, string]>> = {
   122: ["EDQUOT", "disk quota exceeded"],
 };
 
-/** Name and text of an errno, given as a negative number. */
+/** Returns name and text of an errno, given as a negative number. */
 export function describeErrno(errno: number): readonly [code: string, text: string] {
   return getSystemErrorMap().get(errno) ?? OTHERS[-errno] ?? [`E${-errno}`, "unknown error"];
 }

@@ -1,4 +1,5 @@
-/* Two blocks: while the caller fills one, a thread hashes the other. A stream that fits into one block has no thread. */
+/* A pair of blocks: while the caller fills one, a thread digests the other.
+ * A stream that fits into one block has no thread. */
 #include "sha256.h"
 
 #include <pthread.h>
@@ -9,13 +10,13 @@ struct hash_stream
   sha256_state state;
   size_t block_size;
   uint8_t *blocks[2];
-  int filling; /* which of the two is the caller's */
+  int filling; /* index of the caller's block */
   pthread_mutex_t mutex;
   pthread_cond_t changed;
   pthread_t thread;
   bool has_thread;
-  /* Under the mutex: */
-  const uint8_t *waiting; /* to be hashed; NULL when it is done */
+  /* Fields guarded by the mutex: */
+  const uint8_t *waiting; /* block to digest; NULL when it is done */
   size_t waiting_bytes;
   bool ended;
 };

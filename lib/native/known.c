@@ -1,5 +1,6 @@
-/* What is remembered of the files of a context, and the text that names them: for each of them a few numbers compared or
- * written, which JavaScript that runs for the first time needs a hundred times as long for. */
+/* The index of a context's files, and the listing of their digests. For each
+ * file a few numbers are compared or written; JavaScript on its first run
+ * takes a hundred times as long. */
 #include "addon.h"
 #include "rows.h"
 #include "sha256.h"
@@ -8,7 +9,8 @@
 
 enum { STAMP_BYTES = 40, UNKNOWN = -1 };
 
-/* Open addressing over the remembered paths: `slots` holds rows, 1 for the first. */
+/* A hash table with open addressing over the remembered paths: `slots` holds
+ * rows, 1 for the first. */
 typedef struct
 {
   const uint8_t *stamps, *digests;
@@ -34,7 +36,7 @@ start_of (const memory *known, size_t row)
   return row == 0 ? 0 : known->ends[row - 1];
 }
 
-/* Where a path is, or would be. */
+/* Finds the slot of a path. */
 static size_t
 slot_of (const memory *known, const char *path, size_t length)
 {
@@ -48,7 +50,7 @@ slot_of (const memory *known, const char *path, size_t length)
   return at;
 }
 
-/* What is remembered, as the stat index has it; the slots are made. False with an exception pending. */
+/* Reads the stat index and fills the slots. False with an exception pending. */
 static bool
 memory_argument (napi_env env, napi_value value, memory *out)
 {
@@ -97,8 +99,9 @@ memory_argument (napi_env env, napi_value value, memory *out)
   return true;
 }
 
-/* findKnown({ known, columns, base, rows, digests, results }): for each row the number of its entry, with its digest; or -1
- * where the path is unknown, or minus the number minus 2 where it is known and the stamp is another. */
+/* findKnown({ known, columns, base, rows, digests, results }): for each row
+ * the number of its entry, with its digest; or -1 for an unknown path, or
+ * minus the number minus 2 where it is known with another stamp. */
 static napi_value
 js_find_known (napi_env env, napi_callback_info info)
 {
@@ -165,7 +168,7 @@ js_find_known (napi_env env, napi_callback_info info)
   return number (env, 0);
 }
 
-/* Text that grows, and whether all of it may be in a listing as it is. */
+/* Text that grows, and a flag for text that a listing can hold unescaped. */
 typedef struct
 {
   char *bytes;
@@ -194,7 +197,8 @@ put (text *to, const char *bytes, size_t length)
   to->used += length;
 }
 
-/* Only printable ASCII without a backslash needs no escape, and no look at what characters it is made of. */
+/* Adds text. Only printable ASCII without a backslash needs no escape and no
+ * look at its characters. */
 static void
 put_name (text *to, const char *bytes, size_t length)
 {
@@ -217,9 +221,10 @@ put_digest (text *to, const uint8_t *digest)
   put (to, hex, sizeof hex);
 }
 
-/* listRows({ columns, top, rows, digests, asRoot }): a line for each row, as listing.ts has them, with paths below the row
- * `top`; the next digest for each regular file. `undefined` where a row is not for this: one with attributes, a device, or a
- * name that has to be escaped. */
+/* listRows({ columns, top, rows, digests, asRoot }): a line for each row, in
+ * the form of listing.ts, with paths below the row `top`, and the next
+ * digest for each regular file. `undefined` for a row with attributes, a
+ * device, or a name that has to be escaped. */
 static napi_value
 js_list_rows (napi_env env, napi_callback_info info)
 {

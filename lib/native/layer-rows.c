@@ -1,12 +1,14 @@
-/* From the rows of a scanned directory, in overlay form, to the members of a layer's tar: the order is the scan's, and each
- * opaque mark comes right behind its directory. */
+/* Makes the members of a layer's tar from the rows of a scanned directory in
+ * overlay form. The order is the scan's; each opaque mark follows its
+ * directory. */
 #include "pack.h"
 
 
 #include <search.h>
 #include <stdio.h>
 
-/* A name that says "what lower layers have here is gone". OCI image-spec, layer.md. */
+/* Prefix of a name that marks the deletion of lower layers' files. OCI
+ * image-spec, layer.md. */
 static const char whiteout_prefix[] = ".wh.", opaque_name[] = ".wh..wh..opq";
 
 size_t
@@ -61,7 +63,8 @@ is_mark (const char *name)
   return begins (name, "trusted.overlay.") || begins (name, "user.overlay.");
 }
 
-/* What a command may have set and a later one may see is content. Labels that the host's policy puts there are not. */
+/* Tells whether an attribute is content: one that a command may set and a
+ * later one may see. Labels of the host's policy are not. */
 static bool
 is_content (const char *name)
 {
@@ -70,7 +73,7 @@ is_content (const char *name)
   return !begins (name, "security.") && !begins (name, "system.");
 }
 
-/* Marks of the overlay file system that a directory's own files bear. */
+/* Marks of the overlay file system on a directory. */
 typedef struct
 {
   bool is_whiteout, is_opaque;
@@ -96,7 +99,8 @@ note_mark (const pack_job *pack, const char *name, text value, found_marks *mark
     marks->is_opaque = value.length == 1 && value.at[0] == 'y';
 }
 
-/* Reads one value behind those before it. 0 where the file has no such attribute any more. */
+/* Reads one value after the earlier ones. 0 where the file no longer has the
+ * attribute. */
 static int
 read_value (pack_job *pack, int folder, const char *file, const char *key, size_t *length)
 {
@@ -112,8 +116,9 @@ read_value (pack_job *pack, int folder, const char *file, const char *key, size_
   return 1;
 }
 
-/* The attributes of a row's file that any layer or digest has, without marks and what we wrote down ourselves: their names into
- * one arena, their values into another, and the list that leads to both into a third. */
+/* Lists the attributes of a row's file that belong in a layer or digest,
+ * without marks and our own records: names in one arena, values in another,
+ * and a third with the list of both. */
 static int
 list_attributes (pack_job *pack, int folder, const char *file, ssize_t size, found_marks *marks)
 {
@@ -174,7 +179,8 @@ read_attributes (pack_job *pack, size_t row, found_marks *marks, member *into)
 
 /* --- Files with several names. --- */
 
-/* By device too: a layer's directory is one file system, but nothing here depends on it. */
+/* A file's first name. By device too: a layer's directory is one file
+ * system, but nothing here depends on that. */
 struct first_name
 {
   double device;
@@ -191,8 +197,8 @@ by_file (const void *left, const void *right)
   return a->inode < b->inode ? -1 : a->inode > b->inode ? 1 : 0;
 }
 
-/* The row of a file's first name in this tree: itself for the first. It may have others in other snapshots, which are no matter
- * of this layer's. -1 without memory. */
+/* Finds the row of a file's first name in this tree: itself for the first.
+ * Names in other snapshots do not concern this layer. -1 without memory. */
 static ssize_t
 first_row (pack_job *pack, size_t row)
 {
@@ -238,7 +244,7 @@ seconds_of (const pack_job *pack, int64_t ns)
   return seconds > pack->latest_seconds ? pack->latest_seconds : seconds;
 }
 
-/* A member's time as it counts in the content digest. */
+/* Formats a member's time as it counts in the content digest. */
 static void
 put_time (const pack_job *pack, size_t row, char out[TIME_ROOM])
 {
@@ -274,7 +280,8 @@ emit_member (pack_job *pack, size_t row, const member *of, const char *time, boo
   return 0;
 }
 
-/* Whiteouts are empty files of mode 0 and the epoch's time, as containerd writes them. */
+/* Emits a whiteout: an empty file of mode 0 with the epoch's time, as in
+ * containerd. */
 static int
 emit_mark (pack_job *pack, size_t row, const char *kind, text path)
 {
@@ -282,7 +289,7 @@ emit_mark (pack_job *pack, size_t row, const char *kind, text path)
   return emit_member (pack, row, &mark, "-", false);
 }
 
-/* Says that what lower layers have under the row's path is gone. */
+/* Emits the deletion of the row's path in lower layers. */
 static int
 emit_whiteout (pack_job *pack, size_t row)
 {
@@ -296,7 +303,7 @@ emit_whiteout (pack_job *pack, size_t row)
   return emit_mark (pack, row, "whiteout", (text){ pack->path.bytes, pack->path.used });
 }
 
-/* Says that what lower layers have in the row's directory is gone. */
+/* Emits the deletion of everything in the row's directory in lower layers. */
 static int
 emit_opaque (pack_job *pack, size_t row)
 {
@@ -340,7 +347,7 @@ set_path (pack_job *pack, size_t row, member *into)
   return 0;
 }
 
-/* The target of a symlink, or of a name that is not its file's first. */
+/* Finds the target of a symlink, or of a name that is not its file's first. */
 static int
 set_link (pack_job *pack, size_t row, member *into)
 {
@@ -364,7 +371,7 @@ set_link (pack_job *pack, size_t row, member *into)
   return 0;
 }
 
-/* A file, directory, link or device under its own name. */
+/* Emits a file, directory, link or device under its own name. */
 static int
 emit_file_row (pack_job *pack, size_t row, member *of)
 {
@@ -383,7 +390,7 @@ emit_file_row (pack_job *pack, size_t row, member *of)
   put_time (pack, row, time);
   if (of->flag != '\0')
     return emit_member (pack, row, of, time, of->size > 0);
-  /* A later command sees a socket all the same, so it is content. */
+  /* A later command sees the socket, so it counts as content. */
   if (pack->counts_content)
     put_content_text (&pack->content, of, time, "");
   return 0;

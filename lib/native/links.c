@@ -1,5 +1,7 @@
-/* Files of one tree given a second name at the same path of another, when they are what the other one wants. Sharing an
- * inode shares its owner, mode and times as well, so all of them must be right already: nothing is ever changed here. */
+/* Gives files of one tree a second name at the same path of another, when
+ * they equal the wanted files. Sharing an inode shares its owner, mode and
+ * times as well, so all of them must be right already: this file never
+ * changes them. */
 #include "addon.h"
 
 #include <linux/openat2.h>
@@ -15,7 +17,7 @@ typedef struct
   double *results; /* one per file: its inode, or -errno; -ESTALE where the file is another than wanted */
 } link_job;
 
-/* The directory that was used last, in both trees: names come directory by directory. */
+/* The last directory in both trees: names come directory by directory. */
 typedef struct
 {
   const char *path;

@@ -23,7 +23,7 @@ const PACK_SUMS_BYTES = 84;
 
 /**
  * Loads the addon from its file.
- * @throws {BuildError} `native/missing` when it is not there or of another machine
+ * @throws {BuildError} `native/missing` when it is missing or built for another machine
  */
 export function loadNative(path: string): Native {
   const module = { exports: {} };
@@ -57,7 +57,7 @@ function atOnce<T>(result: T | Promise<T>): T {
   return result;
 }
 
-/** The result of a system call that takes a name, or its error. */
+/** Returns the result of a system call that takes a name, or throws its error. */
 function checked(result: number, syscall: string, path?: Name, dest?: Name): number {
   if (result >= 0) return result;
   throw new SystemError(
@@ -72,7 +72,7 @@ function describedFiles({ strip, expected, earlierFd = -1, kept }: PackFiles): P
   return { strip, expected, earlierFd, kept: kept.bytes, keptAt: kept.offsets };
 }
 
-/** The part of a pack call that its plan does not say. */
+/** The part of a pack call that its plan does not contain. */
 type PackWork = Pick<PackCall, "dirfd" | "isCancelled" | "sums" | "place">;
 
 function wrap(raw: Raw): Native {
@@ -181,7 +181,7 @@ function wrap(raw: Raw): Native {
     },
     getXattr: (dirfd, name, key) => {
       const result = raw.getxattr(dirfd, name, key, scratch);
-      // ERANGE cannot be: no value is longer than the 64 KiB of XATTR_SIZE_MAX.
+      // ERANGE is impossible: no value is longer than the 64 KiB of XATTR_SIZE_MAX.
       if (result === ENODATA || result === EOPNOTSUPP || result === ERANGE) return undefined;
       return Buffer.from(scratch.subarray(0, checked(result, "getxattr", name)));
     },

@@ -4,8 +4,8 @@ import { loadNative } from "./load.ts";
 import type { Native } from "./native.ts";
 
 /**
- * The addon for tests and un-bundled runs: builds it first when its sources are newer. The bundled program never comes
- * here; it is told where its addon is.
+ * Finds the addon for tests and un-bundled runs, and builds it first when its sources are newer. The bundled program
+ * does not use this; it gets the path of its addon.
  */
 export function locateNative(): Native {
   const here = import.meta.dirname;

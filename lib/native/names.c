@@ -1,4 +1,5 @@
-/* Lists a directory by getdents64: a DIR of libc's would need a descriptor of its own. */
+/* Lists a directory by getdents64: a DIR of libc's would need a descriptor
+ * of its own. */
 #include "addon.h"
 
 #include <dirent.h>

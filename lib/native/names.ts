@@ -1,5 +1,5 @@
 /**
- * File names are bytes, not text, but strings are what paths are made of everywhere else. So a name that is UTF-8 is
+ * Decodes a file name. Names are bytes, not text, but paths are strings everywhere else. So a name that is UTF-8 is
  * that text, and in any other name each stray byte is the lone surrogate U+DC80 + (byte - 0x80): Python's
  * "surrogateescape", PEP 383. Nothing else maps there, so every name comes back byte for byte, and JSON keeps it too
  * (as a `\udcxx` escape). Such strings must not be given to Node's own fs, nor to Buffer.from: both write U+FFFD.
@@ -10,12 +10,12 @@ export function decodeName(bytes: Uint8Array): string {
   return text.includes("\ufffd") ? decodeSlowly(view) : text;
 }
 
-/** The bytes of a name or path made by `decodeName`. */
+/** Encodes a name or path made by `decodeName`. */
 export function encodeName(name: string): Buffer {
   return name.isWellFormed() ? Buffer.from(name) : encodeSlowly(name);
 }
 
-/** Sorts by the names' bytes, which is not the order of UTF-16 code units once surrogates are involved. */
+/** Compares names by bytes, which is not the order of UTF-16 code units once surrogates are involved. */
 export function compareNames(left: string, right: string): number {
   if (left === right) return 0;
   const length = Math.min(left.length, right.length);
@@ -30,7 +30,7 @@ export function compareNames(left: string, right: string): number {
   return left.length - right.length;
 }
 
-/** For a name to be shown to people: stray bytes become U+FFFD. */
+/** Makes a name printable: stray bytes become U+FFFD. */
 export function printableName(name: string): string {
   return name.toWellFormed();
 }
@@ -49,18 +49,18 @@ function decodeSlowly(bytes: Buffer): string {
   return text;
 }
 
-/** Length of the well-formed UTF-8 sequence at `at`, or 0. Unicode 15, table 3-7. */
-function sequenceLength(bytes: Buffer, at: number): number {
-  const lead = bytes[at] ?? 0;
+/** Returns the length of the well-formed UTF-8 sequence at an offset, or 0. Unicode 15, table 3-7. */
+function sequenceLength(bytes: Buffer, offset: number): number {
+  const lead = bytes[offset] ?? 0;
   if (lead < 0x80) return 1;
   const length =
     lead >= 0xc2 && lead <= 0xdf ? 2 : lead >= 0xe0 && lead <= 0xef ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
-  if (length === 0 || at + length > bytes.length) return 0;
-  const second = bytes[at + 1] ?? 0;
+  if (length === 0 || offset + length > bytes.length) return 0;
+  const second = bytes[offset + 1] ?? 0;
   const low = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80;
   const high = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf;
   if (second < low || second > high) return 0;
-  for (let next = at + 2; next < at + length; next += 1) {
+  for (let next = offset + 2; next < offset + length; next += 1) {
     if (((bytes[next] ?? 0) & 0xc0) !== 0x80) return 0;
   }
   return length;

@@ -259,7 +259,7 @@ describe("batches", () => {
       if (each === undefined) continue;
       expect(digests.toString("hex", at * 32, at * 32 + 32)).toBe(hash("sha256", each, "hex"));
     }
-    // What has grown is not kept, and nobody else's room is taken.
+    // A file that has grown is not kept, and takes no other file's room.
     expect(Buffer.from(kept.bytes).subarray(5, 10).toString()).toBe("world");
     expect(Buffer.from(kept.bytes).subarray(10)).toEqual(Buffer.alloc(10));
     const beyond = { ...kept, offsets: kept.offsets.with(rowOf("below/b"), 16) };

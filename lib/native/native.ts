@@ -4,7 +4,7 @@ import type { ScanColumns, TreeScan } from "./scan.ts";
 /** A path or name: a string (see names.ts for those that are not UTF-8) or its exact bytes. */
 export type Name = string | Uint8Array;
 
-/** What lstat says. Times are nanoseconds since 1970. */
+/** The result of lstat. Times are nanoseconds since 1970. */
 export interface FileStatus {
   /** Type and permissions, as in `st_mode`. */
   readonly mode: number;
@@ -32,9 +32,9 @@ export interface OpenHow {
 }
 
 export interface ScanOptions {
-  /** Directory to scan, relative to `dirfd`; `dirfd` itself when left out. A symlink here is followed. */
+  /** Directory to scan, relative to `dirfd`; default: `dirfd` itself. A symlink here is followed. */
   readonly path?: Name;
-  /** How far below the root to look: 1 lists only its own entries. */
+  /** Depth limit: 1 lists only the root's own entries. */
   readonly maxDepth?: number;
   /** Directories that are listed but not entered, relative to the root. */
   readonly prunePaths?: readonly string[];
@@ -46,7 +46,7 @@ export interface ScanOptions {
   readonly links?: boolean;
 }
 
-/** What new files get, one item per file. `modes` are permissions with the setuid, setgid and sticky bits. */
+/** Metadata of new files, one item per file. `modes` are permissions with the setuid, setgid and sticky bits. */
 export interface FileMetadata {
   readonly modes: Uint32Array;
   readonly uids: Uint32Array;
@@ -54,7 +54,7 @@ export interface FileMetadata {
   readonly mtimesNs: BigInt64Array;
 }
 
-/** Bytes of files that stay in memory: those of row `i` at `offsets[i]`; less than 0 for those of other rows. */
+/** Contents of files that stay in memory: those of row `i` at `offsets[i]`; negative for other rows. */
 export interface KeptBytes {
   readonly bytes: Uint8Array;
   readonly offsets: Float64Array;
@@ -64,7 +64,7 @@ export interface KeptBytes {
 export interface DigestBatch {
   readonly columns: ScanColumns;
   readonly rows: Int32Array;
-  /** Gets the bytes of files for which there is room; whole only where the result is the size that the scan says. */
+  /** Receives the contents of files for which there is room; complete only where the result is the scan's size. */
   readonly kept: KeptBytes;
 }
 
@@ -81,83 +81,86 @@ export interface WriteBatch extends FileMetadata {
 export interface CopyBatch extends FileMetadata {
   readonly from: readonly string[];
   readonly to: readonly string[];
-  /** Gets the sha256 of what each copy holds, 32 bytes, and its length: sources may change while they are copied. */
+  /** Receives the sha256 of each copy, 32 bytes, and its length: sources may change while they are copied. */
   readonly copied?: { readonly digests: Uint8Array; readonly sizes: Float64Array } | undefined;
 }
 
-/** Regular files to share with another tree, at the same paths: those that have just this size and metadata, and no attributes. */
+/**
+ * Regular files to share with another tree, at the same paths: those with exactly this size and metadata, and no
+ * attributes.
+ */
 export interface LinkBatch extends FileMetadata {
   readonly names: readonly string[];
   readonly sizes: Float64Array;
 }
 
-/** What `packTree` packs: the rows of a scan with attributes and targets, in overlay form. */
+/** The input of `packTree`: the rows of a scan with attributes and targets, in overlay form. */
 export interface PackPlan {
   readonly columns: ScanColumns;
-  /** Where the overlay's own marks are. */
+  /** Namespace of the overlay's own marks. */
   readonly marks: "trusted" | "user";
-  /** Whether the tar has `user.*` attributes beside capabilities. */
+  /** True when the tar has `user.*` attributes besides capabilities. */
   readonly keepsUserAttributes: boolean;
-  /** Whether the content digest is asked for, which takes a digest of every file. */
+  /** True when the content digest is needed, which takes a digest of every file. */
   readonly countsContent: boolean;
-  /** Later times become this one. Seconds since 1970. */
+  /** Latest time: later ones become this one. Seconds since 1970. */
   readonly latestSeconds: number;
   /** Intervals for the content digest: a time within one is "now", others count. Without a list none do. */
   readonly runs?: LayerRuns;
 }
 
-/** Where the tar goes whose sums are made. */
+/** The output of a tar. */
 export interface PackOutput {
-  /** Of an empty file, or a pipe that somebody reads. Open for writing; the caller closes it. */
+  /** Descriptor of an empty file, or of a pipe with a reader. Open for writing; the caller closes it. */
   readonly fd: number;
   readonly kind: "file" | "pipe";
-  /** For a tree that is only described. */
+  /** Files of a described tree. */
   readonly files?: PackFiles;
 }
 
-/** The files of a tree that is only described: they are those of another directory. */
+/** The files of a described tree, which are those of another directory. */
 export interface PackFiles {
-  /** Bytes at the beginning of every file's path that the directory does not have: `app/` of `app/src/a`, 4. */
+  /** Length of the prefix of every file's path that the directory lacks: `app/` of `app/src/a`, 4. */
   readonly strip: number;
-  /** The sha256 of each row's file, 32 bytes per row. Another one is as good as an unreadable file. */
+  /** The sha256 of each row's file, 32 bytes per row. Other content counts as unreadable. */
   readonly expected: Uint8Array;
-  /** A tar of an earlier layer: what it has under the same path with the expected digest is not read anywhere else. */
+  /** A tar of an earlier layer: a file with the expected digest under the same path is read from it. */
   readonly earlierFd?: number | undefined;
-  /** Bytes that had the expected digests when they were read. */
+  /** Contents that had the expected digests when they were read. */
   readonly kept: KeptBytes;
 }
 
-/** Sums of a layer's tar and of its content, raw. */
+/** Raw digests of a layer's tar and of its content. */
 export interface PackSums {
   readonly diffId: Buffer;
-  /** Meaningless where the plan does not count it. */
+  /** Meaningless where the plan does not count content. */
   readonly content: Buffer;
   readonly sizeBytes: number;
   readonly members: number;
 }
 
-/** Digests remembered of files, one item per entry in each column; see stat-index.ts. */
+/** Remembered digests of files, one item per entry in each column; see stat-index.ts. */
 export interface KnownFiles {
-  /** Ten numbers per entry: device, inode, size, mtime and ctime as a scan has them. */
+  /** Ten numbers per entry: device, inode, size, mtime and ctime as in a scan. */
   readonly stamps: Int32Array;
   /** 32 bytes per entry. */
   readonly digests: Uint8Array;
-  /** Where each path ends among all of them. */
+  /** End of each path among all of them. */
   readonly pathEnds: Uint32Array;
   readonly paths: Uint8Array;
-  /** Set to 1 for entries that are found. */
+  /** Receives 1 for entries that are found. */
   readonly used: Uint8Array;
 }
 
-/** Rows of a scan that are listed. */
+/** Rows of a scan to list. */
 export interface ListedRows {
   readonly columns: ScanColumns;
   readonly rows: Int32Array;
   /** The row of the directory that paths are relative to. */
   readonly top: number;
-  /** Of the regular files among the rows, 32 bytes each. */
+  /** Digests of the regular files among the rows, 32 bytes each. */
   readonly digests: Uint8Array;
-  /** Whether files are shown as those of root. */
+  /** `root` shows all files as root's. */
   readonly owners: "root" | "kept";
 }
 
@@ -167,20 +170,20 @@ export interface ListedRows {
  * (status, ownership, mode, times, attributes). Failures are `SystemError`s.
  */
 export interface Native {
-  /** open(2) of a host path that is trusted. The descriptor is closed with `close` or `fs.closeSync`. */
+  /** Opens a trusted host path, as open(2). The descriptor is closed with `close` or `fs.closeSync`. */
   openPath(path: Name, flags: number, mode?: number): number;
-  /** The way to open what comes from an image: see RESOLVE_IN_ROOT. */
+  /** Opens a path from an image: see RESOLVE_IN_ROOT. */
   openat2(dirfd: number, path: Name, how: OpenHow): number;
   close(fd: number): void;
   mkdirat(dirfd: number, name: Name, mode: number): void;
   symlinkat(target: Name, dirfd: number, name: Name): void;
-  /** A hard link to `from`, itself when that is a symlink. */
-  linkat(fromDirfd: number, from: Name, toDirfd: number, to: Name): void;
+  /** Makes a hard link to `from`, even if that is a symlink. */
+  linkat(fromDirfd: number, from: Name, toDirfd: number, target: Name): void;
   /** `mode` with its type: S_IFCHR, S_IFBLK, S_IFIFO, S_IFREG. */
   mknodat(dirfd: number, name: Name, mode: number, device?: { readonly major: number; readonly minor: number }): void;
   /** AT_REMOVEDIR for directories. */
   unlinkat(dirfd: number, name: Name, flags?: number): void;
-  renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name): void;
+  renameat(fromDirfd: number, from: Name, toDirfd: number, target: Name): void;
   readlinkat(dirfd: number, name: Name): string;
   /**
    * From now on, in this process, owners are written down and read back instead of changed and asked, and so are devices
@@ -190,15 +193,18 @@ export interface Native {
    */
   keepOwners(directory: string, mark?: { readonly uid: number; readonly gid: number }): void;
   fchownat(dirfd: number, name: Name, uid: number, gid: number): void;
-  /** @throws ENOTSUP for a symlink. */
+  /**
+   * Changes a mode.
+   * @throws ENOTSUP for a symlink
+   */
   fchmodat(dirfd: number, name: Name, mode: number): void;
   utimensat(dirfd: number, name: Name, mtimeNs: bigint, atimeNs?: bigint): void;
   statat(dirfd: number, name: Name): FileStatus;
-  /** `undefined` when there is no such name: ENOENT, or ENOTDIR on the way. */
+  /** Returns the status; `undefined` when there is no such name: ENOENT, or ENOTDIR on the way. */
   tryStatat(dirfd: number, name: Name): FileStatus | undefined;
-  /** Empty where the file system has no extended attributes. */
+  /** Lists attributes; empty where the file system has none. */
   listXattrs(dirfd: number, name: Name): readonly string[];
-  /** `undefined` when the file has no such attribute. */
+  /** Reads an attribute; `undefined` when the file has none of that name. */
   getXattr(dirfd: number, name: Name, key: string): Buffer | undefined;
   setXattr(dirfd: number, name: Name, key: string, value: Uint8Array): void;
   removeXattr(dirfd: number, name: Name, key: string): void;
@@ -206,7 +212,9 @@ export interface Native {
   copyFileRange(inFd: number, outFd: number, length: number): number;
   /** Makes `outFd` share all of `inFd`'s bytes (FICLONE). False where the file system cannot. */
   cloneFile(inFd: number, outFd: number): boolean;
-  /** False when another open file holds the lock. It never waits; closing the last descriptor gives the lock back. */
+  /**
+   * Takes a lock; false when another open file holds it. It never waits; closing the last descriptor releases the lock.
+   */
   tryLock(fd: number, kind: "shared" | "exclusive"): boolean;
   /** Blocks the whole process until the lock is granted: for locks that are held for moments. */
   lockSync(fd: number, kind: "shared" | "exclusive"): void;
@@ -214,38 +222,38 @@ export interface Native {
   lock(fd: number, kind: "shared" | "exclusive"): Promise<void>;
   unlock(fd: number): void;
   syncfs(fd: number): void;
-  /** Gives blocks to all of the file's first `length` bytes, holes included. False where the file system cannot. */
+  /** Allocates blocks for the file's first `length` bytes, holes included. False where the file system cannot. */
   allocate(fd: number, length: number): boolean;
   scanTree(dirfd: number, options?: ScanOptions): Promise<TreeScan>;
   scanTreeSync(dirfd: number, options?: ScanOptions): TreeScan;
-  /** The sha256 of each file, 32 bytes, and one number: its length, or -errno. A final symlink is never followed. */
+  /** Digests files: 32 bytes for each, and one number: its length, or -errno. A final symlink is never followed. */
   digestRows(dirfd: number, batch: DigestBatch): Promise<{ readonly digests: Buffer; readonly results: Float64Array }>;
-  /** One number per file: 0 or -errno. The names must be new (O_EXCL), their directories there. */
+  /** Writes files. One number per file: 0 or -errno. The names must be new (O_EXCL), their directories present. */
   writeFiles(dirfd: number, batch: WriteBatch): Promise<Int32Array>;
   writeFilesSync(dirfd: number, batch: WriteBatch): Int32Array;
-  /** One number per file: 0 or -errno. Extended attributes are not copied. */
+  /** Copies files. One number per file: 0 or -errno. Extended attributes are not copied. */
   copyFiles(fromDirfd: number, toDirfd: number, batch: CopyBatch): Promise<Int32Array>;
-  /** Makes hard links. One number per file: its inode, or -errno, -ESTALE for one that is not as wanted. */
+  /** Makes hard links. One number per file: its inode, or -errno, -ESTALE for one that differs. */
   linkFiles(fromDirfd: number, toDirfd: number, batch: LinkBatch): Promise<Float64Array>;
-  /** A pipe with as much room as one may have. Both ends are closed with `close`. */
+  /** Makes a pipe with the largest permitted capacity. Both ends are closed with `close`. */
   pipe(): { readonly readEnd: number; readonly writeEnd: number };
   /**
-   * The sums of a layer as a tar, and the tar, if there is an output for it. On a thread of the pool, or on one of its own where
-   * a pipe may hold it up, until `isCancelled` holds something else than 0.
-   * @throws SystemError: `read` with the path in the tree of the file that cannot be read (ESTALE: it is not the expected one),
-   * `write` where the output does not take the bytes
+   * Computes the sums of a layer's tar, and writes the tar if there is an output. It runs on a thread of the pool, or
+   * on one of its own where a pipe may block it, until `isCancelled` is not 0.
+   * @throws SystemError: `read` with the path in the tree of the unreadable file (ESTALE: it is not the expected one),
+   * `write` where the output refuses the bytes
    */
   packTree(dirfd: number, plan: PackPlan, isCancelled: Int32Array, output?: PackOutput): Promise<PackSums>;
   packTreeSync(dirfd: number, plan: PackPlan): PackSums;
   /**
-   * Looks files up by path (the scanned directory is at `base`) and what the scan says of them.
-   * @param digests gets 32 bytes per row that is found
-   * @returns one number per row: of its entry; -1 for an unknown path; minus the number minus 2 where the stamp is another.
+   * Looks files up by path (the scanned directory is at `base`) and by the scan's facts about them.
+   * @param digests receives 32 bytes per found row
+   * @returns one number per row: that of its entry; -1 for an unknown path; minus the number minus 2 for another stamp
    */
   findKnown(known: KnownFiles, columns: ScanColumns, base: Name, rows: Int32Array, digests: Uint8Array): Int32Array;
-  /** The lines of a listing, as listing.ts writes them; `undefined` when a row is out of the ordinary. */
+  /** Makes the lines of a listing, in the form of listing.ts; `undefined` when a row is out of the ordinary. */
   listRows(listed: ListedRows): string | undefined;
-  /** Removes a file or a whole tree; nothing there is no error. */
+  /** Removes a file or a whole tree; a missing one is no error. */
   removeTree(dirfd: number, name: Name): Promise<void>;
   removeTreeSync(dirfd: number, name: Name): void;
 }

@@ -1,4 +1,4 @@
-/* How the owner of a file is written down where the kernel knows a single id and could not keep it. Data that flows:
+/* Records of file owners, for a user namespace with a single id, where the kernel cannot keep them:
  *
  *   chown 33:44 of a file or directory     ->  its attribute user.kiln.owner = "33:44"
  *   chown 33:44 of a link, fifo or socket  ->  <store>/owners/<inode>-<birth>, a symbolic link that leads to "33:44",
@@ -26,7 +26,7 @@ enum { OWNER_TEXT = 64 };
 struct owner_record
 {
   uint32_t uid, gid;
-  char node; /* 'c' or 'b' for a device, 'm' for a file whose mode is in `major`, 0 for any other file */
+  char node; /* 'c' or 'b' for a device, 'm' for a file with a recorded mode in `major`, 0 for any other file */
   uint32_t major, minor;
 };
 
@@ -68,7 +68,8 @@ is_default_owner (const struct owner_record *record)
   return record->uid == 0 && record->gid == 0 && record->node == 0;
 }
 
-/* The name under <store>/owners; the birth time is the statx one, zero where the file system keeps none. */
+/* Makes the name under <store>/owners; the birth time is the statx one, zero
+ * where the file system keeps none. */
 static inline void
 owner_key (char out[OWNER_TEXT], uint64_t inode, int64_t seconds, uint32_t nanoseconds)
 {

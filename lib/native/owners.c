@@ -8,10 +8,12 @@
 #include <linux/capability.h>
 #include <sys/syscall.h>
 
-/* Descriptor of <store>/owners; -1 while owners are the kernel's business. Set once, before any thread works. */
+/* Descriptor of <store>/owners; -1 while the kernel keeps owners. Set once,
+ * before any thread works. */
 static int records_fd = -1;
-/* Whether modes are written down too: where we are no root, not even of a user namespace, a file of ours without rights for its
- * owner is shut to us, and a directory without them cannot be filled. */
+/* True when modes are recorded too: without root, not even of a user
+ * namespace, a file of ours without rights for its owner is inaccessible to
+ * us, and a directory without them cannot be filled. */
 static bool modes_are_kept;
 
 /* Where there are many ids: what the kernel calls the owner of a file that has a record, the last ids of the namespace. A file that
@@ -93,7 +95,8 @@ write_owner (int dirfd, const char *name, const struct statx *status, const stru
   return is_default_owner (record) ? 0 : symlinkat (text, records_fd, key);
 }
 
-/* statx of (dirfd, name) without following it, with the owner and the kind of file that are written down. */
+/* Calls statx on (dirfd, name) without following it, and fills in the
+ * recorded owner and type. */
 int
 status_of (int dirfd, const char *name, struct statx *status)
 {
@@ -174,14 +177,15 @@ own_gid (void)
   return records_fd < 0 ? getegid () : 0;
 }
 
-/* The rights that we need of a file of ours. */
+/* Returns the rights that we need on a file of ours. */
 static mode_t
 needed_rights (mode_t type)
 {
   return S_ISDIR (type) ? 0700 : 0600;
 }
 
-/* chmod of what (dirfd, name) is, without following it. The record is written while there are rights to write it. */
+/* Changes the mode of (dirfd, name), without following it. The record is
+ * written while there are rights to write it. */
 int
 change_mode (int dirfd, const char *name, mode_t mode)
 {
@@ -211,7 +215,8 @@ make_directory (int dirfd, const char *name, mode_t mode)
   return is_weak ? change_mode (dirfd, name, mode) : 0;
 }
 
-/* mknod; a device that nobody may make here becomes an empty file that stands for it. 0:0 is overlayfs's whiteout. */
+/* Makes a node; a device that no process may make here becomes an empty file
+ * with a record. 0:0 is overlayfs's whiteout. */
 int
 make_node (int dirfd, const char *name, mode_t mode, uint32_t major, uint32_t minor, dev_t device)
 {
@@ -226,7 +231,8 @@ make_node (int dirfd, const char *name, mode_t mode, uint32_t major, uint32_t mi
   return write_owner (dirfd, name, &status, &record);
 }
 
-/* Before a name goes. A record that stays would be garbage, and nobody's: another inode has another birth. */
+/* Removes the record before its name. Otherwise it would remain as garbage:
+ * another inode has another birth. */
 void
 forget_owner (int dirfd, const char *name)
 {

@@ -1,11 +1,13 @@
-/* The bytes of a layer's files: from its directory or another one, from memory, or out of an earlier tar. */
+/* The bytes of a layer's files: from its directory or another one, from
+ * memory, or from an earlier tar. */
 #include "pack.h"
 
 #include <linux/openat2.h>
 
 enum { MAX_EARLIER = 1 << 20 };
 
-/* Without memory for it, everything is read where it comes from. */
+/* Opens the earlier tar. Without memory for it, every file is read from its
+ * source. */
 void
 open_content (pack_job *pack)
 {
@@ -26,7 +28,8 @@ close_content (pack_job *pack)
   free (pack->earlier_bytes);
 }
 
-/* Files of one directory come one behind the other: it is opened once for all of them. */
+/* Opens a directory once for all its files, because they come one after the
+ * other. */
 static int
 folder_of (pack_job *pack, size_t row)
 {
@@ -62,7 +65,8 @@ place_of (pack_job *pack, size_t row, char name[MAX_PATH])
   return folder_of (pack, row);
 }
 
-/* Reads a file into the stream and digests it where the digest is asked for. ESTALE is a file that is not as long as it was. */
+/* Reads a file into the stream and digests it if needed. ESTALE is a file of
+ * another length than before. */
 static int
 emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
 {
@@ -83,7 +87,7 @@ emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
   while (left > 0)
     {
       size_t room = STREAM_BLOCK - pack->used;
-      /* One byte more than there should be tells that the file has grown, without another call. */
+      /* One extra byte tells that the file has grown, without another call. */
       size_t wanted = left < room ? (size_t) left + 1 : room;
       ssize_t got = read (fd, pack->block + pack->used, wanted);
       if (got < 0 && errno == EINTR)
@@ -120,7 +124,7 @@ emit_file (pack_job *pack, size_t row, uint8_t sum[SHA256_BYTES])
   return 0;
 }
 
-/* The same from memory, where the bytes are that gave the expected digest. */
+/* Does the same from memory, for bytes that gave the expected digest. */
 static bool
 emit_kept (pack_job *pack, size_t row)
 {
@@ -130,7 +134,8 @@ emit_kept (pack_job *pack, size_t row)
   return true;
 }
 
-/* The same out of the earlier tar, if that has just these bytes at this path. */
+/* Does the same from the earlier tar, if that has exactly these bytes at
+ * this path. */
 static bool
 emit_earlier (pack_job *pack, size_t row)
 {

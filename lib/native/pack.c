@@ -68,7 +68,8 @@ refuse (napi_env env, const char *why)
   return false;
 }
 
-/* Whether names and targets lie within their bytes, and every directory comes before what it holds. */
+/* Checks that names and targets lie within their bytes, and every directory
+ * comes before its content. */
 static bool
 rows_fit (napi_env env, const pack_rows *rows, size_t names, size_t links)
 {
@@ -125,7 +126,8 @@ rows_argument (napi_env env, napi_value value, pack_rows *rows)
   return rows_fit (env, rows, columns[NAMES].length, columns[LINKS].length);
 }
 
-/* What is expected of the files, and where else than in the directory they may be; false with an exception pending. */
+/* Reads the expected digests of the files, and their other sources; false
+ * with an exception pending. */
 static bool
 files_argument (napi_env env, napi_value value, const pack_rows *rows, pack_output *out)
 {

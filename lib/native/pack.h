@@ -1,4 +1,4 @@
-/* A layer's tar in the making: what its parts share. */
+/* A layer's tar under construction: the state that its parts share. */
 #ifndef KILN_PACK_H
 #define KILN_PACK_H
 
@@ -10,12 +10,12 @@ enum { STREAM_BLOCK = 1 << 20 };
 
 typedef struct
 {
-  int fd;                  /* -1: the tar goes nowhere */
-  size_t strip;            /* bytes at the beginning of each path that the directory does not have */
-  const uint8_t *expected; /* 32 bytes per row; NULL: whatever the files hold */
-  int earlier_fd;          /* of a tar, or -1 */
-  span kept;               /* bytes of files that were read when their digests were made */
-  const double *kept_at;   /* where each row's are; -1 for nowhere */
+  int fd;                  /* -1: the tar is discarded */
+  size_t strip;            /* length of each path's prefix that the directory lacks */
+  const uint8_t *expected; /* 32 bytes per row; NULL: any content */
+  int earlier_fd;          /* descriptor of a tar, or -1 */
+  span kept;               /* contents of files from the making of their digests */
+  const double *kept_at;   /* offset of each row's; -1 for none */
 } pack_output;
 
 /* A scan's columns; the addon's scan.c makes them. */
@@ -35,12 +35,14 @@ typedef struct
   job base;
   int dirfd;
   pack_rows rows;
-  /* "trusted.overlay." or "user.overlay.": where the directory's marks are. */
+  /* "trusted.overlay." or "user.overlay.": namespace of the directory's
+   * marks. */
   const char *marks;
   bool keeps_user_attributes;
-  bool counts_content; /* whether anybody asks for the content digest */
+  bool counts_content; /* true when the content digest is needed */
   int64_t latest_seconds;
-  /* Whether times count in the content digest, then pairs of times: one within a pair counts as "now". */
+  /* A flag whether times count in the content digest, then pairs of times:
+   * one within a pair counts as "now". */
   const int64_t *runs;
   size_t run_numbers;
   const int32_t *is_cancelled;
@@ -57,13 +59,13 @@ typedef struct
   sha256_state content;
   uint64_t total;
   uint32_t members;
-  /* The directory that was used last. */
+  /* The last directory. */
   int folder;
   int32_t folder_row;
   int error;
   bool is_output_error;
 
-  /* Of the member at hand. */
+  /* State of the current member. */
   arena path, first_path, header, attribute_names, attribute_values, attribute_list;
   /* Files that have several names: a list, and a tree of it. */
   struct first_name *first_list;
@@ -75,12 +77,13 @@ typedef struct
 
 /* Adds bytes to it, zeros for NULL. */
 void emit (pack_job *pack, const void *bytes, size_t length);
-/* Passes on the block that is full, or the last one. */
+/* Passes on the full block, or the last one. */
 void emit_block (pack_job *pack);
 
 /* --- layer-rows.c: which members a row of the scan gives. --- */
 
-/* All members of a row: a directory may bring a mark. -1 with errno for what cannot be read. */
+/* Emits all members of a row: a directory may bring a mark. -1 with errno
+ * for an unreadable one. */
 int emit_row (pack_job *pack, size_t row);
 size_t name_start (const uint32_t *ends, size_t row);
 /* The path of a row below the root, NUL-terminated; -1 without memory. */
@@ -91,7 +94,8 @@ void forget_members (pack_job *pack);
 
 void open_content (pack_job *pack);
 void close_content (pack_job *pack);
-/* Where a row's file is: a directory, which stays open until the next call, and the name in it. -1 with errno. */
+/* Finds the place of a row's file: a directory, which stays open until the
+ * next call, and the name in it. -1 with errno. */
 int place_of (pack_job *pack, size_t row, char name[MAX_PATH]);
 /* A file's bytes, and their digest in hex. ESTALE is a file that is another than expected. */
 int emit_content (pack_job *pack, size_t row, char hex[2 * SHA256_BYTES + 1]);

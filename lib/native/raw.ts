@@ -1,7 +1,7 @@
 import type { FileMetadata, KnownFiles, LinkBatch, ListedRows, Name, WriteBatch } from "./native.ts";
 import type { ScanColumns } from "./scan.ts";
 
-/** What a scan gives before it is read as a tree. `path` names, below the root, what could not be read. */
+/** The raw result of a scan. `path` names, below the root, an unreadable entry. */
 export type RawScan = ScanColumns & { readonly error: number; readonly path?: Buffer };
 
 /** The addon's own functions: numbers out, negative ones are -errno. */
@@ -11,10 +11,10 @@ export interface Raw {
   close(fd: number): number;
   mkdirat(dirfd: number, name: Name, mode: number): number;
   symlinkat(target: Name, dirfd: number, name: Name): number;
-  linkat(fromDirfd: number, from: Name, toDirfd: number, to: Name, flags: number): number;
+  linkat(fromDirfd: number, from: Name, toDirfd: number, target: Name, flags: number): number;
   mknodat(dirfd: number, name: Name, mode: number, major: number, minor: number): number;
   unlinkat(dirfd: number, name: Name, flags: number): number;
-  renameat(fromDirfd: number, from: Name, toDirfd: number, to: Name): number;
+  renameat(fromDirfd: number, from: Name, toDirfd: number, target: Name): number;
   readlinkat(dirfd: number, name: Name, into: Buffer): number;
   keepOwners(directory: string, markUid: number, markGid: number): number;
   fchownat(dirfd: number, name: Name, uid: number, gid: number): number;
@@ -81,15 +81,15 @@ const CALLS: Readonly<Record<keyof Raw, true>> = {
   removeTree: true,
 };
 
-/** Whether what a file exports is this addon, as it is now: another build of it may lack a function. */
+/** Tells whether a file's exports are this addon in its present form: another build of it may lack a function. */
 export function isRaw(exports: object): exports is Raw {
   const found = new Map<string, unknown>(Object.entries(exports));
   return Object.keys(CALLS).every((name) => typeof found.get(name) === "function");
 }
 
 /*
- * What calls with many arguments are given: one object, whose properties the C side reads by name. It keeps the object, and
- * so the arrays in it, until the work is done. Nobody changes it after the call.
+ * The argument of calls with many values: one object; the C side reads its properties by name. It keeps the object,
+ * and so the arrays in it, until the work is done. Nothing changes it after the call.
  */
 
 interface InDirectory {
@@ -101,7 +101,7 @@ interface BetweenDirectories {
   readonly toDirfd: number;
 }
 
-/** Calls that wait or not, as their caller wishes. */
+/** Calls that are synchronous or not, as the caller chooses. */
 interface MayWait {
   readonly isAsync: boolean;
 }
@@ -141,15 +141,15 @@ interface CopyCall extends BetweenDirectories, FileMetadata {
 
 export interface PackCall extends InDirectory {
   readonly columns: ScanColumns;
-  /** Whether the overlay's marks are `trusted.overlay.*` or `user.overlay.*`. */
+  /** True for `trusted.overlay.*`, false for `user.overlay.*`. */
   readonly areMarksTrusted: boolean;
   readonly keepsUserAttributes: boolean;
   readonly countsContent: boolean;
   readonly latestSeconds: number;
-  /** First whether times count in the content digest, then pairs of times. */
+  /** A flag whether times count in the content digest, then pairs of times. */
   readonly runs: BigInt64Array;
   readonly isCancelled: Int32Array;
-  /** Gets 84 bytes: diffID, content digest, size, members, the row of a failure, and whether it was the output's. */
+  /** Receives 84 bytes: diffID, content digest, size, members, the row of a failure, and a flag for the output's. */
   readonly sums: Uint8Array;
   /** A `job_place` of addon.h. */
   readonly place: number;

@@ -26,8 +26,9 @@ remove_found (void *context, const char *name, int type)
   return remove_entry (self->fd, name, type);
 }
 
-/* Empties the directory. Names are removed while they are read, which may make the kernel skip some, so it is read again
- * until a pass finds nothing. */
+/* Empties the directory. Names are removed during the listing, which may
+ * make the kernel skip some, so it is listed again until a pass finds
+ * nothing. */
 static int
 empty_directory (int fd)
 {
@@ -61,7 +62,8 @@ remove_entry (int dirfd, const char *name, int known_type)
   cleanup_fd int fd = openat (dirfd, name, flags);
   if (fd < 0 && errno == EACCES)
     {
-      /* A directory of our own that its mode closes even to us, as overlayfs leaves its work directory. */
+      /* A directory of our own with a mode that closes it even to us, as
+       * overlayfs leaves its work directory. */
       cleanup_fd int held = openat (dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
       if (held < 0 || change_mode (held, "", 0700) < 0)
         return -1;
@@ -91,7 +93,7 @@ remove_destroy (job *self)
   free (self);
 }
 
-/* removeTree(dirfd, name, is_async). A name that is not there is no error. */
+/* removeTree(dirfd, name, is_async). A missing name is no error. */
 static napi_value
 js_remove_tree (napi_env env, napi_callback_info info)
 {

@@ -1,4 +1,4 @@
-/* Rows of a scan, handed back by JavaScript: where the files are that they speak of. */
+/* Rows of a scan, passed back by JavaScript: the places of their files. */
 #ifndef KILN_ROWS_H
 #define KILN_ROWS_H
 

@@ -23,13 +23,13 @@ typedef struct
   job base;
   int dirfd, options, max_depth, error;
   char root[MAX_PATH];
-  const char **pruned_paths, **pruned_names; /* sorted */
+  const char **pruned_paths, **pruned_names; /* sorted lists */
   size_t pruned_path_count, pruned_name_count;
   name_list paths_list, names_list;
   entry *entries;
   size_t count, room;
   arena names, links;
-  arena path; /* of the entry at hand, relative to the root, NUL-terminated */
+  arena path; /* path of the current entry, relative to the root, NUL-terminated */
 } scan_job;
 
 /* A callback for qsort and bsearch over `const char *`. strcmp compares bytes as unsigned: the order of the tree. */
@@ -62,7 +62,7 @@ add_name (void *context, const char *name, int type)
   return 0;
 }
 
-/* The names in a directory, sorted. `block` owns the bytes. */
+/* Lists the names in a directory, sorted. `block` owns the bytes. */
 static int
 read_names (int fd, arena *block, const char ***sorted, size_t *count)
 {
@@ -81,7 +81,8 @@ read_names (int fd, arena *block, const char ***sorted, size_t *count)
   return 0;
 }
 
-/* 64 bits of nanoseconds end in 2262. File systems go on until 2446 or longer; such times are cut off, not wrapped around. */
+/* Clamps to 64 bits of nanoseconds, which end in 2262. File systems go on
+ * until 2446 or longer; such times are cut off, not wrapped around. */
 static int64_t
 to_ns (const struct statx_timestamp *time)
 {
@@ -159,7 +160,8 @@ scan_directory (scan_job *scan, int fd, int32_t self, int depth)
       entry *added = add_entry (scan, fd, name, name, self);
       if (added == NULL)
         {
-          /* Gone between being listed and being looked at: as if it had gone before. */
+          /* It disappeared between the listing and this look: treat it as
+           * never listed. */
           if (errno == ENOENT)
             continue;
           goto done;

@@ -1,7 +1,7 @@
 import { isAscii } from "node:buffer";
 import { decodeName } from "./names.ts";
 
-/** The columns as the addon hands them over: one array per property, one item per entry. */
+/** The addon's columns: one array per property, one item per entry. */
 export interface ScanColumns {
   readonly mtimeNs: BigInt64Array;
   readonly ctimeNs: BigInt64Array;
@@ -17,12 +17,12 @@ export interface ScanColumns {
   readonly nlink: Uint32Array;
   readonly rdevMajor: Uint32Array;
   readonly rdevMinor: Uint32Array;
-  /** Index of the directory an entry is in; -1 for the root. */
+  /** Index of an entry's directory; -1 for the root. */
   readonly parent: Int32Array;
   readonly nameEnd: Uint32Array;
   readonly linkEnd: Uint32Array;
   readonly flags: Uint8Array;
-  /** All names, one behind the other. */
+  /** All names, one after the other. */
   readonly names: Buffer;
   readonly links: Buffer;
 }
@@ -41,7 +41,7 @@ export class TreeScan {
 
   constructor(columns: ScanColumns) {
     this.columns = columns;
-    // Columns that crossed to another thread arrive as plain arrays, whose toString knows no encodings.
+    // Columns that crossed to another thread arrive as plain arrays; their toString ignores encodings.
     const { buffer, byteOffset, byteLength } = columns.names;
     if (isAscii(columns.names)) this.#text = Buffer.from(buffer, byteOffset, byteLength).toString("latin1");
   }
@@ -50,7 +50,7 @@ export class TreeScan {
     return this.columns.parent.length;
   }
 
-  /** The entry's own name; see `decodeName` for those that are not UTF-8. */
+  /** Returns the entry's own name; see `decodeName` for those that are not UTF-8. */
   name(index: number): string {
     const { nameEnd, names } = this.columns;
     const start = index === 0 ? 0 : nameEnd[index - 1];
@@ -58,7 +58,7 @@ export class TreeScan {
     return decodeName(names.subarray(start, nameEnd[index]));
   }
 
-  /** Relative to the root, with `/` between names and none at the ends. */
+  /** Returns the path relative to the root, with `/` between names and none at the ends. */
   path(index: number): string {
     const known = this.#paths[index];
     if (known !== undefined) return known;
@@ -68,13 +68,13 @@ export class TreeScan {
     return path;
   }
 
-  /** Target of a symlink, when the scan was asked for them; else empty. */
+  /** Returns the target of a symlink, if the scan included targets; otherwise empty. */
   linkTarget(index: number): string {
     const { linkEnd, links } = this.columns;
     return decodeName(links.subarray(index === 0 ? 0 : linkEnd[index - 1], linkEnd[index]));
   }
 
-  /** Whether the entry has any extended attribute, when the scan was asked to look. */
+  /** Tells whether the entry has any extended attribute, if the scan included them. */
   hasXattrs(index: number): boolean {
     return ((this.columns.flags[index] ?? 0) & HAS_XATTRS) !== 0;
   }

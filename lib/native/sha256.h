@@ -1,4 +1,5 @@
-/* SHA-256 as the running Node brings it: its OpenSSL is exported to addons, and uses what the processor has for it. */
+/* SHA-256 of the running Node: its OpenSSL is exported to addons, and uses
+ * the processor's instructions for it. */
 #ifndef KILN_SHA256_H
 #define KILN_SHA256_H
 
@@ -18,7 +19,7 @@ int SHA256_Init (sha256_state *state);
 int SHA256_Update (sha256_state *state, const void *bytes, size_t length);
 int SHA256_Final (uint8_t *digest, sha256_state *state);
 
-/* A stream that is hashed by a thread of its own, a block behind whoever fills the next one. */
+/* A digest stream with a thread of its own, one block behind the caller. */
 typedef struct hash_stream hash_stream;
 
 /* NULL without memory. */
@@ -27,7 +28,8 @@ hash_stream *hash_stream_open (size_t block_size);
 uint8_t *hash_stream_block (hash_stream *stream);
 /* Takes the first `used` bytes of the block; the next one to fill is another. */
 void hash_stream_submit (hash_stream *stream, size_t used);
-/* Of everything submitted, and closes the stream. `digest` may be NULL. */
+/* Closes the stream and returns the digest of everything submitted. `digest`
+ * may be NULL. */
 void hash_stream_close (hash_stream *stream, uint8_t *digest);
 
 #endif

@@ -1,5 +1,6 @@
-/* Attributes as steps and layers know them: without the one that holds an owner which is written down, and with access control lists
- * in place of the attributes that hold those (owner-record.h, access-list.h). */
+/* Attributes as steps and layers see them: without recorded owners, and with
+ * access control lists in place of the attributes that record those
+ * (owner-record.h, access-list.h). */
 #include "addon.h"
 
 #include "access-list.h"
@@ -14,7 +15,8 @@ shown_name (const char *name)
   return strcmp (name, ACCESS_RECORD) == 0 ? ACCESS_LIST : strcmp (name, DEFAULT_RECORD) == 0 ? DEFAULT_LIST : name;
 }
 
-/* An owner is told by statat and set by fchownat: as an attribute it is not to be seen, copied or packed. -1 and ERANGE where the
+/* Hides the record of an owner: statat and fchownat report and set it, so it
+ * is never seen, copied or packed as an attribute. -1 and ERANGE where the
  * names have no room. */
 static ssize_t
 translate_names (char *names, ssize_t size, size_t room)
@@ -79,7 +81,7 @@ kept_name (const char *key)
   return record != NULL ? record : key;
 }
 
-/* As xattr_get. */
+/* Does the same as xattr_get. */
 ssize_t
 shown_get (int dirfd, const char *name, const char *key, void *out, size_t size)
 {
@@ -87,7 +89,7 @@ shown_get (int dirfd, const char *name, const char *key, void *out, size_t size)
   return kept == key ? xattr_get (dirfd, name, key, out, size) : read_list (dirfd, name, kept, out, size);
 }
 
-/* As xattr_list. */
+/* Does the same as xattr_list. */
 ssize_t
 shown_list (int dirfd, const char *name, char *out, size_t size)
 {

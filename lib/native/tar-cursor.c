@@ -1,4 +1,4 @@
-/* A tar read from its beginning to its end by somebody who knows what to expect in it. */
+/* A tar read from beginning to end for expected members. */
 #define _GNU_SOURCE
 #include "tar-cursor.h"
 

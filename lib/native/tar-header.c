@@ -38,7 +38,7 @@ put_ascii (uint8_t *field, size_t used, text name)
   return used;
 }
 
-/* Takes the slashes from the end of a field whose text has been cut off: some readers take it for a directory's. */
+/* Removes the slashes from the end of a truncated field: some readers take it for a directory's. */
 static void
 cut_slashes (uint8_t *field, size_t length)
 {
@@ -136,7 +136,7 @@ put_number (arena *out, const char *key, long long value)
   return put_record (out, key, (text){ "", 0 }, (text){ digits, (size_t) used });
 }
 
-/* What the fields of a block cannot hold. */
+/* Values that do not fit into a block's fields. */
 typedef struct
 {
   bool path, link, uid, gid, size, time, attributes;

@@ -1,5 +1,5 @@
-/* Where the bytes of a layer's tar go: through digests, and into a file or pipe if there is one. A pipe that is full holds the
- * thread up until somebody reads: such a job has a thread of its own. */
+/* The sink of a layer's tar: its bytes go through digests, and into a file or pipe if there is one. A full pipe blocks
+ * the thread until it is read: such a job has a thread of its own. */
 #include "pack.h"
 
 static void

@@ -29,7 +29,8 @@ has_xattrat (void)
   return answer == 1;
 }
 
-/* With an empty name these calls act on the descriptor itself and refuse one opened with O_PATH, which ours are. */
+/* Tells whether the new calls serve: with an empty name they act on the descriptor itself, and refuse one opened with
+ * O_PATH, as ours are. */
 static int
 takes_xattrat (const char *name)
 {

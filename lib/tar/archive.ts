@@ -3,8 +3,8 @@ import { pack } from "tar-stream";
 import { messageOf } from "../core/errors.ts";
 
 /*
- * Outer archives: OCI layouts and docker-archives, whose members are plain files with short ASCII names. tar-stream serves
- * for these; whatever it does not keep (read.ts and the addon keep it) does not occur in them.
+ * Outer archives: OCI layouts and docker-archives. Their members are plain files with short ASCII names, so
+ * tar-stream serves; features that it does not keep (read.ts and the addon do) do not occur in them.
  */
 
 /** A member to write. `size` is that of the content, which must be exactly as long. */
@@ -18,7 +18,7 @@ export type ArchiveEntry =
   | { readonly kind: "directory"; readonly path: string }
   | { readonly kind: "symlink"; readonly path: string; readonly target: string };
 
-/** The archive's bytes: owner 0:0, modes 0644 and 0755, the epoch's time, members in the order given. */
+/** Makes the archive's bytes: owner 0:0, modes 0644 and 0755, the epoch's time, members in the order given. */
 export function writeArchive(
   entries: Iterable<ArchiveEntry> | AsyncIterable<ArchiveEntry>,
   options: { readonly mtimeSeconds?: number },
@@ -34,7 +34,7 @@ export function writeArchive(
     archive.finalize();
   };
   write().catch((error: unknown) => archive.destroy(error instanceof Error ? error : new Error(messageOf(error))));
-  // tar-stream's streams are streamx's; Node's own is what callers know.
+  // tar-stream's streams are streamx's; callers know Node's own.
   return Readable.from(archive, { objectMode: false });
 }
 
@@ -63,7 +63,7 @@ async function add(
   const pieces = entry.content instanceof Uint8Array ? [entry.content] : entry.content;
   for await (const piece of pieces) {
     signal.throwIfAborted();
-    // tar-stream keeps the chunk until it is read, and the source may use its memory again.
+    // tar-stream keeps the chunk until it is read, and the source may reuse its memory.
     if (!sink.write(Buffer.from(piece)))
       await Promise.race([new Promise<void>((drained) => sink.once("drain", () => drained())), finished]);
   }

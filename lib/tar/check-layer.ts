@@ -4,9 +4,9 @@ import { memberPath } from "./unpack-path.ts";
 import { readMarkName, roleOf } from "./whiteouts.ts";
 
 /**
- * Reads a layer's tar to its end and writes nothing: what unpacking would refuse later is refused here.
+ * Reads a layer's tar to its end and writes nothing: it refuses everything that unpacking would refuse.
  * @returns the diffID
- * @throws {BuildError} `archive/malformed`, `archive/unsafe-path`.
+ * @throws {BuildError} `archive/malformed`, `archive/unsafe-path`
  */
 export async function checkLayer(stream: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Digest> {
   const digester = new Digester();

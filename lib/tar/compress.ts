@@ -3,15 +3,15 @@ import { deflateRaw, isIncompressible, storedDeflate, storedOverhead, storedZstd
 
 export interface CompressOptions {
   readonly kind: Exclude<Compression, "uncompressed">;
-  /** gzip 0 to 9, zstd 1 to 22. Default: 6 for gzip as BuildKit's, 3 for zstd. */
+  /** Level: gzip 0 to 9, zstd 1 to 22. Default: 6 for gzip as BuildKit's, 3 for zstd. */
   readonly level?: number;
-  /** Blocks compressed at the same time. Changes how fast it is, never the result. */
+  /** Number of blocks compressed concurrently. It changes the speed, never the result. */
   readonly parallel: number;
 }
 
 /*
- * Both formats allow independent pieces, so blocks of a fixed size are compressed side by side on libuv's threads and put
- * together in order. The size of the blocks is a part of the format: changing it changes every compressed digest.
+ * Both formats allow independent parts, so blocks of a fixed size are compressed concurrently on libuv's threads and
+ * put together in order. The size of the blocks is part of the format: changing it changes every compressed digest.
  */
 const GZIP_BLOCK = 1 << 20;
 const ZSTD_BLOCK = 8 << 20;
@@ -22,9 +22,9 @@ const WINDOW = 32 << 10;
 const GZIP_HEADER = Buffer.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255);
 
 /**
- * Compressed bytes; equal input and level give equal output, however the input is chunked and however many cores there are.
- * Chunks, those of the source as those of the result, are valid until the next one is asked for: their buffers are used again.
- * A new mebibyte for every one that passes would have the garbage collector look through the heap all the time.
+ * Compresses a stream. Equal input and level give equal output, however the input is chunked and however many cores
+ * there are. Chunks, those of the source and of the result, are valid until the next one is requested: their buffers
+ * are reused. A new mebibyte for every one would have the garbage collector look through the heap all the time.
  */
 export async function* compress(
   source: AsyncIterable<Uint8Array>,
@@ -35,7 +35,7 @@ export async function* compress(
   else yield* zstd(source, options, signal);
 }
 
-/** One gzip member whose deflate stream is made of blocks, each primed with the end of the one before it: what pigz does. */
+/** Makes one gzip member from a deflate stream of blocks, each primed with the end of the one before it, like pigz. */
 async function* gzip(
   source: AsyncIterable<Uint8Array>,
   { level = 6, parallel }: CompressOptions,
@@ -66,7 +66,7 @@ async function* gzip(
   yield trailer;
 }
 
-/** Frames one behind the other, which is a zstd stream too. RFC 8878, 3. */
+/** Makes frames one after the other, which is a zstd stream too. RFC 8878, 3. */
 async function* zstd(
   source: AsyncIterable<Uint8Array>,
   { level = 3, parallel }: CompressOptions,
@@ -98,15 +98,15 @@ interface Job {
 /** Keeps up to `parallel` blocks in work, plus one finished that waits for the reader. */
 async function* inOrder(
   source: AsyncIterable<Uint8Array>,
-  at: {
+  place: {
     readonly size: number;
     readonly parallel: number;
     readonly work: (block: Block, outputs: Buffers) => Promise<Buffer>;
   },
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void> {
-  const inputs = new Buffers(at.size);
-  const outputs = new Buffers(at.size + storedOverhead(at.size));
+  const inputs = new Buffers(place.size);
+  const outputs = new Buffers(place.size + storedOverhead(place.size));
   const queue: Job[] = [];
   const finish = async function* ({ input, output }: Job): AsyncGenerator<Buffer, void> {
     const result = await output;
@@ -114,13 +114,13 @@ async function* inOrder(
     yield result;
     outputs.give(result);
   };
-  for await (const one of blocksOf(source, at.size, inputs)) {
+  for await (const one of blocksOf(source, place.size, inputs)) {
     signal.throwIfAborted();
-    const output = at.work(one, outputs);
+    const output = place.work(one, outputs);
     // Awaited in its turn; a failure before that must not count as unhandled.
     output.catch(() => undefined);
     queue.push({ input: one.block, output });
-    const first = queue.length > Math.max(1, at.parallel) ? queue.shift() : undefined;
+    const first = queue.length > Math.max(1, place.parallel) ? queue.shift() : undefined;
     if (first !== undefined) yield* finish(first);
   }
   for (const job of queue) yield* finish(job);
@@ -137,7 +137,7 @@ async function* blocksOf(
   for await (const chunk of source) {
     let at = 0;
     while (at < chunk.byteLength) {
-      // Only now is it known that the full block is not the last one.
+      // Only now is it clear that the full block is not the last one.
       if (used === size) {
         yield { block, isLast: false };
         block = buffers.take();
@@ -152,7 +152,7 @@ async function* blocksOf(
   yield { block: block.subarray(0, used), isLast: true };
 }
 
-/** Buffers of one size that are used again. */
+/** A pool of buffers of one size. */
 class Buffers {
   readonly #size: number;
   readonly #free: Buffer[] = [];
@@ -165,7 +165,7 @@ class Buffers {
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#size);
   }
 
-  /** Takes back a buffer, or a part of one, of its own; others are let go. */
+  /** Takes back a buffer of the pool, or a part of one; ignores others. */
   give({ buffer }: Buffer): void {
     if (buffer.byteLength === this.#size) this.#free.push(Buffer.from(buffer));
   }

@@ -4,10 +4,10 @@ import type { Compression } from "../core/oci.ts";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { checkGzipTrailer, CompressedInput, hasMember, skipGzipHeader } from "./members.ts";
 
-/** What a stream is compressed with, by its first bytes. `none` may be a tar or anything else. */
+/** The compression of a stream, by its first bytes. `none` may be a tar or anything else. */
 export type CompressionKind = "none" | "gzip" | "zstd" | "bzip2" | "xz";
 
-/** How many bytes `detectCompression` looks at; fewer are fine when there are no more. */
+/** Number of bytes that `detectCompression` needs; fewer are fine at the end of a stream. */
 const DETECT_BYTES = 6;
 
 const MAGIC: readonly (readonly [CompressionKind, readonly number[]])[] = [
@@ -30,19 +30,22 @@ export function detectCompression(firstBytes: Uint8Array): CompressionKind {
   return MAGIC.find(([, magic]) => magic.every((byte, at) => firstBytes[at] === byte))?.[0] ?? "none";
 }
 
-/** The compression's name in a layer's media type. @throws {BuildError} `archive/unsupported` for those that layers may not have. */
+/**
+ * Returns the compression's name in a layer's media type.
+ * @throws {BuildError} `archive/unsupported` for those that layers may not have
+ */
 export function layerCompression(kind: CompressionKind): Compression {
   if (kind === "none") return "uncompressed";
   if (kind === "gzip" || kind === "zstd") return kind;
   throw new BuildError("archive/unsupported", `Cannot use ${kind} for a layer: only gzip and zstd are allowed`);
 }
 
-/** Reads the start of a stream to see how it is compressed; `stream` is the whole stream again, first bytes included. */
+/** Detects a stream's compression from its start; `stream` is the whole stream again, first bytes included. */
 export async function sniffCompression(
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<{ readonly kind: CompressionKind; readonly stream: AsyncGenerator<Uint8Array, void> }> {
-  // Whoever sends it may never go on.
+  // The sender may stall forever.
   if (source instanceof ReadableStream) addAbortSignal(signal, source);
   const iterator = source[Symbol.asyncIterator]();
   const head: Uint8Array[] = [];
@@ -70,8 +73,10 @@ export async function sniffCompression(
 }
 
 /**
- * The bytes uncompressed. gzip and zstd may have several members or frames; damage is an error, and so is a stream that stops early.
- * @throws {BuildError} (from the stream) `archive/malformed`, or `archive/unsupported` when bzip2 or xz is needed and not installed.
+ * Decompresses a stream. gzip and zstd may have several members or frames; damage is an error, and so is a truncated
+ * stream.
+ * @throws {BuildError} (from the stream) `archive/malformed`, or `archive/unsupported` when bzip2 or xz is needed and
+ * not installed
  */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
@@ -111,7 +116,10 @@ async function* throughZlib(
   }
 }
 
-/** Reads a member by its parts: of a piece with garbage behind a member, Node's own reader gives not even the member. */
+/**
+ * Reads a member by its parts: when garbage follows a member in a chunk, Node's own reader does not even return the
+ * member.
+ */
 async function* gzipMember(input: CompressedInput, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
   const { crc32 } = process.getBuiltinModule("node:zlib");
   await skipGzipHeader(input);
@@ -125,7 +133,7 @@ async function* gzipMember(input: CompressedInput, signal: AbortSignal): AsyncGe
   await checkGzipTrailer(input, crc, sizeBytes);
 }
 
-/** One stream of deflate or frame of zstd. What follows it in the last piece is given back to the input. */
+/** Decodes one deflate stream or zstd frame. The rest of the last chunk is given back to the input. */
 async function* throughDecoder(
   input: CompressedInput,
   kind: "gzip" | "zstd",
@@ -172,7 +180,10 @@ async function* throughDecoder(
   }
 }
 
-/** Through `bzip2 -dc` or `xz -dc`, which have no counterpart in Node. They get no arguments and no files of ours, only bytes. */
+/**
+ * Pipes through `bzip2 -dc` or `xz -dc`, which have no counterpart in Node. They get no arguments and no files of ours,
+ * only bytes.
+ */
 async function* throughProgram(
   source: AsyncIterable<Uint8Array>,
   program: "bzip2" | "xz",

@@ -2,7 +2,7 @@ import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../native/constants.ts";
 import { encodeName } from "../native/names.ts";
 import type { ScanColumns, TreeScan } from "../native/scan.ts";
 
-/** What a layer says of a file beside its name, type and size. */
+/** A described file's metadata, besides name, type and size. */
 export interface DescribedMetadata {
   /** Permissions with the setuid, setgid and sticky bits. */
   readonly mode: number;
@@ -12,8 +12,8 @@ export interface DescribedMetadata {
 }
 
 /**
- * The columns that a scan of a tree would give that nobody has made: no attributes, and one name for each file. Rows are
- * added in the order of a scan: a directory before what it holds, names in byte order.
+ * The columns of a scan, made without a scan: no attributes, and one name for each file. Rows are added in the order of
+ * a scan: a directory before its content, names in byte order.
  */
 export class DescribedTree {
   readonly #mtimeNs: BigInt64Array<ArrayBuffer>;
@@ -26,13 +26,13 @@ export class DescribedTree {
   readonly #nameEnd: Uint32Array<ArrayBuffer>;
   readonly #linkEnd: Uint32Array<ArrayBuffer>;
   readonly #links: Buffer[] = [];
-  /** Of the scan that rows come from. */
+  /** Times of the scan that rows come from. */
   #scannedTimes: { readonly of: BigInt64Array; readonly halves: Int32Array } | undefined;
   #names: Buffer;
   #linkBytes = 0;
   #count = 0;
 
-  /** @param room how many rows will be added at most. The root is there already. */
+  /** @param room maximum number of added rows, besides the root */
   constructor(room: number) {
     const rows = room + 1;
     this.#mtimeNs = new BigInt64Array(rows);
@@ -53,7 +53,11 @@ export class DescribedTree {
     return this.#count;
   }
 
-  /** @param parent row of the directory that it is in; the root is row 0. @returns its row. */
+  /**
+   * Adds a directory.
+   * @param parent row of its parent; the root is row 0
+   * @returns its row
+   */
   addDirectory(parent: number, name: string, { mode, uid, gid, mtimeNs }: DescribedMetadata): number {
     const row = this.#add(parent, S_IFDIR | (mode & 0o7777), uid, gid);
     this.#mtimeNs[row] = mtimeNs;
@@ -64,8 +68,8 @@ export class DescribedTree {
   }
 
   /**
-   * A file, directory or symlink of a scan under its own name.
-   * @param metadata what is not as in the scan; without it only permissions and time are, and the owner is root
+   * Adds a file, directory or symlink of a scan under its own name.
+   * @param metadata replaces that of the scan; without it only permissions and time are kept, and the owner is root
    */
   addScanned(parent: number, { columns }: TreeScan, from: number, metadata: DescribedMetadata | undefined): number {
     const scanned = columns.mode[from] ?? 0;
@@ -135,7 +139,7 @@ export class DescribedTree {
     return row;
   }
 
-  /** Where the name of a row goes. */
+  /** Makes room for the name of a row. */
   #roomFor(row: number, length: number): number {
     const at = this.#nameEnd[row - 1] ?? 0;
     const end = at + length;

@@ -184,7 +184,7 @@ test.each([
   { name: "defaults for all members", parts: [raw("p", { type: "g", content: "9 path=q\n" }), ok], is: ["file ok 2"] },
   { name: "a directory written as a file", parts: [raw("d/"), ok], is: ["directory d 0", "file ok 2"] },
   {
-    name: "a file whose name ends in a slash",
+    name: "a file name with a slash at the end",
     parts: [raw("f/", { content: "x" }), ok],
     is: ["file f 1", "file ok 2"],
   },

@@ -4,7 +4,7 @@ import { paddingOf, type TarEntry } from "./entry.ts";
 const MAX_FILES = 1024;
 const BLOCK_BYTES = 2 << 20;
 
-/** Small files gathered in one block until they are written with one call. Filled again and again. */
+/** A block of small files that are written with one call, for repeated use. */
 export class FileBatch {
   readonly #block: Buffer;
   readonly #offsets = new Float64Array(MAX_FILES);
@@ -50,7 +50,7 @@ export class FileBatch {
     this.#filled = 0;
   }
 
-  /** Bytes of a member that is not a file of this batch (a whiteout with content) go nowhere. */
+  /** Adds content. Bytes of a member that is not a file of this batch (a whiteout with content) are dropped. */
   data(bytes: Buffer): void {
     if (this.#filled === undefined) return;
     bytes.copy(this.#block, this.#used + this.#filled);
@@ -74,7 +74,7 @@ export class FileBatch {
     return this.#paths[index] ?? "";
   }
 
-  /** Files that need more than a batch can give them. */
+  /** Lists files that need more than a batch can set. */
   withAttributes(): [path: string, entry: TarEntry][] {
     const found: [string, TarEntry][] = [];
     for (const [index, entry] of this.#entries.entries()) {
@@ -110,7 +110,7 @@ export class FileBatch {
   }
 }
 
-/** Nanoseconds in 64 bits end in 2262; a later or very early time becomes the last or first one, as file systems do too. */
+/** Clamps to 64-bit nanoseconds, which end in 2262, as file systems do too. */
 export function representable(ns: bigint): bigint {
   const limit = 2n ** 63n - 1n;
   return ns > limit ? limit : ns < -limit ? -limit : ns;

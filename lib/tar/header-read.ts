@@ -30,7 +30,7 @@ const ENTRY_TYPES: Readonly<Record<string, EntryType>> = {
   D: "directory",
 };
 
-/** Type of a member, `undefined` for one we have no meaning for. */
+/** Returns the type of a member; `undefined` for an unknown one. */
 export function entryTypeOf(typeFlag: string): EntryType | undefined {
   return ENTRY_TYPES[typeFlag];
 }
@@ -44,7 +44,10 @@ export function isZeroBlock(block: Buffer): boolean {
   return true;
 }
 
-/** Reads v7, ustar and GNU headers. @throws {BuildError} `archive/malformed` when the checksum or a number is wrong. */
+/**
+ * Parses v7, ustar and GNU headers.
+ * @throws {BuildError} `archive/malformed` when the checksum or a number is wrong
+ */
 export function parseHeader(block: Buffer): RawHeader {
   verifyChecksum(block);
   const typeFlag = block[156] === 0 ? "0" : String.fromCharCode(block[156] ?? 0);
@@ -66,17 +69,20 @@ export function parseHeader(block: Buffer): RawHeader {
   };
 }
 
-/** A number in octal digits, or in base 256 when the first bit is set (GNU; two's complement, the second bit is the sign). */
-export function parseNumber(block: Buffer, at: number, width: number): number {
-  const lead = block[at] ?? 0;
+/**
+ * Parses a number in octal digits, or in base 256 when the first bit is set (GNU; two's complement, the second bit is
+ * the sign).
+ */
+export function parseNumber(block: Buffer, offset: number, width: number): number {
+  const lead = block[offset] ?? 0;
   if (lead >= 0x80) {
     let value = BigInt(lead & 0x40 ? (lead & 0x7f) - 0x80 : lead & 0x7f);
-    for (let next = at + 1; next < at + width; next += 1) value = (value << 8n) | BigInt(block[next] ?? 0);
+    for (let next = offset + 1; next < offset + width; next += 1) value = (value << 8n) | BigInt(block[next] ?? 0);
     return toSafeNumber(value);
   }
   let value = 0;
-  let next = at;
-  const end = at + width;
+  let next = offset;
+  const end = offset + width;
   while (next < end && (block[next] === 0x20 || block[next] === 0)) next += 1;
   for (; next < end; next += 1) {
     const digit = (block[next] ?? 0) - 0x30;
@@ -87,11 +93,11 @@ export function parseNumber(block: Buffer, at: number, width: number): number {
   return value;
 }
 
-/** A field of text: up to its NUL, or all of it. */
-function text(block: Buffer, at: number, width: number): string {
-  let end = at;
-  while (end < at + width && block[end] !== 0) end += 1;
-  return end === at ? "" : decodeName(block.subarray(at, end));
+/** Reads a text field: up to its NUL, or all of it. */
+function text(block: Buffer, offset: number, width: number): string {
+  let end = offset;
+  while (end < offset + width && block[end] !== 0) end += 1;
+  return end === offset ? "" : decodeName(block.subarray(offset, end));
 }
 
 function toSafeNumber(value: bigint): number {
@@ -101,7 +107,7 @@ function toSafeNumber(value: bigint): number {
   return Number(value);
 }
 
-/** Some old tars summed signed bytes, so both sums are right. */
+/** Verifies the checksum. Some old tars summed signed bytes, so both sums are valid. */
 function verifyChecksum(block: Buffer): void {
   let unsigned = 8 * 0x20;
   let signed = 8 * 0x20;

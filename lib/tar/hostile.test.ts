@@ -7,7 +7,7 @@ import { locateNative } from "../native/locate.ts";
 import { dir, type Member, symlink, tarOf } from "./testing.ts";
 import { unpackArchive } from "./unpack.ts";
 
-/* Archives that nobody makes by accident: each ends in one error that names the member, or in what the kernel would make of it. */
+/* Hostile archives: each ends in one error that names the member, or in the kernel's own result. */
 
 const native = locateNative();
 const signal = new AbortController().signal;
@@ -53,7 +53,7 @@ test.each([
   },
   { name: "a name that is too long", member: { path: "n".repeat(300) }, code: "snapshot/failed", says: /too long/ },
   {
-    name: "an attribute whose name is too long",
+    name: "an attribute with too long a name",
     member: { path: "a", xattrs: { [`user.${"n".repeat(300)}`]: value(1) } },
     code: "snapshot/failed",
     says: /"a": .* \(setxattr\)/,

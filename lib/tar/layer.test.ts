@@ -267,13 +267,13 @@ describe("unpacking", () => {
       root: true,
     },
     {
-      name: "keeps a file whose whiteout follows",
+      name: "keeps a file with a later whiteout",
       members: [{ path: "f", content: "1" }, { path: ".wh.f" }],
       expected: ["f=1"],
       root: true,
     },
     {
-      name: "keeps a file whose whiteout came first",
+      name: "keeps a file with an earlier whiteout",
       members: [{ path: ".wh.f" }, { path: "f", content: "1" }],
       expected: ["f=1"],
       root: true,

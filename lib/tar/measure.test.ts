@@ -79,9 +79,9 @@ const TREES: readonly {
   readonly name: string;
   readonly root?: true;
   readonly modes?: "kept";
-  /** Of the sums with all options, for root. Another one would be another diffID of every such layer there is. */
+  /** Digest of the sums with all options, for root. A change of it changes the diffID of every such layer. */
   readonly golden: string;
-  readonly write: (at: string) => void | Promise<void>;
+  readonly write: (path: string) => void | Promise<void>;
 }[] = [
   { name: "nothing", golden: "2bd50c06b375f2a6", write: () => {} },
   {

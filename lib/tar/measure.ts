@@ -5,23 +5,23 @@ import { TreeScan } from "../native/scan.ts";
 import { PACK_SCAN, packFailure, type PackOptions, packPlan } from "./pack.ts";
 import { refuseReserved } from "./reserved.ts";
 
-/** A layer as its tar would be. */
+/** A layer's measure, equal to that of its tar. */
 export interface LayerMeasure {
   readonly diffId: Digest;
   readonly sizeBytes: number;
   readonly entries: number;
-  /** Of the difference without times; see content-text.c. */
+  /** Digest of the difference without times; see content-text.c. */
   readonly contentDigest: Digest;
 }
 
-/** Below these a thread costs more than the work. */
+/** Below this number a thread costs more than the work. */
 const INLINE_ENTRIES = 200;
 const INLINE_BYTES = 1 << 20;
 
 /**
- * What `packLayer` would give, as digests, the bytes going nowhere: one pass in the addon, on a thread of its own where the
+ * Computes the digests of `packLayer`, discarding the bytes: one pass in the addon, on a thread of its own where the
  * layer is more than a few files.
- * @throws {BuildError} `snapshot/failed` when a file cannot be read, `image/reserved` for one whose name would be a whiteout's;
+ * @throws {BuildError} `snapshot/failed` when a file cannot be read, `image/reserved` for one with a whiteout's name;
  * the signal's reason when aborted
  */
 export async function measureLayer(native: Native, options: PackOptions, signal: AbortSignal): Promise<LayerMeasure> {

@@ -1,17 +1,17 @@
 import { malformed } from "./header-read.ts";
 
-/** A stream of compressed members (gzip, RFC 1952) or frames (zstd, RFC 8878) that is read one of them at a time. */
+/** A stream of compressed members (gzip, RFC 1952) or frames (zstd, RFC 8878), read one at a time. */
 export class CompressedInput {
   readonly #iterator: AsyncIterator<Uint8Array>;
   #rest: Buffer = Buffer.alloc(0);
-  /** The piece behind the newest one, asked for while that one is decompressed. */
+  /** The next chunk, requested while the newest is decompressed. */
   #coming: Promise<IteratorResult<Uint8Array>> | undefined;
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.#iterator = source[Symbol.asyncIterator]();
   }
 
-  /** Returns the bytes at hand, or the next piece; `undefined` at the end. */
+  /** Returns the bytes at hand, or the next chunk; `undefined` at the end. */
   async next(): Promise<Buffer | undefined> {
     while (this.#rest.length === 0) {
       const piece = await this.#pull();
@@ -23,12 +23,12 @@ export class CompressedInput {
     return piece;
   }
 
-  /** Gives back the end of what `next` gave. */
+  /** Gives back the end of the last `next`. */
   unread(bytes: Buffer): void {
     this.#rest = bytes;
   }
 
-  /** Up to `length` bytes, which stay unread; fewer at the end of the stream. */
+  /** Returns up to `length` bytes, which stay unread; fewer at the end of the stream. */
   async peek(length: number): Promise<Buffer> {
     while (this.#rest.length < length) {
       const piece = await this.#pull();
@@ -38,7 +38,10 @@ export class CompressedInput {
     return this.#rest.subarray(0, length);
   }
 
-  /** @throws {BuildError} `archive/malformed` when the stream ends before */
+  /**
+   * Reads bytes.
+   * @throws {BuildError} `archive/malformed` when the stream ends before
+   */
   async take(length: number): Promise<Buffer> {
     const bytes = Buffer.from(await this.peek(length));
     if (bytes.length < length) throw malformed("its compression (gzip) ends early");
@@ -55,13 +58,16 @@ export class CompressedInput {
     if (next.done === true) return undefined;
     const { value } = next;
     this.#coming = this.#iterator.next();
-    // The next call awaits it; until then its failure is not to count as unhandled.
+    // The next call awaits it; until then its failure must not count as unhandled.
     this.#coming.catch(() => undefined);
     return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   }
 }
 
-/** Whether another member or frame follows. @throws {BuildError} `archive/malformed` for anything but one, or zeros behind gzip */
+/**
+ * Tells whether another member or frame follows.
+ * @throws {BuildError} `archive/malformed` for other data, except zeros after gzip
+ */
 export async function hasMember(input: CompressedInput, kind: "gzip" | "zstd", isFirst: boolean): Promise<boolean> {
   const start = await input.peek(4);
   if (start.length === 0 && !isFirst) return false;
@@ -75,7 +81,7 @@ export async function hasMember(input: CompressedInput, kind: "gzip" | "zstd", i
   throw malformed(`its compression (${kind}) is damaged, or other bytes follow it`);
 }
 
-/** Steps over a member's header. */
+/** Skips a member's header. */
 export async function skipGzipHeader(input: CompressedInput): Promise<void> {
   const fixed = await input.take(10);
   const flags = fixed[3] ?? 0;
@@ -86,7 +92,7 @@ export async function skipGzipHeader(input: CompressedInput): Promise<void> {
   if (flags & 2) await input.take(2);
 }
 
-/** Compares what a member says of its content with what it was. */
+/** Compares a member's trailer with its content. */
 export async function checkGzipTrailer(input: CompressedInput, crc: number, sizeBytes: number): Promise<void> {
   const trailer = await input.take(8);
   if (trailer.readUInt32LE(0) !== crc || trailer.readUInt32LE(4) !== sizeBytes % 2 ** 32) {

@@ -5,13 +5,13 @@ import type { PackOptions } from "./pack.ts";
 
 export interface PackPoolOptions {
   readonly native: Native;
-  /** Layers at a time, two threads each; the thread pool of Node has four, which others need too. */
+  /** Limit of concurrent layers, two threads each; Node's thread pool has four, which others need too. */
   readonly maxLayers: number;
 }
 
 const MOST_LAYERS = 3;
 
-/** Measures layers beside whatever else is going on, a few at a time. */
+/** A pool that measures a few layers concurrently, beside other work. */
 export class PackPool {
   readonly #native: Native;
   readonly #permits: Semaphore;
@@ -21,7 +21,10 @@ export class PackPool {
     this.#permits = new Semaphore(Math.min(MOST_LAYERS, Math.max(1, maxLayers)));
   }
 
-  /** @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted. */
+  /**
+   * Measures a layer.
+   * @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted
+   */
   async measure(options: PackOptions, signal: AbortSignal): Promise<LayerMeasure> {
     using _permit = await this.#permits.acquire(0, signal);
     return await measureLayer(this.#native, options, signal);

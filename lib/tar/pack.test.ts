@@ -142,7 +142,7 @@ describe("the stream", () => {
     },
   );
 
-  test("an abort wakes a packing that waits for a reader who never comes back", async () => {
+  test("an abort wakes a packing that waits for a reader", async () => {
     writeFileSync(join(directory, "large"), Buffer.alloc(LARGE, "x"));
     const before = openFiles();
     const stop = new AbortController();
@@ -208,7 +208,7 @@ describe("an output", () => {
     }
   }
 
-  test("that nobody reads any more is told as what it is, and not as a file's fault", async () => {
+  test("without a reader fails with that reason, and names no file", async () => {
     const { readEnd, writeEnd } = native.pipe();
     native.close(readEnd);
     await expect(packInto(writeEnd, "pipe")).rejects.toMatchObject({

@@ -9,27 +9,27 @@ import type { Native, PackPlan } from "../native/native.ts";
 import { type ScanColumns, TreeScan } from "../native/scan.ts";
 import type { Marks } from "./marks.ts";
 
-/** What to pack and how. */
+/** Input and form of a packed layer. */
 export interface PackOptions {
-  /** Host path of a layer's own difference, in overlay form. Trusted, and nobody changes it meanwhile. */
+  /** Host path of a layer's own difference, in overlay form. Trusted, and unchanged meanwhile. */
   readonly directory: string;
   readonly marks: Marks;
   /** `user` keeps `user.*` attributes too; by default only `security.capability` is kept, as in BuildKit. */
   readonly xattrs?: "capability" | "user";
-  /** Later times become this one: whole seconds since 1970 (`rewrite-timestamp`). */
+  /** Latest time: later ones become this one, in whole seconds since 1970 (`rewrite-timestamp`). */
   readonly clampMtimeSeconds?: number;
   /** The time of every file, in whole seconds since 1970. Whiteouts have none. */
   readonly mtimeSeconds?: number | undefined;
   /** Times for the layer's content digest. */
   readonly runs?: LayerRuns;
-  /** The directory as already scanned with `PACK_SCAN`, to save doing it twice. */
+  /** An existing scan of the directory with `PACK_SCAN`, to save another one. */
   readonly scan?: ScanColumns;
 }
 
-/** How a directory must be scanned to be packed. */
+/** Options of a scan for packing. */
 export const PACK_SCAN = { xattrs: true, links: true } as const;
 
-/** What is known of a layer's tar once all its bytes have been made. */
+/** Facts about a layer's tar after its last byte. */
 export interface LayerTar {
   readonly diffId: Digest;
   readonly sizeBytes: number;
@@ -39,7 +39,7 @@ const CHUNK_BYTES = 1 << 20;
 /** Later than any time that 64 bits of nanoseconds hold. */
 const NO_CLAMP = Number.MAX_SAFE_INTEGER;
 
-/** Puts options into the addon's words. */
+/** Converts options to the addon's form. */
 export function packPlan(
   { columns }: TreeScan,
   options: Pick<PackOptions, "marks" | "xattrs" | "clampMtimeSeconds" | "mtimeSeconds" | "runs">,
@@ -61,8 +61,8 @@ export function packPlan(
 }
 
 /**
- * The layer's tar: same directory, same bytes, on every machine. Chunks are the reader's to keep. For the tar's digests
- * alone, `measureLayer` of measure.ts is much faster.
+ * Packs a layer's tar: the same directory gives the same bytes on every machine. The reader owns the chunks. For the
+ * digests alone, `measureLayer` of measure.ts is much faster.
  */
 export async function* packLayer(
   native: Native,
@@ -73,10 +73,10 @@ export async function* packLayer(
 }
 
 /**
- * The same without a copy: each chunk is valid until the next one is asked for. The addon packs on a thread of its own, into a
- * pipe; while the pipe is full, it waits for the reader. A thread of Node's pool would not do: those who read and compress
- * need the pool too, and a few packers that wait for them would keep them out of it for ever.
- * @returns the sums of all the bytes, as the addon made them
+ * Does the same without copies: each chunk is valid until the next one is requested. The addon packs on a thread of its
+ * own, into a pipe; while the pipe is full, it waits for the reader. A thread of Node's pool would not do: readers and
+ * compressors need the pool too, and a few packers that wait for them would keep them out of it for ever.
+ * @returns the sums of all the bytes, computed by the addon
  * @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted
  */
 export async function* lendLayer(
@@ -107,7 +107,7 @@ export async function* lendLayer(
 
 const readSome = promisify(read);
 
-/** One end of a pipe that the addon packs into, and the packing. Disposing it ends both. */
+/** The read end of a pipe that the addon packs into, and the packing. Disposing it ends both. */
 class PackPipe implements AsyncDisposable {
   readonly #native: Native;
   readonly #signal: AbortSignal;
@@ -124,12 +124,15 @@ class PackPipe implements AsyncDisposable {
     this.#packing = native.packTree(dirfd, plan, this.#isCancelled, { fd: writeEnd, kind: "pipe" }).finally(() => {
       native.close(writeEnd);
     });
-    // Told by `sums`, when the reader gets to the end.
+    // `sums` reports it, when the reader gets to the end.
     this.#packing.catch(() => undefined);
     signal.addEventListener("abort", this.#stop, { once: true });
   }
 
-  /** @returns how many bytes there are now; 0 at the end, also that of a packing that failed. */
+  /**
+   * Reads bytes.
+   * @returns their number; 0 at the end, also after a failure
+   */
   async read(into: Buffer): Promise<number> {
     if (this.#readEnd === undefined) return 0;
     this.#isReading = true;
@@ -153,17 +156,17 @@ class PackPipe implements AsyncDisposable {
 
   readonly #stop = (): void => {
     Atomics.store(this.#isCancelled, 0, 1);
-    // A packer that waits for a reader is waked by there being none. A read that is under way ends by itself.
+    // Closing the read end wakes a packer that waits for a reader. A running read ends by itself.
     if (this.#isReading || this.#readEnd === undefined) return;
     this.#native.close(this.#readEnd);
     this.#readEnd = undefined;
   };
 }
 
-/** Says which file could not be packed, and why. */
+/** Turns an error into one that names the file and the reason. */
 export function packFailure(error: unknown): unknown {
   if (!(error instanceof SystemError) || error.syscall !== "read") return error;
-  // No file is to blame where the process may not open any more.
+  // When the process may not open any more files, no file is at fault.
   if (error.code === "EMFILE" || error.code === "ENFILE") return error;
   const why = error.code === "ESTALE" ? "its size changed while it was read" : describeErrno(error.errno)[1];
   return new BuildError("snapshot/failed", `Cannot pack "${(error.path ?? "").toWellFormed()}": ${why}`);

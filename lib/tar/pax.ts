@@ -4,7 +4,10 @@ import { malformed } from "./header-read.ts";
 /** Records of extended headers, in order; values are bytes because `SCHILY.xattr.*` are. */
 export type PaxRecords = ReadonlyMap<string, Buffer>;
 
-/** `LENGTH KEY=VALUE\n` records. @throws {BuildError} `archive/malformed`. */
+/**
+ * Parses `LENGTH KEY=VALUE\n` records.
+ * @throws {BuildError} `archive/malformed`
+ */
 export function parsePax(data: Buffer): [key: string, value: Buffer][] {
   const records: [string, Buffer][] = [];
   let at = 0;
@@ -25,7 +28,7 @@ export function parsePax(data: Buffer): [key: string, value: Buffer][] {
   return records;
 }
 
-/** A time in decimal seconds, to nanoseconds; further digits are cut off. */
+/** Parses a time in decimal seconds, to nanoseconds; further digits are cut off. */
 export function parsePaxTime(value: Buffer): bigint {
   const match = /^(-?)([0-9]{1,18})(?:\.([0-9]*))?$/.exec(value.toString("latin1"));
   if (match === null) throw malformed("an extended header has a time that is no number");
@@ -34,7 +37,7 @@ export function parsePaxTime(value: Buffer): bigint {
   return sign === "-" ? -ns : ns;
 }
 
-/** A size or id. */
+/** Parses a size or id. */
 export function parsePaxNumber(value: Buffer): number {
   const text = value.toString("latin1");
   const number = /^-?[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN;

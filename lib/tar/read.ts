@@ -12,7 +12,7 @@ import {
   type SparseLayout,
 } from "./sparse.ts";
 
-/** What a tar says, piece by piece: an entry, its content in order, then `end`. Chunks are views of the input. */
+/** A part of a tar: an entry, its content in order, then `end`. Chunks are views of the input. */
 export type TarEvent =
   | { readonly kind: "entry"; readonly entry: TarEntry }
   | { readonly kind: "data"; readonly bytes: Buffer }
@@ -25,12 +25,12 @@ const MAX_EXTENDED_BYTES = 8 << 20;
 const XATTR = "SCHILY.xattr.";
 const OLD_XATTR = "LIBARCHIVE.xattr.";
 
-/** POSIX pax (`X`: Solaris' own letter for them) and GNU's long names. */
+/** Type flags of POSIX pax (`X`: Solaris' own letter for them) and GNU's long names. */
 const EXTENDED = "xXgLK";
 
 /**
- * Members that say nothing about the tree: GNU's volume labels and lists of renamed files, Solaris' access control lists and
- * named attributes, star's inodes without content. Every other kind is a part of the tree that would be missing.
+ * Type flags of members outside the tree: GNU's volume labels and lists of renamed files, Solaris' access control lists
+ * and named attributes, star's inodes without content. Any other unknown type would be a missing part of the tree.
  */
 const HARMLESS = "VNAEI";
 
@@ -59,8 +59,8 @@ type State =
   | { readonly kind: "done" };
 
 /**
- * Reads a tar of any dialect (v7, ustar, PAX, GNU with long names, base-256 numbers and sparse files) as chunks arrive.
- * Memory: one block and one extended header. Damage is an `archive/malformed` error, never a guess.
+ * A reader of tars in any dialect (v7, ustar, PAX, GNU with long names, base-256 numbers and sparse files), as chunks
+ * arrive. Memory: one block and one extended header. Damage is an `archive/malformed` error, never a guess.
  */
 export class TarReader {
   #state: State = { kind: "header" };
@@ -70,7 +70,7 @@ export class TarReader {
   #longPath: string | undefined;
   #longLink: string | undefined;
 
-  /** All that can be said of the bytes up to here. Take every event before the next call. */
+  /** Yields all events of the bytes so far. Take every event before the next call. */
   *push(chunk: Buffer): Generator<TarEvent, void> {
     let input = chunk;
     if (this.#rest.length > 0) {
@@ -112,16 +112,19 @@ export class TarReader {
     }
   }
 
-  /** Whether the archive's end has been read: what follows is no part of it. */
+  /** True once the archive's end has been read: later bytes are not part of it. */
   get isDone(): boolean {
     return this.#state.kind === "done";
   }
 
-  /** @throws {BuildError} `archive/malformed` when the input stopped in the middle of something. */
+  /**
+   * Ends the input.
+   * @throws {BuildError} `archive/malformed` when it stopped in the middle of something
+   */
   finish(): void {
     const { kind } = this.#state;
     if (kind === "done" || kind === "closing") return;
-    // An archive without the closing zero blocks, or the last member's padding, is read by every tar there is.
+    // Every tar accepts an archive without the closing zero blocks, or without the last member's padding.
     if (kind === "header" && this.#rest.length === 0) return;
     if (this.#state.kind === "skip" && this.#state.isPadding) return;
     throw malformed("it ends in the middle of a member");
@@ -149,14 +152,14 @@ export class TarReader {
     yield* this.#member(header, undefined);
   }
 
-  /** Ends with a second block of zeros. Behind a lone one there may be members, which would be lost without a word. */
+  /** Ends with a second block of zeros. Members may follow a lone one, and would be lost silently. */
   #closing(block: Buffer): void {
     if (!isZeroBlock(block)) throw malformed("one block of zeros, of the two that end it, stands in its middle");
     this.#state = { kind: "done" };
   }
 
   #extended(state: State & { kind: "extended" }, bytes: Buffer): void {
-    // Copied, because the chunk it is a view of may be used again by whoever gave it.
+    // Copied, because the caller may reuse the chunk.
     state.parts.push(Buffer.from(bytes));
     state.left -= bytes.length;
     if (state.left > 0) return;
@@ -166,7 +169,7 @@ export class TarReader {
     if (state.header.typeFlag === "L") this.#longPath = upToNul();
     else if (state.header.typeFlag === "K") this.#longLink = upToNul();
     else if (state.header.typeFlag === "g") {
-      // Defaults for all members. What reads images and archives of ADD elsewhere, Go's reader, has never applied them.
+      // Defaults for all members. Go's reader, the usual one for images and archives of ADD, has never applied them.
       parsePax(data);
     } else {
       this.#repeated = parsePax(data);
@@ -183,7 +186,7 @@ export class TarReader {
     yield* this.#member(header, known(sparse.realSize, sparse.numbers));
   }
 
-  /** Applies what extended headers said and starts the member's content. */
+  /** Applies the extended headers and starts the member's content. */
   *#member(header: RawHeader, oldSparse: SparseLayout | undefined): Generator<TarEvent, void> {
     const records: PaxRecords = this.#records;
     const sparse = oldSparse ?? (records.size === 0 ? undefined : sparseByPax(records, this.#repeated));
@@ -204,18 +207,18 @@ export class TarReader {
       this.#skip(storedSize, paddingOf(storedSize));
       return;
     }
-    // Before ustar a directory was a file whose name ends in a slash.
+    // Before ustar a directory was a file with a slash at the end of its name.
     const isDirectory = type === "directory" || (type === "file" && storedSize === 0 && path.endsWith("/"));
     const entry = describe(header, records, isDirectory ? "directory" : type, path, longLink);
     if (entry.type !== "file") {
       yield { kind: "entry", entry: { ...entry, size: 0 } };
       yield { kind: "end" };
       if (header.typeFlag === "D") {
-        // The names of what was in it when it was dumped.
+        // The names of its content at the time of the dump.
         this.#skip(storedSize, paddingOf(storedSize));
         return;
       }
-      // Whatever a size field says here: links, directories and devices have no content (so do Go's and GNU's readers).
+      // Links, directories and devices have no content, whatever their size field says (as for Go's and GNU's readers).
       this.#skip(0, 0);
       return;
     }
@@ -237,7 +240,10 @@ export class TarReader {
     yield* this.#sparseContent(entry, sparse, storedSize);
   }
 
-  /** GNU 1.0: decimal numbers, one a line: how many runs, then offset and length of each, padded to a block. */
+  /**
+   * Reads GNU 1.0's map: decimal numbers, one a line: the number of runs, then offset and length of each, padded to a
+   * block.
+   */
   *#sparseMap(state: State & { kind: "sparse-map" }, block: Buffer): Generator<TarEvent, void> {
     state.text += block.toString("latin1");
     state.left -= BLOCK;
@@ -342,7 +348,7 @@ function unknownKind(path: string, typeFlag: string): BuildError {
 
 function nameRecord(records: PaxRecords, key: string): string | undefined {
   const value = records.get(key);
-  // An empty value takes an earlier record back, POSIX pax.
+  // An empty value cancels an earlier record, POSIX pax.
   return value === undefined || value.length === 0 ? undefined : decodeName(value);
 }
 
@@ -358,7 +364,7 @@ function attributes(records: PaxRecords): ReadonlyMap<string, Buffer> {
   return found;
 }
 
-/** Bytes as `%XX`; what is no such escape stands for itself, as for libarchive. */
+/** Decodes bytes as `%XX`; malformed escapes stand for themselves, as for libarchive. */
 function percentDecoded(text: string): string {
   if (!text.includes("%")) return text;
   const bytes = encodeName(text).toString("latin1");
@@ -368,7 +374,10 @@ function percentDecoded(text: string): string {
   return decodeName(Buffer.from(decoded, "latin1"));
 }
 
-/** -1 would tell the kernel to leave the owner alone, and of larger numbers it takes the lower 32 bits: 2^32 would be root. */
+/**
+ * Checks an id. -1 would tell the kernel to leave the owner alone, and of larger numbers it takes the lower 32 bits:
+ * 2^32 would be root.
+ */
 function checkedId(id: number): number {
   if (id >= 0 && id < 0xffffffff) return id;
   throw new BuildError("archive/unsupported", `Cannot unpack the archive: a member's owner, ${id}, is out of range`);

@@ -5,8 +5,8 @@ import type { TreeScan } from "../native/scan.ts";
 import { WHITEOUT_PREFIX } from "./marks.ts";
 
 /*
- * Files that no layer can hold, because what they are called or what they are says "deleted" there: names that begin with
- * `.wh.` in a tar, the character device 0:0 in an overlay.
+ * Files that no layer can hold, because their name or type marks a deletion there: names that begin with `.wh.` in a
+ * tar, the character device 0:0 in an overlay.
  */
 
 export function isReservedName(name: string): boolean {
@@ -14,7 +14,8 @@ export function isReservedName(name: string): boolean {
 }
 
 /**
- * A layer's directory says by its own marks what is deleted, so a file of a whiteout's name is just that: a file.
+ * Refuses a file with a whiteout's name: in a layer's directory deletions have marks of their own, so it is an ordinary
+ * file.
  * @throws {BuildError} `image/reserved` for one
  */
 export function refuseReserved(scan: TreeScan): void {
@@ -23,26 +24,26 @@ export function refuseReserved(scan: TreeScan): void {
   for (let row = 1; row < scan.count; row += 1) if (isReservedName(scan.name(row))) throw reservedName(scan.path(row));
 }
 
-/** Whether a file is the device that overlayfs takes for a deleted file. */
+/** Tells whether a file is the device that overlayfs takes for a deleted file. */
 export function isReservedDevice(mode: number, device: { readonly major: number; readonly minor: number }): boolean {
   return (mode & S_IFMT) === S_IFCHR && device.major === 0 && device.minor === 0;
 }
 
-/** The refusal of a name; `path` in the image, relative to its root. */
+/** Makes the refusal of a name; `path` in the image, relative to its root. */
 export function reservedName(path: string): BuildError {
   return refusal(
     path,
-    'names that begin with ".wh." mean deleted files in a layer, and whoever unpacks the image would delete one',
+    'names that begin with ".wh." mean deleted files in a layer, and unpacking the image would delete one',
     "give it another name, or leave it out",
   );
 }
 
-/** The refusal of a device. */
+/** Makes the refusal of a device. */
 export function reservedDevice(path: string): BuildError {
   return refusal(
     path,
     "the character device 0:0 means a deleted file in an overlay file system",
-    "leave it out; overlayfs lets nobody make one either",
+    "leave it out; overlayfs allows no such file either",
   );
 }
 

@@ -7,14 +7,19 @@ export interface SparseRun {
   readonly length: number;
 }
 
-/** How a sparse file's bytes lie in its real size. `map-in-data` (GNU 1.0) has the runs in front of the data itself. */
+/**
+ * The layout of a sparse file's bytes in its real size. `map-in-data` (GNU 1.0) has the runs before the data itself.
+ */
 export type SparseLayout =
   | { readonly kind: "known"; readonly realSize: number; readonly runs: readonly SparseRun[] }
   | { readonly kind: "map-in-data"; readonly realSize: number };
 
 const MAX_RUNS = 1_000_000;
 
-/** Layout by PAX records of GNU formats 0.0, 0.1 and 1.0; `undefined` when the file is not sparse. GNU tar manual, "Sparse Formats". */
+/**
+ * Reads the layout from PAX records of GNU formats 0.0, 0.1 and 1.0; `undefined` when the file is not sparse. GNU tar
+ * manual, "Sparse Formats".
+ */
 export function sparseByPax(records: PaxRecords, repeated: readonly [string, Buffer][]): SparseLayout | undefined {
   const size = records.get("GNU.sparse.realsize") ?? records.get("GNU.sparse.size");
   if (size === undefined) return undefined;
@@ -25,7 +30,7 @@ export function sparseByPax(records: PaxRecords, repeated: readonly [string, Buf
     const text = map.toString("latin1");
     return known(realSize, text === "" ? [] : text.split(",").map(Number));
   }
-  // 0.0: the same two keys again and again, which is why they are read in order and not by key.
+  // 0.0 repeats the same two keys, so they are read in order and not by key.
   const numbers = repeated
     .filter(([key]) => key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes")
     .map(([, value]) => parsePaxNumber(value));
@@ -43,23 +48,26 @@ export function oldSparseHeader(block: Buffer): OldSparse {
   return { realSize: parseNumber(block, 483, 12), numbers: oldRuns(block, 386, 4), hasMore: block[482] !== 0 };
 }
 
-/** A block of 21 further runs. */
+/** Adds a block of 21 further runs. */
 export function oldSparseExtension(block: Buffer, sparse: OldSparse): OldSparse {
   if (sparse.numbers.length > 2 * MAX_RUNS) throw malformed("a sparse file has too many runs");
   return { ...sparse, numbers: [...sparse.numbers, ...oldRuns(block, 0, 21)], hasMore: block[504] !== 0 };
 }
 
-function oldRuns(block: Buffer, at: number, count: number): number[] {
+function oldRuns(block: Buffer, offset: number, count: number): number[] {
   const numbers: number[] = [];
   for (let index = 0; index < count; index += 1) {
-    const start = at + index * 24;
+    const start = offset + index * 24;
     if (block[start] === 0) break;
     numbers.push(parseNumber(block, start, 12), parseNumber(block, start + 12, 12));
   }
   return numbers;
 }
 
-/** Checks that runs are in order, apart and inside the file. @throws {BuildError} `archive/malformed`. */
+/**
+ * Checks that runs are in order, apart and inside the file.
+ * @throws {BuildError} `archive/malformed`
+ */
 export function known(realSize: number, numbers: readonly number[]): SparseLayout {
   const runs: SparseRun[] = [];
   let end = 0;

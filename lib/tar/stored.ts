@@ -1,12 +1,12 @@
 import type { ZlibOptions } from "node:zlib";
 
-/** Bytes looked at, once in so many. */
+/** Size of a sample; the next number is the distance between samples. */
 const SAMPLE = 4 << 10;
 const SAMPLE_EVERY = 256 << 10;
 
 /**
- * Whether samples of the block do not shrink by even a hundredth, as noise, archives and media do not: compressing those takes
- * twenty times as long as copying them and gains nothing. Depends on the bytes alone.
+ * Tells whether samples of the block shrink by less than a hundredth, as noise, archives and media do: compressing
+ * those takes twenty times as long as copying them and gains nothing. Depends on the bytes alone.
  */
 export async function isIncompressible(block: Buffer): Promise<boolean> {
   const count = Math.floor(block.length / SAMPLE_EVERY);
@@ -15,12 +15,12 @@ export async function isIncompressible(block: Buffer): Promise<boolean> {
   const sample = Buffer.concat(
     Array.from({ length: count }, (_, at) => block.subarray(at * apart, at * apart + SAMPLE)),
   );
-  // A state of a few pages instead of 256 KiB: it is made and thrown away for every block.
+  // A state of a few pages instead of 256 KiB, because it is allocated for every block.
   const small = { level: 1, windowBits: 12, memLevel: 5, chunkSize: sample.length + 1024 };
   return (await deflateRaw(sample, small)).length > sample.length * 0.99;
 }
 
-/** On a thread of libuv's. */
+/** Deflates on a thread of libuv's. */
 export function deflateRaw(block: Buffer, options: ZlibOptions): Promise<Buffer> {
   const zlib = process.getBuiltinModule("node:zlib");
   return new Promise((resolve, reject) => {
@@ -30,15 +30,18 @@ export function deflateRaw(block: Buffer, options: ZlibOptions): Promise<Buffer>
   });
 }
 
-/** The length of a stored block has 16 bits. RFC 1951, 3.2.4. */
+/** Maximum length of a stored block: 16 bits. RFC 1951, 3.2.4. */
 const DEFLATE_MAX = 0xff_ff;
 
-/** Bytes that are added to a block of that size, at most. */
+/** Returns the maximum number of bytes added to a block of that size. */
 export function storedOverhead(sizeBytes: number): number {
   return ZSTD_HEAD_BYTES + 5 * Math.ceil(sizeBytes / DEFLATE_MAX);
 }
 
-/** The block as deflate blocks that are stored: begins and ends at a byte's boundary. @param into has room for them. */
+/**
+ * Writes the block as stored deflate blocks: it begins and ends at a byte boundary.
+ * @param into has room for them
+ */
 export function storedDeflate(block: Buffer, isLast: boolean, into: Buffer): Buffer {
   return framed(block, into, { head: 0, max: DEFLATE_MAX, headerBytes: 5 }, (out, at, { size, isEnd }) => {
     out[at] = isLast && isEnd ? 1 : 0;
@@ -51,7 +54,7 @@ export function storedDeflate(block: Buffer, isLast: boolean, into: Buffer): Buf
 const ZSTD_HEAD_BYTES = 9;
 const ZSTD_MAX = 128 << 10;
 
-/** The block as a zstd frame of raw blocks. It has no checksum: every layer has its digest. */
+/** Writes the block as a zstd frame of raw blocks. It has no checksum: every layer has its digest. */
 export function storedZstd(block: Buffer, into: Buffer): Buffer {
   const out = framed(
     block,
@@ -67,12 +70,12 @@ export function storedZstd(block: Buffer, into: Buffer): Buffer {
   return out;
 }
 
-/** Copies a block that is not empty in pieces, each behind a header that `write` fills in. */
+/** Copies a non-empty block in parts, each after a header that `write` fills in. */
 function framed(
   block: Buffer,
   out: Buffer,
   { head, max, headerBytes }: { readonly head: number; readonly max: number; readonly headerBytes: number },
-  write: (out: Buffer, at: number, piece: { readonly size: number; readonly isEnd: boolean }) => void,
+  write: (out: Buffer, offset: number, piece: { readonly size: number; readonly isEnd: boolean }) => void,
 ): Buffer {
   let to = head;
   for (let from = 0; from < block.length; from += max) {

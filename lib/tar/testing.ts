@@ -1,14 +1,14 @@
 import { encodeName } from "../native/names.ts";
 import { BLOCK, type EntryType, floorSeconds, paddingOf, type TarEntry } from "./entry.ts";
 
-/** What a test says of a member; the rest is a plain file of the test's own user. */
+/** A test's member; the rest is a plain file of the test's own user. */
 export type Member = Partial<Omit<TarEntry, "xattrs">> & {
   readonly path: string;
   readonly content?: string;
   readonly xattrs?: Record<string, Buffer>;
 };
 
-/** A tar, hostile ones too: nothing is checked. */
+/** Makes a tar without any checks, also a hostile one. */
 export async function* tarOf(members: readonly Member[]): AsyncGenerator<Buffer, void> {
   for (const { content = "", xattrs = {}, ...member } of members) {
     const entry: TarEntry = {
@@ -41,7 +41,7 @@ const TYPE_FLAGS: Readonly<Record<EntryType, string>> = {
   fifo: "6",
 };
 
-/** Header blocks of any entry, to be read: one block, and all that it may not hold once more in an extended header. */
+/** Makes header blocks of any entry: one block, and an extended header for everything that does not fit. */
 export function headerOf(entry: TarEntry): Buffer {
   const path = encodeName(entry.type === "directory" ? `${entry.path}/` : entry.path);
   const link = encodeName(entry.linkName);

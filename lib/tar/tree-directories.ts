@@ -20,21 +20,21 @@ const IMPLIED = {
   xattrs: NO_XATTRS,
 } as const;
 
-/** What a tree being unpacked stands on: its descriptor, owned by the caller, and the two things directories have to ask about. */
+/** The base of a tree being unpacked: its descriptor, owned by the caller, and two facts for its directories. */
 export interface TreeBase {
   readonly native: Native;
   readonly root: number;
   /** `undefined` when `.wh.` names are plain files. */
   readonly whiteouts: Whiteouts | undefined;
-  /** Whether a small file of this path is still to be written. */
+  /** Tells whether a small file of this path is still to be written. */
   readonly isPending: (path: string) => boolean;
 }
 
-/** The directories of a tree that is being unpacked: which are there, which are made for their members' sake, which are to be finished. */
+/** The directories of a tree that is being unpacked: present ones, implied ones, and those to be finished. */
 export class TreeDirectories {
   /** Directories to be finished, by path as archived. */
   readonly unfinished = new Map<string, TarEntry>();
-  /** Those that members lie in and that have no member of their own. */
+  /** Directories that contain members but have no member of their own. */
   readonly implied = new Set<string>();
   readonly #native: Native;
   readonly #root: number;
@@ -51,12 +51,12 @@ export class TreeDirectories {
     this.#isPending = isPending;
   }
 
-  /** Whether the path is known to lead to a directory, by symlinks perhaps. */
+  /** Tells whether the path is known to lead to a directory, perhaps by symlinks. */
   has(path: string): boolean {
     return this.#known.has(path);
   }
 
-  /** Takes note of a directory that a member makes. */
+  /** Records a directory that a member makes. */
   add(path: string, entry: TarEntry): void {
     this.#known.add(path);
     this.implied.delete(path);
@@ -97,7 +97,7 @@ export class TreeDirectories {
     this.#known.add(path);
   }
 
-  /** Whether the path itself is a directory, and no symlink to one. */
+  /** Tells whether the path itself is a directory, not a symlink to one. */
   isReal(path: string): boolean {
     const [parent, name] = splitParent(path);
     const status = this.#native.tryStatat(this.fdOf(parent), name);
@@ -109,7 +109,7 @@ export class TreeDirectories {
     return this.#whiteouts?.isOne(this.fdOf(parent), name, status) === true;
   }
 
-  /** A descriptor of the directory, kept until another one is asked for: members come grouped by directory. */
+  /** Returns a descriptor of the directory, kept until another one is requested: members come grouped by directory. */
   fdOf(path: string): number {
     if (path === "") return this.#root;
     if (this.#parent?.path === path) return this.#parent.fd;
@@ -119,13 +119,13 @@ export class TreeDirectories {
     return fd;
   }
 
-  /** Closes what `fdOf` keeps. */
+  /** Closes the kept descriptor. */
   forgetDescriptor(): void {
     if (this.#parent !== undefined) this.#native.close(this.#parent.fd);
     this.#parent = undefined;
   }
 
-  /** Removes what is at a path, and all that is known of it and of what lies below. */
+  /** Removes a path, and everything known of it and of paths below. */
   remove(path: string): void {
     const [parent, name] = splitParent(path);
     this.#native.removeTreeSync(this.fdOf(parent), name);
@@ -134,7 +134,7 @@ export class TreeDirectories {
     for (const set of [this.#known, this.unfinished, this.implied]) {
       for (const known of set.keys()) if (known === path || known.startsWith(below)) set.delete(known);
     }
-    // Paths that led here by a symlink are looked at again when they are next used.
+    // Paths that led here by a symlink are checked again at their next use.
     for (const known of this.#known) {
       if (known !== "" && !this.unfinished.has(known)) this.#known.delete(known);
     }

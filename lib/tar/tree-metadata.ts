@@ -10,7 +10,7 @@ export type OwnerPolicy =
   | { readonly kind: "keep" }
   | { readonly kind: "fixed"; readonly uid: number; readonly gid: number };
 
-/** Gives files of a tree that is being unpacked what their members say. All names are relative to a directory's descriptor. */
+/** Metadata for the files of a tree that is being unpacked. All names are relative to a directory's descriptor. */
 export class TreeMetadata {
   readonly #native: Native;
   readonly #owner: OwnerPolicy;
@@ -21,7 +21,9 @@ export class TreeMetadata {
     this.#owner = owner;
   }
 
-  /** Owner, then mode (a change of owner takes setuid away), then attributes (so it does capabilities), then times. */
+  /**
+   * Sets owner, then mode (a change of owner takes setuid away), then attributes (so it does capabilities), then times.
+   */
   set(fd: number, name: string, entry: TarEntry): void {
     const { uid, gid } = this.ownerOf(entry);
     if (uid !== this.#own.uid || gid !== this.#own.gid) this.#native.fchownat(fd, name, uid, gid);
@@ -31,8 +33,8 @@ export class TreeMetadata {
   }
 
   /**
-   * The last member counts for all names of a file, a link's own header too. Only what differs from `status` is set: a
-   * change of owner, even to the same one, takes capabilities away.
+   * Sets the metadata of a link's own header: the last member counts for all names of a file. It sets only differences
+   * to `status`, because a change of owner, even to the same one, takes capabilities away.
    */
   setOfLink(fd: number, name: string, entry: TarEntry, status: FileStatus): void {
     const { uid, gid } = this.ownerOf(entry);
@@ -47,13 +49,13 @@ export class TreeMetadata {
 
   setAttributes(fd: number, name: string, entry: TarEntry): void {
     for (const [key, value] of entry.xattrs) {
-      // Marks are ours to set: a layer that could would show or hide files of other layers.
+      // A layer must not set marks: they would show or hide files of other layers.
       if (/^(?:trusted|user)\.overlay\./.test(key) || RECORD_XATTRS.has(key)) continue;
       this.#trySetXattr(fd, name, key, value);
     }
   }
 
-  /** What the file system or the lack of privilege refuses is left out, as every runtime does. */
+  /** Sets an attribute, unless the file system or the privileges refuse it; every runtime leaves it out then. */
   #trySetXattr(fd: number, name: string, key: string, value: Buffer): void {
     try {
       this.#native.setXattr(fd, name, key, value);

@@ -37,10 +37,10 @@ export interface TreeWriterOptions {
 const SMALL = 128 << 10;
 
 /**
- * Makes a tree from members in any order: parents that are missing are made, a later member replaces an earlier one, metadata of
- * directories is set at the very end. Names are resolved by the kernel with the target as `/`, so a symlink that an
- * archive plants cannot lead anything outside. Small files are written in batches on another thread; whatever might depend
- * on their order waits for them first.
+ * A tree made from members in any order: missing parents are made, a later member replaces an earlier one, metadata of
+ * directories is set at the very end. The kernel resolves names with the target as `/`, so an archive's symlink cannot
+ * lead outside. Small files are written in batches on another thread; operations that depend on their order wait for
+ * them first.
  */
 export class TreeWriter implements AsyncDisposable {
   readonly #native: Native;
@@ -103,7 +103,10 @@ export class TreeWriter implements AsyncDisposable {
     this.#batch.end();
   }
 
-  /** Creates a large file for the caller to write; `endLarge` closes it. `undefined` for what has no place in the tree. */
+  /**
+   * Creates a large file for the caller to write; `endLarge` closes it. `undefined` for one that has no place in the
+   * tree.
+   */
   async beginLarge(entry: TarEntry): Promise<number | undefined> {
     const path = memberPath(entry.path);
     const role = this.#roleOf(path);
@@ -115,7 +118,10 @@ export class TreeWriter implements AsyncDisposable {
     return fd;
   }
 
-  /** Large files are written in order, so nothing needs waiting; a promise only to look like the rest. */
+  /**
+   * Ends a large file. Large files are written in order, so nothing needs waiting; the promise is for a uniform
+   * interface.
+   */
   async endLarge(sizeBytes: number): Promise<void> {
     const large = this.#large;
     this.#large = undefined;
@@ -128,7 +134,7 @@ export class TreeWriter implements AsyncDisposable {
     }
   }
 
-  /** Makes anything that is not a regular file. */
+  /** Makes any file other than a regular one. */
   async add(entry: TarEntry): Promise<void> {
     const path = memberPath(entry.path);
     const role = this.#roleOf(path);
@@ -151,15 +157,15 @@ export class TreeWriter implements AsyncDisposable {
     }
   }
 
-  /** Writes what is pending and finishes the directories. */
+  /** Writes pending files and finishes the directories. */
   async finish(): Promise<{
     readonly impliedDirectories: readonly string[];
     readonly skippedDevices: readonly string[];
   }> {
     await this.#flush();
-    // Whatever links to them has the files now.
+    // All links to them have been made.
     if (this.#directories.has(LINK_TARGETS) && this.#whiteouts !== undefined) this.#directories.remove(LINK_TARGETS);
-    // From the deepest up: a directory that its final mode closes is not entered again.
+    // From the deepest up: a directory closed by its final mode is not entered again.
     const paths = [...this.#directories.unfinished.keys()].toSorted().toReversed();
     for (const path of paths) {
       const entry = this.#directories.unfinished.get(path);
@@ -169,7 +175,7 @@ export class TreeWriter implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The threads that write hold the root's descriptor: it must not be closed, and perhaps used anew, under them.
+    // The writing threads hold the root's descriptor: it must not be closed, and perhaps reused, meanwhile.
     await this.#writing.catch(() => undefined);
     if (this.#large !== undefined) this.#native.close(this.#large.fd);
     this.#directories.forgetDescriptor();
@@ -189,7 +195,7 @@ export class TreeWriter implements AsyncDisposable {
     this.#directories.add(path, entry);
   }
 
-  /** A directory over this layer's own whiteout hides what lower layers have there: that is what opaque means. */
+  /** Replaces a file by a directory. Over this layer's own whiteout it is opaque: it hides the lower layers' files. */
   async #replaceByDirectory(path: string, existing: FileStatus): Promise<void> {
     await this.#flush();
     const [parent, name] = splitParent(path);
@@ -236,7 +242,8 @@ export class TreeWriter implements AsyncDisposable {
     const device = { major: entry.deviceMajor, minor: entry.deviceMinor };
     if (isReservedDevice(kind, device)) {
       if (this.#reserved === "refuse") throw reservedDevice(path);
-      // In a layer's directory it would hide what lower layers have. No container can make one, so nobody misses it.
+      // In a layer's directory it would hide lower layers' files. No container can make one, so skipping it does no
+      // harm.
       if (this.#whiteouts !== undefined) {
         this.#skippedDevices.push(path);
         return;
@@ -245,7 +252,7 @@ export class TreeWriter implements AsyncDisposable {
     try {
       await this.#make(path, (parent, name) => this.#native.mknodat(parent, name, kind | 0o600, device));
     } catch (error) {
-      // In a user namespace nobody may make devices. Images that carry some work without.
+      // In a user namespace no process may make devices. Images with some work without them.
       if (errnoOf(error) !== "EPERM" || entry.type === "fifo") throw error;
       this.#skippedDevices.push(path);
       return;
@@ -253,7 +260,7 @@ export class TreeWriter implements AsyncDisposable {
     this.#setMetadata(path, entry);
   }
 
-  /** Calls `create` on (parent, name); when something is there already, removes it and calls once more. */
+  /** Calls `create` on (parent, name); an existing file is removed, and the call repeated. */
   async #make<T>(path: string, create: (parentFd: number, name: string) => T): Promise<T> {
     const [parent, name] = splitParent(path);
     if (this.#isPending(path)) await this.#flush();
@@ -263,14 +270,14 @@ export class TreeWriter implements AsyncDisposable {
     } catch (error) {
       if (errnoOf(error) !== "EEXIST") throw error;
     }
-    // Small files not yet written may lie below what is about to go.
+    // Small files not yet written may lie below a removed directory.
     await this.#flush();
     this.#directories.remove(path);
     this.#directories.ensure(parent);
     return create(this.#directories.fdOf(parent), name);
   }
 
-  /** Whether a small file of this path is still to be written. */
+  /** Tells whether a small file of this path is still to be written. */
   #isPending(path: string): boolean {
     return this.#batch.has(path) || this.#spare.has(path);
   }
@@ -279,7 +286,7 @@ export class TreeWriter implements AsyncDisposable {
     return this.#whiteouts === undefined ? "file" : roleOf(path);
   }
 
-  /** OCI image-spec, layer.md: a whiteout hides what lower layers have, never what this one has. */
+  /** Applies a whiteout: it hides files of lower layers, never those of this one. OCI image-spec, layer.md. */
   async #mark(path: string): Promise<void> {
     const [parent] = splitParent(path);
     const mark = readMarkName(path);
@@ -308,7 +315,7 @@ export class TreeWriter implements AsyncDisposable {
     await this.#writing;
   }
 
-  /** Waits for the batch before, starts this one, and leaves an empty one to fill. */
+  /** Waits for the previous batch, starts this one, and leaves an empty one to fill. */
   async #swap(): Promise<void> {
     await this.#writing;
     const batch = this.#batch;
@@ -316,7 +323,7 @@ export class TreeWriter implements AsyncDisposable {
     this.#batch = this.#spare;
     this.#spare = batch;
     this.#writing = this.#write(batch);
-    // Whoever awaits `#writing` sees the failure; this only keeps it from counting as unhandled until then.
+    // The code that awaits `#writing` sees the failure; until then it must not count as unhandled.
     this.#writing.catch(() => undefined);
   }
 
@@ -338,7 +345,10 @@ export class TreeWriter implements AsyncDisposable {
   }
 }
 
-/** Old archivers wrote the root as a file without a name. As every reader, step over what is no directory and is to be the root. */
+/**
+ * Tells whether a member is the root. Old archivers wrote it as a file without a name; like every reader, skip a root
+ * that is not a directory.
+ */
 function isRoot(path: string): boolean {
   return path === "";
 }

@@ -1,12 +1,12 @@
 import { BuildError } from "../core/errors.ts";
 
-/** PATH_MAX of linux/limits.h, less the NUL behind it. Names have at least as many bytes as UTF-16 code units. */
+/** PATH_MAX of linux/limits.h, without the NUL. Names have at least as many bytes as UTF-16 code units. */
 const MAX_PATH = 4095;
 
 /**
- * A member's path inside the target: relative, no `.`, no empty parts, `..` resolved by text. Empty for the root itself.
- * An absolute path counts from the target's root, as it does for containerd and GNU tar.
- * @throws {BuildError} `archive/unsafe-path` when `..` would climb out; `archive/malformed` for what no path can be.
+ * Normalises a member's path inside the target: relative, no `.`, no empty parts, `..` resolved by text. Empty for the
+ * root itself. An absolute path counts from the target's root, as for containerd and GNU tar.
+ * @throws {BuildError} `archive/unsafe-path` when `..` would climb out; `archive/malformed` for an impossible path
  */
 export function memberPath(path: string): string {
   if (path.length > MAX_PATH) throw noPath(path, `it is longer than ${MAX_PATH} bytes`);
@@ -26,7 +26,7 @@ export function memberPath(path: string): string {
   return parts.join("/");
 }
 
-/** Where a symlink in the directory `parent` leads, in the same form. As for the kernel, nothing is above the root. */
+/** Resolves a symlink in the directory `parent`, in the same form. As for the kernel, nothing is above the root. */
 export function linkedPath(parent: string, target: string): string {
   const parts: string[] = [];
   for (const part of (target.startsWith("/") ? target : `${parent}/${target}`).split("/")) {
@@ -41,7 +41,7 @@ function noPath(path: string, why: string): BuildError {
   return new BuildError("archive/malformed", `Cannot unpack ${JSON.stringify(shown.toWellFormed())}: ${why}`);
 }
 
-/** Most paths by far: letters, no dots at the start of a part, no doubled or outer slashes. */
+/** Recognises most paths: letters, no dots at the start of a part, no doubled or outer slashes. */
 function isPlain(path: string): boolean {
   let previous = 0x2f;
   for (let at = 0; at < path.length; at += 1) {
@@ -52,7 +52,7 @@ function isPlain(path: string): boolean {
   return previous !== 0x2f;
 }
 
-/** `["a/b", "c"]` of `a/b/c`. The parent of a top-level name is empty. */
+/** Splits `a/b/c` into `["a/b", "c"]`. The parent of a top-level name is empty. */
 export function splitParent(path: string): readonly [parent: string, name: string] {
   const slash = path.lastIndexOf("/");
   return slash < 0 ? ["", path] : [path.slice(0, slash), path.slice(slash + 1)];

@@ -12,16 +12,19 @@ import { TreeWriter } from "./tree-writer.ts";
 
 export interface UnpackOptions {
   readonly native: Native;
-  /** Host path of an existing, empty directory that nobody else uses meanwhile. */
+  /** Host path of an existing, empty directory for exclusive use. */
   readonly directory: string;
-  /** What the files' owners become. Default: as in the archive. */
+  /** Owners of the files. Default: as in the archive. */
   readonly owner?: OwnerPolicy;
   readonly limits?: UnpackLimits;
-  /** `refuse`: what becomes a layer as it is may not hold a device that means a deleted file there. Default: `keep`. */
+  /** `refuse`: a future layer may not hold a device that means a deleted file there. Default: `keep`. */
   readonly reserved?: "refuse" | "keep";
 }
 
-/** Against archives made to fill a disk. Defaults: 64 GiB a file (holes included), 2 TiB in all, 20 million members. */
+/**
+ * Limits against archives made to fill a disk. Defaults: 64 GiB a file (holes included), 2 TiB in all, 20 million
+ * members.
+ */
 export interface UnpackLimits {
   readonly maxFileBytes?: number;
   readonly maxTotalBytes?: number;
@@ -29,13 +32,13 @@ export interface UnpackLimits {
 }
 
 export interface UnpackResult {
-  /** Digest of all bytes of the stream, what follows the archive's end included: the diffID, for a layer. */
+  /** Digest of all bytes of the stream, including those after the archive's end: the diffID, for a layer. */
   readonly diffId: Digest;
   readonly sizeBytes: number;
   readonly entries: number;
-  /** Directories that members lie in but that have no member of their own; made root:root 0755 with the epoch's time. */
+  /** Directories that contain members but have no member of their own; made root:root 0755 with the epoch's time. */
   readonly impliedDirectories: readonly string[];
-  /** Devices that this user may not make, and were left out. */
+  /** Devices that were left out, because this user may not make them. */
   readonly skippedDevices: readonly string[];
 }
 
@@ -75,11 +78,11 @@ async function unpack(
   }
 }
 
-/** What the kernel refuses is the archive's doing, or the disk's; neither is a broken assumption of ours. */
+/** Turns the kernel's refusals into errors of the archive or the disk; they are not broken assumptions of ours. */
 function unpackFailure(error: unknown, directory: string): unknown {
   const code = errnoOf(error);
   const isSystems = error instanceof SystemError;
-  // An attribute that does not fit beside the file's others is told by the same number as a full disk.
+  // An attribute too large for the file has the same errno as a full disk.
   const isFull = (code === "ENOSPC" || code === "EDQUOT") && !(isSystems && error.syscall === "setxattr");
   if (isFull) {
     return new BuildError("store/full", `Cannot unpack into "${directory}": ${messageOf(error)}`, {
@@ -111,7 +114,7 @@ async function unpackAll(
     const chunk = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
     digester.update(chunk);
     for (const event of reader.push(chunk)) {
-      // Most events need no waiting, and a promise for each of them would cost more than they do.
+      // Most events need no waiting, and a promise for each would cost more than their work.
       const pending =
         event.kind === "entry"
           ? sink.entry(event.entry)
@@ -129,7 +132,10 @@ async function unpackAll(
   return { diffId: digester.digest(), sizeBytes, entries: sink.entries, impliedDirectories, skippedDevices };
 }
 
-/** Ends the stream where its compression is damaged (or garbage follows it) once the archive in it is whole: what is lost is no part of it. */
+/**
+ * Ends a damaged stream (or one with trailing garbage) without an error once its archive is complete: the lost bytes
+ * are not part of it.
+ */
 async function* undamaged(stream: AsyncIterable<Uint8Array>, isWhole: () => boolean): AsyncGenerator<Uint8Array, void> {
   try {
     yield* stream;
@@ -138,7 +144,7 @@ async function* undamaged(stream: AsyncIterable<Uint8Array>, isWhole: () => bool
   }
 }
 
-/** Gathers a member's content and gives it to the tree: whole when small, piece by piece when not. */
+/** A collector of a member's content for the tree: whole when small, chunk by chunk when not. */
 class Sink {
   entries = 0;
   readonly #tree: TreeWriter;

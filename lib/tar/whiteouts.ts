@@ -15,23 +15,23 @@ import { malformed } from "./header-read.ts";
 import { type Marks, OPAQUE_NAME, WHITEOUT_PREFIX } from "./marks.ts";
 import { splitParent } from "./unpack-path.ts";
 
-/** What a member named `.wh.` asks for. OCI image-spec, layer.md. */
+/** The meaning of a member named `.wh.`. OCI image-spec, layer.md. */
 export type MarkName =
   | { readonly kind: "opaque" }
   | { readonly kind: "whiteout"; readonly hidden: string }
   /** aufs's own bookkeeping. */
   | { readonly kind: "ignored" };
 
-/** Kinds of members of a layer, told by their paths. */
+/** Roles of a layer's members, by path. */
 export type MemberRole =
   | "file"
   | "mark"
   /** Bookkeeping of aufs, or a name below a mark: no part of the tree. */
   | "bookkeeping"
-  /** Files of aufs that hard links in the layer may name, and that are no part of the tree. */
+  /** Files of aufs that hard links in the layer may name, but that are not part of the tree. */
   | "link-target";
 
-/** Where aufs kept the first name of files with several. */
+/** The directory in which aufs kept the first name of files with several. */
 export const LINK_TARGETS = ".wh..wh.plnk";
 
 export function roleOf(path: string): MemberRole {
@@ -43,7 +43,10 @@ export function roleOf(path: string): MemberRole {
   return first === names.length - 1 ? "mark" : "bookkeeping";
 }
 
-/** @throws {BuildError} `archive/malformed` for a whiteout of nothing */
+/**
+ * Parses a mark's name.
+ * @throws {BuildError} `archive/malformed` for a whiteout of nothing
+ */
 export function readMarkName(path: string): MarkName {
   const [, name] = splitParent(path);
   if (name === OPAQUE_NAME) return { kind: "opaque" };
@@ -68,13 +71,14 @@ export class Whiteouts {
     this.#marks = marks;
   }
 
-  /** `name` must be free in the directory `parent`, which `parentFd` holds open. */
+  /** Makes a whiteout. `name` must be free in the directory `parent`, which `parentFd` holds open. */
   make(parentFd: number, parent: string, name: string): void {
     try {
       this.#native.mknodat(parentFd, name, S_IFCHR | 0o600, { major: 0, minor: 0 });
     } catch (error) {
       if (errnoOf(error) !== "EPERM") throw error;
-      // Some sandboxes refuse even this device. Linux 6.7 and later read the attribute instead, where the directory says so.
+      // Some sandboxes refuse even this device. Linux 6.7 and later read the attribute instead, where the directory
+      // says so.
       const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
       this.#native.close(this.#native.openat2(parentFd, name, { flags, mode: 0o600 }));
       this.#native.setXattr(parentFd, name, `${this.#marks}.overlay.whiteout`, Buffer.alloc(0));
@@ -91,7 +95,7 @@ export class Whiteouts {
     return status.size === 0 && this.#native.getXattr(parentFd, name, key) !== undefined;
   }
 
-  /** Has a directory hide everything that lower layers have in it. */
+  /** Makes a directory hide all its entries of lower layers. */
   setOpaque(path: string): void {
     this.#inDirectory(path, (fd) => this.#native.setXattr(fd, "", `${this.#marks}.overlay.opaque`, Buffer.from("y")));
   }
