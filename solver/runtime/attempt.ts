@@ -89,7 +89,8 @@ export async function tryStep(context: AttemptContext, how: Attempt, signal: Abo
         cwd: "/",
         user: { uid: 0, gid: 0, supplementary: [], home: "/" },
         hostname: "probe",
-        network: how.network ?? "default",
+        // As the default, but what it cannot do there is what is to be seen, and no reason to run again elsewhere.
+        network: how.network ?? "host",
         security: "sandbox",
         extraHosts: [],
         shmSizeBytes: undefined,

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { debug, timed } from "../../lib/core/debug.ts";
 import { BuildError, errnoOf, unreachable } from "../../lib/core/errors.ts";
@@ -11,6 +11,8 @@ import { describePlan } from "./describe-plan.ts";
 import { FrameReader } from "./frames.ts";
 import type { HostFacts, UserNamespaceMap } from "./host.ts";
 import { identityMap, readHostFacts } from "./host.ts";
+import { forgetChanges, forgetVolatile } from "./fresh-overlay.ts";
+import { networkHelperLack } from "./network-helper.ts";
 import { readStepFacts } from "./plan-facts.ts";
 import { encodePlan } from "./plan-writer.ts";
 import { type Plan, writeChrootPlan, writePlan } from "./plan.ts";
@@ -18,6 +20,15 @@ import { capabilityMask } from "./policy/capabilities.ts";
 import { defaultSeccompFilter, type SeccompFilter } from "./policy/seccomp.ts";
 import { describeMissing, notAllowed, partsToLeaveOut, type Refusal, type Rung, rungOf } from "./rung.ts";
 import { Refused, type SandboxPart } from "./sandbox-parts.ts";
+import {
+  describeReport,
+  describeWish,
+  type End,
+  parseEnd,
+  RUN_AGAIN,
+  runtimeError,
+  type SandboxedResult,
+} from "./step-end.ts";
 import { StubLayers } from "./stub-layer.ts";
 import { type StepReport, Workers } from "./workers.ts";
 
@@ -86,7 +97,10 @@ class Driver {
   readonly #rung: Rung;
   readonly #without: Set<SandboxPart>;
   readonly #answersProc: boolean;
+  /** The filter of a sandboxed step in a network that is not of its user namespace. */
+  readonly #watched: SeccompFilter | undefined;
   #told: string | undefined;
+  #toldNetwork = false;
 
   constructor(options: RuntimeOptions, rung: Rung) {
     this.#options = options;
@@ -108,6 +122,11 @@ class Driver {
       }),
       insecure: ids === "real" ? undefined : defaultSeccompFilter(options.arch, { calls: "open", ids }),
     };
+    const isForeign = rung.kind === "namespaces" && this.#facts.userNamespace !== undefined;
+    const canWatch = isForeign && answersCalls(this.#facts.kernelRelease);
+    this.#watched = canWatch
+      ? defaultSeccompFilter(options.arch, { calls: "default", ids, network: "watched" })
+      : undefined;
     if (this.#seccomp.sandbox === undefined) {
       options.notice(`no system call filter exists for ${options.arch}: steps run without seccomp`);
     }
@@ -134,7 +153,7 @@ class Driver {
         // oxlint-disable-next-line no-await-in-loop
         const result = await this.#runSandboxed(request, signal);
         this.#tellMissing();
-        return result;
+        return await this.#withNetwork(request, result, signal);
       } catch (error) {
         if (!this.#doWithout(error)) throw error;
         forgetVolatile(request.root);
@@ -160,7 +179,34 @@ class Driver {
     this.#told = missing;
   }
 
-  async #runSandboxed(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
+  /** Runs a step again in a network of its own where it failed for want of one. Its tree is then as it was before. */
+  async #withNetwork(request: RunRequest, result: SandboxedResult, signal: AbortSignal): Promise<RunResult> {
+    const { networkWish, ...plain } = result;
+    if (networkWish === undefined || result.exitCode === 0) return plain;
+    const { searchPath = [] } = this.#options;
+    const isHostRoot = this.#facts.userNamespace === undefined;
+    const canRepeat = request.root.kind === "overlay" && request.stdio.kind === "pipes";
+    const lack = networkHelperLack({ searchPath, isHostRoot }) ?? (canRepeat ? undefined : "give --network=sandbox");
+    if (lack !== undefined) {
+      return { ...plain, hint: `the step asked for ${networkWish}, which a network of its own would give: ${lack}` };
+    }
+    if (!this.#toldNetwork) this.#options.notice(`${networkWish} ${RUN_AGAIN}`);
+    this.#toldNetwork = true;
+    forgetChanges(request.root);
+    try {
+      const { networkWish: _, ...again } = await this.#runSandboxed({ ...request, network: "sandbox" }, signal);
+      return again;
+    } catch (error) {
+      if (!(error instanceof BuildError)) throw error;
+      return {
+        ...plain,
+        hint: `the step asked for ${networkWish}, and a network of its own cannot be made: ${error.message}`,
+      };
+    }
+  }
+
+  async #runSandboxed(request: RunRequest, signal: AbortSignal): Promise<SandboxedResult> {
+    const watched = request.network === "default" && request.security === "sandbox" && this.#watched !== undefined;
     using cgroup = this.#cgroups.enter({
       limits: request.limits,
       parent: request.cgroupParent,
@@ -172,7 +218,8 @@ class Driver {
       scratchDirectory: this.#options.scratchDirectory,
       stubDirectory: this.#stubs.directory,
       overlayMarks: this.#options.overlayMarks,
-      seccomp: this.#seccomp[request.security],
+      seccomp: watched ? this.#watched : this.#seccomp[request.security],
+      watchesNetwork: watched,
       cgroup: cgroup?.placement,
       userNamespace: this.#userNamespaceFor(request),
       ownersDirectory: this.#options.ownersDirectory,
@@ -189,6 +236,7 @@ class Driver {
       peakMemoryBytes: usage?.peakMemoryBytes ?? end.maxRssKib * 1024,
       readBytes: this.#facts.countsIo ? end.readBytes : undefined,
       writtenBytes: this.#facts.countsIo ? end.writtenBytes : undefined,
+      networkWish: describeWish(end.networkWish),
     };
   }
 
@@ -345,65 +393,3 @@ const CHROOT =
 const SINGLE_ID =
   "only your own user exists in this user namespace: other owners and users are pretended, layers carry them, and commands that " +
   'look at many files take longer; "kiln doctor" says how to get subordinate ids';
-
-/** How the command ended, as the runtime reports it. */
-interface End {
-  readonly code: number;
-  /** 0 when the command exited by itself. */
-  readonly signal: number;
-  readonly wallUs: number;
-  readonly cpuUs: number;
-  readonly maxRssKib: number;
-  readonly readBytes: number;
-  readonly writtenBytes: number;
-}
-
-function parseEnd(text: string): End {
-  const [code = NaN, signal = NaN, wallUs = NaN, cpuUs = NaN, maxRssKib = NaN, readBytes = NaN, writtenBytes = NaN] =
-    text.split(" ").map(Number);
-  return { code, signal, wallUs, cpuUs, maxRssKib, readBytes, writtenBytes };
-}
-
-/** An overlay that was mounted as `volatile` is not mounted a second time, unless its mark of that is removed. */
-function forgetVolatile(tree: RunRequest["root"]): void {
-  if (tree.kind === "overlay") rmSync(join(tree.work, "work"), { recursive: true, force: true });
-}
-
-function describeReport(report: StepReport): string {
-  switch (report.kind) {
-    case "end":
-      return `end: ${JSON.stringify(parseEnd(report.text))}`;
-    case "failure":
-      return `failure: ${report.text}`;
-    case "unstartable":
-      return `the program could not be started: ${report.cause.message}`;
-    default:
-      return unreachable(report);
-  }
-}
-
-function runtimeError(text: string, refused: string | undefined): BuildError {
-  const hint = HINTS.find(({ pattern }) => pattern.test(text))?.hint;
-  const cause = refused === undefined ? undefined : new Refused(refused, text);
-  return new BuildError("runtime/failed", `Cannot run the command in a sandbox: ${text}`, { hint, cause });
-}
-
-const TUN_HINT =
-  "the program needs /dev/net/tun: modprobe tun; chmod 666 /dev/net/tun; in a container --device /dev/net/tun";
-
-const HINTS: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
-  {
-    pattern: /namespaces: (?:Operation not permitted|No space left on device|Invalid argument)/,
-    hint: '"kiln doctor" says which namespaces this machine allows and how to allow the rest',
-  },
-  { pattern: /Too many open files/, hint: "allow kiln more: ulimit -n 1024, or LimitNOFILE= of its service" },
-  { pattern: /step's network.*tun/s, hint: TUN_HINT },
-  {
-    pattern: /mapped in this user namespace/,
-    hint: "give the user more subordinate ids in /etc/subuid and /etc/subgid",
-  },
-  {
-    pattern: /overlay/,
-    hint: '"kiln doctor" tries overlayfs; KILN_SNAPSHOTTER=native in the environment does without it, by copying',
-  },
-];

@@ -1,6 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, errnoOf } from "../../lib/core/errors.ts";
 
 /** A program that connects a network namespace with the outside, and how it is called. */
 export interface NetworkHelper {
@@ -22,6 +22,22 @@ const ARGUMENTS: Readonly<Record<NetworkHelper["name"], readonly string[]>> = {
 };
 
 export const NETWORK_HELPER_HINT = "apt-get install passt (or slirp4netns), or build with --network=default";
+
+/** What is missing for a network of a step's own, as an advice; `undefined` where nothing is. */
+export function networkHelperLack(place: Parameters<typeof findNetworkHelper>[0]): string | undefined {
+  try {
+    findNetworkHelper(place);
+    accessSync("/dev/net/tun", constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    if (error instanceof BuildError) return "apt-get install passt (or slirp4netns)";
+    if (errnoOf(error) === undefined) throw error;
+    return TUN_HINT;
+  }
+}
+
+export const TUN_HINT =
+  "the program needs /dev/net/tun: modprobe tun; chmod 666 /dev/net/tun; in a container --device /dev/net/tun";
 
 /**
  * The first of the two that is installed. pasta refuses to work as root of the machine unless told to.

@@ -49,6 +49,8 @@ export interface PlanFacts {
   readonly networkHelper: readonly string[];
   /** Nodes of the host's /dev beside the standard ones; empty for a sandboxed step. */
   readonly hostDevices: readonly DeviceNode[];
+  /** Whether the filter stops calls that need a network of the step's own, for them to be noted. */
+  readonly watchesNetwork?: boolean;
   /** Parts of the sandbox that this machine refuses. */
   readonly without: ReadonlySet<SandboxPart>;
   /** Host paths of bind mounts that are no directories. */
@@ -286,6 +288,7 @@ interface ProcessFacts {
   readonly userNamespace?: UserNamespaceMap | undefined;
   readonly ownersDirectory?: string | undefined;
   readonly withoutCapabilities?: readonly Capability[];
+  readonly watchesNetwork?: boolean;
 }
 
 function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts): void {
@@ -308,6 +311,7 @@ function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts
     hex(sets.inheritable),
     hex(sets.ambient),
   );
+  if (facts.watchesNetwork === true) plan.add("watch-network");
   if (facts.ownersDirectory !== undefined) plan.add("pretend-owners", facts.ownersDirectory);
   if (facts.seccomp !== undefined) plan.addBytes("seccomp", [facts.seccomp.probe], facts.seccomp.program);
   for (const { name, soft, hard } of request.ulimits) {

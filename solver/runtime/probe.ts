@@ -39,11 +39,15 @@ export async function probeAll(context: ProbeContext, signal: AbortSignal): Prom
   const { rung, causes } = await climb({ ...context, ids, maySysAdmin, identity: "" }, limits, signal);
   const step = stepOf(context, rung);
   const tried = step === undefined ? undefined : await tryStep(context, step, signal);
+  const hasNetworks = rung.kind === "namespaces";
+  const helper = hasNetworks
+    ? helperResult(await tryStep(context, { ...step, network: "sandbox" }, signal))
+    : undefined;
   const checks: ProbeResult[] = [
     runResult(rung, tried),
     overlayResult(rung),
     ...probeFiles(context),
-    ...rightsResults(tried, context),
+    ...rightsResults(tried, context, helper?.ok === true),
     idsResult(context, rung),
     filterResult(context, tried),
   ];
@@ -53,7 +57,7 @@ export async function probeAll(context: ProbeContext, signal: AbortSignal): Prom
     const alone = await tryStep(context, { ...step, network: "none", onRefusal }, signal);
     if (alone.refused !== undefined) refusals.push({ part: alone.refused, message: alone.message ?? "" });
     checks.push(networkResult(alone));
-    checks.push(helperResult(await tryStep(context, { ...step, network: "sandbox" }, signal)));
+    if (helper !== undefined) checks.push(helper);
     checks.push(await limitsResult(context, step, signal));
   }
   // In the order of importance: what the climb met first.
@@ -84,13 +88,25 @@ function overlayResult(rung: Rung): ProbeResult {
 }
 
 /** What a step saw of its own rights. */
-function rightsResults(tried: Tried | undefined, { owners }: ProbeContext): ProbeResult[] {
+function rightsResults(tried: Tried | undefined, { owners }: ProbeContext, hasHelper: boolean): ProbeResult[] {
   if (tried === undefined || tried.message !== undefined) return [];
   const can = (name: string): boolean => tried.rights.get(name) === 0;
-  const network = `build with --network=sandbox (${NETWORK_HELPER_HINT})`;
+  const network = "see network sandbox: with it such steps are run again in a network of their own";
+  const own = (works: string, name: string): string =>
+    can(name) ? works : "not in this machine's network: such a step is run again in one of its own";
   const rows = [
-    { name: "ports below 1024", ok: can("port"), works: "a step may listen on port 80", fix: network },
-    { name: "ping and raw sockets", ok: can("raw"), works: "a step may open them", fix: network },
+    {
+      name: "ports below 1024",
+      ok: can("port") || hasHelper,
+      works: own("a step may listen on port 80", "port"),
+      fix: network,
+    },
+    {
+      name: "ping and raw sockets",
+      ok: can("raw") || hasHelper,
+      works: own("a step may open them", "raw"),
+      fix: network,
+    },
     {
       name: "chown in a RUN",
       ok: can("chown"),

@@ -238,6 +238,7 @@ function failure(
       hint: [
         ...(result.oomKilled ? [outOfMemory(result)] : []),
         ...failureHints(op, left.tail),
+        ...(result.hint === undefined ? [] : [result.hint]),
         `"kiln shell ${left.kept}" opens a shell where it failed`,
         ...(left.path === undefined ? [] : [`the whole log is ${left.path}`]),
       ].join("; "),

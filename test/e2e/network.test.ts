@@ -3,7 +3,8 @@ import { accessSync, constants, mkdirSync, symlinkSync, writeFileSync } from "no
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { busyboxRoot, has, kilnBeside, missing, mustKiln, temporary } from "./harness.ts";
+import { busyboxRoot, has, kilnBeside, missing, mustKiln, temporary, PROJECT } from "./harness.ts";
+import { asPlainUser, cannotBePlain } from "./plain-user.ts";
 
 const HELPERS = ["pasta", "slirp4netns"].filter(has);
 const why = missing("busybox") ?? (HELPERS.length === 0 ? "needs pasta or slirp4netns" : undefined) ?? tunIsMissing();
@@ -67,6 +68,30 @@ describe.skipIf(why !== undefined)("a network of the step's own", () => {
     // Its command line names the descriptor that only our helpers have.
     expect(spawnSync("pgrep", ["-fx", `.*only-${helper}/${helper} .*/proc/self/fd/0.*`]).status).not.toBe(0);
   });
+
+  test.skipIf(cannotBePlain("single") !== undefined).each(["subordinate", "single"] as const)(
+    "a step of a plain user with %s ids that needs a low port or a raw socket is run again with one, and that is told once",
+    (ids) => {
+      if (cannotBePlain(ids) !== undefined) return;
+      const own = temporary();
+      const directory = context([
+        "RUN test ! -e /once && mkdir /once && (nc -l -p 80 -e true </dev/null & p=$!; sleep 0.2; kill -0 $p && kill $p)",
+        "RUN ping -c 1 -W 2 127.0.0.1",
+        "RUN ! ping -c 1 -W 1 192.0.2.1 || true",
+      ]);
+      const tar = join(own.path, "base.tar");
+      spawnSync("tar", ["-cf", tar, "--owner=0", "--group=0", "-C", busyboxRoot(own.path), "."]);
+      spawnSync("chmod", ["-R", "a+rX", folder.path, own.path]);
+      const tun = "mount -t tmpfs -o mode=755 t /dev/net && mknod -m 666 /dev/net/tun c 10 200";
+      const build = `"$0" import ${tar} base && "$0" build --progress plain ${directory}`;
+      const run = asPlainUser(own.path, ids, ["sh", "-c", build, join(PROJECT, "bin/kiln")], tun);
+      expect(run.stderr).not.toMatch(/ERROR/);
+      expect(run.stderr.match(/WARN: port 80 cannot be had/g)).toHaveLength(1);
+      expect(run.stderr).not.toMatch(/WARN: raw sockets/);
+      expect(run.status).toBe(0);
+      own[Symbol.dispose]();
+    },
+  );
 
   test("without a helper the error names the package, and the default network does not need one", async () => {
     const directory = context(["RUN true"]);

@@ -25,8 +25,10 @@ export function kilnAsPlainUser(folder: string, ids: Ids, args: readonly string[
 /**
  * Runs a command as a user without privileges, whose home is in `folder`. The user exists only for that one command: /etc/passwd,
  * /etc/subuid and /etc/subgid are covered in a mount namespace of its own, so that the machine stays as it is.
+ *
+ * @param prepare a shell command that root runs before, in that namespace.
  */
-export function asPlainUser(folder: string, ids: Ids, argv: readonly string[]): Outcome {
+export function asPlainUser(folder: string, ids: Ids, argv: readonly string[], prepare = "true"): Outcome {
   const home = join(folder, "home");
   const cover = (name: string, text: string): string => {
     const path = join(folder, name);
@@ -39,6 +41,7 @@ export function asPlainUser(folder: string, ids: Ids, argv: readonly string[]): 
   const passwd = cover("passwd", `${readFileSync("/etc/passwd", "utf8")}plain:x:${UID}:${UID}::${home}:/bin/sh\n`);
   const granted = cover("subids", ids === "subordinate" ? "plain:200000:65536\n" : "");
   const script =
+    `{ ${prepare}; } || exit 99\n` +
     'for pair in "$1 passwd" "$2 subuid" "$2 subgid"; do mount --bind "${pair% *}" "/etc/${pair#* }" || exit 99; done\n' +
     `shift 2; exec setpriv --reuid ${UID} --regid ${UID} --clear-groups env -i "HOME=$HOME" USER=plain "PATH=$PATH" "$@"`;
   const run = spawnSync("unshare", ["--mount", "sh", "-c", script, "sh", passwd, granted, ...argv], {

@@ -78,6 +78,37 @@ export const CALLS_FOR_PROC: readonly { readonly name: string; readonly block: B
   { name: "openat", block: opensOld(2) },
 ];
 
+const INTERNET = [2, 10];
+const AF_PACKET = 17;
+/** `SOCK_RAW`, and what else is in a socket's type beside its flags. */
+const SOCK_RAW = 3;
+const SOCKET_TYPE = 0xf;
+const REFUSE = ret(SECCOMP_RETURN.errno(1));
+
+/** Socket families that reach past every namespace: the crypto API of the kernel, and the hypervisor. */
+export const FOREIGN_FAMILIES = [38, 40];
+
+const RAW_ONLY: BpfBlock = load(SECCOMP_DATA.argument(1), [
+  { code: BPF.and, jt: 0, jf: 0, k: SOCKET_TYPE },
+  ...branch(BPF.jumpIfEqual, SOCK_RAW, NOTIFY, ALLOW),
+]);
+
+function eachFamily(families: readonly number[], found: BpfBlock, other: BpfBlock): BpfBlock {
+  return families.reduceRight<BpfBlock>((rest, value) => branch(BPF.jumpIfEqual, value, found, rest), other);
+}
+
+/** The calls that kiln-runtime notes where the step's network is somebody else's (solver/runtime/program/pretend/network-calls.c). */
+export const NETWORK_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
+  { name: "bind", block: NOTIFY },
+  {
+    name: "socket",
+    block: load(
+      SECCOMP_DATA.argument(0),
+      eachFamily(FOREIGN_FAMILIES, REFUSE, eachFamily([AF_PACKET], NOTIFY, eachFamily(INTERNET, RAW_ONLY, ALLOW))),
+    ),
+  },
+];
+
 /** What is done with calls of 32-bit programs, which nobody answers: they may not set the limit that holds an identity. */
 export const KEPT_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
   { name: "prlimit64", argument: 1 },

@@ -1,7 +1,7 @@
 import { ALLOWED_SYSCALLS, NEWEST_SYSCALL } from "./allowed-syscalls.ts";
 import type { BpfBlock, BpfRange } from "./bpf.ts";
 import { assemble, BPF, branch, load, ret, searchTree, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
-import { CALLS_FOR_PROC, KEPT_CALLS, PRETENDED_CALLS } from "./pretended-calls.ts";
+import { CALLS_FOR_PROC, FOREIGN_FAMILIES, KEPT_CALLS, NETWORK_CALLS, PRETENDED_CALLS } from "./pretended-calls.ts";
 import type { FilterMachine } from "./syscall-numbers.ts";
 import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
 
@@ -38,10 +38,6 @@ const X32_BIT = 0x4000_0000;
 /** Every CLONE_NEW* but the time namespace, which clone(2) cannot make. */
 const NEW_NAMESPACES = 0x7e02_0000;
 
-/** Socket families that reach past every namespace: the crypto API of the kernel, and the hypervisor. */
-const AF_ALG = 38;
-const AF_VSOCK = 40;
-
 /** Execution domains that only change what uname says or how addresses are laid out; all ones asks for the current one. */
 const PERSONALITIES = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
@@ -59,7 +55,7 @@ const RULES: readonly {
     name: "socket",
     machines: ["x64", "i386", "arm64"],
     why: "not for families outside of any namespace",
-    block: argument(0, [AF_ALG, AF_VSOCK], { equal: REFUSE, other: ALLOW }),
+    block: argument(0, FOREIGN_FAMILIES, { equal: REFUSE, other: ALLOW }),
   },
   {
     name: "personality",
@@ -116,6 +112,8 @@ function argument(
 export interface FilterPolicy {
   readonly calls: "default" | "open";
   readonly ids: "real" | "pretended" | "no proc";
+  /** `watched`: calls that need a network of the step's own are noted. */
+  readonly network?: "watched";
 }
 
 const STOPPED_CALLS: Readonly<Record<FilterPolicy["ids"], typeof PRETENDED_CALLS>> = {
@@ -132,7 +130,8 @@ function ranges(machine: FilterMachine, policy: FilterPolicy): BpfRange[] {
   const other = policy.calls === "open" ? ALLOW : REFUSE;
   // 32-bit programs are few, and do without.
   const stopped = machine === "i386" ? (policy.ids === "pretended" ? KEPT_CALLS : []) : STOPPED_CALLS[policy.ids];
-  for (const { name, block } of stopped) {
+  const watched = policy.network === "watched" && machine !== "i386" ? NETWORK_CALLS : [];
+  for (const { name, block } of [...stopped, ...watched]) {
     const number = SYSCALL_NUMBERS[name]?.[machine];
     if (number !== undefined) blocks.set(number, block);
   }

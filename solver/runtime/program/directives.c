@@ -299,6 +299,8 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
       plan->inheritable = number (reader, 16);
       plan->ambient = number (reader, 16);
     }
+  else if (strcmp (name, "watch-network") == 0)
+    plan->watches_network = true;
   else if (strcmp (name, "answer-proc") == 0)
     plan->answers_proc = true;
   else if (strcmp (name, "pretend-owners") == 0)

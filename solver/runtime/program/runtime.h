@@ -76,6 +76,9 @@ struct step
   size_t size;
 };
 
+/* Beside the ports in what a step wished of its network. */
+enum { RAW_SOCKET_WISH = 65536 };
+
 struct limit
 {
   int resource;
@@ -117,6 +120,8 @@ struct plan
   long seccomp_probe; /* number of a system call that must fail with EPERM once the filter is in, or -1 */
   const char *owner_records; /* directory; non-NULL: ids other than one are pretended (pretend.c) */
   bool answers_proc;         /* files of /proc and /dev are handed in when they are opened (proc-files.c) */
+  bool watches_network;  /* calls are noted that need a network of the step's own */
+  uint32_t *network_wish; /* where: 0, a port, or RAW_SOCKET_WISH; shared with the supervisor */
   int listener_socket;       /* where the command sends the descriptor of its stopped system calls */
   int supervisor_fd; /* a descriptor of the supervisor as a process, which tells of its death */
   bool inherit_stdio;
@@ -140,6 +145,7 @@ struct shared
   dev_t store_device; /* of the file system that layers and cache mounts are on */
   bool command_ended;
   bool network_is_up;
+  uint32_t network_wish;
   int command_status; /* as from waitpid */
   size_t stub_count;
   struct stub stubs[MAX_STUBS];

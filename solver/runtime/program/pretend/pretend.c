@@ -83,6 +83,8 @@ answer_call (const struct seccomp_notif *call)
   char path[4096];
   if (!is_still_asking (call->id))
     return LET_THE_KERNEL;
+  if (is_network_call (number))
+    return note_network_call (call);
   if (is_question_of_identity (number))
     return is_first_identity (pid) && number != SYS_getgroups ? LET_THE_KERNEL : tell_identity (pid, number, a);
   if (is_change_of_identity (number))
@@ -147,6 +149,7 @@ static void
 prepare (const struct plan *plan)
 {
   prepare_callers ();
+  prepare_network_calls (plan);
   prepare_records (plan);
   prepare_devices ();
   first_identity (plan);

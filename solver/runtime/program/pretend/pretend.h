@@ -102,7 +102,12 @@ struct answering
   void (*prepare) (const struct plan *plan);
   struct answer (*give) (const struct seccomp_notif *call);
 };
-extern const struct answering PRETENDED_IDS, PROC_FILES;
+extern const struct answering PRETENDED_IDS, PROC_FILES, NETWORK_CALLS;
+
+/* network-calls.c */
+void prepare_network_calls (const struct plan *plan);
+bool is_network_call (long number);
+struct answer note_network_call (const struct seccomp_notif *call);
 
 /* listener.c */
 void hand_listener_over (int listener, int socket);
