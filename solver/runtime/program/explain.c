@@ -103,13 +103,13 @@ interpreter_of (const struct head *head, char name[MAX_INTERPRETER + 1])
 }
 
 static void
-say_foreign (char text[REASON], const char *whose, unsigned int machine)
+say_foreign (char text[REASON], const char *label, unsigned int machine)
 {
   const char *theirs = machine_name (machine), *ours = machine_name (OWN_MACHINE);
   (void) snprintf (text, REASON,
                    ": %s for linux/%s, and this machine is linux/%s. Emulation runs it: install qemu-user-static and "
                    "binfmt-support here; or build that stage with --platform=$BUILDPLATFORM",
-                   whose, theirs != NULL ? theirs : "another machine", ours != NULL ? ours : "another one");
+                   label, theirs != NULL ? theirs : "another machine", ours != NULL ? ours : "another one");
 }
 
 static void

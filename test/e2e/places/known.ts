@@ -15,7 +15,7 @@ export const KNOWN: readonly KnownDifference[] = [
     cases: ["owners beyond the map", "devices and fifos"],
     places: SUBORDINATE,
     lines: /^! /,
-    because: "the kernel gives nobody an id beyond the map, and makes no devices in a user namespace",
+    because: "the kernel allows no id beyond the map, and makes no devices in a user namespace",
   },
   {
     cases: ["users"],

@@ -111,7 +111,7 @@ set_list (const struct seccomp_notif *call, int fd, const char *record)
   static struct access_list list;
   unsigned char bytes[MAX_LIST_SIZE];
   uint64_t size = call->data.args[3];
-  const struct identity *who = identity_of ((pid_t) call->pid);
+  const struct identity *caller = identity_of ((pid_t) call->pid);
   struct owner_record owner = record_of (fd);
   struct stat status;
   if (fstat (fd, &status) < 0 || S_ISLNK (status.st_mode) || S_ISFIFO (status.st_mode) || S_ISSOCK (status.st_mode))
@@ -122,11 +122,11 @@ set_list (const struct seccomp_notif *call, int fd, const char *record)
     return answer_error (remove_list (fd, record));
   if (!parse_list (bytes, size, &list))
     return answer_error (EINVAL);
-  if (owner.uid != who->uid[FILES] && !has_capability (who, CAP_FOWNER))
+  if (owner.uid != caller->uid[FILES] && !has_capability (caller, CAP_FOWNER))
     return answer_error (EPERM);
   if (strcmp (record, DEFAULT_RECORD) == 0)
     return answer_error (S_ISDIR (status.st_mode) ? write_list (fd, record, &list) : EACCES);
-  return answer_error (change_access_list (fd, &list, is_in_group (who, owner.gid) || has_capability (who, CAP_FSETID)));
+  return answer_error (change_access_list (fd, &list, is_in_group (caller, owner.gid) || has_capability (caller, CAP_FSETID)));
 }
 
 /* In the namespace in which the one id is root, so that the kernel takes and tells capabilities as root's. */
@@ -156,10 +156,10 @@ static struct answer
 remove_known_list (const struct seccomp_notif *call, int fd, const char *record)
 {
   static struct access_list list;
-  const struct identity *who = identity_of ((pid_t) call->pid);
+  const struct identity *caller = identity_of ((pid_t) call->pid);
   if (!find_list (fd, record, &list))
     return LET_THE_KERNEL;
-  if (record_of (fd).uid != who->uid[FILES] && !has_capability (who, CAP_FOWNER))
+  if (record_of (fd).uid != caller->uid[FILES] && !has_capability (caller, CAP_FOWNER))
     return answer_error (EPERM);
   return answer_error (remove_list (fd, record));
 }

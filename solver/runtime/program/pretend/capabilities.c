@@ -14,9 +14,9 @@ static const uint64_t OF_FILES = BIT (CAP_CHOWN) | BIT (CAP_MKNOD) | BIT (CAP_DA
                                  | BIT (CAP_FSETID) | BIT (CAP_LINUX_IMMUTABLE) | BIT (CAP_MAC_OVERRIDE);
 
 bool
-has_capability (const struct identity *who, int capability)
+has_capability (const struct identity *caller, int capability)
 {
-  return (who->capabilities.effective & BIT (capability)) != 0;
+  return (caller->capabilities.effective & BIT (capability)) != 0;
 }
 
 static bool
@@ -27,33 +27,33 @@ is_root_at_all (const uint32_t uid[4])
 
 /* After set*uid. */
 void
-follow_user (const struct identity *before, struct identity *who)
+follow_user (const struct identity *before, struct identity *caller)
 {
-  struct capability_sets *sets = &who->capabilities;
-  if ((who->secure_bits & SECBIT_NO_SETUID_FIXUP) != 0)
+  struct capability_sets *sets = &caller->capabilities;
+  if ((caller->secure_bits & SECBIT_NO_SETUID_FIXUP) != 0)
     return;
-  if (is_root_at_all (before->uid) && !is_root_at_all (who->uid))
+  if (is_root_at_all (before->uid) && !is_root_at_all (caller->uid))
     {
-      if ((who->secure_bits & SECBIT_KEEP_CAPS) == 0)
+      if ((caller->secure_bits & SECBIT_KEEP_CAPS) == 0)
         sets->permitted = sets->effective = 0;
       sets->ambient = 0;
     }
-  if (before->uid[EFFECTIVE] == 0 && who->uid[EFFECTIVE] != 0)
+  if (before->uid[EFFECTIVE] == 0 && caller->uid[EFFECTIVE] != 0)
     sets->effective = 0;
-  if (before->uid[EFFECTIVE] != 0 && who->uid[EFFECTIVE] == 0)
+  if (before->uid[EFFECTIVE] != 0 && caller->uid[EFFECTIVE] == 0)
     sets->effective = sets->permitted;
 }
 
 /* After setfsuid. */
 void
-follow_file_user (const struct identity *before, struct identity *who)
+follow_file_user (const struct identity *before, struct identity *caller)
 {
-  struct capability_sets *sets = &who->capabilities;
-  if ((who->secure_bits & SECBIT_NO_SETUID_FIXUP) != 0)
+  struct capability_sets *sets = &caller->capabilities;
+  if ((caller->secure_bits & SECBIT_NO_SETUID_FIXUP) != 0)
     return;
-  if (before->uid[FILES] == 0 && who->uid[FILES] != 0)
+  if (before->uid[FILES] == 0 && caller->uid[FILES] != 0)
     sets->effective &= ~OF_FILES;
-  if (before->uid[FILES] != 0 && who->uid[FILES] == 0)
+  if (before->uid[FILES] != 0 && caller->uid[FILES] == 0)
     sets->effective |= sets->permitted & OF_FILES;
 }
 
@@ -129,8 +129,8 @@ change_capabilities (pid_t pid, const uint64_t a[6])
     return answer_error (EPERM);
   if (!read_memory (pid, a[1], data, (size_t) question.words * sizeof *data))
     return answer_error (EFAULT);
-  struct identity who = *identity_of (pid);
-  struct capability_sets old = who.capabilities, *sets = &who.capabilities;
+  struct identity caller = *identity_of (pid);
+  struct capability_sets old = caller.capabilities, *sets = &caller.capabilities;
   sets->effective = data[0].effective | (uint64_t) data[1].effective << 32;
   sets->permitted = data[0].permitted | (uint64_t) data[1].permitted << 32;
   sets->inheritable = data[0].inheritable | (uint64_t) data[1].inheritable << 32;
@@ -139,43 +139,43 @@ change_capabilities (pid_t pid, const uint64_t a[6])
       || !is_within (sets->permitted, old.permitted) || !is_within (sets->effective, sets->permitted))
     return answer_error (EPERM);
   sets->ambient &= sets->permitted & sets->inheritable;
-  return become (pid, &who);
+  return become (pid, &caller);
 }
 
 static struct answer
-change_bits (pid_t pid, struct identity *who, uint64_t bits)
+change_bits (pid_t pid, struct identity *caller, uint64_t bits)
 {
-  uint32_t old = who->secure_bits;
+  uint32_t old = caller->secure_bits;
   bool touches_locked = (((old & SECURE_ALL_LOCKS) >> 1) & (old ^ bits)) != 0;
   bool unlocks = (old & SECURE_ALL_LOCKS & ~bits) != 0;
   bool is_unknown = (bits & ~(uint64_t) (SECURE_ALL_LOCKS | SECURE_ALL_BITS)) != 0;
-  if (touches_locked || unlocks || is_unknown || !has_capability (who, CAP_SETPCAP))
+  if (touches_locked || unlocks || is_unknown || !has_capability (caller, CAP_SETPCAP))
     return answer_error (EPERM);
-  who->secure_bits = (uint32_t) bits;
-  return become (pid, who);
+  caller->secure_bits = (uint32_t) bits;
+  return become (pid, caller);
 }
 
 static struct answer
-change_ambient (pid_t pid, struct identity *who, const uint64_t a[6])
+change_ambient (pid_t pid, struct identity *caller, const uint64_t a[6])
 {
-  struct capability_sets *sets = &who->capabilities;
+  struct capability_sets *sets = &caller->capabilities;
   if (a[3] != 0 || a[4] != 0 || (a[1] == PR_CAP_AMBIENT_CLEAR_ALL ? a[2] != 0 : a[2] > CAP_LAST_CAP))
     return answer_error (EINVAL);
   switch (a[1])
     {
     case PR_CAP_AMBIENT_CLEAR_ALL:
       sets->ambient = 0;
-      return become (pid, who);
+      return become (pid, caller);
     case PR_CAP_AMBIENT_IS_SET:
       return answer_value ((sets->ambient & BIT (a[2])) != 0);
     case PR_CAP_AMBIENT_LOWER:
       sets->ambient &= ~BIT (a[2]);
-      return become (pid, who);
+      return become (pid, caller);
     case PR_CAP_AMBIENT_RAISE:
-      if ((sets->permitted & sets->inheritable & BIT (a[2])) == 0 || (who->secure_bits & SECBIT_NO_CAP_AMBIENT_RAISE) != 0)
+      if ((sets->permitted & sets->inheritable & BIT (a[2])) == 0 || (caller->secure_bits & SECBIT_NO_CAP_AMBIENT_RAISE) != 0)
         return answer_error (EPERM);
       sets->ambient |= BIT (a[2]);
-      return become (pid, who);
+      return become (pid, caller);
     default:
       return answer_error (EINVAL);
     }
@@ -185,33 +185,33 @@ change_ambient (pid_t pid, struct identity *who, const uint64_t a[6])
 struct answer
 control_process (pid_t pid, const uint64_t a[6])
 {
-  struct identity who = *identity_of (pid);
+  struct identity caller = *identity_of (pid);
   switch ((uint32_t) a[0])
     {
     case PR_GET_KEEPCAPS:
-      return answer_value ((who.secure_bits & SECBIT_KEEP_CAPS) != 0);
+      return answer_value ((caller.secure_bits & SECBIT_KEEP_CAPS) != 0);
     case PR_SET_KEEPCAPS:
       if (a[1] > 1)
         return answer_error (EINVAL);
-      if ((who.secure_bits & SECBIT_KEEP_CAPS_LOCKED) != 0)
+      if ((caller.secure_bits & SECBIT_KEEP_CAPS_LOCKED) != 0)
         return answer_error (EPERM);
-      who.secure_bits = (who.secure_bits & ~(uint32_t) SECBIT_KEEP_CAPS) | (a[1] == 1 ? SECBIT_KEEP_CAPS : 0);
-      return become (pid, &who);
+      caller.secure_bits = (caller.secure_bits & ~(uint32_t) SECBIT_KEEP_CAPS) | (a[1] == 1 ? SECBIT_KEEP_CAPS : 0);
+      return become (pid, &caller);
     case PR_GET_SECUREBITS:
-      return answer_value (who.secure_bits);
+      return answer_value (caller.secure_bits);
     case PR_SET_SECUREBITS:
-      return change_bits (pid, &who, a[1]);
+      return change_bits (pid, &caller, a[1]);
     case PR_CAPBSET_READ:
-      return a[1] > CAP_LAST_CAP ? answer_error (EINVAL) : answer_value ((who.capabilities.bounding & BIT (a[1])) != 0);
+      return a[1] > CAP_LAST_CAP ? answer_error (EINVAL) : answer_value ((caller.capabilities.bounding & BIT (a[1])) != 0);
     case PR_CAPBSET_DROP:
-      if (!has_capability (&who, CAP_SETPCAP))
+      if (!has_capability (&caller, CAP_SETPCAP))
         return answer_error (EPERM);
       if (a[1] > CAP_LAST_CAP)
         return answer_error (EINVAL);
-      who.capabilities.bounding &= ~BIT (a[1]);
-      return become (pid, &who);
+      caller.capabilities.bounding &= ~BIT (a[1]);
+      return become (pid, &caller);
     case PR_CAP_AMBIENT:
-      return change_ambient (pid, &who, a);
+      return change_ambient (pid, &caller, a);
     default:
       return LET_THE_KERNEL;
     }

@@ -112,11 +112,11 @@ struct answer
 check_change (const struct seccomp_notif *call)
 {
   const uint64_t *a = (const uint64_t *) (const void *) call->data.args;
-  const struct identity *who = identity_of ((pid_t) call->pid);
+  const struct identity *caller = identity_of ((pid_t) call->pid);
   struct answer old;
   if (call->data.nr == SYS_truncate)
     return cut (call, (struct subject){ AT_FDCWD, a[0], true });
-  if (has_capability (who, CAP_DAC_OVERRIDE) && has_capability (who, CAP_FOWNER) && who->uid[REAL] == who->uid[EFFECTIVE])
+  if (has_capability (caller, CAP_DAC_OVERRIDE) && has_capability (caller, CAP_FOWNER) && caller->uid[REAL] == caller->uid[EFFECTIVE])
     return LET_THE_KERNEL;
   if (answer_old_change (call, &old))
     return old;

@@ -99,11 +99,11 @@ static struct answer
 create (const struct creation *new, struct place *place)
 {
   pid_t pid = (pid_t) new->call->pid;
-  const struct identity *who = identity_of (pid);
-  if (!may_add_name (who, place->parent))
+  const struct identity *caller = identity_of (pid);
+  if (!may_add_name (caller, place->parent))
     return answer_error (EACCES);
   bool passes_group = (place->directory.st_mode & S_ISGID) != 0;
-  struct owner_record record = { .uid = who->uid[FILES], .gid = passes_group ? place->owner.gid : who->gid[FILES] };
+  struct owner_record record = { .uid = caller->uid[FILES], .gid = passes_group ? place->owner.gid : caller->gid[FILES] };
   if (new->kind == NEW_NODE && (S_ISCHR (new->mode) || S_ISBLK (new->mode)))
     {
       record.node = S_ISCHR (new->mode) ? 'c' : 'b';
@@ -130,21 +130,21 @@ static struct answer
 open_existing (const struct creation *new, int parent, bool one_id_is_root)
 {
   pid_t pid = (pid_t) new->call->pid;
-  const struct identity *who = identity_of (pid);
+  const struct identity *caller = identity_of (pid);
   cleanup_fd int file = resolve (pid, new->dirfd, new->path, (new->flags & O_NOFOLLOW) == 0);
   struct owner_record record = { 0 };
   struct stat status;
   if (file < 0 || (new->flags & O_EXCL) != 0 || fstat (file, &status) < 0)
     return LET_THE_KERNEL;
   bool is_device = find_record (file, &record) && is_stand_in (&record) && S_ISREG (status.st_mode);
-  if (!may_open (who, parent, file, new->flags))
+  if (!may_open (caller, parent, file, new->flags))
     return answer_error (EACCES);
   char number[16];
   (void) snprintf (number, sizeof number, "%d", file);
   int opened = -1;
   if (is_device)
     opened = open_stand_in (&record, new->flags);
-  else if (!one_id_is_root && has_capability (who, CAP_DAC_OVERRIDE) && S_ISREG (status.st_mode) && use_own_descriptors () == 0)
+  else if (!one_id_is_root && has_capability (caller, CAP_DAC_OVERRIDE) && S_ISREG (status.st_mode) && use_own_descriptors () == 0)
     opened = open (number, (new->flags & ~(O_CREAT | O_NOFOLLOW)) | O_CLOEXEC);
   else
     return LET_THE_KERNEL;
@@ -158,19 +158,19 @@ open_existing (const struct creation *new, int parent, bool one_id_is_root)
 static bool
 is_the_kernels (const struct creation *new, const struct place *place, bool is_device)
 {
-  const struct identity *who = identity_of ((pid_t) new->call->pid);
+  const struct identity *caller = identity_of ((pid_t) new->call->pid);
   bool passes_group = (place->directory.st_mode & S_ISGID) != 0 && place->owner.gid != 0;
-  return !is_device && !place->has_list && !passes_group && who->uid[FILES] == 0 && who->gid[FILES] == 0;
+  return !is_device && !place->has_list && !passes_group && caller->uid[FILES] == 0 && caller->gid[FILES] == 0;
 }
 
 static struct answer
 create_as (const struct seccomp_notif *call, struct creation new, uint64_t path, bool one_id_is_root)
 {
   static struct place place;
-  const struct identity *who = identity_of ((pid_t) call->pid);
+  const struct identity *caller = identity_of ((pid_t) call->pid);
   bool is_device = new.kind == NEW_NODE && (S_ISCHR (new.mode) || S_ISBLK (new.mode)) && new.device != 0;
   struct stat there;
-  if (is_device && !has_capability (who, CAP_MKNOD))
+  if (is_device && !has_capability (caller, CAP_MKNOD))
     return answer_error (EPERM);
   new.call = call;
   if (!read_path ((pid_t) call->pid, path, new.path))
@@ -198,9 +198,9 @@ create_link (const struct seccomp_notif *call, uint64_t target, int dirfd, uint6
 static struct answer
 open_new (const struct seccomp_notif *call, int dirfd, uint64_t path, struct open_how how, bool one_id_is_root)
 {
-  const struct identity *who = identity_of ((pid_t) call->pid);
+  const struct identity *caller = identity_of ((pid_t) call->pid);
   bool only_lists = (how.flags & (O_ACCMODE | O_CREAT | O_TRUNC)) == 0 && (how.flags & O_TMPFILE) != O_TMPFILE;
-  if ((how.flags & O_PATH) != 0 || (only_lists && has_capability (who, CAP_DAC_OVERRIDE)))
+  if ((how.flags & O_PATH) != 0 || (only_lists && has_capability (caller, CAP_DAC_OVERRIDE)))
     return LET_THE_KERNEL;
   struct creation new = { .kind = NEW_FILE, .dirfd = dirfd, .flags = (int) how.flags, .mode = (mode_t) how.mode };
   return create_as (call, new, path, one_id_is_root);

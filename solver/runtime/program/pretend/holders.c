@@ -22,7 +22,7 @@ struct entry
   uint64_t number; /* 0: free */
   uint64_t hash;
   unsigned int sweeps_unseen;
-  struct identity who;
+  struct identity caller;
 };
 
 static struct identity first; /* the step's USER; its number is 0 */
@@ -45,10 +45,10 @@ hash_bytes (uint64_t hash, const void *bytes, size_t size)
 }
 
 static uint64_t
-hash_of (const struct identity *who)
+hash_of (const struct identity *caller)
 {
-  uint64_t hash = hash_bytes (0xcbf29ce484222325ULL, who, compared_size ());
-  return hash_bytes (hash, who->groups, who->group_count * sizeof *who->groups);
+  uint64_t hash = hash_bytes (0xcbf29ce484222325ULL, caller, compared_size ());
+  return hash_bytes (hash, caller->groups, caller->group_count * sizeof *caller->groups);
 }
 
 static bool
@@ -135,19 +135,19 @@ first_identity (const struct plan *plan)
 static const struct identity *
 settle (pid_t pid, const struct entry *entry)
 {
-  if (is_running (pid, entry->who.program_device, entry->who.program_inode))
+  if (is_running (pid, entry->caller.program_device, entry->caller.program_inode))
     {
       struct identity settled;
-      if (!copy_identity (&settled, &entry->who))
-        return &entry->who;
+      if (!copy_identity (&settled, &entry->caller))
+        return &entry->caller;
       settled.program_device = settled.program_inode = settled.number_before = 0;
       (void) become (pid, &settled);
       free (settled.groups);
     }
   else
-    (void) hold (pid, entry->who.number_before);
+    (void) hold (pid, entry->caller.number_before);
   const struct entry *now = entry_of (number_of (pid));
-  return now == NULL ? &first : &now->who;
+  return now == NULL ? &first : &now->caller;
 }
 
 /* Valid until the next call of `become`. */
@@ -158,7 +158,7 @@ identity_of (pid_t pid)
   if (entry == NULL)
     return &first;
   entry->sweeps_unseen = 0;
-  return entry->who.program_inode != 0 ? settle (pid, entry) : &entry->who;
+  return entry->caller.program_inode != 0 ? settle (pid, entry) : &entry->caller;
 }
 
 bool
@@ -188,7 +188,7 @@ mark_held (void)
       if (entry == NULL)
         continue;
       entry->sweeps_unseen = 0;
-      struct entry *before = entry_of (entry->who.number_before);
+      struct entry *before = entry_of (entry->caller.number_before);
       if (before != NULL)
         before->sweeps_unseen = 0;
     }
@@ -207,7 +207,7 @@ sweep (void)
     {
       if (entries[i].number == 0 || entries[i].sweeps_unseen < 2)
         continue;
-      free (entries[i].who.groups);
+      free (entries[i].caller.groups);
       entries[i] = (struct entry){ 0 };
       used_count--;
     }
@@ -233,26 +233,26 @@ free_place (void)
 }
 
 static struct entry *
-find_entry (const struct identity *who, uint64_t hash)
+find_entry (const struct identity *caller, uint64_t hash)
 {
   for (size_t i = 0; i < place_count; i++)
-    if (entries[i].number != 0 && entries[i].hash == hash && are_equal (&entries[i].who, who))
+    if (entries[i].number != 0 && entries[i].hash == hash && are_equal (&entries[i].caller, caller))
       return &entries[i];
   return NULL;
 }
 
 /* The process is `who` from now on, and what it forks is too. */
 struct answer
-become (pid_t pid, const struct identity *who)
+become (pid_t pid, const struct identity *caller)
 {
-  if (are_equal (who, &first))
+  if (are_equal (caller, &first))
     return answer_error (hold (pid, 0));
-  uint64_t hash = hash_of (who);
-  struct entry *entry = find_entry (who, hash);
+  uint64_t hash = hash_of (caller);
+  struct entry *entry = find_entry (caller, hash);
   if (entry == NULL)
     {
       struct identity copy;
-      if (!copy_identity (&copy, who))
+      if (!copy_identity (&copy, caller))
         return answer_error (ENOMEM);
       entry = free_place ();
       if (entry == NULL)
@@ -260,7 +260,7 @@ become (pid_t pid, const struct identity *who)
           free (copy.groups);
           return answer_error (EAGAIN);
         }
-      *entry = (struct entry){ .number = use_count++ * PLACES + (uint64_t) (entry - entries), .hash = hash, .who = copy };
+      *entry = (struct entry){ .number = use_count++ * PLACES + (uint64_t) (entry - entries), .hash = hash, .caller = copy };
       used_count++;
     }
   entry->sweeps_unseen = 0;

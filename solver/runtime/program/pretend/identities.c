@@ -10,12 +10,12 @@
 #define UNCHANGED UINT32_MAX
 
 bool
-is_in_group (const struct identity *who, uint32_t gid)
+is_in_group (const struct identity *caller, uint32_t gid)
 {
-  if (who->gid[FILES] == gid)
+  if (caller->gid[FILES] == gid)
     return true;
-  for (size_t i = 0; i < who->group_count; i++)
-    if (who->groups[i] == gid)
+  for (size_t i = 0; i < caller->group_count; i++)
+    if (caller->groups[i] == gid)
       return true;
   return false;
 }
@@ -85,7 +85,7 @@ by_number (const void *one, const void *other)
 }
 
 static struct answer
-change_groups (pid_t pid, struct identity *who, uint64_t count, uint64_t list)
+change_groups (pid_t pid, struct identity *caller, uint64_t count, uint64_t list)
 {
   static uint32_t groups[MAX_GROUPS];
   if (count > MAX_GROUPS)
@@ -93,38 +93,38 @@ change_groups (pid_t pid, struct identity *who, uint64_t count, uint64_t list)
   if (count > 0 && !read_memory (pid, list, groups, count * sizeof *groups))
     return answer_error (EFAULT);
   qsort (groups, count, sizeof *groups, by_number); /* as the kernel tells them */
-  who->groups = groups;
-  who->group_count = (uint32_t) count;
-  return become (pid, who);
+  caller->groups = groups;
+  caller->group_count = (uint32_t) count;
+  return become (pid, caller);
 }
 
 static struct answer
-change_file_id (pid_t pid, struct identity *who, bool is_user, uint32_t id)
+change_file_id (pid_t pid, struct identity *caller, bool is_user, uint32_t id)
 {
-  struct identity before = *who;
-  uint32_t *ids = is_user ? who->uid : who->gid;
+  struct identity before = *caller;
+  uint32_t *ids = is_user ? caller->uid : caller->gid;
   uint32_t old = ids[FILES];
-  if (id != UNCHANGED && (has_capability (who, is_user ? CAP_SETUID : CAP_SETGID) || is_one_of (id, ids, 4)))
+  if (id != UNCHANGED && (has_capability (caller, is_user ? CAP_SETUID : CAP_SETGID) || is_one_of (id, ids, 4)))
     ids[FILES] = id;
   if (is_user)
-    follow_file_user (&before, who);
-  (void) become (pid, who);
+    follow_file_user (&before, caller);
+  (void) become (pid, caller);
   return answer_value (old);
 }
 
 struct answer
 change_identity (pid_t pid, long call, const uint64_t arguments[6])
 {
-  struct identity before = *identity_of (pid), who = before;
+  struct identity before = *identity_of (pid), caller = before;
   uint32_t id[3] = { (uint32_t) arguments[0], (uint32_t) arguments[1], (uint32_t) arguments[2] };
   bool is_user = call == SYS_setuid || call == SYS_setreuid || call == SYS_setresuid;
-  uint32_t *ids = is_user ? who.uid : who.gid;
-  bool allowed = has_capability (&who, is_user ? CAP_SETUID : CAP_SETGID);
+  uint32_t *ids = is_user ? caller.uid : caller.gid;
+  bool allowed = has_capability (&caller, is_user ? CAP_SETUID : CAP_SETGID);
   int error = 0;
   if (call == SYS_setgroups)
-    return allowed ? change_groups (pid, &who, arguments[0], arguments[1]) : answer_error (EPERM);
+    return allowed ? change_groups (pid, &caller, arguments[0], arguments[1]) : answer_error (EPERM);
   if (call == SYS_setfsuid || call == SYS_setfsgid)
-    return change_file_id (pid, &who, call == SYS_setfsuid, id[0]);
+    return change_file_id (pid, &caller, call == SYS_setfsuid, id[0]);
   if (call == SYS_setuid || call == SYS_setgid)
     error = id[0] == UNCHANGED ? EINVAL : set_one (ids, id[0], allowed);
   else if (call == SYS_setreuid || call == SYS_setregid)
@@ -134,8 +134,8 @@ change_identity (pid_t pid, long call, const uint64_t arguments[6])
   if (error != 0)
     return answer_error (error);
   if (is_user)
-    follow_user (&before, &who);
-  return become (pid, &who);
+    follow_user (&before, &caller);
+  return become (pid, &caller);
 }
 
 bool
@@ -148,25 +148,25 @@ is_question_of_identity (long call)
 struct answer
 tell_identity (pid_t pid, long call, const uint64_t arguments[6])
 {
-  const struct identity *who = identity_of (pid);
+  const struct identity *caller = identity_of (pid);
   if (call == SYS_getuid)
-    return answer_value (who->uid[REAL]);
+    return answer_value (caller->uid[REAL]);
   if (call == SYS_geteuid)
-    return answer_value (who->uid[EFFECTIVE]);
+    return answer_value (caller->uid[EFFECTIVE]);
   if (call == SYS_getgid)
-    return answer_value (who->gid[REAL]);
+    return answer_value (caller->gid[REAL]);
   if (call == SYS_getegid)
-    return answer_value (who->gid[EFFECTIVE]);
+    return answer_value (caller->gid[EFFECTIVE]);
   if (call == SYS_getgroups)
     {
-      if (arguments[0] != 0 && arguments[0] < who->group_count)
+      if (arguments[0] != 0 && arguments[0] < caller->group_count)
         return answer_error (EINVAL);
-      if (arguments[0] != 0 && who->group_count > 0
-          && !write_memory (pid, arguments[1], who->groups, who->group_count * sizeof *who->groups))
+      if (arguments[0] != 0 && caller->group_count > 0
+          && !write_memory (pid, arguments[1], caller->groups, caller->group_count * sizeof *caller->groups))
         return answer_error (EFAULT);
-      return answer_value ((int64_t) who->group_count);
+      return answer_value ((int64_t) caller->group_count);
     }
-  const uint32_t *ids = call == SYS_getresuid ? who->uid : who->gid;
+  const uint32_t *ids = call == SYS_getresuid ? caller->uid : caller->gid;
   for (int i = 0; i < 3; i++)
     if (!write_memory (pid, arguments[i], &ids[i], sizeof ids[i]))
       return answer_error (EFAULT);

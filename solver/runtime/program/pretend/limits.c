@@ -8,12 +8,12 @@
 #include <sys/syscall.h>
 
 static struct answer
-change (pid_t pid, const struct identity *who, const struct rlimit *wanted)
+change (pid_t pid, const struct identity *caller, const struct rlimit *wanted)
 {
-  struct identity changed = *who;
+  struct identity changed = *caller;
   if (wanted->rlim_cur > wanted->rlim_max)
     return answer_error (EINVAL);
-  if (wanted->rlim_max > who->locks_hard && !has_capability (who, CAP_SYS_RESOURCE))
+  if (wanted->rlim_max > caller->locks_hard && !has_capability (caller, CAP_SYS_RESOURCE))
     return answer_error (EPERM);
   changed.locks_soft = wanted->rlim_cur;
   changed.locks_hard = wanted->rlim_max;
@@ -29,11 +29,11 @@ answer_limit (pid_t pid, long call, const uint64_t a[6])
   struct rlimit wanted, told;
   if (target < 0)
     return answer_error (ESRCH);
-  const struct identity *who = identity_of (target);
+  const struct identity *caller = identity_of (target);
   if (wanted_at != 0 && !read_memory (pid, wanted_at, &wanted, sizeof wanted))
     return answer_error (EFAULT);
-  told = (struct rlimit){ .rlim_cur = who->locks_soft, .rlim_max = who->locks_hard };
-  struct answer answer = wanted_at == 0 ? answer_value (0) : change (target, who, &wanted);
+  told = (struct rlimit){ .rlim_cur = caller->locks_soft, .rlim_max = caller->locks_hard };
+  struct answer answer = wanted_at == 0 ? answer_value (0) : change (target, caller, &wanted);
   if (answer.error == 0 && told_at != 0 && !write_memory (pid, told_at, &told, sizeof told))
     return answer_error (EFAULT);
   return answer;

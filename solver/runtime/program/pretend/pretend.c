@@ -31,12 +31,12 @@ change_owner (const struct seccomp_notif *call, int dirfd, const char *path, boo
   cleanup_fd int fd = resolve (pid, dirfd, path, follow);
   if (fd < 0 || !is_still_asking (call->id))
     return LET_THE_KERNEL;
-  const struct identity *who = identity_of (pid);
+  const struct identity *caller = identity_of (pid);
   struct owner_record record = record_of (fd);
   bool gives_away = uid != UINT32_MAX && uid != record.uid;
   bool regroups = gid != UINT32_MAX && gid != record.gid;
-  if (!has_capability (who, CAP_CHOWN)
-      && (gives_away || (regroups && (record.uid != who->uid[FILES] || !is_in_group (who, gid)))))
+  if (!has_capability (caller, CAP_CHOWN)
+      && (gives_away || (regroups && (record.uid != caller->uid[FILES] || !is_in_group (caller, gid)))))
     return answer_error (EPERM);
   /* To the one id, for what else a change of owner does: setuid bits and capabilities go, the file is copied up. */
   if (fchownat (fd, "", uid == UINT32_MAX ? UINT32_MAX : 0, gid == UINT32_MAX ? UINT32_MAX : 0, AT_EMPTY_PATH) < 0)

@@ -16,19 +16,19 @@ void first_identity (const struct plan *plan);
 const struct identity *identity_of (pid_t pid);
 uint64_t identity_number (pid_t pid);
 bool is_first_identity (pid_t pid);
-struct answer become (pid_t pid, const struct identity *who);
+struct answer become (pid_t pid, const struct identity *caller);
 
 /* identities.c */
-bool is_in_group (const struct identity *who, uint32_t gid);
+bool is_in_group (const struct identity *caller, uint32_t gid);
 struct answer change_identity (pid_t pid, long call, const uint64_t arguments[6]);
 struct answer tell_identity (pid_t pid, long call, const uint64_t arguments[6]);
 bool is_change_of_identity (long call);
 bool is_question_of_identity (long call);
 
 /* capabilities.c */
-bool has_capability (const struct identity *who, int capability);
-void follow_user (const struct identity *before, struct identity *who);
-void follow_file_user (const struct identity *before, struct identity *who);
+bool has_capability (const struct identity *caller, int capability);
+void follow_user (const struct identity *before, struct identity *caller);
+void follow_file_user (const struct identity *before, struct identity *caller);
 struct answer tell_capabilities (pid_t pid, const uint64_t arguments[6]);
 struct answer change_capabilities (pid_t pid, const uint64_t arguments[6]);
 struct answer control_process (pid_t pid, const uint64_t arguments[6]);
@@ -76,8 +76,8 @@ bool is_about_attributes (long call);
 struct answer answer_attributes (const struct seccomp_notif *call, bool one_id_is_root);
 
 /* rights.c */
-bool may_add_name (const struct identity *who, int directory);
-bool may_open (const struct identity *who, int parent, int fd, int flags);
+bool may_add_name (const struct identity *caller, int directory);
+bool may_open (const struct identity *caller, int parent, int fd, int flags);
 struct answer check_removal (const struct seccomp_notif *call, int dirfd, uint64_t path);
 struct answer check_rename (const struct seccomp_notif *call, int from_fd, uint64_t from, int into_fd, uint64_t into);
 struct answer check_link (const struct seccomp_notif *call, int from_fd, uint64_t from, int into_fd, uint64_t into);

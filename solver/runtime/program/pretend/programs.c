@@ -86,33 +86,33 @@ capabilities_of_file (int fd)
 
 /* The identity after the exec of a program of that owner, mode and capabilities. */
 static void
-change_with_program (struct identity *who, const struct owner_record *owner, mode_t mode, struct file_capabilities of_file)
+change_with_program (struct identity *caller, const struct owner_record *owner, mode_t mode, struct file_capabilities of_file)
 {
-  struct capability_sets *sets = &who->capabilities;
+  struct capability_sets *sets = &caller->capabilities;
   bool changes_id = false;
   if ((mode & S_ISUID) != 0)
     {
-      changes_id = who->uid[EFFECTIVE] != owner->uid;
-      who->uid[EFFECTIVE] = owner->uid;
+      changes_id = caller->uid[EFFECTIVE] != owner->uid;
+      caller->uid[EFFECTIVE] = owner->uid;
     }
   if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
     {
-      changes_id |= who->gid[EFFECTIVE] != owner->gid;
-      who->gid[EFFECTIVE] = owner->gid;
+      changes_id |= caller->gid[EFFECTIVE] != owner->gid;
+      caller->gid[EFFECTIVE] = owner->gid;
     }
-  bool counts_root = (who->secure_bits & SECBIT_NOROOT) == 0;
-  bool is_root = who->uid[EFFECTIVE] == 0;
+  bool counts_root = (caller->secure_bits & SECBIT_NOROOT) == 0;
+  bool is_root = caller->uid[EFFECTIVE] == 0;
   /* A set-uid root program with capabilities of its own has those alone. */
-  bool as_root = counts_root && !(of_file.are_there && who->uid[REAL] != 0 && is_root);
-  if (as_root && (is_root || who->uid[REAL] == 0))
+  bool as_root = counts_root && !(of_file.are_there && caller->uid[REAL] != 0 && is_root);
+  if (as_root && (is_root || caller->uid[REAL] == 0))
     of_file = (struct file_capabilities){ .permitted = ~0ULL, .inheritable = ~0ULL, .are_effective = is_root };
   sets->permitted = (of_file.permitted & sets->bounding) | (of_file.inheritable & sets->inheritable);
   sets->ambient = changes_id || of_file.are_there ? 0 : sets->ambient;
   sets->permitted |= sets->ambient;
   sets->effective = of_file.are_effective ? sets->permitted : sets->ambient;
-  who->uid[SAVED] = who->uid[FILES] = who->uid[EFFECTIVE];
-  who->gid[SAVED] = who->gid[FILES] = who->gid[EFFECTIVE];
-  who->secure_bits &= ~(uint32_t) SECBIT_KEEP_CAPS;
+  caller->uid[SAVED] = caller->uid[FILES] = caller->uid[EFFECTIVE];
+  caller->gid[SAVED] = caller->gid[FILES] = caller->gid[EFFECTIVE];
+  caller->secure_bits &= ~(uint32_t) SECBIT_KEEP_CAPS;
 }
 
 static bool
@@ -142,7 +142,7 @@ start_program (const struct seccomp_notif *call, int dirfd, uint64_t address, in
   struct stat status;
   if (program < 0 || fstat (program, &status) < 0 || !S_ISREG (status.st_mode) || (status.st_mode & 0111) == 0)
     return LET_THE_KERNEL;
-  struct identity before = *identity_of (pid), who = before;
+  struct identity before = *identity_of (pid), caller = before;
   struct file_capabilities of_file = capabilities_of_file (program);
   bool grants = (status.st_mode & (S_ISUID | S_ISGID)) != 0 || of_file.are_there;
   if (grants && (grants_nothing (program) || !may_gain_privileges (pid)))
@@ -151,12 +151,12 @@ start_program (const struct seccomp_notif *call, int dirfd, uint64_t address, in
       of_file = (struct file_capabilities){ 0 };
     }
   struct owner_record owner = record_of (program);
-  change_with_program (&who, &owner, status.st_mode, of_file);
-  if (!is_changed (&before, &who) || !is_still_asking (call->id))
+  change_with_program (&caller, &owner, status.st_mode, of_file);
+  if (!is_changed (&before, &caller) || !is_still_asking (call->id))
     return LET_THE_KERNEL;
-  who.number_before = identity_number (pid);
-  who.program_device = status.st_dev;
-  who.program_inode = status.st_ino;
-  (void) become (pid, &who);
+  caller.number_before = identity_number (pid);
+  caller.program_device = status.st_dev;
+  caller.program_inode = status.st_ino;
+  (void) become (pid, &caller);
   return LET_THE_KERNEL;
 }
