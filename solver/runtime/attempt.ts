@@ -9,7 +9,7 @@ import type { UserNamespaceMap } from "./host.ts";
 import type { Refusal } from "./rung.ts";
 import { Refused, type SandboxPart } from "./sandbox-parts.ts";
 
-/** What every try needs to know. */
+/** Input of every attempt. */
 export interface AttemptContext {
   readonly runtimePath: string;
   /** Host directory on the disk that builds use; a try makes and removes a folder in it. */
@@ -22,7 +22,7 @@ export interface AttemptContext {
   readonly searchPath: readonly string[];
 }
 
-/** What one try is about, beside the bare sandbox. */
+/** The variant of one attempt, compared with the bare sandbox. */
 export interface Attempt {
   readonly root?: "overlay";
   readonly network?: "none" | "sandbox";
@@ -37,12 +37,12 @@ export interface Attempt {
   readonly onRefusal?: (refusal: Refusal, parts: readonly SandboxPart[]) => void;
 }
 
-/** What came of a try: all is well without a message. */
+/** The result of an attempt; without a message all is well. */
 export interface Tried {
   readonly message: string | undefined;
   /** The part of the sandbox that was refused and cannot be left out. */
   readonly refused: string | undefined;
-  /** What a step may do, by the names of program/trial.c: 0, or the kernel's error number. */
+  /** Rights of a step, by the names of program/trial.c: 0, or the kernel's error number. */
   readonly rights: ReadonlyMap<string, number>;
 }
 
@@ -89,7 +89,7 @@ export async function tryStep(context: AttemptContext, how: Attempt, signal: Abo
         cwd: "/",
         user: { uid: 0, gid: 0, supplementary: [], home: "/" },
         hostname: "probe",
-        // As the default, but what it cannot do there is what is to be seen, and no reason to run again elsewhere.
+        // Same as the default, but missing rights there are the observation, and no reason to run again elsewhere.
         network: how.network ?? "host",
         security: "sandbox",
         extraHosts: [],

@@ -1,7 +1,7 @@
 import type { Limits, Setting } from "./limits.ts";
 import type { Refusal } from "./rung.ts";
 
-/** Why this machine or container refuses something, and the one line that changes it, by where that line stands. */
+/** A reason why this machine or container refuses something, and the one line that changes it, by its place. */
 export interface Cause {
   readonly cause: string;
   readonly fixes: Readonly<Partial<Record<Place, string>>>;
@@ -10,10 +10,10 @@ export interface Cause {
 export const PLACES = ["machine", "docker", "podman", "kubernetes", "gitlab", "github"] as const;
 export type Place = (typeof PLACES)[number];
 
-/** What is known of the process that the refusals happened to. */
+/** Facts about the process that met the refusals. */
 export interface Circumstances {
   readonly limits: Limits;
-  /** Whether it may mount: it is root, or root of a user namespace. */
+  /** True when it may mount: it is root, or root of a user namespace. */
   readonly maySysAdmin: boolean;
 }
 
@@ -25,7 +25,7 @@ export function causesOf(refusals: readonly Refusal[], circumstances: Circumstan
 
 function causesOfOne({ part, message }: Refusal, { limits, maySysAdmin }: Circumstances): Cause[] {
   if (part === "chroot") return maySysAdmin ? [] : [noChroot(limits)];
-  // Nobody but root of some namespace may make any of it, so what is missing is the user namespace.
+  // Only root of some namespace may make any of it, so the user namespace is missing.
   if (!maySysAdmin) return userNamespaceCauses(limits, message);
   switch (part) {
     case "hostname":
@@ -145,7 +145,7 @@ function setting(name: Setting, value: number, cause: string): Cause {
   };
 }
 
-/** Why there is no user namespace: this process is not root, or a root that may not mount. */
+/** Finds the reason for a missing user namespace: this process is not root, or is a root that may not mount. */
 function userNamespaceCauses(limits: Limits, message: string): Cause[] {
   const causes = settingCauses(limits);
   if (limits.isFiltered) causes.push({ cause: "seccomp of this container blocks unshare", fixes: UNCONFINED });

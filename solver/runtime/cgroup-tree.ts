@@ -91,7 +91,7 @@ export function removeLeftovers(directory: string): void {
   }
 }
 
-/** A group whose last process is only just dying is left for the next start to remove. */
+/** Removes a group. A group with a dying last process is left for the next start to remove. */
 export function removeGroup(path: string): void {
   try {
     rmdirSync(path);

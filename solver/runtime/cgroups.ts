@@ -7,9 +7,9 @@ import { findHierarchies, makeGroup, readWords, removeGroup, removeLeftovers } f
 import type { CgroupPlacement } from "./plan.ts";
 import { deviceAllowLines } from "./policy/devices.ts";
 
-/** What a cgroup counted while a step ran. */
+/** A cgroup's counts for a step. */
 export interface CgroupUsage {
-  /** Of every process that was inside, those that nobody waited for included. */
+  /** Processor time of every process inside, including those that were never waited for. */
   readonly cpuUs: number | undefined;
   readonly peakMemoryBytes: number | undefined;
   readonly oomKilled: boolean;
@@ -22,7 +22,7 @@ export interface StepCgroup extends Disposable {
 }
 
 export interface CgroupOptions {
-  /** Of /proc/self/mountinfo. */
+  /** Text of /proc/self/mountinfo. */
   readonly mountInfoText: string;
   /** `<pid>-<anything>`, unique to this kiln. */
   readonly instance: string;
@@ -36,7 +36,7 @@ interface Setting {
   readonly v2: readonly [file: string, text: string] | undefined;
 }
 
-/** What a step is asked to be kept to. */
+/** Requested limits of a step. */
 export interface CgroupWishes {
   readonly limits: ResourceLimits;
   /** `--cgroup-parent`. */

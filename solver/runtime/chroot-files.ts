@@ -6,8 +6,8 @@ import type { Native } from "../../lib/native/native.ts";
 import { DEVICE_LINKS, DEVICES } from "./policy/paths.ts";
 
 /*
- * What stands for /dev, /proc and /sys where they cannot be mounted. The files are empty and only there to be seen: opening one
- * is answered by kiln-runtime (program/pretend/proc-files.c) with the real one.
+ * Placeholders for /dev, /proc and /sys where they cannot be mounted. The files are empty and only visible:
+ * kiln-runtime (program/pretend/proc-files.c) answers an open with the real one.
  */
 
 /** Files of each process that programs look at. */
@@ -49,7 +49,7 @@ const OF_SYSFS = [
   ..."enabled defrag hpage_pmd_size".split(" ").map((name) => `kernel/mm/transparent_hugepage/${name}`),
 ];
 
-/** As many descriptors as bash uses for `<(command)`, and fewer than any limit. */
+/** Number of descriptors: as many as bash uses for `<(command)`, and fewer than any limit. */
 const DESCRIPTORS = 64;
 
 /** A directory of the tree that is still to be made: where, and under which name. */
@@ -89,7 +89,7 @@ export function makeProc(native: Native, place: Place): void {
     ["self/root", "/"],
   ] as const)
     native.symlinkat(target, fd, link);
-  // Sockets, because opening one by way of a link that nobody answers for fails at once instead of waiting.
+  // Sockets, because opening one through an unanswered link fails at once instead of waiting.
   for (let number = 0; number < DESCRIPTORS; number += 1) native.mknodat(fd, `self/fd/${number}`, S_IFSOCK | 0o666);
   native.close(fd);
 }
@@ -105,7 +105,7 @@ export function makeSysfs(native: Native, place: Place): void {
   native.close(fd);
 }
 
-/** Makes empty files, and directories whose names end in `/`, with the directories that they are in. */
+/** Makes empty files, and directories for names that end in `/`, with their parents. */
 function makeFiles(native: Native, fd: number, paths: readonly string[]): void {
   const made = new Set<string>(["."]);
   const ensure = (directory: string): void => {
@@ -135,7 +135,10 @@ function makeDirectory(native: Native, { parent, name }: Place): number {
   return native.openat2(parent, name, { flags: O_PATH | O_DIRECTORY });
 }
 
-/** Where nobody may make devices a file of the same name is better than none: it is seen, and opening it is answered. */
+/**
+ * Makes a node. Where devices cannot be made, a file of the same name is better than none: it is visible, and opening
+ * it is answered.
+ */
 function makeNode(
   native: Native,
   { parent, name }: Place,

@@ -75,7 +75,7 @@ class Furniture implements FurnishedRoot {
   readonly #borrowed = new Set<string>();
   /** Directories in which something was put, by path. */
   readonly #changed = new Map<string, ChangedDirectory>();
-  /** What takes things out again, in the order in which they were put in. */
+  /** Functions that undo the additions, in the order of the additions. */
   readonly #undo: (() => void)[] = [];
 
   constructor(path: string, context: ChrootContext) {
@@ -83,7 +83,7 @@ class Furniture implements FurnishedRoot {
     this.#native = context.native;
     this.#context = context;
     this.#aside = join(dirname(path), "aside");
-    // Of a step before this one in the same tree.
+    // Left by an earlier step in the same tree.
     this.#native.removeTreeSync(AT_FDCWD, this.#aside);
     mkdirSync(this.#aside, { recursive: true, mode: 0o700 });
     this.#fd = this.#native.openPath(path, O_PATH | O_DIRECTORY);
@@ -257,8 +257,8 @@ class Furniture implements FurnishedRoot {
   }
 
   /**
-   * Where a path leads inside the root, in the form without links. What is not there is where it would be made: a link that leads
-   * nowhere is followed as well.
+   * Resolves a path inside the root, in the form without links. A missing file resolves to the place where it would be
+   * made: a dangling link is followed as well.
    */
   #followed(path: string): string {
     const native = this.#native;
@@ -314,7 +314,7 @@ class Furniture implements FurnishedRoot {
     return fd;
   }
 
-  /** What the command wrote into a directory that was made for a mount stays. */
+  /** Removes a directory that was made for a mount, unless the command wrote into it. */
   #removeEmpty(parent: number, name: string): void {
     try {
       this.#native.unlinkat(parent, name, AT_REMOVEDIR);
@@ -328,11 +328,11 @@ class Furniture implements FurnishedRoot {
 /** A directory of the tree in which something was put. */
 interface ChangedDirectory {
   readonly fd: number;
-  /** Whether it was for the command's working directory, which stays. */
+  /** True for the command's working directory, which stays. */
   readonly isOwn: boolean;
-  /** Before that. */
+  /** Time before the addition. */
   readonly mtimeNs: bigint;
-  /** When all was in place; `undefined` until then. */
+  /** Change time once all was in place; `undefined` until then. */
   readonly ctimeNs: bigint | undefined;
 }
 
@@ -371,7 +371,7 @@ function metadataOf(
   };
 }
 
-/** As many as the kernel follows. */
+/** Limit of links, as in the kernel. */
 const MAX_LINKS = 40;
 
 /** Reads the link at the end of `path`, which has no other links; `undefined` where there is none. */

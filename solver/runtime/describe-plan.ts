@@ -13,7 +13,7 @@ export function describePlan({ directives, stubLayers }: Plan): string {
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** Which values are flags of mounts, and which a mode, counted from 0; without them the numbers say little. */
+/** Positions (from 0) of values that are flags of mounts, or a mode; as numbers they would say little. */
 const FLAGS: Readonly<Record<string, number>> = {
   ...{ filesystem: 3, "tree-overlay": 3, "tree-directory": 1, tree: 2 },
   ...{ bind: 2, tmpfs: 2, file: 4, device: 5 },

@@ -40,7 +40,7 @@ export interface RuntimeOptions {
    * layers. Several kilns may use the same one at once.
    */
   readonly scratchDirectory: string;
-  /** As the snapshotter's `marks`. */
+  /** The snapshotter's `marks`. */
   readonly overlayMarks: "trusted" | "user";
   /** `process.arch` names; the filter is compiled for it. No filter exists for others, which `notice` is told. */
   readonly arch: string;
@@ -161,7 +161,10 @@ class Driver {
     }
   }
 
-  /** Whether the sandbox was refused over a part that can be left out, which is from now on. Nothing of the command has run. */
+  /**
+   * Tells whether the sandbox was refused over an optional part, and turns that part off from now on. The command has
+   * not run.
+   */
   #doWithout(error: unknown): boolean {
     const refused = error instanceof BuildError && error.cause instanceof Refused ? error.cause : undefined;
     if (refused === undefined) return false;
@@ -210,7 +213,7 @@ class Driver {
     using cgroup = this.#cgroups.enter({
       limits: request.limits,
       parent: request.cgroupParent,
-      // In a user namespace no node that was made can be opened whatever a group says, and nobody may attach a filter.
+      // In a user namespace no new node can be opened, whatever a group allows, and no process may attach a filter.
       devices: request.security === "sandbox" && this.#facts.userNamespace === undefined ? "listed" : "all",
     });
     const plan = writePlan(request, {
@@ -286,12 +289,15 @@ class Driver {
     };
   }
 
-  /** Where there is one id, a step of another user than root has a namespace in which that id is called as its USER is. */
+  /**
+   * Makes the user namespace map. With a single id, a step of another user than root gets a namespace in which that id
+   * has the number of its USER.
+   */
   #userNamespaceFor({ user, security, network }: RunRequest): UserNamespaceMap | undefined {
     if (this.#options.ownersDirectory !== undefined && (user.uid !== 0 || user.gid !== 0)) {
       return { uidMap: `${user.uid} 0 1`, gidMap: `${user.gid} 0 1`, setgroups: "deny" };
     }
-    // Whoever may not configure a network gets one to configure with a user namespace.
+    // A process that may not configure a network gets one of its own with a user namespace.
     const isOwnNetwork = network === "none" || network === "sandbox";
     if (isOwnNetwork && !this.#mayConfigureNetworks) return identityMap(this.#facts.userNamespace);
     return security === "sandbox" ? this.#options.userNamespace : undefined;
@@ -334,7 +340,7 @@ class Driver {
       let failure: string | undefined;
       let refused: string | undefined;
 
-      // Who sits before a command of their own has it end in its own way: the runtime passes the signal on.
+      // An interactive command ends in its own way: the runtime forwards the signal.
       const abort = (): void => void child.kill("SIGTERM");
       signal.addEventListener("abort", abort, { once: true });
       const settle = (finish: () => void): void => {
@@ -380,7 +386,7 @@ class Driver {
   }
 }
 
-/** Whether a system call can be answered with a descriptor, `SECCOMP_ADDFD_FLAG_SEND`: Linux 5.14. */
+/** Tells whether a system call can be answered with a descriptor, `SECCOMP_ADDFD_FLAG_SEND`: Linux 5.14. */
 function answersCalls(kernelRelease: string): boolean {
   const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part, 10));
   return major > 5 || (major === 5 && minor >= 14);

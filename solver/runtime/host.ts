@@ -12,7 +12,7 @@ export interface UserNamespaceMap {
   readonly setgroups: "allow" | "deny";
 }
 
-/** What the runtime must know of the machine and of this process. Nothing in it changes while a build runs. */
+/** Facts about the machine and this process. They do not change while a build runs. */
 export interface HostFacts {
   readonly resolver: HostResolver;
   /** Capabilities we may hand on: the bounding set of this process. */
@@ -21,9 +21,9 @@ export interface HostFacts {
   readonly userNamespace: { readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] } | undefined;
   /** `deny` in a user namespace that a plain user made without helpers: supplementary groups then stay as they are. */
   readonly setgroups: "allow" | "deny";
-  /** Whether this kernel counts what a process reads from and writes to disks. */
+  /** True when this kernel counts the bytes that a process reads from and writes to disks. */
   readonly countsIo: boolean;
-  /** Whether this kernel has /proc/kcore, which /dev/core then leads to (and which is hidden). */
+  /** True when this kernel has /proc/kcore: /dev/core then leads to it (and it is hidden). */
   readonly hasKernelCore: boolean;
   /** This machine's name, for steps that cannot have one of their own. */
   readonly hostname: string;
@@ -71,7 +71,7 @@ export interface Rights {
   readonly capabilities: bigint;
   /** Set when this process is in a user namespace: the ids that exist in it. */
   readonly userNamespace: HostFacts["userNamespace"];
-  /** Whether a system call filter that is not ours is on this process. */
+  /** True when a foreign system call filter is on this process. */
   readonly isFiltered: boolean;
   /** Tells processes with other rights apart: for what is remembered about them. */
   readonly identity: string;
@@ -90,7 +90,7 @@ export function readRights(uid: number): Rights {
   };
 }
 
-/** Whether the capabilities are enough to give files to other users, and to go on working with them. */
+/** Tells whether the capabilities suffice to give files to other users, and to go on working with them. */
 export function canGiveFiles({ capabilities, userNamespace }: Rights): boolean {
   const needed = capabilityMask(["CHOWN", "FOWNER", "DAC_OVERRIDE"]);
   const hasIds = userNamespace === undefined || hasSeveral(userNamespace);
@@ -111,7 +111,7 @@ function hasSeveral({ uids }: NonNullable<HostFacts["userNamespace"]>): boolean 
   return uids.some(({ count }) => count > 1);
 }
 
-/** Whether the capabilities are enough to mount. A filter or a security module may refuse it all the same. */
+/** Tells whether the capabilities suffice to mount. A filter or a security module may still refuse. */
 export function canMount({ capabilities }: Rights): boolean {
   return (capabilities & capabilityMask(["SYS_ADMIN"])) !== 0n;
 }
@@ -131,8 +131,8 @@ export function identityMap(namespace: HostFacts["userNamespace"]): UserNamespac
 const OVERLAYFS = 0x79_4c_76_30;
 
 /**
- * Where the marks of a store's snapshots live. trusted.* attributes are for those who are privileged over the whole
- * machine, and on a store that is itself on an overlay (a container's root) overlayfs keeps them to itself.
+ * Chooses the namespace of a store's marks. trusted.* attributes need privileges over the whole machine, and on a store
+ * that is itself on an overlay (a container's root) overlayfs hides them.
  */
 export function overlayMarksFor(rights: Rights, directory: string): "trusted" | "user" {
   if (rights.userNamespace !== undefined || !canMount(rights)) return "user";

@@ -12,15 +12,15 @@ import { isSandboxPart, type SandboxPart } from "./sandbox-parts.ts";
 
 export interface LadderContext extends AttemptContext {
   readonly native: Native;
-  /** Whether users other than one are pretended. */
+  /** `pretended`: only one user is real. */
   readonly ids: "real" | "pretended";
-  /** Whether this process may mount, as far as its capabilities say. */
+  /** True when the capabilities of this process allow mounts. */
   readonly maySysAdmin: boolean;
   /** Anything that tells this process's rights from those of others that use the store: the answer is kept under it. */
   readonly identity: string;
 }
 
-/** What trying showed. */
+/** The result of the attempts. */
 export interface Climb {
   readonly rung: Rung;
   readonly causes: readonly Cause[];
@@ -29,9 +29,9 @@ export interface Climb {
 }
 
 /**
- * Finds the best way to keep steps apart by trying them, best first. The answer is kept in the store for this start of the
- * machine, this container and its limits; an overlay that cannot be mounted is tried again, because somebody may have seen
- * to it.
+ * A search for the best isolation of steps by attempts, best first. The answer is kept in the store for this start of
+ * the machine, this container and its limits. An overlay that cannot be mounted is tried again, because an
+ * administrator may have fixed it.
  */
 export class Ladder {
   readonly #context: LadderContext;
@@ -121,7 +121,7 @@ export async function climb(context: LadderContext, limits: Limits, signal: Abor
   return { rung: message === undefined ? { kind: "chroot" } : { kind: "none", reasons }, causes, isCertain: true };
 }
 
-/** What is kept of a climb. */
+/** The stored result of a climb. */
 interface Answer {
   readonly limits: string;
   readonly rung: Rung;

@@ -1,11 +1,14 @@
 import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { errnoOf } from "../../lib/core/errors.ts";
 
-/** What decides which parts of a sandbox this process is granted. Read only when a step must run, or by `kiln doctor`. */
+/**
+ * Limits that decide which parts of a sandbox this process is granted. Read only when a step must run, or by `kiln
+ * doctor`.
+ */
 export interface Limits {
   /** All of it as one text, for comparing: an answer holds as long as this stays the same. */
   readonly text: string;
-  /** Whether a system call filter that is not ours is on this process. */
+  /** True when a foreign system call filter is on this process. */
   readonly isFiltered: boolean;
   readonly hasNoNewPrivileges: boolean;
   /** Name of the AppArmor profile or SELinux context; `undefined` for none and for `unconfined`. */
@@ -73,7 +76,7 @@ function numberIn(path: string): number | undefined {
   return text === undefined || text === "" ? undefined : Number(text);
 }
 
-/** What cannot be read is a limit of its own, and the same every time. */
+/** Reads a text. An unreadable file counts as a limit of its own, the same every time. */
 function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "latin1");

@@ -23,7 +23,7 @@ const ARGUMENTS: Readonly<Record<NetworkHelper["name"], readonly string[]>> = {
 
 export const NETWORK_HELPER_HINT = "apt-get install passt (or slirp4netns), or build with --network=default";
 
-/** What is missing for a network of a step's own, as an advice; `undefined` where nothing is. */
+/** Returns the missing part for a network of a step's own, as advice; `undefined` where nothing is missing. */
 export function networkHelperLack(place: Parameters<typeof findNetworkHelper>[0]): string | undefined {
   try {
     findNetworkHelper(place);

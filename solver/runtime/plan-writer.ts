@@ -16,7 +16,7 @@ export interface Directive {
   readonly values: readonly (string | number | bigint)[];
   /** A last argument that is bytes. */
   readonly data?: Uint8Array | undefined;
-  /** Whether the bytes are a text that anybody may read; of others, a secret's among them, a dump shows the size only. */
+  /** True for text without secrets; of other bytes, such as a secret's, a dump shows the size only. */
   readonly isPublicText?: boolean | undefined;
 }
 
@@ -34,13 +34,13 @@ export class PlanWriter {
     return this;
   }
 
-  /** Adds a directive whose last argument is bytes. */
+  /** Adds a directive with bytes as its last argument. */
   addBytes(name: string, values: Directive["values"], data: Uint8Array): this {
     this.#directives.push({ name, values, data });
     return this;
   }
 
-  /** Adds a directive whose last argument is a text without secrets. */
+  /** Adds a directive with a text without secrets as its last argument. */
   addText(name: string, values: Directive["values"], text: string): this {
     this.#directives.push({ name, values, data: Buffer.from(text), isPublicText: true });
     return this;

@@ -17,17 +17,17 @@ import type { SeccompFilter } from "./policy/seccomp.ts";
 
 const { readOnly, noSuid, noDev, noExec, noDevUnlessFiltered } = MOUNT_ATTRIBUTES;
 
-/** Where a step is put in the cgroup trees, made ready by the driver. */
+/** A step's places in the cgroup trees, prepared by the driver. */
 export interface CgroupPlacement {
   /** Directory in the v2 hierarchy that PID 1 is born in. */
   readonly v2: string | undefined;
   /** `cgroup.procs` files of the v1 hierarchies. */
   readonly v1Procs: readonly string[];
-  /** Whether the v2 hierarchy is worth showing at /sys/fs/cgroup: on hybrid machines nothing is in it. */
+  /** True when the v2 hierarchy is worth showing at /sys/fs/cgroup: on hybrid machines it is empty. */
   readonly showsV2: boolean;
   /**
-   * Who keeps the rules for device nodes: a filter that the runtime attaches to the v2 group, the v1 group already, or
-   * nobody.
+   * The enforcement of the rules for device nodes: a filter that the runtime attaches to the v2 group, the existing v1
+   * group, or none.
    */
   readonly devices: "filter" | "v1" | "none";
 }
@@ -49,7 +49,7 @@ export interface PlanFacts {
   readonly networkHelper: readonly string[];
   /** Nodes of the host's /dev beside the standard ones; empty for a sandboxed step. */
   readonly hostDevices: readonly DeviceNode[];
-  /** Whether the filter stops calls that need a network of the step's own, for them to be noted. */
+  /** True when the filter stops calls that need a network of the step's own, so that they are noted. */
   readonly watchesNetwork?: boolean;
   /** Parts of the sandbox that this machine refuses. */
   readonly without: ReadonlySet<SandboxPart>;
@@ -57,7 +57,7 @@ export interface PlanFacts {
   readonly boundFiles: ReadonlySet<string>;
 }
 
-/** What the program is to do, and what must be there before it starts. */
+/** Instructions for the program, and their preconditions. */
 export interface Plan {
   readonly directives: readonly Directive[];
   readonly stubLayers: readonly StubLayer[];
@@ -144,20 +144,25 @@ class StubList {
   }
 }
 
-/** For every mount that device nodes may be on. Where nobody keeps the rules for them, no node can be opened. */
+/**
+ * Returns the attributes of every mount that may hold device nodes. Where the rules for them are not enforced, no node
+ * can be opened.
+ */
 function deviceAttributes({ cgroup }: PlanFacts): number {
   const keeper = cgroup?.devices ?? "none";
   return { filter: noDevUnlessFiltered, v1: 0, none: noDev }[keeper];
 }
 
-/** For chroot: what the command runs as and with. Everything else was put into the root beforehand. */
+/**
+ * Writes the plan for chroot: identity and settings of the command. Everything else was put into the root beforehand.
+ */
 export function writeChrootPlan(
   request: RunRequest,
   facts: Pick<PlanFacts, "host" | "seccomp"> & { readonly root: string; readonly answersProc: boolean },
 ): Plan {
   const plan = new PlanWriter();
   plan.add("chroot", facts.root);
-  // With chroot(2) once more, a command could leave its root.
+  // A second chroot(2) would let a command leave its root.
   if (facts.answersProc) plan.add("answer-proc");
   writeProcess(plan, { ...request, security: "sandbox" }, { ...facts, withoutCapabilities: ["SYS_CHROOT"] });
   return { directives: plan.directives, stubLayers: [] };
@@ -188,7 +193,7 @@ function mountPoints(request: RunRequest, boundFiles: PlanFacts["boundFiles"]): 
   const points: MountPoint[] = SYSTEM_DIRECTORIES.map((target) => ({ target, kind: "directory" }));
   points.push({ target: "/etc/resolv.conf", kind: "file" }, { target: "/etc/hosts", kind: "file" });
   const own = request.mounts.map((mount) => ({ target: mountTarget(mount), kind: mountKind(mount, boundFiles) }));
-  // What the runtime makes beside a directory of ours would copy that one into the layer, where it would stay.
+  // A mount point beside a directory of ours would copy that one into the layer, where it would stay.
   const touched = new Set(own.filter(({ kind }) => kind === undefined).map(({ target }) => target.split("/")[1]));
   for (const { target, kind } of own) {
     if (kind === undefined || SYSTEM_DIRECTORIES.some((one) => target.startsWith(`${one}/`))) continue;
@@ -214,7 +219,7 @@ function mountKind(mount: RunMount, boundFiles: PlanFacts["boundFiles"]): MountP
   }
 }
 
-/** Where the directives of a tree go, and its stub layers. */
+/** The writer of a tree's directives, and its stub layers. */
 interface TreeWriter {
   readonly plan: PlanWriter;
   readonly stubs: StubList;

@@ -4,11 +4,11 @@ import { messageOf } from "../../lib/core/errors.ts";
 import { O_DIRECTORY, O_PATH, S_IFCHR, S_IFMT } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
 
-/** What trying one thing showed. `fix` is a command, package or line of configuration, when one is known. */
+/** The result of one check. `fix` is a command, package or line of configuration, when one is known. */
 export interface ProbeResult {
   readonly name: string;
   readonly ok: boolean;
-  /** What was seen, in a few words. */
+  /** The observation, in a few words. */
   readonly detail: string;
   readonly fix: string | undefined;
 }
@@ -17,7 +17,7 @@ export interface FilesContext {
   readonly native: Native;
   /** Host directory on the disk that builds use. */
   readonly directory: string;
-  /** Whether files that are made are given to others, or the owner is written down. */
+  /** `given`: new files get their owners; `written down`: the owners are recorded. */
   readonly owners: "given" | "written down";
 }
 

@@ -20,7 +20,7 @@ export interface ProbeContext extends AttemptContext {
   /** Name or number of the user outside of any user namespace, for the lines of advice. */
   readonly user: string;
   readonly native: Native;
-  /** Whether files that are made are given to others, or the owner is written down. */
+  /** `given`: new files get their owners; `written down`: the owners are recorded. */
   readonly owners: "given" | "written down";
 }
 
@@ -60,7 +60,7 @@ export async function probeAll(context: ProbeContext, signal: AbortSignal): Prom
     if (helper !== undefined) checks.push(helper);
     checks.push(await limitsResult(context, step, signal));
   }
-  // In the order of importance: what the climb met first.
+  // In the order of importance: the first obstacle of the climb comes first.
   const all = [...causes, ...causesOf(refusals, { limits, maySysAdmin })];
   return { rung, checks, causes: [...new Map(all.map((one) => [one.cause, one])).values()] };
 }
@@ -87,7 +87,7 @@ function overlayResult(rung: Rung): ProbeResult {
   return { name: "overlay", ok, detail, fix: undefined };
 }
 
-/** What a step saw of its own rights. */
+/** Reports the rights that a step has. */
 function rightsResults(tried: Tried | undefined, { owners }: ProbeContext, hasHelper: boolean): ProbeResult[] {
   if (tried === undefined || tried.message !== undefined) return [];
   const can = (name: string): boolean => tried.rights.get(name) === 0;
@@ -129,7 +129,7 @@ function rightsResults(tried: Tried | undefined, { owners }: ProbeContext, hasHe
   }));
 }
 
-/** Whether all users of an image exist here, or which of them are pretended, and what a plain user needs for the former. */
+/** Reports whether all users of an image exist here or are pretended, and how a plain user gets real ones. */
 function idsResult(context: ProbeContext, rung: Rung): ProbeResult {
   const name = "ids";
   const { userNamespace } = context.rights;
@@ -147,7 +147,7 @@ function sum(namespace: HostFacts["userNamespace"]): number {
   return namespace?.uids.reduce((total, { count }) => total + count, 0) ?? 0;
 }
 
-/** What a plain user needs so that images with more than one user keep their owners. */
+/** Returns the missing part for a plain user's images to keep several owners. */
 function subordinateLack(context: ProbeContext): { readonly detail: string; readonly fix: string } {
   const missing = ["newuidmap", "newgidmap"].filter(
     (tool) => !context.searchPath.some((path) => existsSync(join(path, tool))),
@@ -211,7 +211,7 @@ function helperResult({ message }: Tried): ProbeResult {
   return result("network sandbox", "the outside is reached through pasta or slirp4netns", { message, fix });
 }
 
-/** Whether memory limits can be set on a step, and which controllers there are. */
+/** Reports whether memory limits can be set on a step, and the available controllers. */
 async function limitsResult(
   context: ProbeContext,
   step: Attempt | undefined,

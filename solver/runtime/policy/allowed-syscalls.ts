@@ -1,6 +1,6 @@
 /**
- * What a sandboxed step may ask of the kernel, by purpose. It is the allow-list that container engines have settled on
- * (Moby's default profile); everything else is refused with EPERM.
+ * System calls that a sandboxed step may use, by purpose. It is the common allow-list of container engines (Moby's
+ * default profile); everything else is refused with EPERM.
  */
 export const ALLOWED_SYSCALLS: readonly { readonly purpose: string; readonly names: readonly string[] }[] = [
   {

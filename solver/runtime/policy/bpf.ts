@@ -57,7 +57,7 @@ export function branch(
   return [{ code, jt: 0, jf: 1, k }, { code: BPF.jump, jt: 0, jf: 0, k: no.length }, ...no, ...yes];
 }
 
-/** What happens to the calls from `first` up to the next entry's. */
+/** The treatment of the calls from `first` up to the next entry's. */
 export interface BpfRange {
   readonly first: number;
   readonly block: BpfBlock;

@@ -45,7 +45,7 @@ export const CAPABILITIES = [
 
 export type Capability = (typeof CAPABILITIES)[number];
 
-/** What a step's root may do: the set every container engine gives by default. */
+/** Default capabilities of a step's root: the set of every container engine. */
 const DEFAULT_CAPABILITIES: readonly Capability[] = [
   "CHOWN",
   "DAC_OVERRIDE",
@@ -77,8 +77,8 @@ export function capabilityMask(names: readonly Capability[]): bigint {
 }
 
 /**
- * The sets of a command. `held` is what the runtime itself has (the CapBnd line of /proc/self/status): nobody can give
- * more. A sandboxed user other than root starts with nothing, and gets the bounding set only through a setuid program.
+ * Computes the sets of a command. `held` is the runtime's own set (the CapBnd line of /proc/self/status), an upper
+ * limit. A sandboxed user other than root starts with nothing, and gets the bounding set only through a setuid program.
  */
 export function capabilitySets(
   security: "sandbox" | "insecure",

@@ -13,8 +13,8 @@ interface DeviceRule {
 const USE: readonly Access[] = ["read", "write", "mknod"];
 
 /**
- * What a step may do with device nodes, wherever a node comes from; all else is refused. Any node may be *made*, as layers
- * carry them; few can be *opened*. The same list as the container engines have.
+ * Rules for device nodes of any origin; all other accesses are refused. Any node may be *made*, as layers carry them;
+ * few can be *opened*. The same list as in the container engines.
  */
 export const DEVICE_RULES: readonly DeviceRule[] = [
   { type: "character", major: undefined, minor: undefined, access: ["mknod"], name: "any node, to be made" },
@@ -67,7 +67,7 @@ const CODE = {
 /** Offsets in struct bpf_cgroup_dev_ctx. The first word is the access in its upper half and the type in its lower one. */
 const CONTEXT = { accessType: 0, major: 4, minor: 8 } as const;
 
-/** What the kernel calls with r1 at the context for every open and mknod; r0 = 1 lets it happen. */
+/** Makes the program that the kernel calls with r1 at the context for every open and mknod; r0 = 1 allows it. */
 function instructions(): Instruction[] {
   const program: Instruction[] = [
     { code: CODE.loadWord, to: 2, from: 1, offset: CONTEXT.accessType },

@@ -7,23 +7,23 @@ import { DEVICE_LINKS, DEVICES } from "./paths.ts";
 
 const { readOnly, noSuid, noDev, noExec, strictAtime } = MOUNT_ATTRIBUTES;
 
-/** What decides how the standard mounts look. */
+/** Choices for the standard mounts. */
 export interface SystemMountChoices {
   readonly security: "sandbox" | "insecure";
   /** Flags of mounts that device nodes may be on. */
   readonly deviceAttributes: number;
   /**
-   * `mount`: a new sysfs, which the kernel grants to whoever owns the network namespace. `bind`: the host's, for a
-   * user namespace in the host's network.
+   * `mount`: a new sysfs, which the kernel grants to the owner of the network namespace. `bind`: the host's, for a user
+   * namespace in the host's network.
    */
   readonly sysfs: "mount" | "bind";
   /** `bind`: the container's own, for where parts of it are hidden and the kernel therefore grants no new one. */
   readonly proc: "mount" | "bind";
   /** File systems that cannot be had here. */
   readonly without: ReadonlySet<SandboxPart>;
-  /** What appears at /sys/fs/cgroup; `none` leaves it an empty directory. */
+  /** The content of /sys/fs/cgroup; `none` leaves it an empty directory. */
   readonly cgroup: "v2" | "none";
-  /** Whether gid 5 (tty) exists in the user namespace, for terminals to belong to. */
+  /** True when gid 5 (tty) exists in the user namespace, as the group of terminals. */
   readonly ttyGroup: boolean;
 }
 
@@ -33,7 +33,7 @@ export interface DeviceNode {
   readonly name: string;
   /** The mode, type bits included. */
   readonly mode: number;
-  /** As `st_rdev` has it. */
+  /** Device number as in `st_rdev`. */
   readonly device: number;
   readonly uid: number;
   readonly gid: number;
@@ -72,7 +72,7 @@ export function addSystemMounts(table: MountTable, plan: PlanWriter, choices: Sy
 export interface DeviceChoices {
   /** Flags of mounts that device nodes may be on. */
   readonly attributes: number;
-  /** As in `HostFacts`. */
+  /** See `HostFacts`. */
   readonly hasKernelCore: boolean;
   /** Further nodes; an insecure step gets all of the host's. */
   readonly extra: readonly DeviceNode[];

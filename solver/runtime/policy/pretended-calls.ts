@@ -26,7 +26,10 @@ function stopsAt(argument: number, values: readonly number[]): BpfBlock {
   return load(SECCOMP_DATA.argument(argument), tests);
 }
 
-/** The limit that holds who a process is (solver/runtime/program/pretend/holders.c): a process neither sees nor sets it. */
+/**
+ * The limit that holds a process's identity (solver/runtime/program/pretend/holders.c): a process neither sees nor sets
+ * it.
+ */
 const RLIMIT_LOCKS = 10;
 
 /** `prctl` options about capabilities: keepcaps, the bounding set, securebits, ambient. */
@@ -97,7 +100,10 @@ function eachFamily(families: readonly number[], found: BpfBlock, other: BpfBloc
   return families.reduceRight<BpfBlock>((rest, value) => branch(BPF.jumpIfEqual, value, found, rest), other);
 }
 
-/** The calls that kiln-runtime notes where the step's network is somebody else's (solver/runtime/program/pretend/network-calls.c). */
+/**
+ * The calls that kiln-runtime notes where the step has a foreign network
+ * (solver/runtime/program/pretend/network-calls.c).
+ */
 export const NETWORK_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
   { name: "bind", block: NOTIFY },
   {
@@ -109,7 +115,7 @@ export const NETWORK_CALLS: readonly { readonly name: string; readonly block: Bp
   },
 ];
 
-/** What is done with calls of 32-bit programs, which nobody answers: they may not set the limit that holds an identity. */
+/** The treatment of unanswered calls of 32-bit programs: they may not set the limit that holds an identity. */
 export const KEPT_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
   { name: "prlimit64", argument: 1 },
   { name: "setrlimit", argument: 0 },

@@ -17,7 +17,7 @@ const ENOSYS = 38;
 /** A call that every sandbox refuses and that does no harm where it is not refused. */
 const PROBE = "keyctl";
 
-/** To the runtime: there is no call to try. */
+/** A value for the runtime: there is no call to try. */
 const NO_PROBE = 0xffff_ffff;
 
 const ALLOW = ret(SECCOMP_RETURN.allow);
@@ -106,8 +106,8 @@ function argument(
 }
 
 /**
- * What a filter is for: `open` refuses nothing, `pretended` stops the calls that need more ids than there are, `no proc` those by which
- * files of /proc are used where it cannot be mounted.
+ * The purpose of a filter: `open` refuses nothing, `pretended` stops the calls that need more ids than there are, `no
+ * proc` those that use files of /proc where it cannot be mounted.
  */
 export interface FilterPolicy {
   readonly calls: "default" | "open";
@@ -124,7 +124,7 @@ const STOPPED_CALLS: Readonly<Record<FilterPolicy["ids"], typeof PRETENDED_CALLS
 
 const DEFAULT_POLICY: FilterPolicy = { calls: "default", ids: "real" };
 
-/** What is done with every call of a machine, as ranges of equal treatment. */
+/** Lists the treatment of every call of a machine, as ranges. */
 function ranges(machine: FilterMachine, policy: FilterPolicy): BpfRange[] {
   const blocks = policy.calls === "open" ? new Map<number, BpfBlock>() : defaultBlocks(machine);
   const other = policy.calls === "open" ? ALLOW : REFUSE;

@@ -34,14 +34,16 @@ struct capability_sets
   uint64_t permitted, effective, inheritable, ambient, bounding;
 };
 
-/* Who a process believes to be. Compared byte by byte up to `groups`: no holes between the members. */
+/* The identity that a process believes to have. Compared byte by byte up to
+ * `groups`: no holes between the members. */
 struct identity
 {
   uint32_t uid[4]; /* real, effective, saved, of the file system */
   uint32_t gid[4];
   struct capability_sets capabilities;
   uint64_t locks_soft, locks_hard; /* the RLIMIT_LOCKS that it believes to have: the true one holds its identity */
-  /* Of an exec that changes the identity: the program that it is for, and what holds as long as that does not run. */
+  /* An exec that changes the identity: its program, and the state that holds
+   * as long as that does not run. */
   uint64_t program_device, program_inode, number_before;
   uint32_t secure_bits; /* as PR_SET_SECUREBITS takes them */
   uint32_t group_count;

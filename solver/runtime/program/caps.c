@@ -6,8 +6,9 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-/* What is not in the bounding set no later exec can bring back, setuid or file capabilities notwithstanding. Needs
- * CAP_SETPCAP, so it comes before the others are dropped. */
+/* Limits the bounding set: no later exec can bring a dropped capability
+ * back, not even setuid or file capabilities. Needs CAP_SETPCAP, so it comes
+ * before the others are dropped. */
 void
 limit_bounding_set (uint64_t bounding)
 {
@@ -21,7 +22,8 @@ limit_bounding_set (uint64_t bounding)
     }
 }
 
-/* After the change of identity, so that what is left is exactly what was asked for. */
+/* Sets the other sets, after the change of identity, so that exactly the
+ * requested ones remain. */
 void
 set_capabilities (const struct plan *plan)
 {

@@ -1,7 +1,9 @@
-/* For a container that allows no namespace and no mount (an engine's default profile): the command runs in a directory
- * with chroot, and what it starts is killed when it ends. What chroot is not, no_new_privs, the filter and, where the
- * kernel has it, Landlock make up for: without CAP_SYS_CHROOT there is no second chroot to get out by, and Landlock
- * refuses every file that is not below the root, whatever leads to it. */
+/* A command in a directory with chroot, for a container that allows no
+ * namespace and no mount (an engine's default profile). Its processes are
+ * killed when it ends. no_new_privs, the filter and, where the kernel has
+ * it, Landlock make up for the weakness of chroot: without CAP_SYS_CHROOT a
+ * second chroot is impossible, and Landlock refuses every file that is not
+ * below the root, by any path. */
 #include "runtime.h"
 
 #include "kernel.h"
@@ -66,7 +68,7 @@ run_chrooted (const struct plan *plan, const int streams[3])
   run_command (plan, streams, -1);
 }
 
-/* Whoever loses a parent becomes our child. */
+/* Adopts every orphan as our child. */
 void
 adopt_orphans (void)
 {

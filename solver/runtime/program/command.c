@@ -36,7 +36,8 @@ take_empty_input (void)
     die_errno ("cannot open /dev/null for the command's input");
 }
 
-/* Outputs may share one descriptor, and a number that is closed twice may by then be somebody else's. */
+/* Closes the outputs. They may share one descriptor, and a number that is
+ * closed twice may belong to another file by then. */
 void
 close_streams (const int streams[3])
 {
@@ -53,7 +54,8 @@ limit_name (int resource)
   return (size_t) resource < sizeof names / sizeof *names ? names[resource] : "of an unknown number";
 }
 
-/* Where ids are pretended this limit holds a process's identity (pretend/holders.c), and at its end, that of the step's USER. */
+/* Sets limits. Where ids are pretended this limit holds a process's identity
+ * (pretend/holders.c), and at its end, that of the step's USER. */
 static void
 open_limit_of_locks (void)
 {
@@ -80,8 +82,9 @@ set_limits (const struct plan *plan)
     }
 }
 
-/* A session keyring of its own, so that keys of whoever started kiln cannot be reached. Not every kernel has keys, and
- * a full quota is no reason to refuse: the filter denies the calls that would use them. */
+/* Makes a session keyring, so that the keys of kiln's own user cannot be
+ * reached. Not every kernel has keys, and a full quota is no reason to
+ * refuse: the filter denies the calls that would use them. */
 static void
 leave_keyring (void)
 {

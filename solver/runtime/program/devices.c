@@ -1,6 +1,8 @@
-/* Which device nodes a command may open. The program that decides comes with the plan and is attached to the cgroup
- * that PID 1 is born in, so it holds for everything inside from the first instruction on. With it the mounts of the step
- * take device nodes; without it, whatever the kernel's reason to refuse, they all get `nodev`. */
+/* Access to device nodes for a command. The deciding program comes with the
+ * plan and is attached to the cgroup in which PID 1 is born, so it holds for
+ * everything inside from the first instruction on. With it the mounts of the
+ * step allow device nodes; without it, whatever the kernel's reason to
+ * refuse, they all get `nodev`. */
 #include "runtime.h"
 
 #include "kernel.h"

@@ -350,7 +350,7 @@ receive_plan (void)
   for (;;)
     {
       if (receive (digits + used, 1) != 1)
-        _exit (STATUS_FAILED); /* kiln is gone: there is nobody to tell */
+        _exit (STATUS_FAILED); /* kiln is gone: the failure cannot be reported */
       if (digits[used] == '\n')
         break;
       if (++used == sizeof digits - 1)

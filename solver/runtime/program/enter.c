@@ -1,9 +1,12 @@
-/* `kiln-runtime enter PROGRAM [ARGUMENT...]`: runs the program as root of a new user namespace, for plain users. With
- * subordinate ids (/etc/subuid and the setuid helpers newuidmap and newgidmap) all ids of an image exist in it; without
- * them only one. Root of a container, who may change ids but not mount, gets a namespace with the ids he has. It happens
- * before kiln's Node starts, because a process with threads cannot enter one. Whoever may mount is left where he is, and
- * so is who may not make a namespace: most commands work without, RUN says what is missing, and `kiln doctor` says how
- * to get it. */
+/* `kiln-runtime enter PROGRAM [ARGUMENT...]`: runs the program as root of a
+ * new user namespace, for plain users. With subordinate ids (/etc/subuid and
+ * the setuid helpers newuidmap and newgidmap) all ids of an image exist in
+ * it; without them only one. Root of a container with the right to change
+ * ids but not to mount gets a namespace with its own ids. It happens before
+ * kiln's Node starts, because a process with threads cannot enter a
+ * namespace. A process that may mount stays outside, and so does one that
+ * may not make a namespace: most commands work without, RUN reports the
+ * missing right, and `kiln doctor` tells how to get it. */
 #include "runtime.h"
 
 #include "kernel.h"
@@ -92,7 +95,8 @@ run_helper (const char *helper, pid_t target, unsigned int own, const struct ran
   return child > 0 && waitpid (child, &status, 0) == child && WIFEXITED (status) && WEXITSTATUS (status) == 0;
 }
 
-/* Every id that exists here, as itself: for root, whose capabilities over ids are enough. */
+/* Maps every id that exists here to itself: for root with capabilities over
+ * ids. */
 static bool
 map_as_here (pid_t target, const char *map)
 {
@@ -113,7 +117,7 @@ map_as_here (pid_t target, const char *map)
   return fd >= 0 && write (fd, lines, used) == (ssize_t) used;
 }
 
-/* What became of the ids, as the process outside tells it. */
+/* The result of the mapping, as the process outside reports it. */
 enum mapping { MAPPED, NOT_MAPPED, HALF_MAPPED };
 
 /* Runs in the old namespace, where the helpers have their privilege. */
@@ -161,8 +165,9 @@ struct outside
 };
 enum { ORDER_MAP = 'm', ORDER_RUN = 'r' };
 
-/* Maps ids when told to, or runs the program where the namespace turned out to be of no use: there is no way back for the one
- * who entered it. Ends when nothing more is ordered. */
+/* Maps ids on request, or runs the program where the namespace turned out to
+ * be useless: the process that entered it cannot return. Ends when no more
+ * requests come. */
 static void __attribute__ ((noreturn))
 stand_outside (const struct outside *self, char **argv)
 {

@@ -1,6 +1,8 @@
-/* Why a program could not be started, in words. That is the build's mistake and not ours, so it is told where the command's own
- * errors would go, in the way a shell would. The kernel has one word for a program of another machine, a script without a
- * "#!" line and an empty file, and another one for a missing file and a missing loader; the file's first bytes tell which. */
+/* Explains why a program could not be started. It is the build's mistake and
+ * not ours, so the message goes to the command's own standard error, like a
+ * shell's. The kernel has one error for a program of another machine, a
+ * script without a "#!" line and an empty file, and another one for a
+ * missing file and a missing loader; the file's first bytes tell which. */
 #include "runtime.h"
 
 #include "kernel.h"

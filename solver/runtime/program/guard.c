@@ -1,6 +1,8 @@
-/* `kiln-runtime guard PROGRAM [ARGUMENT...]`: runs a program of the host's, such as git, whose helpers may start others, so
- * that none of them outlives it or kiln. The program is in a PID namespace that dies with its init; where namespaces are
- * not allowed we adopt the orphans and kill them one generation after the other. There may be at most MAX_PROCESSES. */
+/* `kiln-runtime guard PROGRAM [ARGUMENT...]`: runs a program of the host,
+ * such as git, so that none of its helpers outlives it or kiln. The program
+ * is in a PID namespace that dies with its init; where namespaces are not
+ * allowed we adopt the orphans and kill them one generation after the other.
+ * There may be at most MAX_PROCESSES. */
 #include "runtime.h"
 
 #include "kernel.h"
@@ -32,7 +34,8 @@ exit_status (int status)
   return WIFEXITED (status) ? WEXITSTATUS (status) : SIGNAL_STATUS + WTERMSIG (status);
 }
 
-/* In a session of its own: Ctrl-C is for kiln, and no terminal can be asked for a password. */
+/* Runs the program in a session of its own: Ctrl-C is for kiln, and no
+ * terminal can be asked for a password. */
 static void __attribute__ ((noreturn))
 run_program (char **argv, const sigset_t *mask)
 {
@@ -69,7 +72,8 @@ run_namespace_init (char **argv, const sigset_t *mask, int guard_fd)
     }
 }
 
-/* How many processes descend from `pid`, counted up to `enough`. Zero on a kernel without `children` files. */
+/* Counts the descendants of `pid`, up to `enough`. Zero on a kernel without
+ * `children` files. */
 static int
 count_descendants (pid_t pid, int enough)
 {

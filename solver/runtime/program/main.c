@@ -20,7 +20,7 @@ main (int argc, char **argv)
   if (argc == 2 && strcmp (argv[1], "try") == 0)
     try_rights ();
 
-  /* A plain user who calls this program gets nothing that was not his before: it is never setuid. */
+  /* A plain user gains no right by calling this program: it is never setuid. */
   bool known = argc == 2 && (strcmp (argv[1], "run") == 0 || strcmp (argv[1], "serve") == 0);
   bool sealed = argc == 2 && (strcmp (argv[1], "run-sealed") == 0 || strcmp (argv[1], "serve-sealed") == 0);
   if (!known && !sealed)
@@ -30,7 +30,7 @@ main (int argc, char **argv)
       return STATUS_FAILED;
     }
 
-  /* Before anything is opened, so that every later descriptor is one of ours. */
+  /* Close foreign descriptors first, so that every later one is ours. */
   if (syscall (SYS_close_range, CONTROL_FD + 1, ~0U, 0) < 0 && errno != ENOSYS)
     die_errno ("cannot close inherited descriptors");
 

@@ -1,5 +1,7 @@
-/* What PID 1 does in its own mount namespace before it becomes the root of it: attach the root, go through the steps,
- * pivot. Until the pivot "/" is the host's, so host paths are opened by name and paths of the image never are. */
+/* The work of PID 1 in its own mount namespace before it becomes the root of
+ * it: attach the root, go through the steps, pivot. Until the pivot "/" is
+ * the host's, so host paths are opened by name and paths of the image never
+ * are. */
 #include "runtime.h"
 
 #include "kernel.h"
@@ -206,8 +208,9 @@ pivot_into (int root_fd)
     die_errno ("cannot enter the new root");
 }
 
-/* Where pivot_root is not allowed, or the root is a ramfs: the new root is moved on top of the old one. ".." from below a
- * chroot leads to the topmost mount on "/", which is the image's, so the old root stays out of reach. */
+/* Moves the new root on top of the old one, where pivot_root is not allowed
+ * or the root is a ramfs. ".." from below a chroot leads to the topmost
+ * mount on "/", which is the image's, so the old root stays out of reach. */
 void
 move_over_root (int root_fd)
 {

@@ -15,7 +15,8 @@
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
-/* Engines' filters hide clone3 (ENOSYS), whose flags they cannot read, where they let clone pass. */
+/* Calls clone. Engines' filters cannot read the flags of clone3 and hide it
+ * (ENOSYS) where they allow clone. */
 static pid_t
 clone_without_cgroup (uint64_t flags, int cgroup_fd)
 {
@@ -54,8 +55,9 @@ write_proc_file (pid_t pid, const char *name, const char *text)
     die_errno ("cannot set %s of the container", name);
 }
 
-/* With CAP_SETUID in the parent namespace any map may be written; without it only one line that maps one's own id, and
- * then setgroups must be given up first. */
+/* Writes a map. CAP_SETUID in the parent namespace allows any map; without
+ * it only one line that maps one's own id is allowed, and setgroups must be
+ * given up first. */
 void
 write_id_maps (const struct plan *plan, pid_t pid)
 {

@@ -58,7 +58,8 @@ start_network (const struct plan *plan, const struct shared *shared, pid_t init)
     run_helper (plan, namespace);
 }
 
-/* After SIGCHLD: a helper that ended before the network was there will not make it any more. */
+/* Checks the helper after SIGCHLD: one that ended before the network existed
+ * will not make it any more. */
 void
 check_network (void)
 {
@@ -86,7 +87,7 @@ struct routes_request
   struct rtmsg route;
 };
 
-/* Whether one batch of messages tells of a route to everywhere. */
+/* Tells whether one batch of messages has a route to everywhere. */
 static bool
 has_default_route (const char *messages, ssize_t size)
 {

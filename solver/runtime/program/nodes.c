@@ -1,6 +1,8 @@
-/* The device nodes of /dev. They are inodes of the step's own, so that it may change their owner, mode and times, or replace
- * them. Where nobody may make nodes (a user namespace) the host's are bound, through mounts that are read-only: the device
- * can be written to all the same, and the inode cannot be changed. */
+/* The device nodes of /dev. They are inodes of the step's own, so that it
+ * may change their owner, mode and times, or replace them. Where nodes
+ * cannot be made (a user namespace) the host's are bound, through mounts
+ * that are read-only: the device can still be written to, and the inode
+ * cannot be changed. */
 #include "runtime.h"
 
 #include "kernel.h"
@@ -22,8 +24,10 @@ make_node (int directory, const char *name, const struct step *step)
   return true;
 }
 
-/* In the supervisor: a tmpfs with nodes for a step that cannot have them in its /dev, because its user namespace may not
- * make any or because every device is shut on it. They are bound from there. Numbers serve as names. */
+/* Makes, in the supervisor, a tmpfs with nodes for a step that cannot have
+ * them in its /dev, because its user namespace may not make any or because
+ * every device is closed to it. They are bound from there. Numbers serve as
+ * names. */
 void
 make_spare_nodes (struct plan *plan)
 {
@@ -74,7 +78,7 @@ bind_node (const struct plan *plan, int root_fd, const struct step *step, struct
     die_errno ("cannot mount the device node %s", step->target);
 }
 
-/* What a mount of the step's own has put at the name stays. */
+/* A mount of the step's own at the name stays. */
 void
 add_device (const struct plan *plan, int root_fd, const struct step *step, struct shared *shared)
 {

@@ -13,7 +13,8 @@
 void (*before_death) (void);
 const char *current_part;
 
-/* False when the other side is gone; SIGPIPE is blocked or ignored by everyone who calls this. */
+/* Sends a report. False when the other side is gone; every caller blocks or
+ * ignores SIGPIPE. */
 bool
 write_all (int fd, const void *data, size_t size)
 {

@@ -1,5 +1,6 @@
-/* What the files of kiln-runtime share: the plan that was read, the memory that the supervisor and PID 1 have in
- * common, and the few words (cleanup_fd, die_errno) that every file speaks. */
+/* Declarations shared by the files of kiln-runtime: the parsed plan, the
+ * memory shared by supervisor and PID 1, and common helpers (cleanup_fd,
+ * die_errno). */
 #ifndef KILN_RUNTIME_H
 #define KILN_RUNTIME_H
 

@@ -1,6 +1,7 @@
-/* Only in the sanitized program: its settings, because it is started without an environment. Leaks are not looked for:
- * every process here ends by exec or _exit, and what it has allocated lives until then on purpose. What is found goes to
- * /tmp/kiln-sanitizer.<pid>, because nobody reads a worker's standard error. */
+/* Settings of the sanitized program only, because it is started without an
+ * environment. Leaks are not reported: every process here ends by exec or
+ * _exit, and keeps its memory until then on purpose. Reports go to
+ * /tmp/kiln-sanitizer.<pid>, because a worker's standard error is not read. */
 const char *__asan_default_options (void);
 const char *__ubsan_default_options (void);
 

@@ -1,6 +1,8 @@
-/* Nobody inside a container may reach our own file on the host, not even through /proc/self/exe of a script that names
- * it as its interpreter (the class of CVE-2019-5736). So we run from a clone of our own mount that is read-only: what
- * /proc/<pid>/exe leads to can then be neither written nor chmod'ed, whoever opens it. */
+/* Protects our own file on the host from processes inside a container, even
+ * through /proc/self/exe of a script that names it as its interpreter (the
+ * class of CVE-2019-5736). We run from a read-only clone of our own mount:
+ * the target of /proc/<pid>/exe can then be neither written nor chmod'ed by
+ * any process. */
 #include "runtime.h"
 
 #include "kernel.h"

@@ -37,7 +37,7 @@ serve (void)
   /* A terminal's signals are for kiln, which says what is to happen. A supervisor blocks all of them too. */
   (void) sigfillset (&all);
   (void) sigprocmask (SIG_SETMASK, &all, NULL);
-  /* What a supervisor that failed has left behind becomes ours. */
+  /* Processes left by a failed supervisor become our children. */
   if (prctl (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
     die_errno ("cannot adopt what failed steps leave behind");
 

@@ -8,7 +8,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/* A detached mount of a new instance. The kernel takes the pid, ipc and network namespace of whoever calls. */
+/* Makes a detached mount of a new instance. The kernel takes the pid, ipc
+ * and network namespace of the caller. */
 int
 new_filesystem (const char *type, const char *options, uint64_t attributes)
 {
@@ -35,7 +36,8 @@ new_filesystem (const char *type, const char *options, uint64_t attributes)
   return fd;
 }
 
-/* A mount of /dev/null to hide a file with. The step's own, whose metadata it may change, or the host's, frozen. */
+/* Makes a mount of /dev/null to hide a file with: the step's own, with
+ * changeable metadata, or the host's, frozen. */
 static int
 clone_of_null (int root_fd)
 {

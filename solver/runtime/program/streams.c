@@ -35,7 +35,8 @@ shut (int *fd)
   *fd = -1;
 }
 
-/* Nobody reads any more: closing our end tells the writer, the command by SIGPIPE. */
+/* Closes our end when there is no reader any more: the writer notices, the
+ * command by SIGPIPE. */
 void
 end_stream (struct stream *stream)
 {

@@ -43,7 +43,8 @@ remember (struct shared *shared, int parent, const char *name, bool is_directory
   if (shared->stub_count == MAX_STUBS)
     die ("more than %d mount points are missing in the image", MAX_STUBS);
   struct stub *stub = &shared->stubs[shared->stub_count];
-  /* The descriptor stays open in PID 1 and the supervisor, who share one table. */
+  /* The descriptor stays open in PID 1 and the supervisor: they share one
+   * table. */
   stub->parent = fcntl (parent, F_DUPFD_CLOEXEC, 0);
   if (stub->parent < 0)
     die_errno ("cannot keep a directory of the image open");
@@ -92,7 +93,7 @@ give (int directory, const struct new_owner *owner)
   return fsetxattr (directory, OWNER_ATTRIBUTE, text, format_owner (&owner->record, text), 0);
 }
 
-/* What is left of a path, and how many links have been put into it. */
+/* The rest of a path, and the number of links expanded in it. */
 struct way
 {
   char rest[MAX_PATH];

@@ -114,7 +114,8 @@ take_signals (int signal_fd, pid_t init, int master)
   return child;
 }
 
-/* Until PID 1 is dead, and with it, by the kernel's promise, every process of its namespace. */
+/* Waits until PID 1 is dead, and with it, by the kernel's promise, every
+ * process of its namespace. */
 static void
 watch (const struct plan *plan, pid_t init, int signal_fd, const int pipes[3], int announced_fd, int *status, struct rusage *usage)
 {
@@ -218,7 +219,8 @@ report_end (const struct shared *shared, const struct rusage *usage, uint64_t wa
 {
   char text[160];
   int status = shared->command_status;
-  /* Without its own end the command was killed with its PID 1: out of memory, or because kiln said so. */
+  /* A missing exit means that the command was killed with its PID 1: out of
+   * memory, or by kiln's order. */
   int code = shared->command_ended && WIFEXITED (status) ? WEXITSTATUS (status) : 0;
   int by_signal = !shared->command_ended ? SIGKILL : WIFSIGNALED (status) ? WTERMSIG (status) : 0;
   /* PID 1's usage is that of all inside: it reaps them. Blocks are of 512 bytes, counted where they were read or made

@@ -20,7 +20,8 @@ terminal_is_wanted (const struct plan *plan)
   return plan->inherit_stdio && isatty (STDIN_FILENO) && isatty (STDOUT_FILENO);
 }
 
-/* In PID 1, inside: the supervisor shares our descriptors, so the number is all it needs. Returns the command's end. */
+/* Opens the terminal in PID 1, inside: the supervisor shares our
+ * descriptors, so the number is all it needs. Returns the command's end. */
 int
 open_terminal (const struct plan *plan, int announce_fd)
 {
@@ -37,7 +38,8 @@ open_terminal (const struct plan *plan, int announce_fd)
   return slave;
 }
 
-/* In the command, which leads a session. Standard error becomes a pipe afterwards when it leads elsewhere. */
+/* Attaches the command, which leads a session, to the terminal. Standard
+ * error becomes a pipe afterwards when it leads elsewhere. */
 void
 take_terminal (int slave)
 {

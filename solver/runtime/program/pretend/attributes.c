@@ -12,7 +12,8 @@
 
 enum { MAX_VALUE = 65536, MAX_NAME = 256 };
 
-/* What a call asks for, whichever of the twelve it is. The arguments behind the file are alike. */
+/* A request of any of the twelve calls. The arguments after the file are
+ * alike. */
 struct request
 {
   enum { NOTHING, GET, SET, LIST, REMOVE } kind;
@@ -77,7 +78,8 @@ is_own_record (const char *name)
   return strcmp (name, OWNER_ATTRIBUTE) == 0 || strcmp (name, ACCESS_RECORD) == 0 || strcmp (name, DEFAULT_RECORD) == 0;
 }
 
-/* Whether we answer: our own records, lists, and, where the one id is not called root, capabilities, which only root may set. */
+/* Tells whether we answer: our own records, lists, and, where the one id is
+ * not called root, capabilities, which only root may set. */
 static bool
 is_ours (const char *name, bool one_id_is_root)
 {
@@ -129,7 +131,8 @@ set_list (const struct seccomp_notif *call, int fd, const char *record)
   return answer_error (change_access_list (fd, &list, is_in_group (caller, owner.gid) || has_capability (caller, CAP_FSETID)));
 }
 
-/* In the namespace in which the one id is root, so that the kernel takes and tells capabilities as root's. */
+/* Works in the namespace in which the one id is root, so that the kernel
+ * reads and writes capabilities as root's. */
 static struct answer
 pass_capability (const struct seccomp_notif *call, int fd, struct request request)
 {

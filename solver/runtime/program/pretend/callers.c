@@ -21,7 +21,8 @@ prepare_callers (void)
     die_errno ("cannot open /proc to look at the command's processes");
 }
 
-/* After this, "7" is what descriptor 7 leads to, for calls that know no descriptors. */
+/* Makes "7" lead where descriptor 7 leads, for calls that take no
+ * descriptors. */
 int
 use_own_descriptors (void)
 {
@@ -35,7 +36,8 @@ roots_may_differ (void)
   one_root = false;
 }
 
-/* At most two pages, so that a string near the end of its mapping can be read although more was asked for. */
+/* Reads at most two pages, so that a string near the end of its mapping is
+ * readable although more was requested. */
 bool
 read_memory (pid_t pid, uint64_t address, void *into, size_t size)
 {
@@ -68,8 +70,9 @@ open_of (pid_t pid, const char *what)
   return openat (proc_fd, path, O_PATH | O_CLOEXEC);
 }
 
-/* A descriptor of the process itself, for one whose /proc/<pid>/fd belongs to nobody: one that may not be dumped, as sudo, in a
- * namespace that has no root. */
+/* Opens a descriptor of the process itself, for one with an inaccessible
+ * /proc/<pid>/fd: one that may not be dumped, as sudo, in a namespace that
+ * has no root. */
 static int
 copy_descriptor (pid_t pid, int number)
 {
@@ -186,8 +189,9 @@ is_running (pid_t pid, uint64_t device, uint64_t inode)
   return fstatat (proc_fd, path, &status, 0) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
-/* Names that mean "the one who asks" in /proc would mean this process instead. Only descriptors are worth the trouble: returns
- * the number, and what follows it in `rest`. */
+/* Parses names of the caller itself in /proc, which would mean this process
+ * instead. Only descriptors are worth the trouble: returns the number, and
+ * the remaining path in `rest`. */
 static int
 named_descriptor (const char *path, const char **rest)
 {

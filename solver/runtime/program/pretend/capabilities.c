@@ -9,7 +9,8 @@
 
 #define BIT(capability) (1ULL << (capability))
 
-/* What makes root of files; raised and dropped with the file system's user id. */
+/* The capabilities of root over files; raised and dropped with the file
+ * system's user id. */
 static const uint64_t OF_FILES = BIT (CAP_CHOWN) | BIT (CAP_MKNOD) | BIT (CAP_DAC_OVERRIDE) | BIT (CAP_DAC_READ_SEARCH) | BIT (CAP_FOWNER)
                                  | BIT (CAP_FSETID) | BIT (CAP_LINUX_IMMUTABLE) | BIT (CAP_MAC_OVERRIDE);
 
@@ -25,7 +26,7 @@ is_root_at_all (const uint32_t uid[4])
   return uid[REAL] == 0 || uid[EFFECTIVE] == 0 || uid[SAVED] == 0;
 }
 
-/* After set*uid. */
+/* Adapts the capabilities after set*uid. */
 void
 follow_user (const struct identity *before, struct identity *caller)
 {
@@ -44,7 +45,7 @@ follow_user (const struct identity *before, struct identity *caller)
     sets->effective = sets->permitted;
 }
 
-/* After setfsuid. */
+/* Adapts the capabilities after setfsuid. */
 void
 follow_file_user (const struct identity *before, struct identity *caller)
 {

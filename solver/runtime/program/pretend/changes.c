@@ -66,7 +66,8 @@ cut (const struct seccomp_notif *call, struct subject subject)
   return fd < 0 || may_open (identity_of ((pid_t) call->pid), -1, fd, O_WRONLY) ? LET_THE_KERNEL : answer_error (EACCES);
 }
 
-/* Whether the call is one of these. The old forms of a call are not there on every machine. */
+/* Tells whether the call is one of these. The old forms of a call do not
+ * exist on every machine. */
 static bool
 answer_old_change (const struct seccomp_notif *call, struct answer *out)
 {

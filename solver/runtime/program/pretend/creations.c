@@ -1,6 +1,8 @@
-/* New files that the kernel would give another owner, group or mode than they should have: of a process that became somebody
- * else, in a set-gid directory, below a default access list, and devices. They are made here, with what is to be written
- * down. Files that are there already are looked at when they are opened to be written to. See pretend.c for the whole. */
+/* New files that the kernel would give another owner, group or mode than
+ * they should have: from a process that changed its user, in a set-gid
+ * directory, below a default access list, and devices. They are made here,
+ * with their records. Existing files are checked when they are opened for
+ * writing. See pretend.c for the whole. */
 #include "pretend.h"
 
 #include "kernel.h"
@@ -8,7 +10,7 @@
 #include <linux/capability.h>
 #include <sys/sysmacros.h>
 
-/* A new file of the process: its name, what it is, and whose it will be. */
+/* A new file of the process: its name, its type and its owner. */
 struct creation
 {
   const struct seccomp_notif *call;
@@ -42,7 +44,7 @@ make (const struct creation *new, int parent, const char *name)
   return -1;
 }
 
-/* Where a new file goes, and what it gets from there. */
+/* The place of a new file, and the properties it inherits there. */
 struct place
 {
   int parent;

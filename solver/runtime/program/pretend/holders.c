@@ -1,13 +1,13 @@
-/* Which process has which identity. The kernel keeps that for us: the soft RLIMIT_LOCKS of a process holds the number of an
- * entry of our table. Linux has not looked at that limit since 2.6. fork, vfork and exec pass it on in the very moment in
- * which a process is made, threads share it, and it goes with the process: no race of ours with a fork, no number of
- * a process that is used again, no parent that died first.
+/* The identity of each process. The kernel keeps the mapping for us: the
+ * soft RLIMIT_LOCKS of a process holds the number of an entry of our table.
+ * Linux has not used that limit since 2.6. fork, vfork and exec pass it on
+ * at the very moment at which a process is made, threads share it, and it
+ * ends with the process: there is no race with a fork, no reuse of a
+ * process's number, no problem of a parent that died first.
  *
- * A process cannot reach it. The filter stops each call that reads or sets RLIMIT_LOCKS, and what the process believes its
- * limit to be is a part of its identity (limits.c).
- *
- * Entries that no process holds any more are dropped when there are many. A number is never given twice: its lower part
- * is the place in the table, its upper part counts the uses of that place. */
+ * A process cannot reach it. The filter stops each call that reads or sets
+ * RLIMIT_LOCKS, and the limit that the process believes to have is part of
+ * its identity (limits.c). */
 #include "pretend.h"
 
 #include <dirent.h>
@@ -241,7 +241,8 @@ find_entry (const struct identity *caller, uint64_t hash)
   return NULL;
 }
 
-/* The process is `who` from now on, and what it forks is too. */
+/* Gives the process, and everything it forks, the identity `caller` from now
+ * on. */
 struct answer
 become (pid_t pid, const struct identity *caller)
 {

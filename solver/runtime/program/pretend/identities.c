@@ -1,5 +1,6 @@
-/* Who a process believes to be, by the rules of the kernel. The kernel has one id for all of them, so what set*id calls ask for is
- * remembered (holders.c), and the get*id calls are answered from it. */
+/* The identities of processes, by the rules of the kernel. The kernel has
+ * one id for all of them, so the requests of set*id calls are remembered
+ * (holders.c), and the get*id calls are answered from that. */
 #include "pretend.h"
 
 #include <errno.h>

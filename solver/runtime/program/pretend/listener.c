@@ -53,7 +53,7 @@ is_over (void)
   return (one.revents & POLLIN) == 0;
 }
 
-/* Until all processes with the filter are gone. */
+/* Serves until all processes with the filter are gone. */
 static void
 answer_calls (struct answer (*give) (const struct seccomp_notif *))
 {
@@ -68,7 +68,8 @@ answer_calls (struct answer (*give) (const struct seccomp_notif *))
   struct seccomp_notif_resp *response = malloc (response_size);
   if (call == NULL || response == NULL)
     die_errno ("cannot hold a notification");
-  /* Linux 6.6: whoever asks hands its processor over, and gets it back with the answer. Older kernels know no flags. */
+  /* Linux 6.6: the caller passes its processor on, and gets it back with the
+   * answer. Older kernels know no flags. */
   (void) ioctl (listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
   while (!is_over ())
     {

@@ -48,7 +48,8 @@ write_list (int fd, const char *record, const struct access_list *list)
   return number == NULL || setxattr (number, record, bytes, format_list (list, bytes), 0) < 0 ? errno : 0;
 }
 
-/* As setxattr of system.posix_acl_access does it: the mode follows, and a list that says no more than a mode goes. */
+/* Works like setxattr of system.posix_acl_access: the mode follows, and a
+ * list that says no more than a mode is removed. */
 int
 change_access_list (int fd, struct access_list *list, bool keeps_set_gid)
 {

@@ -1,6 +1,7 @@
-/* Calls that need a network of the step's own where it has somebody else's: a port below the first that anybody may have, a
- * raw socket. The kernel answers them; what was asked for is noted, so that the driver can run the step again in a network
- * of its own, or say what it would need. */
+/* Calls that need a network of the step's own where it has a foreign one: a
+ * port below the first unprivileged one, a raw socket. The kernel answers
+ * them; the request is noted, so that the driver can run the step again in a
+ * network of its own, or name the missing part. */
 #include "pretend.h"
 
 #include <netinet/in.h>

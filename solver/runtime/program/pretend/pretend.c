@@ -38,7 +38,8 @@ change_owner (const struct seccomp_notif *call, int dirfd, const char *path, boo
   if (!has_capability (caller, CAP_CHOWN)
       && (gives_away || (regroups && (record.uid != caller->uid[FILES] || !is_in_group (caller, gid)))))
     return answer_error (EPERM);
-  /* To the one id, for what else a change of owner does: setuid bits and capabilities go, the file is copied up. */
+  /* Sets the one id, for the other effects of a change of owner: setuid bits
+   * and capabilities go, the file is copied up. */
   if (fchownat (fd, "", uid == UINT32_MAX ? UINT32_MAX : 0, gid == UINT32_MAX ? UINT32_MAX : 0, AT_EMPTY_PATH) < 0)
     return answer_error (errno);
   if (uid != UINT32_MAX)

@@ -1,4 +1,5 @@
-/* What the files of pretended ids share. See pretend.c for the whole. */
+/* Declarations shared by the files for pretended ids. See pretend.c for the
+ * whole. */
 #ifndef KILN_PRETEND_H
 #define KILN_PRETEND_H
 

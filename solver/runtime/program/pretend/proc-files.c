@@ -24,7 +24,8 @@
 
 enum kind { NOT_OURS, DESCRIPTOR, OF_PROCESS, LINK, MOUNTS, SYSTEM, SYSFS, DEVICE, NEW_TERMINAL, TERMINAL };
 
-/* What a path means. `rest` is relative to the directory that `kind` says. */
+/* The meaning of a path. `rest` is relative to the directory that `kind`
+ * names. */
 struct target
 {
   enum kind kind;
@@ -58,7 +59,8 @@ is_in (const char *const *list, size_t count, const char *name)
   return false;
 }
 
-/* In place: "//" and "/./" are "/". False for a path with "..", which nobody needs here. */
+/* Simplifies in place: "//" and "/./" become "/". False for a path with
+ * "..", which is not needed here. */
 static bool
 tidy (char *path)
 {
@@ -97,7 +99,8 @@ link_of (pid_t pid, const char *what, char text[4096])
   return n;
 }
 
-/* Whether a process has the root of the one that asks: others of the container are none of the step's business. */
+/* Tells whether a process has the caller's root: others of the container do
+ * not concern the step. */
 static bool
 is_of_step (pid_t asking, pid_t other)
 {
@@ -164,7 +167,8 @@ target_in_dev (pid_t asking, const char *name)
   return (struct target){ .kind = IS_IN (DEVICES, name) ? DEVICE : NOT_OURS, .rest = name };
 }
 
-/* In the path's own bytes. Most paths are not ours, and that is seen at the first of them. */
+/* Works on the path's own bytes. Most paths are not ours, and the first
+ * bytes show that. */
 static struct target
 target_of (pid_t asking, char path[4096])
 {
@@ -204,8 +208,9 @@ ids_of (pid_t pid, struct ids *ids)
          && sscanf (gids, "\nGid: %u %*u %*u %u", &ids->gid, &ids->fsgid) == 2;
 }
 
-/* From here to `be_root`, files are opened and changed with the rights of the process's user. It is also whose /proc/PID we may look
- * into: a container's root is not let into the processes of others. */
+/* Opens and changes files with the rights of the process's user, from here
+ * to `be_root`. That user also decides which /proc/PID we may read: a
+ * container's root has no access to the processes of others. */
 static bool
 be_user_of (pid_t pid)
 {
@@ -351,7 +356,7 @@ answer_open (const struct seccomp_notif *call, char path[4096], int flags)
   return target.kind == DESCRIPTOR && (flags & O_DIRECTORY) == 0 ? answer_error (errno) : LET_THE_KERNEL;
 }
 
-/* Where a link of /proc leads, as the process inside knows it. */
+/* Returns the target of a link in /proc, as seen by the process inside. */
 static struct answer
 answer_readlink (const struct seccomp_notif *call, char path[4096], uint64_t buffer, uint64_t size)
 {

@@ -41,7 +41,8 @@ interpreter_of (int fd, char path[256])
   return true;
 }
 
-/* What runs in the end: the interpreter of a script. -1 where that cannot be told. */
+/* Finds the program that finally runs: the interpreter of a script. -1 where
+ * it is unknown. */
 static int
 program_behind (pid_t pid, int fd)
 {

@@ -59,7 +59,7 @@ look (int fd, struct statx *status)
   return statx (fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, status) == 0;
 }
 
-/* Whether the file is in the step's tree itself, not on something mounted there. */
+/* Tells whether the file is in the step's tree itself, not on a mount there. */
 bool
 is_on_root (int fd)
 {

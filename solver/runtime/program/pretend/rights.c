@@ -1,6 +1,8 @@
-/* What a pretended user may do to a file. The kernel sees the one id, to whom all files belong, and would let any user change any
- * of them. So calls that change something are looked at where a process is not root: by the owner that is written down, the
- * mode and the access control list. Reading a file is not: opening is the commonest call there is. */
+/* The rights of a pretended user on files. The kernel sees the one id, the
+ * owner of all files, and would let any user change any of them. So calls
+ * that change something are checked where a process is not root: by the
+ * recorded owner, the mode and the access control list. Reading a file is
+ * not: opening is the commonest call there is. */
 #include "pretend.h"
 
 #include "kernel.h"
@@ -18,7 +20,8 @@ enum { MAY_READ = 4, MAY_WRITE = 2, MAY_SEARCH = 1, MAX_DEPTH = 256 };
 #define MQUEUE_MAGIC 0x19800202
 #endif
 
-/* Files of the kernel's own have the owners that the kernel gives them; nobody wrote any down. */
+/* Tells whether a file is the kernel's own: its owners come from the kernel,
+ * without a record. */
 static bool
 keeps_owners (int fd)
 {
@@ -64,7 +67,7 @@ rights_on (const struct identity *caller, int fd, const struct owner_record *own
   return (is_in_group (caller, owner->gid) ? mode >> 3 : mode) & 7;
 }
 
-/* Whether `who` has all of the rights `wanted` on the file itself. */
+/* Tells whether `caller` has all of the rights `wanted` on the file itself. */
 static bool
 may (const struct identity *caller, int fd, unsigned int wanted)
 {
@@ -88,7 +91,8 @@ is_same (int one, int other)
   return fstat (one, &a) == 0 && fstat (other, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
-/* Whether each directory from the root down to this one may be searched. We stand in the container's root, so ".." ends there. */
+/* Tells whether each directory from the root down to this one may be
+ * searched. We are in the container's root, so ".." ends there. */
 static bool
 may_reach (const struct identity *caller, int directory)
 {
@@ -207,7 +211,8 @@ check_link (const struct seccomp_notif *call, int from_fd, uint64_t from, int in
   return refuse (may_add ? 0 : EACCES);
 }
 
-/* Whether the file may be opened so; `parent` is its directory, or -1 where that is not known. */
+/* Tells whether the file may be opened this way; `parent` is its directory,
+ * or -1 if unknown. */
 bool
 may_open (const struct identity *caller, int parent, int fd, int flags)
 {
@@ -216,7 +221,8 @@ may_open (const struct identity *caller, int parent, int fd, int flags)
   return may (caller, fd, wanted | ((flags & O_TRUNC) != 0 ? MAY_WRITE : 0)) && (parent < 0 || may_reach (caller, parent));
 }
 
-/* chmod by somebody who does not own the file; and the set-gid bit goes where he is not in its group. */
+/* Handles chmod by a process other than the owner's; and the set-gid bit
+ * goes if the process is not in the file's group. */
 struct answer
 check_mode (const struct seccomp_notif *call, int fd, mode_t mode)
 {
@@ -234,7 +240,8 @@ check_mode (const struct seccomp_notif *call, int fd, mode_t mode)
   return answer_error (use_own_descriptors () < 0 || chmod (number, mode & 05777) < 0 ? errno : 0);
 }
 
-/* Times: any by the owner, the present ones by whoever may write. */
+/* Handles changes of times: any by the owner, the present ones by every
+ * process with write access. */
 struct answer
 check_times (const struct seccomp_notif *call, int fd, bool are_now)
 {

@@ -1,11 +1,12 @@
-/* The empty files that stand for devices which nobody may make here. What is written to one must not end up in it: the few
- * devices that every container has are opened in its place, the others are refused as the kernel would. */
+/* The empty files in place of devices that cannot be made here. Data written
+ * to one must not end up in it: the few devices of every container are
+ * opened instead, the others are refused as in the kernel. */
 #include "pretend.h"
 
 #include "kernel.h"
 #include <errno.h>
 
-static int devices_fd = -1; /* the host's /dev: ours, never the step's, whose names it could change */
+static int devices_fd = -1; /* the host's /dev: ours, never the step's, because it could change names there */
 
 void
 prepare_devices (void)

@@ -24,7 +24,7 @@ is_question_of_status (long call)
     }
 }
 
-/* What a call asks for, whichever of the five it is. */
+/* A request of any of the five calls. */
 struct question
 {
   int dirfd, flags;
