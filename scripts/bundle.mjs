@@ -1,5 +1,5 @@
-// Bundles the command line into one CommonJS file, the source of the startup snapshot, and beside it the parts that few
-// runs need.
+// Bundles the command line into CommonJS files: kiln.cjs, the source of the startup snapshot, and beside it the parts that
+// few runs need, each loaded by the import() that names it.
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "rolldown";
@@ -8,6 +8,8 @@ const root = join(import.meta.dirname, "..");
 /** Names of the plugins that changed a bundle: a new version of a package may keep its parts elsewhere. */
 const replaced = new Set();
 const output = (name) => join(root, "build", `${name}.cjs`);
+/** Where the parts of kiln are that are loaded late. */
+const LATE = "late";
 
 /**
  * The HTTP client is half of all the code, and every start reads the whole snapshot. So the client is a file of its
@@ -48,9 +50,60 @@ const constantOfLexer = {
       : undefined,
 };
 
-await bundle("kiln", join(root, "src/cli/snapshot.ts"), [undiciFromItsFile, constantOfLexer]);
+/** What `kiln build` imports late in every build is part of the snapshot all the same. */
+const everyBuildsParts = {
+  name: "every-builds-parts",
+  resolveId: (source) => (source === "start.virtual.js" ? join(root, source) : undefined),
+  load: (found) =>
+    found === join(root, "start.virtual.js")
+      ? ["src/engine/build.ts", "src/cli/build-report.ts", "src/cli/snapshot.ts"]
+          .map((file) => `import ${JSON.stringify(join(root, file))};`)
+          .join("\n")
+      : undefined,
+};
+
+/**
+ * A deserialised snapshot's own require() knows only built-in modules. So kiln.cjs loads its late parts by a require() that
+ * knows files, after it has put itself where they look for what they share with it.
+ */
+const lateFromFiles = {
+  name: "late-from-files",
+  renderChunk(code, chunk) {
+    if (!chunk.isEntry) return undefined;
+    const rewritten = code.replaceAll(/require\((["'`])\.\/late\//g, "requireLate($1./late/");
+    return { code: `${inserted("late-from-files", rewritten)}\n${REQUIRE_LATE}`, map: null };
+  },
+  // The bundler's own helpers are wanted at once. They keep no state, so each file may have its own. Behind everything else,
+  // they leave the source map true.
+  generateBundle(_options, files) {
+    const helpers = files[`${LATE}/${HELPERS}.cjs`];
+    const start = files["kiln.cjs"];
+    if (helpers === undefined || start === undefined) throw new Error("kiln: the bundle has no helpers to insert");
+    start.code += `function lateHelpers(){const exports={};${helpers.code};return exports}`;
+  },
+};
+
+const HELPERS = "rolldown-runtime";
+
+const REQUIRE_LATE = `function requireLate(name) {
+  if (name === "./late/${HELPERS}.cjs") return lateHelpers();
+  const { resolve } = require("node:path");
+  const Module = require("node:module");
+  const own = process.env.KILN_HOME === undefined ? __filename : resolve(process.env.KILN_HOME, "build", "kiln.cjs");
+  if (Module._cache[own] === undefined) {
+    const self = new Module(own);
+    self.exports = exports;
+    self.loaded = true;
+    Module._cache[own] = self;
+  }
+  return Module.createRequire(own)(name);
+}
+`;
+
+await rm(join(root, "build", LATE), { recursive: true, force: true });
+await bundle("kiln", "start.virtual.js", [everyBuildsParts, undiciFromItsFile, constantOfLexer, lateFromFiles]);
 await bundle("undici", "undici", [partOfUndici]);
-for (const plugin of [undiciFromItsFile, partOfUndici, constantOfLexer]) {
+for (const plugin of [undiciFromItsFile, partOfUndici, constantOfLexer, lateFromFiles]) {
   if (!replaced.has(plugin.name)) throw new Error(`kiln: the bundle does not use what "${plugin.name}" stands in for`);
 }
 await toAscii(output("kiln"));
@@ -62,12 +115,22 @@ async function bundle(name, input, plugins) {
     plugins,
     platform: "node",
     logLevel: "warn",
+    // Meant: see "every-builds-parts".
+    checks: { ineffectiveDynamicImport: false },
     output: {
-      file: output(name),
+      dir: join(root, "build"),
+      entryFileNames: `${name}.cjs`,
+      chunkFileNames: `${LATE}/[name].cjs`,
       format: "cjs",
       // A file beside the bundle, read only when a stack is printed.
       sourcemap: name === "kiln" ? "hidden" : false,
-      codeSplitting: false,
+      codeSplitting:
+        name === "kiln"
+          ? {
+              // All that every start has, in one file: what late parts share with it must not be there a second time.
+              groups: [{ name: "start", tags: ["$initial"] }],
+            }
+          : false,
       // import() needs a loader that a deserialised snapshot does not have; require() of built-in modules works there.
       dynamicImportInCjs: false,
       minify: { compress: true, mangle: false, codegen: true },

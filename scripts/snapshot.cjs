@@ -11,7 +11,8 @@ const file = join(directory, "kiln.cjs");
 // The file is ASCII. Read as UTF-8 it would be the same text in a string of another kind, twice as large.
 const source = readFileSync(file, "latin1");
 setFlagsFromString("--no-lazy");
-const run = compileFunction(source, ["require", "module", "exports", "__dirname"], { filename: file });
+const run = compileFunction(source, ["require", "module", "exports", "__dirname", "__filename"], { filename: file });
 // Node compares flags with those its own compiled modules were made with.
 setFlagsFromString("--lazy");
-run(require, { exports: {} }, {}, directory);
+const module_ = { exports: {} };
+run(require, module_, module_.exports, directory, file);

@@ -35,7 +35,7 @@ export async function main(given: readonly string[], host: Host): Promise<number
   });
   const argv = kilnWords(given);
   let status = 0;
-  const program = createProgram(
+  const program = await createProgram(
     {
       host,
       context: (root) => commandContext(host, root, stop.signal),

@@ -1,82 +1,60 @@
 import { Command } from "commander";
 import type { Cli } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
-import { copyCommand } from "./commands/copy.ts";
-import { cpCommand } from "./commands/cp.ts";
-import { dfCommand } from "./commands/df.ts";
-import { diffCommand } from "./commands/diff.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { duCommand } from "./commands/du.ts";
-import { exportCommand } from "./commands/export.ts";
-import { fsckCommand } from "./commands/fsck.ts";
-import { historyCommand } from "./commands/history.ts";
-import { imagesCommand } from "./commands/images.ts";
-import { imagetoolsCreateCommand, imagetoolsInspectCommand } from "./commands/imagetools.ts";
-import { importCommand } from "./commands/import.ts";
-import { infoCommand } from "./commands/info.ts";
-import { inspectCommand } from "./commands/inspect.ts";
-import { loadCommand } from "./commands/load.ts";
-import { loginCommand } from "./commands/login.ts";
-import { logoutCommand } from "./commands/logout.ts";
-import { lsCommand } from "./commands/ls.ts";
-import { manifestCommands } from "./commands/manifest.ts";
-import { pruneCommand } from "./commands/prune.ts";
-import { pullCommand } from "./commands/pull.ts";
-import { pushCommand } from "./commands/push.ts";
-import { registryCheckCommand } from "./commands/registry.ts";
-import { rmiCommand } from "./commands/rmi.ts";
-import { runCommand } from "./commands/run.ts";
-import { saveCommand } from "./commands/save.ts";
-import { shellCommand } from "./commands/shell.ts";
-import { sizeCommand } from "./commands/size.ts";
-import { systemResetCommand } from "./commands/system-reset.ts";
-import { tagCommand } from "./commands/tag.ts";
-import { versionCommand } from "./commands/version.ts";
-import { whyCommand } from "./commands/why.ts";
 import { VERSION } from "./version.ts";
 import { commandIndex } from "./words.ts";
 
-const COMMANDS: Readonly<Record<string, (program: Command, cli: Cli) => void>> = {
-  build: buildCommand,
-  pull: pullCommand,
-  push: pushCommand,
-  login: loginCommand,
-  logout: logoutCommand,
-  "registry-check": registryCheckCommand,
-  copy: copyCommand,
-  "imagetools-create": imagetoolsCreateCommand,
-  "imagetools-inspect": imagetoolsInspectCommand,
-  ...manifestCommands(),
-  images: imagesCommand,
-  inspect: inspectCommand,
-  history: historyCommand,
-  tag: tagCommand,
-  rmi: rmiCommand,
-  save: saveCommand,
-  load: loadCommand,
-  import: importCommand,
-  export: exportCommand,
-  ls: lsCommand,
-  cp: cpCommand,
-  size: sizeCommand,
-  diff: diffCommand,
-  run: runCommand,
-  why: whyCommand,
-  shell: shellCommand,
-  du: duCommand,
-  df: dfCommand,
-  prune: pruneCommand,
-  "system-reset": systemResetCommand,
-  fsck: fsckCommand,
-  doctor: doctorCommand,
-  info: infoCommand,
-  version: versionCommand,
+type Declare = (program: Command, cli: Cli) => void;
+
+/** The commands by name. All but `build` are loaded when they are meant: the startup snapshot holds no others. */
+const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
+  build: async () => buildCommand,
+  pull: async () => (await import("./commands/pull.ts")).pullCommand,
+  push: async () => (await import("./commands/push.ts")).pushCommand,
+  login: async () => (await import("./commands/login.ts")).loginCommand,
+  logout: async () => (await import("./commands/logout.ts")).logoutCommand,
+  "registry-check": async () => (await import("./commands/registry.ts")).registryCheckCommand,
+  copy: async () => (await import("./commands/copy.ts")).copyCommand,
+  "imagetools-create": async () => (await import("./commands/imagetools.ts")).imagetoolsCreateCommand,
+  "imagetools-inspect": async () => (await import("./commands/imagetools.ts")).imagetoolsInspectCommand,
+  "manifest-create": async () => (await import("./commands/manifest.ts")).manifestCommands()["manifest-create"],
+  "manifest-annotate": async () => (await import("./commands/manifest.ts")).manifestCommands()["manifest-annotate"],
+  "manifest-inspect": async () => (await import("./commands/manifest.ts")).manifestCommands()["manifest-inspect"],
+  "manifest-push": async () => (await import("./commands/manifest.ts")).manifestCommands()["manifest-push"],
+  "manifest-rm": async () => (await import("./commands/manifest.ts")).manifestCommands()["manifest-rm"],
+  images: async () => (await import("./commands/images.ts")).imagesCommand,
+  inspect: async () => (await import("./commands/inspect.ts")).inspectCommand,
+  history: async () => (await import("./commands/history.ts")).historyCommand,
+  tag: async () => (await import("./commands/tag.ts")).tagCommand,
+  rmi: async () => (await import("./commands/rmi.ts")).rmiCommand,
+  save: async () => (await import("./commands/save.ts")).saveCommand,
+  load: async () => (await import("./commands/load.ts")).loadCommand,
+  import: async () => (await import("./commands/import.ts")).importCommand,
+  export: async () => (await import("./commands/export.ts")).exportCommand,
+  ls: async () => (await import("./commands/ls.ts")).lsCommand,
+  cp: async () => (await import("./commands/cp.ts")).cpCommand,
+  size: async () => (await import("./commands/size.ts")).sizeCommand,
+  diff: async () => (await import("./commands/diff.ts")).diffCommand,
+  run: async () => (await import("./commands/run.ts")).runCommand,
+  why: async () => (await import("./commands/why.ts")).whyCommand,
+  shell: async () => (await import("./commands/shell.ts")).shellCommand,
+  du: async () => (await import("./commands/du.ts")).duCommand,
+  df: async () => (await import("./commands/df.ts")).dfCommand,
+  prune: async () => (await import("./commands/prune.ts")).pruneCommand,
+  "system-reset": async () => (await import("./commands/system-reset.ts")).systemResetCommand,
+  fsck: async () => (await import("./commands/fsck.ts")).fsckCommand,
+  doctor: async () => (await import("./commands/doctor.ts")).doctorCommand,
+  info: async () => (await import("./commands/info.ts")).infoCommand,
+  version: async () => (await import("./commands/version.ts")).versionCommand,
 };
 
 /** Makes the command line's grammar. Only the requested command is declared: the others would cost time unread. */
-export function createProgram(cli: Cli, argv: readonly string[]): Command {
+export async function createProgram(cli: Cli, argv: readonly string[]): Promise<Command> {
   const meant = argv[commandIndex(argv)];
-  if (meant === undefined || !Object.hasOwn(COMMANDS, meant)) return declared(cli, Object.values(COMMANDS));
+  const load = meant !== undefined && Object.hasOwn(COMMANDS, meant) ? COMMANDS[meant] : undefined;
+  // The version needs no commands, and is asked for by scripts.
+  if (meant === undefined && argv.some((word) => word === "--version" || word === "-v")) return declared(cli, []);
+  if (load === undefined) return declared(cli, await Promise.all(Object.values(COMMANDS).map((one) => one())));
   if (meant === "build" && prepared !== undefined) {
     const { program, late } = prepared;
     // A program remembers the values it read, so it serves once.
@@ -84,13 +62,13 @@ export function createProgram(cli: Cli, argv: readonly string[]): Command {
     late.provide(cli);
     return program;
   }
-  return declared(cli, [COMMANDS[meant]]);
+  return declared(cli, [await load()]);
 }
 
 /** Declares `kiln build` now, so that a startup snapshot contains it: its flags take two milliseconds. */
 export function prepareProgram(): void {
   const late = new LateCli();
-  const program = declared(late, [COMMANDS["build"]]);
+  const program = declared(late, [buildCommand]);
   // commander would make these when it reads the first word.
   for (const command of [program, ...program.commands]) command.helpOption("-h, --help", "display help for command");
   prepared = { program, late };
@@ -124,7 +102,7 @@ class LateCli implements Cli {
   }
 }
 
-function declared(cli: Cli, commands: readonly ((typeof COMMANDS)[string] | undefined)[]): Command {
+function declared(cli: Cli, commands: readonly (Declare | undefined)[]): Command {
   const program = new Command("kiln")
     .description("Builds container images: one process, no daemon")
     .option("--root <directory>", "where images, cache and logs are kept (KILN_ROOT)")

@@ -20,6 +20,16 @@ test.skipIf(!isBuilt)("a stack of the bundle names the sources, also behind char
   expect(source[Number(place) - 1]).toContain("this is a bug in kiln");
 });
 
+test.skipIf(!isBuilt)("a stack of a part that is loaded late names the sources", () => {
+  const lines = readFileSync(join(BUILD, "late/rmi.cjs"), "latin1").split("\n");
+  const line = lines.findIndex((text) => text.includes("Untagged: "));
+  const column = (lines[line] ?? "").indexOf("Untagged: ");
+  const place = `/opt/kiln/build/late/rmi.cjs:${line + 1}:${column + 1}`;
+  expect(sourceStack(`Error: x\n    at run (${place})`, BUILD)).toMatch(
+    /at run \(src\/cli\/commands\/rmi\.ts:\d+:\d+\)$/,
+  );
+});
+
 test("a stack without a map is left as it is", () => {
   const stack = "Error: x\n    at f (/nowhere/kiln.cjs:1:2)";
   expect(sourceStack(stack, "/nowhere")).toBe(stack);

@@ -23,34 +23,45 @@ const bundleMap = object<BundleMap>({
 });
 
 /**
- * Translates a stack of the bundle to the files and lines of the sources. It reads a large file, so it is for printed
- * stacks only; without the file, or for a stack of other files, it returns the stack unchanged.
- * @param directory with `kiln.cjs` and `kiln.cjs.map`
+ * Translates a stack of the bundle to the files and lines of the sources. It reads large files, so it is for printed
+ * stacks only; without them, or for a stack of other files, it returns the stack unchanged.
+ * @param directory with `kiln.cjs`, `late/*.cjs` and the map of each
  */
 export function sourceStack(stack: string, directory: string): string {
-  const frame = /\(?[^\s()]*kiln\.cjs:(\d+):(\d+)\)?/g;
-  if (!frame.test(stack)) return stack;
+  const frame = /\(?[^\s()]*?((?:late\/)?[\w.-]+)\.cjs:(\d+):(\d+)\)?/g;
+  const maps = new Map<string, Translate | undefined>();
+  return stack.replaceAll(frame, (text, file: string, line: string, column: string) => {
+    if (!maps.has(file)) maps.set(file, mapOf(join(directory, `${file}.cjs.map`)));
+    const place = maps.get(file)?.(Number(line) - 1, Number(column) - 1);
+    if (place === undefined) return text;
+    return text.startsWith("(") ? `(${place})` : place;
+  });
+}
+
+/** Finds the place in the sources of a line and column that count from 0. */
+type Translate = (line: number, column: number) => string | undefined;
+
+function mapOf(path: string): Translate | undefined {
   try {
-    const payload = parseJson(readFileSync(join(directory, "kiln.cjs.map"), "utf8"));
-    if (!bundleMap.fits(payload)) return stack;
+    const payload = parseJson(readFileSync(path, "utf8"));
+    if (!bundleMap.fits(payload)) return undefined;
     // Not imported: only a program that is about to end needs it.
     const { SourceMap } = process.getBuiltinModule("node:module");
+    const { names, sources } = payload;
     const map = new SourceMap({
       ...payload,
-      names: [...payload.names],
-      sources: [...payload.sources],
+      names: [...names],
+      sources: [...sources],
       sourceRoot: "",
       sourcesContent: [],
     });
-    return stack.replaceAll(frame, (text, line: string, column: string) => {
-      const at = { line: Number(line) - 1, column: Number(column) - 1 };
-      const entry = map.findEntry(at.line, unescaped(at.column, payload.escapes?.[at.line] ?? []));
-      if (!("originalSource" in entry)) return text;
-      const place = `${entry.originalSource.replace(/^(?:\.\.\/)+/, "")}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
-      return text.startsWith("(") ? `(${place})` : place;
-    });
+    return (line, column) => {
+      const entry = map.findEntry(line, unescaped(column, payload.escapes?.[line] ?? []));
+      if (!("originalSource" in entry)) return undefined;
+      return `${entry.originalSource.replace(/^(?:\.\.\/)+/, "")}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
+    };
   } catch {
-    return stack; // a stack of the bundle is better than none
+    return undefined; // a stack of the bundle is better than none
   }
 }
 

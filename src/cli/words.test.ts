@@ -8,9 +8,9 @@ import { emptyValue } from "./flags/empty-values.ts";
 const CLI = {} as Cli;
 
 /** The canonical words of one command line, which has no blanks in its words; `''` is an empty one. */
-function words(line: string): string {
+async function words(line: string): Promise<string> {
   const argv = line.split(" ").map((word) => word.replaceAll("''", ""));
-  return canonicalWords(createProgram(CLI, argv), argv, refuseElsewhere).join(" ");
+  return canonicalWords(await createProgram(CLI, argv), argv, refuseElsewhere).join(" ");
 }
 
 test.each([
@@ -56,8 +56,8 @@ test.each([
   { line: "help build", means: "help build" },
   { line: "build . --tag", means: "build --tag" },
   { line: "build --bogus=1 .", means: "build --bogus=1 -- ." },
-])("kiln $line", ({ line, means }) => {
-  expect(words(line)).toBe(means);
+])("kiln $line", async ({ line, means }) => {
+  expect(await words(line)).toBe(means);
 });
 
 test.each([
@@ -80,11 +80,11 @@ test.each([
   { line: "images --root=", says: 'Cannot use --root "": it is empty' },
   { line: "build --destination x .", says: "unknown option '--destination': it is another builder's" },
   { line: "build -v a:b .", says: "unknown option '-v': it is another builder's" },
-])("kiln $line is refused", ({ line, says }) => {
-  expect(() => words(line)).toThrow(says);
+])("kiln $line is refused", async ({ line, says }) => {
+  await expect(words(line)).rejects.toThrow(says);
 });
 
-const COMMANDS = createProgram(CLI, []).commands.map((command) => command.name());
+const COMMANDS = (await createProgram(CLI, [])).commands.map((command) => command.name());
 
 // What docker takes for "not given" in an empty value is that here; what it refuses is refused.
 const ABSENT: Readonly<Record<string, string>> = {
@@ -104,8 +104,9 @@ const ABSENT: Readonly<Record<string, string>> = {
 };
 const MEANT: Readonly<Record<string, string>> = { run: "entrypoint", import: "message" };
 
-test.each(COMMANDS)("an empty value of a flag of kiln %s is never a path, a name or a number", (name) => {
-  const [command] = createProgram(CLI, [name]).commands;
+test.each(COMMANDS)("an empty value of a flag of kiln %s is never a path, a name or a number", async (name) => {
+  const program = await createProgram(CLI, [name]);
+  const [command] = program.commands;
   const flags = (command?.options ?? []).filter((option) => option.required).map((option) => option.long ?? "");
   const named = (text: string | undefined): string[] => (text ?? "").split(" ").filter(Boolean);
   for (const flag of flags) {
@@ -116,7 +117,7 @@ test.each(COMMANDS)("an empty value of a flag of kiln %s is never a path, a name
         ? "meant"
         : "refused";
     expect([flag, emptyValue(name, flag)]).toEqual([flag, wanted]);
-    const read = (): string => canonicalWords(createProgram(CLI, [name]), [name, flag, "", "x"]).join(" ");
+    const read = (): string => canonicalWords(program, [name, flag, "", "x"]).join(" ");
     if (wanted === "refused") expect(read, flag).toThrow(`Cannot use ${flag} "": it is empty`);
     else expect(read()).toBe(wanted === "absent" ? `${name} -- x` : `${name} ${flag}= -- x`);
   }

@@ -151,34 +151,33 @@ describe.skipIf(cannotRun !== undefined)("no input reaches the message about a b
     return [0, 1, 125].includes(status) ? "" : `it ended with ${status}`;
   };
 
-  // Without commands that ask registries or start programs of images.
-  const COMMANDS = createProgram({} as Cli, []).commands.filter(
-    (one) => !["pull", "push", "shell"].includes(one.name()),
-  );
-  const OUTSIDE = new Set([
-    "--push",
-    "--cache-from",
-    "--cache-to",
-    "--pull",
-    "--pull-policy",
-    "--build-context",
-    "--insecure",
-  ]);
-  const words = fc.constantFrom(...COMMANDS).chain((command) => {
-    const flags = command.options.filter((option) => !OUTSIDE.has(option.long ?? ""));
-    const one = (option: Option): fc.Arbitrary<readonly string[]> => {
-      const name = option.long ?? option.short ?? "";
-      const joined = nasty.map((value): readonly string[] => [`${name}=${value}`]);
-      return option.required ? joined : fc.oneof(fc.constant([name]), joined);
-    };
-    const flag = flags.length === 0 ? fc.constant<readonly string[]>([]) : fc.constantFrom(...flags).chain(one);
-    const operand = fc.oneof({ weight: 2, arbitrary: fc.constant("context") }, { weight: 1, arbitrary: nasty });
-    return fc
-      .tuple(fc.array(flag, { maxLength: 3 }), fc.array(operand, { maxLength: 3 }))
-      .map(([some, operands]) => [command.name(), ...some.flat(), ...operands]);
-  });
-
   test("command lines", async () => {
+    // Without commands that ask registries or start programs of images.
+    const COMMANDS = (await createProgram({} as Cli, [])).commands.filter(
+      (one) => !/^(?:pull|push|shell|copy|login|registry-check|imagetools-.*|manifest-.*)$/.test(one.name()),
+    );
+    const OUTSIDE = new Set([
+      "--push",
+      "--cache-from",
+      "--cache-to",
+      "--pull",
+      "--pull-policy",
+      "--build-context",
+      "--insecure",
+    ]);
+    const words = fc.constantFrom(...COMMANDS).chain((command) => {
+      const flags = command.options.filter((option) => !OUTSIDE.has(option.long ?? ""));
+      const one = (option: Option): fc.Arbitrary<readonly string[]> => {
+        const name = option.long ?? option.short ?? "";
+        const joined = nasty.map((value): readonly string[] => [`${name}=${value}`]);
+        return option.required ? joined : fc.oneof(fc.constant([name]), joined);
+      };
+      const flag = flags.length === 0 ? fc.constant<readonly string[]>([]) : fc.constantFrom(...flags).chain(one);
+      const operand = fc.oneof({ weight: 2, arbitrary: fc.constant("context") }, { weight: 1, arbitrary: nasty });
+      return fc
+        .tuple(fc.array(flag, { maxLength: 3 }), fc.array(operand, { maxLength: 3 }))
+        .map(([some, operands]) => [command.name(), ...some.flat(), ...operands]);
+    });
     await fc.assert(
       fc.asyncProperty(words, async (argv) => {
         fresh();

@@ -33,7 +33,7 @@ const FLAGS: Readonly<Record<string, Fate>> = {
 };
 
 /** Flags that are read elsewhere than in `ignoredFlags`: given this, they are refused or have their effect. */
-const [BUILD] = createProgram({} as Cli, ["build"]).commands;
+const [BUILD] = (await createProgram({} as Cli, ["build"])).commands;
 const OPTIONS = new Map((BUILD?.options ?? []).map((option) => [(option.long ?? "").slice(2), option]));
 /** kiln's own, which buildx has not. */
 const OWN = [

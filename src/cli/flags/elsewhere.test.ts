@@ -12,7 +12,7 @@ const DOCUMENTED = new Set(
     [...cell.matchAll(/--([a-z][a-z-]*)/g)].map(([, name = ""]) => name),
   ),
 );
-const [BUILD] = createProgram({} as Cli, ["build"]).commands;
+const [BUILD] = (await createProgram({} as Cli, ["build"])).commands;
 const OWN = new Set((BUILD?.options ?? []).map((option) => (option.long ?? "").slice(2)));
 
 test("docs/migrating.md and the command line know the same flags of other builders", () => {
