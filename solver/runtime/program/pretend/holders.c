@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-enum { PLACES = 1 << 16, FIRST_SWEEP = 256 };
+/* The groups of all entries together are bounded: 64 MiB, of memory that no limit of the step's counts. */
+enum { PLACES = 1 << 16, FIRST_SWEEP = 256, MAX_GROUPS_HELD = 1 << 24 };
 
 struct entry
 {
@@ -29,6 +30,7 @@ static struct identity first; /* the step's USER; its number is 0 */
 static struct entry *entries;
 static size_t place_count, used_count, next_sweep = FIRST_SWEEP;
 static uint64_t use_count = 1;
+static size_t groups_held;
 
 static size_t
 compared_size (void)
@@ -208,6 +210,7 @@ sweep (void)
       if (entries[i].number == 0 || entries[i].sweeps_unseen < 2)
         continue;
       free (entries[i].caller.groups);
+      groups_held -= entries[i].caller.group_count;
       entries[i] = (struct entry){ 0 };
       used_count--;
     }
@@ -256,13 +259,14 @@ become (pid_t pid, const struct identity *caller)
       if (!copy_identity (&copy, caller))
         return answer_error (ENOMEM);
       entry = free_place ();
-      if (entry == NULL)
+      if (entry == NULL || groups_held + copy.group_count > MAX_GROUPS_HELD)
         {
           free (copy.groups);
           return answer_error (EAGAIN);
         }
       *entry = (struct entry){ .number = use_count++ * PLACES + (uint64_t) (entry - entries), .hash = hash, .caller = copy };
       used_count++;
+      groups_held += copy.group_count;
     }
   entry->sweeps_unseen = 0;
   return answer_error (hold (pid, entry->number));
