@@ -75,7 +75,7 @@ export interface SolveOptions {
   readonly onCommitted?: (snapshot: SnapshotId) => void;
 }
 
-/** One layer of a result and the vertex whose work it is; `undefined` where that cannot be told. */
+/** One layer of a result and the vertex that made it; `undefined` where that is unknown. */
 export interface MadeLayer {
   readonly vertex: Digest | undefined;
   readonly snapshot: SnapshotId;
@@ -95,6 +95,6 @@ export interface VertexOutcome {
 export interface SolveResult {
   /** One per target, in the order of `graph.targets`, lowest layer first. */
   readonly targets: readonly { readonly layers: readonly MadeLayer[] }[];
-  /** By vertex digest. */
+  /** Outcomes by vertex digest. */
   readonly outcomes: ReadonlyMap<Digest, VertexOutcome>;
 }

@@ -173,7 +173,7 @@ export interface RunResult {
   readonly writtenBytes: number | undefined;
   /** Peak of the whole container with a memory controller, otherwise of its largest process. */
   readonly peakMemoryBytes: number | undefined;
-  /** What the command was refused, and how it could have it. */
+  /** A refusal that the command met, and the way to allow it. */
   readonly hint?: string;
 }
 

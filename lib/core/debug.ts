@@ -1,4 +1,4 @@
-/** What `KILN_DEBUG` may ask about: one word for each part of the house that has something to tell. */
+/** The areas that `KILN_DEBUG` accepts, one word for each part of the program with debug output. */
 export const DEBUG_AREAS = [
   "engine",
   "cache",
@@ -33,7 +33,7 @@ export function debug(area: DebugArea, describe: () => string): void {
   }
 }
 
-/** Does the work, and tells whoever has asked for the area how long it takes. For `name` the same holds as for `debug`. */
+/** Runs the work and reports its duration to the area. `name` follows the rules of `debug`. */
 export async function timed<T>(area: DebugArea, name: string | (() => string), work: () => Promise<T>): Promise<T> {
   const asking = listeners.filter(({ areas }) => areas.has(area));
   if (asking.length === 0) return work();

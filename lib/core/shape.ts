@@ -12,11 +12,11 @@ export interface Shape<T> {
   readonly fits: (value: unknown) => value is T;
 }
 
-/** What is wrong with a value. */
+/** The problem of a value. */
 interface Fault {
   /** Path of the wrong member: `parts[2].name`; empty for the value itself. */
   readonly place: string;
-  /** As in `a list`. */
+  /** Name of the expected type, `a list`. */
   readonly expected: string;
 }
 
@@ -83,7 +83,7 @@ export function list<T>(item: Shape<T>): Shape<readonly T[]> {
   });
 }
 
-/** An object whose members have any names. */
+/** Makes the shape of an object with arbitrary member names. */
 export function mapOf<T>(member: Shape<T>): Shape<Readonly<Record<string, T>>> {
   return shapeOf((value) => {
     if (!isRecord(value)) return { place: "", expected: "an object" };

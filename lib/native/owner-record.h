@@ -55,7 +55,7 @@ format_owner (const struct owner_record *record, char out[OWNER_TEXT])
   return (size_t) n;
 }
 
-/* Whether the file stands for a device. */
+/* Tells whether the file stands for a device. */
 static inline bool
 is_stand_in (const struct owner_record *record)
 {

@@ -107,7 +107,7 @@ status_of (int dirfd, const char *name, struct statx *status)
     return 0;
   if (!read_owner (dirfd, name, status, &record))
     {
-      /* What we make is root's, whoever we are. */
+      /* Files that we make are root's, whatever our id is. */
       if (!keeps_all ())
         return 0;
       if (status->stx_uid == geteuid ())
@@ -155,7 +155,7 @@ change_owner (int dirfd, const char *name, uint32_t uid, uint32_t gid)
     return -1;
   if (may_have_record (&status))
     (void) read_owner (dirfd, name, &status, &record);
-  /* A stand-in for a device keeps its record, whoever owns it. */
+  /* A stand-in for a device keeps its record, whatever its owner. */
   if (record.node == 0 && give_really (dirfd, name, uid, gid) == 0)
     return 0;
   if (record.node == 0 && errno != EINVAL)

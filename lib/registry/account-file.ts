@@ -6,7 +6,7 @@ import { isRecord, parseJson } from "../core/json.ts";
 import { accountKey } from "./account-keys.ts";
 import { askHelper, eraseInHelper, storeInHelper } from "./credential-helper.ts";
 
-/** Where an account is kept, for the line that says so. */
+/** The file of an account, for messages. */
 export type AccountPlace =
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "helper"; readonly name: string };

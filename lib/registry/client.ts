@@ -226,7 +226,7 @@ class HttpRegistryClient implements RegistryClient {
     );
     const body = await textOf(response, 64 << 10);
     if (response.status < 200 || response.status > 299) {
-      // Perhaps because a blob is gone that was there: whoever tries again asks again.
+      // A blob may have disappeared since: another attempt asks again.
       this.#present.clear();
       const error = refused(purpose, { status: response.status, body });
       const isOfType = (response.status === 400 || response.status === 415) && mediaType.includes(".oci.");

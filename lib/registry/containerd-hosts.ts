@@ -15,7 +15,7 @@ export interface ContainerdHost {
   readonly canPull: boolean;
 }
 
-/** What a hosts.toml says about one registry, or in the folder `_default` about all. */
+/** A hosts.toml for one registry, or in the folder `_default` for all. */
 export interface ContainerdHosts {
   readonly file: string;
   /** The registry itself, where it is not at its own name. */

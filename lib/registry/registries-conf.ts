@@ -8,7 +8,7 @@ export interface RegistryRule {
   readonly file: string;
   /** `host[:port][/path]`, or `*.example.com`. */
   readonly prefix: string;
-  /** What stands in the prefix's place; `undefined` to read the name as it is. */
+  /** Replacement of the prefix; `undefined` to use the name as it is. */
   readonly location: string | undefined;
   readonly insecure: boolean;
   readonly blocked: boolean;

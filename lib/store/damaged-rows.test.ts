@@ -78,7 +78,7 @@ test.each(BROKEN)(
   },
 );
 
-test("a record whose layers are damaged is a miss, and its step is recorded anew", async () => {
+test("a record with damaged layers is a miss, and its step is recorded anew", async () => {
   await damage("records", "layers", "[1]");
   expect(store.records.findByDefinitionKey(KEY)).toBeUndefined();
   expect(store.records.findByDefinitionKeys([KEY])).toEqual(new Map());
@@ -86,7 +86,7 @@ test("a record whose layers are damaged is a miss, and its step is recorded anew
   expect(store.records.findByDefinitionKey(KEY)?.layers).toEqual(["made"]);
 });
 
-test("a record whose parts are damaged is a hit, and explains nothing", async () => {
+test("a record with damaged parts is a hit, and explains nothing", async () => {
   await damage("records", "parts", "[1]");
   expect(store.records.findByDefinitionKey(KEY)?.layers).toEqual(["made"]);
   expect(store.records.latestBySite(RECORD.site, 8)).toEqual([]);

@@ -6,7 +6,7 @@ import type { Database, Row } from "./database.ts";
 import { keyPartShape } from "./key-part-shape.ts";
 import { snapshotIdShape } from "./snapshot-id.ts";
 
-/** A row whose JSON is damaged. Rows hold nothing that cannot be built or pulled again. */
+/** An error for a row with damaged JSON. Rows hold nothing that cannot be built or pulled again. */
 export interface DamagedRow {
   readonly table: string;
   /** The values of the table's key columns. */

@@ -115,7 +115,7 @@ export function openRecords(database: Database, holds: Holds, touches: Touches, 
   return records;
 }
 
-/** Whether a member of a record can be read. A damaged record counts as none: its step runs again and is recorded anew. */
+/** Tells whether a member of a record is readable. A damaged record counts as none: its step runs again and is recorded anew. */
 function isWhole(record: CacheRecord, member: "parts" | "layers"): boolean {
   try {
     return Array.isArray(record[member]);

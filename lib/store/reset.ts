@@ -18,7 +18,7 @@ import type { Native } from "../native/native.ts";
 import { guarded } from "./failure.ts";
 import { requireOwnStore, STORE_NAMES } from "./ownership.ts";
 
-/** What an earlier reset, that was killed, may have left. */
+/** Removes files left by an earlier, killed reset. */
 const LEFTOVER = /^removed-[0-9a-f-]{36}$/;
 
 export interface ResetOptions {
@@ -44,7 +44,7 @@ export async function resetStore(options: ResetOptions): Promise<readonly string
   guarded(`remove the store "${root}"`, () => {
     using _lock = lockOut(native, root);
     mkdirSync(doomed, { mode: 0o700 });
-    // Out of everybody's way at once: whoever opens the store from now on makes a new one.
+    // Out of the way at once: a process that opens the store from now on makes a new one.
     for (const name of present) renameSync(join(root, name), join(doomed, name));
   });
   for (const name of readdirSync(root)) {
@@ -104,7 +104,7 @@ function lockOut(native: Native, root: string): Disposable {
   );
 }
 
-/** Whether the process that a file in `running` is of lives. It may end, and remove the file, at any moment. */
+/** Tells whether the process of a file in `running` lives. It may end, and remove the file, at any moment. */
 function isLocked(native: Native, path: string): boolean {
   try {
     const fd = openSync(path, "r");

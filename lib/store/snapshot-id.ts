@@ -4,7 +4,7 @@ import type { SnapshotId } from "./model.ts";
 
 const PATTERN = /^[A-Za-z0-9-]+$/;
 
-/** Whether a text can name a snapshot. The id is a name in a directory, so nothing that leads out of it is one. */
+/** Tells whether a text can name a snapshot. The id is a name in a directory, so a path that leads out of it is none. */
 function isSnapshotId(text: unknown): text is SnapshotId {
   return typeof text === "string" && PATTERN.test(text);
 }

@@ -38,7 +38,7 @@ export async function applyLayer(
 }
 
 interface Made {
-  /** Rows of regular files, whose names are free now. */
+  /** Rows of regular files; their names are free now. */
   readonly files: readonly number[];
   readonly directories: readonly number[];
   readonly links: readonly { readonly path: string; readonly first: string }[];
@@ -120,8 +120,11 @@ function copyMetadata({ native, fd, scan }: Layer, row: number, toFd: number): v
   native.utimensat(toFd, path, columns.mtimeNs[row] ?? 0n);
 }
 
-function copyXattrs(native: Native, at: { readonly fd: number; readonly toFd: number; readonly path: string }): void {
-  const { fd, toFd, path } = at;
+function copyXattrs(
+  native: Native,
+  place: { readonly fd: number; readonly toFd: number; readonly path: string },
+): void {
+  const { fd, toFd, path } = place;
   for (const key of native.listXattrs(fd, path)) {
     const value = isOverlayMark(key) ? undefined : native.getXattr(fd, path, key);
     if (value !== undefined) native.setXattr(toFd, path, key, value);

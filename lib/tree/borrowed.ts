@@ -14,7 +14,7 @@ export interface Borrowed {
   readonly directories: ReadonlySet<string>;
 }
 
-/** The file beside the tree that says so to whoever compares it. */
+/** The file beside the tree with the list, for its comparison. */
 const NAME = "borrowed";
 
 const WRITTEN = object<{ readonly [Name in keyof Borrowed]: readonly string[] }>({

@@ -52,7 +52,7 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     expect(stdout.endsWith("199999\n200000\n")).toBe(true);
   });
 
-  test("what a step took is counted over all its processes, those that nobody waits for included", async () => {
+  test("usage is counted over all processes of a step, including those never waited for", async () => {
     const result = await box.sh("(while :; do :; done) & sleep 0.2; exit 0");
     expect(result.exitCode).toBe(0);
     expect(result.cpuMs).toBeGreaterThan(20);
@@ -234,7 +234,7 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
     expect(readdirSync(upper)).toEqual([]);
   });
 
-  test("a directory that only mounts need leaves nothing, whoever makes their mount points", async () => {
+  test("a directory that only mounts need leaves nothing", async () => {
     const shared = join(box.directory, "only");
     mkdirSync(join(shared, "sub"), { recursive: true });
     const { upper, mount } = box.overlay();
@@ -403,7 +403,7 @@ describe.skipIf(reason !== undefined)("kiln-runtime", () => {
   });
 });
 
-/** Processes of the machine whose command line has the text. */
+/** Lists processes of the machine with the text on their command line. */
 function processesNamed(text: string): string[] {
   return readdirSync("/proc").filter((name) => {
     try {

@@ -259,7 +259,7 @@ describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
     expect(stdout).not.toMatch(/FADT|acpi_/i);
   });
 
-  test("in a user namespace of its own a step works as before, but its root is nobody to the host", async () => {
+  test("in a user namespace of its own a step works as before, but its root has no rights on the host", async () => {
     using own = new Sandbox({
       userNamespace: { uidMap: "0 0 4294967295", gidMap: "0 0 4294967295", setgroups: "allow" },
     });

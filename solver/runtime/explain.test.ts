@@ -19,7 +19,7 @@ describe.skipIf(reason !== undefined)("a program that cannot be started", () => 
     bytes.writeUInt16LE(machine, 18);
     return bytes;
   };
-  /** A program whose loader is at a path of the same length that is not there. */
+  /** Makes a program with a missing loader, at a path of the same length. */
   const otherLoader = (): Buffer | undefined => {
     const bytes = readFileSync("/bin/true");
     const at = bytes.indexOf("/lib64/ld-linux-x86-64.so.2");

@@ -43,14 +43,14 @@ export const TUN_HINT =
  * The first of the two that is installed. pasta refuses to work as root of the machine unless told to.
  * @throws {BuildError} `runtime/failed` when there is neither.
  */
-export function findNetworkHelper(at: {
+export function findNetworkHelper(facts: {
   readonly searchPath: readonly string[];
   readonly isHostRoot: boolean;
 }): NetworkHelper {
   for (const name of ["pasta", "slirp4netns"] as const) {
-    const program = at.searchPath.map((directory) => join(directory, name)).find(isExecutable);
+    const program = facts.searchPath.map((directory) => join(directory, name)).find(isExecutable);
     if (program === undefined) continue;
-    const asRoot = name === "pasta" && at.isHostRoot ? ["--runas", "0"] : [];
+    const asRoot = name === "pasta" && facts.isHostRoot ? ["--runas", "0"] : [];
     return { name, argv: [program, ...asRoot, ...ARGUMENTS[name]] };
   }
   throw new BuildError(

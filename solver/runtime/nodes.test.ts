@@ -19,7 +19,7 @@ const withoutCgroups = {
 const allIds = { uidMap: "0 0 4294967295", gidMap: "0 0 4294967295", setgroups: "allow" } as const;
 const names = Object.keys(DEVICES);
 
-/** Metadata that somebody with rights on an inode can change; read from the host's nodes to see that a step cannot. */
+/** Reads the changeable metadata of the host's nodes, to see that a step cannot change it. */
 function metadata(): unknown[] {
   return names.map((name) => {
     const { mode, uid, gid, mtimeMs, ctimeMs } = lstatSync(`/dev/${name}`);
@@ -54,7 +54,7 @@ describe.skipIf(missing !== undefined).each([
     }
   });
 
-  test("may be changed like files of the step, which nobody else sees", async () => {
+  test("may be changed like files of the step, invisibly to others", async () => {
     const before = metadata();
     const { stdout, stderr } = await box.sh(
       [

@@ -1,12 +1,12 @@
-/** What the host says about names: the text of its resolver files, read by the caller. */
+/** The host's name resolution: the text of its resolver files, read by the caller. */
 export interface HostResolver {
-  /** Of /etc/resolv.conf; `undefined` when there is none. */
+  /** Text of /etc/resolv.conf; `undefined` when there is none. */
   readonly resolvConf: string | undefined;
-  /** Of /run/systemd/resolve/resolv.conf: the real servers behind systemd's stub at 127.0.0.53. */
+  /** Text of /run/systemd/resolve/resolv.conf: the real servers behind systemd's stub at 127.0.0.53. */
   readonly systemdResolvConf: string | undefined;
 }
 
-/** Where to ask when nothing else is left, as the container engines do. */
+/** The last resort, as in the container engines. */
 const PUBLIC_SERVERS = ["8.8.8.8", "8.8.4.4", "2001:4860:4860::8888", "2001:4860:4860::8844"] as const;
 
 /**

@@ -7,7 +7,7 @@ export interface Refusal {
   readonly message: string;
 }
 
-/** How steps can be kept apart on this machine: the best way that was seen to work. */
+/** The best isolation of steps that worked on this machine. */
 export type Rung =
   /** `overlay`: whether layers can be stacked; trees are copied where they cannot. */
   | { readonly kind: "namespaces"; readonly without: readonly SandboxPart[]; readonly overlay: boolean }
@@ -35,7 +35,7 @@ export function partsToLeaveOut(refused: string, without: ReadonlySet<SandboxPar
   return isSandboxPart(refused) && !without.has(refused) ? [refused] : [];
 }
 
-/** The one warning about what steps lack; `undefined` where nobody would notice. */
+/** Makes the one warning about missing parts of isolation; `undefined` where none matters. */
 export function describeMissing(without: ReadonlySet<SandboxPart>): string | undefined {
   const lacks = [
     ...(without.has("proc") ? ["steps see this container's own /proc, with its processes"] : []),

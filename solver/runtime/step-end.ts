@@ -4,7 +4,7 @@ import { TUN_HINT } from "./network-helper.ts";
 import { Refused } from "./sandbox-parts.ts";
 import type { StepReport } from "./workers.ts";
 
-/** How the command ended, as the runtime reports it. */
+/** The end of the command, as the runtime reports it. */
 export interface End {
   readonly code: number;
   /** 0 when the command exited by itself. */
@@ -14,7 +14,7 @@ export interface End {
   readonly maxRssKib: number;
   readonly readBytes: number;
   readonly writtenBytes: number;
-  /** What the command wanted of a network that is not its own: 0 for nothing, a port, or 65536 for a raw socket. */
+  /** Refused request for a network of its own: 0 for none, a port, or 65536 for a raw socket. */
   readonly networkWish: number;
 }
 

@@ -1,4 +1,4 @@
-/* For the tests of this folder only: real roots made from busybox-static, and a runtime to run them with. */
+/* Real roots made from busybox-static and a runtime for them, for the tests of this folder only. */
 import { execFileSync } from "node:child_process";
 import { existsSync, linkSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ const BUSYBOX = "/bin/busybox";
 /** `KILN_TEST_RUNTIME` names another build of it, such as the one with sanitizers. */
 export const RUNTIME_PATH = process.env["KILN_TEST_RUNTIME"] ?? join(import.meta.dirname, "../../build/kiln-runtime");
 
-/** Why the tests that run containers cannot run here, or `undefined` when they can. */
+/** Returns the reason why tests that run containers cannot run here, or `undefined`. */
 export function cannotRun(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
   if (!existsSync(BUSYBOX)) return "needs /bin/busybox (Debian package busybox-static)";
@@ -19,7 +19,7 @@ export function cannotRun(): string | undefined {
   return undefined;
 }
 
-/** What a function threw. */
+/** Returns the error of a function. */
 export function caught(work: () => unknown): unknown {
   try {
     work();

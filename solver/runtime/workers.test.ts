@@ -101,7 +101,7 @@ describe.skipIf(reason !== undefined)("processes that run steps", () => {
     }
   });
 
-  test("a step whose process is killed from outside fails, and the next one runs", async () => {
+  test("a step fails when its process is killed from outside, and the next one runs", async () => {
     const killed = box.sh("echo up; sleep 100", {
       stdio: { kind: "pipes", onOutput: () => workers().forEach((pid) => process.kill(Number(pid), "SIGKILL")) },
     });

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { controlOf } from "./control.ts";
 import { FrameReader } from "./frames.ts";
 
-/** What became of a step, in the runtime's own words. */
+/** The outcome of a step, in the runtime's own words. */
 export type StepReport =
   | { readonly kind: "end"; readonly text: string }
   /** `refused`: the part of the sandbox that failed, where it is one that a machine may refuse. */
@@ -141,7 +141,7 @@ class Worker {
   #take(chunk: Buffer): void {
     for (const { kind, data } of this.#frames.push(chunk)) {
       const [step] = this.#steps;
-      if (step === undefined) throw new Error("kiln-runtime told of a step that nobody asked for");
+      if (step === undefined) throw new Error("kiln-runtime reported a step that was not requested");
       if (kind === "o" || kind === "e") step.onOutput(kind === "o" ? "stdout" : "stderr", data);
       else if (kind === "x") step.failure ??= data.toString();
       else if (kind === "r" && step.failure === undefined) step.refused = data.toString("latin1");

@@ -129,11 +129,11 @@ async function pushBlob(
 }
 
 /** Mounts a blob from another repository of the same registry, which saves sending it. */
-async function mounted(to: Repository, blob: Layer, on: PushParts, signal: AbortSignal): Promise<boolean> {
-  for (const from of on.store.snapshots.repositoriesOf(blob.descriptor.digest)) {
+async function mounted(target: Repository, blob: Layer, deps: PushParts, signal: AbortSignal): Promise<boolean> {
+  for (const from of deps.store.snapshots.repositoriesOf(blob.descriptor.digest)) {
     const { registry, repository } = parseRepository(from);
-    if (registry !== to.registry || repository === to.repository) continue;
-    if (await on.client.mountBlob(to, blob.descriptor.digest, repository, signal)) return true;
+    if (registry !== target.registry || repository === target.repository) continue;
+    if (await deps.client.mountBlob(target, blob.descriptor.digest, repository, signal)) return true;
   }
   return false;
 }

@@ -123,7 +123,7 @@ describe.skipIf(why !== undefined)("what a build tells its developers", { timeou
       { name: "a folder", path: ".", says: "it is a directory" },
       { name: "a device", path: "/dev/null", says: "it is a device, a pipe or a socket" },
       { name: "a folder that is not there", path: "nothere/trace", says: "there is no directory" },
-      { name: "a folder that nobody can write to", path: "/proc/trace", says: "for --trace: " },
+      { name: "a folder that is not writable", path: "/proc/trace", says: "for --trace: " },
     ])("$name is refused before anything is done", ({ path, says }) => {
       const { status, stderr } = kiln(store, ["build", "--trace", path, context], { cwd: folder.path });
       expect(status).toBe(1);

@@ -48,7 +48,7 @@ function readTar(tar: string, folder: string): Made {
   return { headers: headersOf(tar), said };
 }
 
-/** What the first row that could be tried made. */
+/** The result of the first row that could be tried. */
 const expected = new Map<string, Made>();
 const rows = ROWS.filter(({ isolation }) => ["root", "single-id"].includes(isolation));
 

@@ -12,13 +12,13 @@ if (why !== undefined) console.warn(`the tests of what machines refuse are skipp
 /** Somewhere that refuses something, and what kiln makes of it. */
 interface Case {
   readonly name: string;
-  /** What kiln is started by. */
+  /** Command that starts kiln. */
   readonly prefix: readonly string[];
-  /** As `kiln doctor --json` tells it. */
+  /** Isolation in `kiln doctor --json`. */
   readonly isolation: string;
   readonly without: readonly string[];
   readonly causes: readonly RegExp[];
-  /** What the build is warned of. */
+  /** Warning of the build. */
   readonly warning?: RegExp;
 }
 

@@ -7,14 +7,14 @@
 
 struct plan;
 
-/* What was typed and is not yet passed on. */
+/* Typed input that is not yet passed on. */
 struct input
 {
   char bytes[4096];
   size_t size;
 };
 
-/* Whether a person sits before both ends of the command. */
+/* Tells whether both input and output of the command are a terminal. */
 bool terminal_is_wanted (const struct plan *plan);
 
 /* PID 1's and the command's part. */

@@ -21,7 +21,7 @@ bind_low_port (void)
   if (fd < 0)
     return -1;
   int bound = bind (fd, (const struct sockaddr *) &address, sizeof address);
-  /* Somebody has it, so it may be had. */
+  /* Another process has it, so it is available. */
   return bound < 0 && errno == EADDRINUSE ? 0 : bound;
 }
 

@@ -16,7 +16,7 @@ import type { Case } from "./dockerfiles.ts";
 import { type Layer, layersOf } from "./layers.ts";
 import type { Place } from "./places.ts";
 
-/** What a place made of a case. */
+/** The result of a case in a place. */
 export type Built =
   | { readonly kind: "layers"; readonly layers: readonly Layer[]; readonly stderr: string }
   | { readonly kind: "failed"; readonly stderr: string };

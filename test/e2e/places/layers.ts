@@ -10,7 +10,7 @@ export interface Layer {
   readonly entries: readonly string[];
 }
 
-/** Reads the layers of an archive in the OCI layout, whose layers are not compressed, lowest first. */
+/** Reads the uncompressed layers of an archive in the OCI layout, lowest first. */
 export function layersOf(archive: string): readonly Layer[] {
   const blobs = new Map<string, Buffer>(membersOf(readFileSync(archive)).map(({ entry, data }) => [entry.path, data]));
   const json = (path: string): { manifests?: { digest: string }[]; layers?: { digest: string }[] } =>

@@ -8,9 +8,9 @@ import { asPlainUser, cannotBePlain } from "../plain-user.ts";
 export interface Place {
   /** Row of the table in docs/rootless.md. */
   readonly name: string;
-  /** Whether a RUN can work there at all; COPY, ADD and unpacking always can. */
+  /** True when a RUN can work there at all; COPY, ADD and unpacking always can. */
   readonly runs: boolean;
-  /** Why it cannot be tried here, or `undefined`. */
+  /** Reason why it cannot be tried here, or `undefined`. */
   readonly why: string | undefined;
   /** Runs a shell script there. It may read and write below `folder`, has bin/kiln as `$KILN`, and one store for all its commands. */
   sh(folder: string, script: string): Outcome;
@@ -24,7 +24,7 @@ export interface Outcome {
 
 const KILN = join(PROJECT, "bin/kiln");
 
-/** Nobody in particular, without any capability or a way to get one. */
+/** An ordinary user without any capability or a way to get one. */
 const RESTRICTED = ["--reuid=12345", "--regid=12345", "--clear-groups", "--bounding-set=-all", "--no-new-privs"];
 
 /** Kubernetes' "restricted" pod security standard, as an engine's options. */
