@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { BuildError, messageOf } from "../../lib/core/errors.ts";
 import type { Native } from "../../lib/native/native.ts";
@@ -47,7 +47,7 @@ export interface Tried {
 }
 
 /**
- * One real step. The command is the runtime itself, bound into an otherwise empty root, so no image is needed: it tells what
+ * One real step. The command is the runtime itself, copied into an otherwise empty root, so no image is needed: it tells what
  * it may do and exits with 125.
  */
 export async function tryStep(context: AttemptContext, how: Attempt, signal: AbortSignal): Promise<Tried> {
@@ -78,12 +78,14 @@ export async function tryStep(context: AttemptContext, how: Attempt, signal: Abo
       how.root === "overlay"
         ? { kind: "overlay", upper: path("upper"), work: path("work"), lowers: [path("lower")] }
         : { kind: "directory", path: path("root"), mode: "rw" };
+    // A file of the tree, as commands are: where the store's disk runs no programs, this one does not run either.
+    copyFileSync(context.runtimePath, join(directory, how.root === "overlay" ? "lower" : "root", "probe"));
     const output = { stdout: "", stderr: "" };
     using runtime = createRuntime(options);
     const { exitCode } = await runtime.run(
       {
         root,
-        mounts: [{ kind: "bind", hostPath: context.runtimePath, target: "/probe", mode: "ro" }],
+        mounts: [],
         argv: ["/probe", "try"],
         env: [],
         cwd: "/",

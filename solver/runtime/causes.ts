@@ -24,6 +24,7 @@ export function causesOf(refusals: readonly Refusal[], circumstances: Circumstan
 }
 
 function causesOfOne({ part, message }: Refusal, { limits, maySysAdmin }: Circumstances): Cause[] {
+  if (part === "command") return /exec: .*Permission denied/.test(message) ? [NO_PROGRAMS] : [];
   if (part === "chroot") return maySysAdmin ? [] : [noChroot(limits)];
   // Only root of some namespace may make any of it, so the user namespace is missing.
   if (!maySysAdmin) return userNamespaceCauses(limits, message);
@@ -127,6 +128,19 @@ function overlayOnOverlay(message: string): Cause {
 }
 
 const ON_NODE = { kubernetes: "on the node, as root", gitlab: "on the runner, as root" } as const;
+
+const NO_PROGRAMS: Cause = {
+  cause: "the store's disk runs no programs (it is mounted noexec), so no command of an image starts",
+  fixes: {
+    machine: "mount -o remount,exec on that disk; or --root on another one",
+    docker: "docker run --tmpfs /tmp:exec; or -v kiln:/var/lib/kiln",
+    podman: "podman run --tmpfs /tmp:exec; or -v kiln:/var/lib/kiln",
+    kubernetes:
+      "volumeMounts: [{ name: store, mountPath: /var/lib/kiln }] with volumes: [{ name: store, emptyDir: {} }]",
+    gitlab: 'config.toml, [runners.docker]: volumes = ["/var/lib/kiln"]',
+    github: "container: { volumes: [kiln:/var/lib/kiln] }",
+  },
+};
 
 /** A setting of the machine, which containers on it share. */
 function setting(name: Setting, value: number, cause: string): Cause {

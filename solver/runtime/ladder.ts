@@ -110,12 +110,16 @@ export async function climb(context: LadderContext, limits: Limits, signal: Abor
     const { message, refused } = await tryStep(context, how, signal);
     const rung: Rung = { kind: "namespaces", without, overlay: root === "overlay" };
     if (message === undefined) return { rung, causes: causesOf(refusals, circumstances), isCertain: true };
-    if (refused === undefined) return { rung: { ...rung, overlay: true }, causes: [], isCertain: false };
+    if (refused === undefined) {
+      const causes = causesOf([...refusals, { part: "command", message }], circumstances);
+      return { rung: { ...rung, overlay: true }, causes, isCertain: false };
+    }
     refusals.push({ part: refused, message });
     if (refused !== "overlay") break;
   }
   const { message } = await tryStep(context, { chroot: { native: context.native } }, signal);
-  if (message !== undefined) refusals.push({ part: "chroot", message });
+  const isCommands = message?.includes("exec: ") === true;
+  if (message !== undefined) refusals.push({ part: isCommands ? "command" : "chroot", message });
   const causes = causesOf(refusals, circumstances);
   const reasons = causes.map(({ cause }) => cause);
   return { rung: message === undefined ? { kind: "chroot" } : { kind: "none", reasons }, causes, isCertain: true };

@@ -69,7 +69,11 @@ export async function probeAll(context: ProbeContext, signal: AbortSignal): Prom
 function stepOf({ native, owners }: ProbeContext, rung: Rung): Attempt | undefined {
   if (rung.kind === "none") return undefined;
   if (rung.kind === "chroot") return { chroot: { native } };
-  return { without: rung.without, ...(owners === "given" ? {} : { ids: "pretended" }) };
+  return {
+    without: rung.without,
+    ...(rung.overlay ? { root: "overlay" as const } : {}),
+    ...(owners === "given" ? {} : { ids: "pretended" }),
+  };
 }
 
 function runResult(rung: Rung, tried: Tried | undefined): ProbeResult {

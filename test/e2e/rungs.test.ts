@@ -193,6 +193,18 @@ describe.skipIf(why !== undefined)("where a machine refuses", { timeout: 120_000
     expect(doctor.status).toBe(1);
   });
 
+  test("a store on a disk that runs no programs is named as the cause where trees are copied", () => {
+    const store = join(folder.path, "noexec");
+    const prefix = [
+      ...inMounts(`mkdir ${store} && mount -t tmpfs -o noexec t ${store}`),
+      ...withBlocked({ mount: EPERM, fsopen: EPERM, move_mount: EPERM }),
+    ];
+    const argv = [...prefix, join(PROJECT, "bin/kiln"), "--root", store, "doctor", "--json"];
+    const run = spawnSync("env", argv, { encoding: "utf8", cwd: "/" });
+    expect(run.stdout).toMatch(/"isUsable": false/);
+    expect(run.stdout).toMatch(/"cause": "the store's disk runs no programs/);
+  });
+
   test("the answer is remembered: the next build asks nothing, and a build of what is there not even that", () => {
     const store = join(folder.path, "remembered");
     mustKiln(store, ["import", tar, "base"]);

@@ -6,6 +6,9 @@ const WRONG_FORMAT = /exec format error|cannot execute binary file/i;
 /** Derives hints from the last lines of a failed command: its status alone tells little. */
 export function failureHints(op: Pick<ExecOp, "argv">, tail: string): string[] {
   const [program = "", flag] = op.argv;
+  if (flag === "-c" && tail.endsWith(`exec: ${JSON.stringify(program)}: Permission denied`)) {
+    return [`${program} may not be run: "kiln doctor" says whether the store's disk is mounted noexec`];
+  }
   if (flag === "-c" && tail.endsWith(`exec: ${JSON.stringify(program)}: No such file or directory`)) {
     return [`the image has no ${program}: RUN ["program", "argument"] needs none, and SHELL names one that it has`];
   }
