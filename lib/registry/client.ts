@@ -12,7 +12,9 @@ import { type Mirror, Mirrors, reasonOf } from "./mirrors.ts";
 import { downloadBlob } from "./pull-blob.ts";
 import { routeOf } from "./routes.ts";
 import { allReferrers } from "./referrers.ts";
-import { streamBlob, uploadBlob, type UploadTarget } from "./push-blob.ts";
+import { uploadBlob } from "./push-blob.ts";
+import { streamBlob } from "./stream-blob.ts";
+import type { UploadTarget } from "./upload-session.ts";
 import {
   type BlobId,
   type BlobSource,
@@ -196,9 +198,15 @@ class HttpRegistryClient implements RegistryClient {
     this.#present.add(placeOf(repository, blob.descriptor.digest));
   }
 
-  async streamBlob(repository: Repository, bytes: AsyncIterable<Buffer>, signal: AbortSignal): Promise<StreamedBlob> {
-    const streamed = await streamBlob(this.#uploadTarget(repository), bytes, signal);
+  async streamBlob(
+    repository: Repository,
+    bytes: (offsetBytes: number) => AsyncIterable<Buffer>,
+    signal: AbortSignal,
+  ): Promise<StreamedBlob> {
+    const target = { ...this.#uploadTarget(repository), timer: this.#options.timer };
+    const streamed = await streamBlob(target, bytes, signal);
     return {
+      ...streamed,
       finish: async (digest, inner) => {
         await streamed.finish(digest, inner);
         this.#present.add(placeOf(repository, digest));

@@ -1,22 +1,18 @@
-import { Readable } from "node:stream";
-import type { Digest } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
-import { isPassing, type Purpose, refused, unreachable } from "./failure.ts";
-import type { BlobSource, StreamedBlob, Timer } from "./registry.ts";
-import { headerOf, type HttpRequest, type HttpResponse, retryAfterMs, textOf } from "./transport.ts";
+import { BlobPieces } from "./blob-pieces.ts";
+import { refused, unreachable } from "./failure.ts";
+import type { BlobSource, Timer } from "./registry.ts";
+import { isPassingRefusal, type Refused, UploadSession, type UploadTarget } from "./upload-session.ts";
 
+/** Limit of attempts without progress between them. */
 const MAX_ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 500;
+/** Bytes that count as progress: an upload that dies after a few bytes each time is given up. */
+const PROGRESS_BYTES = 1 << 20;
 /** Size of a chunk, below the known limits of proxies in front of registries for one request. */
 const CHUNK_BYTES = 16 << 20;
-
-/** The destination of uploads. */
-export interface UploadTarget {
-  readonly purpose: Purpose;
-  /** `/v2/<name>/blobs/uploads/`. */
-  readonly uploads: URL;
-  request(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse>;
-}
+/** Minimum size of a chunk for a proxy that refuses larger ones. */
+const LEAST_CHUNK_BYTES = 256 << 10;
 
 export interface BlobUpload extends UploadTarget {
   readonly blob: BlobSource;
@@ -24,170 +20,117 @@ export interface BlobUpload extends UploadTarget {
 }
 
 /**
- * Uploads a blob: POST opens an upload, one PUT fills it. A broken connection begins a new upload. Where the registry
- * refuses the whole body (413, and 4xx of registries that take only chunks), it is sent in chunks by PATCH.
+ * Uploads a blob: POST opens an upload, one PUT fills it. After a broken connection the upload goes on where the registry
+ * says that it is, or a new one begins. Where the registry refuses the whole body (413, and 4xx of registries that take
+ * only chunks), it is sent in chunks by PATCH.
  */
 export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promise<void> {
-  const { purpose } = upload;
-  let how: "whole" | "chunks" = "whole";
+  using sending = new Sending(upload);
   for (let attempt = 1; ; attempt += 1) {
+    const before = sending.furthestBytes;
     let failure: unknown;
-    let pauseMs = FIRST_PAUSE_MS * 2 ** (attempt - 1);
+    let pauseMs: number | undefined;
     try {
-      const location = await beginUpload(upload, signal);
-      const response =
-        how === "whole" ? await putWhole(upload, location, signal) : await putChunks(upload, location, signal);
-      const body = await textOf(response, 64 << 10);
-      if (response.status === 201 || response.status === 204) return;
-      failure = refused(purpose, { status: response.status, body });
-      const isForChunks = how === "whole" && [400, 404, 405, 411, 413, 415, 416, 501].includes(response.status);
-      // One of several servers may not know another's upload, or not all of it.
-      const isLost = how === "chunks" && [404, 416].includes(response.status);
-      if (!isForChunks && !isLost && !isPassing(response.status)) throw failure;
-      if (isForChunks) how = "chunks";
-      pauseMs = retryAfterMs(response) ?? pauseMs;
+      const refusal = await sending.send(signal);
+      if (refusal === undefined) return;
+      failure = refused(upload.purpose, refusal);
+      pauseMs = refusal.pauseMs;
+      if (!(await sending.adapt(refusal, signal))) throw failure;
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof BuildError && error.code !== "registry/unreachable") throw error;
-      failure = unreachable(purpose, error);
+      failure ??= unreachable(upload.purpose, error);
+      await sending.recover(signal);
       // A proxy that limits bodies may simply close the connection on a larger one.
-      if (attempt === MAX_ATTEMPTS - 2) how = "chunks";
+      if (attempt >= MAX_ATTEMPTS - 2) sending.how = "chunks";
     }
+    if (sending.furthestBytes - before >= PROGRESS_BYTES) attempt = 0;
     if (attempt === MAX_ATTEMPTS) throw failure;
-    await upload.timer.wait(pauseMs, signal);
+    await upload.timer.wait(pauseMs ?? FIRST_PAUSE_MS * 2 ** Math.max(0, attempt - 1), signal);
   }
 }
 
-/**
- * Uploads bytes before their digest is known: POST, one PATCH of unknown length, and at `finish` the PUT that names the
- * digest. Such a body cannot be sent twice, so the caller handles a failure, with `uploadBlob`.
- * @returns when all bytes are there
- */
-export async function streamBlob(
-  target: UploadTarget,
-  bytes: AsyncIterable<Buffer>,
-  signal: AbortSignal,
-): Promise<StreamedBlob> {
-  const { purpose } = target;
-  const location = await beginUpload(target, signal);
-  const request: HttpRequest = {
-    method: "PATCH",
-    url: location,
-    headers: { "content-type": "application/octet-stream" },
-    attempts: "one",
-    body: { sizeBytes: undefined, open: () => Readable.from(bytes, { objectMode: false, highWaterMark: 1 << 20 }) },
-  };
-  const response = await target.request(request, signal);
-  const body = await textOf(response, 64 << 10);
-  if (response.status !== 202) throw refused(purpose, { status: response.status, body });
-  const end = locationOf(response, purpose);
-  return {
-    finish: async (digest, inner) => {
-      const put = { method: "PUT", url: finished(end, digest), headers: { "content-length": "0" } } as const;
-      const answer = await target.request({ ...put, attempts: "one" }, inner);
-      const text = await textOf(answer, 64 << 10);
-      if (answer.status !== 201 && answer.status !== 204) throw refused(purpose, { status: answer.status, body: text });
-    },
-  };
-}
+/** The sending of one blob, over several uploads if need be. */
+class Sending implements Disposable {
+  readonly #upload: BlobUpload;
+  readonly #pieces: BlobPieces;
+  #session: UploadSession | undefined;
+  #chunkBytes = CHUNK_BYTES;
+  how: "whole" | "chunks" = "whole";
+  /** Number of bytes that a registry has had in one upload. */
+  furthestBytes = 0;
 
-/**
- * Opens an upload.
- * @returns the URL for the bytes
- */
-async function beginUpload(upload: UploadTarget, signal: AbortSignal): Promise<URL> {
-  const response = await upload.request(
-    { method: "POST", url: upload.uploads, headers: { "content-length": "0" } },
-    signal,
-  );
-  const body = await textOf(response, 64 << 10);
-  if (response.status !== 202) throw refused(upload.purpose, { status: response.status, body });
-  return locationOf(response, upload.purpose);
-}
-
-async function putWhole(upload: BlobUpload, location: URL, signal: AbortSignal): Promise<HttpResponse> {
-  const { blob } = upload;
-  const request: HttpRequest = {
-    method: "PUT",
-    url: finished(location, blob.descriptor.digest),
-    headers: { "content-type": "application/octet-stream" },
-    attempts: "one",
-    body: { sizeBytes: blob.descriptor.size, open: async () => metered(await blob.open(signal), blob, 0) },
-  };
-  return upload.request(request, signal);
-}
-
-async function putChunks(upload: BlobUpload, location: URL, signal: AbortSignal): Promise<HttpResponse> {
-  const { blob, purpose } = upload;
-  let target = location;
-  let sent = 0;
-  for await (const chunk of chunksOf(await blob.open(signal))) {
-    const request: HttpRequest = {
-      method: "PATCH",
-      url: target,
-      headers: { "content-type": "application/octet-stream", "content-range": `${sent}-${sent + chunk.length - 1}` },
-      attempts: "one",
-      body: { sizeBytes: chunk.length, open: () => chunk },
-    };
-    const response = await upload.request(request, signal);
-    // The specification says 202; some registries send other 2xx.
-    if (response.status < 200 || response.status > 299) return response;
-    await textOf(response, 64 << 10);
-    // An answer without a location means the same URL again.
-    if (headerOf(response, "location") !== undefined) target = locationOf(response, purpose);
-    sent += chunk.length;
-    blob.onProgress?.(sent);
+  constructor(upload: BlobUpload) {
+    this.#upload = upload;
+    this.#pieces = new BlobPieces(upload.blob);
   }
-  return upload.request(
-    { method: "PUT", url: finished(target, blob.descriptor.digest), headers: { "content-length": "0" } },
-    signal,
-  );
-}
 
-async function* chunksOf(stream: Readable): AsyncGenerator<Buffer> {
-  let waiting: Buffer[] = [];
-  let size = 0;
-  for await (const data of stream as AsyncIterable<Buffer>) {
-    waiting.push(data);
-    size += data.length;
-    if (size < CHUNK_BYTES) continue;
-    yield Buffer.concat(waiting);
-    waiting = [];
-    size = 0;
-  }
-  if (size > 0) yield Buffer.concat(waiting);
-}
-
-function metered(stream: Readable, blob: BlobSource, before: number): Readable {
-  if (blob.onProgress === undefined) return stream;
-  let sent = before;
-  const counted = async function* (): AsyncGenerator<Buffer> {
-    for await (const data of stream as AsyncIterable<Buffer>) {
-      sent += data.length;
-      blob.onProgress?.(sent);
-      yield data;
+  /**
+   * Sends what is missing.
+   * @returns the refusing answer; `undefined` when the registry has the blob
+   */
+  async send(signal: AbortSignal): Promise<Refused | undefined> {
+    const { digest, size } = this.#upload.blob.descriptor;
+    this.#session ??= await UploadSession.begin(this.#upload, signal);
+    const session = this.#session;
+    if (this.how === "whole" && session.sizeBytes === 0)
+      return session.finish(digest, this.#piece(0, size, signal), signal);
+    for (let stalls = 0; session.sizeBytes < size;) {
+      const from = session.sizeBytes;
+      const sizeBytes = Math.min(Math.max(this.#chunkBytes, session.leastChunkBytes), size - from);
+      const refusal = await session.append(this.#piece(from, sizeBytes, signal), signal);
+      if (refusal?.status === 413 && this.#makeSmaller(sizeBytes, session)) continue;
+      if (refusal !== undefined) return refusal;
+      this.furthestBytes = Math.max(this.furthestBytes, session.sizeBytes);
+      stalls = session.sizeBytes > from ? 0 : stalls + 1;
+      if (stalls === MAX_ATTEMPTS) throw new Error(`the registry takes no more than ${from} bytes`);
     }
-  };
-  const body = Readable.from(counted(), { objectMode: false, highWaterMark: 1 << 20 });
-  // A body that is never read would leave its source open.
-  body.once("close", () => stream.destroy());
-  return body;
-}
-
-/** Adds the digest to the query. The rest stays byte for byte, because it may be signed. */
-function finished(location: URL, digest: Digest): URL {
-  const url = new URL(location);
-  url.search = `${url.search}${url.search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
-  return url;
-}
-
-function locationOf(response: HttpResponse, purpose: Purpose): URL {
-  const location = headerOf(response, "location");
-  if (location === undefined || !URL.canParse(location, response.url.href)) {
-    throw new BuildError("registry/malformed", `Cannot ${purpose.doing}: the registry did not say where to upload to`);
+    return session.finish(digest, undefined, signal);
   }
-  const url = new URL(location, response.url);
-  // Registries behind a proxy that terminates TLS may give their own URL as http.
-  if (url.host === response.url.host) url.protocol = response.url.protocol;
-  return url;
+
+  /**
+   * Changes the way of sending after a refusal.
+   * @returns false when another attempt would be refused too
+   */
+  async adapt(refusal: Refused, signal: AbortSignal): Promise<boolean> {
+    const { status } = refusal;
+    const session = this.#session;
+    const hasChunks = this.how === "chunks" || (session?.sizeBytes ?? 0) > 0;
+    if (!hasChunks && [400, 404, 405, 411, 413, 415, 416, 501].includes(status)) {
+      this.how = "chunks";
+      this.#session = undefined;
+      return true;
+    }
+    // One of several servers may not know another's upload, or not all of it.
+    if (!(hasChunks && [404, 416].includes(status)) && !isPassingRefusal(refusal)) return false;
+    await this.recover(signal);
+    return true;
+  }
+
+  /** Finds out where the upload is after a failure; without an answer the next one begins anew. */
+  async recover(signal: AbortSignal): Promise<void> {
+    const session = this.#session;
+    const { size } = this.#upload.blob.descriptor;
+    const before = session?.sizeBytes ?? 0;
+    const isKnown = session !== undefined && (await session.refresh(signal));
+    if (!isKnown || session.sizeBytes > size || session.sizeBytes < before) this.#session = undefined;
+    else this.furthestBytes = Math.max(this.furthestBytes, session.sizeBytes);
+  }
+
+  [Symbol.dispose](): void {
+    this.#pieces[Symbol.dispose]();
+  }
+
+  /** Makes chunks smaller than one that was too large; false when there are no smaller ones. */
+  #makeSmaller(sizeBytes: number, { leastChunkBytes }: UploadSession): boolean {
+    if (sizeBytes <= Math.max(LEAST_CHUNK_BYTES, leastChunkBytes)) return false;
+    this.#chunkBytes = Math.max(LEAST_CHUNK_BYTES, sizeBytes >> 2);
+    return true;
+  }
+
+  #piece(offsetBytes: number, sizeBytes: number, signal: AbortSignal): Parameters<UploadSession["append"]>[0] {
+    const { blob } = this.#upload;
+    const report = (endBytes: number): void => blob.onProgress?.(endBytes);
+    return { sizeBytes, open: () => this.#pieces.open({ offsetBytes, sizeBytes }, report, signal) };
+  }
 }

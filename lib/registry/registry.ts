@@ -30,6 +30,8 @@ export interface RemoteManifest {
 export interface BlobSource {
   readonly descriptor: Pick<Descriptor, "digest" | "size">;
   open(signal: AbortSignal): Readable | Promise<Readable>;
+  /** Opens the bytes from an offset on. Without it, what comes before the offset is read and thrown away. */
+  openAt?(offsetBytes: number, signal: AbortSignal): Readable | Promise<Readable>;
   /** Reports the bytes sent so far; the number falls when a new attempt starts. */
   onProgress?(sentBytes: number): void;
 }
@@ -37,6 +39,8 @@ export interface BlobSource {
 /** A blob with bytes in the registry but no name yet. The registry discards one that is never finished. */
 export interface StreamedBlob {
   finish(digest: Digest, signal: AbortSignal): Promise<void>;
+  /** Tells the registry that the bytes are not needed. Never fails. */
+  cancel(): Promise<void>;
 }
 
 /**
@@ -97,10 +101,15 @@ export interface RegistryClient extends AsyncDisposable {
   /** Uploads a blob without asking first, in one request, or in chunks where that is refused. */
   uploadBlob(repository: Repository, blob: BlobSource, signal: AbortSignal): Promise<void>;
   /**
-   * Sends a blob before its digest is known, and returns when all is sent. The blob exists after `finish`. There is one
-   * attempt: the body is produced meanwhile and cannot be sent again.
+   * Sends a blob before its digest is known, and returns when all is sent. The blob exists after `finish`. After a broken
+   * connection it goes on, if the registry can say where; otherwise it fails, and `uploadBlob` is the way.
+   * @param open opens the bytes from an offset
    */
-  streamBlob(repository: Repository, bytes: AsyncIterable<Buffer>, signal: AbortSignal): Promise<StreamedBlob>;
+  streamBlob(
+    repository: Repository,
+    open: (offsetBytes: number) => AsyncIterable<Buffer>,
+    signal: AbortSignal,
+  ): Promise<StreamedBlob>;
   /** Pushes a manifest. `reference` is a tag or, for manifests of an index, their digest. */
   pushManifest(
     repository: Repository,

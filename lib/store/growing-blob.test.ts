@@ -22,7 +22,7 @@ test("a reader gets what was there before it came, what comes later, and the end
   writeFileSync(file, "one ");
   const growth = new BlobGrowth(file);
   growth.grew(4);
-  const reader = growth.read(signal);
+  const reader = growth.read(0, signal);
   expect((await reader.next()).value?.toString()).toBe("one ");
   const rest = textOf(reader);
   appendFileSync(file, "two ");
@@ -32,14 +32,14 @@ test("a reader gets what was there before it came, what comes later, and the end
   growth.grew(13);
   growth.completed(join(directory, "done"));
   expect(await rest).toBe("two three");
-  expect(await textOf(growth.read(signal))).toBe("one two three");
+  expect(await textOf(growth.read(0, signal))).toBe("one two three");
 });
 
 test("a chunk stays as it is while the next ones are asked for", async () => {
   const file = join(directory, "new");
   const growth = new BlobGrowth(file);
   writeFileSync(file, "");
-  const reader = growth.read(signal);
+  const reader = growth.read(0, signal);
   const chunks: Buffer[] = [];
   for (let n = 0; n < 3 * KEPT_CHUNKS; n += 1) {
     appendFileSync(file, String.fromCharCode(97 + n));
@@ -55,14 +55,14 @@ test("a chunk stays as it is while the next ones are asked for", async () => {
 
 test("a reader of an empty blob sees its end", async () => {
   const growth = new BlobGrowth(join(directory, "none"));
-  const text = textOf(growth.read(signal));
+  const text = textOf(growth.read(0, signal));
   growth.completed(join(directory, "none"));
   expect(await text).toBe("");
 });
 
 test("a failure of the writer is the readers' too", async () => {
   const growth = new BlobGrowth(join(directory, "none"));
-  const text = textOf(growth.read(signal));
+  const text = textOf(growth.read(0, signal));
   growth.failed(new Error("no space left"));
   await expect(text).rejects.toThrow("no space left");
 });
@@ -70,7 +70,7 @@ test("a failure of the writer is the readers' too", async () => {
 test("an aborted reader does not wait for the writer", async () => {
   const stop = new AbortController();
   const growth = new BlobGrowth(join(directory, "none"));
-  const text = textOf(growth.read(stop.signal));
+  const text = textOf(growth.read(0, stop.signal));
   stop.abort(new Error("enough"));
   await expect(text).rejects.toThrow("enough");
 });

@@ -3,11 +3,11 @@ import { closeSync, openSync, read } from "node:fs";
 /** A blob during its writing: its bytes can be read as they come. */
 export interface GrowingBlob {
   /**
-   * Reads all bytes from the first on; ends when the blob is complete. A chunk stays unchanged while the next
+   * Reads all bytes from an offset on; ends when the blob is complete. A chunk stays unchanged while the next
    * `KEPT_CHUNKS` are read: a stream and a socket hold on to that many.
    * @throws the error of the writing
    */
-  read(signal: AbortSignal): AsyncGenerator<Buffer, void>;
+  read(offsetBytes: number, signal: AbortSignal): AsyncGenerator<Buffer, void>;
 }
 
 const CHUNK_BYTES = 1 << 20;
@@ -48,14 +48,14 @@ export class BlobGrowth implements GrowingBlob {
     this.#wake();
   }
 
-  async *read(signal: AbortSignal): AsyncGenerator<Buffer, void> {
+  async *read(offsetBytes: number, signal: AbortSignal): AsyncGenerator<Buffer, void> {
     let fd: number | undefined;
     const buffers: Buffer[] = [];
     const aborted = Promise.withResolvers<void>();
     const abort = (): void => aborted.resolve();
     signal.addEventListener("abort", abort, { once: true });
     try {
-      for (let at = 0; ;) {
+      for (let at = offsetBytes; ;) {
         signal.throwIfAborted();
         if (typeof this.#state === "object") throw this.#state.error;
         if (at === this.#sizeBytes) {

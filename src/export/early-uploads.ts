@@ -60,7 +60,7 @@ export class EarlyUpload implements AsyncDisposable {
   constructor(target: ImageRef, blob: GrowingBlob, client: () => Promise<RegistryClient>, signal: AbortSignal) {
     const inner = AbortSignal.any([signal, this.#stop.signal]);
     const send = async (): Promise<StreamedBlob> =>
-      (await client()).streamBlob(target, this.#metered(blob, inner), inner);
+      (await client()).streamBlob(target, (offsetBytes) => this.#metered(blob, offsetBytes, inner), inner);
     // The ordinary upload meets the same failure again and reports it.
     this.#streamed = send().catch(() => undefined);
   }
@@ -89,8 +89,9 @@ export class EarlyUpload implements AsyncDisposable {
     await this.#streamed;
   }
 
-  async *#metered(blob: GrowingBlob, signal: AbortSignal): AsyncGenerator<Buffer> {
-    for await (const chunk of blob.read(signal)) {
+  async *#metered(blob: GrowingBlob, offsetBytes: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+    this.#sentBytes = offsetBytes;
+    for await (const chunk of blob.read(offsetBytes, signal)) {
       yield chunk;
       this.#sentBytes += chunk.length;
       this.#onProgress?.(this.#sentBytes);

@@ -45,7 +45,10 @@ export interface LayerForm {
 }
 
 /** One layer in one form: its diffID, its blob (media type, digest and size), its repositories, and its bytes. */
-export interface Layer extends LayerBlob, ReadableBlob {}
+export interface Layer extends LayerBlob, ReadableBlob {
+  /** Opens the bytes from an offset on, where that costs less than reading them all. */
+  readonly openAt?: (this: void, offsetBytes: number) => Readable;
+}
 
 /**
  * Finds or makes a layer in the form that an exporter needs. A layer is compressed once per form; the compressed blob
@@ -155,6 +158,7 @@ function blobContent(blob: LayerBlob, deps: LayerSources): Layer {
     diffId: blob.diffId,
     repository,
     descriptor: blob.descriptor,
+    ...(here ? { openAt: (offsetBytes) => deps.store.blobs.open(blob.descriptor.digest, { offsetBytes }) } : {}),
     open: (signal) => {
       if (here) return deps.store.blobs.open(blob.descriptor.digest);
       if (repository === undefined) {

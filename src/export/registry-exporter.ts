@@ -117,7 +117,9 @@ async function pushBlob(
   const onProgress = (sent: number): void => reportBytes(progress, { item, current: sent, total: size, done: false });
   if ((await early?.finish(digest, onProgress, signal)) !== true) {
     const open = (inner: AbortSignal): Readable => ("bytes" in blob ? Readable.from([blob.bytes]) : blob.open(inner));
-    await deps.client.uploadBlob(repository, { descriptor: { digest, size }, open, onProgress }, signal);
+    const { openAt } = "bytes" in blob ? {} : blob;
+    const source = { descriptor: { digest, size }, open, onProgress, ...(openAt === undefined ? {} : { openAt }) };
+    await deps.client.uploadBlob(repository, source, signal);
   }
   debug("export", () => `sent ${digest} to ${repository.repository}`);
   reportBytes(progress, { item, current: size, total: size, done: true });

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
+import { setTimeout } from "node:timers/promises";
 
 /** A fault of the next matching requests. Faults are used up in order, `times` times each. */
 export interface Fault {
@@ -25,6 +26,12 @@ export interface Fault {
     | { readonly kind: "alter" }
     /** Range headers are ignored: the whole blob comes, with status 200. */
     | { readonly kind: "no-range" }
+    /** The connection closes after this many bytes of the request's body; an upload keeps them. */
+    | { readonly kind: "cut"; readonly afterBytes: number }
+    /** An upload takes only the first bytes of the body, and says so. */
+    | { readonly kind: "short"; readonly bytes: number }
+    /** The body comes in small pieces, with a pause after each. */
+    | { readonly kind: "drip"; readonly bytes: number; readonly everyMs: number }
     /** The request is accepted and never answered. */
     | { readonly kind: "silence" }
     /** The answer redirects to the same path and query of another origin. */
@@ -47,6 +54,12 @@ export interface TestRegistryOptions {
   readonly auth?: RegistryAuth;
   /** Status that refuses a PUT of a whole blob, so that only chunks work. */
   readonly refuseWholeUploads?: number;
+  /** Larger request bodies are refused with 413. */
+  readonly maxBodyBytes?: number;
+  /** Minimum size of every chunk but the last one, as in `OCI-Chunk-Min-Length`. */
+  readonly leastChunkBytes?: number;
+  /** False for a registry that does not tell how far an upload got, and forgets one that broke off. Default true. */
+  readonly tellsUploads?: boolean;
   /** Origin of redirects that answer requests for uploads and blobs. */
   readonly redirectBlobsTo?: string;
   /** Makes the answer of the token server, instead of the usual one. */
@@ -102,7 +115,7 @@ class MemoryRegistry implements TestRegistry {
   readonly #everywhere = new Set<string>();
   readonly #options: TestRegistryOptions;
   readonly #faults: { readonly fault: Fault; left: number }[] = [];
-  readonly #uploads = new Map<string, Buffer>();
+  readonly #uploads = new Map<string, { content: Buffer; isClosed: boolean }>();
   /** The scopes that each token gives. */
   readonly #tokens = new Map<string, readonly string[]>();
   readonly #server = createServer((request, response) => {
@@ -170,12 +183,13 @@ class MemoryRegistry implements TestRegistry {
       request.resume();
       return void response.writeHead(fault.status, fault.headers).end(fault.body);
     }
-    const body = await buffer(request);
+    const body = fault?.kind === "cut" ? await beginningOf(request, fault.afterBytes) : await buffer(request);
     if (url.pathname === "/token") return this.#token(request, url, body, response);
     const match = /^\/v2\/(.+?)\/(manifests|blobs)\/(.*)$/.exec(url.pathname);
     const [, name = "", kind = "", rest = ""] = match ?? [];
     if (!this.#isAllowed(request, name, method === "GET" || method === "HEAD" ? "pull" : "push", response)) return;
     if (match === null) return void response.writeHead(url.pathname === "/v2/" ? 200 : 404).end();
+    if (body.length > (this.#options.maxBodyBytes ?? Infinity)) return void response.writeHead(413).end();
     const exchange = { method, url, name, request, body, response, fault };
     if (kind === "manifests") return this.#manifest(rest, exchange);
     if (rest.startsWith("uploads/")) return this.#upload(rest.slice("uploads/".length), exchange);
@@ -255,7 +269,8 @@ class MemoryRegistry implements TestRegistry {
   }
 
   /** @param id of an upload that goes on. */
-  #upload(id: string, { method, name, url, request, body, response }: Exchange): void {
+  #upload(id: string, exchange: Exchange): void {
+    const { method, name, url, response } = exchange;
     if (method === "POST") {
       const mount = url.searchParams.get("mount") ?? "";
       if (this.#has(url.searchParams.get("from") ?? "", mount)) {
@@ -263,21 +278,52 @@ class MemoryRegistry implements TestRegistry {
         return void response.writeHead(201, { location: `/v2/${name}/blobs/${mount}` }).end();
       }
       const begun = randomUUID();
-      this.#uploads.set(begun, Buffer.alloc(0));
-      return void response.writeHead(202, { location: `/v2/${name}/blobs/uploads/${begun}?state=1` }).end();
+      this.#uploads.set(begun, { content: Buffer.alloc(0), isClosed: false });
+      const { leastChunkBytes } = this.#options;
+      const least = leastChunkBytes === undefined ? {} : { "oci-chunk-min-length": String(leastChunkBytes) };
+      return void response.writeHead(202, { location: `/v2/${name}/blobs/uploads/${begun}?state=1`, ...least }).end();
     }
-    const before = this.#uploads.get(id);
-    if (before === undefined) return void response.writeHead(404).end(errors("BLOB_UPLOAD_UNKNOWN", "no such upload"));
-    const content = Buffer.concat([before, body]);
-    if (method === "PATCH") {
-      const range = `${before.length}-${content.length - 1}`;
-      // A body of unknown length comes without a range: it is the whole blob.
-      if ((request.headers["content-range"] ?? range) !== range) return void response.writeHead(416).end();
-      this.#uploads.set(id, content);
-      return void response.writeHead(202, { location: `/v2/${name}/blobs/uploads/${id}?state=2` }).end();
+    const upload = this.#uploads.get(id);
+    if (upload === undefined) return void response.writeHead(404).end(errors("BLOB_UPLOAD_UNKNOWN", "no such upload"));
+    if (method === "DELETE") {
+      this.#uploads.delete(id);
+      return void response.writeHead(204).end();
     }
+    const { tellsUploads = true } = this.#options;
+    if (method === "GET") {
+      if (!tellsUploads) return void response.writeHead(404).end();
+      return void response.writeHead(204, placeOf(name, id, upload.content)).end();
+    }
+    if (exchange.fault?.kind === "cut") {
+      if (tellsUploads) upload.content = Buffer.concat([upload.content, exchange.body]);
+      else this.#uploads.delete(id);
+      return void response.destroy();
+    }
+    if (method === "PATCH") this.#append(id, upload, exchange);
+    else this.#finish(id, upload.content, exchange);
+  }
+
+  #append(
+    id: string,
+    upload: { content: Buffer; isClosed: boolean },
+    { name, request, body, response, fault }: Exchange,
+  ): void {
+    const before = upload.content.length;
+    const range = `${before}-${before + body.length - 1}`;
+    // A body of unknown length comes without a range: it is the rest of the blob.
+    if (upload.isClosed || (request.headers["content-range"] ?? range) !== range)
+      return void response.writeHead(416, placeOf(name, id, upload.content)).end();
+    const taken = fault?.kind === "short" ? body.subarray(0, fault.bytes) : body;
+    upload.content = Buffer.concat([upload.content, taken]);
+    // A chunk that is too small must be the last one.
+    upload.isClosed = taken.length === body.length && body.length < (this.#options.leastChunkBytes ?? 0);
+    response.writeHead(202, placeOf(name, id, upload.content)).end();
+  }
+
+  #finish(id: string, before: Buffer, { name, url, body, response }: Exchange): void {
     const { refuseWholeUploads } = this.#options;
     if (refuseWholeUploads !== undefined && body.length > 0) return void response.writeHead(refuseWholeUploads).end();
+    const content = Buffer.concat([before, body]);
     const digest = digestOf(content);
     this.#uploads.delete(id);
     if (digest !== url.searchParams.get("digest")) {
@@ -298,10 +344,12 @@ class MemoryRegistry implements TestRegistry {
     if (this.#options.redirectBlobsTo !== undefined && method === "GET") {
       return void response.writeHead(307, { location: `${this.#options.redirectBlobsTo}${request.url ?? ""}` }).end();
     }
-    const start = fault?.kind === "no-range" ? undefined : /^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1];
-    const from = Number(start ?? 0);
-    const range = start === undefined ? {} : { "content-range": `bytes ${from}-${found.length - 1}/${found.length}` };
-    this.#send(exchange, start === undefined ? 200 : 206, range, found.subarray(from));
+    const asked = fault?.kind === "no-range" ? null : /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
+    if (asked === null) return this.#send(exchange, 200, {}, found);
+    const from = Number(asked[1]);
+    const end = asked[2] === "" ? found.length : Math.min(found.length, Number(asked[2]) + 1);
+    const range = { "content-range": `bytes ${from}-${end - 1}/${found.length}` };
+    this.#send(exchange, 206, range, found.subarray(from, end));
   }
 
   #has(name: string, digest: string): boolean {
@@ -321,8 +369,37 @@ class MemoryRegistry implements TestRegistry {
     if (fault?.kind === "drop") {
       return void response.write(bytes.subarray(0, fault.afterBytes), () => response.destroy());
     }
+    if (fault?.kind === "drip") return void drip(fault, body, response);
     response.end(body);
   }
+}
+
+/** Reads the beginning of a request's body; the rest is left. */
+async function beginningOf(request: IncomingMessage, bytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size >= bytes) break;
+  }
+  return Buffer.concat(chunks).subarray(0, bytes);
+}
+
+function placeOf(name: string, id: string, { length }: Buffer): { readonly location: string; readonly range: string } {
+  return { location: `/v2/${name}/blobs/uploads/${id}?state=2`, range: `0-${Math.max(0, length - 1)}` };
+}
+
+async function drip(
+  { bytes, everyMs }: { readonly bytes: number; readonly everyMs: number },
+  body: Buffer,
+  response: ServerResponse,
+): Promise<void> {
+  for (let at = 0; at < body.length && !response.destroyed; at += bytes) {
+    response.write(body.subarray(at, at + bytes));
+    await setTimeout(everyMs);
+  }
+  response.end();
 }
 
 function digestOf(bytes: Buffer): string {

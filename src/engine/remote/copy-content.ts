@@ -74,6 +74,8 @@ async function copyBlob(blob: Descriptor, route: CopyRoute, signal: AbortSignal)
   const isNear = from.registry === to.registry && from.repository !== to.repository;
   if (isNear && (await client.mountBlob(to, digest, from.repository, signal))) return onBlob(blob, "mounted");
   const open = (inner: AbortSignal) => client.fetchBlob(from, { digest, size }, inner);
-  await client.uploadBlob(to, { descriptor: { digest, size }, open }, signal);
+  const openAt = (offsetBytes: number, inner: AbortSignal) =>
+    client.openBlob(from, { digest, size }, offsetBytes, inner);
+  await client.uploadBlob(to, { descriptor: { digest, size }, open, openAt }, signal);
   onBlob(blob, "sent");
 }
