@@ -17,6 +17,7 @@ import { writeBorrowed } from "../../lib/tree/borrowed.ts";
 import { stampAfter } from "../../lib/tree/kernel-clock.ts";
 import { copyMerged } from "../../lib/tree/copy-tree.ts";
 import { makeDevices, makeProc, makeSysfs } from "./chroot-files.ts";
+import { isDirectory, linkText, MAX_LINKS, relativeTo } from "./chroot-paths.ts";
 import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
 import { resolvConf } from "./resolv-conf.ts";
@@ -30,6 +31,8 @@ export interface ChrootContext {
 /** A step's tree, with what other steps see by mounts put into it. Disposing takes all of it out again. */
 export interface FurnishedRoot extends AsyncDisposable {
   readonly path: string;
+  /** Targets of read-only mounts that the command has written to: they are copies, which nothing protects from root. */
+  writtenCopies(): readonly string[];
 }
 
 /**
@@ -73,6 +76,9 @@ class Furniture implements FurnishedRoot {
   readonly #fd: number;
   readonly #aside: string;
   readonly #borrowed = new Set<string>();
+  /** Copies that stand for what may only be read. */
+  readonly #copies: (Placed & { readonly target: string })[] = [];
+  #settledNs = 0n;
   /** Directories in which something was put, by path. */
   readonly #changed = new Map<string, ChangedDirectory>();
   /** Functions that undo the additions, in the order of the additions. */
@@ -131,10 +137,10 @@ class Furniture implements FurnishedRoot {
         return;
       case "bind":
         if (mount.mode === "rw") await this.#moveIn(mount.hostPath, mount.target, signal);
-        else await this.#copyIn([mount.hostPath], "/", mount.target, signal);
+        else this.#protect(mount, await this.#copyIn([mount.hostPath], "/", mount.target, signal));
         return;
       case "tree":
-        await this.#copyIn(directoriesOf(mount.tree), mount.source, mount.target, signal);
+        this.#protect(mount, await this.#copyIn(directoriesOf(mount.tree), mount.source, mount.target, signal));
         return;
       default:
         unreachable(mount);
@@ -156,7 +162,23 @@ class Furniture implements FurnishedRoot {
       this.#changed.set(path, { ...directory, ctimeNs });
       if (ctimeNs > latestNs) latestNs = ctimeNs;
     }
-    await stampAfter(dirname(this.path), latestNs);
+    this.#settledNs = await stampAfter(dirname(this.path), latestNs);
+  }
+
+  /** Has a copy that may only be read looked at when the command has ended. */
+  #protect({ target, mode }: { readonly target: string; readonly mode: "ro" | "rw" }, placed: Placed): void {
+    if (mode === "ro") this.#copies.push({ ...placed, target });
+  }
+
+  writtenCopies(): readonly string[] {
+    const native = this.#native;
+    return this.#copies.flatMap(({ target, parent, name }) => {
+      const status = native.tryStatat(parent, name);
+      if (status === undefined) return [target];
+      const isTree = (status.mode & S_IFMT) === S_IFDIR;
+      const times = isTree ? native.scanTreeSync(parent, { path: name }).columns.ctimeNs : [status.ctimeNs];
+      return times.some((ctimeNs) => ctimeNs >= this.#settledNs) ? [target] : [];
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -207,7 +229,7 @@ class Furniture implements FurnishedRoot {
   }
 
   /** A copy of what is at `source` in the tree of the directories, topmost first. */
-  async #copyIn(directories: readonly string[], source: string, target: string, signal: AbortSignal): Promise<void> {
+  async #copyIn(directories: readonly string[], source: string, target: string, signal: AbortSignal): Promise<Placed> {
     const [only] = directories;
     const native = this.#native;
     const isFile = directories.length === 1 && only !== undefined && source === "/" && !isDirectory(native, only);
@@ -226,7 +248,7 @@ class Furniture implements FurnishedRoot {
     // The source may be a link, and is looked up as the step would: inside.
     const found = isFile ? "file" : (relativeTo(native, fd, source, whole) ?? "");
     native.close(fd);
-    this.#place(target, (parent, name) => {
+    return this.#place(target, (parent, name) => {
       if (found !== "") native.renameat(AT_FDCWD, join(whole, found), parent, name);
       else native.renameat(AT_FDCWD, whole, parent, name);
     });
@@ -240,7 +262,7 @@ class Furniture implements FurnishedRoot {
     target: string,
     make: (parent: number, name: string) => void,
     unmake?: (parent: number, name: string) => void,
-  ): void {
+  ): Placed {
     const native = this.#native;
     const path = this.#followed(posix.join("/", target));
     this.#makeParents(path, undefined);
@@ -254,6 +276,7 @@ class Furniture implements FurnishedRoot {
     }
     make(parent, name);
     this.#undo.push(() => (unmake === undefined ? native.removeTreeSync(parent, name) : unmake(parent, name)));
+    return { parent, name };
   }
 
   /**
@@ -325,6 +348,12 @@ class Furniture implements FurnishedRoot {
   }
 }
 
+/** Where something was put: the directory's descriptor, and the name. */
+interface Placed {
+  readonly parent: number;
+  readonly name: string;
+}
+
 /** A directory of the tree in which something was put. */
 interface ChangedDirectory {
   readonly fd: number;
@@ -349,10 +378,6 @@ function directoriesOf(tree: Extract<RunMount, { kind: "tree" }>["tree"]): reado
   }
 }
 
-function isDirectory(native: Native, path: string): boolean {
-  return (native.statat(AT_FDCWD, path).mode & S_IFMT) === S_IFDIR;
-}
-
 function metadataOf(
   native: Native,
   path: string,
@@ -369,32 +394,4 @@ function metadataOf(
     gids: Uint32Array.of(gid),
     mtimesNs: BigInt64Array.of(mtimeNs),
   };
-}
-
-/** Limit of links, as in the kernel. */
-const MAX_LINKS = 40;
-
-/** Reads the link at the end of `path`, which has no other links; `undefined` where there is none. */
-function linkText(native: Native, rootFd: number, path: string): string | undefined {
-  try {
-    return native.readlinkat(rootFd, path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EINVAL" || errnoOf(error) === "ENOTDIR") return undefined;
-    throw error;
-  }
-}
-
-/** The path without links of what `path` is inside the root, relative to it; empty for the root. */
-function relativeTo(native: Native, rootFd: number, path: string, rootPath: string): string | undefined {
-  try {
-    const fd = native.openat2(rootFd, path, { flags: O_PATH, resolve: RESOLVE_IN_ROOT });
-    const real = native.readlinkat(AT_FDCWD, `/proc/self/fd/${fd}`);
-    const root = native.readlinkat(AT_FDCWD, `/proc/self/fd/${rootFd}`);
-    native.close(fd);
-    return real === root ? "" : real.slice(root.length + 1);
-  } catch (error) {
-    const code = errnoOf(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new BuildError("runtime/failed", `Cannot look "${path}" up in ${rootPath}`, { cause: error });
-  }
 }

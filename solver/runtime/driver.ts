@@ -278,6 +278,7 @@ class Driver {
       answersProc: this.#answersProc && this.#seccomp.sandbox !== undefined,
     });
     const end = await this.#execute(plan, request.stdio, signal);
+    for (const target of root.writtenCopies()) this.#options.notice(`${WRITTEN} ${target}`);
     return {
       exitCode: end.signal === 0 ? end.code : 128 + end.signal,
       oomKilled: false,
@@ -391,6 +392,9 @@ function answersCalls(kernelRelease: string): boolean {
   const [major = 0, minor = 0] = kernelRelease.split(".").map((part) => Number.parseInt(part, 10));
   return major > 5 || (major === 5 && minor >= 14);
 }
+
+const WRITTEN =
+  "nothing can be mounted here to refuse it: a command has written to what it may only read, the mount at";
 
 const CHROOT =
   "neither namespaces nor mounts are allowed here: each RUN works in a copy of its tree, sees a small part of /proc and shares processes and network " +

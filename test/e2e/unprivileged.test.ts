@@ -92,6 +92,17 @@ describe("with chroot alone", () => {
     expect(status).toBe(0);
   });
 
+  test.skipIf(skip)("writing to a mount that may only be read is told, and reading it is not", () => {
+    const { status, stderr } = build([
+      "RUN --mount=type=bind,target=/ctx cat /ctx/Dockerfile > /copy",
+      "RUN --mount=type=bind,target=/ctx --mount=type=bind,from=base,source=/etc,target=/other touch /ctx/new && ls /other > /list",
+    ]);
+    expect(status).toBe(0);
+    expect(stderr.match(/has written to what it may only read, the mount at \S+/g)).toEqual([
+      "has written to what it may only read, the mount at /ctx",
+    ]);
+  });
+
   test.skipIf(skip)("what cannot be had is an error, not a weaker step", () => {
     const alone = build(["RUN --network=none true"]);
     expect(alone.status).not.toBe(0);
