@@ -17,6 +17,7 @@ import { isMultiPlatform, uselessBuilderArgs } from "./builder-args.ts";
 import { loadContext } from "./context/context.ts";
 import type { LoadedContext } from "./context/context-deps.ts";
 import type { Engine } from "./engine.ts";
+import { baseFrom } from "./images/image-places.ts";
 import { loadLayoutImage } from "./images/load-layout.ts";
 import type { MovedBase, MovedBases } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
@@ -59,7 +60,7 @@ export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "director
 
 /** The parts of a build for reading its Dockerfile. */
 export interface PrepareParts {
-  readonly engine: Pick<Engine, "environment" | "native" | "store" | "images" | "fetch">;
+  readonly engine: Pick<Engine, "environment" | "native" | "store" | "images" | "fetch" | "scratchPath">;
   readonly options: BuildOptions;
   readonly progress: ProgressSink;
   readonly scratch: Scratch;
@@ -128,6 +129,7 @@ export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promi
     contexts: options.contexts ?? {},
     progress,
     dates: { git, http, scratchDirectory, contextDate: async (s) => context.sourceDate?.(s) },
+    loadPlace: (place, platform, s) => baseFrom(engine, place, platform, s),
     loadLayout: (path, platform, s) => loadLayoutImage(engine, path, platform, s),
   });
   const platforms = wantedPlatforms(options.platforms ?? [], environment.platform);

@@ -10,6 +10,7 @@ import type { ContextSource, ResolvedBase, Resolver } from "../../frontend/conve
 import type { ImageSource } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { findIgnoreFile } from "./context/context-files.ts";
+import { imagePlace, type ImagePlace } from "./images/image-places.ts";
 import type { MovedBase, MovedBases } from "./images/moved-bases.ts";
 import { type SourceDateDeps, sourceDate } from "./source-date.ts";
 
@@ -23,6 +24,7 @@ export interface ResolverDeps {
   readonly progress: ProgressSink;
   readonly dates: SourceDateDeps;
   /** Loads an image of an OCI layout directory into the store. */
+  readonly loadPlace: (place: ImagePlace, platform: Platform, signal: AbortSignal) => Promise<ResolvedBase>;
   readonly loadLayout: (path: string, platform: Platform, signal: AbortSignal) => Promise<ResolvedBase>;
 }
 
@@ -68,6 +70,8 @@ export class BuildResolver implements Resolver {
     }
     if (scheme === "oci-layout")
       return { kind: "image", ...(await this.#deps.loadLayout(rest, lookup.platform, signal)) };
+    const place = imagePlace(value);
+    if (place !== undefined) return { kind: "image", ...(await this.#deps.loadPlace(place, lookup.platform, signal)) };
     const git = parseGitUrl(value);
     if (git !== undefined) {
       return {
@@ -88,7 +92,7 @@ export class BuildResolver implements Resolver {
     }
     if (scheme !== undefined) {
       throw new BuildError("context/unsupported", `unsupported context source ${scheme} for ${name}`, {
-        hint: "use a directory, docker-image://, oci-layout://, a git repository or an http(s) URL",
+        hint: "use a directory, docker-image://, docker-daemon:NAME, oci-layout://, a git repository or an http(s) URL",
       });
     }
     return this.#localContext(name, value, signal);
@@ -137,12 +141,13 @@ export class BuildResolver implements Resolver {
  */
 export function checkDirectories(contexts: Readonly<Record<string, string>>, workingDirectory: string): void {
   for (const [name, value] of Object.entries(contexts)) {
-    if (/^[a-z][a-z0-9-]*:\/\//.test(value) || parseGitUrl(value) !== undefined) continue;
+    if (/^[a-z][a-z0-9-]*:\/\//.test(value) || imagePlace(value) !== undefined || parseGitUrl(value) !== undefined)
+      continue;
     const status = statSync(resolve(workingDirectory, value), { throwIfNoEntry: false });
     if (status?.isDirectory() === true) continue;
     const why = status === undefined ? "there is no such directory" : "it is no directory";
     throw new BuildError("context/not-found", `Cannot use ${JSON.stringify(value)} as context ${name}: ${why}`, {
-      hint: "a --build-context is a directory, docker-image://, oci-layout://, a git repository or an http(s) URL",
+      hint: "a --build-context is a directory, docker-image://, docker-daemon:NAME, oci-layout://, a git repository or an http(s) URL",
     });
   }
 }

@@ -98,7 +98,7 @@ describe.skipIf(why !== undefined)("loading into engines", { timeout: 120_000 },
 
   test.each([
     { behaviour: "fails", says: "Cannot load into docker: no space left" },
-    { behaviour: "vanishes", says: "Cannot load into docker: unix://" },
+    { behaviour: "vanishes", says: "Cannot reach docker: unix://" },
   ] as const)("an engine that $behaviour is one clear error", async ({ behaviour, says }) => {
     await using engine = await fakeDocker(behaviour);
     const { status, stderr } = await run(["build", "-q", "--load=docker", "-t", "app", context], engine.host);
@@ -120,7 +120,7 @@ describe.skipIf(why !== undefined)("loading into engines", { timeout: 120_000 },
   test("--load alone means kiln's store, KILN_LOAD an engine, and other engines are refused", () => {
     expect(mustKiln(store, ["build", "-q", "--load", "-t", "alone", context]).stdout).toMatch(/^sha256:/);
     const env = { KILN_LOAD: "docker", DOCKER_HOST: "unix:///nothing/here.sock" };
-    expect(kiln(store, ["build", "-q", "-t", "app", context], { env }).stderr).toContain("Cannot load into docker");
+    expect(kiln(store, ["build", "-q", "-t", "app", context], { env }).stderr).toContain("Cannot reach docker");
     expect(kiln(store, ["build", "-q", "--load=false", "-t", "app", context], { env }).status).toBe(0);
     expect(kiln(store, ["build", "--load=lxc", context])).toMatchObject({ status: 125 });
   });
@@ -150,12 +150,43 @@ describe.skipIf(why !== undefined)("loading into engines", { timeout: 120_000 },
             readonly RepoTags: readonly string[];
           };
           expect(found).toMatchObject({ Id: id, RepoTags: [`${name}:latest`] });
+          const other = join(folder.path, "from-docker");
+          expect(
+            await kilnBeside(other, ["pull", `docker-daemon:${name}`], { env: { DOCKER_HOST: host } }),
+          ).toMatchObject({ status: 0 });
+          expect(mustKiln(other, ["images", "-q", "--no-trunc", name]).stdout.trim()).toBe(id);
         }
       } finally {
         await docker("DELETE", `/images/${name}`);
       }
     },
   );
+
+  test("images are taken over from archives and layouts, and are bases", () => {
+    mustKiln(store, ["build", "-q", "-t", "source:1", context]);
+    const archive = join(folder.path, "source.tar");
+    mustKiln(store, ["save", "-o", archive, "source:1"]);
+    const layout = join(folder.path, "layout");
+    mustKiln(store, ["build", "-q", "-o", `type=oci,tar=false,dest=${layout}`, context]);
+    const other = join(folder.path, "other");
+    for (const place of [`docker-archive:${archive}`, `oci-archive:${archive}`, `oci:${layout}`]) {
+      expect(mustKiln(other, ["pull", place]).stdout).toMatch(/^sha256:[0-9a-f]{64}\n$/);
+    }
+    expect(mustKiln(other, ["images", "--format", "{{.Repository}}:{{.Tag}}"]).stdout).toContain("source:1");
+    const derived = join(folder.path, "derived");
+    mkdirSync(derived);
+    writeFileSync(join(derived, "Dockerfile"), "FROM base\nCOPY --from=base /f /g\n");
+    const from = `base=docker-archive:${archive}`;
+    mustKiln(other, ["build", "-q", "-t", "derived", "--build-context", from, derived]);
+    expect(mustKiln(other, ["ls", "derived"]).stdout).toMatch(/\/f\n.*\/g\n/s);
+    for (const [place, says] of [
+      ["oci:nothere", "there is no such file"],
+      ["docker-daemon:x", "nothing answers there"],
+    ] as const) {
+      const env = { DOCKER_HOST: "unix:///nothing/here.sock" };
+      expect(kiln(other, ["pull", place], { env })).toMatchObject({ status: 1, stderr: expect.stringContaining(says) });
+    }
+  });
 
   test.skipIf(!has("podman"))("the real podman has the image", () => {
     const graph = join(folder.path, "podman");
@@ -171,5 +202,12 @@ describe.skipIf(why !== undefined)("loading into engines", { timeout: 120_000 },
       encoding: "utf8",
     });
     expect(listed.stdout).toBe("docker.io/library/for-podman:1\n");
+    const other = join(folder.path, "from-podman");
+    expect(kiln(other, ["pull", "containers-storage:for-podman:1"], { env: own })).toMatchObject({ status: 0 });
+    expect(mustKiln(other, ["ls", "for-podman:1"]).stdout).toContain("/f");
+    expect(kiln(other, ["pull", "containers-storage:nothing"], { env: own })).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('Cannot get "nothing" from podman'),
+    });
   });
 });

@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
+import type { Readable } from "node:stream";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { openGiven } from "../../../lib/core/given-file.ts";
 import type { Platform } from "../../../lib/core/platform.ts";
@@ -10,7 +11,7 @@ import { LayoutFiles } from "./layout-files.ts";
 import { type LoadedImage, loadFiles } from "./load-layout.ts";
 import { Scratch } from "../scratch.ts";
 
-type LoadParts = Pick<Engine, "environment" | "native" | "store" | "scratchPath">;
+export type LoadParts = Pick<Engine, "environment" | "native" | "store" | "scratchPath">;
 
 /** Loads images of an archive (a path, or `-` for standard input) or a layout directory into the store. */
 export async function loadImages(
@@ -28,11 +29,21 @@ export async function loadImages(
     using files = new LayoutFiles(native, path, "anywhere");
     return await loadFiles(store, files, platform, signal);
   }
-  await using scratch = new Scratch(engine.scratchPath());
-  const directory = scratch.directory();
   const refuse = (why: string): BuildError =>
     new BuildError("context/unsupported", `Cannot load ${JSON.stringify(source)}: ${why}`);
-  const bytes = source === "-" ? environment.stdin() : openGiven({ path, refuse });
+  return loadArchive(engine, source === "-" ? environment.stdin() : openGiven({ path, refuse }), platform, signal);
+}
+
+/** Loads images of an archive that comes as a stream. */
+export async function loadArchive(
+  engine: LoadParts,
+  bytes: Readable,
+  platform: Platform | undefined,
+  signal: AbortSignal,
+): Promise<LoadedImage[]> {
+  const { environment, native, store } = engine;
+  await using scratch = new Scratch(engine.scratchPath());
+  const directory = scratch.directory();
   const { kind, stream } = await sniffCompression(bytes, signal);
   const owner = { kind: "fixed", uid: environment.uid, gid: environment.gid } as const;
   await unpackArchive(decompress(stream, kind, signal), { native, directory, owner }, signal);

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
-import { errnoOf, messageOf } from "../../../lib/core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
 import { printableLine } from "../../../lib/core/printable.ts";
-import type { Writable } from "node:stream";
+import { Readable, type Writable } from "node:stream";
 import type { EngineName } from "../output-spec.ts";
 import { engineFailure, type ImageEngine, NO_CONNECTION, UnreachableRegistryError } from "./image-engine.ts";
 
@@ -15,6 +15,7 @@ interface Program {
   tag(from: string, to: string): readonly string[];
   untag(reference: string): readonly string[];
   readonly load: readonly string[];
+  save(name: string): readonly string[];
 }
 
 const PODMAN: Program = {
@@ -26,6 +27,7 @@ const PODMAN: Program = {
   tag: (from, to) => ["tag", from, to],
   untag: (reference) => ["untag", reference, reference],
   load: ["load", "-q"],
+  save: (name) => ["save", "-q", name],
 };
 
 function containerd(namespace: string): Program {
@@ -38,6 +40,7 @@ function containerd(namespace: string): Program {
     tag: (from, to) => ["images", "tag", "--force", from, to],
     untag: (reference) => ["images", "rm", reference],
     load: ["images", "import", "--all-platforms", "-"],
+    save: (name) => ["images", "export", "-", name],
   };
 }
 
@@ -67,6 +70,32 @@ export function commandEngine(engine: Program["name"], env: Readonly<Record<stri
     pull: (reference, _platforms, signal) => must(program.pull(reference), signal),
     tag: (from, to, signal) => must(program.tag(from, to), signal),
     untag: (reference, signal) => must(program.untag(reference), signal),
+    async save(name, signal) {
+      const [command = "", ...first] = program.command;
+      const child = spawn(command, [...first, ...program.save(name)], {
+        env: { ...env },
+        signal,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      const words = endOf(child.stderr);
+      const ended = new Promise<number>((resolve, reject) => {
+        child.once("error", reject);
+        child.once("close", (status) => resolve(status ?? 1));
+      });
+      // An archive that ends early is told in the program's own words.
+      return Readable.from(
+        checked(child.stdout, async () => {
+          const status = await ended.catch((error: unknown) => {
+            throw errnoOf(error) === "ENOENT"
+              ? engineFailure(engine, "read from", `the program "${command}" is not installed`)
+              : error;
+          });
+          if (status !== 0)
+            throw new BuildError("image/not-found", `Cannot get ${JSON.stringify(name)} from ${engine}: ${words()}`);
+        }),
+        { objectMode: false },
+      );
+    },
     async load(write, signal) {
       const { status, words } = await run(program.load, signal, (stdin) => write(async () => stdin));
       if (status !== 0)
@@ -94,23 +123,35 @@ async function runProgram(
     child.once("error", reject);
     child.once("close", (code) => resolve(code ?? 1));
   });
-  let words = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    words = (words + text).slice(-MAX_WORDS);
-  });
+  const words = endOf(child.stderr);
   child.stdin.on("error", () => undefined);
   try {
     if (input === undefined) child.stdin.end();
     // A program that ends early breaks the pipe: its own words say why.
     else
       await input(child.stdin).catch((error: unknown) => (child.exitCode === null ? Promise.reject(error) : undefined));
-    return { status: await ended, words: printableLine(words.trim()) };
+    return { status: await ended, words: words() };
   } catch (error) {
     signal.throwIfAborted();
     child.kill();
     if (errnoOf(error) === "ENOENT")
       throw engineFailure(name, "load into", `the program "${program}" is not installed`);
-    if (errnoOf(error) === "EPIPE") return { status: await ended, words: printableLine(words.trim()) };
+    if (errnoOf(error) === "EPIPE") return { status: await ended, words: words() };
     throw engineFailure(name, "load into", messageOf(error));
   }
+}
+
+/** Keeps the end of a stream, as one line. */
+function endOf(stream: Readable): () => string {
+  let words = "";
+  stream.setEncoding("utf8").on("data", (text: string) => {
+    words = (words + text).slice(-MAX_WORDS);
+  });
+  return () => printableLine(words.trim());
+}
+
+/** Passes a stream on, and checks at its end how its program ended. */
+async function* checked(stream: Readable, check: () => Promise<void>): AsyncGenerator<Buffer> {
+  yield* stream as AsyncIterable<Buffer>;
+  await check();
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage, RequestOptions } from "node:http";
 import { join } from "node:path";
 import { PassThrough, type Readable } from "node:stream";
 import { createHash } from "node:crypto";
-import { errnoOf, messageOf } from "../../../lib/core/errors.ts";
+import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
 import { isRecord, parseJson } from "../../../lib/core/json.ts";
 import { printableLine } from "../../../lib/core/printable.ts";
 import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
@@ -54,6 +54,15 @@ export function dockerEngine(place: DockerPlace): ImageEngine {
     },
     async untag(reference, signal) {
       await api.must("DELETE", `/images/${reference}?noprune=1`, 200, signal);
+    },
+    async save(name, signal) {
+      const response = await api.open("GET", `/images/${encodeURIComponent(name)}/get`, signal);
+      if (response.statusCode === 200) return response;
+      const { status, json } = await answerOf(response);
+      throw new BuildError(
+        "image/not-found",
+        `Cannot get ${JSON.stringify(name)} from docker: ${messageIn(json) ?? `it answered ${status}`}`,
+      );
     },
     async load(write, signal) {
       const body = new PassThrough();
@@ -154,37 +163,49 @@ class Api {
 
   /** Sends a request and reads the whole answer. */
   async ask(method: string, path: string, signal: AbortSignal, body?: Readable): Promise<Answer> {
+    return this.#told(async () => answerOf(await this.#send(method, path, signal, body)), signal);
+  }
+
+  /** Sends a request, and hands over the answer unread. */
+  async open(method: string, path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    return this.#told(() => this.#send(method, path, signal), signal);
+  }
+
+  async #send(method: string, path: string, signal: AbortSignal, body?: Readable): Promise<IncomingMessage> {
     // Loaded late: Node's HTTP cannot be part of a startup snapshot.
     const { request: send } = this.#isEncrypted ? await import("node:https") : await import("node:http");
+    return new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = { host: "docker", ...(body === undefined ? {} : { "content-type": "application/x-tar" }) };
+      const request = send({ ...this.#options, method, path, headers, signal }, resolve);
+      request.once("error", reject);
+      if (body === undefined) request.end();
+      else body.once("error", (error) => request.destroy(error)).pipe(request);
+    });
+  }
+
+  async #told<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     try {
-      const response = await new Promise<IncomingMessage>((resolve, reject) => {
-        const headers = { host: "docker", ...(body === undefined ? {} : { "content-type": "application/x-tar" }) };
-        const request = send({ ...this.#options, method, path, headers, signal }, resolve);
-        request.once("error", reject);
-        if (body === undefined) request.end();
-        else body.once("error", (error) => request.destroy(error)).pipe(request);
-      });
-      const chunks: Buffer[] = [];
-      let size = 0;
-      for await (const chunk of response as AsyncIterable<Buffer>) {
-        size += chunk.length;
-        // Lines of progress are not needed; the last ones say how it ended.
-        if (size > MAX_ANSWER_BYTES) chunks.shift();
-        chunks.push(chunk);
-      }
-      return { status: response.statusCode ?? 0, json: jsonOf(Buffer.concat(chunks).toString("utf8")) };
+      return await work();
     } catch (error) {
       signal.throwIfAborted();
-      const missing = errnoOf(error) === "ENOENT" || errnoOf(error) === "ECONNREFUSED";
-      const why = missing ? "nothing answers there" : messageOf(error);
-      throw engineFailure(
-        "docker",
-        "load into",
-        `${this.#address}: ${why}`,
-        missing ? "is it running? DOCKER_HOST and docker contexts say where it is" : undefined,
-      );
+      const isMissing = errnoOf(error) === "ENOENT" || errnoOf(error) === "ECONNREFUSED";
+      const why = isMissing ? "nothing answers there" : messageOf(error);
+      const hint = isMissing ? "is it running? DOCKER_HOST and docker contexts say where it is" : undefined;
+      throw engineFailure("docker", "reach", `${this.#address}: ${why}`, hint);
     }
   }
+}
+
+/** Reads an answer. Lines of progress are not needed: the last ones say how it ended. */
+async function answerOf(response: IncomingMessage): Promise<Answer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_ANSWER_BYTES) chunks.shift();
+    chunks.push(chunk);
+  }
+  return { status: response.statusCode ?? 0, json: jsonOf(Buffer.concat(chunks).toString("utf8")) };
 }
 
 function jsonOf(text: string): unknown {

@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import { BuildError } from "../../../lib/core/errors.ts";
 import type { Digest } from "../../../lib/core/digest.ts";
 import type { OpenDestination } from "../exporter.ts";
@@ -18,6 +19,8 @@ export interface ImageEngine {
   tag(from: string, to: string, signal: AbortSignal): Promise<void>;
   /** Takes a name away. The image has others. */
   untag(reference: string, signal: AbortSignal): Promise<void>;
+  /** Opens an archive of one of its images. */
+  save(name: string, signal: AbortSignal): Promise<Readable>;
   /** Has the engine read an archive; `write` writes it to the end. */
   load(write: (open: OpenDestination) => Promise<void>, signal: AbortSignal): Promise<void>;
 }
