@@ -8,6 +8,7 @@ import { BuildError, errnoOf, messageOf } from "../../../lib/core/errors.ts";
 import { isRecord, parseJson } from "../../../lib/core/json.ts";
 import { makeDirectory } from "../../../lib/core/make-directory.ts";
 import { type Removed, removeUnused } from "./directory-retention.ts";
+import { buildKitCache, isBuildKitDirectory } from "./buildkit-cache.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
 
 /** Maximum size of an entry: that of a manifest in a registry. */
@@ -41,8 +42,16 @@ export class DirectoryCache implements CacheSink {
     this.repository = directory;
   }
 
+  /**
+   * Tells whether the directory is a cache.
+   * @throws {BuildError} `cache/import-failed` for a cache of BuildKit's
+   */
   async exists(): Promise<boolean> {
-    return isThere(join(this.#directory, MARKER));
+    if (await this.#isMarked()) return true;
+    if (await isBuildKitDirectory(this.#directory)) {
+      throw buildKitCache(`type=local,dest=${this.#directory}-kiln,mode=max`);
+    }
+    return false;
   }
 
   async read(name: EntryName): Promise<CacheEntry | undefined> {
@@ -73,7 +82,7 @@ export class DirectoryCache implements CacheSink {
         cause: error,
       });
     }
-    if (!(await this.exists())) await this.#write(join(this.#directory, MARKER), "kiln cache 1\n");
+    if (!(await this.#isMarked())) await this.#write(join(this.#directory, MARKER), "kiln cache 1\n");
   }
 
   async hasBlob(digest: Digest): Promise<boolean> {
@@ -105,6 +114,10 @@ export class DirectoryCache implements CacheSink {
 
   async removeUnused(beforeMs: number, signal: AbortSignal): Promise<Removed> {
     return removeUnused(this.#directory, beforeMs, signal);
+  }
+
+  async #isMarked(): Promise<boolean> {
+    return isThere(join(this.#directory, MARKER));
   }
 
   async #write(path: string, text: string): Promise<void> {

@@ -2,10 +2,12 @@ import { type Digest, digestOf } from "../../../lib/core/digest.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { MEDIA_TYPES, type Manifest } from "../../../lib/core/oci.ts";
 import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { familiarReference, type ImageRef } from "../../../lib/core/reference.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
 import { formatRepository, parseRepository, type RegistryClient } from "../../../lib/registry/registry.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "./backend.ts";
+import { buildKitCache, hasBuildKitRecords, isBuildKitRecords } from "./buildkit-cache.ts";
 import { decodeInline, INLINE_KEY } from "./inline.ts";
 
 const ENTRY_TYPE = "application/vnd.kiln.cache.entry.v1";
@@ -14,6 +16,9 @@ const ENTRY_KEY = "kiln.cache.entry";
 const SIGNATURE_KEY = "kiln.cache.signature";
 /** The empty config of every manifest here: registries require one. OCI image-spec 1.1, "empty descriptor". */
 const EMPTY = Buffer.from("{}");
+const IMAGE_CONFIGS: ReadonlySet<string> = new Set([MEDIA_TYPES.ociConfig, MEDIA_TYPES.dockerConfig]);
+/** Larger configurations are not read for a hint. */
+const MAX_CONFIG_BYTES = 4 << 20;
 const EMPTY_BLOB: CacheBlob = { mediaType: MEDIA_TYPES.ociEmpty, digest: digestOf(EMPTY), size: EMPTY.length };
 
 /**
@@ -36,12 +41,19 @@ export class RegistryCache implements CacheSink {
     this.repository = formatRepository(ref);
   }
 
-  /** Tells whether the reference is a cache, or an image that carries one. */
+  /**
+   * Tells whether the reference is a cache, or an image that carries one.
+   * @throws {BuildError} `cache/import-failed` for a cache of BuildKit's
+   */
   async exists(signal: AbortSignal): Promise<boolean> {
     const manifests = await this.#manifestsOfRef(signal);
+    if (manifests === "BuildKit's") throw buildKitCache(this.#ownCache());
     if (manifests.some((manifest) => manifest.artifactType === MARKER_TYPE)) return true;
     const inline = manifests.flatMap(({ annotations }) => annotations?.[INLINE_KEY] ?? []);
-    if (inline.length === 0) return false;
+    if (inline.length === 0) {
+      if (await this.#isInlineOfBuildKit(manifests, signal)) throw buildKitCache("type=inline --push");
+      return false;
+    }
     this.#inline = new Map(inline.flatMap((text) => [...decodeInline(text)]));
     return true;
   }
@@ -63,6 +75,11 @@ export class RegistryCache implements CacheSink {
     const client = await this.#client();
     await client.pushBlob(this.#ref, { descriptor: EMPTY_BLOB, open: () => Readable.from([EMPTY]) }, signal);
     const there = await this.#manifestsOfRef(signal);
+    if (there === "BuildKit's") {
+      throw new BuildError("cache/export-failed", `${JSON.stringify(this.location)} is a cache of BuildKit's`, {
+        hint: `BuildKit could not read it any more: use --cache-to ${this.#ownCache()}`,
+      });
+    }
     if (there.some((manifest) => manifest.artifactType === MARKER_TYPE)) return;
     if (there.length > 0) {
       throw new BuildError("cache/export-failed", `${JSON.stringify(this.location)} is an image`, {
@@ -136,11 +153,15 @@ export class RegistryCache implements CacheSink {
   }
 
   /** Fetches the manifest of the image or, for several platforms, of each image. */
-  async #manifestsOfRef(signal: AbortSignal): Promise<readonly Manifest[]> {
+  async #manifestsOfRef(signal: AbortSignal): Promise<readonly Manifest[] | "BuildKit's"> {
     const client = await this.#client();
     try {
       const { document } = await client.resolve(this.#ref, signal);
-      if (document.kind === "manifest") return [document.manifest];
+      if (document.kind === "manifest") {
+        return isBuildKitRecords(document.manifest.config) ? "BuildKit's" : [document.manifest];
+      }
+      // The other members of such an index are layers, and no manifests.
+      if (document.index.manifests.some(isBuildKitRecords)) return "BuildKit's";
       const members = await mapLimit(document.index.manifests, 4, signal, (one, inner) =>
         client.fetchManifest(this.#ref, one, inner),
       );
@@ -149,6 +170,21 @@ export class RegistryCache implements CacheSink {
       if (isMissing(error)) return [];
       throw error;
     }
+  }
+
+  /** Tells whether images carry BuildKit's records; the first one's configuration tells it for all. */
+  async #isInlineOfBuildKit([first]: readonly Manifest[], signal: AbortSignal): Promise<boolean> {
+    const config = first?.config;
+    if (config === undefined || config.size > MAX_CONFIG_BYTES || !IMAGE_CONFIGS.has(config.mediaType)) return false;
+    const client = await this.#client();
+    return hasBuildKitRecords(await buffer(await client.fetchBlob(this.#ref, config, signal)));
+  }
+
+  /** Returns the value of a flag for a cache beside this one, under a name of its own. */
+  #ownCache(): string {
+    const { digest: _, ...named } = this.#ref;
+    const ref = { ...named, tag: `${named.tag ?? "cache"}-kiln`, digest: undefined };
+    return `type=registry,ref=${familiarReference(ref)},mode=max`;
   }
 
   #tagged(tag: string): ImageRef {
