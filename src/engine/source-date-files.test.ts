@@ -7,6 +7,8 @@ import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
 import type { ProgressEvent } from "../../lib/core/progress.ts";
 import { parseOutput } from "../export/parse-output.ts";
 import { build } from "./build.ts";
+import { Engine } from "./engine.ts";
+import { exportStored } from "./images/export-stored.ts";
 
 if (cannotRun !== undefined) console.warn(`skipped: times of files with an epoch: ${cannotRun}`);
 
@@ -128,6 +130,45 @@ describe.skipIf(cannotRun !== undefined)("with SOURCE_DATE_EPOCH", () => {
     await archive("one", 1_400_000_000);
     await archive("one", 1_600_000_001);
     expect((await archive("one", EPOCH)).equals(await archive("two", EPOCH))).toBe(true);
+  });
+
+  test.each([
+    { name: "few files", files: 0 },
+    { name: "many small files, whose layer is only a tar", files: 600 },
+  ])("an image of the store has the rewritten times, and can be read: $name", async ({ files }) => {
+    for (let at = 0; at < files; at += 1) await writeFile(join(context, "d", `f${at}`), "x");
+    await utimes(join(context, "d"), NEW, NEW);
+    const store = async (image: Readonly<Record<string, string>>): Promise<string | undefined> =>
+      (
+        await build(
+          {
+            context,
+            tags: ["dated"],
+            buildArgs: { SOURCE_DATE_EPOCH: String(EPOCH) },
+            outputs: [parseOutput(new Map(Object.entries({ type: "image", ...image })))],
+          },
+          testEnvironment(join(home, "store")),
+          new AbortController().signal,
+        )
+      ).manifest?.digest;
+    // The same image with its own times was there before.
+    const plain = await store({});
+    const first = await store({ "rewrite-timestamp": "true" });
+    expect(first).not.toBe(plain);
+    expect(await store({ "rewrite-timestamp": "true" })).toBe(first);
+    const destination = join(home, "out");
+    {
+      await using engine = new Engine(testEnvironment(join(home, "store")), { progress: () => {} });
+      const output = parseOutput(new Map(Object.entries({ type: "oci", tar: "false", dest: destination })));
+      await exportStored(engine, { image: "dated", output, progress: () => {} }, new AbortController().signal);
+    }
+    const { times } = await layout();
+    expect(times.get("c")).toBe(EPOCH);
+    expect(times.get("c/old")).toBe(OLD);
+    expect(Math.max(...times.values())).toBe(EPOCH);
+    await writeFile(join(context, "Dockerfile"), "FROM dated\nCOPY new /over/\n");
+    await run({ type: "oci", tar: "false" });
+    expect((await layout()).times.get("c")).toBe(EPOCH);
   });
 
   test("another epoch runs no COPY again", async () => {

@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { type Digest, Digester } from "../../lib/core/digest.ts";
+import { type Digest, Digester, isDigest } from "../../lib/core/digest.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import type { Compression, Descriptor } from "../../lib/core/oci.ts";
 import type { Native } from "../../lib/native/native.ts";
@@ -7,7 +7,7 @@ import type { GrowingBlob } from "../../lib/store/growing-blob.ts";
 import { LostLayerError } from "../../lib/store/lost-layer.ts";
 import { builtLayerId, originOf } from "../../lib/store/snapshot-id.ts";
 import type { LayerBlob, SnapshotId } from "../../lib/store/model.ts";
-import type { Store } from "../../lib/store/store.ts";
+import type { NewSnapshot, Store } from "../../lib/store/store.ts";
 import { compress } from "../../lib/tar/compress.ts";
 import { decompress } from "../../lib/tar/compression.ts";
 import type { Marks } from "../../lib/tar/marks.ts";
@@ -178,16 +178,60 @@ function blobContent(blob: LayerBlob, deps: LayerSources): Layer {
   };
 }
 
-/** Makes the layer with its files' times clamped to seconds since the epoch. It takes one more pass over the layer. */
+/**
+ * Makes the layer with its files' times clamped to seconds since the epoch; the layer itself where no time is later. It
+ * takes one more pass over the layer, once for each date.
+ */
 export async function clampedLayer(
   layer: ResultLayer,
   latestMtime: number,
   deps: LayerSources,
   signal: AbortSignal,
 ): Promise<ResultLayer> {
+  const factKey = `${layer.diffId} ${latestMtime}`;
+  const [digest = "", size] = new TextDecoder()
+    .decode(deps.store.facts.get("clamped-layer", factKey)?.value)
+    .split(" ");
   const clamped = { ...layer, latestMtime };
+  if (isDigest(digest))
+    return digest === layer.diffId ? layer : { ...clamped, diffId: digest, tarSizeBytes: Number(size) };
+  if (deps.store.snapshots.get(layer.snapshot)?.state !== "present") await deps.materialize([layer.snapshot], signal);
   const { diffId, sizeBytes } = await deps.packPool.measure(packOptions(clamped, deps), signal);
-  return { ...clamped, diffId, tarSizeBytes: sizeBytes };
+  deps.store.facts.set("clamped-layer", factKey, { value: new TextEncoder().encode(`${diffId} ${sizeBytes}`) });
+  return diffId === layer.diffId ? layer : { ...clamped, diffId, tarSizeBytes: sizeBytes };
+}
+
+/** A clamped layer in the store: its row, and its tar as a blob. */
+export interface KeptLayer {
+  readonly layer: ResultLayer;
+  readonly row: NewSnapshot;
+  readonly blob: LayerBlob;
+}
+
+/**
+ * Writes a clamped layer's tar into the store. The files of its snapshot have other times than the tar, so the image
+ * gets a snapshot of its own, which stays absent until its files are needed.
+ */
+export async function keepClamped(layer: ResultLayer, deps: LayerSources, signal: AbortSignal): Promise<KeptLayer> {
+  const { diffId } = layer;
+  using _lease = await deps.store.leases.acquire(`keep ${diffId}`, signal);
+  const size = deps.store.blobs.sizeOf(diffId) ?? (await writeTar(layer, deps, signal));
+  const id = builtLayerId(diffId);
+  return {
+    layer: { diffId, tarSizeBytes: size, snapshot: id, origin: "built" },
+    // All times count: they are those of the tar.
+    row: { id, state: "absent", diffId, tarSizeBytes: size, runs: [] },
+    blob: {
+      diffId,
+      descriptor: { mediaType: layerMediaType("oci", "uncompressed"), digest: diffId, size },
+      repository: undefined,
+    },
+  };
+}
+
+async function writeTar(layer: ResultLayer, deps: LayerSources, signal: AbortSignal): Promise<number> {
+  const { size } = await deps.store.blobs.write(copied(await layerTar(layer, deps, signal)), {}, signal);
+  return size;
 }
 
 function packOptions({ snapshot, latestMtime }: ResultLayer, { snapshots }: LayerSources): PackOptions {

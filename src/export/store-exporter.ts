@@ -6,6 +6,7 @@ import { type Exported, type Exporter, type Result, withoutAttestations } from "
 import type { LayerSources } from "./layers.ts";
 import { type DigestNames, type ImageOptions, type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
+import { rewriteForStore } from "./rewrite.ts";
 import type { Store } from "../../lib/store/store.ts";
 
 /**
@@ -19,11 +20,11 @@ export function storeExporter(
 ): Exporter {
   // A name with a digest must have that of the pushed image.
   const plain = push && digestNames.canonical ? undefined : "uncompressed";
-  const form: ImageOptions = { ...options, compression: options.compression ?? plain };
+  const form: ImageOptions = { ...options, compression: options.compression ?? plain, rewriteTimestamp: false };
   return {
     description: "exporting to image",
     async export(attested, progress, signal) {
-      const result = withoutAttestations(attested);
+      const { result, kept } = await rewriteForStore(withoutAttestations(attested), options, deps, signal);
       // An image pushed without a tag must not have one here.
       const given = pushByDigest ? [] : namesOf(options, result);
       const hasOnlyGiven = !digestNames.canonical && digestNames.danglingPrefix === undefined;
@@ -44,6 +45,8 @@ export function storeExporter(
           config: one.config.bytes,
           mediaType: one.manifest.descriptor.mediaType,
           layers: one.image.layers.map((layer) => layer.snapshot),
+          newSnapshots: kept.map(({ row }) => row),
+          layerBlobs: kept.map(({ blob }) => blob),
           names: assembled.index === undefined ? names : [],
         });
         reportSubtask(progress, `writing image ${one.config.descriptor.digest}`);
