@@ -21,6 +21,7 @@ import { Plan, type PlannedStage } from "./plan.ts";
 import { platformArgs } from "./platform-args.ts";
 import type { ContextSource, Resolver } from "./resolver.ts";
 import { sourceVertex } from "./sources.ts";
+import { uniformResolver, uniformSource } from "./uniform-source.ts";
 import { asRoot } from "./root-tree.ts";
 import { convertInstruction } from "./stage.ts";
 import { type Shared, type StageState, entriesOf, stateOnStage, stateOnStart } from "./stage-state.ts";
@@ -52,16 +53,19 @@ export async function convertChecked(
   given: { readonly options: ConvertOptions; readonly resolver: Resolver; readonly linter: Linter },
   signal: AbortSignal,
 ): Promise<Conversion> {
-  const { resolver, linter } = given;
+  const { linter } = given;
   checkFile(dockerfile, linter);
   const target = given.options.targetPlatform ?? given.options.buildPlatform;
   const targetStage = given.options.target ?? dockerfile.stages.at(-1)?.name;
   const predefined = platformArgs({ build: given.options.buildPlatform, target, targetStage });
   checkDefaultBases(dockerfile, predefined, linter);
   const evaluated = evaluateGlobalArgs(dockerfile, predefined, given.options.buildArgs);
-  const dated = await resolveEpoch(dockerfile, { scope: evaluated, options: given.options, resolver, target }, signal);
-  const { scope, epoch } = dated;
-  const options = { ...given.options, buildArgs: dated.buildArgs };
+  const dating = { scope: evaluated, options: given.options, resolver: given.resolver, target };
+  const { scope, epoch, buildArgs } = await resolveEpoch(dockerfile, dating, signal);
+  const uniformTime = given.options.reproducible === undefined ? undefined : epoch;
+  const resolver = uniformResolver(given.resolver, uniformTime);
+  const context = uniformSource(given.options.context, uniformTime);
+  const options = { ...given.options, buildArgs, context };
   const plan = new Plan(dockerfile, scope, { linter, host: options.buildPlatform });
   const wanted = plan.target(options.target);
   const { starts, triggers } = await resolveStarts(plan, wanted, { options, resolver, linter, target }, signal);

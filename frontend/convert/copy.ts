@@ -12,6 +12,7 @@ import { parseMode } from "./mode.ts";
 import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
 import type { ContextSource } from "./resolver.ts";
 import { type RemoteSource, readRemote } from "./remote-source.ts";
+import { uniformRemote } from "./uniform-source.ts";
 import { isClientTree } from "./sources.ts";
 import { type Shared, type StageState, absolutePath, emptyTree, expandIn, record, reportUnset } from "./stage-state.ts";
 import { platformPath } from "./windows-path.ts";
@@ -117,6 +118,12 @@ function contextOf(state: StageState, instruction: Instruction, shared: Shared):
   );
 }
 
+/** Adds what a reproducible build asks of a source outside the context. */
+function remoteOf(remote: RemoteSource | undefined, { options, epoch }: Shared): RemoteSource | undefined {
+  if (remote === undefined || options.reproducible === undefined) return remote;
+  return { ...remote, op: uniformRemote(remote.op, epoch) };
+}
+
 function expandWords(state: StageState, instruction: Instruction, shared: Shared): Expanded {
   const paths = instruction.paths.map((word) => ({ word, text: expandIn(state, word, instruction, shared) }));
   const destination = expandIn(state, instruction.destination, instruction, shared);
@@ -126,7 +133,7 @@ function expandWords(state: StageState, instruction: Instruction, shared: Shared
   const checksum = checksumWord === undefined ? "" : expandIn(state, checksumWord, instruction, shared);
   const readPaths = paths.map(({ word, text }) => ({
     text,
-    remote: readRemote(text, word.span, instruction, checksum),
+    remote: remoteOf(readRemote(text, word.span, instruction, checksum), shared),
   }));
   checkPatterns(
     paths.filter((_, index) => readPaths[index]?.remote === undefined),

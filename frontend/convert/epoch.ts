@@ -32,15 +32,20 @@ export async function resolveEpoch(
 }> {
   const { scope, options } = deps;
   const text = options.buildArgs.get(NAME) ?? (scope.values.get(NAME) || undefined);
-  if (text === undefined) return { epoch: undefined, scope, buildArgs: options.buildArgs };
+  const fallback = options.reproducible?.epoch;
+  if (text === undefined && fallback === undefined) return { epoch: undefined, scope, buildArgs: options.buildArgs };
   let epoch: number | undefined;
-  if (/^[+-]?\d+$/.test(text)) epoch = dateIn(text);
+  if (text === undefined) epoch = fallback;
+  else if (/^[+-]?\d+$/.test(text)) epoch = dateIn(text);
   else if (text !== "") {
     const source = await findSource(text, dockerfile, deps, signal);
     epoch = await deps.resolver.sourceDate(source, signal);
   }
+  epoch ??= fallback;
   const values = new Map(scope.values);
   const buildArgs = new Map(options.buildArgs);
+  // A reproducible build always has a date: also steps see it that declare the argument.
+  if (fallback !== undefined) buildArgs.set(NAME, "");
   for (const known of [values, buildArgs]) {
     if (epoch === undefined) known.delete(NAME);
     else if (known.has(NAME)) known.set(NAME, String(epoch));

@@ -37,6 +37,10 @@ export interface ConvertOptions {
   readonly cacheMountNamespace: string | undefined;
   /** The build context: the tree that COPY and ADD read without --from. */
   readonly context: ContextSource;
+  /**
+   * Present for a build that depends on no clock, umask or time of a file, with the date of a build that is given none.
+   */
+  readonly reproducible?: { readonly epoch: number } | undefined;
   /** `all` converts every stage, for checks. The default, `target`, converts those that the target needs. */
   readonly stages?: "target" | "all";
 }

@@ -45,12 +45,13 @@ export interface ResolvedBase {
 
 /** The source of a tree that is neither a stage nor made by this build. */
 export type ContextSource =
-  /** `name` is `context` or the `--build-context`'s; `excludes` are the patterns of its ignore file; `owners` as in `LocalOp`. */
+  /** `name` is `context` or the `--build-context`'s; `excludes` are the patterns of its ignore file; the rest as in `LocalOp`. */
   | {
       readonly kind: "local";
       readonly name: string;
       readonly excludes: readonly string[];
       readonly owners?: "kept" | undefined;
+      readonly uniformTime?: number | undefined;
     }
   | ({ readonly kind: "image" } & ResolvedBase)
   | GitOp

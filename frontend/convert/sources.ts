@@ -14,6 +14,7 @@ export function sourceVertex(source: ContextSource, platform: Platform): Vertex 
           name: source.name,
           excludes: source.excludes,
           ...(source.owners === undefined ? {} : { owners: source.owners }),
+          ...(source.uniformTime === undefined ? {} : { uniformTime: source.uniformTime }),
         },
         [],
       );

@@ -2,7 +2,7 @@ import type { LayerRuns } from "../core/run-interval.ts";
 import type { Digest } from "../core/digest.ts";
 import type { KeptBytes, ScanOptions } from "../native/native.ts";
 import type { Directory, MergedTree } from "./merged-tree.ts";
-import { type LayerScan, mergeScans, scanLayers, type TreeNode } from "./tree-node.ts";
+import { type LayerScan, mergeScans, scanLayers, type TreeNode, type Uniform } from "./tree-node.ts";
 
 /** Facts about the contents of some regular files. */
 export interface FileContents {
@@ -37,6 +37,8 @@ export interface SourceViewOptions {
   readonly fingerprints?: KnownSelections | undefined;
   /** Returns, for a layer of the tree, the runs that decide which file times count; absent where none count. */
   readonly runsOf?: ((layer: number) => LayerRuns) | undefined;
+  /** Metadata that all files have in common. Their time then counts. */
+  readonly uniform?: Uniform | undefined;
 }
 
 /**
@@ -51,6 +53,7 @@ export class SourceView {
   readonly excludes: readonly string[];
   readonly fingerprints: KnownSelections | undefined;
   readonly runsOf: ((layer: number) => LayerRuns) | undefined;
+  readonly uniform: Uniform | undefined;
   readonly #prune: Pick<ScanOptions, "prunePaths" | "pruneNames">;
   readonly #nowNs: () => bigint;
   readonly #layers = new Map<string, Promise<readonly LayerScan[]>>();
@@ -64,7 +67,8 @@ export class SourceView {
     this.digests = options.digests;
     this.excludes = options.excludes ?? [];
     this.fingerprints = options.fingerprints;
-    this.runsOf = options.runsOf;
+    this.uniform = options.uniform;
+    this.runsOf = options.uniform === undefined ? options.runsOf : () => ALL_COUNT;
     this.#prune = options.prune;
     this.#nowNs = options.nowNs;
   }
@@ -134,7 +138,8 @@ export class SourceView {
   }
 
   async #scanned(directory: Directory, depth: "all" | "one", signal: AbortSignal): Promise<readonly LayerScan[]> {
-    const options = { nowNs: this.#nowNs, prune: pruneBelow(this.#prune, directory.path), depth };
+    const prune = pruneBelow(this.#prune, directory.path);
+    const options = { nowNs: this.#nowNs, prune, depth, uniform: this.uniform };
     if (depth === "one") return scanLayers(this.tree, directory, options, signal);
     const known = this.#layers.get(directory.path);
     if (known !== undefined) return known;
@@ -148,6 +153,9 @@ export class SourceView {
     }
   }
 }
+
+/** No runs: no time means only "now". */
+const ALL_COUNT: LayerRuns = [];
 
 /** Rebases the paths to prune for a directory further down. */
 function pruneBelow(

@@ -1,6 +1,6 @@
-import { S_IFMT } from "../native/constants.ts";
+import { S_IFDIR, S_IFLNK, S_IFMT } from "../native/constants.ts";
 import { compareNames } from "../native/names.ts";
-import type { TreeScan } from "../native/scan.ts";
+import { type ScanColumns, TreeScan } from "../native/scan.ts";
 import type { PatternMatcher, DirectoryMatch } from "../core/patterns/pattern-matcher.ts";
 import type { Native, ScanOptions } from "../native/native.ts";
 import { isDirectory, isOpaque, isWhiteout, type Marks } from "./overlay-marks.ts";
@@ -87,7 +87,10 @@ export class TreeNode {
 
 /** A scan of one directory of one layer. */
 export interface LayerScan {
+  /** The files as the tree shows them. */
   readonly scan: TreeScan;
+  /** The files as the file system has them, by which they are recognised; absent where the tree shows them so. */
+  readonly onDisk?: ScanColumns;
   /** Index of the layer in its tree. */
   readonly layer: number;
   /** Path of the scanned directory in the layer; the layer's root is empty. */
@@ -102,6 +105,33 @@ export interface ScanTreeOptions {
   readonly prune: Pick<ScanOptions, "prunePaths" | "pruneNames">;
   /** `one` reads only the directory itself, not its directories. */
   readonly depth: "all" | "one";
+  /** Shows all files with this time, and modes without what a umask decides. */
+  readonly uniform?: Uniform | undefined;
+}
+
+/** The metadata that all files of a tree have in common; see `uniformColumns`. */
+export interface Uniform {
+  readonly mtimeNs: bigint;
+}
+
+/**
+ * Evens out what differs between two checkouts of the same files: every time is the given one, a file that its owner
+ * may execute and a directory are 0755, anything else is 0644, and no two names are one file. Type, owner, content and
+ * attributes stay.
+ */
+function uniformColumns(columns: ScanColumns, { mtimeNs }: Uniform): ScanColumns {
+  return {
+    ...columns,
+    mtimeNs: new BigInt64Array(columns.mtimeNs.length).fill(mtimeNs),
+    mode: columns.mode.map(uniformMode),
+    nlink: columns.nlink.map((count, row) => (isDirectory(columns.mode[row] ?? 0) ? count : 1)),
+  };
+}
+
+function uniformMode(mode: number): number {
+  const type = mode & S_IFMT;
+  if (type === S_IFLNK) return type | 0o777;
+  return type | (type === S_IFDIR || (mode & 0o100) !== 0 ? 0o755 : 0o644);
 }
 
 /**
@@ -134,7 +164,10 @@ export async function scanLayers(
       ...(options.depth === "one" ? { maxDepth: 1 } : {}),
       ...options.prune,
     });
-    scans.push({ scan, layer: part.layer, base: directory.path, scannedAtNs });
+    const place = { layer: part.layer, base: directory.path, scannedAtNs };
+    if (options.uniform === undefined) scans.push({ scan, ...place });
+    else
+      scans.push({ scan: new TreeScan(uniformColumns(scan.columns, options.uniform)), onDisk: scan.columns, ...place });
   }
   signal.throwIfAborted();
   return scans;

@@ -75,4 +75,5 @@ export const localOpShape: Shape<LocalOp> = object<LocalOp>({
   name: TEXT,
   excludes: list(TEXT),
   owners: optional(oneOf("kept")),
+  uniformTime: optional(NUMBER),
 });

@@ -27,6 +27,12 @@ export type LocalOp = {
   readonly excludes: readonly string[];
   /** Absent for the client's files, which become 0:0. Files of an archive keep its owners. */
   readonly owners?: "kept" | undefined;
+  /**
+   * The time of all files, in seconds since 1970, for a build that must not depend on how the directory came about:
+   * modes are then 0644, or 0755 for directories and what the owner may execute, and hard links are files of their own.
+   * The time is part of the keys, since it is in the result. Absent: times and modes are those of the files.
+   */
+  readonly uniformTime?: number | undefined;
 };
 
 /** A checkout of a git repository. No inputs. */
@@ -56,6 +62,8 @@ export type HttpOp = {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** The file's time, in seconds since 1970. Absent: what the server says, or 0. */
+  readonly modified?: number | undefined;
 };
 
 /** Runs a command on input 0 as the root file system (none when `scratchRoot`). */

@@ -2,7 +2,7 @@ import { coverPasswords } from "../../lib/core/credentials.ts";
 import { join } from "node:path";
 import { BuildError, unreachable } from "../../lib/core/errors.ts";
 import type { Digest } from "../../lib/core/digest.ts";
-import { inWholeSeconds, type LayerRuns } from "../../lib/core/run-interval.ts";
+import { inWholeSeconds, type LayerRuns, type RunInterval } from "../../lib/core/run-interval.ts";
 import type { StepUsage } from "../../lib/core/progress.ts";
 import { kernelStamp } from "../../lib/tree/kernel-clock.ts";
 import type { LayerBlob, SnapshotId, SnapshotRow } from "../../lib/store/model.ts";
@@ -85,9 +85,8 @@ export async function executeStep(
         },
         signal,
       );
-      const copied = copiedRuns(op, context.inputs, solver);
       const made = { fromNs, untilNs: kernelStamp(active.writable) };
-      ran = { ...ran, runs: copied === undefined ? undefined : inWholeSeconds([made, ...copied]) };
+      ran = { ...ran, runs: copyRuns(op, context.inputs, made, solver) };
       break;
     }
     case "http":
@@ -104,19 +103,24 @@ export async function executeStep(
 }
 
 /**
- * Returns the runs of the stages and images that a copy reads: their files' times count in the copy too. `undefined`
- * for a copy from a context or the network.
+ * Returns the runs of a copy's layer: those of the stages and images that it reads, whose files' times count in the copy
+ * too, and its own. `undefined` for a copy from a context or the network. The one time of uniform files counts, and new
+ * directories have it as well.
+ * @param made the copy's own
  */
-export function copiedRuns(
+export function copyRuns(
   op: FileOp,
   inputs: readonly (InputTree | undefined)[],
+  made: RunInterval,
   { store }: Pick<SolverDeps, "store">,
 ): LayerRuns {
   const counted = op.actions.flatMap((action) => {
     const input = action.kind === "copy" ? inputs[action.input] : undefined;
     return input?.kind === "stack" ? store.snapshots.getMany(input.stack).map(runsOf) : [];
   });
-  return counted.every((runs) => runs === undefined) ? undefined : counted.flatMap((runs) => runs ?? []);
+  if (inputs.some((input) => input?.kind === "local" && input.op.uniformTime !== undefined)) return [];
+  if (counted.every((runs) => runs === undefined)) return undefined;
+  return inWholeSeconds([made, ...counted.flatMap((runs) => runs ?? [])]);
 }
 
 type Ran = Pick<Executed, "usage" | "logFile"> & Pick<SnapshotRow, "runs">;

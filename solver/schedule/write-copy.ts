@@ -1,5 +1,5 @@
 import { MEDIA_TYPES } from "../../lib/core/oci.ts";
-import { inWholeSeconds, type LayerRuns } from "../../lib/core/run-interval.ts";
+import type { LayerRuns } from "../../lib/core/run-interval.ts";
 import type { SolverDeps } from "../deps.ts";
 import { SystemError } from "../../lib/native/errno.ts";
 import { builtLayerId } from "../../lib/store/snapshot-id.ts";
@@ -9,7 +9,7 @@ import type { KeyedVertex } from "../cache/keyed-graph.ts";
 import { copyFailed } from "../ops/file/file-batch.ts";
 import { hasMoved } from "../../lib/tree/moved-source.ts";
 import type { DescribedCopy } from "../ops/file/described-copy.ts";
-import { copiedRuns, type ExecuteDeps, type ExecuteInputs, type Executed } from "./execute.ts";
+import { copyRuns, type ExecuteDeps, type ExecuteInputs, type Executed } from "./execute.ts";
 
 /**
  * Writes a COPY of many small files without making them: its layer's tar becomes a blob of the store, and its files
@@ -33,8 +33,7 @@ export async function writeCopy(
   const nowNs = BigInt(startedMs) * 1_000_000n;
   using copy = await context.files.describe(op, { parent, inputs, selected, nowNs }, signal);
   if (copy === undefined) return undefined;
-  const copied = copiedRuns(op, inputs, solver);
-  const runs = copied === undefined ? undefined : inWholeSeconds([{ fromNs: nowNs, untilNs: nowNs }, ...copied]);
+  const runs = copyRuns(op, inputs, { fromNs: nowNs, untilNs: nowNs }, solver);
   const measure = await write(copy, { earlier, runs }, solver, signal);
   if (measure === undefined) return undefined;
   const { diffId, sizeBytes, contentDigest } = measure;

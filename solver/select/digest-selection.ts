@@ -37,6 +37,11 @@ export function toDigested(selection: Selection): DigestedSelection {
   return { digest, isEmpty: matches.length === 0, whole: async () => selection };
 }
 
+/** Returns nothing for files as they are, whose digests were kept before there was anything else. */
+function uniformOf({ uniform }: SourceView): readonly string[] {
+  return uniform === undefined ? [] : [String(uniform.mtimeNs)];
+}
+
 interface Seen {
   readonly what: string;
   readonly print: string;
@@ -57,7 +62,7 @@ async function lookAt(view: SourceView, selector: Selector, signal: AbortSignal)
   const [layer] = layers ?? [];
   if (layer === undefined || layers?.length !== 1) return undefined;
   return {
-    what: JSON.stringify([view.owners, view.excludes, selector, directory.path]),
+    what: JSON.stringify([view.owners, view.excludes, selector, directory.path, ...uniformOf(view)]),
     print: printOf(layer),
     isRacy: () => isAnyRacy(layer),
   };

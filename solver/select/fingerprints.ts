@@ -66,8 +66,8 @@ export class Fingerprints {
 }
 
 /** Digests all columns of a scan except the blocks on disk, which change when a file is flushed. */
-export function printOf({ scan }: LayerScan): string {
-  const { mtimeNs, ctimeNs, ino, size, dev, mode, uid, gid, nlink, names, links, ...rest } = scan.columns;
+export function printOf({ scan, onDisk = scan.columns }: LayerScan): string {
+  const { mtimeNs, ctimeNs, ino, size, dev, mode, uid, gid, nlink, names, links, ...rest } = onDisk;
   const { rdevMajor, rdevMinor, parent, nameEnd, linkEnd, flags } = rest;
   const sum = createHash("sha256").update(`${scan.count} ${names.length} ${links.length}\n`);
   for (const column of [mtimeNs, ctimeNs, ino, size, dev, mode, uid, gid, nlink]) sum.update(column);
@@ -76,8 +76,8 @@ export function printOf({ scan }: LayerScan): string {
 }
 
 /** Tells whether anything in a scan may have changed after it without a change of its times. */
-export function isAnyRacy({ scan, scannedAtNs }: LayerScan): boolean {
-  const { mtimeNs, ctimeNs } = scan.columns;
+export function isAnyRacy({ scan, scannedAtNs, onDisk = scan.columns }: LayerScan): boolean {
+  const { mtimeNs, ctimeNs } = onDisk;
   for (let row = 0; row < scan.count; row += 1) {
     if (isRacy(mtimeNs[row] ?? 0n, ctimeNs[row] ?? 0n, scannedAtNs)) return true;
   }

@@ -1,6 +1,7 @@
 import { isAscii } from "node:buffer";
 import type { Native } from "../../lib/native/native.ts";
 import { encodeName } from "../../lib/native/names.ts";
+import type { ScanColumns } from "../../lib/native/scan.ts";
 import type { FileClock } from "./clocks.ts";
 import type { LayerScan } from "../../lib/tree/tree-node.ts";
 
@@ -97,7 +98,7 @@ export class StatIndex {
       paths: this.#paths,
       used: this.#used,
     };
-    const entries = this.#native.findKnown(known, layer.scan.columns, layer.base, rows, digests);
+    const entries = this.#native.findKnown(known, onDisk(layer), layer.base, rows, digests);
     if (this.#added.size > 0) this.#findAdded(layer, rows, { entries, digests });
     return { entries, digests };
   }
@@ -123,8 +124,8 @@ export class StatIndex {
    */
   set(file: { readonly layer: LayerScan; readonly row: number; readonly entry: number }, digest: Uint8Array): void {
     const { layer, row, entry } = file;
-    const mtimeNs = layer.scan.columns.mtimeNs[row] ?? 0n;
-    const ctimeNs = layer.scan.columns.ctimeNs[row] ?? 0n;
+    const mtimeNs = onDisk(layer).mtimeNs[row] ?? 0n;
+    const ctimeNs = onDisk(layer).ctimeNs[row] ?? 0n;
     if (this.#clock === "settable") return;
     if (this.#clock === "own" && isRacy(mtimeNs, ctimeNs, layer.scannedAtNs)) return;
     const isProven = this.#clock === "own" || this.#wasSeen(layer, row, entry);
@@ -152,7 +153,7 @@ export class StatIndex {
         this.#stamps[known + 2 * nth] === column[row * 2] &&
         this.#stamps[known + 2 * nth + 1] === ((column[row * 2 + 1] ?? 0) | (nth === 0 ? UNPROVEN : 0)),
     );
-    const { mtimeNs, ctimeNs } = layer.scan.columns;
+    const { mtimeNs, ctimeNs } = onDisk(layer);
     const isByMinute = (mtimeNs[row] ?? 0n) % MINUTE_NS === 0n && (ctimeNs[row] ?? 0n) % MINUTE_NS === 0n;
     return isSame && layer.scannedAtNs > this.#seenNs + (isByMinute ? MINUTE_NS : COARSE_TICK_NS);
   }
@@ -285,6 +286,11 @@ export function isRacy(mtimeNs: bigint, ctimeNs: bigint, scannedAtNs: bigint): b
   return latest >= scannedAtNs - (isCoarse ? COARSE_TICK_NS : TICK_NS);
 }
 
+/** Returns the files' own stamps, whatever the tree shows. */
+function onDisk({ onDisk: own, scan }: LayerScan): ScanColumns {
+  return own ?? scan.columns;
+}
+
 function pathOf({ scan, base }: LayerScan, row: number): string {
   return base === "" ? scan.path(row) : `${base}/${scan.path(row)}`;
 }
@@ -298,7 +304,7 @@ const views = new WeakMap<LayerScan, readonly Int32Array[]>();
 function stampColumns(layer: LayerScan): readonly Int32Array[] {
   const known = views.get(layer);
   if (known !== undefined) return known;
-  const { dev, ino, size, mtimeNs, ctimeNs } = layer.scan.columns;
+  const { dev, ino, size, mtimeNs, ctimeNs } = onDisk(layer);
   const made = [dev, ino, size, mtimeNs, ctimeNs].map(
     (column) => new Int32Array(column.buffer, column.byteOffset, column.length * 2),
   );

@@ -1,6 +1,6 @@
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import { formatReference, parseReference } from "../../lib/core/reference.ts";
-import { type OutputSpec, STORE_OUTPUT } from "../export/output-spec.ts";
+import { type OutputSpec, STORE_OUTPUT, withRewrittenTimes } from "../export/output-spec.ts";
 import { TravellingMounts } from "./caches/cache-mounts.ts";
 import { type CacheImports, openImports } from "./caches/remote-cache.ts";
 import type { Engine } from "./engine.ts";
@@ -43,7 +43,8 @@ export type PartsOf<Part extends Exclude<keyof BuildParts, "engine">, EnginePart
 export async function openParts(request: BuildRequest, signal: AbortSignal): Promise<BuildParts> {
   const { engine, options, progress } = request;
   const names = [...new Set((options.tags ?? []).map((tag) => formatReference(parseReference(tag))))];
-  const outputs = options.outputs ?? [STORE_OUTPUT];
+  const wanted = options.outputs ?? [STORE_OUTPUT];
+  const outputs = options.reproducible === true ? wanted.map(withRewrittenTimes) : wanted;
   checkOutputs(outputs, options, engine.environment);
   await checkSecrets(options.secrets ?? [], engine.environment);
   const imports = await openImports(options.cache, engine, progress, signal);

@@ -59,6 +59,11 @@ export interface BuildOptions {
   /** Adds provenance to the result, for `--metadata-file`: `min` is without steps and times. */
   readonly recordProvenance?: "min" | "max" | undefined;
   readonly progress?: ProgressSink;
+  /**
+   * True for an image that depends on its sources and nothing else: one date for everything new in it, and no umask or
+   * time of the context's files.
+   */
+  readonly reproducible?: boolean;
   /** Receives the outcome of every step, also when the build fails. Must not throw. */
   readonly onReport?: ((report: BuildReport) => void) | undefined;
 }

@@ -1,3 +1,5 @@
+import { resolve } from "node:path";
+import { BuildError } from "../../lib/core/errors.ts";
 import { mapLimit } from "../../lib/core/limits.ts";
 import { type Platform, formatPlatform, parsePlatform } from "../../lib/core/platform.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
@@ -15,6 +17,7 @@ import type { RemoteSource, SecretSource, SshSource } from "../../solver/ports.t
 import { type GitFacts, gitFacts } from "./context/git-facts.ts";
 import { isMultiPlatform, uselessBuilderArgs } from "./builder-args.ts";
 import { loadContext } from "./context/context.ts";
+import { defaultDate } from "./context/default-date.ts";
 import type { LoadedContext } from "./context/context-deps.ts";
 import type { Engine } from "./engine.ts";
 import { baseFrom } from "./images/image-places.ts";
@@ -70,11 +73,13 @@ export interface PrepareParts {
 
 /** Reads the context and the Dockerfile and turns it into a graph per platform. */
 export async function prepareBuild(parts: PrepareParts, signal: AbortSignal): Promise<PreparedBuild> {
+  const { engine, options } = parts;
   const { resolver, convertOptions, ...read } = await readBuild(parts, signal);
   const convert = async (): Promise<PreparedBuild> => {
     const conversions = await mapLimit(convertOptions, 4, signal, (one, inner) =>
       convertDockerfile(read.dockerfile, one, resolver, inner),
     );
+    if (options.reproducible === true) refuseFuture(conversions, engine.environment.nowMs());
     const directories = new Map([["context", read.context.directory], ...resolver.localDirectories]);
     const again: PreparedBuild["again"] = (bases) => {
       resolver.replace(bases);
@@ -83,6 +88,23 @@ export async function prepareBuild(parts: PrepareParts, signal: AbortSignal): Pr
     return { ...read, conversions, directories, again };
   };
   return convert();
+}
+
+/**
+ * Refuses a date that has not come yet. Files get their times while the build runs; those would be earlier, and stay.
+ * @throws {BuildError} `dockerfile/arg`
+ */
+function refuseFuture(conversions: readonly Pick<Conversion, "sourceDateEpoch">[], nowMs: number): void {
+  for (const { sourceDateEpoch: epoch = 0 } of conversions) {
+    if (epoch * 1000 <= nowMs) continue;
+    throw new BuildError(
+      "dockerfile/arg",
+      `Cannot build reproducibly for ${epoch} seconds since 1970: that is to come`,
+      {
+        hint: "set SOURCE_DATE_EPOCH to a date in the past, or the clock of this machine right",
+      },
+    );
+  }
 }
 
 /** Reads the context and the Dockerfile. */
@@ -135,7 +157,14 @@ export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promi
   const platforms = wantedPlatforms(options.platforms ?? [], environment.platform);
   const multiPlatform = isMultiPlatform(buildArgs, platforms.length);
   const buildPlatform = environment.platform;
-  const shared = { ...requestedConversion(options, facts.labels), buildArgs, buildPlatform, multiPlatform };
+  const isLocal = resolve(environment.workingDirectory, options.context) === directory;
+  const dating = { env: gitEnv, guardPath: environment.runtimePath, warn };
+  const reproducible =
+    options.reproducible === true
+      ? { epoch: await defaultDate(context, isLocal ? directory : undefined, dating, signal) }
+      : undefined;
+  const requested = requestedConversion(options, facts.labels);
+  const shared = { ...requested, buildArgs, buildPlatform, multiPlatform, reproducible };
   const excludes = ignored.map(({ text }) => text);
   const owners = context.owners === "kept" ? { owners: context.owners } : {};
   const convertOptions = platforms.map((targetPlatform): ConvertOptions => ({

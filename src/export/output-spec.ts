@@ -142,6 +142,11 @@ export function imageLeaves(output: OutputSpec): boolean {
   }
 }
 
+/** Makes the same output, with the times of files in new layers clamped to the source date. */
+export function withRewrittenTimes(output: OutputSpec): OutputSpec {
+  return "image" in output ? { ...output, image: { ...output.image, rewriteTimestamp: true } } : output;
+}
+
 /** Default attributes of an image output: the local store, OCI media types. */
 export const DEFAULT_IMAGE_OPTIONS: ImageOptions = {
   names: [],

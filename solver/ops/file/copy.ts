@@ -23,6 +23,8 @@ export interface CopySettings {
     | undefined;
   /** True when files keep their owner of the source. */
   readonly keepOwner: boolean;
+  /** The time of new parent directories, where the source's files have one in common; default: now. */
+  readonly parentTimeNs?: bigint | undefined;
 }
 
 export function copySettings(action: CopyAction, owner: Ids | undefined, view: SourceView): CopySettings {
@@ -31,6 +33,7 @@ export function copySettings(action: CopyAction, owner: Ids | undefined, view: S
     mode:
       action.mode?.kind === "symbolic" ? { kind: "symbolic", mode: parseSymbolicMode(action.mode.text) } : action.mode,
     keepOwner: action.keepOwner && view.owners === "kept",
+    parentTimeNs: view.uniform?.mtimeNs,
   };
 }
 
@@ -90,8 +93,8 @@ export function copiedMetadata(settings: CopySettings, node: TreeNode): NewMetad
 }
 
 /** Returns the metadata of new parent directories: `--chown` applies, and the permissions of an octal `--chmod`. */
-export function parentMetadata({ owner, mode }: CopySettings): ParentMetadata {
-  return { mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755, owner, mtimeNs: undefined };
+export function parentMetadata({ owner, mode, parentTimeNs }: CopySettings): ParentMetadata {
+  return { mode: mode?.kind === "octal" ? mode.bits & 0o777 : 0o755, owner, mtimeNs: parentTimeNs };
 }
 
 interface CopyContents {

@@ -69,7 +69,7 @@ export class FileWork implements AsyncDisposable {
   ): Promise<DigestedSelection> {
     const source = this.#local(input);
     for (let left = MAX_SCANS; ; left -= 1) {
-      const view = source.view(input.excludes, input.owners, look.reading);
+      const view = source.view(input.excludes, input.owners, look.reading, input.uniformTime);
       try {
         return await digestSelection(view, selectorOf(use), signal);
       } catch (error) {
@@ -180,7 +180,10 @@ export class FileWork implements AsyncDisposable {
   }
 
   async #view(input: InputTree, signal: AbortSignal): Promise<SourceView> {
-    if (input.kind === "local") return this.#local(input.op).view(input.op.excludes, input.op.owners);
+    if (input.kind === "local") {
+      const { excludes, owners, uniformTime } = input.op;
+      return this.#local(input.op).view(excludes, owners, "known", uniformTime);
+    }
     const key = input.stack.join(" ");
     let view = this.#stacks.get(key);
     if (view === undefined) this.#stacks.set(key, (view = this.#openStack(input.stack, signal)));

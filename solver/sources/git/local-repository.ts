@@ -38,6 +38,16 @@ export async function findLocalRepository(
   return { root: await realpath(top), revision, isDirty, source: await findSource(ask) };
 }
 
+/** Finds when the checked-out commit was made, in seconds since 1970; `undefined` where there is none. */
+export async function commitTimeOf(
+  directory: string,
+  program: Pick<GitProgram, "env" | "guardPath">,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const text = await answer(directory, program, ["show", "-s", "--format=%ct", "HEAD^{commit}", "--"], signal);
+  return text !== undefined && /^\d+\s*$/.test(text) ? Number(text) : undefined;
+}
+
 /** Tells whether files changed, without the repository's own filters, which are programs. */
 async function hasChanges(run: (args: readonly string[]) => Promise<string | undefined>): Promise<boolean> {
   const filters = await run(["config", "--show-scope", "--name-only", "--get-regexp", String.raw`^filter\.`]);

@@ -65,7 +65,7 @@ export function createHttpSource(deps: HttpSourceDeps): RemoteSource<HttpOp> {
       }
       const modifiedMs = found.lastModified === undefined ? Number.NaN : Date.parse(found.lastModified);
       // Whole seconds: HTTP dates have no more. Without a date, the epoch, so that equal bytes give equal layers.
-      const mtime = Number.isNaN(modifiedMs) ? 0 : Math.floor(modifiedMs / 1000);
+      const mtime = op.modified ?? (Number.isNaN(modifiedMs) ? 0 : Math.floor(modifiedMs / 1000));
       return {
         parts: [
           { name: "file name", value: op.filename },
@@ -86,7 +86,7 @@ export function createHttpSource(deps: HttpSourceDeps): RemoteSource<HttpOp> {
           await chmod(path, op.mode);
           await utimes(path, mtime, mtime);
         },
-        date: async () => (Number.isNaN(modifiedMs) ? undefined : mtime),
+        date: async () => (Number.isNaN(modifiedMs) ? undefined : Math.floor(modifiedMs / 1000)),
       };
     },
   };

@@ -52,11 +52,17 @@ export class LocalSource implements Disposable {
 
   /**
    * Returns the directory without ignored files. There is one view per list of patterns, owned by the source. Its files
-   * belong to root unless their owners are `kept`.
+   * belong to root unless their owners are `kept`. With a `uniformTime`, in seconds, times and modes of the files do not
+   * count; see `LocalOp`.
    * @throws {BuildError} `context/not-found`, `context/unreadable`, `pattern/malformed`
    */
-  view(excludes: readonly string[], owners: "root" | "kept" = "root", reading: Reading = "known"): SourceView {
-    const key = JSON.stringify([owners, excludes, reading]);
+  view(
+    excludes: readonly string[],
+    owners: "root" | "kept" = "root",
+    reading: Reading = "known",
+    uniformTime?: number,
+  ): SourceView {
+    const key = JSON.stringify([owners, excludes, reading, uniformTime]);
     const known = this.#views.get(key);
     if (known !== undefined) return known;
     const matcher = excludes.length === 0 ? undefined : new PatternMatcher(excludes);
@@ -69,6 +75,7 @@ export class LocalSource implements Disposable {
       nowNs: this.#options.nowNs,
       excludes,
       fingerprints: this.#known(reading),
+      uniform: uniformTime === undefined ? undefined : { mtimeNs: BigInt(uniformTime) * 1_000_000_000n },
     });
     this.#views.set(key, made);
     return made;

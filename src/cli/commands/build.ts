@@ -67,6 +67,10 @@ export function buildCommand(program: Command, cli: Cli): void {
   list("--resource <name=value>", "memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems");
   build.option("--jobs <count>", "steps at one time (default: processors, at least 4)");
   build.option("--on-error <action>", "keep: the failed step's files (the default); shell: also open a shell in them");
+  build.option(
+    "--reproducible",
+    "the same image from the same sources: dated by SOURCE_DATE_EPOCH, the commit, or 1970",
+  );
   build.option("--expect-cached [stages]", "fail when a step is not in the cache");
   build.option("--explain [format]", "say at the end why steps ran: text, or json for tools (on standard output)");
   build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
@@ -215,6 +219,7 @@ function buildOptions(context: CommandContext, source: string, flags: BuildFlags
     cgroupParent: flags.cgroupParent || undefined,
     limits: resourceLimits(flags.resource, flags),
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
+    reproducible: flags.reproducible === true,
     expectCached: expectedOf(flags.expectCached),
     provenance: attestations(flags).provenance,
     recordProvenance: flags.metadataFile ? recordedMode(env["BUILDX_METADATA_PROVENANCE"] ?? "") : undefined,

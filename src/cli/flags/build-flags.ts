@@ -36,6 +36,7 @@ export interface BuildFlags extends AcceptedFlags {
   readonly resource: readonly string[];
   readonly jobs?: string;
   readonly onError?: string;
+  readonly reproducible?: boolean;
   readonly expectCached?: string;
   readonly explain?: string;
   readonly progress?: string;
@@ -84,6 +85,7 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   resource: list(TEXT),
   jobs: optional(TEXT),
   onError: optional(TEXT),
+  reproducible: optional(FLAG),
   expectCached: optional(TEXT),
   explain: optional(TEXT),
   progress: optional(TEXT),

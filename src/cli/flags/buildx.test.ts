@@ -40,6 +40,7 @@ const OWN = [
   "cache-mode",
   "cache-trust",
   "jobs",
+  "reproducible",
   "on-error",
   "expect-cached",
   "authfile",

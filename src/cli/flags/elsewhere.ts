@@ -31,7 +31,6 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   compression: "use compression= of -o and --cache-to",
   "compression-level": "use compression-level= of -o and --cache-to",
   "custom-platform": "use --platform, several separated by commas",
-  reproducible: "use SOURCE_DATE_EPOCH=0 kiln build -o type=image,rewrite-timestamp=true",
   "single-snapshot": DOCKERFILE_WAY,
   "registry-mirror": "use registry-mirrors in ~/.config/docker/daemon.json",
   "registry-map": "use registry-mirrors in ~/.config/docker/daemon.json",
