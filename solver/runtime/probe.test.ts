@@ -53,6 +53,7 @@ test.skipIf(reason !== undefined)(
       "/proc in a RUN",
       "ids",
       "seccomp",
+      "other platforms",
       "network none",
       "network sandbox",
       "limits",

@@ -7,6 +7,7 @@ import { type Cause, causesOf } from "./causes.ts";
 import { CONTROLLERS, findHierarchies } from "./cgroup-tree.ts";
 import { type HostFacts, canGiveFiles, canMount, readHostFacts, type Rights } from "./host.ts";
 import { climb } from "./ladder.ts";
+import { emulationResult } from "./emulation.ts";
 import { readLimits } from "./limits.ts";
 import { NETWORK_HELPER_HINT } from "./network-helper.ts";
 import { probeFiles, type ProbeResult } from "./probe-files.ts";
@@ -50,6 +51,7 @@ export async function probeAll(context: ProbeContext, signal: AbortSignal): Prom
     ...rightsResults(tried, context, helper?.ok === true),
     idsResult(context, rung),
     filterResult(context, tried),
+    emulationResult(),
   ];
   const refusals: Refusal[] = [];
   if (rung.kind === "namespaces") {
