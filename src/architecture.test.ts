@@ -92,7 +92,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   "src/progress": ["lib/core"],
   "src/export": LIB,
-  "src/engine": [...LIB, "solver", "frontend", "src/export", "src/progress"],
+  "src/engine/sbom": ["lib/core", "lib/native", "lib/tree"],
+  "src/engine": [...LIB, "solver", "frontend", "src/export", "src/progress", "src/engine/sbom"],
   "src/index.ts": ["lib/core", "src/engine"],
   "src/cli": [...LIB, "solver", "frontend", "src/progress", "src/export", "src/engine"],
 };

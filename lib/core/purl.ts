@@ -15,3 +15,34 @@ export function imagePurl(ref: ImageRef, platform: Platform, digest?: Digest): s
   ];
   return `pkg:docker/${name}${version === undefined ? "" : `@${version}`}?${qualifiers.join("&")}`;
 }
+
+/** The parts of a package URL, not yet encoded. */
+export interface PackageUrlParts {
+  /** `deb`, `npm`, `golang` */
+  readonly type: string;
+  /** Names in front of the package's own, separated by slashes: `debian`, `@scope`, `github.com/owner`. */
+  readonly namespace?: string | undefined;
+  readonly name: string;
+  readonly version?: string | undefined;
+  /** Qualifiers without a value are left out. */
+  readonly qualifiers?: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Makes a package URL: `pkg:deb/debian/zlib1g@1:1.2.13?arch=amd64`.
+ * @see https://github.com/package-url/purl-spec/blob/main/PURL-SPECIFICATION.rst
+ */
+export function packageUrl({ type, namespace = "", name, version = "", qualifiers = {} }: PackageUrlParts): string {
+  const names = [...namespace.split("/").filter((part) => part !== ""), name].map(encoded).join("/");
+  const known = Object.entries(qualifiers)
+    .flatMap(([key, value]) => (value === undefined || value === "" ? [] : [`${key}=${encoded(value)}`]))
+    .toSorted();
+  return `pkg:${type}/${names}${version === "" ? "" : `@${encoded(version)}`}${known.length === 0 ? "" : `?${known.join("&")}`}`;
+}
+
+/** Encodes all but letters, digits, `.`, `-`, `_`, `~` and the colon. */
+function encoded(text: string): string {
+  return encodeURIComponent(text.toWellFormed())
+    .replaceAll(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll("%3A", ":");
+}

@@ -68,6 +68,12 @@ export interface Resolution {
   readonly missing: readonly string[];
 }
 
+/** A regular file, open for reading. */
+export interface OpenFile extends Disposable {
+  readonly fd: number;
+  readonly sizeBytes: number;
+}
+
 /** Limit on symlinks over the whole path, like BuildKit's. (The kernel's is 40.) */
 const MAX_SYMLINKS = 255;
 /** Limit on directories held open over all layers. Beyond it, the oldest are closed and reopened when needed. */
@@ -231,6 +237,16 @@ export class MergedTree implements Disposable {
    * @throws {BuildError} `solver/copy-failed` when it is larger than `maxBytes`
    */
   readFile(path: string, maxBytes: number): Buffer | undefined {
+    using file = this.openFile(path);
+    if (file === undefined) return undefined;
+    if (file.sizeBytes > maxBytes) {
+      throw new BuildError("solver/copy-failed", `Cannot read ${path}: it is larger than ${maxBytes} bytes`);
+    }
+    return readFully(file.fd, file.sizeBytes);
+  }
+
+  /** Opens a regular file, following symlinks; `undefined` when there is no file, or something else. */
+  openFile(path: string): OpenFile | undefined {
     let found: Resolution;
     try {
       found = this.resolve(path, "follow");
@@ -240,18 +256,11 @@ export class MergedTree implements Disposable {
     }
     const { parent, entry } = found;
     if (entry === undefined || (entry.status.mode & S_IFMT) !== S_IFREG) return undefined;
-    if (entry.status.size > maxBytes) {
-      throw new BuildError("solver/copy-failed", `Cannot read ${path}: it is larger than ${maxBytes} bytes`);
-    }
     const fd = this.native.openat2(this.#partOf(parent, entry), entry.name, {
       flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
       resolve: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
     });
-    try {
-      return readFully(fd, entry.status.size);
-    } finally {
-      this.native.close(fd);
-    }
+    return { fd, sizeBytes: entry.status.size, [Symbol.dispose]: () => this.native.close(fd) };
   }
 
   [Symbol.dispose](): void {

@@ -35,6 +35,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   cp: async () => (await import("./commands/cp.ts")).cpCommand,
   size: async () => (await import("./commands/size.ts")).sizeCommand,
   diff: async () => (await import("./commands/diff.ts")).diffCommand,
+  sbom: async () => (await import("./commands/sbom.ts")).sbomCommand,
   run: async () => (await import("./commands/run.ts")).runCommand,
   why: async () => (await import("./commands/why.ts")).whyCommand,
   shell: async () => (await import("./commands/shell.ts")).shellCommand,

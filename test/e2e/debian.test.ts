@@ -60,6 +60,19 @@ describe.skipIf(why !== undefined)("a Debian base image from a registry", { time
     expect(run.stdout).toBe("Served from a heredoc as uid 1234 in /home/app/server (production)\n");
   });
 
+  test("an SBOM has the packages that dpkg names", () => {
+    const image = `${registry.host}/server:1`;
+    const document: unknown = JSON.parse(mustKiln(store, ["sbom", "--format", "cyclonedx", image]).stdout);
+    const found = [...JSON.stringify(document).matchAll(/"purl":"pkg:deb\/debian\/([^@"]+)@([^?"]+)/g)].map(
+      ([, name = "", version = ""]) => `${decodeURIComponent(name)} ${decodeURIComponent(version)}`,
+    );
+    const asked = mustKiln(store, [
+      ...["run", "--entrypoint", "dpkg-query", image, "-W", "-f", "${Package} ${Version}\\n"],
+    ]).stdout;
+    expect(found.toSorted()).toEqual(asked.trim().split("\n").toSorted());
+    expect(found.length).toBeGreaterThan(50);
+  });
+
   test("pushed images are fetched by another client with the same configuration", () => {
     for (const tag of ["hello:1", "server:1"]) {
       mustKiln(store, ["push", `${registry.host}/${tag}`]);
