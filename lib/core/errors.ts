@@ -11,6 +11,7 @@ export const ERROR_CODES = [
   "archive/unsafe-path",
   "archive/unsupported",
   "build/cancelled",
+  "build/not-reproducible",
   "build/policy",
   "build/unexpected-miss",
   "cache/export-failed",

@@ -64,6 +64,8 @@ export interface BuildOptions {
    * time of the context's files.
    */
   readonly reproducible?: boolean;
+  /** True to build a second time without the cache before anything is exported, and to fail where the image differs. */
+  readonly verify?: boolean;
   /** Receives the outcome of every step, also when the build fails. Must not throw. */
   readonly onReport?: ((report: BuildReport) => void) | undefined;
 }

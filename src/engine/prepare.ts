@@ -52,10 +52,12 @@ export interface PreparedBuild {
   readonly ssh: SshSource;
   /** Prepares the same build with moved base images. */
   readonly again: (bases: readonly MovedBase[]) => Promise<PreparedBuild>;
+  /** Prepares the same build, of the same sources, with steps that all skip the cache. */
+  readonly uncached: () => Promise<PreparedBuild>;
 }
 
 /** A parsed Dockerfile, and the inputs of its conversion. */
-export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "directories" | "again"> {
+export interface ReadBuild extends Omit<PreparedBuild, "conversions" | "directories" | "again" | "uncached"> {
   readonly resolver: BuildResolver;
   /** One per platform. */
   readonly convertOptions: readonly ConvertOptions[];
@@ -75,19 +77,19 @@ export interface PrepareParts {
 export async function prepareBuild(parts: PrepareParts, signal: AbortSignal): Promise<PreparedBuild> {
   const { engine, options } = parts;
   const { resolver, convertOptions, ...read } = await readBuild(parts, signal);
-  const convert = async (): Promise<PreparedBuild> => {
+  const convert = async (more: Pick<ConvertOptions, "noCache"> | undefined): Promise<PreparedBuild> => {
     const conversions = await mapLimit(convertOptions, 4, signal, (one, inner) =>
-      convertDockerfile(read.dockerfile, one, resolver, inner),
+      convertDockerfile(read.dockerfile, { ...one, ...more }, resolver, inner),
     );
     if (options.reproducible === true) refuseFuture(conversions, engine.environment.nowMs());
     const directories = new Map([["context", read.context.directory], ...resolver.localDirectories]);
     const again: PreparedBuild["again"] = (bases) => {
       resolver.replace(bases);
-      return convert();
+      return convert(more);
     };
-    return { ...read, conversions, directories, again };
+    return { ...read, conversions, directories, again, uncached: () => convert({ noCache: "all" }) };
   };
-  return convert();
+  return convert(undefined);
 }
 
 /**

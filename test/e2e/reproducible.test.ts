@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { busyboxRoot, kiln, missing, mustKiln, temporary } from "./harness.ts";
@@ -107,6 +107,49 @@ describe.skipIf(why !== undefined)("reproducible builds", { timeout: 240_000 }, 
     expect(new Set(facts.map(({ mtime }) => mtime))).toEqual(new Set(["1970-01-01T00:00:00Z"]));
     expect(facts.find(({ path }) => path.endsWith("/src/src/data"))?.mode).toBe("0644");
     expect(facts.find(({ path }) => path.endsWith("/src/src/sub"))?.mode).toBe("0755");
+  });
+
+  test("--verify builds again, names the step, file and field that differ, and leaves nothing behind", () => {
+    const root = store("verified");
+    const path = at("verify");
+    mkdirSync(path);
+    const dockerfile = (...lines: readonly string[]): void =>
+      writeFileSync(join(path, "Dockerfile"), ["FROM base", ...lines, ""].join("\n"));
+    const build = (...args: readonly string[]) => kiln(root, ["build", "--reproducible", "-t", "v", ...args, path]);
+    const left = (): readonly string[] => [
+      ...sh('cd "$1" && mkdir -p trash && ls snapshots logs trash', root).split("\n"),
+      ...mustKiln(root, ["images", "--all", "--format", "{{.ID}}"]).stdout.split("\n"),
+    ];
+    writeFileSync(join(path, "f"), "f\n");
+    dockerfile("COPY f /f", "RUN echo said && echo same > /same && mkdir /d", "WORKDIR /w");
+    const first = build();
+    expect(first.status, first.stderr).toBe(0);
+    const before = left();
+    const good = build("--verify");
+    expect(good.status, good.stderr).toBe(0);
+    expect(good.stderr).toContain("again: [3/4] RUN");
+    expect(left()).toEqual(before);
+    dockerfile(
+      "COPY f /f",
+      "RUN date > /stamp && echo same > /same",
+      "RUN if [ ! -e /x ]; then mkdir /x; cp /stamp /x/copy; chmod 4711 /x/copy; fi",
+    );
+    expect(build("-q").status).toBe(0);
+    const known = left();
+    const id = mustKiln(root, ["inspect", "--format", "{{.Id}}", "v"]).stdout;
+    const bad = build("--verify", "-t", "other", "-o", `type=oci,dest=${at("bad.tar")}`);
+    expect(bad).toMatchObject({ status: 1, stderr: expect.stringContaining("error[build/not-reproducible]") });
+    expect(bad.stderr).toMatch(/~ \/stamp: content [0-9a-f]{12} -> [0-9a-f]{12}\n/);
+    expect(bad.stderr).toMatch(/~ \/x\/copy: content /);
+    expect(bad.stderr).toMatch(/ 3: [0-9a-f]{12} -> [0-9a-f]{12} +RUN date/);
+    expect(bad.stderr).not.toMatch(/mtime|~ \/same|created/);
+    expect(existsSync(at("bad.tar"))).toBe(false);
+    expect(left()).toEqual(known);
+    expect(build("-q").status).toBe(0);
+    expect(mustKiln(root, ["inspect", "--format", "{{.Id}}", "v"]).stdout).toBe(id);
+    // Without one date, the times differ, and the hint says what gives one.
+    const plain = kiln(root, ["build", "--verify", path]);
+    expect(plain.stderr).toContain("--reproducible gives all files and the image one date");
   });
 
   test("the commit dates the image, SOURCE_DATE_EPOCH dates it otherwise, and each date is another image", () => {

@@ -71,6 +71,7 @@ export function buildCommand(program: Command, cli: Cli): void {
     "--reproducible",
     "the same image from the same sources: dated by SOURCE_DATE_EPOCH, the commit, or 1970",
   );
+  build.option("--verify", "build a second time without cache, and fail with what differs before anything is exported");
   build.option("--expect-cached [stages]", "fail when a step is not in the cache");
   build.option("--explain [format]", "say at the end why steps ran: text, or json for tools (on standard output)");
   build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
@@ -220,6 +221,7 @@ function buildOptions(context: CommandContext, source: string, flags: BuildFlags
     limits: resourceLimits(flags.resource, flags),
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
     reproducible: flags.reproducible === true,
+    verify: flags.verify === true,
     expectCached: expectedOf(flags.expectCached),
     provenance: attestations(flags).provenance,
     recordProvenance: flags.metadataFile ? recordedMode(env["BUILDX_METADATA_PROVENANCE"] ?? "") : undefined,

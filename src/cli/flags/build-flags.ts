@@ -37,6 +37,7 @@ export interface BuildFlags extends AcceptedFlags {
   readonly jobs?: string;
   readonly onError?: string;
   readonly reproducible?: boolean;
+  readonly verify?: boolean;
   readonly expectCached?: string;
   readonly explain?: string;
   readonly progress?: string;
@@ -86,6 +87,7 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   jobs: optional(TEXT),
   onError: optional(TEXT),
   reproducible: optional(FLAG),
+  verify: optional(FLAG),
   expectCached: optional(TEXT),
   explain: optional(TEXT),
   progress: optional(TEXT),

@@ -41,6 +41,7 @@ const OWN = [
   "cache-trust",
   "jobs",
   "reproducible",
+  "verify",
   "on-error",
   "expect-cached",
   "authfile",

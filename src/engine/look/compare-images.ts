@@ -1,10 +1,9 @@
 import { S_IFCHR, S_IFBLK, S_IFLNK, S_IFREG } from "../../../lib/native/constants.ts";
 import type { Digest } from "../../../lib/core/digest.ts";
 import { isRecord } from "../../../lib/core/json.ts";
-import type { StoredImage } from "../../../lib/store/model.ts";
 import type { TreeNode } from "../../../lib/tree/tree-node.ts";
 import { LETTERS, listFiles } from "../../../solver/select/listing.ts";
-import { type ImageFiles, listImageFiles, type LookParts, openImageFiles } from "./image-files.ts";
+import { type ImageFiles, listImageFiles, type LookedAt, type LookParts, openImageFiles } from "./image-files.ts";
 
 /** One value that differs; `undefined` where an image has none. */
 export interface Difference {
@@ -36,24 +35,28 @@ export interface ImageDifferences {
   readonly files: readonly FileDifference[];
 }
 
-/** Compares two images: configuration, layers and files. A file that both have from one layer is not read. */
+/**
+ * Compares two images: configuration, layers and files. A file that both have from one layer is not read.
+ * @param latestSeconds the time that later ones of the files count as, for layers whose times are rewritten
+ */
 export async function compareImages(
   parts: LookParts,
-  before: StoredImage,
-  after: StoredImage,
+  before: LookedAt,
+  after: LookedAt,
   signal: AbortSignal,
+  latestSeconds = Number.POSITIVE_INFINITY,
 ): Promise<ImageDifferences> {
   await using left = await openImageFiles(parts, before, signal);
   await using right = await openImageFiles(parts, after, signal);
   return {
     config: compareJson("", documentOf(before), documentOf(after)),
     layers: compareLayers(before, after),
-    files: await compareFiles(left, right, signal),
+    files: await compareFiles(left, right, latestSeconds, signal),
   };
 }
 
 /** Returns the configuration without the layers, which are compared separately. */
-function documentOf({ config }: StoredImage): Readonly<Record<string, unknown>> {
+function documentOf({ config }: LookedAt): Readonly<Record<string, unknown>> {
   const { rootfs: _layers, other, ...rest } = config;
   return { ...rest, ...other };
 }
@@ -75,7 +78,7 @@ function compareJson(name: string, before: unknown, after: unknown): readonly Di
   return [{ name, before: text(before), after: text(after) }];
 }
 
-function compareLayers(before: StoredImage, after: StoredImage): readonly LayerDifference[] {
+function compareLayers(before: LookedAt, after: LookedAt): readonly LayerDifference[] {
   const [left, right] = [before, after].map(({ config }) => config.rootfs.diff_ids);
   const steps = after.config.history.filter((entry) => entry.empty_layer !== true);
   const count = Math.max(left?.length ?? 0, right?.length ?? 0);
@@ -90,6 +93,7 @@ function compareLayers(before: StoredImage, after: StoredImage): readonly LayerD
 async function compareFiles(
   left: ImageFiles,
   right: ImageFiles,
+  latestSeconds: number,
   signal: AbortSignal,
 ): Promise<readonly FileDifference[]> {
   const before = new Map((await listImageFiles(left, "/", "all", signal)).map(({ path, node }) => [path, node]));
@@ -111,7 +115,8 @@ async function compareFiles(
     ),
   ]);
   const changed = common.flatMap((pair, index): FileDifference[] => {
-    const fields = compareNodes(pair.before, pair.after, was[index] ?? "", is[index] ?? "");
+    const lines = { was: was[index] ?? "", is: is[index] ?? "" };
+    const fields = compareNodes(pair.before, pair.after, lines, latestSeconds);
     return fields.length === 0 ? [] : [{ path: pair.path, kind: "changed", fields }];
   });
   const added = [...after.keys()].filter((path) => !before.has(path)).map((path) => only(path, "added"));
@@ -139,7 +144,12 @@ async function linesOf(
 const SUBJECT = 6;
 const ATTRIBUTES = 7;
 
-function compareNodes(before: TreeNode, after: TreeNode, was: string, is: string): readonly Difference[] {
+function compareNodes(
+  before: TreeNode,
+  after: TreeNode,
+  { was, is }: { readonly was: string; readonly is: string },
+  latestSeconds: number,
+): readonly Difference[] {
   const [left, right] = [was, is].map((line) => line.split("\t"));
   const both = (name: string, one: string, other: string): Difference[] =>
     one === other ? [] : [{ name, before: one, after: other }];
@@ -154,7 +164,7 @@ function compareNodes(before: TreeNode, after: TreeNode, was: string, is: string
     ...(before.type === S_IFREG ? both("size", String(before.sizeBytes), String(after.sizeBytes)) : []),
     ...subject,
     ...both("attributes", left?.[ATTRIBUTES] ?? "", right?.[ATTRIBUTES] ?? ""),
-    ...both("mtime", timeOf(before), timeOf(after)),
+    ...both("mtime", timeOf(before, latestSeconds), timeOf(after, latestSeconds)),
   ];
 }
 
@@ -168,8 +178,10 @@ export function modeOf(node: TreeNode): string {
 }
 
 /** Formats a time in whole seconds, as a layer keeps it. */
-export function timeOf(node: TreeNode): string {
-  return new Date(Number(node.mtimeNs / 1_000_000_000n) * 1000).toISOString().replace(".000Z", "Z");
+export function timeOf(node: TreeNode, latestSeconds = Number.POSITIVE_INFINITY): string {
+  return new Date(Math.min(Number(node.mtimeNs / 1_000_000_000n), latestSeconds) * 1000)
+    .toISOString()
+    .replace(".000Z", "Z");
 }
 
 function subjectName({ type }: TreeNode): string {

@@ -9,6 +9,9 @@ import type { Engine } from "../engine.ts";
 /** The parts of an engine for reading an image's files. */
 export type LookParts = Pick<Engine, "native" | "snapshotter" | "images">;
 
+/** The facts about an image that its files follow from. */
+export type LookedAt = Pick<StoredImage, "config" | "layers">;
+
 /** A file of an image. */
 export interface ImageFile {
   /** Path from the root, without a slash in front; the root's is empty. */
@@ -22,7 +25,11 @@ export interface ImageFiles extends AsyncDisposable {
 }
 
 /** Opens an image's files. Layers that were never unpacked are unpacked first. */
-export async function openImageFiles(parts: LookParts, image: StoredImage, signal: AbortSignal): Promise<ImageFiles> {
+export async function openImageFiles(
+  parts: LookParts,
+  image: Pick<LookedAt, "layers">,
+  signal: AbortSignal,
+): Promise<ImageFiles> {
   const { native, snapshotter, images } = parts;
   await images.materialize(image.layers, undefined, signal);
   await using opened = new AsyncDisposableStack();
