@@ -141,7 +141,7 @@ describe.skipIf(why !== undefined)("reproducible builds", { timeout: 240_000 }, 
     expect(bad).toMatchObject({ status: 1, stderr: expect.stringContaining("error[build/not-reproducible]") });
     expect(bad.stderr).toMatch(/~ \/stamp: content [0-9a-f]{12} -> [0-9a-f]{12}\n/);
     expect(bad.stderr).toMatch(/~ \/x\/copy: content /);
-    expect(bad.stderr).toMatch(/ 3: [0-9a-f]{12} -> [0-9a-f]{12} +RUN date/);
+    expect(bad.stderr).toMatch(/ 3: [0-9a-f]{12} -> [0-9a-f]{12} +RUN .*date/);
     expect(bad.stderr).not.toMatch(/mtime|~ \/same|created/);
     expect(existsSync(at("bad.tar"))).toBe(false);
     expect(left()).toEqual(known);
