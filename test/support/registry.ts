@@ -64,6 +64,8 @@ export interface TestRegistryOptions {
   readonly redirectBlobsTo?: string;
   /** Makes the answer of the token server, instead of the usual one. */
   readonly tokenAnswer?: (token: string) => object;
+  /** Requests that a token serves before it has ended. */
+  readonly tokenUses?: number;
   /** Status that refuses scopes for repositories with these names. */
   readonly refuseScopes?: { readonly of: string; readonly status: number };
 }
@@ -117,6 +119,7 @@ class MemoryRegistry implements TestRegistry {
   readonly #faults: { readonly fault: Fault; left: number }[] = [];
   readonly #uploads = new Map<string, { content: Buffer; isClosed: boolean }>();
   /** The scopes that each token gives. */
+  readonly #uses = new Map<string, number>();
   readonly #tokens = new Map<string, readonly string[]>();
   readonly #server = createServer((request, response) => {
     this.#answer(request, response).catch((error: unknown) => {
@@ -216,7 +219,9 @@ class MemoryRegistry implements TestRegistry {
     }
     const wanted = `repository:${name}:${action}`;
     const scopes = this.#tokens.get(given.replace(/^Bearer /, ""));
-    if (scopes?.includes(wanted) === true) return true;
+    const uses = (this.#uses.get(given) ?? 0) + 1;
+    this.#uses.set(given, uses);
+    if (scopes?.includes(wanted) === true && uses <= (this.#options.tokenUses ?? Infinity)) return true;
     const scope = `repository:${name}:${action === "push" ? "pull,push" : "pull"}`;
     response
       .writeHead(401, {
