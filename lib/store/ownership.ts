@@ -5,7 +5,7 @@ import { BuildError } from "../core/errors.ts";
 /** Names that kiln keeps at the top of a store. Opening the store follows each of them. */
 export const STORE_NAMES: readonly string[] = [
   ...["blobs", "snapshots", "cache-mounts", "logs", "leases", "running"],
-  ...["runtime", "scratch", "owners", "kiln.db", "kiln.db-wal", "kiln.db-shm", "reserve", "boot"],
+  ...["runtime", "scratch", "owners", "owners-beyond", "kiln.db", "kiln.db-wal", "kiln.db-shm", "reserve", "boot"],
 ];
 const NAMES = [...STORE_NAMES, "blobs/sha256"];
 
