@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { Cli } from "./command.ts";
 import { buildCommand } from "./commands/build.ts";
-import { VERSION } from "./version.ts";
+import { VERSION } from "../../lib/core/version.ts";
 import { commandIndex } from "./words.ts";
 
 type Declare = (program: Command, cli: Cli) => void;

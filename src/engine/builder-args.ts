@@ -10,8 +10,8 @@ export const BUILDER_ARGS: ReadonlyMap<string, string> = new Map([
   ["BUILDKIT_BUILD_NAME", "builds have no names"],
   ["BUILDKIT_INLINE_CACHE", "works"],
   ["BUILDKIT_MULTI_PLATFORM", "works"],
-  ["BUILDKIT_SBOM_SCAN_CONTEXT", "no SBOM is made"],
-  ["BUILDKIT_SBOM_SCAN_STAGE", "no SBOM is made"],
+  ["BUILDKIT_SBOM_SCAN_CONTEXT", "the SBOM is of the finished image alone"],
+  ["BUILDKIT_SBOM_SCAN_STAGE", "the SBOM is of the finished image alone"],
 ]);
 
 /**

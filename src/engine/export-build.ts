@@ -1,5 +1,5 @@
 import type { Exported } from "../export/exporter.ts";
-import { carriesAttestations, withProvenance } from "./attest/attested-result.ts";
+import { withAttestations } from "./attest/attested-result.ts";
 import type { PartsOf } from "./build-parts.ts";
 import { type CacheExportParts, exportCaches } from "./caches/cache-export.ts";
 import { withInlineCaches } from "./caches/inline-cache.ts";
@@ -20,15 +20,15 @@ export async function exportBuild(
   packer: LayerPacker,
   signal: AbortSignal,
 ): Promise<readonly Exported[]> {
-  const { engine, options, progress } = parts;
+  const { engine, progress } = parts;
   const clock = engine.environment;
-  const attested = withProvenance(solved, parts);
+  const attested = await withAttestations(solved, parts, signal);
   const exported: Exported[] = [];
   for (const output of await withInlineCaches(solved, parts, packer, signal)) {
     const exporter = exporterFor(output, engine);
     if (exporter === undefined) continue;
     const { description } = exporter;
-    const result = carriesAttestations(output, options) ? attested : solved.result;
+    const result = attested(output);
     const display = { stepId: description, sink: progress, nowMs: () => clock.nowMs() };
     const work = (): Promise<Exported> => exporter.export(result, display, signal);
     exported.push(await shownStep(description, { progress, clock }, work));

@@ -1,5 +1,6 @@
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import type { CacheOptions } from "./caches/cache-options.ts";
+import type { AttestStyle } from "../export/exporter.ts";
 import type { OutputSpec } from "../export/output-spec.ts";
 import type { ProvenanceOptions } from "./attest/provenance-options.ts";
 import type { BuildReport } from "./report.ts";
@@ -56,6 +57,10 @@ export interface BuildOptions {
   readonly cache?: CacheOptions | undefined;
   /** Attaches provenance to images that are pushed or written as an OCI layout. */
   readonly provenance?: ProvenanceOptions | undefined;
+  /** Attaches a list of packages to the same images. */
+  readonly sbom?: boolean | undefined;
+  /** Where these attestations go; `index` unless given. */
+  readonly attestStyle?: AttestStyle | undefined;
   /** Adds provenance to the result, for `--metadata-file`: `min` is without steps and times. */
   readonly recordProvenance?: "min" | "max" | undefined;
   readonly progress?: ProgressSink;

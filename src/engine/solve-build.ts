@@ -7,6 +7,7 @@ import type { SolveOptions, SolveResult, SolverDeps } from "../../solver/deps.ts
 import type { Graph } from "../../solver/graph/graph.ts";
 import { solve } from "../../solver/solve.ts";
 import { LocalSource } from "../../solver/sources/local/local-source.ts";
+import { carriesSbom } from "./attest/wanted-attestations.ts";
 import type { PartsOf } from "./build-parts.ts";
 import type { Engine } from "./engine.ts";
 import type { LayerPacker } from "./images/layer-packer.ts";
@@ -123,7 +124,7 @@ function solveOptions(
       : { expectCached: options.expectCached === "all" ? "all" : new Set(options.expectCached) }),
     ...(isWhole(context) ? { wholeContexts: new Set(["context"]) } : {}),
     lineage: lineageOf(options),
-    resultIsRead: outputs.some(wantsFiles),
+    resultIsRead: outputs.some((output) => wantsFiles(output) || carriesSbom(output, options)),
     onPlanned: async () => {
       const bases = await moved.settle();
       if (bases.length > 0) throw new BasesMoved(bases);

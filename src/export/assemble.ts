@@ -15,7 +15,7 @@ import {
 } from "./documents.ts";
 import type { Result, ResultImage } from "./exporter.ts";
 import { clampTimes } from "./history.ts";
-import { type AttestationDocuments, attest } from "./attestation.ts";
+import { type AttestationDocuments, attest, attestAsReferrers } from "./attestation.ts";
 import { type Layer, type LayerForm, type LayerSources, layerContent } from "./layers.ts";
 import { type AnnotationOption, type ImageOptions, namesOf } from "./output-spec.ts";
 import { rewriteTimestamps } from "./rewrite.ts";
@@ -31,7 +31,10 @@ export interface AssembledImage {
   readonly manifest: Document;
   /** One per layer, in order; a repeated layer is repeated. */
   readonly layers: readonly Layer[];
+  /** The image's attestations in the index. */
   readonly attestations: AttestationDocuments | undefined;
+  /** Artifacts that refer to the image. */
+  readonly referrers: readonly AttestationDocuments[];
 }
 
 export interface Assembled {
@@ -60,7 +63,8 @@ export async function assemble(
     level: options.compressionLevel,
     force: options.forceCompression,
   };
-  const isAttested = result.images.some(({ attestations = [] }) => attestations.length > 0);
+  const asReferrers = result.attestStyle === "referrers";
+  const isAttested = !asReferrers && result.images.some(({ attestations = [] }) => attestations.length > 0);
   const withIndex = result.multiPlatform || result.images.length > 1 || isAttested;
   checkAnnotations(options.annotations, result, withIndex);
   const names = namesOf(options, result);
@@ -68,9 +72,11 @@ export async function assemble(
     const assembled = await assembleImage(image, options, form, deps, signal);
     const { manifest, platform } = assembled;
     const { attestations = [] } = image;
-    if (attestations.length === 0) return { ...assembled, attestations: undefined };
+    if (attestations.length === 0) return { ...assembled, attestations: undefined, referrers: [] };
     const subject = { manifest: manifest.descriptor, platform, names };
-    return { ...assembled, attestations: attest(subject, attestations, form.family) };
+    if (asReferrers)
+      return { ...assembled, attestations: undefined, referrers: attestAsReferrers(subject, attestations) };
+    return { ...assembled, attestations: attest(subject, attestations, form.family), referrers: [] };
   });
   const [first] = images;
   if (first === undefined) throw new Error("a result without images");
@@ -114,7 +120,7 @@ async function assembleImage(
   form: LayerForm,
   deps: LayerSources,
   signal: AbortSignal,
-): Promise<Omit<AssembledImage, "attestations">> {
+): Promise<Omit<AssembledImage, "attestations" | "referrers">> {
   const epoch = options.sourceDateEpoch ?? original.sourceDateEpoch;
   let image = original;
   if (options.sourceDateEpoch !== undefined) {

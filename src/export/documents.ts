@@ -49,17 +49,20 @@ export function indexDocument(parts: {
 
 /** Makes a manifest that describes another one. */
 export function attestationManifest(parts: {
+  readonly artifactType: string;
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
   readonly subject: Descriptor;
+  readonly annotations?: Readonly<Record<string, string>>;
 }): Document {
   return document(MEDIA_TYPES.ociManifest, {
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.ociManifest,
-    artifactType: "application/vnd.docker.attestation.manifest.v1+json",
+    artifactType: parts.artifactType,
     config: orderedDescriptor(parts.config),
     layers: parts.layers.map(orderedDescriptor),
     subject: orderedDescriptor(parts.subject),
+    ...annotationsOf(parts.annotations ?? {}),
   });
 }
 

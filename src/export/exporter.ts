@@ -54,7 +54,12 @@ export interface Result {
   readonly index?: { readonly bytes: Uint8Array; readonly mediaType: string; readonly manifests: readonly Digest[] };
   /** Full references, from the build's tags. */
   readonly names: readonly string[];
+  /** Where attestations go; `index` unless given. */
+  readonly attestStyle?: AttestStyle | undefined;
 }
+
+/** `index`: beside the image in an index, as BuildKit has them. `referrers`: as artifacts that refer to the image. */
+export type AttestStyle = "index" | "referrers";
 
 /** The output of an exporter. Files have no digests: `manifest` is then absent. */
 export interface Exported {

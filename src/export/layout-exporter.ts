@@ -132,9 +132,9 @@ function blobsOf(assembled: readonly Assembled[]): ReadableBlob[] {
   const documents = [
     ...assembled.flatMap(({ index }) => index ?? []),
     ...images.flatMap(({ config, manifest }) => [config, manifest]),
-    ...images.flatMap(({ attestations: about }) =>
-      about === undefined ? [] : [about.manifest, about.config, ...about.statements],
-    ),
+    ...images
+      .flatMap(({ attestations, referrers }) => [attestations ?? [], referrers].flat())
+      .flatMap(({ manifest, config, statements }) => [manifest, config, ...statements]),
   ];
   for (const { bytes, descriptor } of documents) {
     blobs.set(descriptor.digest, { descriptor, open: () => Readable.from([bytes]) });
@@ -143,8 +143,13 @@ function blobsOf(assembled: readonly Assembled[]): ReadableBlob[] {
   return [...blobs.values()].toSorted((a, b) => (a.descriptor.digest < b.descriptor.digest ? -1 : 1));
 }
 
-/** Makes the entries of index.json: the root, once per name. */
+/** Makes the entries of index.json: the root, once per name, and what refers to its images. */
 function rootEntries(assembled: Assembled, names: readonly string[]): Descriptor[] {
+  const referrers = assembled.images.flatMap((image) => image.referrers.map(({ manifest }) => manifest.descriptor));
+  return [...namedEntries(assembled, names), ...referrers];
+}
+
+function namedEntries(assembled: Assembled, names: readonly string[]): Descriptor[] {
   const created = assembled.images[0]?.image.config.created;
   const common = {
     ...assembled.root.annotations,

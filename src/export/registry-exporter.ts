@@ -8,6 +8,7 @@ import {
   formatRepository,
   parseRepository,
 } from "../../lib/registry/registry.ts";
+import { announceReferrers } from "../../lib/registry/listed-referrers.ts";
 import type { Store } from "../../lib/store/store.ts";
 import { type Assembled, assemble, identityOf } from "./assemble.ts";
 import type { Document } from "./documents.ts";
@@ -72,10 +73,9 @@ async function push(
 ): Promise<void> {
   const uploads = new Map<string, Layer | Document>();
   for (const image of assembled.images) {
-    const { statements = [], config } = image.attestations ?? {};
-    for (const blob of [...image.layers, image.config, ...statements, ...(config === undefined ? [] : [config])]) {
-      uploads.set(blob.descriptor.digest, blob);
-    }
+    const about = [...(image.attestations === undefined ? [] : [image.attestations]), ...image.referrers];
+    const documents = about.flatMap(({ statements, config }) => [...statements, config]);
+    for (const blob of [...image.layers, image.config, ...documents]) uploads.set(blob.descriptor.digest, blob);
   }
   await mapLimit(uploads.values(), UPLOADS, signal, (blob, inner) => pushBlob(reference, blob, deps, progress, inner));
   const pushManifest = async (document: Document, tag: string): Promise<void> => {
@@ -93,7 +93,26 @@ async function push(
     await mapLimit(about, UPLOADS, signal, member);
     await pushManifest(assembled.index, root);
   }
+  await pushReferrers(reference, assembled, deps.client, signal);
   reportSubtask(progress, `pushing manifest for ${familiarReference(reference)}@${assembled.root.digest}`);
+}
+
+/** Pushes the artifacts that refer to the images, after these: a registry lists them by what they refer to. */
+async function pushReferrers(
+  repository: Repository,
+  { images }: Assembled,
+  client: RegistryClient,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { manifest, referrers } of images) {
+    if (referrers.length === 0) continue;
+    for (const { bytes, descriptor } of referrers.map((referrer) => referrer.manifest)) {
+      const { mediaType, digest } = descriptor;
+      await client.pushManifest(repository, { reference: digest, mediaType, bytes }, signal);
+    }
+    const descriptors = referrers.map((referrer) => referrer.manifest.descriptor);
+    await announceReferrers(client, repository, manifest.descriptor.digest, descriptors, signal);
+  }
 }
 
 async function pushBlob(

@@ -80,7 +80,12 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--iidfile <path>", "write the image id to a file");
   build.option("--metadata-file <path>", "write what was built to a file, as JSON");
   build.option("--provenance <attributes>", "attest how the image was built: true, or mode=min|max,version=v1|v0.2");
-  list("--attest <attributes>", "type=provenance and attributes as for --provenance; mode=max unless given");
+  build.option("--sbom <attributes>", "attach a list of the image's packages: true or false");
+  list(
+    "--attest <attributes>",
+    "type=sbom, or type=provenance and attributes as for --provenance; mode=max unless given",
+  );
+  build.option("--attest-style <style>", "where attestations go: index (beside the image, the default) or referrers");
   build.option("--call <method>", "build, check, outline, targets or subrequests.describe; also ,format=json");
   build.option("--check", "report findings of the build checks instead of building");
   declareAccepted(build);
@@ -223,9 +228,14 @@ function buildOptions(context: CommandContext, source: string, flags: BuildFlags
     reproducible: flags.reproducible === true,
     verify: flags.verify === true,
     expectCached: expectedOf(flags.expectCached),
-    provenance: attestations(flags).provenance,
+    ...wantedAttestations(flags),
     recordProvenance: flags.metadataFile ? recordedMode(env["BUILDX_METADATA_PROVENANCE"] ?? "") : undefined,
   };
+}
+
+function wantedAttestations(flags: BuildFlags): Pick<BuildOptions, "provenance" | "sbom" | "attestStyle"> {
+  const { provenance, sbom, attestStyle } = attestations(flags);
+  return { provenance, sbom, attestStyle };
 }
 
 function entitlements(values: readonly string[]): NonNullable<BuildOptions["allow"]> {

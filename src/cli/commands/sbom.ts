@@ -6,7 +6,7 @@ import { printable } from "../../../lib/core/printable.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../../../lib/core/version.ts";
 
 const FORMATS = { spdx: "spdx", "spdx-json": "spdx", cyclonedx: "cyclonedx", "cyclonedx-json": "cyclonedx" } as const;
 

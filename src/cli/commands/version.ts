@@ -5,7 +5,7 @@ import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { templateOf } from "../flags/format.ts";
 import { printText } from "../listing.ts";
-import { VERSION } from "../version.ts";
+import { VERSION } from "../../../lib/core/version.ts";
 
 /**
  * Declares `kiln version`: prints the version. Client and server are the same program; docker's templates need both.

@@ -55,14 +55,13 @@ export function declareAccepted(build: Command): void {
   hideList("--security-opt <option>");
   hide("--pull-policy <policy>");
   hide("--print <method>");
-  hide("--sbom <attributes>");
   hideList("--policy <attributes>");
   hideList("--device <name>");
 }
 
 /**
- * Lists ignored flags, one sentence each. An SBOM comes on top of an image, so a build without one is still the
- * requested build; a policy decides what may be built, so a build without it is not.
+ * Lists ignored flags, one sentence each. A policy decides what may be built, so a build without it is not the requested
+ * one.
  * @throws {BuildError} `cli/usage`, `runtime/unsupported`
  */
 export function ignoredFlags(flags: AcceptedFlags): string[] {

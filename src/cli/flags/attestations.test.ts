@@ -28,10 +28,21 @@ test.each([
 
 test.each([
   { name: "a type", flags: { attest: ["type=vex"] }, says: 'unknown attestation type "vex"' },
+  { name: "a style", flags: { attestStyle: "tags" }, says: "there is no such style" },
   { name: "no type", flags: { attest: ["mode=max"] }, says: "it has no type" },
   { name: "a mode", flags: { provenance: "mode=most" }, says: 'invalid mode "most"' },
   { name: "a version", flags: { provenance: "version=v2" }, says: 'invalid version "v2"' },
   { name: "an attribute", flags: { provenance: "generator=x" }, says: 'no attribute "generator"' },
 ])("$name that does not exist is refused", ({ flags, says }) => {
   expect(() => attestations(flags)).toThrow(says);
+});
+
+test.each([
+  { name: "--sbom=true", flags: { sbom: "true" }, wants: true },
+  { name: "--attest type=sbom", flags: { attest: ["type=sbom"] }, wants: true },
+  { name: "the short form turned off", flags: { attest: ["type=sbom"], sbom: "false" }, wants: false },
+  { name: "disabled", flags: { attest: ["type=sbom,disabled=true"] }, wants: false },
+  { name: "nothing", flags: {}, wants: false },
+])("$name: an SBOM is wanted: $wants", ({ flags, wants }) => {
+  expect(attestations(flags).sbom).toBe(wants);
 });

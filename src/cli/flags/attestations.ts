@@ -1,4 +1,5 @@
 import type { ProvenanceOptions } from "../../engine/attest/provenance-options.ts";
+import type { AttestStyle } from "../../export/exporter.ts";
 import { keyValues, malformed } from "./csv.ts";
 
 /** The flags that ask for attestations. */
@@ -6,11 +7,14 @@ export interface AttestationFlags {
   readonly attest?: readonly string[];
   readonly provenance?: string;
   readonly sbom?: string;
+  readonly attestStyle?: string;
 }
 
 /** The requested attestations, and a sentence for each part that kiln does not make. */
 export interface WantedAttestations {
   readonly provenance: ProvenanceOptions | undefined;
+  readonly sbom: boolean;
+  readonly attestStyle: AttestStyle | undefined;
   readonly notices: readonly string[];
 }
 
@@ -36,15 +40,26 @@ export function attestations(flags: AttestationFlags): WantedAttestations {
   }
   const sbom = wanted.get("sbom");
   const provenance = wanted.get("provenance");
+  const hasSbom = sbom !== undefined && !isOff(sbom);
   return {
     provenance: provenance === undefined || isOff(provenance) ? undefined : provenanceOptions(provenance),
-    notices:
-      sbom === undefined || isOff(sbom)
-        ? []
-        : [
-            "the image gets no sbom attestation: kiln has no scanner; run one on the pushed image and attach what it writes",
-          ],
+    sbom: hasSbom,
+    attestStyle: styleOf(flags.attestStyle),
+    notices: hasSbom ? scannerNotices(sbom) : [],
   };
+}
+
+/** Reports attributes of scanners: kiln lists packages by itself. */
+function scannerNotices({ flag, values }: Wish): readonly string[] {
+  const ignored = [...values.keys()].filter((key) => key !== "type" && key !== "disabled");
+  if (ignored.length === 0) return [];
+  return [`${ignored.join(" and ")} of --${flag} is ignored: kiln lists packages by itself and runs no scanner image`];
+}
+
+function styleOf(text: string | undefined): AttestStyle | undefined {
+  if (text === undefined || text === "") return undefined;
+  if (text === "index" || text === "referrers") return text;
+  throw malformed("attest-style", text, "there is no such style", "styles: index, referrers");
 }
 
 interface Wish {

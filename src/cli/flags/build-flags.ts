@@ -100,6 +100,7 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   attest: optional(list(TEXT)),
   provenance: optional(TEXT),
   sbom: optional(TEXT),
+  attestStyle: optional(TEXT),
   policy: optional(list(TEXT)),
   device: optional(list(TEXT)),
   print: optional(TEXT),

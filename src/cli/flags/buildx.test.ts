@@ -21,7 +21,7 @@ const FLAGS: Readonly<Record<string, Fate>> = {
   ...{ "cgroup-parent": "works", check: "works", debug: "said", file: "works", iidfile: "works", label: "works" },
   ...{ load: "works", "metadata-file": "works", network: "works", "no-cache": "works", "no-cache-filter": "works" },
   ...{ output: "works", platform: "works", progress: "works", provenance: "works", pull: "works", push: "works" },
-  ...{ quiet: "works", sbom: "said", secret: "works", "shm-size": "works", ssh: "works", tag: "works" },
+  ...{ quiet: "works", sbom: "works", secret: "works", "shm-size": "works", ssh: "works", tag: "works" },
   ...{ target: "works", ulimit: "works", resource: "works", policy: "refused" },
   // hidden or experimental
   ...{ print: "works", detach: "said", invoke: "said", on: "said", "server-config": "said", device: "refused" },
@@ -37,6 +37,7 @@ const [BUILD] = (await createProgram({} as Cli, ["build"])).commands;
 const OPTIONS = new Map((BUILD?.options ?? []).map((option) => [(option.long ?? "").slice(2), option]));
 /** kiln's own, which buildx has not. */
 const OWN = [
+  "attest-style",
   "cache-mode",
   "cache-trust",
   "jobs",

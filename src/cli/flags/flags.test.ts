@@ -183,16 +183,17 @@ test("keys of key=value lists do not depend on case", () => {
   );
 });
 
-const NO_SBOM = expect.stringContaining("the image gets no sbom attestation: kiln has no scanner");
+const NO_SCANNER = expect.stringContaining("is ignored: kiln lists packages by itself and runs no scanner image");
 
 test.each([
   { name: "--provenance=false", flags: { provenance: "false" }, says: [] },
   { name: "--provenance=mode=disabled", flags: { provenance: "mode=disabled" }, says: [] },
   { name: "--sbom disabled=true", flags: { sbom: "disabled=true" }, says: [] },
   { name: "--attest turned off", flags: { attest: ["type=sbom,disabled=true"] }, says: [] },
-  { name: "--sbom", flags: { sbom: "true" }, says: [NO_SBOM] },
+  { name: "--sbom", flags: { sbom: "true" }, says: [] },
+  { name: "--sbom with a scanner", flags: { sbom: "generator=docker/scout:1" }, says: [NO_SCANNER] },
   { name: "--provenance=mode=max", flags: { provenance: "mode=max" }, says: [] },
-  { name: "--attest type=sbom", flags: { attest: ["type=provenance", "type=sbom,generator=x"] }, says: [NO_SBOM] },
+  { name: "--attest type=sbom", flags: { attest: ["type=provenance", "type=sbom,generator=x"] }, says: [NO_SCANNER] },
   { name: "--policy disabled=true", flags: { policy: ["disabled=true"] }, says: [] },
   { name: "--builder", flags: { builder: "x" }, says: ["--builder is ignored: kiln builds by itself"] },
 ])("$name: what is ignored is said", ({ flags, says }) => {

@@ -1,18 +1,15 @@
 import { isRecord, type Json } from "../../../lib/core/json.ts";
 import { formatPlatform } from "../../../lib/core/platform.ts";
+import type { Attestation } from "../../export/attestation.ts";
 import type { Result } from "../../export/exporter.ts";
 import type { OutputSpec } from "../../export/output-spec.ts";
 import type { Vertex } from "../../../solver/graph/vertex.ts";
-import type { BuildOptions } from "../options.ts";
 import type { BuildParts, PartsOf } from "../build-parts.ts";
 import type { SolvedBuild } from "../solve-build.ts";
+import type { LookParts } from "../look/image-files.ts";
+import { shownStep } from "../shown-step.ts";
 import { type BuildFacts, provenance } from "./provenance.ts";
-
-/** Tells whether an output has a place for attestations: a pushed index, or an OCI layout. */
-export function carriesAttestations(output: OutputSpec, { provenance: wanted }: BuildOptions): boolean {
-  if (wanted === undefined) return false;
-  return (output.kind === "image" && output.push) || (output.kind === "oci" && !wanted.inlineOnly);
-}
+import { carriesProvenance, carriesSbom } from "./wanted-attestations.ts";
 
 type AttestParts = PartsOf<"options" | "reporter", "environment" | "store">;
 
@@ -46,28 +43,75 @@ function withoutSteps(predicate: Json): Json {
   return rest;
 }
 
-/** Returns the result, each image with its requested provenance. */
-export function withProvenance(solved: SolvedBuild, parts: AttestParts & Pick<BuildParts, "progress">): Result {
-  const { result, prepared } = solved;
-  const { options, progress } = parts;
-  const wanted = options.provenance;
-  if (wanted === undefined) return result;
-  if (!(options.outputs ?? []).some((output) => carriesAttestations(output, options))) {
-    progress({
-      kind: "notice",
-      level: "warning",
-      message: "The provenance goes nowhere: only images that are pushed or written with type=oci have a place for it",
-      hint: "add --push, or -o type=oci,dest=FILE",
+type AttestedParts = AttestParts & Pick<BuildParts, "progress"> & { readonly engine: LookParts };
+
+/** Returns what gives each output its result: the images with the attestations that the output carries. */
+export async function withAttestations(
+  solved: SolvedBuild,
+  parts: AttestedParts,
+  signal: AbortSignal,
+): Promise<(output: OutputSpec) => Result> {
+  const { result } = solved;
+  const { options } = parts;
+  const outputs = options.outputs ?? [];
+  const isProven = outputs.some((output) => carriesProvenance(output, options));
+  const isListed = outputs.some((output) => carriesSbom(output, options));
+  if (options.provenance !== undefined && !isProven) tellNowhere("provenance", parts);
+  if (options.sbom === true && !isListed) tellNowhere("SBOM", parts);
+  if (!isProven && !isListed) return () => result;
+  const provenances = isProven ? provenancesOf(solved, parts) : [];
+  const sboms = isListed ? await sbomsOf(result, parts, signal) : [];
+  return (output) => {
+    const hasSbom = carriesSbom(output, options);
+    const hasProvenance = carriesProvenance(output, options);
+    const images = result.images.map((image, index) => {
+      const [sbom, proven] = [sboms[index], provenances[index]];
+      // In BuildKit's order.
+      const attestations = [hasSbom ? (sbom ?? []) : [], hasProvenance ? (proven ?? []) : []].flat();
+      return attestations.length === 0 ? image : { ...image, attestations };
     });
-    return result;
-  }
-  const facts = factsOf(solved, parts);
-  const images = result.images.map((image, index) => {
-    const conversion = prepared.conversions[index];
-    if (conversion === undefined) return image;
-    return { ...image, attestations: [provenance(conversion.target, conversion.meta, facts, wanted)] };
+    return { ...result, images, attestStyle: options.attestStyle };
+  };
+}
+
+function tellNowhere(what: string, { progress }: Pick<AttestedParts, "progress">): void {
+  progress({
+    kind: "notice",
+    level: "warning",
+    message: `The ${what} goes nowhere: only images that are pushed or written with type=oci have a place for it`,
+    hint: "add --push, or -o type=oci,dest=FILE",
   });
-  return { ...result, images };
+}
+
+function provenancesOf(solved: SolvedBuild, parts: AttestParts): readonly (Attestation | undefined)[] {
+  const { provenance: wanted } = parts.options;
+  if (wanted === undefined) return [];
+  const facts = factsOf(solved, parts);
+  return solved.result.images.map((_, index) => {
+    const conversion = solved.prepared.conversions[index];
+    return conversion === undefined ? undefined : provenance(conversion.target, conversion.meta, facts, wanted);
+  });
+}
+
+/** Lists the packages of the images; the scan is loaded only here. */
+async function sbomsOf(
+  result: Result,
+  { engine, progress }: AttestedParts,
+  signal: AbortSignal,
+): Promise<readonly Attestation[]> {
+  const clock = engine.environment;
+  return shownStep("listing packages for the SBOM", { progress, clock }, async () => {
+    const { sbomAttestation } = await import("./sbom.ts");
+    const made: Attestation[] = [];
+    for (const image of result.images) {
+      const { attestation, warnings } = await sbomAttestation(result, image, engine, signal);
+      made.push(attestation);
+      for (const message of warnings) {
+        progress({ kind: "notice", level: "warning", message: `SBOM: ${message}`, hint: undefined });
+      }
+    }
+    return made;
+  });
 }
 
 function factsOf({ prepared, outcomes }: SolvedBuild, { engine, options, reporter }: AttestParts): BuildFacts {

@@ -5,7 +5,7 @@ import { MEDIA_TYPES } from "../../../lib/core/oci.ts";
 import { parseReference } from "../../../lib/core/reference.ts";
 import { createRegistryClient } from "../../../lib/registry/client.ts";
 import { copyImage } from "./copy-image.ts";
-import { announceReferrers, listReferrers } from "./referrers.ts";
+import { announceReferrers, listReferrers } from "../../../lib/registry/listed-referrers.ts";
 
 const { signal } = new AbortController();
 

@@ -1,3 +1,4 @@
+import type { Json } from "../../../lib/core/json.ts";
 import { printableJson } from "../../../lib/core/printable.ts";
 import type { Bill, BillFormat } from "./bill.ts";
 import { cycloneDxParts } from "./cyclonedx.ts";
@@ -20,6 +21,12 @@ export function* billText(bill: Bill, format: BillFormat): Generator<string> {
     before = ",";
   }
   yield "\n}\n";
+}
+
+/** Makes a whole SPDX document as one value: the predicate of an attestation. */
+export function billDocument(bill: Bill): Json {
+  const { head, lists } = spdxParts(bill);
+  return { ...head, ...Object.fromEntries(Object.entries(lists).map(([name, items]) => [name, [...items()]])) };
 }
 
 function partsOf(bill: Bill, format: BillFormat): BillParts {
