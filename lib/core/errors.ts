@@ -49,6 +49,8 @@ export const ERROR_CODES = [
   "image/not-found",
   "image/platform",
   "image/reserved",
+  "lock/differs",
+  "lock/unusable",
   "native/missing",
   "pattern/malformed",
   "platform/malformed",

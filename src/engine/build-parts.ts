@@ -9,6 +9,7 @@ import { MovedBases, PULL_TTL_MS } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
 import type { BuildReporter } from "./report.ts";
 import { Scratch } from "./scratch.ts";
+import { SourceLock } from "./source-lock.ts";
 import { checkSecrets } from "./secrets.ts";
 
 /** A requested build, and the engine that runs it. */
@@ -28,6 +29,7 @@ export interface BuildParts extends BuildRequest, AsyncDisposable {
   readonly mounts: TravellingMounts;
   readonly scratch: Scratch;
   readonly moved: MovedBases;
+  readonly lock: SourceLock | undefined;
 }
 
 /** Some parts of a build, and of its engine. */
@@ -46,6 +48,7 @@ export async function openParts(request: BuildRequest, signal: AbortSignal): Pro
   const wanted = options.outputs ?? [STORE_OUTPUT];
   const outputs = options.reproducible === true ? wanted.map(withRewrittenTimes) : wanted;
   checkOutputs(outputs, options, engine.environment);
+  const lock = await SourceLock.open(options, engine.environment, signal);
   await checkSecrets(options.secrets ?? [], engine.environment);
   const imports = await openImports(options.cache, engine, progress, signal);
   const mounts = new TravellingMounts(engine, imports.remote, progress);
@@ -60,6 +63,7 @@ export async function openParts(request: BuildRequest, signal: AbortSignal): Pro
     mounts,
     scratch,
     moved,
+    lock,
     async [Symbol.asyncDispose]() {
       imports.remote?.finish();
       await using _last = scratch;

@@ -87,6 +87,7 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
       await using packer = new LayerPacker(parts.engine, signal);
       const attempt = prepared;
       const solved = await timed("engine", "solve", () => solveBuild(attempt, parts, packer, signal));
+      parts.lock?.write();
       if (parts.options.verify === true) {
         const { verifyBuild } = await import("./verify-build.ts");
         await timed("engine", "verify", () => verifyBuild(solved, parts, signal));

@@ -69,6 +69,10 @@ export interface BuildOptions {
    * time of the context's files.
    */
   readonly reproducible?: boolean;
+  /** The file of digests of all base images and remote sources. It is written, unless `locked`. */
+  readonly lockFile?: string | undefined;
+  /** True to refuse base images and remote sources that are not those of the lock file. */
+  readonly locked?: boolean;
   /** True to build a second time without the cache before anything is exported, and to fail where the image differs. */
   readonly verify?: boolean;
   /** Receives the outcome of every step, also when the build fails. Must not throw. */

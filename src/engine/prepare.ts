@@ -1,4 +1,6 @@
 import { resolve } from "node:path";
+import { digestFromHex, digestOf } from "../../lib/core/digest.ts";
+import { parseGitUrl } from "../../lib/core/git-url.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import { mapLimit } from "../../lib/core/limits.ts";
 import { type Platform, formatPlatform, parsePlatform } from "../../lib/core/platform.ts";
@@ -26,6 +28,7 @@ import type { MovedBase, MovedBases } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
 import { BuildResolver, checkDirectories } from "./resolver.ts";
 import type { Scratch } from "./scratch.ts";
+import type { SourceLock } from "./source-lock.ts";
 import { checkStageNames } from "./stage-names.ts";
 import { secretSource, sshSource } from "./secrets.ts";
 import { shownStep } from "./shown-step.ts";
@@ -71,6 +74,8 @@ export interface PrepareParts {
   readonly scratch: Scratch;
   /** Requests about the store's base images; without it they are used as they are. */
   readonly moved?: MovedBases | undefined;
+  /** The record of sources, which may refuse them. */
+  readonly lock?: SourceLock | undefined;
 }
 
 /** Reads the context and the Dockerfile and turns it into a graph per platform. */
@@ -111,7 +116,7 @@ function refuseFuture(conversions: readonly Pick<Conversion, "sourceDateEpoch">[
 
 /** Reads the context and the Dockerfile. */
 export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promise<ReadBuild> {
-  const { engine, options, progress, scratch } = parts;
+  const { engine, options, progress, scratch, lock } = parts;
   const { environment } = engine;
   const warn = (message: string): void => progress({ kind: "notice", level: "warning", message, hint: undefined });
   const buildArgs = withSourceDate(options.buildArgs ?? {}, environment.env["SOURCE_DATE_EPOCH"]);
@@ -140,6 +145,7 @@ export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promi
     ),
   );
   const { directory } = context;
+  if (lock !== undefined) lockDownloads(lock, options, context);
   const facts = await gitFacts(environment, options, { directory, progress, env: gitEnv }, signal);
   requireBuiltInFrontend(context.dockerfile, buildArgs.get("BUILDKIT_SYNTAX"));
   const dockerfile = parseDockerfile(context.dockerfile);
@@ -150,6 +156,7 @@ export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promi
     images: engine.images,
     mode: options.pull === "never" || options.offline === true ? "local" : options.pull === true ? "pull" : "default",
     moved: parts.moved,
+    lock,
     contexts: options.contexts ?? {},
     progress,
     dates: { git, http, scratchDirectory, contextDate: async (s) => context.sourceDate?.(s) },
@@ -178,6 +185,19 @@ export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promi
   return { ...sources, context, dockerfile, ignored, resolver, buildArgs, multiPlatform, vcs, convertOptions };
 }
 
+/** Tells the lock what was downloaded to begin with: a context, a Dockerfile. */
+function lockDownloads(lock: SourceLock, { context: source, dockerfile }: BuildOptions, context: LoadedContext): void {
+  const { sha256 } = context.digest ?? {};
+  if (isHttp(source) && parseGitUrl(source) === undefined) {
+    lock.url(source, sha256 === undefined ? undefined : digestFromHex(sha256));
+  }
+  if (dockerfile !== undefined && isHttp(dockerfile)) lock.url(dockerfile, digestOf(context.dockerfile.text));
+}
+
+function isHttp(text: string): boolean {
+  return /^https?:\/\//.test(text);
+}
+
 type Sources = Pick<PreparedBuild, "git" | "http" | "secrets" | "ssh">;
 
 /**
@@ -185,7 +205,7 @@ type Sources = Pick<PreparedBuild, "git" | "http" | "secrets" | "ssh">;
  * @throws {BuildError} `secret/unreadable`
  */
 async function openSources(
-  { engine, options, scratch }: PrepareParts,
+  { engine, options, scratch, lock }: PrepareParts,
   gitEnv: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<Sources> {
@@ -204,7 +224,7 @@ async function openSources(
     ssh,
   });
   const http = createHttpSource({ store, fetch, secrets, isOffline: options.offline === true });
-  return { git, http, secrets, ssh };
+  return { git: lock?.git(git) ?? git, http: lock?.http(http) ?? http, secrets, ssh };
 }
 
 /**

@@ -12,6 +12,7 @@ import type { BuildEnvironment } from "./environment.ts";
 import { findIgnoreFile } from "./context/context-files.ts";
 import { imagePlace, type ImagePlace } from "./images/image-places.ts";
 import type { MovedBase, MovedBases } from "./images/moved-bases.ts";
+import type { SourceLock } from "./source-lock.ts";
 import { type SourceDateDeps, sourceDate } from "./source-date.ts";
 
 export interface ResolverDeps {
@@ -19,6 +20,7 @@ export interface ResolverDeps {
   readonly images: ImageSource;
   readonly mode: "default" | "pull" | "local";
   readonly moved: MovedBases | undefined;
+  readonly lock?: SourceLock | undefined;
   /** `--build-context`, values as typed. */
   readonly contexts: Readonly<Record<string, string>>;
   readonly progress: ProgressSink;
@@ -51,8 +53,10 @@ export class BuildResolver implements Resolver {
 
   /** Answers with these images from now on. */
   replace(bases: readonly MovedBase[]): void {
-    for (const { ref, platform, image } of bases)
+    for (const { ref, platform, image } of bases) {
+      this.#deps.lock?.image(ref, platform, image.manifest);
       this.#images.set(JSON.stringify([ref, platform]), Promise.resolve(image));
+    }
   }
 
   async namedContext(
@@ -68,8 +72,11 @@ export class BuildResolver implements Resolver {
       const ref = formatReference(parseReference(rest));
       return { kind: "image", ...(await this.image(ref, lookup, signal)) };
     }
-    if (scheme === "oci-layout")
-      return { kind: "image", ...(await this.#deps.loadLayout(rest, lookup.platform, signal)) };
+    if (scheme === "oci-layout") {
+      const image = await this.#deps.loadLayout(rest, lookup.platform, signal);
+      this.#deps.lock?.image(value, lookup.platform, image.manifest);
+      return { kind: "image", ...image };
+    }
     const place = imagePlace(value);
     if (place !== undefined) return { kind: "image", ...(await this.#deps.loadPlace(place, lookup.platform, signal)) };
     const git = parseGitUrl(value);
@@ -110,6 +117,7 @@ export class BuildResolver implements Resolver {
     try {
       const found = await images.resolve(ref, { platform, mode }, signal);
       this.#deps.moved?.consider(ref, platform, found);
+      this.#deps.lock?.image(ref, platform, found.manifest);
       progress({ kind: "step-done", id, atMs: environment.nowMs() });
       return found;
     } catch (error) {

@@ -72,6 +72,8 @@ export function buildCommand(program: Command, cli: Cli): void {
     "the same image from the same sources: dated by SOURCE_DATE_EPOCH, the commit, or 1970",
   );
   build.option("--verify", "build a second time without cache, and fail with what differs before anything is exported");
+  build.option("--lock <path>", "write the digests of all base images and remote sources to a file");
+  build.option("--locked", "refuse base images and remote sources that are not those of the --lock file");
   build.option("--expect-cached [stages]", "fail when a step is not in the cache");
   build.option("--explain [format]", "say at the end why steps ran: text, or json for tools (on standard output)");
   build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
@@ -227,6 +229,7 @@ function buildOptions(context: CommandContext, source: string, flags: BuildFlags
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
     reproducible: flags.reproducible === true,
     verify: flags.verify === true,
+    ...lockOf(flags),
     expectCached: expectedOf(flags.expectCached),
     ...wantedAttestations(flags),
     recordProvenance: flags.metadataFile ? recordedMode(env["BUILDX_METADATA_PROVENANCE"] ?? "") : undefined,
@@ -248,6 +251,12 @@ function entitlements(values: readonly string[]): NonNullable<BuildOptions["allo
 function recordedMode(text: string): BuildOptions["recordProvenance"] {
   if (text === "disabled" || /^(?:0|f|F|FALSE|false|False)$/.test(text)) return undefined;
   return text === "max" ? "max" : "min";
+}
+
+function lockOf({ lock, locked }: BuildFlags): Pick<BuildOptions, "lockFile" | "locked"> {
+  if (lock !== undefined && lock !== "") return { lockFile: lock, locked: locked === true };
+  if (locked !== true && lock === undefined) return {};
+  throw new BuildError("cli/usage", "Cannot lock the sources: no file is given", { hint: "write --lock FILE" });
 }
 
 /** Parses --expect-cached; `undefined`: nothing is expected. */

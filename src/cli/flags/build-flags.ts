@@ -38,6 +38,8 @@ export interface BuildFlags extends AcceptedFlags {
   readonly onError?: string;
   readonly reproducible?: boolean;
   readonly verify?: boolean;
+  readonly lock?: string;
+  readonly locked?: boolean;
   readonly expectCached?: string;
   readonly explain?: string;
   readonly progress?: string;
@@ -88,6 +90,8 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   onError: optional(TEXT),
   reproducible: optional(FLAG),
   verify: optional(FLAG),
+  lock: optional(TEXT),
+  locked: optional(FLAG),
   expectCached: optional(TEXT),
   explain: optional(TEXT),
   progress: optional(TEXT),

@@ -43,6 +43,8 @@ const OWN = [
   "jobs",
   "reproducible",
   "verify",
+  "lock",
+  "locked",
   "on-error",
   "expect-cached",
   "authfile",

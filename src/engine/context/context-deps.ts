@@ -37,6 +37,8 @@ export interface LoadedContext {
   readonly digest?: SourceDigest;
   /** Returns the time of the last change, in seconds since 1970; `undefined` for files of this machine. */
   readonly sourceDate?: (signal: AbortSignal) => Promise<number | undefined>;
+  /** Returns the time of the commit; present for a repository from elsewhere. */
+  readonly commitDate?: (signal: AbortSignal) => Promise<number | undefined>;
 }
 
 /** The digest of a source, as provenance writes it: `sha1` of a commit, `sha256` of a file. */

@@ -10,13 +10,12 @@ import type { LoadedContext } from "./context-deps.ts";
  * @param local directory of a context of this machine
  */
 export async function defaultDate(
-  { owners, sourceDate }: Pick<LoadedContext, "owners" | "sourceDate">,
+  { commitDate }: Pick<LoadedContext, "commitDate">,
   local: string | undefined,
   git: Pick<GitProgram, "env" | "guardPath"> & { readonly warn: (message: string) => void },
   signal: AbortSignal,
 ): Promise<number> {
-  // Files of an archive have dates too, and these are such times.
-  if (owners === "root" && sourceDate !== undefined) return (await sourceDate(signal)) ?? 0;
+  if (commitDate !== undefined) return (await commitDate(signal)) ?? 0;
   if (local === undefined) return 0;
   const found = await commitTimeOf(local, git, signal);
   if (found === undefined && isInRepository(local)) {

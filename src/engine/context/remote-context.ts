@@ -75,6 +75,7 @@ export async function fromGit(
     owners: "root",
     ...digestOfCommit(found.parts),
     sourceDate: (dateSignal) => found.date(dateSignal),
+    commitDate: (dateSignal) => found.date(dateSignal),
   };
 }
 
