@@ -72,7 +72,12 @@ export interface SolveOptions {
    * Receives every layer that a step has just made, so that packing starts beside the next steps. Must not throw; it
    * waits for its own work.
    */
-  readonly onCommitted?: (snapshot: SnapshotId) => void;
+  readonly onCommitted?: (snapshot: SnapshotId, vertex: Digest) => void;
+  /**
+   * Receives the layers of each vertex, lowest first, as soon as they are known: from the cache before any step runs, else
+   * when its step has ended. Must not throw.
+   */
+  readonly onLayers?: (vertex: Digest, layers: readonly SnapshotId[]) => void;
 }
 
 /** One layer of a result and the vertex that made it; `undefined` where that is unknown. */

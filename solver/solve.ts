@@ -69,6 +69,7 @@ async function solveKeyed(
   const outcomes = new Map<Digest, VertexOutcome>();
   const results = new Map<Digest, Stack>();
   takeHits(graph, keyed, planned, solver, { outcomes, results });
+  for (const [vertex, layers] of results) options.onLayers?.(vertex, layers);
 
   const materializer = new Materializer(solver);
   const deps: StepDeps = {
@@ -103,6 +104,7 @@ async function solveKeyed(
         // Its users have not begun: they wait for it.
         if (settled.keyed !== current) rekey(keyed, settled.keyed, solver.isolation);
         results.set(vertex.digest, settled.layers);
+        options.onLayers?.(vertex.digest, settled.layers);
         outcomes.set(vertex.digest, settled.outcome);
         return;
       }

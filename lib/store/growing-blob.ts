@@ -8,6 +8,12 @@ export interface GrowingBlob {
    * @throws the error of the writing
    */
   read(offsetBytes: number, signal: AbortSignal): AsyncGenerator<Buffer, void>;
+  /**
+   * Waits until the blob has that many bytes.
+   * @returns false when it is complete with fewer
+   * @throws the error of the writing
+   */
+  reaches(sizeBytes: number, signal: AbortSignal): Promise<boolean>;
 }
 
 const CHUNK_BYTES = 1 << 20;
@@ -48,19 +54,25 @@ export class BlobGrowth implements GrowingBlob {
     this.#wake();
   }
 
+  async reaches(sizeBytes: number, signal: AbortSignal): Promise<boolean> {
+    while (this.#sizeBytes < sizeBytes) {
+      if (typeof this.#state === "object") throw this.#state.error;
+      if (this.#state === "complete") return false;
+      await this.#change(signal);
+    }
+    return true;
+  }
+
   async *read(offsetBytes: number, signal: AbortSignal): AsyncGenerator<Buffer, void> {
     let fd: number | undefined;
     const buffers: Buffer[] = [];
-    const aborted = Promise.withResolvers<void>();
-    const abort = (): void => aborted.resolve();
-    signal.addEventListener("abort", abort, { once: true });
     try {
       for (let at = offsetBytes; ;) {
         signal.throwIfAborted();
         if (typeof this.#state === "object") throw this.#state.error;
         if (at === this.#sizeBytes) {
           if (this.#state === "complete") return;
-          await Promise.race([this.#changed.promise, aborted.promise]);
+          await this.#change(signal);
           continue;
         }
         fd ??= openSync(this.#path, "r");
@@ -72,8 +84,21 @@ export class BlobGrowth implements GrowingBlob {
         yield chunk;
       }
     } finally {
-      signal.removeEventListener("abort", abort);
       if (fd !== undefined) closeSync(fd);
+    }
+  }
+
+  /** Waits for the writer, or the end of the signal. */
+  async #change(signal: AbortSignal): Promise<void> {
+    const aborted = Promise.withResolvers<void>();
+    const abort = (): void => aborted.resolve();
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      signal.throwIfAborted();
+      await Promise.race([this.#changed.promise, aborted.promise]);
+      signal.throwIfAborted();
+    } finally {
+      signal.removeEventListener("abort", abort);
     }
   }
 

@@ -2,7 +2,7 @@ import { type Digest, digestFromHex } from "../core/digest.ts";
 import { O_DIRECTORY, O_PATH } from "../native/constants.ts";
 import type { Native, PackPlan, PackSums } from "../native/native.ts";
 import { TreeScan } from "../native/scan.ts";
-import { PACK_SCAN, packFailure, type PackOptions, packPlan } from "./pack.ts";
+import { lendSums, PACK_SCAN, packFailure, type PackOptions, packPlan } from "./pack.ts";
 import { refuseReserved } from "./reserved.ts";
 
 /** A layer's measure, equal to that of its tar. */
@@ -43,6 +43,29 @@ export async function measureLayer(native: Native, options: PackOptions, signal:
     signal.removeEventListener("abort", stop);
     native.close(dirfd);
   }
+}
+
+/**
+ * Does the same and gives the tar, in one pass. Each chunk is valid until the next one is asked for.
+ * @returns the measure, at the end of the bytes
+ */
+export async function* lendMeasured(
+  native: Native,
+  options: PackOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, LayerMeasure> {
+  signal.throwIfAborted();
+  const dirfd = native.openPath(options.directory, O_PATH | O_DIRECTORY);
+  let scan: TreeScan;
+  try {
+    scan = await native.scanTree(dirfd, PACK_SCAN);
+  } catch (error) {
+    throw packFailure(error);
+  } finally {
+    native.close(dirfd);
+  }
+  refuseReserved(scan);
+  return measured(yield* lendSums(native, { ...options, scan: scan.columns }, "content", signal));
 }
 
 export function measured({ diffId, content, sizeBytes, members }: PackSums): LayerMeasure {

@@ -5,7 +5,7 @@ import { BuildError } from "../core/errors.ts";
 import type { LayerRuns } from "../core/run-interval.ts";
 import { O_DIRECTORY, O_PATH } from "../native/constants.ts";
 import { describeErrno, SystemError } from "../native/errno.ts";
-import type { Native, PackPlan } from "../native/native.ts";
+import type { Native, PackPlan, PackSums } from "../native/native.ts";
 import { type ScanColumns, TreeScan } from "../native/scan.ts";
 import type { Marks } from "./marks.ts";
 
@@ -79,17 +79,18 @@ export async function* packLayer(
  * @returns the sums of all the bytes, computed by the addon
  * @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted
  */
-export async function* lendLayer(
+export async function* lendSums(
   native: Native,
   options: PackOptions,
+  counts: "content" | "tar only",
   signal: AbortSignal,
-): AsyncGenerator<Buffer, LayerTar> {
+): AsyncGenerator<Buffer, PackSums> {
   signal.throwIfAborted();
   const dirfd = native.openPath(options.directory, O_PATH | O_DIRECTORY);
   try {
     const scan = options.scan === undefined ? await native.scanTree(dirfd, PACK_SCAN) : new TreeScan(options.scan);
     signal.throwIfAborted();
-    await using pipe = new PackPipe(native, dirfd, packPlan(scan, options, "tar only"), signal);
+    await using pipe = new PackPipe(native, dirfd, packPlan(scan, options, counts), signal);
     const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     for (let count = await pipe.read(buffer); count > 0; count = await pipe.read(buffer)) {
       signal.throwIfAborted();
@@ -103,6 +104,16 @@ export async function* lendLayer(
   } finally {
     native.close(dirfd);
   }
+}
+
+/** Lends the tar with nothing but the digest of its bytes: see `lendSums`. */
+export async function* lendLayer(
+  native: Native,
+  options: PackOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, LayerTar> {
+  const { diffId, sizeBytes } = yield* lendSums(native, options, "tar only", signal);
+  return { diffId: digestFromHex(diffId.toString("hex")), sizeBytes };
 }
 
 const readSome = promisify(read);
@@ -143,9 +154,8 @@ class PackPipe implements AsyncDisposable {
     }
   }
 
-  async sums(): Promise<LayerTar> {
-    const { diffId, sizeBytes } = await this.#packing;
-    return { diffId: digestFromHex(diffId.toString("hex")), sizeBytes };
+  sums(): Promise<PackSums> {
+    return this.#packing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -220,7 +220,7 @@ class Step implements SettledInputs, AsyncDisposable {
       debug("schedule", () => `done ${meta.name}: layer ${layers.at(-1) ?? "none"}, ${executed.wallMs.toFixed(1)} ms`);
       this.#record(executed, layers, this.#takeChanged() ? this.#fullParts() : parts);
       // A layer that was written as a tar has been measured.
-      if (layers.at(-1) === snapshot.id && blob === undefined) options.onCommitted?.(snapshot.id);
+      if (layers.at(-1) === snapshot.id && blob === undefined) options.onCommitted?.(snapshot.id, id);
       const { usage } = executed;
       solver.progress({ kind: "step-done", id, atMs: solver.clock.nowMs(), ...(usage === undefined ? {} : { usage }) });
       const { definitionKey } = this.#keyed;

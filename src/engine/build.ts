@@ -17,6 +17,7 @@ import { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { exportBuild } from "./export-build.ts";
 import { warnOfUnusedRewrite } from "./images/check-outputs.ts";
+import { earlyPush } from "./images/early-push.ts";
 import { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved, type MovedBase } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
@@ -85,14 +86,16 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
   for (;;) {
     try {
       await using packer = new LayerPacker(parts.engine, signal);
+      await using early = earlyPush(parts, packer, signal);
       const attempt = prepared;
-      const solved = await timed("engine", "solve", () => solveBuild(attempt, parts, packer, signal));
+      const work = { packer, early };
+      const solved = await timed("engine", "solve", () => solveBuild(attempt, parts, work, signal));
       parts.lock?.write();
       if (parts.options.verify === true) {
         const { verifyBuild } = await import("./verify-build.ts");
         await timed("engine", "verify", () => verifyBuild(solved, parts, signal));
       }
-      const exported = await timed("engine", "export", () => exportBuild(solved, parts, packer, signal));
+      const exported = await timed("engine", "export", () => exportBuild(solved, parts, work, signal));
       return resultOf(solved, exported, parts);
     } catch (error) {
       signal.throwIfAborted();

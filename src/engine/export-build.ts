@@ -3,10 +3,9 @@ import { withAttestations } from "./attest/attested-result.ts";
 import type { PartsOf } from "./build-parts.ts";
 import { type CacheExportParts, exportCaches } from "./caches/cache-export.ts";
 import { withInlineCaches } from "./caches/inline-cache.ts";
-import type { LayerPacker } from "./images/layer-packer.ts";
 import { type ExporterParts, exporterFor } from "./images/outputs.ts";
 import { shownStep } from "./shown-step.ts";
-import type { SolvedBuild } from "./solve-build.ts";
+import type { LayerWork, SolvedBuild } from "./solve-build.ts";
 
 type ExportParts = CacheExportParts & PartsOf<"outputs" | "reporter", keyof ExporterParts>;
 
@@ -17,7 +16,7 @@ type ExportParts = CacheExportParts & PartsOf<"outputs" | "reporter", keyof Expo
 export async function exportBuild(
   solved: SolvedBuild,
   parts: ExportParts,
-  packer: LayerPacker,
+  { packer, early }: LayerWork,
   signal: AbortSignal,
 ): Promise<readonly Exported[]> {
   const { engine, progress } = parts;
@@ -30,7 +29,10 @@ export async function exportBuild(
     const { description } = exporter;
     const result = attested(output);
     const display = { stepId: description, sink: progress, nowMs: () => clock.nowMs() };
-    const work = (): Promise<Exported> => exporter.export(result, display, signal);
+    const work = async (): Promise<Exported> => {
+      if (output.kind === "image" && output.push) await early?.settled();
+      return exporter.export(result, display, signal);
+    };
     exported.push(await shownStep(description, { progress, clock }, work));
   }
   await exportCaches(solved, parts, packer, signal);

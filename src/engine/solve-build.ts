@@ -10,6 +10,7 @@ import { LocalSource } from "../../solver/sources/local/local-source.ts";
 import { carriesSbom } from "./attest/wanted-attestations.ts";
 import type { PartsOf } from "./build-parts.ts";
 import type { Engine } from "./engine.ts";
+import type { EarlyPush } from "./images/early-push.ts";
 import type { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved } from "./images/moved-bases.ts";
 import { resultImage } from "./images/result-images.ts";
@@ -32,28 +33,36 @@ type SolveParts = PartsOf<
   "environment" | "store" | "native" | "snapshotter" | "runtime" | "isolation" | "images"
 >;
 
+/** What is done with layers while steps still run. */
+export interface LayerWork {
+  readonly packer: LayerPacker;
+  /** Present for a build that is pushed. */
+  readonly early: EarlyPush | undefined;
+}
+
 /** Minimum of concurrent steps: they wait for networks and disks more than they compute. */
 const LEAST_JOBS = 4;
 
 /**
- * Solves the graphs of all platforms together; `packer` packs layers while steps still run.
+ * Solves the graphs of all platforms together; layers are packed, and pushed, while steps still run.
  * @throws {BasesMoved} before anything runs, when registries report moved base images
  */
 export async function solveBuild(
   prepared: PreparedBuild,
   parts: SolveParts,
-  packer: LayerPacker,
+  { packer, early }: LayerWork,
   signal: AbortSignal,
 ): Promise<SolvedBuild> {
   const { reporter, engine } = parts;
   using locals = openLocals(prepared.directories, engine);
   const graph = graphOf(prepared);
   reporter.solving(graph);
+  early?.expect(prepared.conversions);
   try {
     const solved = await solve(
       graph,
       { ...solverDeps(prepared, parts, packer, locals.sources), isolation: await engine.isolation(graph, signal) },
-      solveOptions(prepared, parts, packer),
+      solveOptions(prepared, parts, { packer, early }),
       signal,
     );
     reporter.solved(solved.outcomes);
@@ -68,6 +77,7 @@ export async function solveBuild(
     const result = { images, multiPlatform: prepared.multiPlatform, names: parts.names };
     return { prepared, graph, outcomes: solved.outcomes, result };
   } catch (error) {
+    early?.stop(error);
     packer.stop(error);
     throw explainMissingSource(error, prepared.ignored);
   }
@@ -108,7 +118,7 @@ function solverDeps(
 function solveOptions(
   { buildArgs, context }: PreparedBuild,
   { engine, options, outputs, moved, reporter }: SolveParts,
-  packer: LayerPacker,
+  { packer, early }: LayerWork,
 ): SolveOptions {
   return {
     jobs: options.jobs ?? Math.max(LEAST_JOBS, engine.environment.processors),
@@ -129,7 +139,11 @@ function solveOptions(
       const bases = await moved.settle();
       if (bases.length > 0) throw new BasesMoved(bases);
     },
-    onCommitted: (snapshot) => packer.start(snapshot),
+    onCommitted: (snapshot, vertex) => {
+      // A layer that is sent is measured while it is packed.
+      if (early?.wants(vertex) !== true) packer.start(snapshot);
+    },
+    ...(early === undefined ? {} : { onLayers: (vertex, layers) => early.add(vertex, layers) }),
     onMiss: (vertex, miss) => reporter.missed(vertex, miss),
   };
 }

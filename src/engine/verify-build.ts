@@ -42,7 +42,7 @@ export async function verifyBuild(solved: SolvedBuild, parts: BuildParts, signal
         reporter: new BuildReporter(parts.reporter.about),
         imports: { ...parts.imports, records: made.records, remote: undefined },
       },
-      packer,
+      { packer, early: undefined },
       signal,
     );
     const lines: string[] = [];

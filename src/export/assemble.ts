@@ -16,7 +16,7 @@ import {
 import type { Result, ResultImage } from "./exporter.ts";
 import { clampTimes } from "./history.ts";
 import { type AttestationDocuments, attest, attestAsReferrers } from "./attestation.ts";
-import { type Layer, type LayerForm, type LayerSources, layerContent } from "./layers.ts";
+import { formOf, type Layer, type LayerForm, type LayerSources, layerContent } from "./layers.ts";
 import { type AnnotationOption, type ImageOptions, namesOf } from "./output-spec.ts";
 import { rewriteTimestamps } from "./rewrite.ts";
 
@@ -57,12 +57,7 @@ export async function assemble(
   deps: LayerSources,
   signal: AbortSignal,
 ): Promise<Assembled> {
-  const form: LayerForm = {
-    family: options.mediaTypes,
-    compression: options.compression,
-    level: options.compressionLevel,
-    force: options.forceCompression,
-  };
+  const form = formOf(options);
   const asReferrers = result.attestStyle === "referrers";
   const isAttested = !asReferrers && result.images.some(({ attestations = [] }) => attestations.length > 0);
   const withIndex = result.multiPlatform || result.images.length > 1 || isAttested;

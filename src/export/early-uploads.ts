@@ -6,6 +6,8 @@ import type { ResultLayer } from "./exporter.ts";
 
 /** Minimum size: smaller layers are compressed before an upload would have begun. */
 const LEAST_BYTES = 4 << 20;
+/** Compressed bytes before which no upload is begun. */
+const LEAST_SENT_BYTES = 1 << 20;
 /** Limit of concurrent early uploads; other layers are sent in their turn. */
 const AT_ONCE = 4;
 
@@ -15,7 +17,7 @@ const AT_ONCE = 4;
  *     snapshot -> tar -> compressed -> file of the store -> (read again behind the writer) -> registry
  *
  * The digest of such a blob is unknown before its end, and so is whether the registry has it; if it does, the upload is
- * abandoned, and the registry discards it. After a failure here the blob is sent in the ordinary way, from the store.
+ * abandoned, and the registry is told so. After a failure here the blob is sent in the ordinary way, from the store.
  */
 export class EarlyUploads implements AsyncDisposable {
   readonly #target: ImageRef;
@@ -54,13 +56,17 @@ export class EarlyUploads implements AsyncDisposable {
 export class EarlyUpload implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #streamed: Promise<StreamedBlob | undefined>;
+  #isNamed = false;
   #sentBytes = 0;
   #onProgress: ((sentBytes: number) => void) | undefined;
 
   constructor(target: ImageRef, blob: GrowingBlob, client: () => Promise<RegistryClient>, signal: AbortSignal) {
     const inner = AbortSignal.any([signal, this.#stop.signal]);
-    const send = async (): Promise<StreamedBlob> =>
-      (await client()).streamBlob(target, (offsetBytes) => this.#metered(blob, offsetBytes, inner), inner);
+    const send = async (): Promise<StreamedBlob | undefined> => {
+      // A small blob has its digest before an upload would have begun.
+      if (!(await blob.reaches(LEAST_SENT_BYTES, inner))) return undefined;
+      return (await client()).streamBlob(target, (offsetBytes) => this.#metered(blob, offsetBytes, inner), inner);
+    };
     // The ordinary upload meets the same failure again and reports it.
     this.#streamed = send().catch(() => undefined);
   }
@@ -77,6 +83,7 @@ export class EarlyUpload implements AsyncDisposable {
     if (streamed === undefined) return false;
     try {
       await streamed.finish(digest, signal);
+      this.#isNamed = true;
       return true;
     } catch {
       signal.throwIfAborted();
@@ -86,7 +93,8 @@ export class EarlyUpload implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error("The upload is not needed"));
-    await this.#streamed;
+    const streamed = await this.#streamed;
+    if (!this.#isNamed) await streamed?.cancel();
   }
 
   async *#metered(blob: GrowingBlob, offsetBytes: number, signal: AbortSignal): AsyncGenerator<Buffer> {

@@ -7,7 +7,7 @@ import type { GrowingBlob } from "../../lib/store/growing-blob.ts";
 import { LostLayerError } from "../../lib/store/lost-layer.ts";
 import { builtLayerId, originOf } from "../../lib/store/snapshot-id.ts";
 import type { LayerBlob, SnapshotId } from "../../lib/store/model.ts";
-import type { NewSnapshot, Store } from "../../lib/store/store.ts";
+import type { NewSnapshot, Store, WrittenBlob } from "../../lib/store/store.ts";
 import { compress } from "../../lib/tar/compress.ts";
 import { decompress } from "../../lib/tar/compression.ts";
 import type { Marks } from "../../lib/tar/marks.ts";
@@ -15,6 +15,7 @@ import { lendLayer, type LayerTar, type PackOptions } from "../../lib/tar/pack.t
 import type { PackPool } from "../../lib/tar/pack-pool.ts";
 import { type MediaTypeFamily, compressionOfMediaType, layerMediaType } from "./documents.ts";
 import type { ReadableBlob, ResultLayer } from "./exporter.ts";
+import type { ImageOptions } from "./output-spec.ts";
 
 /** Dependencies for finding or building layers. */
 export interface LayerSources {
@@ -42,6 +43,16 @@ export interface LayerForm {
   readonly level: number | undefined;
   /** True when base layers must have that form too. */
   readonly force: boolean;
+}
+
+/** Returns the form that an image's options ask for. */
+export function formOf(options: ImageOptions): LayerForm {
+  return {
+    family: options.mediaTypes,
+    compression: options.compression,
+    level: options.compressionLevel,
+    force: options.forceCompression,
+  };
 }
 
 /** One layer in one form: its diffID, its blob (media type, digest and size), its repositories, and its bytes. */
@@ -130,28 +141,52 @@ async function compressLayer(
 ): Promise<LayerBlob> {
   // Two exporters, or two processes, that need the same form of one layer compress it once.
   using lease = await deps.store.leases.acquire(`compress ${layer.diffId} ${compression} ${form.level ?? ""}`, signal);
-  const factKey = `${layer.diffId} ${compression} ${form.level ?? "default"}`;
-  const fact = deps.store.facts.get("compressed-layer", factKey);
+  const fact = deps.store.facts.get("compressed-layer", factKeyOf(layer.diffId, compression, form.level));
   const before = fact?.blobs[0];
   if (before !== undefined && deps.store.blobs.has(before)) {
     const found = deps.store.snapshots.layerBlobs(layer.diffId).find((blob) => blob.descriptor.digest === before);
     if (found !== undefined && (lease.waited || isHere(found, deps))) return found;
   }
   const tar = await layerTar(layer, deps, signal);
-  const level = form.level === undefined ? {} : { level: form.level };
-  const bytes = compress(tar, { kind: compression, parallel: deps.processors, ...level }, signal);
-  const written = await deps.store.blobs.write(bytes, { onStart: (blob) => deps.onCompress?.(layer, blob) }, signal);
-  const blob: LayerBlob = {
-    diffId: layer.diffId,
-    descriptor: { mediaType: layerMediaType("oci", compression), ...written },
-    repository: undefined,
-  };
-  deps.store.snapshots.addLayerBlob(blob);
-  deps.store.facts.set("compressed-layer", factKey, { value: new Uint8Array(), blobs: [written.digest] });
+  const onStart = (growing: GrowingBlob): void => deps.onCompress?.(layer, growing);
+  const written = await writeCompressed(tar, { ...form, compression }, { ...deps, onStart }, signal);
+  return keepCompressed(layer.diffId, written, { ...form, compression }, deps);
+}
+
+/** The form of a layer that is compressed. */
+export type CompressedForm = Pick<LayerForm, "level"> & { readonly compression: "gzip" | "zstd" };
+
+/** Compresses a tar into a blob of the store. */
+export async function writeCompressed(
+  tar: AsyncIterable<Uint8Array>,
+  { compression, level }: CompressedForm,
+  deps: Pick<LayerSources, "store" | "processors"> & { readonly onStart: (blob: GrowingBlob) => void },
+  signal: AbortSignal,
+): Promise<WrittenBlob> {
+  const options = { kind: compression, parallel: deps.processors, ...(level === undefined ? {} : { level }) };
+  return deps.store.blobs.write(compress(tar, options, signal), { onStart: deps.onStart }, signal);
+}
+
+/** Notes a blob as the layer's in that form: whoever needs it next finds it. */
+export function keepCompressed(
+  diffId: Digest,
+  written: WrittenBlob,
+  { compression, level }: CompressedForm,
+  { store }: Pick<LayerSources, "store">,
+): LayerBlob {
+  const descriptor = { mediaType: layerMediaType("oci", compression), ...written };
+  const blob: LayerBlob = { diffId, descriptor, repository: undefined };
+  store.snapshots.addLayerBlob(blob);
+  const value = { value: new Uint8Array(), blobs: [written.digest] };
+  store.facts.set("compressed-layer", factKeyOf(diffId, compression, level), value);
   return blob;
 }
 
-function blobContent(blob: LayerBlob, deps: LayerSources): Layer {
+function factKeyOf(diffId: Digest, compression: "gzip" | "zstd", level: number | undefined): string {
+  return `${diffId} ${compression} ${level ?? "default"}`;
+}
+
+export function blobContent(blob: LayerBlob, deps: LayerSources): Layer {
   const here = isHere(blob, deps);
   const repository = here ? undefined : blob.repository;
   return {

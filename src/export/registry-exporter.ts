@@ -13,7 +13,7 @@ import type { Store } from "../../lib/store/store.ts";
 import { type Assembled, assemble, identityOf } from "./assemble.ts";
 import type { Document } from "./documents.ts";
 import type { ExportProgress, Exporter } from "./exporter.ts";
-import type { EarlyUploads } from "./early-uploads.ts";
+import type { EarlyUpload, EarlyUploads } from "./early-uploads.ts";
 import type { Layer, LayerSources } from "./layers.ts";
 import { type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportBytes, reportSubtask } from "./report.ts";
@@ -123,17 +123,34 @@ async function pushBlob(
   signal: AbortSignal,
 ): Promise<void> {
   const { digest, size } = blob.descriptor;
+  const item = `pushing layer ${digest}`;
+  const report = (current: number, done: boolean): void => reportBytes(progress, { item, current, total: size, done });
   await using early = "diffId" in blob ? deps.early?.take(blob.diffId, repository) : undefined;
+  const way = await sendBlob(repository, blob, { ...deps, early, onProgress: (sent) => report(sent, false) }, signal);
+  if (way === "sent") report(size, true);
+}
+
+/** Sends a blob that the repository does not have, or has it mounted from another one of the registry. */
+export async function sendBlob(
+  repository: Repository,
+  blob: Layer | Document,
+  deps: Pick<PushParts, "client" | "store"> & {
+    /** The upload that has begun already. */
+    readonly early: EarlyUpload | undefined;
+    readonly onProgress: (sentBytes: number) => void;
+  },
+  signal: AbortSignal,
+): Promise<"exists" | "mounted" | "sent"> {
+  const { digest, size } = blob.descriptor;
+  const { early, onProgress } = deps;
   if (await deps.client.blobExists(repository, digest, signal)) {
     debug("export", () => `${repository.repository} has ${digest}`);
-    return;
+    return "exists";
   }
   if ("repository" in blob && (await mounted(repository, blob, deps, signal))) {
     debug("export", () => `${repository.repository} took ${digest} from another repository`);
-    return;
+    return "mounted";
   }
-  const item = `pushing layer ${digest}`;
-  const onProgress = (sent: number): void => reportBytes(progress, { item, current: sent, total: size, done: false });
   if ((await early?.finish(digest, onProgress, signal)) !== true) {
     const open = (inner: AbortSignal): Readable => ("bytes" in blob ? Readable.from([blob.bytes]) : blob.open(inner));
     const { openAt } = "bytes" in blob ? {} : blob;
@@ -141,16 +158,21 @@ async function pushBlob(
     await deps.client.uploadBlob(repository, source, signal);
   }
   debug("export", () => `sent ${digest} to ${repository.repository}`);
-  reportBytes(progress, { item, current: size, total: size, done: true });
   // The next repository on this registry can mount it from here.
   if ("diffId" in blob) {
     const { diffId, descriptor } = blob;
     deps.store.snapshots.addLayerBlob({ diffId, descriptor, repository: formatRepository(repository) });
   }
+  return "sent";
 }
 
 /** Mounts a blob from another repository of the same registry, which saves sending it. */
-async function mounted(target: Repository, blob: Layer, deps: PushParts, signal: AbortSignal): Promise<boolean> {
+async function mounted(
+  target: Repository,
+  blob: Layer,
+  deps: Pick<PushParts, "client" | "store">,
+  signal: AbortSignal,
+): Promise<boolean> {
   for (const from of deps.store.snapshots.repositoriesOf(blob.descriptor.digest)) {
     const { registry, repository } = parseRepository(from);
     if (registry !== target.registry || repository === target.repository) continue;
