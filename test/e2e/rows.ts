@@ -9,8 +9,6 @@ export interface Row {
   readonly name: string;
   /** The isolation that `kiln doctor --json` reports. */
   readonly isolation: string;
-  /** True when it may make device nodes, or kiln pretends that it may. */
-  readonly hasDevices: boolean;
   /** Reason why it cannot be tried here, or `undefined`. */
   readonly why: string | undefined;
   /** Runs kiln with a store of the row's own below `folder`, which the row can read. */
@@ -21,28 +19,24 @@ export const ROWS: readonly Row[] = [
   {
     name: "root",
     isolation: "root",
-    hasDevices: true,
     why: missing("busybox"),
     kiln: (folder, args) => kiln(join(folder, "store"), args),
   },
   {
     name: "a plain user with subordinate ids",
     isolation: "subordinate-ids",
-    hasDevices: false,
     why: missing("busybox") ?? cannotBePlain("subordinate"),
     kiln: (folder, args) => kilnAsPlainUser(folder, "subordinate", args),
   },
   {
     name: "a plain user with a single id",
     isolation: "single-id",
-    hasDevices: true,
     why: missing("busybox") ?? cannotBePlain("single"),
     kiln: (folder, args) => kilnAsPlainUser(folder, "single", args),
   },
   {
     name: "root of a container with the engines' default profile",
     isolation: "chroot",
-    hasDevices: true,
     why: missing("busybox"),
     kiln: kilnInContainer,
   },
