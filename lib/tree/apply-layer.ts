@@ -12,6 +12,13 @@ interface Layer {
   readonly marks: Marks;
 }
 
+/** Paths of a tree that a layer may have changed; all of their parents are among them. The root is the empty path. */
+export interface AppliedPaths {
+  readonly touched: readonly string[];
+  /** Those of which everything that was below is gone, unless it is touched too. */
+  readonly cleared: readonly string[];
+}
+
 /**
  * Makes a whole tree, in a directory of its own, what it is under one more layer: what the layer deletes goes, and what it holds is
  * copied. Nothing else may use the tree meanwhile. What is there already may be any part of the layer.
@@ -20,17 +27,18 @@ export async function applyLayer(
   native: Native,
   at: { readonly layer: string; readonly marks: Marks; readonly to: string },
   signal: AbortSignal,
-): Promise<void> {
+): Promise<AppliedPaths> {
   const fd = native.openPath(at.layer, O_PATH | O_DIRECTORY);
   const toFd = native.openPath(at.to, O_PATH | O_DIRECTORY);
   try {
     const layer: Layer = { native, fd, scan: native.scanTreeSync(fd, { xattrs: true, links: true }), marks: at.marks };
-    const { files, directories, links } = makeNames(layer, toFd);
+    const { files, directories, links, cleared } = makeNames(layer, toFd);
     signal.throwIfAborted();
     await copyFiles(layer, toFd, files);
     for (const { path, first } of links) native.linkat(toFd, first, toFd, path);
     for (const row of directories.toReversed()) copyMetadata(layer, row, toFd);
     copyMetadata(layer, 0, toFd);
+    return { touched: Array.from({ length: layer.scan.count }, (_, row) => layer.scan.path(row)), cleared };
   } finally {
     native.close(fd);
     native.close(toFd);
@@ -42,6 +50,8 @@ interface Made {
   readonly files: readonly number[];
   readonly directories: readonly number[];
   readonly links: readonly { readonly path: string; readonly first: string }[];
+  /** Directories that were removed, with all that was in them. */
+  readonly cleared: readonly string[];
 }
 
 /**
@@ -54,6 +64,7 @@ function makeNames(layer: Layer, toFd: number): Made {
   const files: number[] = [];
   const directories: number[] = [];
   const links: { path: string; first: string }[] = [];
+  const cleared: string[] = [];
   const firsts = new Map<bigint, string>();
   for (let row = 1; row < scan.count; row += 1) {
     const path = scan.path(row);
@@ -62,15 +73,20 @@ function makeNames(layer: Layer, toFd: number): Made {
     const device = { major: columns.rdevMajor[row] ?? 0, minor: columns.rdevMinor[row] ?? 0 };
     const status = { mode, rdevMajor: device.major, rdevMinor: device.minor, size: columns.size[row] ?? 0 };
     const found = native.tryStatat(toFd, path);
+    const wasDirectory = found !== undefined && (found.mode & S_IFMT) === S_IFDIR;
     if (type === S_IFDIR) {
-      const isKept = found !== undefined && (found.mode & S_IFMT) === S_IFDIR;
-      if (isKept && scan.hasXattrs(row) && isOpaque(native, fd, path, marks)) native.removeTreeSync(toFd, path);
-      else if (found !== undefined && !isKept) native.unlinkat(toFd, path);
+      if (wasDirectory && scan.hasXattrs(row) && isOpaque(native, fd, path, marks)) {
+        native.removeTreeSync(toFd, path);
+        cleared.push(path);
+      } else if (found !== undefined && !wasDirectory) native.unlinkat(toFd, path);
       if (native.tryStatat(toFd, path) === undefined) native.mkdirat(toFd, path, 0o700);
       directories.push(row);
       continue;
     }
-    if (found !== undefined) remove(native, toFd, path, found.mode);
+    if (wasDirectory) {
+      native.removeTreeSync(toFd, path);
+      cleared.push(path);
+    } else if (found !== undefined) native.unlinkat(toFd, path);
     if (type === S_IFSOCK || isWhiteout(native, fd, path, status, marks)) continue;
     const inode = columns.ino[row] ?? 0n;
     const first = (columns.nlink[row] ?? 1) > 1 ? firsts.get(inode) : undefined;
@@ -83,12 +99,7 @@ function makeNames(layer: Layer, toFd: number): Made {
     }
     firsts.set(inode, first ?? path);
   }
-  return { files, directories, links };
-}
-
-function remove(native: Native, dirfd: number, path: string, mode: number): void {
-  if ((mode & S_IFMT) === S_IFDIR) native.removeTreeSync(dirfd, path);
-  else native.unlinkat(dirfd, path);
+  return { files, directories, links, cleared };
 }
 
 async function copyFiles({ native, fd, scan }: Layer, toFd: number, rows: readonly number[]): Promise<void> {

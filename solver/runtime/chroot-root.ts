@@ -16,11 +16,11 @@ import type { RunMount, RunRequest } from "../ports.ts";
 import { writeBorrowed } from "../../lib/tree/borrowed.ts";
 import { stampAfter } from "../../lib/tree/kernel-clock.ts";
 import { copyMerged } from "../../lib/tree/copy-tree.ts";
-import { makeDevices, makeProc, makeSysfs } from "./chroot-files.ts";
 import { isDirectory, linkText, MAX_LINKS, relativeTo } from "./chroot-paths.ts";
 import type { HostFacts } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
 import { resolvConf } from "./resolv-conf.ts";
+import { STAND_INS, StandIns } from "./stand-ins.ts";
 
 export interface ChrootContext {
   readonly native: Native;
@@ -97,13 +97,13 @@ class Furniture implements FurnishedRoot {
 
   /** Puts what stands for /dev, /proc and /sys in place. */
   addSystemFiles(): void {
-    const native = this.#native;
-    for (const [target, make] of [
-      ["/dev", makeDevices],
-      ["/proc", makeProc],
-      ["/sys", makeSysfs],
-    ] as const) {
-      this.#place(target, (parent, name) => make(native, { parent, name }));
+    const standIns = new StandIns(this.#native, dirname(this.path));
+    for (const standIn of STAND_INS) {
+      this.#place(
+        standIn.target,
+        (parent, name) => standIns.putIn({ parent, name }, standIn),
+        (parent, name) => standIns.takeOut({ parent, name }, standIn, this.#settledNs),
+      );
     }
   }
 

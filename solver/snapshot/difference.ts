@@ -20,14 +20,19 @@ export interface DifferenceOptions {
   readonly borrowed: Borrowed | undefined;
 }
 
+export interface TakenDifference {
+  /** Files with several names of which the changed one is unknown: overlayfs would have changed one name only. */
+  readonly ambiguous: readonly string[];
+  /** The whole tree before the difference was moved out of it. */
+  readonly after: Map<string, FileState>;
+}
+
 /**
  * Moves everything that changed since `before` out of a tree, with its parent directories, and marks deletions: the
  * result equals overlayfs's upper directory. The tree lacks it afterwards (`applyLayer` brings it back); the two share
  * no file.
- *
- * @returns files with several names of which the changed one is unknown: overlayfs would have changed one name only
  */
-export async function takeDifference(options: DifferenceOptions): Promise<readonly string[]> {
+export async function takeDifference(options: DifferenceOptions): Promise<TakenDifference> {
   const difference = new Difference(options);
   try {
     return await difference.take();
@@ -39,7 +44,7 @@ export async function takeDifference(options: DifferenceOptions): Promise<readon
 class Difference {
   readonly #options: DifferenceOptions;
   readonly #native: Native;
-  readonly #after: TreeState;
+  readonly #after: Map<string, FileState>;
   readonly #rootFd: number;
   readonly #diffFd: number;
   /** New directories, or those in place of another kind of file: nothing below shows through them. */
@@ -54,7 +59,7 @@ class Difference {
     this.#diffFd = options.native.openPath(options.difference, O_PATH | O_DIRECTORY);
   }
 
-  async take(): Promise<readonly string[]> {
+  async take(): Promise<TakenDifference> {
     const { before, marks } = this.#options;
     const native = this.#native;
     for (const [path, state] of this.#after)
@@ -77,7 +82,7 @@ class Difference {
     const root = native.statat(this.#rootFd, "");
     native.fchownat(AT_FDCWD, this.#options.difference, root.uid, root.gid);
     native.fchmodat(AT_FDCWD, this.#options.difference, root.mode & 0o7777);
-    return ambiguous;
+    return { ambiguous, after: this.#after };
   }
 
   close(): void {

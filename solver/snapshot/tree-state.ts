@@ -1,7 +1,8 @@
 import { lstatSync } from "node:fs";
 import { O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../lib/native/constants.ts";
 import { encodeName } from "../../lib/native/names.ts";
-import type { Native } from "../../lib/native/native.ts";
+import type { FileStatus, Native } from "../../lib/native/native.ts";
+import type { AppliedPaths } from "../../lib/tree/apply-layer.ts";
 
 /** A file at one moment. Inode and change time, which no program can set, tell whether it is still the same. */
 export interface FileState {
@@ -19,7 +20,7 @@ export interface FileState {
 /** The files of a tree by path, a directory before its content. The root is the empty path. */
 export type TreeState = ReadonlyMap<string, FileState>;
 
-export function readTreeState(native: Native, root: string): TreeState {
+export function readTreeState(native: Native, root: string): Map<string, FileState> {
   const fd = native.openPath(root, O_PATH | O_DIRECTORY);
   try {
     const scan = native.scanTreeSync(fd);
@@ -42,6 +43,61 @@ export function readTreeState(native: Native, root: string): TreeState {
   } finally {
     native.close(fd);
   }
+}
+
+/**
+ * Updates a state after a layer was applied to its tree: what the layer touched is looked at again, and other names of
+ * files that have lost or gained one.
+ */
+export function refreshTreeState(
+  native: Native,
+  root: string,
+  { state, applied }: { readonly state: Map<string, FileState>; readonly applied: AppliedPaths },
+): void {
+  const touched = new Set(applied.touched);
+  const relinked = forgetCleared(state, applied.cleared);
+  const fd = native.openPath(root, O_PATH | O_DIRECTORY);
+  try {
+    for (const path of touched) {
+      const was = state.get(path);
+      if (was !== undefined && hasOtherNames(was)) relinked.add(was.ino);
+    }
+    if (relinked.size > 0) for (const [path, { ino }] of state) if (relinked.has(ino)) touched.add(path);
+    for (const path of touched) {
+      const status = native.tryStatat(fd, path);
+      if (status === undefined) state.delete(path);
+      else state.set(path, stateOf(status));
+    }
+  } finally {
+    native.close(fd);
+  }
+}
+
+/** Forgets what was below removed directories; returns the inodes of files that have other names. */
+function forgetCleared(state: Map<string, FileState>, cleared: readonly string[]): Set<bigint> {
+  const relinked = new Set<bigint>();
+  if (cleared.length === 0) return relinked;
+  const gone = new Set(cleared);
+  const isGone = (path: string): boolean => {
+    for (let slash = path.lastIndexOf("/"); slash !== -1; slash = path.lastIndexOf("/", slash - 1))
+      if (gone.has(path.slice(0, slash))) return true;
+    return false;
+  };
+  for (const [path, was] of state) {
+    if (!isGone(path)) continue;
+    if (hasOtherNames(was)) relinked.add(was.ino);
+    state.delete(path);
+  }
+  return relinked;
+}
+
+function hasOtherNames(state: FileState): boolean {
+  return state.nlink > 1 && !isDirectoryState(state);
+}
+
+function stateOf({ rdevMajor, rdevMinor, ...status }: FileStatus): FileState {
+  const { mode, uid, gid, size, nlink, mtimeNs, ctimeNs, ino } = status;
+  return { mode, uid, gid, size, nlink, mtimeNs, ctimeNs, ino, device: { major: rdevMajor, minor: rdevMinor } };
 }
 
 export function isDirectoryState({ mode }: FileState): boolean {

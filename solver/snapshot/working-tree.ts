@@ -10,7 +10,7 @@ import type { Stack } from "../ports.ts";
 import { takeDifference } from "./difference.ts";
 import { makeOwn, type SnapshotterOptions } from "./overlay.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
-import { latestChangeNs, readTreeState, type TreeState } from "./tree-state.ts";
+import { type FileState, latestChangeNs, readTreeState, refreshTreeState, type TreeState } from "./tree-state.ts";
 
 /** What a copy of a whole tree took. */
 export interface CopyCost {
@@ -38,6 +38,8 @@ export interface WorkingTree extends AsyncDisposable {
 interface IdleTree {
   readonly home: string;
   readonly stack: Stack;
+  /** The tree when it still had the changes. */
+  readonly state: Map<string, FileState>;
 }
 
 /** Limit of trees that are kept for a next command. Each is a whole copy on the disk. */
@@ -65,8 +67,7 @@ export class WorkingTrees implements AsyncDisposable {
    */
   async take(stack: Stack, directories: readonly string[], signal: AbortSignal): Promise<WorkingTree> {
     const idle = this.#claim(stack);
-    const home = idle === undefined ? undefined : await this.#bringToDate(idle, stack, signal);
-    return home === undefined ? this.copy(stack, directories, signal) : this.#work(home, stack);
+    return (idle && (await this.#continue(idle, stack, signal))) ?? this.copy(stack, directories, signal);
   }
 
   /** Makes a new copy of the tree of a stack. */
@@ -75,7 +76,9 @@ export class WorkingTrees implements AsyncDisposable {
     const startedMs = nowMs?.() ?? 0;
     const home = await this.#copy(directories, signal);
     const wallMs = (nowMs?.() ?? 0) - startedMs;
-    return this.#work(home, stack, (before) => onCopied?.({ ...sizeOf(before), wallMs }));
+    const before = readTreeState(this.#options.native, join(home, "root"));
+    onCopied?.({ ...sizeOf(before), wallMs });
+    return this.#work(home, stack, before);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,17 +94,19 @@ export class WorkingTrees implements AsyncDisposable {
   }
 
   /**
-   * Updates a tree; `undefined` when that failed and the tree is gone. A copy then reports the problem, if there still
-   * is one.
+   * Updates a tree for its next step; `undefined` when that failed and the tree is gone. A copy then reports the
+   * problem, if there still is one.
    */
-  async #bringToDate(tree: IdleTree, stack: Stack, signal: AbortSignal): Promise<string | undefined> {
+  async #continue(tree: IdleTree, stack: Stack, signal: AbortSignal): Promise<WorkingTree | undefined> {
     const { native, marks, directory } = this.#options;
-    const { home } = tree;
+    const { home, state } = tree;
+    const root = join(home, "root");
     try {
       for (const id of stack.slice(Math.max(0, tree.stack.length - 1))) {
-        await applyLayer(native, { layer: join(directory, id), marks, to: join(home, "root") }, signal);
+        const applied = await applyLayer(native, { layer: join(directory, id), marks, to: root }, signal);
+        refreshTreeState(native, root, { state, applied });
       }
-      return home;
+      return await this.#work(home, stack, state);
     } catch {
       await deleteTree(home, native);
       signal.throwIfAborted();
@@ -124,11 +129,9 @@ export class WorkingTrees implements AsyncDisposable {
     }
   }
 
-  async #work(home: string, stack: Stack, onRead?: (state: TreeState) => void): Promise<WorkingTree> {
+  async #work(home: string, stack: Stack, before: TreeState): Promise<WorkingTree> {
     const { directory, marks, newId, native, onAmbiguousLink } = this.#options;
     const root = join(home, "root");
-    const before = readTreeState(native, root);
-    onRead?.(before);
     const startedNs = await stampAfter(home, latestChangeNs(before));
     let open = true;
     return {
@@ -139,12 +142,13 @@ export class WorkingTrees implements AsyncDisposable {
         const difference = join(home, "difference");
         await mkdir(difference);
         const borrowed = takeBorrowed(home);
-        const ambiguous = await takeDifference({ native, marks, root, difference, before, startedNs, borrowed });
+        const taken = { native, marks, root, difference, before, startedNs, borrowed };
+        const { ambiguous, after } = await takeDifference(taken);
         for (const path of ambiguous) onAmbiguousLink?.(path);
         const id = snapshotId(newId());
         await rename(difference, join(directory, id));
         open = false;
-        await this.#keep({ home, stack: [...stack, id] });
+        await this.#keep({ home, stack: [...stack, id], state: after });
         return id;
       },
       async [Symbol.asyncDispose]() {
