@@ -114,7 +114,9 @@ esac
     const docker = directory('{"credsStore":"fake"}');
     const login = ["login", "-u", "me", "-p", "right", registry.host];
     const kept = await kiln(login, { docker });
-    expect(kept).toEqual({ status: 0, stdout: "Login Succeeded", stderr: "" });
+    expect(kept).toMatchObject({ status: 0, stdout: "Login Succeeded" });
+    expect(kept.stderr).toContain("use --password-stdin");
+    expect(kept.stderr).not.toContain("unencrypted");
     expect(accountsIn(join(docker, "config.json"))).toEqual({ credsStore: "fake", auths: { [registry.host]: {} } });
     const image = `${registry.host}/team/app:1`;
     expect(await kiln(["build", "-q", "-t", image, "--push", "context"], { docker })).toMatchObject({ status: 0 });

@@ -83,6 +83,10 @@ async function accountOf(
     throw new BuildError("cli/usage", "Cannot use --password-stdin without a user", { hint: "add -u USER" });
   }
   const username = typeof user === "string" ? user : await ask(context, "Username: ");
+  if (typeof given === "string") {
+    context.warn("warning: other users of this machine can see a password among the words of a command");
+    context.warn("  hint: use --password-stdin");
+  }
   const typed = async (): Promise<string> =>
     isPiped ? passwordFromStdin(context) : askPassword(context, "Password: ");
   const password = typeof given === "string" ? given : await typed();

@@ -1,10 +1,14 @@
 import type { Digest } from "../../../lib/core/digest.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
 import type { Descriptor, Manifest } from "../../../lib/core/oci.ts";
 import type { RegistryClient, RemoteManifest, Repository } from "../../../lib/registry/registry.ts";
 
 /** Limit of concurrent blobs and manifests. */
 const LANES = 4;
+
+/** Limit on indexes within indexes. Real ones have one or two levels. */
+const MAX_DEPTH = 8;
 
 /** The way of a blob to the destination: nothing was sent for one that existed there, or that the registry mounted. */
 export type BlobWay = "sent" | "mounted" | "exists";
@@ -18,6 +22,8 @@ export interface CopyRoute {
   readonly onBlob: (blob: Descriptor, way: BlobWay) => void;
   /** Blobs that are at the destination or being sent: platforms share layers. */
   readonly done: Map<Digest, Promise<void>>;
+  /** Members of indexes that are at the destination or on their way, with the members below each. */
+  readonly members: Map<Digest, Promise<readonly Digest[]>>;
 }
 
 /**
@@ -28,18 +34,34 @@ export async function copyBelow(
   { document }: RemoteManifest,
   route: CopyRoute,
   signal: AbortSignal,
+  depth = 0,
 ): Promise<readonly Digest[]> {
   if (document.kind === "manifest") {
     await copyBlobs(document.manifest, route, signal);
     return [];
   }
-  const below = await mapLimit(document.index.manifests, LANES, signal, async (member, inner) => {
-    const found = await route.client.fetchManifest(route.from, member, inner);
-    const deeper = await copyBelow(found, route, inner);
-    await copyManifest(found, route, inner);
-    return [member.digest, ...deeper];
+  if (depth > MAX_DEPTH) {
+    throw new BuildError("registry/malformed", "Cannot copy the image: its indexes are nested too deeply");
+  }
+  const below = await mapLimit(document.index.manifests, LANES, signal, async ({ digest }, inner) => {
+    // An index may name a member many times, and its members theirs: each is copied once.
+    const known = route.members.get(digest) ?? copyMember(digest, route, inner, depth);
+    route.members.set(digest, known);
+    return known;
   });
-  return below.flat();
+  return [...new Set(below.flat())];
+}
+
+async function copyMember(
+  digest: Digest,
+  route: CopyRoute,
+  signal: AbortSignal,
+  depth: number,
+): Promise<readonly Digest[]> {
+  const found = await route.client.fetchManifest(route.from, { digest }, signal);
+  const deeper = await copyBelow(found, route, signal, depth + 1);
+  await copyManifest(found, route, signal);
+  return [digest, ...deeper];
 }
 
 /** Writes a manifest under its own digest. */

@@ -58,3 +58,26 @@ test("signatures, and what is about them, go along where no registry has the API
   expect(await listReferrers(registries, target, image.digest, signal)).toHaveLength(1);
   expect(to.blobs.has(digestOf("countersignature"))).toBe(true);
 });
+
+test("indexes that name each other again and again are copied once each, and not without end", async () => {
+  await using from = await startTestRegistry();
+  await using to = await startTestRegistry();
+  await using registries = client();
+  const nested = (levels: number): string => {
+    let member: { mediaType: string; digest: string; size: number } = add(from, "", "leaf");
+    for (let level = 0; level < levels; level += 1) {
+      const manifests = Array.from({ length: 50 }, () => member);
+      const bytes = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests });
+      from.addManifest("team/app", `levels-${levels}`, MEDIA_TYPES.ociIndex, bytes);
+      member = { mediaType: MEDIA_TYPES.ociIndex, digest: digestOf(bytes), size: bytes.length };
+    }
+    return `${from.host}/team/app:levels-${levels}`;
+  };
+  const target = parseReference(`${to.host}/mirror/app:1`);
+  const request = { to: target, platforms: [], referrers: false, onBlob: () => undefined };
+  await copyImage(registries, { ...request, from: parseReference(nested(6)) }, signal);
+  expect(from.requests.filter(({ path }) => path.includes("/manifests/")).length).toBeLessThan(30);
+  await expect(copyImage(registries, { ...request, from: parseReference(nested(20)) }, signal)).rejects.toThrow(
+    "nested too deeply",
+  );
+});
