@@ -93,6 +93,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "src/progress": ["lib/core"],
   "src/export": LIB,
   "src/engine/sbom": ["lib/core", "lib/native", "lib/tree"],
+  "src/engine/sign": ["lib/core", "lib/registry"],
   "src/engine": [...LIB, "solver", "frontend", "src/export", "src/progress", "src/engine/sbom"],
   "src/index.ts": ["lib/core", "src/engine"],
   "src/cli": [...LIB, "solver", "frontend", "src/progress", "src/export", "src/engine"],
@@ -105,6 +106,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string>> = {
   "@dagrejs/graphlib": "solver/graph",
   minimatch: "src/cli",
   "smol-toml": "lib/registry",
+  tweetnacl: "src/engine/sign",
   commander: "src/cli",
   undici: "lib/registry",
 };

@@ -68,6 +68,8 @@ export const ERROR_CODES = [
   "runtime/unsupported",
   "secret/not-found",
   "secret/unreadable",
+  "signature/key",
+  "signature/missing",
   "snapshot/failed",
   "solver/copy-failed",
   "solver/exec-failed",

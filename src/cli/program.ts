@@ -36,6 +36,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   size: async () => (await import("./commands/size.ts")).sizeCommand,
   diff: async () => (await import("./commands/diff.ts")).diffCommand,
   sbom: async () => (await import("./commands/sbom.ts")).sbomCommand,
+  sign: async () => (await import("./commands/sign.ts")).signCommand,
+  verify: async () => (await import("./commands/verify.ts")).verifyCommand,
   run: async () => (await import("./commands/run.ts")).runCommand,
   why: async () => (await import("./commands/why.ts")).whyCommand,
   shell: async () => (await import("./commands/shell.ts")).shellCommand,
