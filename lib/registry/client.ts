@@ -10,6 +10,7 @@ import { nameOf, pushing } from "./purposes.ts";
 import { type Host, hostOf, isAt } from "./host.ts";
 import { type Mirror, Mirrors, reasonOf } from "./mirrors.ts";
 import { downloadBlob } from "./pull-blob.ts";
+import { PieceRight } from "./pull-pieces.ts";
 import { routeOf } from "./routes.ts";
 import { allReferrers } from "./referrers.ts";
 import { uploadBlob } from "./push-blob.ts";
@@ -50,6 +51,7 @@ class HttpRegistryClient implements RegistryClient {
   readonly #mirrors: Mirrors;
   /** The mirror that sent each blob. */
   readonly #senders = new Map<Digest, Mirror>();
+  readonly #pieces = new PieceRight();
   /** `registry repository`: repositories from which blobs cannot be mounted. */
   readonly #notMountable = new Set<string>();
   /** `registry/repository digest`: blobs that a repository has, because it said so or has just taken them. */
@@ -307,20 +309,19 @@ class HttpRegistryClient implements RegistryClient {
       doing: `pull ${JSON.stringify(nameOf(repository, blob.digest))}`,
       registry: repository.registry,
     };
-    let requests = 0;
     return downloadBlob(
       {
         blob,
         purpose,
         ...part,
         timer: this.#options.timer,
-        request: (range, accept, inner) => {
+        pieces: this.#pieces,
+        request: ({ range, kind }, accept, inner) => {
           const headers = range === undefined ? {} : { range };
-          // A second request means that the connection broke before the end.
           const sender = this.#senders.get(blob.digest);
-          if (requests > 0 && sender !== undefined) this.#mirrors.giveUp(sender, "the connection broke off", "none");
-          requests += 1;
-          this.#senders.delete(blob.digest);
+          if (kind === "another" && sender !== undefined)
+            this.#mirrors.giveUp(sender, "the connection broke off", "none");
+          if (kind !== "piece") this.#senders.delete(blob.digest);
           const request: RepositoryRequest = { method: "GET", path: `blobs/${blob.digest}`, headers, purpose };
           const accepted = async (response: HttpResponse, mirror: Mirror | undefined): Promise<Readable> => {
             if (mirror === undefined) return accept(response);
