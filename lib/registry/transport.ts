@@ -40,14 +40,16 @@ const SHORT_ATTEMPTS = 2;
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 60_000;
 
+export type TransportOptions = Pick<RegistryOptions, "ca" | "proxy" | "userAgent" | "timer">;
+
 /** HTTP for registries: redirects without leaking credentials, retries of passing failures, proxies, TLS. */
 export class Transport implements AsyncDisposable {
-  readonly #options: RegistryOptions;
+  readonly #options: TransportOptions;
   /** Connections by the host's settings and time-out. */
   readonly #connections = new Map<string, Promise<Connections>>();
   readonly #schemes = new Map<string, "https" | "http">();
 
-  constructor(options: RegistryOptions) {
+  constructor(options: TransportOptions) {
     this.#options = options;
   }
 

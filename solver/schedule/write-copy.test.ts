@@ -28,7 +28,8 @@ async function build(bench: Workbench, target: Vertex): Promise<readonly Snapsho
   const registry = async (): Promise<never> => Promise.reject(new Error("Nothing is fetched in this test"));
   const images: SolverDeps["images"] = {
     ...deps.images,
-    materialize: (stack, step, inner) => materializeLayers(stack, step, { ...deps, registry }, inner),
+    materialize: (stack, step, inner) =>
+      materializeLayers(stack, step, { ...deps, registry, objects: registry }, inner),
   };
   const result = await solve(bench.graph(target), { ...deps, images }, bench.options(), signal);
   return bench.store.snapshots.getMany(result.targets[0]?.layers.map(({ snapshot }) => snapshot) ?? []);

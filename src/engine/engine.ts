@@ -23,6 +23,7 @@ import {
   type Rights,
 } from "../../solver/runtime/host.ts";
 import { Ladder } from "../../solver/runtime/ladder.ts";
+import type { ObjectCaches } from "../../solver/cache/objects/object-caches.ts";
 import type { WeakIsolation } from "../../solver/cache/key.ts";
 import { formatBytes } from "../progress/step-book.ts";
 import type { CopyCost } from "../../solver/snapshot/working-tree.ts";
@@ -32,7 +33,7 @@ import type { ImageSource, Runtime, Snapshotter } from "../../solver/ports.ts";
 import type { BuildEnvironment } from "./environment.ts";
 import { layerSources } from "./images/layer-sources.ts";
 import type { LayerSources } from "../export/layers.ts";
-import { connectionOptions, type GivenAccounts, registryOptions } from "./images/registry-options.ts";
+import { connectionOptions, type GivenAccounts, registryOptions, transportOptions } from "./images/registry-options.ts";
 
 /**
  * The parts that every command works with, wired for one environment. Opening one opens the store and nothing else;
@@ -58,6 +59,7 @@ export class Engine implements AsyncDisposable {
   readonly #ladder: Ladder;
   readonly #told = new Set<string>();
   #client: Promise<RegistryClient> | undefined;
+  #objects: Promise<ObjectCaches> | undefined;
 
   constructor(environment: BuildEnvironment, options: EngineOptions) {
     this.environment = environment;
@@ -117,6 +119,7 @@ export class Engine implements AsyncDisposable {
       native: this.native,
       snapshotter: this.snapshotter,
       registry: () => this.registry(),
+      objects: () => this.objects(),
       progress: options.progress,
       clock: environment,
     });
@@ -141,6 +144,7 @@ export class Engine implements AsyncDisposable {
       packPool: this.packPool,
       images: this.images,
       registry: () => this.registry(),
+      objects: () => this.objects(),
       processors: environment.processors,
     });
   }
@@ -176,6 +180,12 @@ export class Engine implements AsyncDisposable {
   registry(): Promise<RegistryClient> {
     this.#client ??= this.#openRegistry();
     return this.#client;
+  }
+
+  /** Loads the access to caches in stores of objects when one is first named, or has a blob that is needed. */
+  objects(): Promise<ObjectCaches> {
+    this.#objects ??= this.#openObjects();
+    return this.#objects;
   }
 
   /** Returns a path for a folder of one build's own, on the file system of the snapshots. It is not made here. */
@@ -222,7 +232,16 @@ export class Engine implements AsyncDisposable {
       const client = await this.#client.catch(() => undefined);
       await client?.[Symbol.asyncDispose]();
     }
+    const objects = await this.#objects?.catch(() => undefined);
+    await objects?.[Symbol.asyncDispose]();
     await this.store[Symbol.asyncDispose]();
+  }
+
+  async #openObjects(): Promise<ObjectCaches> {
+    const { ObjectCaches } = await import("../../solver/cache/objects/object-caches.ts");
+    const { env, homeDirectory } = this.environment;
+    const isOffline = this.#isOffline;
+    return new ObjectCaches({ env, homeDirectory, clock: this.environment, http: transportOptions(env), isOffline });
   }
 
   async #openRegistry(): Promise<RegistryClient> {

@@ -30,6 +30,7 @@ function sourceOf(bench: Workbench, options: Pick<RegistryOptions, "hosts" | "no
     native: bench.native,
     snapshotter: bench.snapshotter,
     registry: async () => client,
+    objects: async () => Promise.reject(new Error("No layer is in a store of objects")),
     progress: (event) => bench.events.push(event),
     clock: { nowMs: () => 0 },
   });

@@ -8,22 +8,20 @@ import type { Platform } from "../../../lib/core/platform.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import { formatReference, type ImageRef, parseReference } from "../../../lib/core/reference.ts";
 import type { Native } from "../../../lib/native/native.ts";
-import { formatRepository, type RegistryClient, type RemoteManifest } from "../../../lib/registry/registry.ts";
+import { formatRepository, type RemoteManifest } from "../../../lib/registry/registry.ts";
 import { selectPlatform } from "../../../lib/registry/select-platform.ts";
 import type { StoredImage } from "../../../lib/store/model.ts";
 import { layerId } from "../../../lib/store/snapshot-id.ts";
 import type { NewSnapshot, PulledName, Store } from "../../../lib/store/store.ts";
 import type { Clock, ImageSource, ResolvedImage, Snapshotter } from "../../ports.ts";
+import type { BlobPlaces } from "./open-blob.ts";
 import { materializeLayers } from "./materialize.ts";
 
-export interface ImageSourceDeps {
+/** The places of layers' blobs are opened only when something has to be fetched: that takes longer than a cached build. */
+export interface ImageSourceDeps extends BlobPlaces {
   readonly store: Store;
   readonly native: Native;
   readonly snapshotter: Snapshotter;
-  /**
-   * Loads the registry client. Called only when something has to be fetched: loading takes longer than a cached build.
-   */
-  readonly registry: () => Promise<RegistryClient>;
   readonly progress: ProgressSink;
   readonly clock: Clock;
 }

@@ -4,21 +4,19 @@ import { BuildError, type ErrorCode } from "../../../lib/core/errors.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import type { Native } from "../../../lib/native/native.ts";
-import type { RegistryClient } from "../../../lib/registry/registry.ts";
 import { LostLayerError } from "../../../lib/store/lost-layer.ts";
 import type { LayerBlob, SnapshotId, SnapshotRow } from "../../../lib/store/model.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import { decompress, sniffCompression } from "../../../lib/tar/compression.ts";
 import { unpackLayer } from "../../../lib/tar/unpack.ts";
 import type { Clock, Snapshotter, Stack } from "../../ports.ts";
-import { openBlobAt } from "./open-blob.ts";
+import { type BlobPlaces, isInRegistry, openBlobAt } from "./open-blob.ts";
 import { lendParents } from "./lend-parents.ts";
 
-export interface MaterializeDeps {
+export interface MaterializeDeps extends BlobPlaces {
   readonly store: Store;
   readonly native: Native;
   readonly snapshotter: Snapshotter;
-  readonly registry: () => Promise<RegistryClient>;
   readonly progress: ProgressSink;
   readonly clock: Clock;
 }
@@ -179,7 +177,7 @@ async function download(
     // Bytes altered on the way may arrive whole the second time, or from another place if a mirror altered them; a
     // registry with wrong bytes sends them again.
     if (!(error instanceof BuildError) || error.code !== "digest/mismatch") throw error;
-    if (!repository.startsWith("/")) (await deps.registry()).distrust(descriptor.digest);
+    if (isInRegistry(repository)) (await deps.registry()).distrust(descriptor.digest);
     await deps.store.blobs.download(descriptor, open, signal);
   }
   report(descriptor.size, true);

@@ -48,8 +48,11 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--push", "push the image to its registry");
   build.option("--no-cache", "run every step again");
   build.addOption(noCacheFilter(build));
-  list("--cache-from <attributes>", "results of other machines: type=registry,ref=NAME or type=local,src=DIRECTORY");
-  list("--cache-to <attributes>", "give results to them: type=registry|local|inline, mode=min|max, mounts=true");
+  list(
+    "--cache-from <attributes>",
+    "results of other machines: type=registry,ref=NAME, type=local,src=DIRECTORY, s3 or gha",
+  );
+  list("--cache-to <attributes>", "give results to them: type=registry|local|inline|s3|gha, mode=min|max, mounts=true");
   build.option("--cache-mode <mode>", "which of these count: read, read-write (the default) or off");
   list("--cache-trust <path>", "take only what is signed by this ed25519 public key");
   build.option("--pull", "ask registries whether base images have changed; --pull=newer, missing or never");

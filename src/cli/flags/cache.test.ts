@@ -47,7 +47,7 @@ test.each([
 
 test.each([
   { name: "a mode that is none", flags: { mode: "write" } },
-  { name: "a type that is none", flags: { to: ["type=gha"] } },
+  { name: "a type that is none", flags: { to: ["type=azblob"] } },
   { name: "a registry without a reference", flags: { from: ["type=registry"] } },
   { name: "an attribute that is none", flags: { to: ["type=local,dst=a"] } },
   { name: "a level that the compression has not", flags: { to: ["ref=a,compression-level=12"] } },

@@ -1,6 +1,7 @@
 import type { CacheFrom, CacheOptions, CachePlace, CacheTo } from "../../engine/caches/cache-options.ts";
 import type { Compression } from "../../../lib/core/oci.ts";
 import { keyValues, malformed } from "./csv.ts";
+import { isObjectType, OBJECT_KEYS, objectPlace, OBJECTS_WITHOUT_EFFECT } from "./object-cache.ts";
 
 /** The cache flags together. */
 export interface CacheFlags {
@@ -35,7 +36,9 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   "force-compression": "a cache holds what was built, compressed as compression= says",
   tag: "one directory serves any number of builds: results are found by what they were made of",
   digest: "a directory's results are found by what they were made of",
+  ...OBJECTS_WITHOUT_EFFECT,
 };
+const TYPES = "registry, local, inline, s3, gha";
 const HIGHEST_LEVELS: Readonly<Record<Compression, number>> = { uncompressed: 0, gzip: 9, zstd: 22 };
 
 /**
@@ -76,13 +79,13 @@ export function cacheNotices(flags: {
 /** Parses cache places. Without `=`, they are references separated by commas. */
 function places(text: string): CacheFrom[] {
   if (!text.includes("=")) return text.split(",").map((ref) => ({ kind: "registry", ref, insecure: false }));
-  const values = attributes(text, "cache-from", FROM_KEYS);
+  const values = attributes(text, "cache-from");
   return [place(values, "cache-from", text)];
 }
 
 function cacheTo(text: string): CacheTo {
   const values = text.includes("=")
-    ? attributes(text, "cache-to", TO_KEYS)
+    ? attributes(text, "cache-to")
     : new Map(text === "inline" ? [["type", "inline"]] : [["ref", text]]);
   const mode = values.get("mode") ?? "min";
   if (mode !== "min" && mode !== "max") throw malformed("cache-to", text, "mode is min or max");
@@ -108,20 +111,37 @@ function cacheTo(text: string): CacheTo {
 function keepDaysOf(days: string | undefined, kind: string, text: string): number | undefined {
   if (days === undefined) return undefined;
   if (kind !== "local") {
-    throw malformed("cache-to", text, "keep-days is for type=local", "a registry removes old tags by rules of its own");
+    throw malformed("cache-to", text, "keep-days is for type=local", "others remove old results by rules of their own");
   }
   if (!/^[1-9]\d{0,3}$/.test(days)) throw malformed("cache-to", text, "keep-days is a number of days, 1 or more");
   return Number(days);
 }
 
-function attributes(text: string, flag: string, known: readonly string[]): ReadonlyMap<string, string> {
+function attributes(text: string, flag: string): ReadonlyMap<string, string> {
   const values = keyValues(text, flag);
+  const known = knownKeys(values.get("type") ?? "registry", flag, text);
   for (const [key, value] of values) {
     if (value === "") throw malformed(flag, text, `${key} is empty`);
     if (known.includes(key) || Object.hasOwn(WITHOUT_EFFECT, key)) continue;
     throw malformed(flag, text, `there is no attribute ${JSON.stringify(key)}`, `it is one of ${known.join(", ")}`);
   }
   return values;
+}
+
+/** Lists the attributes of a type. The type comes first: an attribute of an unknown one says nothing. */
+function knownKeys(type: string, flag: string, text: string): readonly string[] {
+  if (isObjectType(type)) {
+    const common =
+      flag === "cache-from" ? ["type"] : TO_KEYS.filter((key) => !/^(?:ref|dest|keep-days|registry)/.test(key));
+    return [...common, ...OBJECT_KEYS[type]];
+  }
+  if (type === "registry" || type === "local" || type === "inline") return flag === "cache-from" ? FROM_KEYS : TO_KEYS;
+  const others: Readonly<Record<string, string>> = {
+    azblob: "a registry of Azure's does the same: type=registry,ref=NAME.azurecr.io/cache",
+    gcs: "Google's storage speaks S3's protocol: type=s3,endpoint_url=https://storage.googleapis.com, with an HMAC key",
+  };
+  const hint = `it is one of ${TYPES}${Object.hasOwn(others, type) ? `; ${others[type]}` : ""}`;
+  throw malformed(flag, text, `there is no cache of type ${JSON.stringify(type)}`, hint);
 }
 
 function place(values: ReadonlyMap<string, string>, flag: string, text: string): CachePlace {
@@ -137,12 +157,8 @@ function place(values: ReadonlyMap<string, string>, flag: string, text: string):
     if (directory === undefined || directory === "") throw malformed(flag, text, `${key} is missing`);
     return { kind: "local", directory };
   }
-  throw malformed(
-    flag,
-    text,
-    `there is no cache of type ${JSON.stringify(type)}`,
-    "it is one of registry, local, inline",
-  );
+  if (isObjectType(type)) return objectPlace(type, values, flag, text);
+  throw malformed(flag, text, `type ${type} is for --cache-to`, "an image with its cache is of type registry");
 }
 
 function compressionOf(text: string | undefined, whole: string): Compression | undefined {

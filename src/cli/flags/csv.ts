@@ -33,5 +33,13 @@ export function keyValues(text: string, flag: string, bare?: string): Map<string
 /** @param flag its name without the dashes; or an environment variable, which is written in capitals. */
 export function malformed(flag: string, text: string, why: string, hint?: string): BuildError {
   const name = /^[A-Z_]+$/.test(flag) ? flag : `--${flag}`;
-  return new BuildError("cli/usage", `Cannot read ${name} ${JSON.stringify(text)}: ${why}`, { hint });
+  return new BuildError("cli/usage", `Cannot read ${name} ${JSON.stringify(withoutSecrets(text))}: ${why}`, { hint });
+}
+
+/** Hides the values of keys that are named for secrets: `secret_access_key=***`. */
+function withoutSecrets(text: string): string {
+  return text.replaceAll(
+    /(?:"([\w.-]*(?:token|secret|password|_key)[\w.-]*\s*=)(?:[^"]|"")*"?)|(\b[\w.-]*(?:token|secret|password|_key)[\w.-]*\s*=)[^,]*/gi,
+    (_, quoted: string | undefined, plain: string | undefined) => `${quoted ?? plain ?? ""}***`,
+  );
 }

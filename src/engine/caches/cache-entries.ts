@@ -9,6 +9,7 @@ import type { EntryName } from "../../../solver/cache/remote/backend.ts";
 import { LISTING_TYPE } from "../../../solver/cache/remote/reader.ts";
 import { type DocumentLayer, encodeRecord } from "../../../solver/cache/remote/record-document.ts";
 import { LayerContents } from "../../../solver/cache/input-contents.ts";
+import { isInRegistry } from "../../../solver/sources/image/open-blob.ts";
 import { contentKey } from "../../../solver/cache/key.ts";
 import type { Engine } from "../engine.ts";
 import type { LayerPacker } from "../images/layer-packer.ts";
@@ -126,7 +127,7 @@ export class RecordEntries {
   #isInRegistry(diffId: Digest): boolean {
     return this.#engine.store.snapshots
       .layerBlobs(diffId)
-      .some(({ repository = "/" }) => !repository.startsWith("/") && repository !== this.#to.repository);
+      .some(({ repository = "/" }) => isInRegistry(repository) && repository !== this.#to.repository);
   }
 
   /** Computes the content key of a record from a time when the contents of its parent were unknown. */

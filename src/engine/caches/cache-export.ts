@@ -15,12 +15,14 @@ import type { LayerPacker } from "../images/layer-packer.ts";
 import { type ShownWork, shownStep } from "../shown-step.ts";
 import type { SolvedBuild } from "../solve-build.ts";
 import { openSigner } from "./cache-signer.ts";
+import { isInWorkflow } from "../../../solver/cache/objects/in-workflow.ts";
 import { type CacheImports, openCache } from "./remote-cache.ts";
 
 /** The parts of a build for exporting its results. */
 export type CacheParts = PartsOf<"options" | "imports", "environment" | "store" | "layers">;
 
-export type CacheExportParts = CacheParts & PartsOf<"progress" | "mounts", "registry" | "native" | "snapshotter">;
+export type CacheExportParts = CacheParts &
+  PartsOf<"progress" | "mounts", "registry" | "objects" | "native" | "snapshotter">;
 
 /** Limit of concurrent uploads and requests. */
 const UPLOADS = 4;
@@ -39,7 +41,12 @@ export async function exportCaches(
   const clock = engine.environment;
   for (const to of parts.options.cache?.to ?? []) {
     if (to.place.kind === "inline") continue;
-    const sink = openCache(to.place, engine);
+    if (to.place.kind === "gha" && !isInWorkflow(to.place, engine.environment.env)) {
+      const message = "Cannot export the cache to GitHub's cache service: there is none outside of a workflow";
+      progress({ kind: "notice", level: "warning", message, hint: "ACTIONS_RUNTIME_TOKEN is not set, nor is token=" });
+      continue;
+    }
+    const sink = await openCache(to.place, engine);
     try {
       await shownStep(exportLine(sink), { progress, clock }, async () => {
         await exportCache(to, sink, { solved, parts, packer }, signal);

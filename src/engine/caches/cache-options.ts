@@ -1,4 +1,5 @@
 import type { Compression } from "../../../lib/core/oci.ts";
+import type { ObjectPlace } from "../../../solver/cache/objects/object-store.ts";
 
 /** Caches of other machines; docs/cache.md. */
 export interface CacheOptions {
@@ -11,7 +12,8 @@ export interface CacheOptions {
 
 export type CachePlace =
   | { readonly kind: "registry"; readonly ref: string; readonly insecure: boolean }
-  | { readonly kind: "local"; readonly directory: string };
+  | { readonly kind: "local"; readonly directory: string }
+  | ObjectPlace;
 
 export type CacheFrom = CachePlace;
 

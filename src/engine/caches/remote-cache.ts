@@ -24,7 +24,7 @@ export interface CacheImports {
 
 const MAX_PEM_BYTES = 1 << 20;
 
-type ImportParts = Pick<Engine, "environment" | "registry" | "store">;
+type ImportParts = Pick<Engine, "environment" | "registry" | "objects" | "store">;
 
 /**
  * Opens the imports, without any request yet.
@@ -43,7 +43,8 @@ export async function openImports(
   const records = trusted === undefined ? engine.store.records : trustedRecords(engine.store, trusted);
   const isTrusting = trusted !== undefined;
   if (from.length === 0) return { records, isTrusting, remote: undefined };
-  const sources = from.map((place) => openCache(place, engine));
+  const sources: CacheSink[] = [];
+  for (const place of from) sources.push(await openCache(place, engine));
   return {
     records,
     isTrusting,
@@ -51,7 +52,10 @@ export async function openImports(
   };
 }
 
-export function openCache(place: CachePlace, engine: Pick<Engine, "environment" | "registry">): CacheSink {
+export async function openCache(
+  place: CachePlace,
+  engine: Pick<Engine, "environment" | "registry" | "objects">,
+): Promise<CacheSink> {
   switch (place.kind) {
     case "registry":
       return new RegistryCache(parseReference(place.ref), () => engine.registry());
@@ -61,6 +65,9 @@ export function openCache(place: CachePlace, engine: Pick<Engine, "environment" 
         randomUUID,
         engine.environment,
       );
+    case "s3":
+    case "gha":
+      return (await engine.objects()).open(place);
     default:
       return place satisfies never;
   }

@@ -1,6 +1,5 @@
 import type { LayerSources } from "../../export/layers.ts";
-import type { RegistryClient } from "../../../lib/registry/registry.ts";
-import { openBlobAt } from "../../../solver/sources/image/open-blob.ts";
+import { type BlobPlaces, openBlobAt } from "../../../solver/sources/image/open-blob.ts";
 import type { ImageSource, Snapshotter } from "../../../solver/ports.ts";
 
 /** Makes the exporters' dependencies for reading layers, from the parts of an engine. */
@@ -8,8 +7,7 @@ export function layerSources(
   deps: Pick<LayerSources, "store" | "native" | "packPool" | "processors"> & {
     readonly snapshotter: Snapshotter;
     readonly images: ImageSource;
-    readonly registry: () => Promise<RegistryClient>;
-  },
+  } & BlobPlaces,
 ): LayerSources {
   const { store, native, packPool, processors, snapshotter } = deps;
   return {

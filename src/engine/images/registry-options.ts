@@ -13,6 +13,7 @@ import type {
   RegistryOptions,
   Repository,
 } from "../../../lib/registry/registry.ts";
+import type { TransportOptions } from "../../../lib/registry/transport.ts";
 import type { ProgressSink } from "../../../lib/core/progress.ts";
 import type { Facts } from "../../../lib/store/store.ts";
 import { mirrorMemory } from "./mirror-memory.ts";
@@ -36,15 +37,19 @@ export async function registryOptions(
   const notice: Notice = (message, hint) => progress({ kind: "notice", level: "warning", message, hint });
   const files = accounts.file === undefined ? accountFiles(environment) : [accounts.file];
   return {
-    ...connectionOptions(env),
+    ...transportOptions(env),
     credentials: withOwn(accounts.own, accountsInFiles({ files, env, notice })),
     notice,
-    userAgent: "kiln",
     hosts: await readHostFiles(hostFiles(environment, insecure)),
     mirrorMemory: mirrorMemory(facts, environment),
     clock: environment,
-    timer: { wait: async (ms, signal) => wait(ms, undefined, { signal }) },
   };
+}
+
+/** Returns the settings for requests to any server. */
+export function transportOptions(env: BuildEnvironment["env"]): TransportOptions {
+  const timer = { wait: async (ms: number, signal: AbortSignal) => wait(ms, undefined, { signal }) };
+  return { ...connectionOptions(env), userAgent: "kiln", timer };
 }
 
 /** Finds the account for a repository, and its origin. */
