@@ -2,11 +2,13 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { busyboxRoot, kiln, missing, mustKiln, temporary } from "./harness.ts";
+import { busyboxRoot, kiln, missing, mustKiln, PROJECT, temporary } from "./harness.ts";
+import { asPlainUser, cannotBePlain, type Ids } from "./plain-user.ts";
 
 const why = missing("busybox", "git", "tar");
 if (why !== undefined) console.warn(`the tests of reproducible builds are skipped: ${why}`);
 
+const KILN = join(PROJECT, "bin/kiln");
 const DOCKERFILE = [
   "FROM base",
   "ARG SOURCE_DATE_EPOCH",
@@ -73,7 +75,7 @@ describe.skipIf(why !== undefined)("reproducible builds", { timeout: 240_000 }, 
     const script = `umask ${umask}; exec "$@"`;
     const outputs = ["-o", "type=image", "-o", `type=oci,dest=${archive}`];
     const argv = ["--root", root, "build", "--reproducible", "-t", name, ...outputs, ...args, path];
-    sh(script, join(import.meta.dirname, "../../bin/kiln"), ...argv);
+    sh(script, KILN, ...argv);
     const index: unknown = JSON.parse(sh('tar -xOf "$1" index.json', archive));
     const saved = at("saved.tar");
     mustKiln(root, ["save", "-o", saved, name]);
@@ -108,6 +110,36 @@ describe.skipIf(why !== undefined)("reproducible builds", { timeout: 240_000 }, 
     expect(facts.find(({ path }) => path.endsWith("/src/src/data"))?.mode).toBe("0644");
     expect(facts.find(({ path }) => path.endsWith("/src/src/sub"))?.mode).toBe("0755");
   });
+
+  test.each<{ ids: Ids }>([{ ids: "subordinate" }, { ids: "single" }])(
+    "a plain user with $ids ids makes the digest of root",
+    ({ ids }) => {
+      const cannot = cannotBePlain(ids);
+      if (cannot !== undefined) {
+        console.warn(`skipped: ${cannot}`);
+        return;
+      }
+      const home = at(`plain-${ids}`);
+      mkdirSync(home);
+      sh(
+        'chmod a+rx "$1" && cp "$2" "$3" && cp -a "$4" "$3/context"',
+        folder.path,
+        at("base.tar"),
+        home,
+        context(`of-${ids}`, 0o027, 1_500_000_000),
+      );
+      sh('chmod -R a+rX "$1"', home);
+      const plain = (...args: readonly string[]): string => {
+        const { status, stdout, stderr } = asPlainUser(home, ids, [KILN, ...args]);
+        if (status !== 0) throw new Error(`kiln ${args.join(" ")}: ${stderr}`);
+        return stdout;
+      };
+      plain("load", "-q", "-i", join(home, "base.tar"));
+      plain("build", "-q", "--reproducible", "--verify", "-t", "rep", join(home, "context"));
+      const id = plain("inspect", "--format", "{{.Id}}", "rep");
+      expect(digests(store(`root-${ids}`), join(home, "context"))[1]).toBe(id);
+    },
+  );
 
   test("--verify builds again, names the step, file and field that differ, and leaves nothing behind", () => {
     const root = store("verified");
