@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
 import { digestFromHex, digestOf } from "../../lib/core/digest.ts";
 import { parseGitUrl } from "../../lib/core/git-url.ts";
-import { BuildError } from "../../lib/core/errors.ts";
 import { mapLimit } from "../../lib/core/limits.ts";
 import { type Platform, formatPlatform, parsePlatform } from "../../lib/core/platform.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
@@ -26,6 +25,7 @@ import { baseFrom } from "./images/image-places.ts";
 import { loadLayoutImage } from "./images/load-layout.ts";
 import type { MovedBase, MovedBases } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
+import { copiesOfGit, refuseFuture } from "./reproducible.ts";
 import { BuildResolver, checkDirectories } from "./resolver.ts";
 import type { Scratch } from "./scratch.ts";
 import type { SourceLock } from "./source-lock.ts";
@@ -80,14 +80,19 @@ export interface PrepareParts {
 
 /** Reads the context and the Dockerfile and turns it into a graph per platform. */
 export async function prepareBuild(parts: PrepareParts, signal: AbortSignal): Promise<PreparedBuild> {
-  const { engine, options } = parts;
+  const { engine, options, progress } = parts;
   const { resolver, convertOptions, ...read } = await readBuild(parts, signal);
   const convert = async (more: Pick<ConvertOptions, "noCache"> | undefined): Promise<PreparedBuild> => {
     const conversions = await mapLimit(convertOptions, 4, signal, (one, inner) =>
       convertDockerfile(read.dockerfile, { ...one, ...more }, resolver, inner),
     );
-    if (options.reproducible === true) refuseFuture(conversions, engine.environment.nowMs());
     const directories = new Map([["context", read.context.directory], ...resolver.localDirectories]);
+    if (options.reproducible === true && more === undefined) {
+      refuseFuture(conversions, engine.environment.nowMs());
+      for (const message of copiesOfGit(conversions, directories)) {
+        progress({ kind: "notice", level: "warning", message, hint: undefined });
+      }
+    }
     const again: PreparedBuild["again"] = (bases) => {
       resolver.replace(bases);
       return convert(more);
@@ -95,23 +100,6 @@ export async function prepareBuild(parts: PrepareParts, signal: AbortSignal): Pr
     return { ...read, conversions, directories, again, uncached: () => convert({ noCache: "all" }) };
   };
   return convert(undefined);
-}
-
-/**
- * Refuses a date that has not come yet. Files get their times while the build runs; those would be earlier, and stay.
- * @throws {BuildError} `dockerfile/arg`
- */
-function refuseFuture(conversions: readonly Pick<Conversion, "sourceDateEpoch">[], nowMs: number): void {
-  for (const { sourceDateEpoch: epoch = 0 } of conversions) {
-    if (epoch * 1000 <= nowMs) continue;
-    throw new BuildError(
-      "dockerfile/arg",
-      `Cannot build reproducibly for ${epoch} seconds since 1970: that is to come`,
-      {
-        hint: "set SOURCE_DATE_EPOCH to a date in the past, or the clock of this machine right",
-      },
-    );
-  }
 }
 
 /** Reads the context and the Dockerfile. */

@@ -202,6 +202,11 @@ describe.skipIf(why !== undefined)("reproducible builds", { timeout: 240_000 }, 
     expect(other).not.toEqual(first);
     expect(digests(store("dates-empty"), clone, ["--build-arg", "SOURCE_DATE_EPOCH=7"])).toEqual(other);
     expect(digests(root, path)).toEqual(first);
+    const warned = (args: readonly string[]): boolean =>
+      /has \.git of/.test(kiln(root, ["build", ...args, path]).stderr);
+    expect([warned(["--reproducible"]), warned([])]).toEqual([false, false]);
+    writeFileSync(join(path, ".dockerignore"), "");
+    expect([warned(["--reproducible"]), warned([])]).toEqual([true, false]);
     const late = kiln(root, ["build", "--reproducible", "--build-arg", "SOURCE_DATE_EPOCH=4102444800", path]);
     expect(late).toMatchObject({ status: 1, stderr: expect.stringContaining("that is to come") });
   });
