@@ -6,6 +6,7 @@
 #include "owner-record.h"
 
 #include <linux/capability.h>
+#include <stdatomic.h>
 #include <sys/syscall.h>
 
 /* Descriptor of <store>/owners; -1 while the kernel keeps owners. Set once,
@@ -78,11 +79,25 @@ read_owner (int dirfd, const char *name, const struct statx *status, struct owne
   return size > 0 && parse_owner (text, (size_t) size, out);
 }
 
+/* Where there are many ids, steps look for records from the first one on: it leaves a file, which solver/runtime/owners-beyond.ts names. */
+static void
+tell_first_record (void)
+{
+  static atomic_bool is_told;
+  if (keeps_all () || atomic_exchange (&is_told, true))
+    return;
+  int fd = openat (records_fd, "kept", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd >= 0)
+    close (fd);
+}
+
 static int
 write_owner (int dirfd, const char *name, const struct statx *status, const struct owner_record *record)
 {
   char text[OWNER_TEXT], key[OWNER_TEXT];
   size_t size = format_owner (record, text);
+  if (!is_default_owner (record))
+    tell_first_record ();
   if (takes_attributes (status->stx_mode))
     {
       if (!is_default_owner (record))

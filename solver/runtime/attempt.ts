@@ -5,7 +5,8 @@ import type { Native } from "../../lib/native/native.ts";
 import type { RunRequest } from "../ports.ts";
 import type { RuntimeOptions } from "./driver.ts";
 import { createRuntime } from "./driver.ts";
-import type { UserNamespaceMap } from "./host.ts";
+import type { lastIds, UserNamespaceMap } from "./host.ts";
+import { beginKeeping } from "./owners-beyond.ts";
 import type { Refusal } from "./rung.ts";
 import { Refused, type SandboxPart } from "./sandbox-parts.ts";
 
@@ -28,6 +29,8 @@ export interface Attempt {
   readonly network?: "none" | "sandbox";
   readonly chroot?: { readonly native: Native };
   readonly ids?: "pretended";
+  /** The last ids of a user namespace that has many: what is beyond them is written down. */
+  readonly lastIds?: ReturnType<typeof lastIds>;
   /** Parts to leave out from the start. */
   readonly without?: readonly SandboxPart[];
   readonly userNamespace?: UserNamespaceMap;
@@ -58,6 +61,8 @@ export async function tryStep(context: AttemptContext, how: Attempt, signal: Abo
       mkdirSync(full);
       return full;
     };
+    const beyond = how.lastIds === undefined ? undefined : { directory: path("beyond"), ...how.lastIds };
+    if (beyond !== undefined) beginKeeping(beyond);
     const options: RuntimeOptions = {
       runtimePath: context.runtimePath,
       scratchDirectory: path("scratch"),
@@ -72,6 +77,7 @@ export async function tryStep(context: AttemptContext, how: Attempt, signal: Abo
         : { findRung: () => Promise.resolve({ kind: "namespaces", without: how.without ?? [], overlay: true }) }),
       ...(how.onRefusal === undefined ? {} : { onRefusal: how.onRefusal }),
       ownersDirectory: how.ids === undefined ? undefined : path("owners"),
+      ownersBeyond: beyond,
       ...(how.userNamespace === undefined ? {} : { userNamespace: how.userNamespace }),
     };
     const root: RunRequest["root"] =

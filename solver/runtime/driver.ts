@@ -15,8 +15,10 @@ import { forgetChanges, forgetVolatile } from "./fresh-overlay.ts";
 import { networkHelperLack } from "./network-helper.ts";
 import { readStepFacts } from "./plan-facts.ts";
 import { encodePlan } from "./plan-writer.ts";
-import { type Plan, writeChrootPlan, writePlan } from "./plan.ts";
+import { type Plan, type PlanFacts, writeChrootPlan, writePlan } from "./plan.ts";
 import { capabilityMask } from "./policy/capabilities.ts";
+import { Filters } from "./filters.ts";
+import { beginKeeping, type OwnersBeyond, stateOf } from "./owners-beyond.ts";
 import { defaultSeccompFilter, type SeccompFilter } from "./policy/seccomp.ts";
 import { describeMissing, notAllowed, partsToLeaveOut, type Refusal, type Rung, rungOf } from "./rung.ts";
 import { Refused, type SandboxPart } from "./sandbox-parts.ts";
@@ -26,6 +28,7 @@ import {
   type End,
   parseEnd,
   RUN_AGAIN,
+  RUN_AGAIN_WITH_RECORDS,
   runtimeError,
   type SandboxedResult,
 } from "./step-end.ts";
@@ -53,6 +56,8 @@ export interface RuntimeOptions {
    * holds what the files themselves cannot (lib/native/owner-record.h). See solver/runtime/program/pretend/pretend.c.
    */
   readonly ownersDirectory?: string | undefined;
+  /** Set where it has many: owners beyond them, and devices, are written down there. */
+  readonly ownersBeyond?: OwnersBeyond | undefined;
   /** Set where neither namespaces nor mounts are allowed, and steps get by with chroot. See docs/rootless.md. */
   readonly chroot?: { readonly native: Native } | undefined;
   /** Directories of PATH, where the program for `network: "sandbox"` is looked for. */
@@ -97,8 +102,9 @@ class Driver {
   readonly #rung: Rung;
   readonly #without: Set<SandboxPart>;
   readonly #answersProc: boolean;
-  /** The filter of a sandboxed step in a network that is not of its user namespace. */
-  readonly #watched: SeccompFilter | undefined;
+  /** Calls can be stopped and answered, and the network is not of this user namespace. */
+  readonly #canWatch: boolean;
+  readonly #filters: Filters;
   #told: string | undefined;
   #toldNetwork = false;
 
@@ -123,10 +129,8 @@ class Driver {
       insecure: ids === "real" ? undefined : defaultSeccompFilter(options.arch, { calls: "open", ids }),
     };
     const isForeign = rung.kind === "namespaces" && this.#facts.userNamespace !== undefined;
-    const canWatch = isForeign && answersCalls(this.#facts.kernelRelease);
-    this.#watched = canWatch
-      ? defaultSeccompFilter(options.arch, { calls: "default", ids, network: "watched" })
-      : undefined;
+    this.#canWatch = isForeign && answersCalls(this.#facts.kernelRelease);
+    this.#filters = new Filters(options.arch, ids);
     if (this.#seccomp.sandbox === undefined) {
       options.notice(`no system call filter exists for ${options.arch}: steps run without seccomp`);
     }
@@ -151,8 +155,10 @@ class Driver {
       try {
         // One after the other: each try leaves out what the one before was refused.
         // oxlint-disable-next-line no-await-in-loop
-        const result = await this.#runSandboxed(request, signal);
+        const first = await this.#runSandboxed(request, signal);
         this.#tellMissing();
+        // oxlint-disable-next-line no-await-in-loop
+        const result = await this.#withRecords(request, first, signal);
         return await this.#withNetwork(request, result, signal);
       } catch (error) {
         if (!this.#doWithout(error)) throw error;
@@ -182,9 +188,27 @@ class Driver {
     this.#told = missing;
   }
 
+  /** Runs a step again, from then on with records, where it was refused an owner or a device. Its tree is then as it was before. */
+  async #withRecords(request: RunRequest, result: SandboxedResult, signal: AbortSignal): Promise<SandboxedResult> {
+    const { ownersBeyond } = this.#options;
+    if (!result.ownerWish || ownersBeyond === undefined) return result;
+    beginKeeping(ownersBeyond);
+    if (request.root.kind !== "overlay" || request.stdio.kind !== "pipes") return result;
+    this.#options.notice(RUN_AGAIN_WITH_RECORDS);
+    forgetChanges(request.root);
+    return this.#runSandboxed(request, signal);
+  }
+
+  /** What is done about owners beyond the ids, and devices. A step with all privileges does without. */
+  #ownersFor({ security }: RunRequest): PlanFacts["owners"] {
+    const { ownersBeyond } = this.#options;
+    if (ownersBeyond === undefined || !this.#canWatch || security !== "sandbox") return undefined;
+    return { ...ownersBeyond, state: stateOf(ownersBeyond) };
+  }
+
   /** Runs a step again in a network of its own where it failed for want of one. Its tree is then as it was before. */
   async #withNetwork(request: RunRequest, result: SandboxedResult, signal: AbortSignal): Promise<RunResult> {
-    const { networkWish, ...plain } = result;
+    const { networkWish, ownerWish: _wish, ...plain } = result;
     if (networkWish === undefined || result.exitCode === 0) return plain;
     const { searchPath = [] } = this.#options;
     const isHostRoot = this.#facts.userNamespace === undefined;
@@ -197,7 +221,11 @@ class Driver {
     this.#toldNetwork = true;
     forgetChanges(request.root);
     try {
-      const { networkWish: _, ...again } = await this.#runSandboxed({ ...request, network: "sandbox" }, signal);
+      const {
+        networkWish: _,
+        ownerWish: _again,
+        ...again
+      } = await this.#runSandboxed({ ...request, network: "sandbox" }, signal);
       return again;
     } catch (error) {
       if (!(error instanceof BuildError)) throw error;
@@ -209,7 +237,8 @@ class Driver {
   }
 
   async #runSandboxed(request: RunRequest, signal: AbortSignal): Promise<SandboxedResult> {
-    const watched = request.network === "default" && request.security === "sandbox" && this.#watched !== undefined;
+    const watched = request.network === "default" && request.security === "sandbox" && this.#canWatch;
+    const owners = this.#ownersFor(request);
     using cgroup = this.#cgroups.enter({
       limits: request.limits,
       parent: request.cgroupParent,
@@ -221,8 +250,9 @@ class Driver {
       scratchDirectory: this.#options.scratchDirectory,
       stubDirectory: this.#stubs.directory,
       overlayMarks: this.#options.overlayMarks,
-      seccomp: watched ? this.#watched : this.#seccomp[request.security],
+      seccomp: watched || owners !== undefined ? this.#filters.get(watched, owners) : this.#seccomp[request.security],
       watchesNetwork: watched,
+      owners,
       cgroup: cgroup?.placement,
       userNamespace: this.#userNamespaceFor(request),
       ownersDirectory: this.#options.ownersDirectory,
@@ -240,6 +270,7 @@ class Driver {
       readBytes: this.#facts.countsIo ? end.readBytes : undefined,
       writtenBytes: this.#facts.countsIo ? end.writtenBytes : undefined,
       networkWish: describeWish(end.networkWish),
+      ownerWish: end.ownerWish,
     };
   }
 

@@ -4,6 +4,7 @@ import type { RunMount, RunRequest, TreeMount } from "../ports.ts";
 import type { HostFacts, UserNamespaceMap } from "./host.ts";
 import { hostsFile } from "./hosts.ts";
 import { MountTable, mountTarget } from "./mount-table.ts";
+import type { OwnersBeyond, OwnersState } from "./owners-beyond.ts";
 import { type Directive, MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
 import { type Capability, capabilitySets } from "./policy/capabilities.ts";
 import { deviceFilter } from "./policy/devices.ts";
@@ -50,6 +51,8 @@ export interface PlanFacts {
   /** Nodes of the host's /dev beside the standard ones; empty for a sandboxed step. */
   readonly hostDevices: readonly DeviceNode[];
   /** True when the filter stops calls that need a network of the step's own, so that they are noted. */
+  /** Where there are many ids: owners beyond them, and devices, are noted or kept. */
+  readonly owners?: (OwnersBeyond & { readonly state: OwnersState }) | undefined;
   readonly watchesNetwork?: boolean;
   /** Parts of the sandbox that this machine refuses. */
   readonly without: ReadonlySet<SandboxPart>;
@@ -294,6 +297,7 @@ interface ProcessFacts {
   readonly ownersDirectory?: string | undefined;
   readonly withoutCapabilities?: readonly Capability[];
   readonly watchesNetwork?: boolean;
+  readonly owners?: PlanFacts["owners"];
 }
 
 function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts): void {
@@ -317,6 +321,10 @@ function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts
     hex(sets.ambient),
   );
   if (facts.watchesNetwork === true) plan.add("watch-network");
+  if (facts.owners?.state === "noted") plan.add("watch-owners");
+  if (facts.owners?.state === "kept") {
+    plan.add("keep-owners", facts.owners.directory, facts.owners.uid, facts.owners.gid);
+  }
   if (facts.ownersDirectory !== undefined) plan.add("pretend-owners", facts.ownersDirectory);
   if (facts.seccomp !== undefined) plan.addBytes("seccomp", [facts.seccomp.probe], facts.seccomp.program);
   for (const { name, soft, hard } of request.ulimits) {

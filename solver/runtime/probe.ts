@@ -5,7 +5,7 @@ import { errnoOf } from "../../lib/core/errors.ts";
 import { type Attempt, type AttemptContext, type Tried, tryStep } from "./attempt.ts";
 import { type Cause, causesOf } from "./causes.ts";
 import { CONTROLLERS, findHierarchies } from "./cgroup-tree.ts";
-import { type HostFacts, canGiveFiles, canMount, readHostFacts, type Rights } from "./host.ts";
+import { type HostFacts, canGiveFiles, canMount, lastIds, readHostFacts, type Rights } from "./host.ts";
 import { climb } from "./ladder.ts";
 import { emulationResult } from "./emulation.ts";
 import { readLimits } from "./limits.ts";
@@ -68,13 +68,13 @@ export async function probeAll(context: ProbeContext, signal: AbortSignal): Prom
 }
 
 /** A step on the rung that was found; `undefined` where there are none. */
-function stepOf({ native, owners }: ProbeContext, rung: Rung): Attempt | undefined {
+function stepOf({ native, owners, rights }: ProbeContext, rung: Rung): Attempt | undefined {
   if (rung.kind === "none") return undefined;
   if (rung.kind === "chroot") return { chroot: { native } };
   return {
     without: rung.without,
     ...(rung.overlay ? { root: "overlay" as const } : {}),
-    ...(owners === "given" ? {} : { ids: "pretended" }),
+    ...(owners === "given" ? { lastIds: lastIds(rights) } : { ids: "pretended" }),
   };
 }
 
@@ -94,7 +94,7 @@ function overlayResult(rung: Rung): ProbeResult {
 }
 
 /** Reports the rights that a step has. */
-function rightsResults(tried: Tried | undefined, { owners }: ProbeContext, hasHelper: boolean): ProbeResult[] {
+function rightsResults(tried: Tried | undefined, { owners, rights }: ProbeContext, hasHelper: boolean): ProbeResult[] {
   if (tried === undefined || tried.message !== undefined) return [];
   const can = (name: string): boolean => tried.rights.get(name) === 0;
   const network = "see network sandbox: with it such steps are run again in a network of their own";
@@ -116,14 +116,14 @@ function rightsResults(tried: Tried | undefined, { owners }: ProbeContext, hasHe
     {
       name: "chown in a RUN",
       ok: can("chown"),
-      works: owners === "given" ? "to every id that is mapped here" : "pretended, and in the layer",
+      works: owners === "given" ? "to every id" : "pretended, and in the layer",
       fix: "apt-get install uidmap, and subordinate ids for this user",
     },
     {
       name: "mknod in a RUN",
       ok: can("mknod"),
-      works: owners === "given" ? "devices are made" : "pretended, and in the layer",
-      fix: "steps that make device nodes need root of the machine, or a store that was begun with a single id",
+      works: owners === "given" && lastIds(rights) === undefined ? "devices are made" : "pretended, and in the layer",
+      fix: "steps that make device nodes need root of the machine, or Linux 5.14",
     },
     { name: "/proc in a RUN", ok: can("proc"), works: "/proc/self is there", fix: "see the causes below" },
   ];

@@ -16,11 +16,15 @@ export interface End {
   readonly writtenBytes: number;
   /** Refused request for a network of its own: 0 for none, a port, or 65536 for a raw socket. */
   readonly networkWish: number;
+  /** True where the command was refused an owner beyond the ids there are, or a device. */
+  readonly ownerWish: boolean;
 }
 
 /** A result, with what the command was refused by a network that is not its own. */
 export interface SandboxedResult extends RunResult {
   readonly networkWish: string | undefined;
+  /** True where the command was refused an owner beyond the ids there are, or a device. */
+  readonly ownerWish: boolean;
 }
 
 const RAW_SOCKET = 65_536;
@@ -36,12 +40,17 @@ export const RUN_AGAIN =
   "cannot be had in this machine's network by a plain user: such a step is run again in a network of its own, from which this " +
   "machine's own ports are not reached (--network=sandbox does so from the start)";
 
-/** Reads the eight numbers of a report (solver/runtime/program/supervise.c). */
+/** The warning of a step that is run again because records of owners or devices are needed. */
+export const RUN_AGAIN_WITH_RECORDS =
+  "a step makes devices, or gives files to users beyond this user's subordinate ids: it is run again with a record of them, which " +
+  "RUN steps with this store keep from now on (docs/rootless.md)";
+
+/** Reads the nine numbers of a report (solver/runtime/program/supervise.c). */
 export function parseEnd(text: string): End {
   const numbers = text.split(" ").map(Number);
   const [code = NaN, signal = NaN, wallUs = NaN, cpuUs = NaN, maxRssKib = NaN] = numbers;
-  const [readBytes = NaN, writtenBytes = NaN, networkWish = 0] = numbers.slice(5);
-  return { code, signal, wallUs, cpuUs, maxRssKib, readBytes, writtenBytes, networkWish };
+  const [readBytes = NaN, writtenBytes = NaN, networkWish = 0, ownerWish = 0] = numbers.slice(5);
+  return { code, signal, wallUs, cpuUs, maxRssKib, readBytes, writtenBytes, networkWish, ownerWish: ownerWish === 1 };
 }
 
 /** Tells of a report in one line, for KILN_DEBUG. */

@@ -13,6 +13,7 @@ import type { Graph } from "../../solver/graph/graph.ts";
 import { inputsFirst } from "../../solver/graph/order.ts";
 import { PackPool } from "../../lib/tar/pack-pool.ts";
 import { createRuntime } from "../../solver/runtime/driver.ts";
+import type { OwnersBeyond } from "../../solver/runtime/owners-beyond.ts";
 import {
   canGiveFiles,
   lastIds,
@@ -55,6 +56,7 @@ export class Engine implements AsyncDisposable {
   readonly #accounts: GivenAccounts;
   readonly #http: { readonly fetch: Fetch } & AsyncDisposable;
   readonly #hasPretendedIds: boolean;
+  #ownersBeyond: OwnersBeyond | undefined;
   readonly #isPlainRoot: boolean;
   readonly #ladder: Ladder;
   readonly #told = new Set<string>();
@@ -130,6 +132,7 @@ export class Engine implements AsyncDisposable {
       scratchDirectory: join(environment.root, "runtime"),
       searchPath: (environment.env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
       ownersDirectory,
+      ownersBeyond: this.#ownersBeyond,
       chroot: { native: this.native },
       findRung: (signal) => ladder.find(signal),
       ...(namespaceOfSteps === undefined ? {} : { userNamespace: namespaceOfSteps }),
@@ -221,6 +224,7 @@ export class Engine implements AsyncDisposable {
       if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
       this.native.keepOwners(directory, last);
     });
+    this.#ownersBeyond = { directory, ...last };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

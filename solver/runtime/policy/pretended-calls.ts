@@ -81,6 +81,78 @@ export const CALLS_FOR_PROC: readonly { readonly name: string; readonly block: B
   { name: "openat", block: opensOld(2) },
 ];
 
+const TYPE_OF_FILE = 0xf000;
+const CHARACTER_DEVICE = 0x2000;
+const BLOCK_DEVICE = 0x6000;
+
+/** Devices, but for overlay's whiteout 0:0, which every user may make. */
+function makesDevice(modeArgument: number): BpfBlock {
+  const unlessWhiteout = load(SECCOMP_DATA.argument(modeArgument + 1), branch(BPF.jumpIfEqual, 0, ALLOW, NOTIFY));
+  const isCharacter = branch(BPF.jumpIfEqual, CHARACTER_DEVICE, unlessWhiteout, ALLOW);
+  return load(SECCOMP_DATA.argument(modeArgument), [
+    { code: BPF.and, jt: 0, jf: 0, k: TYPE_OF_FILE },
+    ...branch(BPF.jumpIfEqual, BLOCK_DEVICE, NOTIFY, isCharacter),
+  ]);
+}
+
+/** "As before", to chown. */
+const NO_ID = 0xffff_ffff;
+
+function isBeyond(argument: number, last: number, other: BpfBlock): BpfBlock {
+  if (last + 1 >= NO_ID) return other;
+  const beyond = branch(BPF.jumpIfEqual, NO_ID, other, NOTIFY);
+  return load(SECCOMP_DATA.argument(argument), branch(BPF.jumpIfAtLeast, last + 1, beyond, other));
+}
+
+const CHOWN_CALLS = [
+  { name: "chown", owner: 1 },
+  { name: "lchown", owner: 1 },
+  { name: "fchown", owner: 1 },
+  { name: "fchownat", owner: 2 },
+];
+
+const DEVICE_CALLS: typeof PRETENDED_CALLS = [
+  { name: "mknod", block: makesDevice(1) },
+  { name: "mknodat", block: makesDevice(2) },
+];
+
+/** The calls that need records where there are many ids: owners beyond them, and devices. No ordinary step makes any. */
+export function callsForRecords(last: { readonly uid: number; readonly gid: number }): typeof PRETENDED_CALLS {
+  return [
+    ...DEVICE_CALLS,
+    ...CHOWN_CALLS.map(({ name, owner }) => ({
+      name,
+      block: isBeyond(owner, last.uid, isBeyond(owner + 1, last.gid, ALLOW)),
+    })),
+  ];
+}
+
+const CALLS_ABOUT_FILES = [
+  ...["chown", "lchown", "fchown", "fchownat", "stat", "lstat", "fstat", "newfstatat", "statx", "truncate"],
+  ...["getxattr", "lgetxattr", "fgetxattr", "setxattr", "lsetxattr", "fsetxattr", "creat", "openat2"],
+  ...["listxattr", "llistxattr", "flistxattr", "removexattr", "lremovexattr", "fremovexattr"],
+  ...["rename", "renameat", "renameat2", "link", "linkat"],
+];
+
+/** `O_WRONLY`, `O_RDWR` and `O_TRUNC`. */
+const WRITES = 0x1 | 0x2 | 0x200;
+
+function opensToWrite(flagsArgument: number): BpfBlock {
+  return load(SECCOMP_DATA.argument(flagsArgument), [
+    { code: BPF.and, jt: 0, jf: 0, k: WRITES },
+    ...branch(BPF.jumpIfEqual, 0, ALLOW, NOTIFY),
+  ]);
+}
+
+/** The calls that kiln-runtime answers where there are many ids and files with records. */
+export const RECORDED_CALLS: typeof PRETENDED_CALLS = [
+  ...DEVICE_CALLS,
+  ...CALLS_ABOUT_FILES.map((name) => ({ name, block: NOTIFY })),
+  ...UNKNOWN_CALLS.map((name) => ({ name, block: UNKNOWN })),
+  { name: "open", block: opensToWrite(1) },
+  { name: "openat", block: opensToWrite(2) },
+];
+
 const INTERNET = [2, 10];
 const AF_PACKET = 17;
 /** `SOCK_RAW`, and what else is in a socket's type beside its flags. */

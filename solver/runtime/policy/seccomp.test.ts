@@ -138,6 +138,37 @@ test.each([
   expect(interpret(filter, { arch, number, ...(args === undefined ? {} : { args }) })).toBe(verdict);
 });
 
+const NO_ID = 0xffff_ffffn;
+const OWNERS = { uid: 65_536, gid: 65_535 };
+
+test.each([
+  { name: "chown", args: [0n, 65_536n, 65_535n], noted: "allow" },
+  { name: "chown", args: [0n, NO_ID, NO_ID], noted: "allow" },
+  { name: "lchown", args: [0n, 65_537n, NO_ID], noted: "stop" },
+  { name: "fchown", args: [0n, 5n, 65_536n], noted: "stop" },
+  { name: "fchownat", args: [0n, 0n, NO_ID, 65_536n], noted: "stop" },
+  { name: "fchownat", args: [65_537n, 65_537n, 1n, 1n, 65_537n], noted: "allow" },
+  { name: "mknod", args: [0n, 0o10644n, 0x103n], noted: "allow", kept: "allow" },
+  { name: "mknod", args: [0n, 0o20644n, 0x103n], noted: "stop" },
+  { name: "mknod", args: [0n, 0o20644n, 0n], noted: "allow", kept: "allow" },
+  { name: "mknodat", args: [0n, 0n, 0o60644n, 0x700n], noted: "stop" },
+  { name: "statx", args: [], noted: "allow" },
+  { name: "fgetxattr", args: [], noted: "allow" },
+  { name: "getxattrat", args: [], noted: "allow", kept: "ENOSYS" },
+  { name: "openat", args: [0n, 0n, 0x1n], noted: "allow" },
+  { name: "openat", args: [0n, 0n, 0x10000n], noted: "allow", kept: "allow" },
+  { name: "unlink", args: [], noted: "allow", kept: "allow" },
+])("with many ids, $name of $args is $noted before the first record", ({ name, args, noted, kept = "stop" }) => {
+  for (const [state, verdict] of [
+    ["noted", noted],
+    ["kept", kept],
+  ] as const) {
+    const owners = { ...OWNERS, state };
+    const filter = defaultSeccompProgram("x64", { calls: "default", ids: "real", owners }) ?? [];
+    expect(interpret(filter, { arch: ARCH.x64, number: SYSCALL_NUMBERS[name]?.x64 ?? -1, args })).toBe(verdict);
+  }
+});
+
 test("an open filter refuses nothing, and may still stop calls", () => {
   const filter = defaultSeccompProgram("x64", { calls: "open", ids: "pretended" }) ?? [];
   for (const number of [165, 250, 435, 500]) expect(interpret(filter, { arch: ARCH.x64, number })).toBe("allow");

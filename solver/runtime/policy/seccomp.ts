@@ -1,7 +1,15 @@
 import { ALLOWED_SYSCALLS, NEWEST_SYSCALL } from "./allowed-syscalls.ts";
 import type { BpfBlock, BpfRange } from "./bpf.ts";
 import { assemble, BPF, branch, load, ret, searchTree, SECCOMP_DATA, SECCOMP_RETURN } from "./bpf.ts";
-import { CALLS_FOR_PROC, FOREIGN_FAMILIES, KEPT_CALLS, NETWORK_CALLS, PRETENDED_CALLS } from "./pretended-calls.ts";
+import {
+  CALLS_FOR_PROC,
+  callsForRecords,
+  FOREIGN_FAMILIES,
+  KEPT_CALLS,
+  NETWORK_CALLS,
+  PRETENDED_CALLS,
+  RECORDED_CALLS,
+} from "./pretended-calls.ts";
 import type { FilterMachine } from "./syscall-numbers.ts";
 import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
 
@@ -114,6 +122,8 @@ export interface FilterPolicy {
   readonly ids: "real" | "pretended" | "no proc";
   /** `watched`: calls that need a network of the step's own are noted. */
   readonly network?: "watched";
+  /** Where there are many ids: owners beyond them, and devices, are noted or kept. */
+  readonly owners?: { readonly state: "noted" | "kept"; readonly uid: number; readonly gid: number };
 }
 
 const STOPPED_CALLS: Readonly<Record<FilterPolicy["ids"], typeof PRETENDED_CALLS>> = {
@@ -131,7 +141,9 @@ function ranges(machine: FilterMachine, policy: FilterPolicy): BpfRange[] {
   // 32-bit programs are few, and do without.
   const stopped = machine === "i386" ? (policy.ids === "pretended" ? KEPT_CALLS : []) : STOPPED_CALLS[policy.ids];
   const watched = policy.network === "watched" && machine !== "i386" ? NETWORK_CALLS : [];
-  for (const { name, block } of [...stopped, ...watched]) {
+  const { owners } = policy;
+  const beyond = owners === undefined || machine === "i386" ? [] : callsForOwners(owners);
+  for (const { name, block } of [...stopped, ...watched, ...beyond]) {
     const number = SYSCALL_NUMBERS[name]?.[machine];
     if (number !== undefined) blocks.set(number, block);
   }
@@ -142,6 +154,10 @@ function ranges(machine: FilterMachine, policy: FilterPolicy): BpfRange[] {
   }
   result.push({ first: NEWEST_SYSCALL + 1, block: policy.calls === "open" ? ALLOW : UNKNOWN });
   return result;
+}
+
+function callsForOwners(owners: NonNullable<FilterPolicy["owners"]>): typeof PRETENDED_CALLS {
+  return owners.state === "kept" ? RECORDED_CALLS : callsForRecords(owners);
 }
 
 function defaultBlocks(machine: FilterMachine): Map<number, BpfBlock> {

@@ -96,7 +96,7 @@ leave_keyring (void)
 static void
 close_descriptors (const struct plan *plan)
 {
-  unsigned int kept = plan->answers_proc || plan->watches_network ? (unsigned int) plan->listener_socket : CONTROL_FD;
+  unsigned int kept = has_listener (plan) ? (unsigned int) plan->listener_socket : CONTROL_FD;
   if (plan->owner_records != NULL)
     return;
   if ((kept > CONTROL_FD + 1 && syscall (SYS_close_range, CONTROL_FD + 1, kept - 1, 0) < 0)

@@ -301,6 +301,14 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
     }
   else if (strcmp (name, "watch-network") == 0)
     plan->watches_network = true;
+  else if (strcmp (name, "watch-owners") == 0)
+    plan->watches_owners = true;
+  else if (strcmp (name, "keep-owners") == 0)
+    {
+      plan->records_beyond = text (reader);
+      plan->last_uid = small_number (reader);
+      plan->last_gid = small_number (reader);
+    }
   else if (strcmp (name, "answer-proc") == 0)
     plan->answers_proc = true;
   else if (strcmp (name, "pretend-owners") == 0)

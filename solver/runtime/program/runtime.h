@@ -122,6 +122,10 @@ struct plan
   const char *owner_records; /* directory; non-NULL: ids other than one are pretended (pretend.c) */
   bool answers_proc;         /* files of /proc and /dev are handed in when they are opened (proc-files.c) */
   bool watches_network;  /* calls are noted that need a network of the step's own */
+  const char *records_beyond; /* directory; non-NULL: owners beyond the ids of the namespace, and devices, are written down */
+  uint32_t last_uid, last_gid;
+  bool watches_owners; /* it is noted that a command would need that */
+  bool *owner_wish;    /* where; shared with the supervisor */
   uint32_t *network_wish; /* where: 0, a port, or RAW_SOCKET_WISH; shared with the supervisor */
   int listener_socket;       /* where the command sends the descriptor of its stopped system calls */
   int supervisor_fd; /* a descriptor of the supervisor as a process, which tells of its death */
@@ -147,6 +151,7 @@ struct shared
   bool command_ended;
   bool network_is_up;
   uint32_t network_wish;
+  bool owner_wish;
   int command_status; /* as from waitpid */
   size_t stub_count;
   struct stub stubs[MAX_STUBS];
@@ -166,6 +171,14 @@ bool write_all (int fd, const void *data, size_t size);
 
 /* directives.c */
 struct plan *read_plan (void);
+
+/* A process of ours is told of the calls that the filter stops. */
+static inline bool
+has_listener (const struct plan *plan)
+{
+  return plan->owner_records != NULL || plan->records_beyond != NULL || plan->answers_proc || plan->watches_network
+         || plan->watches_owners;
+}
 
 /* seal.c */
 void seal_own_binary (const char *then);

@@ -19,7 +19,7 @@ static long
 install (const struct plan *plan, const struct sock_fprog *program)
 {
   unsigned long flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  if (plan->owner_records == NULL && !plan->answers_proc && !plan->watches_network)
+  if (!has_listener (plan))
     return syscall (SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
   flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
   long listener = syscall (SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, program);

@@ -49,7 +49,9 @@ remember (struct shared *shared, int parent, const char *name, bool is_directory
   if (stub->parent < 0)
     die_errno ("cannot keep a directory of the image open");
   stub->is_directory = is_directory;
-  (void) snprintf (stub->name, sizeof stub->name, "%s", name);
+  if (strlen (name) >= sizeof stub->name)
+    die ("a mount point's name is too long: %s", name);
+  memcpy (stub->name, name, strlen (name) + 1);
   shared->stub_count++;
 }
 

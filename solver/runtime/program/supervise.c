@@ -225,10 +225,10 @@ report_end (const struct shared *shared, const struct rusage *usage, uint64_t wa
   int by_signal = !shared->command_ended ? SIGKILL : WIFSIGNALED (status) ? WTERMSIG (status) : 0;
   /* PID 1's usage is that of all inside: it reaps them. Blocks are of 512 bytes, counted where they were read or made
    * dirty, so what is still to be written to the disk is in. */
-  int n = snprintf (text, sizeof text, "%d %d %llu %llu %ld %lld %lld %u", code, by_signal, (unsigned long long) wall,
+  int n = snprintf (text, sizeof text, "%d %d %llu %llu %ld %lld %lld %u %d", code, by_signal, (unsigned long long) wall,
                     (unsigned long long) (microseconds (usage->ru_utime) + microseconds (usage->ru_stime)),
                     usage->ru_maxrss, (long long) usage->ru_inblock * 512, (long long) usage->ru_oublock * 512,
-                    (unsigned int) shared->network_wish);
+                    (unsigned int) shared->network_wish, shared->owner_wish);
   report ('q', text, (size_t) n);
 }
 
@@ -248,10 +248,10 @@ supervise (struct plan *plan)
     shared->store_device = store.st_dev;
 
   plan->network_wish = &shared->network_wish;
-  pid_t pretender = plan->owner_records != NULL ? start_answering (plan, &PRETENDED_IDS)
-                    : plan->answers_proc        ? start_answering (plan, &PROC_FILES)
-                    : plan->watches_network     ? start_answering (plan, &NETWORK_CALLS)
-                                                : -1;
+  plan->owner_wish = &shared->owner_wish;
+  bool keeps_records = plan->owner_records != NULL || plan->records_beyond != NULL;
+  const struct answering *answering = keeps_records ? &PRETENDED_IDS : plan->answers_proc ? &PROC_FILES : &WATCHED_CALLS;
+  pid_t pretender = has_listener (plan) ? start_answering (plan, answering) : -1;
   if (plan->cgroup_v2 != NULL && (cgroup_fd = open (plan->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
     die_errno ("cannot open the cgroup %s", plan->cgroup_v2);
   settle_devices (plan, cgroup_fd);

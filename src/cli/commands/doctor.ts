@@ -27,7 +27,7 @@ async function run(
 ): Promise<number> {
   const { probeAll } = await import("../../../solver/runtime/probe.ts");
   const { loadNative } = await import("../../../lib/native/load.ts");
-  const { canGiveFiles, overlayMarksFor, readRights } = await import("../../../solver/runtime/host.ts");
+  const { canGiveFiles, lastIds, overlayMarksFor, readRights } = await import("../../../solver/runtime/host.ts");
   const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
   tryToWrite(root);
   const rights = readRights(uid);
@@ -38,6 +38,9 @@ async function run(
     makeDirectory(ownersDirectory, 0o700);
     native.keepOwners(ownersDirectory);
   }
+  const last = owners === "given" ? lastIds(rights) : undefined;
+  using records = last === undefined ? undefined : temporaryRecords(root);
+  if (last !== undefined && records !== undefined) native.keepOwners(records.path, last);
   const { checks, causes, rung } = await probeAll(
     {
       runtimePath,
@@ -65,6 +68,12 @@ async function run(
     printReport(context, { checks, causes }, `${verdict}; the store is ${root}`);
   }
   return isUsable ? 0 : 1;
+}
+
+/** A directory for records of the probe's files, which no store is to know. */
+function temporaryRecords(root: string): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(root, "records-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
 type Isolation = keyof typeof ISOLATION;

@@ -83,7 +83,7 @@ is_own_record (const char *name)
 static bool
 is_ours (const char *name, bool one_id_is_root)
 {
-  return is_own_record (name) || record_of_list (name) != NULL || (!one_id_is_root && strcmp (name, "security.capability") == 0);
+  return is_own_record (name) || (!ids_are_true () && record_of_list (name) != NULL) || (!one_id_is_root && strcmp (name, "security.capability") == 0);
 }
 
 /* A value, or only its size, by the rules of getxattr. */

@@ -94,7 +94,7 @@ open_base (pid_t pid, int dirfd)
 }
 
 /* The text behind `label` in /proc/<pid>/status, or NULL. */
-static const char *
+const char *
 status_line (pid_t pid, const char *label, char text[4096])
 {
   char path[64];

@@ -139,6 +139,8 @@ open_existing (const struct creation *new, int parent, bool one_id_is_root)
   if (file < 0 || (new->flags & O_EXCL) != 0 || fstat (file, &status) < 0)
     return LET_THE_KERNEL;
   bool is_device = find_record (file, &record) && is_stand_in (&record) && S_ISREG (status.st_mode);
+  if (ids_are_true () && !is_device)
+    return LET_THE_KERNEL;
   if (!may_open (caller, parent, file, new->flags))
     return answer_error (EACCES);
   char number[16];
@@ -177,6 +179,8 @@ create_as (const struct seccomp_notif *call, struct creation new, uint64_t path,
   new.call = call;
   if (!read_path ((pid_t) call->pid, path, new.path))
     return LET_THE_KERNEL;
+  if (ids_are_true () && !is_device)
+    return new.kind == NEW_FILE ? open_existing (&new, -1, true) : LET_THE_KERNEL;
   bool creates = new.kind != NEW_FILE || (new.flags & O_CREAT) != 0 || (new.flags & O_TMPFILE) == O_TMPFILE;
   /* Whatever stands in the way, the kernel finds the right words for it. */
   bool is_found = find_place (&new, &place);

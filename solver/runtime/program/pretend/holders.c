@@ -156,6 +156,8 @@ settle (pid_t pid, const struct entry *entry)
 const struct identity *
 identity_of (pid_t pid)
 {
+  if (ids_are_true ())
+    return true_identity (pid);
   struct entry *entry = entry_of (number_of (pid));
   if (entry == NULL)
     return &first;

@@ -14,6 +14,7 @@ enum { FIRST_FREE_PORT = 1024 };
 
 static uint32_t first_free_port = FIRST_FREE_PORT;
 static uint32_t *wish; /* in memory shared with the supervisor */
+static bool *owner_wish;
 
 static void
 prepare (const struct plan *plan)
@@ -25,6 +26,7 @@ void
 prepare_network_calls (const struct plan *plan)
 {
   wish = plan->network_wish;
+  owner_wish = plan->owner_wish;
   FILE *file = fopen ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
   if (file == NULL)
     return;
@@ -66,4 +68,14 @@ note_network_call (const struct seccomp_notif *call)
   return LET_THE_KERNEL;
 }
 
-const struct answering NETWORK_CALLS = { prepare, note_network_call };
+/* An owner beyond the map of ids, or a device: the kernel refuses it, and the step is run again with records. */
+static struct answer
+note (const struct seccomp_notif *call)
+{
+  if (is_network_call (call->data.nr))
+    return note_network_call (call);
+  *owner_wish = true;
+  return LET_THE_KERNEL;
+}
+
+const struct answering WATCHED_CALLS = { prepare, note };

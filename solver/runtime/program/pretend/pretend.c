@@ -14,6 +14,9 @@
  *   rename, link               go on, with the record of a link that overlayfs copies up on the way
  *   stat and its kin           tell the owner that is written down (stats.c)
  *
+ * Where a user namespace has many ids, the same serves for owners beyond them and for devices (ids_are_true): identities and rights
+ * are then the kernel's, and only calls about files that have a record are answered.
+ *
  * It is a convenience and no border: whatever is answered here, the kernel still sees the one id. So it does no harm that a
  * process could change a path between our reading it and the kernel's. */
 #include "pretend.h"
@@ -33,6 +36,9 @@ change_owner (const struct seccomp_notif *call, int dirfd, const char *path, boo
     return LET_THE_KERNEL;
   const struct identity *caller = identity_of (pid);
   struct owner_record record = record_of (fd);
+  bool is_kernels = ids_are_true () && !is_beyond (uid, gid) && !find_record (fd, &record);
+  if (is_kernels || (ids_are_true () && !(has_capability (caller, CAP_CHOWN) && has_capability (caller, CAP_DAC_OVERRIDE))))
+    return LET_THE_KERNEL;
   bool gives_away = uid != UINT32_MAX && uid != record.uid;
   bool regroups = gid != UINT32_MAX && gid != record.gid;
   if (!has_capability (caller, CAP_CHOWN)
@@ -40,7 +46,7 @@ change_owner (const struct seccomp_notif *call, int dirfd, const char *path, boo
     return answer_error (EPERM);
   /* Sets the one id, for the other effects of a change of owner: setuid bits
    * and capabilities go, the file is copied up. */
-  if (fchownat (fd, "", uid == UINT32_MAX ? UINT32_MAX : 0, gid == UINT32_MAX ? UINT32_MAX : 0, AT_EMPTY_PATH) < 0)
+  if (!ids_are_true () && fchownat (fd, "", uid == UINT32_MAX ? UINT32_MAX : 0, gid == UINT32_MAX ? UINT32_MAX : 0, AT_EMPTY_PATH) < 0)
     return answer_error (errno);
   if (uid != UINT32_MAX)
     record.uid = uid;
@@ -62,14 +68,15 @@ carry_record (const struct seccomp_notif *call, int dirfd, uint64_t address)
   if (fd < 0 || fstat (fd, &status) < 0 || S_ISREG (status.st_mode) || S_ISDIR (status.st_mode))
     return;
   struct owner_record record = record_of (fd);
-  if (!is_default_owner (&record) && is_still_asking (call->id) && fchownat (fd, "", 0, 0, AT_EMPTY_PATH) == 0)
+  bool is_recorded = ids_are_true () ? find_record (fd, &record) : !is_default_owner (&record);
+  if (is_recorded && is_still_asking (call->id) && (ids_are_true () || fchownat (fd, "", 0, 0, AT_EMPTY_PATH) == 0))
     (void) write_record (fd, &record);
 }
 
 static struct answer
 move (const struct seccomp_notif *call, int dirfd, uint64_t from)
 {
-  struct answer answer = check_change (call);
+  struct answer answer = ids_are_true () ? LET_THE_KERNEL : check_change (call);
   if (answer.carry_on)
     carry_record (call, dirfd, from);
   return answer;
@@ -154,7 +161,9 @@ prepare (const struct plan *plan)
   prepare_records (plan);
   prepare_devices ();
   first_identity (plan);
-  is_called_root = plan->uid == 0 && plan->gid == 0;
+  is_called_root = ids_are_true () || (plan->uid == 0 && plan->gid == 0);
+  if (ids_are_true ())
+    roots_may_differ (); /* their chroot is not stopped */
 }
 
 const struct answering PRETENDED_IDS = { prepare, answer_call };

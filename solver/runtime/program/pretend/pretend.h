@@ -19,6 +19,9 @@ uint64_t identity_number (pid_t pid);
 bool is_first_identity (pid_t pid);
 struct answer become (pid_t pid, const struct identity *caller);
 
+/* true-ids.c */
+const struct identity *true_identity (pid_t pid);
+
 /* identities.c */
 bool is_in_group (const struct identity *caller, uint32_t gid);
 struct answer change_identity (pid_t pid, long call, const uint64_t arguments[6]);
@@ -48,6 +51,7 @@ void prepare_callers (void);
 void roots_may_differ (void);
 mode_t umask_of (pid_t pid);
 bool may_gain_privileges (pid_t pid);
+const char *status_line (pid_t pid, const char *label, char text[4096]);
 pid_t process_called (pid_t caller, int number);
 bool is_running (pid_t pid, uint64_t device, uint64_t inode);
 DIR *open_processes (void);
@@ -60,6 +64,8 @@ void prepare_records (const struct plan *plan);
 bool find_record (int fd, struct owner_record *record);
 struct owner_record record_of (int fd);
 bool is_on_root (int fd);
+bool ids_are_true (void);
+bool is_beyond (uint32_t uid, uint32_t gid);
 int write_record (int fd, const struct owner_record *record);
 
 /* stats.c */
@@ -77,6 +83,7 @@ bool is_about_attributes (long call);
 struct answer answer_attributes (const struct seccomp_notif *call, bool one_id_is_root);
 
 /* rights.c */
+bool may_reach (const struct identity *caller, int directory);
 bool may_add_name (const struct identity *caller, int directory);
 bool may_open (const struct identity *caller, int parent, int fd, int flags);
 struct answer check_removal (const struct seccomp_notif *call, int dirfd, uint64_t path);
@@ -103,7 +110,7 @@ struct answering
   void (*prepare) (const struct plan *plan);
   struct answer (*give) (const struct seccomp_notif *call);
 };
-extern const struct answering PRETENDED_IDS, PROC_FILES, NETWORK_CALLS;
+extern const struct answering PRETENDED_IDS, PROC_FILES, WATCHED_CALLS;
 
 /* network-calls.c */
 void prepare_network_calls (const struct plan *plan);

@@ -8,14 +8,35 @@
 static int records_fd = -1; /* <store>/owners */
 static int upper_fd = -1;   /* the upper directory of the step's root, when that is an overlay */
 
+/* Where there are many ids: the last ones, to which a file with a record belongs. A file that was given to somebody else has none. */
+static bool has_mark;
+static uint32_t marked_uid, marked_gid;
+
 void
 prepare_records (const struct plan *plan)
 {
-  records_fd = open (plan->owner_records, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  const char *directory = plan->owner_records != NULL ? plan->owner_records : plan->records_beyond;
+  records_fd = open (directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (records_fd < 0)
-    die_errno ("cannot open %s to write owners down", plan->owner_records);
+    die_errno ("cannot open %s to write owners down", directory);
+  has_mark = plan->owner_records == NULL;
+  marked_uid = plan->last_uid;
+  marked_gid = plan->last_gid;
   if (plan->root->upper != NULL && plan->root->upper[0] != '\0')
     upper_fd = open (plan->root->upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Users are the kernel's own: only what its map cannot express is written down. */
+bool
+ids_are_true (void)
+{
+  return has_mark;
+}
+
+bool
+is_beyond (uint32_t uid, uint32_t gid)
+{
+  return (uid != UINT32_MAX && uid > marked_uid) || (gid != UINT32_MAX && gid > marked_gid);
 }
 
 static bool
@@ -74,7 +95,7 @@ find_record (int fd, struct owner_record *record)
   char text[OWNER_TEXT], key[OWNER_TEXT], number[16];
   struct statx status;
   ssize_t size = -1;
-  if (!look (fd, &status))
+  if (!look (fd, &status) || (has_mark && (status.stx_uid != marked_uid || status.stx_gid != marked_gid)))
     return false;
   if (takes_attributes (status.stx_mode))
     {
@@ -87,19 +108,38 @@ find_record (int fd, struct owner_record *record)
   return size > 0 && parse_owner (text, (size_t) size, record);
 }
 
-/* Root's where nothing else is written down. */
+/* Root's where nothing else is written down, or the kernel's where it knows all ids. */
 struct owner_record
 record_of (int fd)
 {
   struct owner_record record = { 0 };
+  struct stat status;
+  if (has_mark && fstat (fd, &status) == 0)
+    {
+      record.uid = status.st_uid;
+      record.gid = status.st_gid;
+    }
   (void) find_record (fd, &record);
   return record;
 }
 
+/* Gives the file its owner where the kernel knows him; then it has no record. */
+static struct owner_record
+give_really (int fd, const struct owner_record *record)
+{
+  if (!has_mark)
+    return *record;
+  bool is_given = !is_stand_in (record) && fchownat (fd, "", record->uid, record->gid, AT_EMPTY_PATH) == 0;
+  if (!is_given)
+    (void) fchownat (fd, "", marked_uid, marked_gid, AT_EMPTY_PATH);
+  return is_given ? (struct owner_record){ 0 } : *record;
+}
+
 /* Returns 0 or an errno. Where there are no attributes (/proc, /dev, an old tmpfs) nothing is packed either. */
 int
-write_record (int fd, const struct owner_record *record)
+write_record (int fd, const struct owner_record *wanted)
 {
+  struct owner_record rest = give_really (fd, wanted), *record = &rest;
   char text[OWNER_TEXT], key[OWNER_TEXT], number[16];
   struct statx status;
   int done = 0;

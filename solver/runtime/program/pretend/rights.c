@@ -93,7 +93,7 @@ is_same (int one, int other)
 
 /* Tells whether each directory from the root down to this one may be
  * searched. We are in the container's root, so ".." ends there. */
-static bool
+bool
 may_reach (const struct identity *caller, int directory)
 {
   if (has_capability (caller, CAP_DAC_OVERRIDE) || has_capability (caller, CAP_DAC_READ_SEARCH))

@@ -93,6 +93,17 @@ answer_extended (pid_t pid, int fd, const struct question *question, const struc
   return write_memory (pid, question->buffer, &status, sizeof status);
 }
 
+/* Tells whether the caller could have found the file by itself: what the kernel would refuse, it is to refuse. */
+static bool
+is_found_by_caller (pid_t pid, const struct question *question, const char *path)
+{
+  char name[256];
+  if (!ids_are_true () || path[0] == '\0')
+    return true;
+  cleanup_fd int parent = resolve_parent (pid, question->dirfd, path, name);
+  return parent < 0 || may_reach (identity_of (pid), parent);
+}
+
 struct answer
 tell_status (const struct seccomp_notif *call, bool one_id_is_root)
 {
@@ -111,7 +122,7 @@ tell_status (const struct seccomp_notif *call, bool one_id_is_root)
   bool is_recorded = find_record (fd, &record);
   if (!is_recorded && (one_id_is_root || !is_on_root (fd)))
     return LET_THE_KERNEL;
-  if (!is_still_asking (call->id))
+  if (!is_found_by_caller (pid, &question, path) || !is_still_asking (call->id))
     return LET_THE_KERNEL;
   bool told = question.is_extended ? answer_extended (pid, fd, &question, &record) : answer_plain (pid, fd, &question, &record);
   return told ? answer_value (0) : LET_THE_KERNEL;
