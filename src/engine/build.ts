@@ -20,6 +20,7 @@ import { warnOfUnusedRewrite } from "./images/check-outputs.ts";
 import { earlyPush } from "./images/early-push.ts";
 import { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved, type MovedBase } from "./images/moved-bases.ts";
+import { warnOfManyLayers } from "./layer-count.ts";
 import type { BuildOptions } from "./options.ts";
 import { type PreparedBuild, prepareBuild } from "./prepare.ts";
 import { reported } from "./report.ts";
@@ -89,12 +90,14 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
       await using early = earlyPush(parts, packer, signal);
       const attempt = prepared;
       const work = { packer, early };
-      const solved = await timed("engine", "solve", () => solveBuild(attempt, parts, work, signal));
+      const made = await timed("engine", "solve", () => solveBuild(attempt, parts, work, signal));
       parts.lock?.write();
       if (parts.options.verify === true) {
         const { verifyBuild } = await import("./verify-build.ts");
-        await timed("engine", "verify", () => verifyBuild(solved, parts, signal));
+        await timed("engine", "verify", () => verifyBuild(made, parts, signal));
       }
+      const solved = parts.options.squash === true ? await squash(made, parts, signal) : made;
+      warnOfManyLayers(solved.result, parts.progress);
       const exported = await timed("engine", "export", () => exportBuild(solved, parts, work, signal));
       return resultOf(solved, exported, parts);
     } catch (error) {
@@ -103,6 +106,11 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
       prepared = await prepareAgain(error, prepared, refused, parts);
     }
   }
+}
+
+async function squash(solved: SolvedBuild, parts: BuildParts, signal: AbortSignal): Promise<SolvedBuild> {
+  const { squashed } = await import("./squash.ts");
+  return timed("engine", "squash", () => squashed(solved, parts, signal));
 }
 
 /**

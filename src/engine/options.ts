@@ -57,6 +57,8 @@ export interface BuildOptions {
   readonly cache?: CacheOptions | undefined;
   /** Attaches provenance to images that are pushed or written as an OCI layout. */
   readonly provenance?: ProvenanceOptions | undefined;
+  /** Makes one layer of those that the build adds to the base image. */
+  readonly squash?: boolean | undefined;
   /** Attaches a list of packages to the same images. */
   readonly sbom?: boolean | undefined;
   /** Where these attestations go; `index` unless given. */

@@ -85,6 +85,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--iidfile <path>", "write the image id to a file");
   build.option("--metadata-file <path>", "write what was built to a file, as JSON");
   build.option("--provenance <attributes>", "attest how the image was built: true, or mode=min|max,version=v1|v0.2");
+  build.option("--squash", "make one layer of those that the build adds to the base image");
   build.option("--sbom <attributes>", "attach a list of the image's packages: true or false");
   list(
     "--attest <attributes>",
@@ -234,6 +235,7 @@ function buildOptions(context: CommandContext, source: string, flags: BuildFlags
     verify: flags.verify === true,
     ...lockOf(flags),
     expectCached: expectedOf(flags.expectCached),
+    squash: flags.squash === true,
     ...wantedAttestations(flags),
     recordProvenance: flags.metadataFile ? recordedMode(env["BUILDX_METADATA_PROVENANCE"] ?? "") : undefined,
   };

@@ -19,8 +19,6 @@ const IGNORED: Readonly<Record<string, string>> = {
   "server-config": "there is no server",
   isolation: "there is one way to isolate steps on Linux",
   "security-opt": "see --allow and `kiln doctor`",
-  squash:
-    "experimental flag squash is removed with BuildKit; build the stages you want to merge into one, or use COPY --from",
 };
 
 /** The flags as commander reads them. */
@@ -46,7 +44,6 @@ export function declareAccepted(build: Command): void {
   for (const name of RESOURCE_FLAGS) hide(`--${name} <value>`);
   // Steps leave no container to remove, and nothing is sent to a daemon, so there is nothing to compress.
   for (const name of ["compress", "rm", "force-rm"]) hide(`--${name}`);
-  hide("--squash");
   hide("-D, --debug");
   hide("--detach");
   // Signatures of Docker Content Trust are not checked, as the flag asks.

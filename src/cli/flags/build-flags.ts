@@ -38,6 +38,7 @@ export interface BuildFlags extends AcceptedFlags {
   readonly onError?: string;
   readonly reproducible?: boolean;
   readonly verify?: boolean;
+  readonly squash?: boolean;
   readonly lock?: string;
   readonly locked?: boolean;
   readonly expectCached?: string;
@@ -90,6 +91,7 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   onError: optional(TEXT),
   reproducible: optional(FLAG),
   verify: optional(FLAG),
+  squash: optional(FLAG),
   lock: optional(TEXT),
   locked: optional(FLAG),
   expectCached: optional(TEXT),

@@ -27,7 +27,7 @@ const FLAGS: Readonly<Record<string, Fate>> = {
   ...{ print: "works", detach: "said", invoke: "said", on: "said", "server-config": "said", device: "refused" },
   // of the classic builder
   ...{ compress: "nothing", rm: "nothing", "force-rm": "nothing", "disable-content-trust": "nothing" },
-  ...{ isolation: "said", "security-opt": "said", squash: "said", memory: "works", "memory-swap": "works" },
+  ...{ isolation: "said", "security-opt": "said", squash: "works", memory: "works", "memory-swap": "works" },
   ...{ "cpu-shares": "works", "cpu-period": "works", "cpu-quota": "works", "cpuset-cpus": "works" },
   ...{ "cpuset-mems": "works" },
 };

@@ -28,12 +28,12 @@ export interface EarlyPush extends AsyncDisposable {
  * at the end.
  */
 export function earlyPush(
-  { engine, outputs, names }: PartsOf<"outputs" | "names", "layers" | "registry" | "store">,
+  { engine, options, outputs, names }: PartsOf<"options" | "outputs" | "names", "layers" | "registry" | "store">,
   packer: LayerPacker,
   signal: AbortSignal,
 ): EarlyPush | undefined {
   const output = outputs.find((one) => one.kind === "image" && one.push);
-  if (output?.kind !== "image" || output.image.rewriteTimestamp) return undefined;
+  if (output?.kind !== "image" || output.image.rewriteTimestamp || options.squash === true) return undefined;
   const [name] = namesOf(output.image, { names });
   if (name === undefined) return undefined;
   const parts = { ...engine.layers, client: () => engine.registry(), packer };
