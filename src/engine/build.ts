@@ -87,7 +87,8 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
   for (;;) {
     try {
       await using packer = new LayerPacker(parts.engine, signal);
-      await using early = earlyPush(parts, packer, signal);
+      // What is to be verified is not sent before.
+      await using early = parts.options.verify === true ? undefined : earlyPush(parts, packer, signal);
       const attempt = prepared;
       const work = { packer, early };
       const made = await timed("engine", "solve", () => solveBuild(attempt, parts, work, signal));

@@ -78,7 +78,11 @@ export class BuildResolver implements Resolver {
       return { kind: "image", ...image };
     }
     const place = imagePlace(value);
-    if (place !== undefined) return { kind: "image", ...(await this.#deps.loadPlace(place, lookup.platform, signal)) };
+    if (place !== undefined) {
+      const image = await this.#deps.loadPlace(place, lookup.platform, signal);
+      this.#deps.lock?.image(value, lookup.platform, image.manifest);
+      return { kind: "image", ...image };
+    }
     const git = parseGitUrl(value);
     if (git !== undefined) {
       return {
