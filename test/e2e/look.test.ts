@@ -43,6 +43,17 @@ describe.skipIf(why !== undefined)("looking into images", { timeout: 120_000 }, 
   });
   afterAll(() => folder[Symbol.dispose]());
 
+  test("sbom writes the same to standard output and into a file, and says where it cannot", () => {
+    const shown = said("sbom", "--format", "cyclonedx", "one");
+    said("sbom", "--format", "cyclonedx", "-o", "boms/one.json", "one");
+    expect(readFileSync(join(folder.path, "boms/one.json"), "utf8")).toBe(shown);
+    expect(JSON.parse(shown)).toMatchObject({ bomFormat: "CycloneDX", metadata: { component: { name: "one" } } });
+    expect(kiln(store, ["sbom", "-o", folder.path, "one"])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("error[export/failed]: Cannot write to "),
+    });
+  });
+
   test("ls lists a directory, a file, everything, and devices and links as what they are", () => {
     expect(
       said("ls", "one", "/d")

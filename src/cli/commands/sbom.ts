@@ -1,5 +1,5 @@
-import { open } from "node:fs/promises";
-import { resolve } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { printable } from "../../../lib/core/printable.ts";
@@ -53,7 +53,9 @@ async function run(
   const text = billText(bill, format);
   const path = options["output"];
   if (typeof path === "string" && path !== "" && path !== "-") {
-    await writePieces(resolve(context.host.workingDirectory, path), text);
+    const { openDestination } = await import("../../engine/images/outputs.ts");
+    const destination = await openDestination(path, context.environment)(context.signal);
+    await pipeline(Readable.from(text, { objectMode: false }), destination, { signal: context.signal });
     return;
   }
   for (const piece of text) {
@@ -66,13 +68,4 @@ function formatOf(text: unknown): "spdx" | "cyclonedx" {
   const found = Object.entries(FORMATS).find(([name]) => name === text)?.[1];
   if (found !== undefined) return found;
   throw new BuildError("cli/usage", `Cannot use --format ${JSON.stringify(text)}`, { hint: "it is spdx or cyclonedx" });
-}
-
-async function writePieces(path: string, pieces: Iterable<string>): Promise<void> {
-  const file = await open(path, "w", 0o666);
-  try {
-    await file.writeFile(pieces);
-  } finally {
-    await file.close();
-  }
 }
