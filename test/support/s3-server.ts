@@ -18,6 +18,8 @@ export interface S3Server extends AsyncDisposable {
   /** Uploads in parts that were begun and neither finished nor given up. */
   readonly uploads: ReadonlyMap<string, ReadonlyMap<number, Buffer>>;
   put(key: string, bytes: string): void;
+  /** Removes objects, as a rule of expiry does. */
+  expire(pattern: RegExp): void;
   /** Answers the next requests that match with a status, or cuts their connection. */
   fail(pattern: RegExp, how: { readonly status?: number; readonly body?: string; readonly times?: number }): void;
   clear(): void;
@@ -130,6 +132,9 @@ export async function startS3Server(bucket: string, region: string, keys: Keys):
     requests,
     objects,
     uploads,
+    expire(pattern) {
+      for (const key of objects.keys()) if (pattern.test(key)) objects.delete(key);
+    },
     put: (key, text) => objects.set(key, { bytes: Buffer.from(text), changedMs: Date.now() }),
     fail: (pattern, { times = 1, ...how }) => faults.push({ pattern, how, left: times }),
     clear() {

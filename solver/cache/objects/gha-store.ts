@@ -36,8 +36,8 @@ export class GhaStore implements ObjectStore {
     return this.#service.http.open({ method: "GET", url, headers: {} }, offsetBytes, signal);
   }
 
-  async has(name: ObjectName, signal: AbortSignal): Promise<boolean> {
-    return (await this.#service.find(this.#prefix(name), KILN_VERSION, signal)) !== undefined;
+  async has(name: ObjectName, signal: AbortSignal): Promise<"no" | "yes"> {
+    return (await this.#service.find(this.#prefix(name), KILN_VERSION, signal)) === undefined ? "no" : "yes";
   }
 
   async put(name: ObjectName, object: NewObject, signal: AbortSignal): Promise<void> {

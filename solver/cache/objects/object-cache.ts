@@ -3,16 +3,21 @@ import { pipeline } from "node:stream/promises";
 import { type Digest, digestOf, DigestStream } from "../../../lib/core/digest.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { isRecord, parseJson } from "../../../lib/core/json.ts";
+import { mapLimit } from "../../../lib/core/limits.ts";
 import type { CacheBlob, CacheEntry, CacheSink, EntryName } from "../remote/backend.ts";
 import { buildKitCache } from "../remote/buildkit-cache.ts";
+import { decodeRecord } from "../remote/record-document.ts";
 import type { ObjectName, ObjectStore } from "./object-store.ts";
 
 /** Maximum size of an entry: that of a manifest in a registry. */
 const MAX_ENTRY_BYTES = 4 << 20;
+/** Limit of concurrent renewals for one entry. */
+const RENEWALS = 4;
 const MARKER = "kiln cache 1\n";
 
 /** A cache in a store of objects. Entries are JSON as in a directory. */
 export class ObjectCache implements CacheSink {
+  readonly keepsNamedBlobs = false;
   readonly location: string;
   readonly repository: string;
   readonly #own: string;
@@ -35,7 +40,7 @@ export class ObjectCache implements CacheSink {
 
   async exists(signal: AbortSignal): Promise<boolean> {
     const store = await this.#store();
-    if (await store.has({ kind: "cache" }, signal)) return true;
+    if ((await store.has({ kind: "cache" }, signal)) !== "no") return true;
     if (await store.hasBuildKitCache(signal)) throw buildKitCache(this.#own);
     return false;
   }
@@ -74,11 +79,11 @@ export class ObjectCache implements CacheSink {
 
   async prepare(signal: AbortSignal): Promise<void> {
     const store = await this.#store();
-    if (!(await store.has({ kind: "cache" }, signal))) await this.#put({ kind: "cache" }, MARKER, signal);
+    if ((await store.has({ kind: "cache" }, signal)) === "no") await this.#put({ kind: "cache" }, MARKER, signal);
   }
 
   async hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean> {
-    return (await this.#store()).has({ kind: "blob", digest }, signal);
+    return (await (await this.#store()).has({ kind: "blob", digest }, signal)) !== "no";
   }
 
   async putBlob(blob: CacheBlob, content: Parameters<CacheSink["putBlob"]>[1], signal: AbortSignal): Promise<void> {
@@ -88,7 +93,24 @@ export class ObjectCache implements CacheSink {
   }
 
   async hasEntry(name: EntryName, signal: AbortSignal): Promise<boolean> {
-    return (await this.#store()).has({ kind: "entry", name }, signal);
+    const found = await (await this.#store()).has({ kind: "entry", name }, signal);
+    if (found === "renewed") await this.#renewBlobs(name, signal);
+    return found !== "no";
+  }
+
+  /** Renews the blobs of an entry that was renewed: an export asks for the entry alone, and each goes by its own age. */
+  async #renewBlobs(name: EntryName, signal: AbortSignal): Promise<void> {
+    const entry = await this.read(name, signal);
+    if (entry === undefined) return;
+    let digests: readonly Digest[];
+    try {
+      const { layers, listings = [] } = decodeRecord(entry.text);
+      digests = [...layers.flatMap(({ blob }) => blob?.digest ?? []), ...listings.map(({ digest }) => digest)];
+    } catch (error) {
+      if (error instanceof BuildError) return;
+      throw error;
+    }
+    await mapLimit(digests, RENEWALS, signal, async (digest, inner) => this.hasBlob(digest, inner));
   }
 
   async putEntry(name: EntryName, entry: CacheEntry, _: readonly CacheBlob[], signal: AbortSignal): Promise<void> {

@@ -25,8 +25,8 @@ export interface NewObject {
 export interface ObjectStore {
   /** Opens an object from an offset; `undefined` when there is none. */
   get(name: ObjectName, offsetBytes: number, signal: AbortSignal): Promise<Readable | undefined>;
-  /** Tells whether there is an object. An export that found one relies on it. */
-  has(name: ObjectName, signal: AbortSignal): Promise<boolean>;
+  /** Tells whether there is an object. One of some age is `renewed`, where age decides what goes. */
+  has(name: ObjectName, signal: AbortSignal): Promise<"no" | "yes" | "renewed">;
   /** Writes an object completely or not at all, in place of an existing one. */
   put(name: ObjectName, object: NewObject, signal: AbortSignal): Promise<void>;
   /** Tells whether BuildKit has a cache at this place. */

@@ -50,11 +50,12 @@ export class S3Store implements ObjectStore {
     return this.#http.open(this.#signed({ method: "GET", key }, signal), offsetBytes, signal);
   }
 
-  async has(name: ObjectName, signal: AbortSignal): Promise<boolean> {
+  async has(name: ObjectName, signal: AbortSignal): Promise<"no" | "yes" | "renewed"> {
     // The first question is a GET: only an answer with a body says why it refuses.
     const method = name.kind === "cache" ? "GET" : "HEAD";
     const found = await Promise.all(this.#keysOf(name).map((key) => this.#find(method, key, signal)));
-    return found.every(Boolean);
+    if (found.includes("no")) return "no";
+    return found.includes("renewed") ? "renewed" : "yes";
   }
 
   async put(name: ObjectName, object: NewObject, signal: AbortSignal): Promise<void> {
@@ -78,15 +79,16 @@ export class S3Store implements ObjectStore {
     return names.map((cache) => `${manifestsPrefix}${cache}.kiln/${file}`);
   }
 
-  async #find(method: "GET" | "HEAD", key: string, signal: AbortSignal): Promise<boolean> {
+  async #find(method: "GET" | "HEAD", key: string, signal: AbortSignal): Promise<"no" | "yes" | "renewed"> {
     const response = await this.#send({ method, key, accepted: [200, 404] }, signal);
     response.body.destroy();
-    if (response.status === 404) return false;
+    if (response.status === 404) return "no";
     const changedMs = Date.parse(headerOf(response, "last-modified") ?? "");
     const sizeBytes = Number(headerOf(response, "content-length") ?? 0);
     const isOld = this.#clock.nowMs() - changedMs > this.#settings.touchRefreshMs;
-    if (isOld && sizeBytes < MAX_COPY_BYTES) await this.#touch(key, signal);
-    return true;
+    if (!isOld || sizeBytes > MAX_COPY_BYTES) return "yes";
+    await this.#touch(key, signal);
+    return "renewed";
   }
 
   /** Copies an object onto itself: its time is then now. */

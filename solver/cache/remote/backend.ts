@@ -33,6 +33,8 @@ export interface CacheSource {
  * to a missing blob.
  */
 export interface CacheSink extends CacheSource {
+  /** True where a blob stays as long as an entry that names it; elsewhere each goes by its own age. */
+  readonly keepsNamedBlobs: boolean;
   /** Creates the cache when there is none. */
   prepare(signal: AbortSignal): Promise<void>;
   hasBlob(digest: Digest, signal: AbortSignal): Promise<boolean>;

@@ -25,6 +25,7 @@ const MAX_ENTRY_BYTES = 4 << 20;
  * it finds there, so that their age tells how long they were unused.
  */
 export class DirectoryCache implements CacheSink {
+  readonly keepsNamedBlobs = true;
   readonly location: string;
   readonly repository: string;
   readonly #directory: string;

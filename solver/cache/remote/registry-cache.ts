@@ -27,6 +27,7 @@ const EMPTY_BLOB: CacheBlob = { mediaType: MEDIA_TYPES.ociEmpty, digest: digestO
  * them.
  */
 export class RegistryCache implements CacheSink {
+  readonly keepsNamedBlobs = true;
   readonly location: string;
   readonly repository: string;
   readonly #ref: ImageRef;

@@ -140,7 +140,7 @@ async function fetchChunk(chunk: MountChunk, source: CacheSource, signal: AbortS
 
 /**
  * Writes the contents of one directory of a cache mount. Chunks that `before` lists are neither compressed nor sent
- * again.
+ * again, unless the cache may have lost them.
  * @param before the present entry, if it is trusted
  */
 export async function exportMount(
@@ -161,8 +161,7 @@ export async function exportMount(
   const tar = packLayer(engine.native, { directory: claim.directory, marks, xattrs: "user" }, signal);
   const chunks: Promise<MountChunk>[] = [];
   for await (const bytes of chunksOf(tar)) {
-    const there = known.get(digestOf(bytes));
-    const sent = there === undefined ? sendChunk(bytes, target.sink, signal) : Promise.resolve(there);
+    const sent = sendChunk(bytes, known.get(digestOf(bytes)), target.sink, signal);
     sent.catch(() => {}); // reported below
     chunks.push(sent);
     await chunks.at(-CHUNKS_AT_ONCE);
@@ -177,7 +176,13 @@ export async function exportMount(
   await target.sink.putEntry(name, target.sign(name, text), [...blobs.values()], signal);
 }
 
-async function sendChunk(bytes: Buffer, sink: CacheSink, signal: AbortSignal): Promise<MountChunk> {
+async function sendChunk(
+  bytes: Buffer,
+  known: MountChunk | undefined,
+  sink: CacheSink,
+  signal: AbortSignal,
+): Promise<MountChunk> {
+  if (known !== undefined && (sink.keepsNamedBlobs || (await sink.hasBlob(known.blob.digest, signal)))) return known;
   const zlib = process.getBuiltinModule("node:zlib");
   const packed = await promisify(zlib.zstdCompress)(bytes);
   const blob = { mediaType: CHUNK_TYPE, digest: digestOf(packed), size: packed.length };
