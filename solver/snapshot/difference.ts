@@ -4,6 +4,7 @@ import type { Native } from "../../lib/native/native.ts";
 import { isReservedDevice, reservedDevice } from "../../lib/tar/reserved.ts";
 import type { Borrowed } from "../../lib/tree/borrowed.ts";
 import { makeWhiteout, markOpaque, type Marks } from "../../lib/tree/overlay-marks.ts";
+import { LowerLayers } from "./unchanged.ts";
 import { birthTimeNs, type FileState, isDirectoryState, readTreeState, type TreeState } from "./tree-state.ts";
 
 export interface DifferenceOptions {
@@ -14,6 +15,8 @@ export interface DifferenceOptions {
   /** An empty directory on the same file system. */
   readonly difference: string;
   readonly before: TreeState;
+  /** The layers that `before` is made of, topmost first. */
+  readonly lowers: readonly string[];
   /** A change time later than all in `before`; the tree did not change between the two. */
   readonly startedNs: bigint;
   /** Absent where the command had mounts. */
@@ -47,6 +50,7 @@ class Difference {
   readonly #after: Map<string, FileState>;
   readonly #rootFd: number;
   readonly #diffFd: number;
+  readonly #lowers: LowerLayers;
   /** New directories, or those in place of another kind of file: nothing below shows through them. */
   readonly #fresh = new Set<string>();
   readonly #made = new Map<string, FileState>();
@@ -57,6 +61,7 @@ class Difference {
     this.#after = readTreeState(options.native, options.root);
     this.#rootFd = options.native.openPath(options.root, O_PATH | O_DIRECTORY);
     this.#diffFd = options.native.openPath(options.difference, O_PATH | O_DIRECTORY);
+    this.#lowers = new LowerLayers(options);
   }
 
   async take(): Promise<TakenDifference> {
@@ -88,6 +93,7 @@ class Difference {
   close(): void {
     this.#native.close(this.#rootFd);
     this.#native.close(this.#diffFd);
+    this.#lowers[Symbol.dispose]();
   }
 
   #addDirectory(path: string, state: FileState): void {
@@ -103,6 +109,7 @@ class Difference {
       (!isTouched || birthTimeNs(root, path) < startedNs);
     if (!isMerged) this.#fresh.add(path);
     if (isMerged && !isTouched && !changesMetadata(was, state)) return;
+    if (isMerged && this.#isAsBelow(path, was, state)) return;
     this.#ensure(path);
     if (!isMerged && was !== undefined && this.#isMerged(parentOf(path))) {
       markOpaque(this.#native, this.#diffFd, path, this.#options.marks);
@@ -131,7 +138,14 @@ class Difference {
     if (was?.ino !== state.ino || isDirectoryState(was)) return true;
     // A file that was moved aside during the command is unchanged, though the kernel gave it a new change time.
     if (this.#options.borrowed?.paths.has(path) === true) return false;
-    return was.ctimeNs !== state.ctimeNs || changesMetadata(was, state) || was.size !== state.size;
+    if (was.ctimeNs === state.ctimeNs && !changesMetadata(was, state) && was.size === state.size) return false;
+    return !this.#isAsBelow(path, was, state);
+  }
+
+  /** Tells whether only the change time of a file is new. */
+  #isAsBelow(path: string, was: FileState, state: FileState): boolean {
+    if (changesMetadata(was, state) || was.mtimeNs !== state.mtimeNs || was.nlink !== state.nlink) return false;
+    return this.#lowers.has(this.#rootFd, path, state);
   }
 
   /**

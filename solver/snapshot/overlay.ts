@@ -10,7 +10,9 @@ import type { SnapshotId } from "../../lib/store/model.ts";
 import type { ActiveSnapshot, Snapshotter, Stack, TreeMount } from "../ports.ts";
 import { diskUsage } from "./disk-usage.ts";
 import { mergeLayers } from "./merge-layers.ts";
+import type { Marks } from "../../lib/tree/overlay-marks.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
+import { dropUnchanged } from "./unchanged.ts";
 
 export interface SnapshotterOptions {
   /** `<store>/snapshots`; made when missing. It is one file system, so that commits are renames. */
@@ -99,7 +101,7 @@ export function overlaySnapshotter(options: SnapshotterOptions): Snapshotter {
       makeOwn(home, 0o700);
       for (const path of [upper, work]) mkdirSync(path, { mode: 0o755 });
       copyRootMetadata(lowers[0], upper, native);
-      return activeOverlay({ home, upper, work, lowers, commitTo: directory, newId, native });
+      return activeOverlay({ home, upper, work, lowers, marks, commitTo: directory, newId, native });
     },
 
     async view(stack, signal) {
@@ -154,22 +156,28 @@ function activeOverlay(options: {
   readonly upper: string;
   readonly work: string;
   readonly lowers: readonly string[];
+  readonly marks: Marks;
   readonly commitTo: string;
   readonly newId: () => string;
   readonly native: Native;
 }): ActiveSnapshot {
   const { home, upper, work, lowers } = options;
   let open = true;
+  let wasMounted = false;
   return {
     directories: [upper, ...lowers],
     writable: upper,
     // Overlayfs needs a lower directory. Without one the upper alone is the whole tree, and needs no whiteouts.
-    mount: async () =>
-      lowers.length === 0 ? { kind: "directory", path: upper, mode: "rw" } : { kind: "overlay", upper, work, lowers },
+    async mount() {
+      if (lowers.length === 0) return { kind: "directory", path: upper, mode: "rw" };
+      wasMounted = true;
+      return { kind: "overlay", upper, work, lowers };
+    },
     async commit(signal) {
       signal.throwIfAborted();
       if (!open) throw new Error("A snapshot was committed twice, or after it was disposed");
       open = false;
+      if (wasMounted) dropUnchanged(upper, options);
       const id = snapshotId(options.newId());
       renameSync(upper, join(options.commitTo, id));
       await deleteTree(home, options.native);

@@ -142,7 +142,8 @@ export class WorkingTrees implements AsyncDisposable {
         const difference = join(home, "difference");
         await mkdir(difference);
         const borrowed = takeBorrowed(home);
-        const taken = { native, marks, root, difference, before, startedNs, borrowed };
+        const lowers = stack.map((below) => join(directory, below)).toReversed();
+        const taken = { native, marks, root, difference, before, lowers, startedNs, borrowed };
         const { ambiguous, after } = await takeDifference(taken);
         for (const path of ambiguous) onAmbiguousLink?.(path);
         const id = snapshotId(newId());
