@@ -9,6 +9,7 @@ type Declare = (program: Command, cli: Cli) => void;
 /** The commands by name. All but `build` are loaded when they are meant: the startup snapshot holds no others. */
 const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   build: async () => buildCommand,
+  bake: async () => (await import("./commands/bake.ts")).bakeCommand,
   pull: async () => (await import("./commands/pull.ts")).pullCommand,
   push: async () => (await import("./commands/push.ts")).pushCommand,
   login: async () => (await import("./commands/login.ts")).loginCommand,

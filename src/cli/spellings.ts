@@ -25,8 +25,10 @@ const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string
   builder: { build: ["build"], du: ["du"], prune: ["prune", ...CACHE_ONLY] },
   buildx: {
     b: ["build"],
+    bake: ["bake"],
     build: ["build"],
     du: ["du"],
+    f: ["bake"],
     prune: ["prune", ...CACHE_ONLY],
     version: ["version"],
   },

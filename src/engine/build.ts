@@ -63,7 +63,7 @@ export async function build(
   await checkAfterRestart(engine, progress, signal);
   const startedAtMs = environment.nowMs();
   const about = {
-    id: `${startedAtMs.toString(36)}-${environment.pid}`,
+    id: [startedAtMs.toString(36), environment.pid, ...(options.part === undefined ? [] : [options.part])].join("-"),
     startedAtMs,
     context: withoutCredentials(options.context),
     target: options.target,

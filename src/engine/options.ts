@@ -65,6 +65,8 @@ export interface BuildOptions {
   readonly attestStyle?: AttestStyle | undefined;
   /** Adds provenance to the result, for `--metadata-file`: `min` is without steps and times. */
   readonly recordProvenance?: "min" | "max" | undefined;
+  /** Part of the build's id: two builds of one process may begin in the same millisecond. */
+  readonly part?: string;
   readonly progress?: ProgressSink;
   /**
    * True for an image that depends on its sources and nothing else: one date for everything new in it, and no umask or

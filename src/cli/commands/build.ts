@@ -184,7 +184,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Buil
   }
 }
 
-function buildOptions(context: CommandContext, source: string, flags: BuildFlags): BuildOptions {
+export function buildOptions(context: CommandContext, source: string, flags: BuildFlags): BuildOptions {
   const { env } = context.host;
   const args = buildArgs(flags.buildArg, env);
   return {
@@ -270,7 +270,7 @@ function expectedOf(stages: string | undefined): BuildOptions["expectCached"] {
   return stages === "" ? "all" : commaList([stages], "expect-cached");
 }
 
-function callOf(flags: BuildFlags): Call {
+export function callOf(flags: BuildFlags): Call {
   const text = flags.check === true ? "check" : flags.call || flags.print || "build";
   const [name = "", ...rest] = text.split(",");
   for (const option of rest) {

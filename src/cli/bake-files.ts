@@ -1,0 +1,79 @@
+import { readFileSync, statSync } from "node:fs";
+import { resolve } from "node:path";
+import { buffer } from "node:stream/consumers";
+import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
+import { SourceText } from "../../lib/core/span.ts";
+import type { CommandContext } from "./context.ts";
+
+/** Names of the files that bake looks for; all that are there count, in this order. */
+const DEFAULT_NAMES = [
+  ...["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"],
+  ...["docker-bake.json", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl"],
+];
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Reads the files of a project: those of `-f`, of BUILDX_BAKE_FILE, or those with a usual name.
+ * @throws {BuildError} `bake/not-found`, `bake/syntax`
+ */
+export async function bakeSources(context: CommandContext, given: readonly string[]): Promise<SourceText[]> {
+  const { env } = context.host;
+  const byVariable = (env["BUILDX_BAKE_FILE"] ?? "")
+    .split(env["BUILDX_BAKE_PATH_SEPARATOR"] || ":")
+    .filter((name) => name !== "");
+  const names = given.length > 0 ? given : byVariable;
+  if (names.length > 0) return Promise.all(names.map((name) => readNamed(context, name)));
+  const found = DEFAULT_NAMES.flatMap((name) => readSource(context, name) ?? []);
+  if (found.length > 0) return found;
+  throw new BuildError("bake/not-found", "couldn't find a bake definition", {
+    hint: `it is one of ${DEFAULT_NAMES.join(", ")} in this directory, or a file named with -f`,
+  });
+}
+
+async function readNamed(context: CommandContext, name: string): Promise<SourceText> {
+  if (name === "-") return decode("<stdin>", await readAll(context));
+  if (/^(?:https?|git|ssh):\/\/|^git@/.test(name)) {
+    throw new BuildError(
+      "context/unsupported",
+      `Cannot bake from ${JSON.stringify(name)}: definitions are local files here`,
+      {
+        hint: "clone the repository, or name it as the context of a target",
+      },
+    );
+  }
+  const source = readSource(context, name.replace(/^cwd:\/\//, ""));
+  if (source !== undefined) return source;
+  throw new BuildError("bake/not-found", `Cannot read ${JSON.stringify(name)}: there is no such file`);
+}
+
+/** Reads a file; `undefined` when there is none. */
+function readSource(context: CommandContext, name: string): SourceText | undefined {
+  const path = resolve(context.host.workingDirectory, name);
+  try {
+    const status = statSync(path, { throwIfNoEntry: false });
+    if (status === undefined) return undefined;
+    if (status.size > MAX_BYTES)
+      throw new BuildError("bake/syntax", `Cannot read ${JSON.stringify(name)}: it has more than 16 MB`);
+    return decode(name, readFileSync(path));
+  } catch (error) {
+    if (error instanceof BuildError) throw error;
+    if (errnoOf(error) === "ENOTDIR") return undefined;
+    throw new BuildError("bake/not-found", `Cannot read ${JSON.stringify(name)}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function readAll(context: CommandContext): Promise<Buffer> {
+  const bytes = await buffer(context.environment.stdin());
+  context.signal.throwIfAborted();
+  return bytes;
+}
+
+function decode(name: string, bytes: Buffer): SourceText {
+  try {
+    return new SourceText(name, new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new BuildError("bake/syntax", `Cannot read ${JSON.stringify(name)}: it is not UTF-8`, { cause: error });
+  }
+}

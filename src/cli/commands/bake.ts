@@ -1,0 +1,218 @@
+import { randomUUID } from "node:crypto";
+import type { Command } from "commander";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { formatPlatform } from "../../../lib/core/platform.ts";
+import { printableJson } from "../../../lib/core/printable.ts";
+import { FLAG, list, object, optional, TEXT } from "../../../lib/core/shape.ts";
+import { type Definition } from "../../bake/definition.ts";
+import type { DefinitionHost } from "../../bake/globals.ts";
+import { loadDefinition } from "../../bake/load.ts";
+import { listTargets, printPlan, valueText } from "../../bake/print.ts";
+import { makePlan } from "../../bake/resolve.ts";
+import { bakeSources } from "../bake-files.ts";
+import { type Cli, command, examples, optionsAs } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+import { table } from "../table.ts";
+
+/** The flags as commander reads them. */
+interface BakeFlags {
+  readonly file: readonly string[];
+  readonly set: readonly string[];
+  readonly var: readonly string[];
+  readonly allow: readonly string[];
+  readonly print?: boolean;
+  readonly list?: string;
+  readonly push?: boolean;
+  readonly load?: boolean;
+  readonly cache: boolean;
+  readonly pull?: boolean;
+  readonly progress?: string;
+  readonly metadataFile?: string;
+  readonly call?: string;
+  readonly check?: boolean;
+  readonly provenance?: string;
+  readonly sbom?: string;
+  readonly offline?: boolean;
+  readonly builder?: string;
+}
+
+const flagsShape = object<BakeFlags>({
+  file: list(TEXT),
+  set: list(TEXT),
+  var: list(TEXT),
+  allow: list(TEXT),
+  print: optional(FLAG),
+  list: optional(TEXT),
+  push: optional(FLAG),
+  load: optional(FLAG),
+  cache: FLAG,
+  pull: optional(FLAG),
+  progress: optional(TEXT),
+  metadataFile: optional(TEXT),
+  call: optional(TEXT),
+  check: optional(FLAG),
+  provenance: optional(TEXT),
+  sbom: optional(TEXT),
+  offline: optional(FLAG),
+  builder: optional(TEXT),
+});
+
+/** Declares `kiln bake`, with the flags of `docker buildx bake`. */
+export function bakeCommand(program: Command, cli: Cli): void {
+  const bake = command(program, cli, "bake [target...]", (context, args, options) =>
+    run(context, args, optionsAs(flagsShape, options)),
+  ).description("build the targets of docker-bake and compose files");
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  bake.option("-f, --file <path>", "a definition: HCL, JSON, a compose file, or - for standard input", each, []);
+  bake.option(
+    "--set <target.key=value>",
+    "another value for an attribute: app.args.X=1, *.platform=linux/arm64",
+    each,
+    [],
+  );
+  bake.option("--var <name=value>", "a value for a variable", each, []);
+  bake.option("--print", "show what would be built, as JSON, and build nothing");
+  bake.option("--list <what>", "targets or variables; also ,format=json");
+  bake.option("--push", "push the images");
+  bake.option("--load", "keep the images in the local store");
+  bake.option("--no-cache", "run every step again");
+  bake.option("--pull", "ask registries whether base images have changed");
+  bake.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
+  bake.option("--metadata-file <path>", "write what was built to a file, as JSON");
+  bake.option("--call <method>", "build, check, outline or targets");
+  bake.option("--check", "report findings of the build checks instead of building");
+  bake.option("--provenance <attributes>", "attest how the images were built");
+  bake.option("--allow <entitlement>", "network.host or security.insecure", each, []);
+  bake.option("--offline", "ask no registry: base images are those of the store");
+  bake.addOption(bake.createOption("--sbom <attributes>").hideHelp());
+  bake.addOption(bake.createOption("--builder <name>").hideHelp());
+  bake.addHelpText(
+    "after",
+    examples([
+      ["kiln bake", "the group or target named default"],
+      ["kiln bake --print app", "what would be built for app"],
+      ["kiln bake --set '*.args.VERSION=2' --push", "with another build argument, to the registry"],
+      ["kiln bake -f compose.yaml web", "a service of a compose file"],
+    ]),
+  );
+}
+
+async function run(context: CommandContext, args: readonly string[], flags: BakeFlags): Promise<number | void> {
+  const sources = await bakeSources(context, flags.file);
+  const definition = await loadDefinition(sources, definitionHost(context, flags.var), async () => {
+    throw new BuildError("context/unsupported", "Cannot read compose files yet");
+  });
+  if (flags.list !== undefined) {
+    printList(context, definition, flags.list);
+    return;
+  }
+  const plan = makePlan(definition, args.length === 0 ? ["default"] : args, overrides(definition, flags));
+  if (flags.print === true) {
+    context.print(printPlan(plan));
+    return;
+  }
+  const { bakePlan } = await import("../bake-plan.ts");
+  return bakePlan(context, plan, flags);
+}
+
+/** Flags that stand for `--set` on all targets. */
+function overrides({ targets }: Definition, flags: BakeFlags): string[] {
+  if (targets.length === 0) return [...flags.set];
+  const call = flags.check === true ? "lint" : flags.call === "check" ? "lint" : flags.call;
+  return [
+    ...flags.set,
+    ...(call === undefined ? [] : [`*.call=${call}`]),
+    ...(flags.push === true ? ["*.push=true"] : []),
+    ...(flags.load === true ? ["*.load=true"] : []),
+    ...(flags.cache ? [] : ["*.no-cache=true"]),
+    ...(flags.pull === true ? ["*.pull=true"] : []),
+    ...(flags.provenance === undefined ? [] : [`*.attest=${attestation("provenance", flags.provenance)}`]),
+    ...(flags.sbom === undefined ? [] : [`*.attest=${attestation("sbom", flags.sbom)}`]),
+  ];
+}
+
+function attestation(type: string, text: string): string {
+  if (/^(?:1|t|true)$/i.test(text)) return `type=${type}`;
+  return /^(?:0|f|false)$/i.test(text) ? `type=${type},disabled=true` : `type=${type},${text}`;
+}
+
+function variables(given: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    given.map((text) => {
+      const equals = text.indexOf("=");
+      if (equals <= 0)
+        throw new BuildError("cli/usage", `Cannot read --var ${JSON.stringify(text)}: it is not NAME=VALUE`);
+      return [text.slice(0, equals), text.slice(equals + 1)] as const;
+    }),
+  );
+}
+
+function definitionHost(context: CommandContext, given: readonly string[]): DefinitionHost {
+  const { env } = context.host;
+  const own = variables(given);
+  const isClosed = /^(?:1|t|true)$/i.test(env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "");
+  return {
+    lookup: (name) => own.get(name) ?? (isClosed ? undefined : env[name]),
+    builtin: new Map([
+      ["BAKE_CMD_CONTEXT", "cwd://"],
+      ["BAKE_LOCAL_PLATFORM", formatPlatform(context.environment.platform)],
+    ]),
+    nowMs: () => context.host.nowMs(),
+    uuid: () => randomUUID(),
+  };
+}
+
+/** Answers `--list`. */
+function printList(context: CommandContext, definition: Definition, text: string): void {
+  const words = text.split(",").map((word) => word.replace(/^type=/, ""));
+  const what = words.find((word) => word === "targets" || word === "variables");
+  const bad = words.find((word) => !["targets", "variables", "format=json", "format=table"].includes(word));
+  if (what === undefined || bad !== undefined) {
+    throw new BuildError("cli/usage", `Cannot use --list ${JSON.stringify(text)}`, {
+      hint: "it is targets or variables, also with ,format=json",
+    });
+  }
+  const isJson = words.includes("format=json");
+  if (what === "targets") {
+    const rows = listTargets(definition);
+    if (isJson) {
+      context.print(
+        printableJson(
+          rows.map(({ name, description, isGroup }) => ({
+            name,
+            ...(description === "" ? {} : { description }),
+            ...(isGroup ? { group: true } : {}),
+          })),
+          2,
+        ),
+      );
+    } else
+      printTable(
+        context,
+        ["TARGET", "DESCRIPTION"],
+        rows.map(({ name, description }) => [name, description]),
+      );
+    return;
+  }
+  if (isJson) {
+    const rows = definition.variables.map(({ name, description, type, value }) => ({
+      name,
+      ...(description === undefined ? {} : { description }),
+      ...(type === undefined ? {} : { type }),
+      ...(value === null ? {} : { value: valueText(value) }),
+    }));
+    context.print(printableJson(rows, 2));
+    return;
+  }
+  const rows = definition.variables.map(({ name, description, type, value }) => [
+    name,
+    type ?? "",
+    valueText(value),
+    description ?? "",
+  ]);
+  printTable(context, ["VARIABLE", "TYPE", "VALUE", "DESCRIPTION"], rows);
+}
+
+function printTable(context: CommandContext, header: readonly string[], rows: readonly (readonly string[])[]): void {
+  for (const line of table(header, rows)) context.print(line);
+}

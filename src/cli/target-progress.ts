@@ -1,0 +1,19 @@
+import type { ProgressEvent, ProgressSink } from "../../lib/core/progress.ts";
+
+/** Makes the sink of one of several builds on one display: its steps carry the target's name. */
+export function sinkOf(sink: ProgressSink, target: string, total: number): ProgressSink {
+  if (total === 1) return sink;
+  return (event) => sink(named(event, target));
+}
+
+function named(event: ProgressEvent, target: string): ProgressEvent {
+  if (event.kind === "notice") return { ...event, message: `${target}: ${event.message}` };
+  const id = `${target}/${event.id}`;
+  return "name" in event
+    ? {
+        ...event,
+        id,
+        name: event.name.startsWith("[") ? `[${target} ${event.name.slice(1)}` : `[${target}] ${event.name}`,
+      }
+    : { ...event, id };
+}
