@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Cli } from "../command.ts";
 import { createProgram } from "../program.ts";
 import { ignoredFlags } from "./accepted.ts";
-import { cacheNotices } from "./cache.ts";
+import { cacheNotices, cacheOptions } from "./cache.ts";
 import { readColors } from "./colors.ts";
 import { listFormat } from "./format.ts";
 import { outputSpecs } from "./outputs.ts";
@@ -144,9 +144,16 @@ test.each([
 test.each([
   { from: "type=local,src=d,tag=a", to: "type=local,dest=d", said: 1 },
   { from: "type=local,src=d,digest=sha256:0", to: "type=local,dest=d,tag=b", said: 2 },
+  { from: "type=s3,bucket=b,region=r,mode=max", to: "type=s3,bucket=b,region=r,mode=max", said: 1 },
+  {
+    from: "type=registry,ref=a,mode=max,ignore-error=true",
+    to: "type=registry,ref=a,mode=max,ignore-error=true",
+    said: 2,
+  },
   { from: "app:cache", to: "type=registry,ref=app:cache,image-manifest=true,oci-mediatypes=true", said: 2 },
 ])("--cache-from $from --cache-to $to", ({ from, to, said }) => {
   expect(cacheNotices({ cacheFrom: [from], cacheTo: [to] })).toHaveLength(said);
+  expect(cacheOptions({ from: [from], to: [to], mode: undefined, trust: [] }).from).toHaveLength(1);
 });
 
 test("BUILDX_NO_DEFAULT_LOAD keeps no image where no output is named", () => {

@@ -39,6 +39,9 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   ...OBJECTS_WITHOUT_EFFECT,
 };
 const TYPES = "registry, local, inline, s3, gha";
+const OF_EXPORTS = "it is for --cache-to";
+/** Attributes of exports that are often given to imports as well, and that BuildKit ignores there. */
+const WITHOUT_EFFECT_FROM: Readonly<Record<string, string>> = { mode: OF_EXPORTS, "ignore-error": OF_EXPORTS };
 const HIGHEST_LEVELS: Readonly<Record<Compression, number>> = { uncompressed: 0, gzip: 9, zstd: 22 };
 
 /**
@@ -69,11 +72,17 @@ export function cacheNotices(flags: {
   ];
   return texts.flatMap(([flag = "", text = ""]) =>
     text.includes("=")
-      ? [...keyValues(text, flag).keys()].flatMap((key) =>
-          Object.hasOwn(WITHOUT_EFFECT, key) ? [`--${flag}: ${key} is ignored: ${WITHOUT_EFFECT[key]}`] : [],
-        )
+      ? [...keyValues(text, flag).keys()].flatMap((key) => {
+          const reason = withoutEffect(flag, key);
+          return reason === undefined ? [] : [`--${flag}: ${key} is ignored: ${reason}`];
+        })
       : [],
   );
+}
+
+function withoutEffect(flag: string, key: string): string | undefined {
+  const reasons = flag === "cache-from" ? { ...WITHOUT_EFFECT, ...WITHOUT_EFFECT_FROM } : WITHOUT_EFFECT;
+  return Object.hasOwn(reasons, key) ? reasons[key] : undefined;
 }
 
 /** Parses cache places. Without `=`, they are references separated by commas. */
@@ -122,7 +131,7 @@ function attributes(text: string, flag: string): ReadonlyMap<string, string> {
   const known = knownKeys(values.get("type") ?? "registry", flag, text);
   for (const [key, value] of values) {
     if (value === "") throw malformed(flag, text, `${key} is empty`);
-    if (known.includes(key) || Object.hasOwn(WITHOUT_EFFECT, key)) continue;
+    if (known.includes(key) || withoutEffect(flag, key) !== undefined) continue;
     throw malformed(flag, text, `there is no attribute ${JSON.stringify(key)}`, `it is one of ${known.join(", ")}`);
   }
   return values;

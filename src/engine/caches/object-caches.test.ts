@@ -270,11 +270,11 @@ describe("a cache in S3", () => {
     const cache = newS3();
     await run(directory, { to: `${cache},mounts=true`, env: awsEnv, machine: maker });
     s3.expire(/blobs/);
-    await writeFile(join(directory, "Dockerfile"), lines.join("\n").replace("kept >", "kept  >"));
+    await writeFile(join(directory, "Dockerfile"), lines.join("\n").replace("echo kept >", "cat"));
     await run(directory, { to: `${cache},mounts=true`, env: awsEnv, machine: maker });
     const cold = "mount-cold";
     await importBusybox(testEnvironment(join(home, cold)));
-    await writeFile(join(directory, "Dockerfile"), lines.join("\n").replace("echo kept >", "cat"));
+    await writeFile(join(directory, "Dockerfile"), lines.join("\n").replace("echo kept >", "cat /c/a"));
     expect((await run(directory, { from: cache, env: awsEnv, machine: cold })).said).toEqual([]);
   });
 
