@@ -55,11 +55,15 @@ test("two outputs do not fit into standard output", () => {
   expect(() => check([{ type: "tar" }, { type: "oci" }])).toThrow("two outputs");
 });
 
-test.each(["tar", "oci", "docker"])("type=%s does not write to a terminal", (type) => {
-  const terminal = Object.assign(new PassThrough(), { isTTY: true });
-  expect(() => check([{ type }], {}, terminal)).toThrow("terminal");
-  check([{ type }]);
-});
+test.each([{ type: "tar" }, { type: "oci" }, { type: "docker", dest: "-" }])(
+  "%j does not write to a terminal",
+  (output) => {
+    const terminal = Object.assign(new PassThrough(), { isTTY: true });
+    expect(() => check([output], {}, terminal)).toThrow("terminal");
+    check([output]);
+    check([{ type: "docker" }], {}, terminal);
+  },
+);
 
 test.each([
   { dest: "out", isFine: true },
