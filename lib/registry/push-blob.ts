@@ -26,6 +26,15 @@ export interface BlobUpload extends UploadTarget {
  */
 export async function uploadBlob(upload: BlobUpload, signal: AbortSignal): Promise<void> {
   using sending = new Sending(upload);
+  try {
+    await sendAll(sending, upload, signal);
+  } catch (error) {
+    await sending.cancel();
+    throw error;
+  }
+}
+
+async function sendAll(sending: Sending, upload: BlobUpload, signal: AbortSignal): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     const before = sending.furthestBytes;
     let failure: unknown;
@@ -115,6 +124,11 @@ class Sending implements Disposable {
     const isKnown = session !== undefined && (await session.refresh(signal));
     if (!isKnown || session.sizeBytes > size || session.sizeBytes < before) this.#session = undefined;
     else this.furthestBytes = Math.max(this.furthestBytes, session.sizeBytes);
+  }
+
+  /** Tells the registry that nothing more will come. */
+  async cancel(): Promise<void> {
+    await this.#session?.cancel();
   }
 
   [Symbol.dispose](): void {

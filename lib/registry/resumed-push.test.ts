@@ -88,6 +88,13 @@ describe("an upload that is cut", () => {
     expect(registry.requests.length).toBeLessThan(20);
   });
 
+  test("and is refused for good leaves no upload at the registry", async () => {
+    const { registry, client, target } = await serve();
+    registry.fail({ method: "PUT", path: /uploads/, kind: { kind: "status", status: 403 } });
+    await expect(client.uploadBlob(target, source("from anywhere"), signal)).rejects.toThrow(/answered 403/);
+    expect(requestsOf(registry)).toEqual(["POST", "PUT", "DELETE"]);
+  });
+
   test("begins again where the registry does not say how far it got", async () => {
     const { registry, client, target } = await serve({ tellsUploads: false });
     registry.fail({ method: "PUT", path: /uploads/, kind: { kind: "cut", afterBytes: 4_000_000 } });
