@@ -12,7 +12,7 @@ import { parseMode } from "./mode.ts";
 import { parseOwner, parseOwnerInEmpty } from "./owner.ts";
 import type { ContextSource } from "./resolver.ts";
 import { type RemoteSource, readRemote } from "./remote-source.ts";
-import { uniformRemote } from "./uniform-source.ts";
+import { textTime, uniformRemote } from "./uniform-source.ts";
 import { isClientTree } from "./sources.ts";
 import { type Shared, type StageState, absolutePath, emptyTree, expandIn, record, reportUnset } from "./stage-state.ts";
 import { platformPath } from "./windows-path.ts";
@@ -230,7 +230,7 @@ function contentSource(content: CopyContent, state: StageState, instruction: Ins
             mode: 0o644,
             text,
             owner: undefined,
-            timestamp: undefined,
+            timestamp: textTime(shared),
           },
         ],
       },

@@ -9,6 +9,7 @@ import { type MountedTrees, convertMounts } from "./mounts.ts";
 import { type Shared, type StageState, absolutePath, instructionError, record } from "./stage-state.ts";
 import { addInternal, addVertex, displayText, instructionText, nextStepName } from "./step.ts";
 import type { Variables } from "../words/expander.ts";
+import { textTime } from "./uniform-source.ts";
 
 /** Converts RUN: one command in a layer of its own. */
 export function convertRun(state: StageState, instruction: RunInstruction, shared: Shared): void {
@@ -108,7 +109,9 @@ function mountScript(script: Script, shared: Shared, trees: MountedTrees): ExecM
       op: {
         kind: "file",
         base: "scratch",
-        actions: [{ kind: "mkfile", path: `/${name}`, mode: 0o755, text, owner: undefined, timestamp: undefined }],
+        actions: [
+          { kind: "mkfile", path: `/${name}`, mode: 0o755, text, owner: undefined, timestamp: textTime(shared) },
+        ],
       },
       inputs: [],
     },

@@ -1,6 +1,7 @@
 import { unreachable } from "../../lib/core/errors.ts";
 import type { GitOp, HttpOp } from "../../solver/graph/op.ts";
 import type { ContextSource, Resolver } from "./resolver.ts";
+import type { Shared } from "./stage-state.ts";
 
 /**
  * Makes a source's files depend on nothing but their content, for `--reproducible`: files of a context get one time and
@@ -39,4 +40,9 @@ export function uniformResolver(resolver: Resolver, epoch: number | undefined): 
     },
     sourceDate: (source, signal) => resolver.sourceDate(source, signal),
   };
+}
+
+/** Returns the time of a file that the Dockerfile holds; `undefined` for the time at which it is made. */
+export function textTime({ options, epoch }: Pick<Shared, "options" | "epoch">): number | undefined {
+  return options.reproducible === undefined ? undefined : epoch;
 }

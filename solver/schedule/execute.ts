@@ -92,6 +92,7 @@ export async function executeStep(
     case "http":
     case "git":
       await keyed.found?.writeTo(active.writable, signal);
+      if (op.kind === "http" && op.modified !== undefined) ran = { ...ran, runs: [] };
       break;
     default:
       return unreachable(op);
@@ -119,6 +120,8 @@ export function copyRuns(
     return input?.kind === "stack" ? store.snapshots.getMany(input.stack).map(runsOf) : [];
   });
   if (inputs.some((input) => input?.kind === "local" && input.op.uniformTime !== undefined)) return [];
+  // A text of the Dockerfile that is given a time.
+  if (op.actions.some((action) => action.kind === "mkfile" && action.timestamp !== undefined)) return [];
   if (counted.every((runs) => runs === undefined)) return undefined;
   return inWholeSeconds([made, ...counted.flatMap((runs) => runs ?? [])]);
 }

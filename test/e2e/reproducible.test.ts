@@ -21,6 +21,8 @@ const DOCKERFILE = [
   "\ttext",
   "here",
   "RUN --mount=type=bind,target=/ctx cp -a /ctx/src /copied && ls -lnR /ctx /new > /listing",
+  "RUN stat -c '%n %Y' /here /deep/er /owned /owned/data /parents /parents/sub /unpacked /unpacked/src > /times",
+  "RUN <<there\n#!/bin/sh\nstat -c 'script %Y' $0 >> /times\nthere",
   'RUN echo "$SOURCE_DATE_EPOCH" > /epoch && mkdir /made && echo made > /made/file',
   "",
 ].join("\n");
@@ -104,6 +106,9 @@ describe.skipIf(why !== undefined)("reproducible builds", { timeout: 240_000 }, 
     expect(digests(at("one"), old)).toEqual(first);
     const listing = mustKiln(at("one"), ["cp", "rep:/listing", "-"]).stdout;
     expect(listing).toMatch(/-rwxr-xr-x +1 0 +0 .* run\.sh/);
+    const times = mustKiln(at("one"), ["cp", "rep:/times", "-"]).stdout;
+    expect(times.match(/^[a-z/]+ \d+$/gm)?.filter((line) => !/ [01]$/.test(line))).toEqual([]);
+    expect(times).toContain("script 0\n");
     const files = mustKiln(at("one"), ["ls", "-R", "--format", "json", "rep", "/new"]).stdout.trim().split("\n");
     const facts = files.map((line): { path: string; mode: string; mtime: string } => JSON.parse(line));
     expect(new Set(facts.map(({ mtime }) => mtime))).toEqual(new Set(["1970-01-01T00:00:00Z"]));

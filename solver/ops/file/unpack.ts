@@ -124,8 +124,8 @@ class Mover {
   #target(path: string): Directory {
     const { parent, entry, missing } = this.#destination.tree.resolve(path, "follow");
     if (missing.length > 0) {
-      const { owner } = this.#settings;
-      return this.#destination.makeParents(parent, missing, { mode: 0o755, owner, mtimeNs: undefined });
+      const { owner, parentTimeNs } = this.#settings;
+      return this.#destination.makeParents(parent, missing, { mode: 0o755, owner, mtimeNs: parentTimeNs });
     }
     if (entry === undefined) return parent;
     if (entry.directory !== undefined) return entry.directory;
@@ -158,7 +158,7 @@ class Mover {
    */
   #impliedDirectory(name: string, into: Directory, existing: Entry | undefined): Directory {
     const { tree } = this.#destination;
-    const metadata = { mode: 0o755, owner: undefined, mtimeNs: undefined };
+    const metadata = { mode: 0o755, owner: undefined, mtimeNs: this.#settings.parentTimeNs };
     if (existing?.directory !== undefined) return existing.directory;
     if (existing !== undefined && (existing.status.mode & S_IFMT) === S_IFLNK) {
       const path = join(into, name).slice(this.#root.path === "" ? 0 : this.#root.path.length + 1);
