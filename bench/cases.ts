@@ -118,6 +118,33 @@ export const CASES: readonly Case[] = [
     write: (_, file) => file("Dockerfile", `${HEAD}RUN dd if=/dev/urandom of=/big bs=1M count=512 2>/dev/null\n`),
   },
   {
+    name: "RUN writes 512 MB of text, pushed with gzip",
+    budget: "0.7x",
+    cache: "skip",
+    push: "gzip",
+    runs: 3,
+    write: (_, file) => file("Dockerfile", `${HEAD}RUN seq 1 80000000 | head -c 536870912 > /big\n`),
+  },
+  {
+    name: "RUN writes 512 MB of text, pushed with zstd",
+    budget: "0.7x",
+    cache: "skip",
+    push: "zstd",
+    runs: 3,
+    write: (_, file) => file("Dockerfile", `${HEAD}RUN seq 1 80000000 | head -c 536870912 > /big\n`),
+  },
+  {
+    name: "RUN writes 256 MB random, then one sleeps 5 s, pushed with gzip",
+    budget: "cmd + 0.5 s",
+    cache: "skip",
+    push: "gzip",
+    runs: 3,
+    write(_, file) {
+      const big = "RUN dd if=/dev/urandom of=/big bs=1M count=256 2>/dev/null";
+      file("Dockerfile", `${HEAD}${big}\nRUN sleep 5\n`);
+    },
+  },
+  {
     name: "four stages of sleep 1",
     budget: "1.10 s",
     cache: "skip",
