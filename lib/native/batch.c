@@ -47,6 +47,14 @@ to_timespec (int64_t ns)
                   : (struct timespec){ .tv_sec = seconds, .tv_nsec = rest };
 }
 
+/* Tells whether a new file has the group of its set-gid directory. */
+static bool
+has_other_group (int fd)
+{
+  struct stat status;
+  return fstat (fd, &status) == 0 && status.st_gid != own_gid ();
+}
+
 /* Sets the owner before the mode: a change of owner takes the setuid and
  * setgid bits away. */
 static int
@@ -54,7 +62,7 @@ set_metadata (int fd, const batch_job *batch, size_t i)
 {
   struct timespec time = to_timespec (batch->mtimes[i]);
   struct timespec times[2] = { time, time };
-  if (batch->uids[i] != own_uid () || batch->gids[i] != own_gid ())
+  if (batch->uids[i] != own_uid () || batch->gids[i] != own_gid () || has_other_group (fd))
     if (change_owner (fd, "", batch->uids[i], batch->gids[i]) < 0)
       return -1;
   if ((owners_are_kept () ? change_mode (fd, "", batch->modes[i] & 07777) : fchmod (fd, batch->modes[i] & 07777)) < 0)

@@ -2,6 +2,7 @@ import { O_DIRECTORY, O_PATH, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from
 import { SystemError } from "../native/errno.ts";
 import type { Native } from "../native/native.ts";
 import type { TreeScan } from "../native/scan.ts";
+import { isSeenAttribute } from "./carried-attributes.ts";
 import { isOpaque, isOverlayMark, isWhiteout, type Marks } from "./overlay-marks.ts";
 
 /** A layer's directory with what is in it. */
@@ -80,6 +81,7 @@ function makeNames(layer: Layer, toFd: number): Made {
         cleared.push(path);
       } else if (found !== undefined && !wasDirectory) native.unlinkat(toFd, path);
       if (native.tryStatat(toFd, path) === undefined) native.mkdirat(toFd, path, 0o700);
+      else clearXattrs(native, toFd, path);
       directories.push(row);
       continue;
     }
@@ -129,6 +131,16 @@ function copyMetadata({ native, fd, scan }: Layer, row: number, toFd: number): v
   if ((mode & S_IFMT) !== S_IFLNK) native.fchmodat(toFd, path, mode & 0o7777);
   if (scan.hasXattrs(row)) copyXattrs(native, { fd, toFd, path });
   native.utimensat(toFd, path, columns.mtimeNs[row] ?? 0n);
+}
+
+/**
+ * Removes the attributes of a directory, which the layer may have without them. A default access list, besides, would be
+ * given to every file that is made in it.
+ */
+function clearXattrs(native: Native, toFd: number, path: string): void {
+  for (const key of native.listXattrs(toFd, path)) {
+    if (isSeenAttribute(key)) native.removeXattr(toFd, path, key);
+  }
 }
 
 function copyXattrs(
