@@ -70,6 +70,7 @@ export const ERROR_CODES = [
   "runtime/missing",
   "runtime/not-allowed",
   "runtime/unsupported",
+  "runtime/user-not-mapped",
   "secret/not-found",
   "secret/unreadable",
   "signature/key",

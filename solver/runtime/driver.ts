@@ -10,7 +10,7 @@ import { controlOf } from "./control.ts";
 import { describePlan } from "./describe-plan.ts";
 import { FrameReader } from "./frames.ts";
 import type { HostFacts, UserNamespaceMap } from "./host.ts";
-import { identityMap, readHostFacts } from "./host.ts";
+import { identityMap, readHostFacts, unmappedId } from "./host.ts";
 import { forgetChanges, forgetVolatile } from "./fresh-overlay.ts";
 import { networkHelperLack } from "./network-helper.ts";
 import { readStepFacts } from "./plan-facts.ts";
@@ -20,7 +20,7 @@ import { capabilityMask } from "./policy/capabilities.ts";
 import { Filters } from "./filters.ts";
 import { beginKeeping, type OwnersBeyond, stateOf } from "./owners-beyond.ts";
 import { defaultSeccompFilter, type SeccompFilter } from "./policy/seccomp.ts";
-import { describeMissing, notAllowed, partsToLeaveOut, type Refusal, type Rung, rungOf } from "./rung.ts";
+import { describeMissing, notAllowed, notMapped, partsToLeaveOut, type Refusal, type Rung, rungOf } from "./rung.ts";
 import { Refused, type SandboxPart } from "./sandbox-parts.ts";
 import {
   describeReport,
@@ -149,7 +149,10 @@ class Driver {
   async run(request: RunRequest, signal: AbortSignal): Promise<RunResult> {
     signal.throwIfAborted();
     if (this.#rung.kind === "none") throw notAllowed(this.#rung.reasons);
-    const { chroot } = this.#options;
+    const { chroot, ownersDirectory } = this.#options;
+    // Where only one id is real, every other is pretended.
+    const missing = ownersDirectory === undefined ? unmappedId(request.user, this.#facts.userNamespace) : undefined;
+    if (missing !== undefined) throw notMapped(missing);
     if (this.#rung.kind === "chroot" && chroot !== undefined) return this.#runChrooted(request, chroot.native, signal);
     for (;;) {
       try {

@@ -107,6 +107,23 @@ export function lastIds({ userNamespace }: Rights): { readonly uid: number; read
   return { uid: last(userNamespace.uids), gid: last(userNamespace.gids) };
 }
 
+/** The id of a step's user that does not exist in this process's user namespace; `undefined` where all do. */
+export function unmappedId(
+  {
+    uid,
+    gid,
+    supplementary,
+  }: { readonly uid: number; readonly gid: number; readonly supplementary: readonly number[] },
+  namespace: HostFacts["userNamespace"],
+): string | undefined {
+  if (namespace === undefined) return undefined;
+  const has = (ranges: readonly IdRange[], id: number): boolean =>
+    ranges.some(({ first, count }) => id >= first && id < first + count);
+  if (!has(namespace.uids, uid)) return `user ${uid}`;
+  const group = [gid, ...supplementary].find((id) => !has(namespace.gids, id));
+  return group === undefined ? undefined : `group ${group}`;
+}
+
 function hasSeveral({ uids }: NonNullable<HostFacts["userNamespace"]>): boolean {
   return uids.some(({ count }) => count > 1);
 }

@@ -54,6 +54,19 @@ export function notAllowed(reasons: readonly string[]): BuildError {
   });
 }
 
+/** The error of a step whose user is beyond the ids that kiln has. */
+export function notMapped(id: string): BuildError {
+  return new BuildError(
+    "runtime/user-not-mapped",
+    `Cannot run a command as ${id}: this user namespace has no such id`,
+    {
+      hint:
+        "give the user of this machine more ids in /etc/subuid and /etc/subgid (usermod --add-subuids, --add-subgids); or build " +
+        "with a single id, where every id is pretended: without a line for the user in these files, and with another --root",
+    },
+  );
+}
+
 const SWITCHES =
   "one of three switches allows it: user namespaces on the node (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns) " +
   "together with seccompProfile: { type: Unconfined } of the pod, or hostUsers: false with that and procMount: Unmasked, or runAsUser: 0 with the " +

@@ -143,6 +143,13 @@ describe.skipIf(why !== undefined)("a plain user with subordinate ids", { timeou
     );
   });
 
+  test("a USER beyond the ids is an error that says so", () => {
+    const directory = context({ Dockerfile: "FROM base\nUSER 230000\nRUN id\n" });
+    const { status, stderr } = kiln("build", "--progress", "plain", directory);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain("error[runtime/user-not-mapped]: Cannot run a command as user 230000");
+  });
+
   test("a limit that cannot be set is said once, and the step runs", () => {
     const directory = context({ Dockerfile: "FROM base\nRUN echo 1 > /a\nRUN echo 2 > /b\n" });
     const { stderr } = must("build", "--progress", "plain", "--resource", "memory=64m", directory);
