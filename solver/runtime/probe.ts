@@ -89,7 +89,7 @@ function runResult(rung: Rung, tried: Tried | undefined): ProbeResult {
 
 function overlayResult(rung: Rung): ProbeResult {
   const ok = rung.kind === "namespaces" && rung.overlay;
-  const detail = ok ? "layers are stacked, not copied" : "each RUN copies its tree";
+  const detail = ok ? "layers are stacked, not copied" : "the first RUN on an image copies its tree";
   return { name: "overlay", ok, detail, fix: undefined };
 }
 

@@ -107,7 +107,7 @@ const ISOLATION = {
   root: "RUN works: namespaces made by root",
   "subordinate-ids": "RUN works: a user namespace in which all users of an image exist",
   "single-id": "RUN works: a user namespace with a single id, in which kiln pretends all others",
-  chroot: "RUN works with chroot alone: nothing can be mounted, and every RUN copies its tree",
+  chroot: "RUN works with chroot alone: nothing can be mounted, and the first RUN on an image copies its tree",
   none: "RUN does not work here",
 } as const;
 
