@@ -266,7 +266,7 @@ export class Engine implements AsyncDisposable {
 }
 
 const COPIES =
-  "overlayfs cannot be mounted here: a chain of RUNs has the image copied once, and each RUN reads its tree twice to see what changed";
+  "overlayfs cannot be mounted here: a chain of RUNs has the image copied once, and each RUN reads through its tree to see what changed";
 
 export interface EngineOptions {
   readonly progress: ProgressSink;
