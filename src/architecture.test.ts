@@ -105,7 +105,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** The folders that may import a package, one for each language or task: it can then be replaced in an afternoon. */
 const PACKAGE_HOMES: Readonly<Record<string, string | readonly string[]>> = {
   chevrotain: ["frontend/syntax", "src/bake/hcl"],
-  yaml: "src/bake",
+  yaml: "src/bake/compose",
   "tar-stream": "lib/tar",
   "@dagrejs/graphlib": "solver/graph",
   minimatch: "src/cli",

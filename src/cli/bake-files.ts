@@ -1,8 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import { SourceText } from "../../lib/core/span.ts";
+import { parseDotenv } from "../bake/compose/interpolate.ts";
 import type { CommandContext } from "./context.ts";
 
 /** Names of the files that bake looks for; all that are there count, in this order. */
@@ -76,4 +77,49 @@ function decode(name: string, bytes: Buffer): SourceText {
   } catch (error) {
     throw new BuildError("bake/syntax", `Cannot read ${JSON.stringify(name)}: it is not UTF-8`, { cause: error });
   }
+}
+
+/** Makes the look-up of compose files: `--var`, the environment, then `.env` of the working directory. */
+export function composeLookup(
+  context: CommandContext,
+  given: ReadonlyMap<string, string>,
+): (name: string) => string | undefined {
+  const { env } = context.host;
+  const outer = (name: string): string | undefined => given.get(name) ?? env[name];
+  const source = readSource(context, ".env");
+  const own = source === undefined ? undefined : parseDotenv(source.text, outer);
+  return (name) => outer(name) ?? own?.get(name);
+}
+
+/** Names of compose files: the first that is there counts, with its override. */
+const COMPOSE_NAMES = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+
+/**
+ * Reads the compose files of `-f`, of COMPOSE_FILE, or those with a usual name, and says where the project is.
+ * @throws {BuildError} `bake/not-found`
+ */
+export async function composeSources(
+  context: CommandContext,
+  given: readonly string[],
+): Promise<{ readonly files: readonly SourceText[]; readonly directory: string }> {
+  const { env } = context.host;
+  const byVariable = (env["COMPOSE_FILE"] ?? "")
+    .split(env["COMPOSE_PATH_SEPARATOR"] || ":")
+    .filter((name) => name !== "");
+  const names = given.length > 0 ? given : byVariable;
+  const [first] = names;
+  if (first !== undefined) {
+    return {
+      files: await Promise.all(names.map((name) => readNamed(context, name))),
+      directory: first === "-" ? "." : dirname(first),
+    };
+  }
+  for (const name of COMPOSE_NAMES) {
+    const source = readSource(context, name);
+    const override = readSource(context, name.replace(/\.(?=ya?ml$)/, ".override."));
+    if (source !== undefined) return { files: override === undefined ? [source] : [source, override], directory: "." };
+  }
+  throw new BuildError("bake/not-found", "There is no compose file here", {
+    hint: `it is one of ${COMPOSE_NAMES.join(", ")}, or a file named with -f`,
+  });
 }

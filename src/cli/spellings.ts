@@ -32,6 +32,7 @@ const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string
     prune: ["prune", ...CACHE_ONLY],
     version: ["version"],
   },
+  compose: { build: ["compose-build"] },
   imagetools: { create: ["imagetools-create"], inspect: ["imagetools-inspect"] },
   manifest: {
     annotate: ["manifest-annotate"],

@@ -9,7 +9,7 @@ import type { DefinitionHost } from "../../bake/globals.ts";
 import { loadDefinition } from "../../bake/load.ts";
 import { listTargets, printPlan, valueText } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
-import { bakeSources } from "../bake-files.ts";
+import { bakeSources, composeLookup } from "../bake-files.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
@@ -100,7 +100,9 @@ export function bakeCommand(program: Command, cli: Cli): void {
 async function run(context: CommandContext, args: readonly string[], flags: BakeFlags): Promise<number | void> {
   const sources = await bakeSources(context, flags.file);
   const definition = await loadDefinition(sources, definitionHost(context, flags.var), async () => {
-    throw new BuildError("context/unsupported", "Cannot read compose files yet");
+    const { readCompose } = await import("../../bake/compose/compose.ts");
+    const lookup = composeLookup(context, variables(flags.var));
+    return (files) => readCompose(files, lookup);
   });
   if (flags.list !== undefined) {
     printList(context, definition, flags.list);

@@ -1,0 +1,200 @@
+import { posix } from "node:path";
+import { parseDocument } from "yaml";
+import { BuildError } from "../../../lib/core/errors.ts";
+import type { SourceText } from "../../../lib/core/span.ts";
+import { type Definition, mergeDefinitions, type Target } from "../definition.ts";
+import { type FieldKind, fieldOf, fieldValue, mergeField } from "../fields.ts";
+import { fromJson, isList, isMap, mapOf, toText, type Value, type ValueMap } from "../hcl/value.ts";
+import { interpolate, type Lookup } from "./interpolate.ts";
+
+/**
+ * Makes targets of the services with a build section; the group `default` has them all. Later files add to earlier ones.
+ * @throws {BuildError} `bake/syntax`, `bake/definition`
+ */
+export function readCompose(sources: readonly SourceText[], lookup: Lookup): Definition {
+  const files = sources.map((source) => readFile(source, lookup));
+  const secrets = mapOf(files.flatMap((file) => [...mapIn(file, "secrets")]));
+  const merged = mergeDefinitions(
+    files.map((file) => ({ groups: [], targets: servicesOf(file, secrets, lookup), variables: [] })),
+  );
+  const targets = merged.targets.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  return {
+    groups: [{ name: "default", description: undefined, targets: targets.map(({ name }) => name) }],
+    targets,
+    variables: [],
+  };
+}
+
+function readFile(source: SourceText, lookup: Lookup): ValueMap {
+  const document = parseDocument(source.text, { merge: true, prettyErrors: false });
+  const [error] = document.errors;
+  if (error !== undefined) {
+    throw new BuildError("bake/syntax", `Cannot read YAML: ${error.message}`, {
+      span: source.span(error.pos[0], error.pos[1]),
+    });
+  }
+  const json: unknown = document.toJS({ maxAliasCount: 1000 });
+  const value = withVariables(fromJson(json ?? {}), lookup);
+  if (!isMap(value)) throw new BuildError("bake/definition", `Cannot use ${source.name}: it is no compose file`);
+  if (value.has("include"))
+    throw new BuildError("bake/definition", `Cannot use ${source.name}: kiln reads no include; name the files with -f`);
+  return value;
+}
+
+function withVariables(value: Value, lookup: Lookup): Value {
+  if (typeof value === "string") return interpolate(value, lookup);
+  if (isList(value)) return value.map((item) => withVariables(item, lookup));
+  return isMap(value) ? mapOf([...value].map(([key, item]) => [key, withVariables(item, lookup)] as const)) : value;
+}
+
+function servicesOf(file: ValueMap, secrets: ValueMap, lookup: Lookup): Target[] {
+  return [...mapIn(file, "services")].flatMap(([name, service]) => {
+    if (!isMap(service)) return [];
+    if (service.has("extends"))
+      throw new BuildError("bake/definition", `Cannot use service ${name}: kiln reads no extends`, {
+        hint: "YAML's anchors do the same: build: *base",
+      });
+    const build = service.get("build") ?? null;
+    if (build === null) return [];
+    const section = isMap(build) ? build : mapOf([["context", build]]);
+    return [targetOf(name, section, { service, secrets, lookup })];
+  });
+}
+
+interface Around {
+  readonly service: ValueMap;
+  readonly secrets: ValueMap;
+  readonly lookup: Lookup;
+}
+
+function targetOf(name: string, build: ValueMap, { service, secrets, lookup }: Around): Target {
+  const fields = new Map<string, Value>();
+  const set = (field: string, value: Value | undefined): void => {
+    const known = fieldOf(field);
+    const made = known === undefined || value === undefined ? undefined : fieldValue(known, value);
+    if (made !== undefined) fields.set(field, made);
+  };
+  const own = (key: string): Value | undefined => build.get(key);
+  const environment = pairs(service.get("environment"), () => undefined);
+  const fromOutside = (key: string): string | undefined => toText(environment.get(key) ?? null) ?? lookup(key);
+  set("context", cleaned(own("context")));
+  set(
+    "contexts",
+    mapOf(
+      [...pairs(own("additional_contexts"), () => undefined)].map(([key, value]) => [key, contextOf(value)] as const),
+    ),
+  );
+  set("dockerfile", own("dockerfile"));
+  set("dockerfile-inline", own("dockerfile_inline"));
+  set("args", pairs(own("args"), fromOutside));
+  set(
+    "labels",
+    pairs(own("labels"), () => ""),
+  );
+  const tags = own("tags");
+  const image = service.get("image") ?? null;
+  set("tags", isList(tags ?? null) ? tags : image === null ? undefined : [image]);
+  set("cache-from", listOf(own("cache_from")));
+  set("cache-to", listOf(own("cache_to")));
+  set("target", own("target"));
+  set(
+    "secret",
+    listOf(own("secrets"))?.map((one) => secretOf(one, secrets)),
+  );
+  set("ssh", listOf(own("ssh")) ?? sshOf(own("ssh")));
+  set("platforms", listOf(own("platforms")));
+  for (const key of ["pull", "no_cache"]) if (own(key) === true) set(key.replace("_", "-"), true);
+  if (own("privileged") === true) set("entitlements", ["security.insecure"]);
+  set("network", own("network"));
+  set("shm-size", own("shm_size"));
+  set("ulimits", ulimitsOf(own("ulimits")));
+  set(
+    "extra-hosts",
+    pairs(own("extra_hosts"), () => undefined),
+  );
+  extend(fields, build.get("x-bake") ?? null);
+  for (const [key, value] of fields)
+    if ((isMap(value) && value.size === 0) || (isList(value) && value.length === 0)) fields.delete(key);
+  return { name: name.replaceAll(".", "_"), inherits: [], fields };
+}
+
+/** Applies `x-bake`, which has attributes of targets under their own names. */
+function extend(fields: Map<string, Value>, extension: Value): void {
+  if (!isMap(extension)) return;
+  for (const [name, value] of extension) {
+    const field = fieldOf(name);
+    if (field === undefined) continue;
+    const made = fieldValue(field, isTextList(field.kind) && typeof value === "string" ? value.split(/\s+/) : value);
+    if (made !== undefined) fields.set(name, mergeField({ ...field, merge: "append" }, fields.get(name), made));
+  }
+}
+
+function isTextList(kind: FieldKind): boolean {
+  return kind !== "text" && kind !== "bool" && kind !== "members";
+}
+
+function mapIn(map: ValueMap, key: string): ValueMap {
+  const value = map.get(key) ?? null;
+  return isMap(value) ? value : mapOf([]);
+}
+
+function listOf(value: Value | undefined): readonly Value[] | undefined {
+  return value !== undefined && isList(value) ? value : undefined;
+}
+
+/** Reads `{ name: value }` or `[name=value, name]`; a name without a value takes it from `absent`, or is left out. */
+function pairs(value: Value | undefined, absent: (name: string) => string | undefined): ValueMap {
+  const entries: (readonly [string, Value])[] =
+    value !== undefined && isMap(value)
+      ? [...value]
+      : (listOf(value) ?? []).map((item) => {
+          const text = toText(item) ?? "";
+          const [, name = text, given] = /^([^=:]+)(?:=|:(?=[^/]))([\s\S]*)$/.exec(text) ?? [];
+          return [name, given ?? null] as const;
+        });
+  return mapOf(
+    entries.flatMap(([name, given]) => {
+      const text =
+        given === null ? absent(name) : (toText(given) ?? (isList(given) ? given.map(toText).join(",") : ""));
+      return text === undefined ? [] : [[name, text] as const];
+    }),
+  );
+}
+
+function contextOf(value: Value): Value {
+  const text = toText(value) ?? "";
+  const [, target] = /^(?:service|target):([\s\S]*)$/.exec(text) ?? [];
+  return target === undefined ? text : `target:${target.replaceAll(".", "_")}`;
+}
+
+/** Shortens `./web` to `web`; a URL stays as it is. */
+function cleaned(value: Value | undefined): Value | undefined {
+  if (typeof value !== "string" || /^[a-z+]+:\/\/|^git@|^target:/.test(value) || value === "") return value;
+  return posix.normalize(value).replace(/(?<=.)\/$/, "");
+}
+
+function secretOf(value: Value, secrets: ValueMap): Value {
+  const id = isMap(value) ? (value.get("source") ?? null) : value;
+  const found = secrets.get(toText(id) ?? "") ?? null;
+  if (!isMap(found)) return mapOf([["id", id]]);
+  if (found.get("external") === true)
+    throw new BuildError("bake/definition", `unsupported external secret ${toText(id)}`);
+  return mapOf([
+    ["id", id],
+    ["env", found.get("environment") ?? null],
+    ["src", cleaned(found.get("file")) ?? null],
+  ]);
+}
+
+function sshOf(value: Value | undefined): readonly Value[] | undefined {
+  if (value === undefined || !isMap(value)) return undefined;
+  return [...value].map(([id, path]) => (path === null ? id : `${id}=${toText(path) ?? ""}`));
+}
+
+function ulimitsOf(value: Value | undefined): readonly Value[] {
+  if (value === undefined || !isMap(value)) return [];
+  return [...value].map(([name, limit]) => {
+    const [soft, hard] = isMap(limit) ? [limit.get("soft") ?? null, limit.get("hard") ?? null] : [limit, limit];
+    return `${name}=${toText(soft) ?? ""}:${toText(hard) ?? ""}`;
+  });
+}

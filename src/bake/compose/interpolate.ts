@@ -1,0 +1,86 @@
+import { BuildError } from "../../../lib/core/errors.ts";
+
+/** Looks up a variable of the environment or of `.env`. */
+export type Lookup = (name: string) => string | undefined;
+
+const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
+
+/**
+ * Replaces `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME-default}`, `${NAME:?message}` and `${NAME:+other}`; `$$` is a dollar.
+ * @throws {BuildError} `bake/definition` for a required variable without a value, `bake/syntax` for another form
+ */
+export function interpolate(text: string, lookup: Lookup): string {
+  let result = "";
+  for (let at = 0; at < text.length;) {
+    const dollar = text.indexOf("$", at);
+    if (dollar === -1) return result + text.slice(at);
+    result += text.slice(at, dollar);
+    const { value, end } = variableAt(text, dollar, lookup);
+    result += value;
+    at = end;
+  }
+  return result;
+}
+
+function variableAt(text: string, dollar: number, lookup: Lookup): { readonly value: string; readonly end: number } {
+  if (text[dollar + 1] === "$") return { value: "$", end: dollar + 2 };
+  const isBraced = text[dollar + 1] === "{";
+  NAME.lastIndex = dollar + (isBraced ? 2 : 1);
+  const name = NAME.exec(text)?.[0];
+  if (name === undefined && !isBraced) return { value: "$", end: dollar + 1 };
+  if (name === undefined) throw malformed(text);
+  if (!isBraced) return { value: lookup(name) ?? "", end: NAME.lastIndex };
+  const end = closingBrace(text, dollar + 2);
+  const [, operator = "", rest = ""] = /^(:?[-?+])?([\s\S]*)$/.exec(text.slice(dollar + 2 + name.length, end)) ?? [];
+  if (operator === "" && rest !== "") throw malformed(text);
+  return { value: operated(name, operator, rest, lookup), end: end + 1 };
+}
+
+function closingBrace(text: string, from: number): number {
+  let depth = 1;
+  for (let at = from; at < text.length; at += 1) {
+    if (text[at] === "{" && text[at - 1] === "$") depth += 1;
+    else if (text[at] === "}") depth -= 1;
+    if (depth === 0) return at;
+  }
+  throw malformed(text);
+}
+
+function operated(name: string, operator: string, rest: string, lookup: Lookup): string {
+  const value = lookup(name);
+  const isGiven = value !== undefined && !(operator.startsWith(":") && value === "");
+  switch (operator.at(-1)) {
+    case "-":
+      return isGiven ? value : interpolate(rest, lookup);
+    case "+":
+      return isGiven ? interpolate(rest, lookup) : "";
+    case "?":
+      if (isGiven) return value;
+      throw new BuildError(
+        "bake/definition",
+        `required variable ${name} is missing a value: ${interpolate(rest, lookup)}`,
+      );
+    default:
+      return value ?? "";
+  }
+}
+
+function malformed(text: string): BuildError {
+  return new BuildError("bake/syntax", `Cannot read ${JSON.stringify(text)}: it is no \${NAME}`, {
+    hint: "a dollar itself is $$",
+  });
+}
+
+/** Reads the lines of an `.env` file: `NAME=value`, quoted or not, `export` in front, comments. */
+export function parseDotenv(text: string, outer: Lookup): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  const lookup = (name: string): string | undefined => outer(name) ?? values.get(name);
+  const line = /^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*[=:][ \t]*(?:'([^']*)'|"((?:[^"\\]|\\.)*)"|([^\n]*))/gm;
+  for (const [, name = "", single, double, plain = ""] of text.replaceAll("\r\n", "\n").matchAll(line)) {
+    if (single !== undefined) values.set(name, single);
+    else if (double !== undefined)
+      values.set(name, interpolate(double.replaceAll("\\n", "\n").replaceAll(/\\(["\\])/g, "$1"), lookup));
+    else values.set(name, interpolate(plain.replace(/(?:^|[ \t])#.*$/, "").trim(), lookup));
+  }
+  return values;
+}

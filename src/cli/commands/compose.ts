@@ -1,0 +1,96 @@
+import { basename, posix, resolve } from "node:path";
+import type { Command } from "commander";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { FLAG, list, object, optional, TEXT } from "../../../lib/core/shape.ts";
+import { readCompose } from "../../bake/compose/compose.ts";
+import type { Definition, Target } from "../../bake/definition.ts";
+import { printPlan } from "../../bake/print.ts";
+import { makePlan } from "../../bake/resolve.ts";
+import { composeLookup, composeSources } from "../bake-files.ts";
+import { bakePlan } from "../bake-plan.ts";
+import { type Cli, command, optionsAs } from "../command.ts";
+import type { CommandContext } from "../context.ts";
+
+interface ComposeFlags {
+  readonly file: readonly string[];
+  readonly projectName?: string;
+  readonly buildArg: readonly string[];
+  readonly cache: boolean;
+  readonly pull?: boolean;
+  readonly push?: boolean;
+  readonly quiet?: boolean;
+  readonly print?: boolean;
+  readonly progress?: string;
+}
+
+const flagsShape = object<ComposeFlags>({
+  file: list(TEXT),
+  projectName: optional(TEXT),
+  buildArg: list(TEXT),
+  cache: FLAG,
+  pull: optional(FLAG),
+  push: optional(FLAG),
+  quiet: optional(FLAG),
+  print: optional(FLAG),
+  progress: optional(TEXT),
+});
+
+/** Declares `kiln compose build`, in one word for commander. */
+export function composeBuildCommand(program: Command, cli: Cli): void {
+  const build = command(program, cli, "compose-build [service...]", (context, args, options) =>
+    run(context, args, optionsAs(flagsShape, options)),
+  ).description("build the services of a compose file (kiln compose build)");
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  build.option("-f, --file <path>", "a compose file, repeatable (COMPOSE_FILE)", each, []);
+  build.option("-p, --project-name <name>", "beginning of the names of images (COMPOSE_PROJECT_NAME)");
+  build.option("--build-arg <name=value>", "a value for ARG of every service", each, []);
+  build.option("--no-cache", "run every step again");
+  build.option("--pull", "ask registries whether base images have changed");
+  build.option("--push", "push the images");
+  build.option("--print", "show what would be built, as a bake file in JSON");
+  build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
+  build.option("-q, --quiet", "print only the images' ids");
+}
+
+async function run(context: CommandContext, args: readonly string[], flags: ComposeFlags): Promise<number | void> {
+  const { files, directory } = await composeSources(context, flags.file);
+  const read = readCompose(files, composeLookup(context, new Map()));
+  const folder = basename(resolve(context.host.workingDirectory, directory));
+  const name =
+    flags.projectName ??
+    (context.host.env["COMPOSE_PROJECT_NAME"] || projectOf(files.map(({ text }) => text)) || folder);
+  const project = name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, "");
+  const definition: Definition = {
+    ...read,
+    targets: read.targets.map((target) => inProject(target, project, directory)),
+  };
+  if (definition.targets.length === 0) throw new BuildError("bake/definition", "No service has a build section");
+  const sets = [
+    ...flags.buildArg.map((text) => `*.args.${text.includes("=") ? text : `${text}=${context.host.env[text] ?? ""}`}`),
+    ...(flags.cache ? [] : ["*.no-cache=true"]),
+    ...(flags.pull === true ? ["*.pull=true"] : []),
+    ...(flags.push === true ? ["*.push=true"] : []),
+  ];
+  const plan = makePlan(definition, args.length === 0 ? ["default"] : args, sets);
+  if (flags.print === true) {
+    context.print(printPlan(plan));
+    return;
+  }
+  return bakePlan(context, plan, { ...flags, allow: [] });
+}
+
+/** Reads the file's own name of the project. */
+function projectOf(texts: readonly string[]): string | undefined {
+  return texts.map((text) => /^name:[ \t]*["']?([\w.-]+)/m.exec(text)?.[1]).findLast((name) => name !== undefined);
+}
+
+/** Names a service's image, and makes its paths relative to the first file's directory, as compose does. */
+function inProject(target: Target, project: string, directory: string): Target {
+  const fields = new Map(target.fields);
+  if (!fields.has("tags")) fields.set("tags", [`${project}-${target.name}`]);
+  const source = fields.get("context") ?? ".";
+  if (directory !== "." && typeof source === "string" && !/^(?:\/|[a-z+]+:\/\/|git@)/.test(source)) {
+    fields.set("context", posix.join(directory, source));
+  }
+  return { ...target, fields };
+}
