@@ -88,6 +88,7 @@ function runResult(rung: Rung, tried: Tried | undefined): ProbeResult {
 }
 
 function overlayResult(rung: Rung): ProbeResult {
+  if (rung.kind === "none") return { name: "overlay", ok: false, detail: "see RUN", fix: undefined };
   const ok = rung.kind === "namespaces" && rung.overlay;
   const detail = ok ? "layers are stacked, not copied" : "the first RUN on an image copies its tree";
   return { name: "overlay", ok, detail, fix: undefined };
@@ -144,9 +145,10 @@ function idsResult(context: ProbeContext, rung: Rung): ProbeResult {
     const detail = userNamespace === undefined ? "all users of an image exist" : `${count} ids are mapped`;
     return { name, ok: true, detail, fix: undefined };
   }
+  // Subordinate ids are of no use before there are namespaces.
+  if (rung.kind === "none") return { name, ok: false, detail: "other owners are written down", fix: "see RUN" };
   const lack = subordinateLack(context);
-  const ability = rung.kind === "none" ? "other owners are written down" : "a single id: all others are pretended";
-  return { name, ok: false, detail: `${ability} (${lack.detail})`, fix: lack.fix };
+  return { name, ok: false, detail: `a single id: all others are pretended (${lack.detail})`, fix: lack.fix };
 }
 
 function sum(namespace: HostFacts["userNamespace"]): number {
