@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import { BuildError } from "../../lib/core/errors.ts";
 import { goMatch } from "./go-match.ts";
 import { didYouMean } from "../../lib/core/suggest.ts";
@@ -70,6 +71,12 @@ function expand(
   return { targets: inner.flatMap((one) => one.targets), groups: [group, ...inner.flatMap((one) => one.groups)] };
 }
 
+/** Shortens a local path: `./web/` is `web`. */
+function cleaned(context: string): string {
+  if (/^[a-z+]+:\/\/|^git@/.test(context) && !context.startsWith("cwd://")) return context;
+  return posix.normalize(context.replace(/^cwd:\/\//, "") || ".").replace(/(?<=.)\/$/, "");
+}
+
 class Resolver {
   readonly #definition: Definition;
   readonly #overrides: ReadonlyMap<string, readonly Override[]>;
@@ -83,7 +90,7 @@ class Resolver {
   target(name: string): Target {
     const found = this.#inherited(name, new Set()) ?? { name, inherits: [], fields: new Map() };
     const fields = new Map(found.fields);
-    if (!fields.has("context")) fields.set("context", ".");
+    fields.set("context", cleaned(toText(fields.get("context") ?? null) ?? "."));
     if ((fields.get("dockerfile") ?? "") === "") fields.set("dockerfile", "Dockerfile");
     return { name, inherits: [], fields };
   }

@@ -1,5 +1,5 @@
 import { didYouMean } from "../../../lib/core/suggest.ts";
-import { unreachable } from "../../../lib/core/errors.ts";
+import { BuildError, unreachable } from "../../../lib/core/errors.ts";
 import type { CallExpression, Expression, ForExpression, LoopNames, Place, TemplatePart } from "./ast.ts";
 import { valueFailure } from "./failure.ts";
 import { applyBinary, applyUnary, boolOf, unify } from "./operators.ts";
@@ -70,14 +70,27 @@ export function evaluate(expression: Expression, scope: Scope): Value {
       return applyBinary(expression, evaluate(expression.left, scope), evaluate(expression.right, scope));
     case "conditional": {
       const isTrue = boolOf(evaluate(expression.condition, scope), expression.condition.place, "A condition");
-      // Both are evaluated: their types decide the type of the result.
-      const results = [evaluate(expression.whenTrue, scope), evaluate(expression.whenFalse, scope)] as const;
-      return unify(results)[isTrue ? 0 : 1] ?? null;
+      const [taken, other] = isTrue
+        ? [expression.whenTrue, expression.whenFalse]
+        : [expression.whenFalse, expression.whenTrue];
+      const value = evaluate(taken, scope);
+      // The type of the other result counts too, where it has one.
+      const beside = valueIfAny(other, scope);
+      return beside === undefined ? value : (unify([value, beside])[0] ?? null);
     }
     case "for":
       return loopValue(expression, scope);
     default:
       return unreachable(expression);
+  }
+}
+
+function valueIfAny(expression: Expression, scope: Scope): Value | undefined {
+  try {
+    return evaluate(expression, scope);
+  } catch (error) {
+    if (error instanceof BuildError && error.code === "bake/expression") return undefined;
+    throw error;
   }
 }
 
