@@ -89,7 +89,7 @@ class Resolver {
   /** A target with everything it inherits, and the defaults for context and Dockerfile. */
   target(name: string): Target {
     const found = this.#inherited(name, new Set()) ?? { name, inherits: [], fields: new Map() };
-    const fields = new Map(found.fields);
+    const fields = new Map<string, Value>(found.fields);
     fields.set("context", cleaned(toText(fields.get("context") ?? null) ?? "."));
     if ((fields.get("dockerfile") ?? "") === "") fields.set("dockerfile", "Dockerfile");
     return { name, inherits: [], fields };
