@@ -43,6 +43,16 @@ const NAME = /^[a-zA-Z0-9_-]+$/;
  * @throws {BuildError} `bake/definition`, `bake/expression` at the place that is wrong
  */
 export function evaluateDefinition(bodies: readonly Body[], host: DefinitionHost): Definition {
+  try {
+    return evaluateAll(bodies, host);
+  } catch (error) {
+    // The only RangeError of an evaluation is a full stack.
+    if (!(error instanceof RangeError)) throw error;
+    throw new BuildError("bake/expression", "Cannot evaluate an expression: it nests too deeply", { cause: error });
+  }
+}
+
+function evaluateAll(bodies: readonly Body[], host: DefinitionHost): Definition {
   const globals = new Globals(bodies, host);
   globals.checkAll();
   const targets: Target[] = [];

@@ -6,6 +6,7 @@ import type { Target } from "../bake/definition.ts";
 import { isList, isMap, toText, type Value } from "../bake/hcl/value.ts";
 import { linkedTargets, type Plan } from "../bake/resolve.ts";
 import { build, type BuildResult } from "../engine/build.ts";
+import { Engine } from "../engine/engine.ts";
 import { metadataOf } from "../engine/metadata.ts";
 import type { BuildOptions } from "../engine/options.ts";
 import { STORE_OUTPUT } from "../export/output-spec.ts";
@@ -94,7 +95,9 @@ async function callAll(context: CommandContext, builds: readonly PlannedBuild[])
     const call = callOf(flags);
     if (call.method === "build") continue;
     if (builds.length > 1) context.print(`[${target.name}]`);
-    status = Math.max(status, await runCall(context, options, { ...call, method: call.method }));
+    const environment = environmentOf(context, target);
+    const own = { ...context, environment, openEngine: () => new Engine(environment, { progress: () => {} }) };
+    status = Math.max(status, await runCall(own, options, { ...call, method: call.method }));
   }
   return status;
 }
@@ -146,11 +149,9 @@ class Bakery {
     await this.#enter();
     try {
       signal.throwIfAborted();
-      const inline = toText(planned.target.fields.get("dockerfile-inline") ?? null);
-      const { environment } = this.#context;
       return await build(
         { ...planned.options, contexts, part: name, progress: this.#sink(name, this.#builds.size) },
-        inline === undefined ? environment : { ...environment, stdin: () => Readable.from([Buffer.from(inline)]) },
+        environmentOf(this.#context, planned.target),
         signal,
       );
     } catch (error) {
@@ -176,6 +177,12 @@ class Bakery {
     if (next === undefined) this.#busy -= 1;
     else next();
   }
+}
+
+/** Gives a target's inline Dockerfile to its build as standard input. */
+function environmentOf({ environment }: CommandContext, target: Target): CommandContext["environment"] {
+  const inline = text(target, "dockerfile-inline");
+  return inline === undefined ? environment : { ...environment, stdin: () => Readable.from([Buffer.from(inline)]) };
 }
 
 /** Names the image of a built target, which the store has: its digest says which, whatever the name means elsewhere. */

@@ -97,6 +97,11 @@ describe.skipIf(why !== undefined)("bake", { timeout: 120_000 }, () => {
     });
   });
 
+  test("--check reads an inline Dockerfile", () => {
+    const { stdout } = mustKiln(store, ["bake", "--check", "many-a"], { cwd: project });
+    expect(stdout).toContain("no warnings found");
+  });
+
   test("an unknown target is an error that lists what there is", () => {
     const { status, stderr } = kiln(store, ["bake", "on"], { cwd: project });
     expect(status).toBe(1);

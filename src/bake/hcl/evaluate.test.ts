@@ -83,6 +83,10 @@ test.each([
   expect([found.span?.start.line, found.span?.start.column]).toEqual([3, column]);
 });
 
+test.each([`${"!".repeat(60_000)}true`, `1${"+1".repeat(60_000)}`])("endless nesting is an error", (expression) => {
+  expect(() => valueOf(expression)).toThrow("it nests too deeply");
+});
+
 test("a value is written as JSON with the escapes of Go", () => {
   expect(toJson(["<&>", null, 1.5, new Map([["a", true]])])).toBe('["\\u003c\\u0026\\u003e",null,1.5,{"a":true}]');
 });
