@@ -38,7 +38,7 @@ RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t --mount=type=secre
 USER 1000:1001
 RUN id -u; id -g; ! touch /d/f
 USER 0
-RUN readlink /proc/self/ns/user > /d/ns; grep CapEff /proc/self/status > /d/caps; mount -t tmpfs x /mnt 2>/dev/null && exit 1; mknod /d/null c 1 3 2>/dev/null && exit 1; ls -ln /d/f | cut -c1-10 > /d/mode; ls -ln /d/f | awk '{print $3 ":" $4}' >> /d/mode
+RUN readlink /proc/self/ns/user > /d/ns; grep CapEff /proc/self/status > /d/caps; mount -t tmpfs x /mnt 2>/dev/null && exit 1; mknod /d/null c 1 3 2>/dev/null && rm /d/null; ls -ln /d/f | cut -c1-10 > /d/mode; ls -ln /d/f | awk '{print $3 ":" $4}' >> /d/mode
 FROM scratch
 COPY --from=0 /d /
 `,
