@@ -1,11 +1,9 @@
-import { readdirSync } from "node:fs";
 import { BlockList, isIP } from "node:net";
 import { join } from "node:path";
-import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
-import { readSettings } from "../core/given-file.ts";
 import { isRecord, parseJson } from "../core/json.ts";
 import type { HostLookup } from "./registry.ts";
 import type { HostSettings } from "./host.ts";
+import { namesIn, settingsIn, unreadable } from "./settings-files.ts";
 
 /**
  * Reads docker's settings for reaching registries. Each directory may have `daemon.json` with `registry-mirrors` (of
@@ -54,7 +52,7 @@ interface Network {
 }
 
 function readDaemonConfig(path: string): DaemonConfig {
-  const text = read(path);
+  const text = settingsIn(path);
   if (text === undefined) return { mirrors: [], insecureOnes: [] };
   const json = parseJson(text);
   if (!isRecord(json)) throw unreadable(path, "it is not a JSON object");
@@ -100,7 +98,7 @@ function readCertificates(directory: string): Map<string, HostSettings> {
   for (const name of namesIn(directory)) {
     const folder = join(directory, name);
     const files = namesIn(folder);
-    const ca = files.filter((file) => file.endsWith(".crt")).map((file) => read(join(folder, file)) ?? "");
+    const ca = files.filter((file) => file.endsWith(".crt")).map((file) => settingsIn(join(folder, file)) ?? "");
     const own = files.find((file) => file.endsWith(".cert"));
     found.set(name, {
       ...(ca.length === 0 ? {} : { ca }),
@@ -111,37 +109,9 @@ function readCertificates(directory: string): Map<string, HostSettings> {
 }
 
 function clientOf(stem: string): NonNullable<HostSettings["client"]> {
-  const [cert, key] = [read(`${stem}.cert`), read(`${stem}.key`)];
+  const [cert, key] = [settingsIn(`${stem}.cert`), settingsIn(`${stem}.key`)];
   if (cert === undefined) throw unreadable(`${stem}.cert`, "it is gone");
   if (key === undefined)
     throw unreadable(`${stem}.cert`, "its key is missing: there should be a .key of the same name");
   return { cert, key };
-}
-
-/** Lists a directory, sorted; empty where there is none or it is not readable. */
-function namesIn(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory).toSorted();
-  } catch (error) {
-    if (["ENOENT", "ENOTDIR", "EACCES"].includes(errnoOf(error) ?? "")) return [];
-    throw unreadable(directory, messageOf(error), error);
-  }
-}
-
-/** Reads a file; `undefined` when it is missing or readable only by the engine. */
-function read(path: string): string | undefined {
-  try {
-    return readSettings({ path, refuse: (why) => unreadable(path, why) }).toString("utf8");
-  } catch (error) {
-    if (error instanceof BuildError) throw error;
-    if (["ENOENT", "ENOTDIR", "EACCES"].includes(errnoOf(error) ?? "")) return undefined;
-    throw unreadable(path, messageOf(error), error);
-  }
-}
-
-function unreadable(path: string, why: string, cause?: unknown): BuildError {
-  return new BuildError("registry/configuration", `Cannot read "${path}": ${why}`, {
-    hint: "repair the file: docker would not start with it either",
-    cause,
-  });
 }

@@ -1,11 +1,10 @@
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
-import { readSettings } from "../core/given-file.ts";
+import { BuildError, messageOf } from "../core/errors.ts";
 import { type ContainerdHost, type ContainerdHosts, hostsIn } from "./containerd-hosts.ts";
 import { dockerHosts } from "./docker-hosts.ts";
 import type { HostSettings } from "./host.ts";
 import { type RegistryRule, relocated, ruleFor, rulesIn } from "./registries-conf.ts";
+import { namesIn, settingsIn, unreadable } from "./settings-files.ts";
 import type { HostLookup, MirrorRoute, Repository, Route } from "./registry.ts";
 
 /** The places of the files that say how registries are reached. */
@@ -157,7 +156,7 @@ function settingsOf({ plainHttp, skipVerify, ca, client }: ContainerdHost): Host
 }
 
 async function readRules(files: HostFiles): Promise<readonly RegistryRule[]> {
-  const main = files.registriesConf.find((path) => contentOf(path) !== undefined);
+  const main = files.registriesConf.find((path) => settingsIn(path) !== undefined);
   const dropIns = files.containers.flatMap((directory) => {
     const folder = join(directory, "registries.conf.d");
     return namesIn(folder)
@@ -187,7 +186,7 @@ async function readContainerd(directory: string): Promise<ReadonlyMap<string, Co
 
 /** Parses a TOML file; `undefined` when there is none. The parser is loaded when the first one is there. */
 async function tomlIn(path: string): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const text = contentOf(path);
+  const text = settingsIn(path);
   if (text === undefined) return undefined;
   const { parse } = await import("smol-toml");
   try {
@@ -199,33 +198,7 @@ async function tomlIn(path: string): Promise<Readonly<Record<string, unknown>> |
 }
 
 function needed(path: string): string {
-  const content = contentOf(path);
+  const content = settingsIn(path);
   if (content === undefined) throw unreadable(path, "there is no such file");
   return content;
-}
-
-function contentOf(path: string): string | undefined {
-  try {
-    return readSettings({ path, refuse: (why) => unreadable(path, why) }).toString("utf8");
-  } catch (error) {
-    if (error instanceof BuildError) throw error;
-    if (["ENOENT", "ENOTDIR", "EACCES"].includes(errnoOf(error) ?? "")) return undefined;
-    throw unreadable(path, messageOf(error), error);
-  }
-}
-
-function namesIn(directory: string): readonly string[] {
-  try {
-    return readdirSync(directory).toSorted();
-  } catch (error) {
-    if (["ENOENT", "ENOTDIR", "EACCES"].includes(errnoOf(error) ?? "")) return [];
-    throw unreadable(directory, messageOf(error), error);
-  }
-}
-
-function unreadable(path: string, why: string, cause?: unknown): BuildError {
-  return new BuildError("registry/configuration", `Cannot read "${path}": ${why}`, {
-    hint: "repair the file",
-    ...(cause === undefined ? {} : { cause }),
-  });
 }
