@@ -9,6 +9,8 @@ export type Case = {
   readonly cache: "use" | "skip";
   /** True for work that only kiln is timed on: too slow or too different elsewhere. */
   readonly alone?: boolean;
+  /** True for work that takes too long to be timed unless it is asked for. */
+  readonly onlyByName?: boolean;
   /** Pushes the result to the registry with this compression instead of keeping it. */
   readonly push?: "gzip" | "zstd";
   readonly runs?: number;
@@ -34,12 +36,48 @@ const twelveSteps = `${HEAD}${[
   'CMD ["cat", "d.txt"]',
 ].join("\n")}\n`;
 
-const manyFiles = (file: (path: string, data: string) => void): void => {
-  for (let n = 0; n < 10_000; n += 1) {
-    file(`tree/${Math.floor(n / 100)}/${n}.txt`, `file ${n}\n`.repeat(1 + (n % 150)));
-  }
-  file("Dockerfile", `${HEAD}COPY tree/ /tree/\n`);
-};
+type WriteFile = (path: string, data: string) => void;
+
+const pathOf = (n: number): string => `tree/${Math.floor(n / 10_000)}/${Math.floor(n / 100)}/${n}.txt`;
+
+/** Returns the cases of a context of `count` files, one tenth of a kilobyte to one and a half each. */
+function contextCases(count: number, budgets: { cold: string; unchanged: string; changed: string }): readonly Case[] {
+  const title = `${count.toLocaleString("en")}-file context`;
+  const runs = count > 10_000 ? 3 : undefined;
+  const shared = { cache: "use", ...(runs === undefined ? {} : { runs }) } as const;
+  const write = (_directory: string, file: WriteFile): void => {
+    for (let n = 0; n < count; n += 1) file(pathOf(n), `file ${n}\n`.repeat(1 + (n % 150)));
+    file("Dockerfile", `${HEAD}COPY tree/ /tree/\n`);
+  };
+  return [
+    {
+      ...shared,
+      name: `${title}, cold`,
+      budget: budgets.cold,
+      cache: "skip",
+      write,
+      // A builder's memory of earlier files does not help when all files are new.
+      change(directory, round) {
+        for (let n = 0; n < count; n += 1) {
+          writeFileSync(join(directory, pathOf(n)), `file ${n} in round ${round}\n`.repeat(1 + (n % 150)));
+        }
+      },
+    },
+    { ...shared, name: `${title}, unchanged`, budget: budgets.unchanged, write },
+    {
+      ...shared,
+      name: `${title}, one file changed`,
+      budget: budgets.changed,
+      write,
+      change: (directory, round) => appendFileSync(join(directory, pathOf(count / 2)), `round ${round} ${directory}\n`),
+    },
+  ];
+}
+
+/** A million files: an hour of work for some builders, and so only timed when it is named. */
+const MILLION: readonly Case[] = contextCases(1_000_000, { cold: "-", unchanged: "3 s", changed: "-" })
+  .filter(({ name }) => name.endsWith("unchanged"))
+  .map((each) => ({ ...each, alone: true, onlyByName: true }));
 
 export const CASES: readonly Case[] = [
   {
@@ -60,29 +98,9 @@ export const CASES: readonly Case[] = [
       file("Dockerfile", HEAD + Array.from({ length: 10 }, (_line, n) => `RUN echo ${n}\n`).join(""));
     },
   },
-  {
-    name: "10,000-file context, cold",
-    budget: "0.35 s",
-    cache: "skip",
-    write: (_, file) => manyFiles(file),
-    // A builder's memory of earlier files does not help when all files are new.
-    change(directory, round) {
-      for (let n = 0; n < 10_000; n += 1) {
-        writeFileSync(
-          join(directory, `tree/${Math.floor(n / 100)}/${n}.txt`),
-          `file ${n} in round ${round}\n`.repeat(1 + (n % 150)),
-        );
-      }
-    },
-  },
-  { name: "10,000-file context, unchanged", budget: "0.10 s", cache: "use", write: (_, file) => manyFiles(file) },
-  {
-    name: "10,000-file context, one file changed",
-    budget: "0.20 s",
-    cache: "use",
-    write: (_, file) => manyFiles(file),
-    change: (directory, round) => appendFileSync(join(directory, "tree/50/5000.txt"), `round ${round} ${directory}\n`),
-  },
+  ...contextCases(10_000, { cold: "0.35 s", unchanged: "0.10 s", changed: "0.20 s" }),
+  ...contextCases(100_000, { cold: "linear", unchanged: "linear", changed: "linear" }),
+  ...MILLION,
   {
     name: "RUN writes 30,000 small files, no cache",
     budget: "1.3 s",
