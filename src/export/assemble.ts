@@ -2,6 +2,7 @@ import type { Digest } from "../../lib/core/digest.ts";
 import { mapLimit } from "../../lib/core/limits.ts";
 import { serializeImageConfig } from "../../lib/core/image-config.ts";
 import type { Descriptor } from "../../lib/core/oci.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
 import { formatPlatform, type Platform } from "../../lib/core/platform.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import {
@@ -13,12 +14,13 @@ import {
   manifestDocument,
   manifestLayer,
 } from "./documents.ts";
-import type { Result, ResultImage } from "./exporter.ts";
+import type { ExportProgress, Result, ResultImage } from "./exporter.ts";
 import { clampTimes } from "./history.ts";
 import { type AttestationDocuments, attest, attestAsReferrers } from "./attestation.ts";
 import { formOf, type Layer, type LayerForm, type LayerSources, layerContent } from "./layers.ts";
 import { type AnnotationOption, type ImageOptions, namesOf } from "./output-spec.ts";
 import { rewriteTimestamps } from "./rewrite.ts";
+import { splitLayers } from "./split-layers.ts";
 
 /** Limit of layers compressed or looked up concurrently; each holds a few blocks of memory. */
 const LAYERS_AT_ONCE = 4;
@@ -55,6 +57,7 @@ export async function assemble(
   result: Result,
   options: ImageOptions,
   deps: LayerSources,
+  progress: Pick<ExportProgress, "sink">,
   signal: AbortSignal,
 ): Promise<Assembled> {
   const form = formOf(options);
@@ -64,7 +67,7 @@ export async function assemble(
   checkAnnotations(options.annotations, result, withIndex);
   const names = namesOf(options, result);
   const images = await mapLimit(result.images, 1, signal, async (image) => {
-    const assembled = await assembleImage(image, options, form, deps, signal);
+    const assembled = await assembleImage(image, options, { ...deps, form, progress: progress.sink }, signal);
     const { manifest, platform } = assembled;
     const { attestations = [] } = image;
     if (attestations.length === 0) return { ...assembled, attestations: undefined, referrers: [] };
@@ -112,16 +115,19 @@ function sameIndex(
 async function assembleImage(
   original: ResultImage,
   options: ImageOptions,
-  form: LayerForm,
-  deps: LayerSources,
+  deps: LayerSources & { readonly form: LayerForm; readonly progress: ProgressSink },
   signal: AbortSignal,
 ): Promise<Omit<AssembledImage, "attestations" | "referrers">> {
+  const { form } = deps;
   const epoch = options.sourceDateEpoch ?? original.sourceDateEpoch;
   let image = original;
   if (options.sourceDateEpoch !== undefined) {
     image = { ...image, config: clampTimes(image.config, image.baseHistoryCount, options.sourceDateEpoch) };
   }
   if (options.rewriteTimestamp && epoch !== undefined) image = await rewriteTimestamps(image, epoch, deps, signal);
+  if (options.layerBytes !== undefined) {
+    image = await splitLayers(image, options.layerBytes, deps, deps.progress, signal);
+  }
   // Another writer's configuration has another order of members, or redundant members: serializing it again would
   // change its digest.
   const documents = image === original ? original.documents : undefined;

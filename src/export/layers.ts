@@ -95,7 +95,7 @@ export async function layerContent(
  * Opens the layer's uncompressed tar; its diffID is checked at the end. Each chunk is valid until the next one is
  * requested.
  */
-async function layerTar(
+export async function layerTar(
   layer: ResultLayer,
   deps: LayerSources,
   signal: AbortSignal,

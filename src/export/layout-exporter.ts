@@ -39,7 +39,7 @@ export function layoutExporter(
   return {
     description,
     async export(result, progress, signal) {
-      const part = await partOf(kind, result, options, deps, signal);
+      const part = await partOf(kind, result, { options, progress }, deps, signal);
       await writeParts({ kind, destination: destination, parts: [part] }, deps, progress, signal);
       return { ...identityOf(part.assembled), names: part.names };
     },
@@ -65,7 +65,7 @@ export async function exportLayout(
   signal: AbortSignal,
 ): Promise<void> {
   const parts: Part[] = [];
-  for (const result of results) parts.push(await partOf(kind, result, options, deps, signal));
+  for (const result of results) parts.push(await partOf(kind, result, { options, progress }, deps, signal));
   await writeParts({ kind, destination: to, parts: merged(parts) }, deps, progress, signal);
 }
 
@@ -83,7 +83,7 @@ function merged(parts: readonly Part[]): readonly Part[] {
 async function partOf(
   kind: "oci" | "docker",
   result: Result,
-  options: ImageOptions,
+  { options, progress }: { readonly options: ImageOptions; readonly progress: ExportProgress },
   deps: LayerSources,
   signal: AbortSignal,
 ): Promise<Part> {
@@ -92,7 +92,13 @@ async function partOf(
       hint: "choose one with --platform, or write an OCI archive (type=oci, or `kiln save --format oci`)",
     });
   }
-  const assembled = await assemble(kind === "docker" ? withoutAttestations(result) : result, options, deps, signal);
+  const assembled = await assemble(
+    kind === "docker" ? withoutAttestations(result) : result,
+    options,
+    deps,
+    progress,
+    signal,
+  );
   return { assembled, names: namesOf(options, result) };
 }
 

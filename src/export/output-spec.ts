@@ -16,6 +16,8 @@ export interface ImageOptions {
   /** Seconds since the epoch; overrides the build argument SOURCE_DATE_EPOCH. */
   readonly sourceDateEpoch: number | undefined;
   readonly annotations: readonly AnnotationOption[];
+  /** Largest size of a layer, as a tar: larger ones become several. `undefined` for layers as they are. */
+  readonly layerBytes: number | undefined;
 }
 
 /** `annotation-index[linux/amd64].key=value`. `platform` as written, `undefined` for all. */
@@ -157,6 +159,7 @@ export const DEFAULT_IMAGE_OPTIONS: ImageOptions = {
   rewriteTimestamp: false,
   sourceDateEpoch: undefined,
   annotations: [],
+  layerBytes: undefined,
 };
 
 /** Lists the full names of an output: those of the build and its own. buildx drops its own where the build has any. */

@@ -1,5 +1,6 @@
 import { BuildError } from "../../lib/core/errors.ts";
 import type { Compression } from "../../lib/core/oci.ts";
+import { parseSize } from "../../lib/core/size.ts";
 import { suggest } from "../../lib/core/suggest.ts";
 import type { AnnotationOption, ImageOptions, ImageOutput, OutputSpec } from "./output-spec.ts";
 
@@ -16,6 +17,7 @@ const IMAGE_KEYS = [
   "compression",
   "compression-level",
   "force-compression",
+  "layers",
   "oci-mediatypes",
   "rewrite-timestamp",
   "source-date-epoch",
@@ -155,6 +157,7 @@ function imageOptions(attributes: ReadonlyMap<string, string>): ImageOptions {
     rewriteTimestamp: booleanOf(attributes, "rewrite-timestamp", false),
     sourceDateEpoch: integerOf(attributes, "source-date-epoch"),
     annotations,
+    layerBytes: layerBytesOf(attributes.get("layers")),
   };
 }
 
@@ -175,6 +178,22 @@ export function annotationTarget(text: string): AnnotationOption["target"] {
   throw usage(
     `${JSON.stringify(text)} is not something that carries annotations`,
     "use manifest, manifest-descriptor, index or index-descriptor",
+  );
+}
+
+/** Smallest size of parts. Smaller ones would be more layers than any engine takes. */
+const LEAST_LAYER_BYTES = 1 << 20;
+
+/** Parses `split:SIZE`, how large a layer may be. */
+function layerBytesOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const size = text.startsWith("split:") ? parseSize(text.slice("split:".length)) : undefined;
+  if (size === undefined)
+    throw usage(`layers is "split:SIZE", not ${JSON.stringify(text)}`, "write layers=split:100MB");
+  if (size >= LEAST_LAYER_BYTES && Number.isSafeInteger(size)) return size;
+  throw usage(
+    `layers of ${text.slice("split:".length)} are too ${size < LEAST_LAYER_BYTES ? "small" : "large"}`,
+    "the least is 1MB",
   );
 }
 

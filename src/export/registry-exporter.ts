@@ -37,7 +37,7 @@ export function registryExporter(
     description: "pushing to registry",
     async export(result, progress, signal) {
       const names = namesOf(options, result);
-      const assembled = await assemble(result, options, deps, signal);
+      const assembled = await assemble(result, options, deps, progress, signal);
       const client = await deps.client();
       // Repositories of one registry share the blobs of the first one by cross-repository mounts.
       for (const name of names) {

@@ -1,5 +1,7 @@
 import { type Digest, digestOf } from "../../lib/core/digest.ts";
 import { serializeImageConfig } from "../../lib/core/image-config.ts";
+import { mapLimit } from "../../lib/core/limits.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
 import { formatReference, parseReference } from "../../lib/core/reference.ts";
 import { assemble, identityOf } from "./assemble.ts";
 import { type Exported, type Exporter, type Result, withoutAttestations } from "./exporter.ts";
@@ -7,6 +9,7 @@ import type { LayerSources } from "./layers.ts";
 import { type DigestNames, type ImageOptions, type ImageOutput, namesOf } from "./output-spec.ts";
 import { reportSubtask } from "./report.ts";
 import { rewriteForStore } from "./rewrite.ts";
+import { splitLayers } from "./split-layers.ts";
 import type { Store } from "../../lib/store/store.ts";
 
 /**
@@ -20,11 +23,17 @@ export function storeExporter(
 ): Exporter {
   // A name with a digest must have that of the pushed image.
   const plain = push && digestNames.canonical ? undefined : "uncompressed";
-  const form: ImageOptions = { ...options, compression: options.compression ?? plain, rewriteTimestamp: false };
+  const form: ImageOptions = {
+    ...options,
+    compression: options.compression ?? plain,
+    rewriteTimestamp: false,
+    layerBytes: undefined,
+  };
   return {
     description: "exporting to image",
     async export(attested, progress, signal) {
-      const { result, kept } = await rewriteForStore(withoutAttestations(attested), options, deps, signal);
+      const { result: whole, kept } = await rewriteForStore(withoutAttestations(attested), options, deps, signal);
+      const result = await splitForStore(whole, options.layerBytes, { ...deps, progress: progress.sink }, signal);
       // An image pushed without a tag must not have one here.
       const given = pushByDigest ? [] : namesOf(options, result);
       const hasOnlyGiven = !digestNames.canonical && digestNames.danglingPrefix === undefined;
@@ -37,7 +46,7 @@ export function storeExporter(
       const before =
         options.annotations.length === 0 && hasOnlyGiven ? unchanged(result, given, deps.store) : undefined;
       if (before !== undefined) return before;
-      const assembled = await assemble(result, form, deps, signal);
+      const assembled = await assemble(result, form, deps, progress, signal);
       const names = [...given, ...withDigest(digestNames, namesOf(options, result), assembled.root.digest)];
       for (const one of assembled.images) {
         deps.store.images.put({
@@ -59,6 +68,19 @@ export function storeExporter(
       };
     },
   };
+}
+
+async function splitForStore(
+  result: Result,
+  layerBytes: number | undefined,
+  deps: LayerSources & { readonly progress: ProgressSink },
+  signal: AbortSignal,
+): Promise<Result> {
+  if (layerBytes === undefined) return result;
+  const images = await mapLimit(result.images, 1, signal, (image, inner) =>
+    splitLayers(image, layerBytes, deps, deps.progress, inner),
+  );
+  return { ...result, images };
 }
 
 function withDigest(

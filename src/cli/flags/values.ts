@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import type { SecretSpec, SshSpec } from "../../engine/options.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
+import { parseSize } from "../../../lib/core/size.ts";
 import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 import { keyValues, malformed, splitCsv } from "./csv.ts";
 
@@ -152,12 +153,11 @@ export function ulimits(
   });
 }
 
-/** Parses bytes in `64m`, `1.5g`, `512`: docker's powers of 1024. */
+/** Parses a flag's size, in docker's powers of 1024. */
 export function memorySize(text: string, flag: string): number {
-  const [, amount, unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(text.trim()) ?? [];
-  if (amount === undefined) throw malformed(flag, text, "it is not a size", 'write it like "64m" or "2g"');
-  // indexOf gives 0 for bytes, because of the leading space.
-  return Math.floor(Number(amount) * 1024 ** " kmgtp".indexOf(unit.toLowerCase() || " "));
+  const size = parseSize(text);
+  if (size === undefined) throw malformed(flag, text, "it is not a size", 'write it like "64m" or "2g"');
+  return size;
 }
 
 /** Lists all values of a repeatable flag with comma lists. */

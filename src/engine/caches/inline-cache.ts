@@ -28,6 +28,11 @@ export async function withInlineCaches(
         hint: "its layers are not those of the steps: use --cache-to type=registry",
       });
     }
+    if (output.image.layerBytes !== undefined) {
+      throw new BuildError("cache/export-failed", "Cannot put the cache into an image with split layers", {
+        hint: "its layers are not those of the steps: use --cache-to type=registry",
+      });
+    }
     const value = await inlineRecords(output.image, inline, { solved, parts, packer }, inner);
     const annotation = { target: "manifest", platform: undefined, key: INLINE_KEY, value } as const;
     return { ...output, image: { ...output.image, annotations: [...output.image.annotations, annotation] } };

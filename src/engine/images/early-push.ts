@@ -23,8 +23,8 @@ export interface EarlyPush extends AsyncDisposable {
 }
 
 /**
- * Prepares the early push of a build that is pushed; `undefined` for others, and where the files of layers get other
- * times at the end. Of several outputs and names the first repository is sent to: the others mount from it, or are sent to
+ * Prepares the early push of a build that is pushed; `undefined` for others, and where the layers become others at
+ * the end. Of several outputs and names the first repository is sent to: the others mount from it, or are sent to
  * at the end.
  */
 export function earlyPush(
@@ -33,7 +33,8 @@ export function earlyPush(
   signal: AbortSignal,
 ): EarlyPush | undefined {
   const output = outputs.find((one) => one.kind === "image" && one.push);
-  if (output?.kind !== "image" || output.image.rewriteTimestamp || options.squash === true) return undefined;
+  if (output?.kind !== "image" || options.squash === true) return undefined;
+  if (output.image.rewriteTimestamp || output.image.layerBytes !== undefined) return undefined;
   const [name] = namesOf(output.image, { names });
   if (name === undefined) return undefined;
   const parts = { ...engine.layers, client: () => engine.registry(), packer };

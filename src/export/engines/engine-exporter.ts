@@ -24,7 +24,7 @@ export function engineExporter(
     async export(result, progress, signal) {
       const engine = name === "docker" ? dockerEngine({ ...place, context }) : commandEngine(name, place.env);
       const wanted = withoutAttestations(result);
-      const assembled = await assemble(wanted, options, on, signal);
+      const assembled = await assemble(wanted, options, on, progress, signal);
       const names = namesOf(options, result);
       await loadInto(engine, { name, names, assembled, result: wanted, options }, on, progress, signal);
       for (const one of names) reportSubtask(progress, `naming to ${familiarReference(parseReference(one), "shown")}`);

@@ -1,11 +1,11 @@
 import type { ProgressSink } from "../../lib/core/progress.ts";
-import type { Result } from "../export/exporter.ts";
+import type { Result } from "./exporter.ts";
 
 /** Docker's limit: it refuses to pull or load an image with more. */
 const MAX_LAYERS = 125;
 
 /** Warns of images with more layers than engines take. */
-export function warnOfManyLayers({ images }: Result, progress: ProgressSink): void {
+export function warnOfManyLayers({ images }: Pick<Result, "images">, progress: ProgressSink): void {
   const most = Math.max(...images.map(({ layers }) => layers.length));
   if (most <= MAX_LAYERS) return;
   progress({
