@@ -137,7 +137,7 @@ function copyMetadata({ native, fd, scan }: Layer, row: number, toFd: number): v
  * Removes the attributes of a directory, which the layer may have without them. A default access list, besides, would be
  * given to every file that is made in it.
  */
-function clearXattrs(native: Native, toFd: number, path: string): void {
+export function clearXattrs(native: Native, toFd: number, path: string): void {
   for (const key of native.listXattrs(toFd, path)) {
     if (isSeenAttribute(key)) native.removeXattr(toFd, path, key);
   }

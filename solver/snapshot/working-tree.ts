@@ -1,3 +1,4 @@
+import { readdirSync, statSync } from "node:fs";
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { snapshotId } from "../../lib/store/snapshot-id.ts";
@@ -6,8 +7,10 @@ import { applyLayer } from "../../lib/tree/apply-layer.ts";
 import { takeBorrowed } from "../../lib/tree/borrowed.ts";
 import { copyMerged } from "../../lib/tree/copy-tree.ts";
 import { stampAfter } from "../../lib/tree/kernel-clock.ts";
+import { rewindTree } from "../../lib/tree/rewind-tree.ts";
 import type { Stack } from "../ports.ts";
 import { takeDifference } from "./difference.ts";
+import { type KeptTree, KeptTrees } from "./kept-trees.ts";
 import { makeOwn, type SnapshotterOptions } from "./overlay.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 import { type FileState, latestChangeNs, readTreeState, refreshTreeState, type TreeState } from "./tree-state.ts";
@@ -20,6 +23,8 @@ export interface CopyCost {
 }
 
 export interface WorkingTreeOptions extends SnapshotterOptions {
+  /** Name of this start of the machine. Trees are left for later processes only where it is known. */
+  readonly bootId?: () => string | undefined;
   readonly nowMs?: () => number;
   /** Told of each whole copy. */
   readonly onCopied?: ((cost: CopyCost) => void) | undefined;
@@ -34,28 +39,34 @@ export interface WorkingTree extends AsyncDisposable {
   commit(signal: AbortSignal): Promise<SnapshotId>;
 }
 
-/** An unused tree in the state of its last committed step. The step's changes themselves are only in its snapshot. */
+/** An unused tree. */
 interface IdleTree {
   readonly home: string;
   readonly stack: Stack;
+  /** True after a step: its changes were moved out of the tree and are only in the topmost layer. */
+  readonly lacksTop: boolean;
   /** The tree when it still had the changes. */
   readonly state: Map<string, FileState>;
 }
 
 /** Limit of trees that are kept for a next command. Each is a whole copy on the disk. */
 const MAX_IDLE = 4;
+/** Limit of trees in a store that wait for a later process. */
+const MAX_KEPT = 2;
 
 /**
  * The trees in which commands work. For the first command on a base image the whole tree is copied; the next command
  * continues in the previous one's tree, updated with the layers in between. A tree serves one command at a time, so one
  * of two branches makes a copy.
  *
- * Trees are private to this process and do not outlive it: a tree that a step has left half changed is removed, and a
- * killed process leaves garbage under a name that says so.
+ * A tree is private to this process while it is used: one that a step has left half changed is removed, and a killed process
+ * leaves garbage under a name that says so. At the end the last tree of each base is left for a later process, which takes out
+ * of it what its own steps do not begin with.
  */
 export class WorkingTrees implements AsyncDisposable {
   readonly #options: WorkingTreeOptions;
   readonly #idle: IdleTree[] = [];
+  #kept: KeptTrees | undefined;
 
   constructor(options: WorkingTreeOptions) {
     this.#options = options;
@@ -67,7 +78,11 @@ export class WorkingTrees implements AsyncDisposable {
    */
   async take(stack: Stack, directories: readonly string[], signal: AbortSignal): Promise<WorkingTree> {
     const idle = this.#claim(stack);
-    return (idle && (await this.#continue(idle, stack, signal))) ?? this.copy(stack, directories, signal);
+    return (
+      (idle && (await this.#continue(idle, stack, signal))) ??
+      (await this.#inherit(stack, signal)) ??
+      this.copy(stack, directories, signal)
+    );
   }
 
   /** Makes a new copy of the tree of a stack. */
@@ -82,7 +97,37 @@ export class WorkingTrees implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { home } of this.#idle.splice(0)) await deleteTree(home, this.#options.native);
+    const bases = new Set<string>();
+    for (const tree of this.#idle.splice(0).toReversed()) {
+      const [base] = tree.stack;
+      if (base !== undefined && !bases.has(base) && bases.size < MAX_KEPT && this.#leave(tree)) bases.add(base);
+      else await deleteTree(tree.home, this.#options.native);
+    }
+    if (bases.size > 0) await this.#limitKept();
+  }
+
+  /** The store's trees of other processes; `undefined` where nothing may outlive a process. */
+  #keptTrees(): KeptTrees | undefined {
+    const bootId = this.#options.bootId?.();
+    if (bootId !== undefined) this.#kept ??= new KeptTrees({ ...this.#options, bootId });
+    return this.#kept;
+  }
+
+  #leave({ home, stack }: IdleTree): boolean {
+    const kept = this.#keptTrees();
+    kept?.keep(home, stack, this.#options.newId());
+    return kept !== undefined;
+  }
+
+  async #limitKept(): Promise<void> {
+    const { directory, newId, native } = this.#options;
+    const names = this.#keptTrees()?.names() ?? [];
+    const aged = names.flatMap((name) => {
+      const found = statSync(join(directory, name), { throwIfNoEntry: false });
+      return found === undefined ? [] : [{ name, ctimeMs: found.ctimeMs }];
+    });
+    const old = aged.toSorted((left, right) => right.ctimeMs - left.ctimeMs).slice(MAX_KEPT);
+    for (const { name } of old) await removeTree(join(directory, name), newId, native);
   }
 
   /** Claims the tree that has most of the stack already. */
@@ -102,7 +147,7 @@ export class WorkingTrees implements AsyncDisposable {
     const { home, state } = tree;
     const root = join(home, "root");
     try {
-      for (const id of stack.slice(Math.max(0, tree.stack.length - 1))) {
+      for (const id of stack.slice(tree.stack.length - (tree.lacksTop ? 1 : 0))) {
         const applied = await applyLayer(native, { layer: join(directory, id), marks, to: root }, signal);
         refreshTreeState(native, root, { state, applied });
       }
@@ -112,6 +157,60 @@ export class WorkingTrees implements AsyncDisposable {
       signal.throwIfAborted();
       return undefined;
     }
+  }
+
+  /**
+   * Takes over the tree of an earlier process that has most layers in common, and takes out of it what is not in `stack`;
+   * `undefined` where there is none, or where it cannot be trusted.
+   */
+  async #inherit(stack: Stack, signal: AbortSignal): Promise<WorkingTree | undefined> {
+    const { directory, newId, native } = this.#options;
+    const kept = this.#keptTrees();
+    const fitting = kept?.list().filter((tree) => commonLayers(tree.stack, stack) > 0) ?? [];
+    const best = fitting.toSorted(
+      (left, right) => commonLayers(right.stack, stack) - commonLayers(left.stack, stack),
+    )[0];
+    if (best === undefined) return undefined;
+    const home = join(directory, `active-${newId()}`);
+    if (kept?.claim(best, home) !== true) return undefined;
+    try {
+      // What stood for mounts in it belongs to the place of the earlier process.
+      for (const name of readdirSync(home)) if (name !== "root") await deleteTree(join(home, name), native);
+      const tree = await this.#rewind(best, { home, stack }, signal);
+      const found = tree && (await this.#continue(tree, stack, signal));
+      if (found !== undefined) return found;
+    } catch {
+      // A copy is made, and reports the problem if there still is one.
+    }
+    await deleteTree(home, native);
+    signal.throwIfAborted();
+    return undefined;
+  }
+
+  /** `undefined` where the tree has changed since, or where what the dropped layers hold is not known any more. */
+  async #rewind(
+    kept: KeptTree,
+    { home, stack }: { readonly home: string; readonly stack: Stack },
+    signal: AbortSignal,
+  ): Promise<IdleTree | undefined> {
+    const { directory, marks, native } = this.#options;
+    const root = join(home, "root");
+    if (latestChangeNs(readTreeState(native, root)) > kept.untilNs) return undefined;
+    const common = commonLayers(kept.stack, stack);
+    const dropped = kept.stack.slice(common).map((id) => join(directory, id));
+    const directories = stack
+      .slice(0, common)
+      .map((id) => join(directory, id))
+      .toReversed();
+    if (dropped.length > 0) await rewindTree(native, { to: root, dropped, directories, marks }, signal);
+    // A collection moves a layer away before it removes any of it.
+    if (dropped.some((layer) => statSync(layer, { throwIfNoEntry: false }) === undefined)) return undefined;
+    return {
+      home,
+      stack: stack.slice(0, common),
+      lacksTop: dropped.length === 0,
+      state: readTreeState(native, root),
+    };
   }
 
   async #copy(directories: readonly string[], signal: AbortSignal): Promise<string> {
@@ -149,7 +248,7 @@ export class WorkingTrees implements AsyncDisposable {
         const id = snapshotId(newId());
         await rename(difference, join(directory, id));
         open = false;
-        await this.#keep({ home, stack: [...stack, id], state: after });
+        await this.#keep({ home, stack: [...stack, id], lacksTop: true, state: after });
         return id;
       },
       async [Symbol.asyncDispose]() {
@@ -167,6 +266,12 @@ export class WorkingTrees implements AsyncDisposable {
     this.#idle.shift();
     await deleteTree(oldest.home, this.#options.native);
   }
+}
+
+/** Counts the lowest layers that two stacks share. */
+function commonLayers(left: Stack, right: Stack): number {
+  const different = left.findIndex((id, index) => right[index] !== id);
+  return different === -1 ? left.length : different;
 }
 
 function sizeOf(state: TreeState): Pick<CopyCost, "files" | "sizeBytes"> {

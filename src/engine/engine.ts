@@ -112,6 +112,7 @@ export class Engine implements AsyncDisposable {
       hold: (name) => this.store.holds.claim([`snapshot:${name}`]),
       readsLayers: async (signal) => (await ladder.find(signal)).kind === "chroot",
       nowMs: () => environment.nowMs(),
+      bootId: () => environment.bootId(),
       onCopied: (cost) => this.#tellCopy(cost),
       onAmbiguousLink: (path) => this.#tellOnce(`${CHANGED_LINK}, as "/${path}"`),
       isNeeded: async (signal) => copiesAlways || (await mustCopy(signal)),
