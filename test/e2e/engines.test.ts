@@ -1,7 +1,8 @@
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer, request, type Server, type ServerResponse } from "node:http";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { has, kiln, kilnBeside, missing, mustKiln, temporary } from "./harness.ts";
 
@@ -208,6 +209,75 @@ describe.skipIf(why !== undefined)("loading into engines", { timeout: 120_000 },
     expect(kiln(other, ["pull", "containers-storage:nothing"], { env: own })).toMatchObject({
       status: 1,
       stderr: expect.stringContaining('Cannot get "nothing" from podman'),
+    });
+  });
+
+  const noContainerd = has("containerd") && has("ctr") ? undefined : "needs containerd and ctr";
+  if (noContainerd !== undefined) console.warn(`the test of containerd is skipped: ${noContainerd}`);
+
+  /** Starts a containerd of our own, with the folders and the socket in ours. */
+  async function startContainerd(): Promise<{ readonly env: Readonly<Record<string, string>> } & AsyncDisposable> {
+    const at = join(folder.path, "containerd");
+    mkdirSync(at);
+    const socketPath = join(at, "c.sock");
+    writeFileSync(
+      join(at, "config.toml"),
+      [
+        `version = 2\nroot = "${at}/root"\nstate = "${at}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]`,
+        `[grpc]\n  address = "${socketPath}"\n[ttrpc]\n  address = "${at}/t.sock"\n`,
+      ].join("\n"),
+    );
+    const child = spawn("containerd", ["-c", join(at, "config.toml")], { stdio: "ignore" });
+    const env = { CONTAINERD_ADDRESS: socketPath };
+    const dispose = async (): Promise<void> => {
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      await ended;
+    };
+    for (let attempt = 0; attempt < 200; attempt += 1) {
+      const asked = spawnSync("ctr", ["--connect-timeout", "1s", "version"], { env: { ...process.env, ...env } });
+      if (asked.status === 0) return { env, [Symbol.asyncDispose]: dispose };
+      await pause(50);
+    }
+    await dispose();
+    throw new Error("containerd did not start");
+  }
+
+  test.skipIf(noContainerd !== undefined)(
+    "the real containerd has the image, all of its platforms, and no other name",
+    async () => {
+      await using containerd = await startContainerd();
+      const { env } = containerd;
+      const ctr = (...args: readonly string[]): string =>
+        spawnSync("ctr", args, { env: { ...process.env, ...env }, encoding: "utf8" }).stdout.trim();
+      const load = (...args: readonly string[]): Promise<unknown> =>
+        kilnBeside(store, ["build", "-q", "--load=containerd", ...args, context], { env });
+      const well = expect.objectContaining({ status: 0, stderr: "" }) as unknown;
+      expect(await load("-t", "one:1", "-t", "other:2")).toEqual(well);
+      expect(ctr("images", "ls", "-q").split("\n")).toEqual(["docker.io/library/one:1", "docker.io/library/other:2"]);
+      const mount = join(folder.path, "mount");
+      mkdirSync(mount);
+      ctr("images", "mount", "docker.io/library/one:1", mount);
+      expect(readdirSync(mount)).toEqual(["f"]);
+      ctr("images", "unmount", mount);
+      expect(await load("-t", "both", "--platform", "linux/amd64,linux/arm64")).toEqual(well);
+      expect(ctr("images", "ls", "name==docker.io/library/both:latest")).toContain("linux/amd64,linux/arm64");
+      // Where nothing names the image, its digest does: containerd would throw it away.
+      const nameless = await kilnBeside(store, ["build", "-q", "--load=containerd", context], {
+        env: { ...env, CONTAINERD_NAMESPACE: "own" },
+      });
+      expect(nameless).toEqual(well);
+      expect(ctr("-n", "own", "images", "ls", "-q")).toMatch(/^import-[\d-]+@sha256:[0-9a-f]{64}$/);
+    },
+  );
+
+  test.skipIf(noContainerd !== undefined)("a containerd that is not there is one clear error", async () => {
+    const env = { CONTAINERD_ADDRESS: "/nothing/here.sock" };
+    expect(await kilnBeside(store, ["build", "-q", "--load=containerd", "-t", "app", context], { env })).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(
+        /^error\[export\/failed\]: Cannot load into containerd: ctr: .*nothing.*\n  hint: is it running\?/,
+      ),
     });
   });
 });

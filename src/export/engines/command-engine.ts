@@ -33,16 +33,20 @@ const PODMAN: Program = {
 function containerd(namespace: string): Program {
   return {
     name: "containerd",
-    command: ["ctr", "--namespace", namespace],
+    command: ["ctr", "--connect-timeout", "3s", "--namespace", namespace],
     keeps: "all platforms",
     has: () => undefined,
     pull: (reference) => ["images", "pull", "--plain-http", "--all-platforms", reference],
     tag: (from, to) => ["images", "tag", "--force", from, to],
     untag: (reference) => ["images", "rm", reference],
-    load: ["images", "import", "--all-platforms", "-"],
+    // An image without a name is listed, and kept, under its digest.
+    load: ["images", "import", "--all-platforms", "--digests", "--skip-digest-for-named", "-"],
     save: (name) => ["images", "export", "-", name],
   };
 }
+
+/** What `ctr` says when containerd does not answer. */
+const NO_ENGINE = /cannot access socket|failed to dial "/;
 
 /** Longest end of a program's complaints that is shown. */
 const MAX_WORDS = 500;
@@ -55,11 +59,15 @@ export function commandEngine(engine: Program["name"], env: Readonly<Record<stri
     signal: AbortSignal,
     input?: (stdin: Writable) => Promise<void>,
   ): Promise<Ended> => runProgram(program, args, env, { input }, signal);
+  const failed = (words: string, status: number): BuildError => {
+    const isAway = NO_ENGINE.test(words) ? "is it running? CONTAINERD_ADDRESS says where it is" : undefined;
+    return engineFailure(engine, "load into", words === "" ? `it ended with status ${status}` : words, isAway);
+  };
   const must = async (args: readonly string[], signal: AbortSignal): Promise<void> => {
     const { status, words } = await run(args, signal);
     if (status === 0) return;
-    if (NO_CONNECTION.test(words)) throw new UnreachableRegistryError(engine, words);
-    throw engineFailure(engine, "load into", words === "" ? `it ended with status ${status}` : words);
+    if (NO_CONNECTION.test(words) && !NO_ENGINE.test(words)) throw new UnreachableRegistryError(engine, words);
+    throw failed(words, status);
   };
   return {
     async has(configDigest, signal) {
@@ -98,8 +106,7 @@ export function commandEngine(engine: Program["name"], env: Readonly<Record<stri
     },
     async load(write, signal) {
       const { status, words } = await run(program.load, signal, (stdin) => write(async () => stdin));
-      if (status !== 0)
-        throw engineFailure(engine, "load into", words === "" ? `it ended with status ${status}` : words);
+      if (status !== 0) throw failed(words, status);
     },
   };
 }

@@ -67,7 +67,12 @@ async function loadInto(
     await loadArchive(engine, load, on, progress, signal);
     return;
   }
-  for (const to of names) await engine.tag(server.reference, to, signal);
+  try {
+    for (const to of names) await engine.tag(server.reference, to, signal);
+  } catch (error) {
+    await engine.untag(server.reference, signal).catch(() => undefined);
+    throw error;
+  }
   await engine.untag(server.reference, signal);
 }
 

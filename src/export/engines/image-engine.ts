@@ -34,7 +34,7 @@ export class UnreachableRegistryError extends BuildError {
 
 /** What engines say when nothing answers at an address. */
 export const NO_CONNECTION =
-  /connection refused|no route to host|i\/o timeout|network is unreachable|deadline exceeded/i;
+  /connection refused|no route to host|i\/o timeout|network is unreachable|deadline exceeded|HTTP response to HTTPS client/i;
 
 export function engineFailure(engine: EngineName, doing: string, why: string, hint?: string): BuildError {
   return new BuildError("export/failed", `Cannot ${doing} ${engine}: ${why}`, {
