@@ -17,7 +17,8 @@ if [ ! -e build/kiln.blob ] || [ -n "$newest" ]; then
   sh scripts/pinned.sh node scripts/bundle.mjs
   # Node warns that some built-in modules are "not fully verified" in snapshots; the tests run on the snapshot, which
   # verifies them.
-  sh scripts/pinned.sh node --no-warnings --snapshot-blob build/kiln.blob.new --build-snapshot scripts/snapshot.cjs
+  # The seed and the script's path make the file the same in every clone.
+  sh scripts/pinned.sh node --no-warnings --random-seed=1 --snapshot-blob build/kiln.blob.new --build-snapshot /proc/self/cwd/scripts/snapshot.cjs
   sh scripts/pinned.sh node scripts/slim-snapshot.mjs build/kiln.blob.new
   mv build/kiln.blob.new build/kiln.blob
 fi

@@ -6,13 +6,19 @@ const { join } = require("node:path");
 const { setFlagsFromString } = require("node:v8");
 const { compileFunction } = require("node:vm");
 
-const directory = join(process.cwd(), "build");
+// Equal sources are to make equal snapshots, wherever they lie: the bundle is called by a name that is no place.
+const directory = "/kiln/build";
 const file = join(directory, "kiln.cjs");
 // The file is ASCII. Read as UTF-8 it would be the same text in a string of another kind, twice as large.
-const source = readFileSync(file, "latin1");
+const source = readFileSync(join(__dirname, "../build/kiln.cjs"), "latin1");
 setFlagsFromString("--no-lazy");
 const run = compileFunction(source, ["require", "module", "exports", "__dirname", "__filename"], { filename: file });
 // Node compares flags with those its own compiled modules were made with.
 setFlagsFromString("--lazy");
 const module_ = { exports: {} };
 run(require, module_, module_.exports, directory, file);
+
+// A starting process sets these, and what stands here until then is part of the file.
+for (const [name, value] of Object.entries({ pid: 1, execPath: "node", argv0: "node", argv: [] })) {
+  Object.defineProperty(process, name, { ...Object.getOwnPropertyDescriptor(process, name), value });
+}

@@ -21,6 +21,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "old-glibc.h"
+
 #define cleanup_fd __attribute__ ((cleanup (close_held)))
 #define cleanup_free __attribute__ ((cleanup (free_held)))
 

@@ -141,7 +141,7 @@ set_mode (int dirfd, const char *path, mode_t mode)
   int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
   cleanup_fd int fd = path[0] == '\0' ? fcntl (dirfd, F_DUPFD_CLOEXEC, 0) : openat (dirfd, path, flags);
   struct stat status;
-  if (fd < 0 || fstat (fd, &status) < 0)
+  if (fd < 0 || file_status (fd, &status) < 0)
     return -1;
   if (S_ISLNK (status.st_mode))
     {

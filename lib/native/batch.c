@@ -52,7 +52,7 @@ static bool
 has_other_group (int fd)
 {
   struct stat status;
-  return fstat (fd, &status) == 0 && status.st_gid != own_gid ();
+  return file_status (fd, &status) == 0 && status.st_gid != own_gid ();
 }
 
 /* Sets the owner before the mode: a change of owner takes the setuid and
@@ -113,7 +113,7 @@ copy_content (int in, int out, bool *can_clone)
   enum { SMALL = 1 << 16 };
   static __thread uint8_t block[SMALL];
   struct stat status;
-  if (fstat (in, &status) < 0)
+  if (file_status (in, &status) < 0)
     return -1;
   if (!S_ISREG (status.st_mode))
     {

@@ -2,6 +2,8 @@
  * A stream that fits into one block has no thread. */
 #include "sha256.h"
 
+#include "old-glibc.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 

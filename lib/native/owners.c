@@ -235,13 +235,13 @@ make_directory (int dirfd, const char *name, mode_t mode)
 int
 make_node (int dirfd, const char *name, mode_t mode, uint32_t major, uint32_t minor, dev_t device)
 {
-  int made = mknodat (dirfd, name, mode, device);
+  int made = make_node_at (dirfd, name, mode, device);
   bool is_device = S_ISCHR (mode) || S_ISBLK (mode);
   if (made == 0 || errno != EPERM || records_fd < 0 || !is_device || device == 0)
     return made;
   struct owner_record record = { .node = S_ISCHR (mode) ? 'c' : 'b', .major = major, .minor = minor };
   struct statx status;
-  if (mknodat (dirfd, name, S_IFREG | (mode & 07777), 0) < 0 || mark (dirfd, name) < 0 || look (dirfd, name, &status) < 0)
+  if (make_node_at (dirfd, name, S_IFREG | (mode & 07777), 0) < 0 || mark (dirfd, name) < 0 || look (dirfd, name, &status) < 0)
     return -1;
   return write_owner (dirfd, name, &status, &record);
 }

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { BuildEnvironment } from "../engine/environment.ts";
 import { platformOfNode } from "../../lib/core/platform.ts";
@@ -11,7 +12,8 @@ import type { Host } from "./host.ts";
  * @param tell is told where the store is, if that is not where users expect it.
  */
 export function environmentOf(host: Host, root: string | undefined, tell: (line: string) => void): BuildEnvironment {
-  const parts = (name: string): string => join(host.partsDirectory, name);
+  const directory = machineParts(host);
+  const parts = (name: string): string => join(directory, name);
   return {
     root: resolve(host.workingDirectory, root ?? (host.env["KILN_ROOT"] || defaultRoot(host, tell))),
     addonPath: parts("kiln.node"),
@@ -32,6 +34,12 @@ export function environmentOf(host: Host, root: string | undefined, tell: (line:
     stdin: () => host.stdin,
     stdout: () => host.stdout,
   };
+}
+
+/** Finds the compiled parts: a package for several kinds of machine has a folder for each. */
+function machineParts({ partsDirectory, arch }: Host): string {
+  const own = join(partsDirectory, arch);
+  return existsSync(own) ? own : partsDirectory;
 }
 
 /** Parses `20g`, or `off` for a store that only `kiln prune` shrinks. */

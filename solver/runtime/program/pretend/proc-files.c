@@ -425,8 +425,8 @@ answer_call (const struct seccomp_notif *call)
   const uint64_t *a = (const uint64_t *) (const void *) call->data.args;
   pid_t pid = (pid_t) call->pid;
   char path[4096];
-  long number = call->data.nr;
 #ifdef SYS_open
+  int number = call->data.nr;
   bool is_old = number == SYS_open || number == SYS_readlink || number == SYS_chmod;
 #else
   bool is_old = false;
