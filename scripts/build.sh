@@ -20,5 +20,6 @@ if [ ! -e build/kiln.blob ] || [ -n "$newest" ]; then
   # The seed and the script's path make the file the same in every clone.
   sh scripts/pinned.sh node --no-warnings --random-seed=1 --snapshot-blob build/kiln.blob.new --build-snapshot /proc/self/cwd/scripts/snapshot.cjs
   sh scripts/pinned.sh node scripts/slim-snapshot.mjs build/kiln.blob.new
+  sh scripts/pinned.sh node scripts/library.mjs
   mv build/kiln.blob.new build/kiln.blob
 fi

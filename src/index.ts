@@ -1,5 +1,11 @@
-export { type BuildResult, build } from "./engine/build.ts";
-export type { BuildEnvironment } from "./engine/environment.ts";
-export type { BuildOptions, SecretSpec, SshSpec } from "./engine/options.ts";
+export { type LibraryBuildOptions as BuildOptions, build } from "./library/build.ts";
+export { type InspectOptions, type PullOptions, type PushOptions, inspect, pull, push } from "./library/images.ts";
+export type { RegistryImage } from "./library/images-here.ts";
+export type { PlaceOptions } from "./library/process-environment.ts";
+export type { Work } from "./library/work.ts";
+export type { BuildResult } from "./engine/build.ts";
+export type { SecretSpec, SshSpec } from "./engine/options.ts";
+export type { BuildReport } from "./engine/report.ts";
+export type { ImageFacts } from "./engine/images/image-summary.ts";
 export { BuildError, type ErrorCode } from "../lib/core/errors.ts";
 export type { ProgressEvent, ProgressSink } from "../lib/core/progress.ts";

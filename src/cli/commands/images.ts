@@ -7,7 +7,7 @@ import { createdMs } from "../created.ts";
 import type { CommandContext } from "../context.ts";
 import { type NamedImage, imageFilter } from "../image-filters.ts";
 import { listFormat } from "../flags/format.ts";
-import { imageSize, layersSize } from "../image-size.ts";
+import { imageSize, layersSize } from "../../engine/images/image-size.ts";
 import { formatPlatform } from "../../../lib/core/platform.ts";
 import type { StoredImage } from "../../../lib/store/model.ts";
 import { listedTime, printListing } from "../listing.ts";

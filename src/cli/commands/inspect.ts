@@ -5,16 +5,11 @@ import { serializeImageConfig } from "../../../lib/core/image-config.ts";
 import { MAX_MANIFEST_BYTES } from "../../../lib/core/manifest.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { type ImageView, summaryOf } from "../../engine/images/image-summary.ts";
 import { findImage, platformOrDefault } from "../find-image.ts";
 import { templateOf } from "../flags/format.ts";
-import { layersSize } from "../image-size.ts";
 import { printText } from "../listing.ts";
-import type { Digest } from "../../../lib/core/digest.ts";
-import type { Index } from "../../../lib/core/oci.ts";
-import { formatPlatform } from "../../../lib/core/platform.ts";
-import type { StoredImage } from "../../../lib/store/model.ts";
 import type { Store } from "../../../lib/store/store.ts";
-import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 
 /** Declares `kiln inspect`: prints all facts about images as JSON. */
 export function inspectCommand(program: Command, cli: Cli): void {
@@ -74,19 +69,16 @@ function checkType(type: unknown): void {
   });
 }
 
-/** An image to show: alone, or as one platform of the requested index. */
-interface View {
-  /** Digest of the requested manifest or index. */
-  readonly digest: Digest;
-  readonly image: StoredImage;
-  readonly index: Index | undefined;
-}
-
 /**
  * Finds the requested image. Without --platform an index is shown with this machine's platform, or the first present
  * one.
  */
-function view(context: CommandContext, store: Store, text: string, options: Readonly<Record<string, unknown>>): View {
+function view(
+  context: CommandContext,
+  store: Store,
+  text: string,
+  options: Readonly<Record<string, unknown>>,
+): ImageView {
   const found = store.images.find(text);
   if (found.kind === "image" || options["platform"] !== undefined) {
     const image = findImage(context, store, text, options);
@@ -99,49 +91,4 @@ function view(context: CommandContext, store: Store, text: string, options: Read
     ({ config: { os, architecture } }) => os === wanted.os && architecture === wanted.architecture,
   );
   return { digest, image: image ?? here[0] ?? findImage(context, store, text, options), index };
-}
-
-function summaryOf(store: Store, { digest, image, index }: View): object {
-  const { config } = image;
-  const tags = [...new Set([digest, image.manifestDigest])].flatMap((one) =>
-    store.refs.namesOf(one).map((name) => ({ name: parseReference(name), digest: one })),
-  );
-  const repositories = tags.map(({ name, digest: tagged }) =>
-    familiarReference({ ...name, tag: undefined, digest: tagged }),
-  );
-  return {
-    // A build for several platforms is identified by its index, as in `images` and `-q`.
-    Id: index === undefined ? image.configDigest : digest,
-    RepoTags: [...new Set(tags.map(({ name }) => familiarReference(name)))],
-    RepoDigests: [...new Set(repositories)],
-    Parent: "",
-    Comment: config.history.at(-1)?.comment ?? "",
-    ManifestDigest: image.manifestDigest,
-    ...(index === undefined
-      ? {}
-      : {
-          IndexDigest: digest,
-          Manifests: index.manifests.map((one) => ({
-            Digest: one.digest,
-            Platform: one.platform === undefined ? undefined : formatPlatform(one.platform),
-          })),
-        }),
-    Created: config.created,
-    DockerVersion: "",
-    Author: config.author ?? "",
-    Architecture: config.architecture,
-    Variant: config.variant,
-    Os: config.os,
-    OsVersion: config["os.version"],
-    Size: layersSize(image.layers, store),
-    Descriptor: {
-      mediaType: index?.mediaType ?? image.manifest.mediaType,
-      digest,
-      size: store.blobs.sizeOf(digest) ?? 0,
-    },
-    Config: config.config,
-    RootFS: { Type: "layers", Layers: config.rootfs.diff_ids },
-    Layers: image.manifest.layers,
-    Snapshots: image.layers.map((id) => ({ Id: id, State: store.snapshots.get(id)?.state })),
-  };
 }

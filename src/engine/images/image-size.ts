@@ -1,5 +1,5 @@
-import type { Digest } from "../../lib/core/digest.ts";
-import type { ImageSummary, Store } from "../../lib/store/store.ts";
+import type { Digest } from "../../../lib/core/digest.ts";
+import type { ImageSummary, Store } from "../../../lib/store/store.ts";
 
 /** Adds up an image's layers, as bytes that a pull would unpack; for an index, those of the present platforms. */
 export function imageSize(image: ImageSummary, store: Pick<Store, "images" | "snapshots">): number {
