@@ -66,6 +66,8 @@ export interface SolveOptions {
   readonly wholeContexts?: ReadonlySet<string>;
   /** Called and awaited once the plan is known, before any step runs. It may throw to cancel the build. */
   readonly onPlanned?: () => Promise<void>;
+  /** Receives the name of a command's log when the command has ended in any way, and printed something. Must not throw. */
+  readonly onLog?: (vertex: Digest, name: string) => void;
   /** Receives the reason for each miss, before the step runs. Must not throw. */
   readonly onMiss?: (vertex: Digest, miss: MissReason) => void;
   /**

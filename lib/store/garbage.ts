@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { errnoOf } from "../core/errors.ts";
 import { mapLimit } from "../core/limits.ts";
+import { logsOfBuilds } from "./builds.ts";
 import { entriesOf } from "./disk.ts";
 import type { Hold, Running } from "./holds.ts";
 import { type Inventory, namedBlobs } from "./inventory.ts";
@@ -45,9 +46,10 @@ export function findGarbage(
     const named: ReadonlySet<string> = namedBlobs(inventory);
     return (name) => named.has(name);
   };
+  const ofBuilds = logsOfBuilds(store.database, (name) => store.logs.pathOf(name));
   const isLog = (inventory: Inventory): ((name: string) => boolean) => {
     const named = new Set(inventory.records.map(({ logFile }) => logFile));
-    return (name) => named.has(name);
+    return (name) => named.has(name) || ofBuilds.has(name);
   };
   return [
     ...garbageIn(layout.snapshots, (name) => ({ name, hold: `snapshot:${name}` }), {

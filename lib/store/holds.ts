@@ -77,6 +77,11 @@ export class Holds implements Disposable {
     this.#append(this.#open().own, holds);
   }
 
+  /** Writes a line that is no hold, for readers of killed processes' files. */
+  note(line: string): void {
+    writeSync(this.#open().own, `${line}\n`);
+  }
+
   /** Registers this process unless it is registered. From now on its new files are safe. */
   register(): void {
     this.#open();

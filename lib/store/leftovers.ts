@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { keepInterrupted } from "./builds.ts";
 import { type DirectoryEntry, entriesOf } from "./disk.ts";
 import { emptyTrash, moveAside } from "./garbage.ts";
 import type { Hold } from "./holds.ts";
@@ -36,7 +37,10 @@ export async function removeLeftovers(store: OpenStore, signal: AbortSignal): Pr
     return running;
   });
   if (existsSync(trash)) await emptyTrash(store, trash, signal);
-  for (const path of killed) rmSync(path, { force: true });
+  for (const path of killed) {
+    keepInterrupted(store, path);
+    rmSync(path, { force: true });
+  }
 }
 
 function namesIn(directory: string, kind: "snapshot" | "scratch"): (DirectoryEntry & { readonly hold: Hold })[] {

@@ -84,7 +84,7 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
     records: openRecords(database, holds, recordTouches, nowMs),
     facts,
     pulled: openPulled(facts, nowMs),
-    builds: openBuilds(database, nowMs),
+    builds: openBuilds({ database, holds, calls: options.native, running: layout.running, nowMs }),
     leases: openLeases(layout.leases, options.native),
     cacheMounts: openCacheMounts({
       directory: layout.cacheMounts,

@@ -282,12 +282,34 @@ export interface Fact {
   readonly updatedAtMs: number;
 }
 
-/** Reports of the last builds on this store, for `kiln why`. Best effort: nothing depends on them. */
+/** Reports of the last builds on this store. Best effort: nothing depends on them. */
 export interface Builds {
-  /** Adds a report; `report` must suit `JSON.stringify`. Never throws. */
-  add(id: string, report: object): void;
+  /**
+   * Notes that a build has begun, in this process's own file, which a killed process leaves behind. Never throws.
+   * @param report the build's report if the process is killed: JSON in one line, with the build's `id`
+   */
+  begin(report: string): void;
+  /**
+   * Adds the report of a build that has ended, and forgets old ones: the newest 50 stay, further ones for two days, a
+   * thousand at most. `report` is JSON. Never throws.
+   */
+  add(id: string, report: string): void;
   /** Iterates over reports, newest first; the reader checks their shape. */
   list(): Iterable<unknown>;
+  /** Lists the builds that processes run, and those of killed processes. One that has a report in `list` has ended. */
+  unfinished(): readonly UnfinishedBuild[];
+  /** Forgets builds that do not run. */
+  remove(ids: readonly string[]): void;
+  /** Forgets builds that ended before a time, except the newest ones; returns their ids. */
+  forget(limits: { readonly keep: number; readonly beforeMs: number }): readonly string[];
+}
+
+/** A build without a report. */
+export interface UnfinishedBuild {
+  readonly id: string;
+  readonly state: "running" | "interrupted";
+  /** The noted report; the reader checks its shape. */
+  readonly report: unknown;
 }
 
 /** The right to do one piece of work, over all processes on this store. Disposing releases it; so does dying. */

@@ -168,10 +168,14 @@ async function runCommand(command: Command, deps: ExecuteDeps, signal: AbortSign
       socketDirectory: join(solver.store.layout.root, "scratch"),
     },
     signal,
-  ).catch((error: unknown) => {
-    if (signal.aborted || (error instanceof BuildError && error.code === "store/full") || !isFull()) throw error;
-    throw diskFull(keyed.meta.instruction, { span: keyed.meta.span, cause: error });
-  });
+  )
+    .finally(() => {
+      if (log.sizeBytes > 0) options.onLog?.(keyed.vertex.digest, log.name);
+    })
+    .catch((error: unknown) => {
+      if (signal.aborted || (error instanceof BuildError && error.code === "store/full") || !isFull()) throw error;
+      throw diskFull(keyed.meta.instruction, { span: keyed.meta.span, cause: error });
+    });
   output.end();
   if (result.exitCode !== 0) {
     await log.close();

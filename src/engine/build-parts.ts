@@ -7,7 +7,7 @@ import type { Engine } from "./engine.ts";
 import { checkOutputs } from "./images/check-outputs.ts";
 import { MovedBases, PULL_TTL_MS } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
-import type { BuildReporter } from "./report.ts";
+import type { BuildReporter } from "./reporter.ts";
 import { Scratch } from "./scratch.ts";
 import { SourceLock } from "./source-lock.ts";
 import { checkSecrets } from "./secrets.ts";

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { parseReference, familiarReference } from "../../lib/core/reference.ts";
 import { withoutCredentials } from "../../lib/core/credentials.ts";
 import { debug, timed } from "../../lib/core/debug.ts";
@@ -13,6 +14,7 @@ import { lostLayer } from "../../solver/schedule/lost-layer.ts";
 import { checkAfterRestart } from "./after-restart.ts";
 import { type RecordedProvenance, recordedProvenance } from "./attest/attested-result.ts";
 import { type BuildParts, openParts } from "./build-parts.ts";
+import { checkedOutCommit } from "./context/checked-out-commit.ts";
 import { collectAfterBuild } from "./collect.ts";
 import { Engine } from "./engine.ts";
 import type { BuildEnvironment } from "./environment.ts";
@@ -23,7 +25,7 @@ import { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved, type MovedBase } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
 import { type PreparedBuild, prepareBuild } from "./prepare.ts";
-import { reported } from "./report.ts";
+import { BuildReporter, type FinishedBuild, reported } from "./reporter.ts";
 import { type SolvedBuild, solveBuild } from "./solve-build.ts";
 
 /** The result of a successful build. */
@@ -52,15 +54,6 @@ export async function build(
   environment: BuildEnvironment,
   signal: AbortSignal,
 ): Promise<BuildResult> {
-  const progress: ProgressSink = options.progress ?? (() => {});
-  await using engine = new Engine(environment, {
-    progress,
-    insecureRegistries: insecureRegistries(options),
-    offline: options.offline === true,
-    accounts: { file: options.accountFile },
-  });
-  debug("engine", () => `the store is ${engine.store.root}`);
-  await checkAfterRestart(engine, progress, signal);
   const startedAtMs = environment.nowMs();
   const about = {
     id: [startedAtMs.toString(36), environment.pid, ...(options.part === undefined ? [] : [options.part])].join("-"),
@@ -69,7 +62,18 @@ export async function build(
     target: options.target,
     tags: options.tags ?? [],
   };
-  const result = await reported(about, { store: engine.store, onReport: options.onReport }, async (reporter) => {
+  const commit = URL.canParse(options.context) || options.context === "-" ? undefined : commitOf(options, environment);
+  const reporter = new BuildReporter(about, { options, commit, tick: () => performance.now() });
+  const progress = reporter.beside(options.progress ?? (() => {}));
+  await using engine = new Engine(environment, {
+    progress,
+    insecureRegistries: insecureRegistries(options),
+    offline: options.offline === true,
+    accounts: { file: options.accountFile },
+  });
+  debug("engine", () => `the store is ${engine.store.root}`);
+  await checkAfterRestart(engine, progress, signal);
+  const result = await reported(reporter, { store: engine.store, onReport: options.onReport }, async () => {
     await using parts = await openParts({ engine, options, progress, reporter }, signal);
     return await runBuild(parts, signal);
   });
@@ -79,9 +83,15 @@ export async function build(
   return result;
 }
 
+function commitOf({ context }: BuildOptions, { workingDirectory }: BuildEnvironment): string | undefined {
+  return checkedOutCommit(resolve(workingDirectory, context));
+}
+
 /** Prepares, solves and exports; begins again when something that the attempt relied on has disappeared. */
 async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildResult> {
   let prepared = await timed("engine", "prepare", () => prepareBuild(parts, signal));
+  const { digest, dockerfile } = prepared.context;
+  parts.reporter.loaded({ dockerfile: dockerfile.name, commit: digest?.["sha1"] });
   warnOfUnusedRewrite(prepared.conversions, parts.outputs, parts.progress);
   const refused = new Set<SnapshotId>();
   for (;;) {
@@ -100,7 +110,9 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
       const solved = parts.options.squash === true ? await squash(made, parts, signal) : made;
       warnOfManyLayers(solved.result, parts.progress);
       const exported = await timed("engine", "export", () => exportBuild(solved, parts, work, signal));
-      return resultOf(solved, exported, parts);
+      const result = resultOf(solved, exported, parts);
+      parts.reporter.finished(finishedFacts(solved, result));
+      return result;
     } catch (error) {
       signal.throwIfAborted();
       debug("engine", () => `this attempt failed: ${messageOf(error)}`);
@@ -158,6 +170,13 @@ function resultOf(solved: SolvedBuild, exported: readonly Exported[], parts: Bui
     warnings: solved.prepared.conversions[0]?.warnings ?? [],
     steps: { total: outcomes.length, cached: outcomes.filter((outcome) => outcome.how !== "ran").length },
   };
+}
+
+/** Makes the facts of a successful build for its record. */
+function finishedFacts({ result: { images } }: SolvedBuild, result: BuildResult): FinishedBuild {
+  const layers = (images[0]?.layers ?? []).map(({ snapshot, tarSizeBytes }) => ({ id: snapshot, bytes: tarSizeBytes }));
+  const { imageId, manifest, names, steps, warnings } = result;
+  return { steps, warnings: warnings.length, result: { imageId, manifest: manifest?.digest, names, layers } };
 }
 
 function insecureRegistries(options: BuildOptions): string[] {

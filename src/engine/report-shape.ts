@@ -1,8 +1,21 @@
 import type { StepUsage } from "../../lib/core/progress.ts";
-import { list, NUMBER, object, oneOf, optional, type Shape, tagged, TEXT } from "../../lib/core/shape.ts";
+import { isRecord } from "../../lib/core/json.ts";
+import {
+  FLAG,
+  list,
+  mapOf,
+  NUMBER,
+  object,
+  oneOf,
+  optional,
+  type Shape,
+  such,
+  tagged,
+  TEXT,
+} from "../../lib/core/shape.ts";
 import type { FileChange } from "../../solver/cache/changed-files.ts";
 import type { FileSource, MissReason, PartChange } from "../../solver/cache/explain.ts";
-import type { BuildReport, ReportedStep } from "./report.ts";
+import type { BuildRecord, BuildReport, RecordedLayer, RecordedResult, RecordedWork, ReportedStep } from "./report.ts";
 
 type Change<Kind extends PartChange["kind"]> = Extract<PartChange, { readonly kind: Kind }>;
 type Reason<Kind extends MissReason["kind"]> = Extract<MissReason, { readonly kind: Kind }>;
@@ -38,6 +51,9 @@ const usage = object<StepUsage>({
   writtenBytes: optional(NUMBER),
 });
 
+const TEXTS = list(TEXT);
+const workState = oneOf("done", "cached", "failed", "cancelled");
+
 const step = object<ReportedStep>({
   name: TEXT,
   stage: optional(TEXT),
@@ -46,6 +62,35 @@ const step = object<ReportedStep>({
   miss: optional(missReason),
   why: optional(TEXT),
   usage: optional(usage),
+  place: optional(object<NonNullable<ReportedStep["place"]>>({ file: TEXT, line: NUMBER })),
+  state: optional(workState),
+  startMs: optional(NUMBER),
+  endMs: optional(NUMBER),
+  needs: optional(list(NUMBER)),
+  isOnFirst: optional(FLAG),
+  layer: optional(TEXT),
+  layerBytes: optional(NUMBER),
+  log: optional(TEXT),
+});
+
+const record = object<BuildRecord>({
+  status: oneOf("completed", "failed", "cancelled", "interrupted"),
+  durationMs: optional(NUMBER),
+  dockerfile: optional(TEXT),
+  commit: optional(TEXT),
+  options: mapOf<string | readonly string[]>(such("a text or texts", (value) => TEXT.fits(value) || TEXTS.fits(value))),
+  versions: object<BuildRecord["versions"]>({ kiln: TEXT, node: TEXT }),
+  steps: optional(object<NonNullable<BuildRecord["steps"]>>({ total: NUMBER, cached: NUMBER })),
+  result: optional(
+    object<RecordedResult>({
+      imageId: optional(TEXT),
+      manifest: optional(TEXT),
+      names: TEXTS,
+      layers: list(object<RecordedLayer>({ id: TEXT, bytes: optional(NUMBER) })),
+    }),
+  ),
+  warnings: optional(NUMBER),
+  work: list(object<RecordedWork>({ name: TEXT, startMs: NUMBER, endMs: optional(NUMBER), state: workState })),
 });
 
 /** Schema of a stored report. `undefined` members are not written. */
@@ -59,9 +104,16 @@ const reportShape: Shape<BuildReport> = object<BuildReport>({
   error: optional(object<NonNullable<BuildReport["error"]>>({ code: TEXT, message: TEXT })),
   total: NUMBER,
   steps: list(step),
+  record: optional(record),
 });
 
-/** Parses a stored report; `undefined` when it is damaged, or another kiln wrote it. */
+/**
+ * Parses a stored report; `undefined` when it is damaged, or another kiln wrote it. What another kiln knew of a build as
+ * a whole, in words unknown here, is left out.
+ */
 export function parseReport(value: unknown): BuildReport | undefined {
-  return reportShape.fits(value) ? value : undefined;
+  if (reportShape.fits(value)) return value;
+  if (!isRecord(value)) return undefined;
+  const { record: _unknown, ...rest } = value;
+  return reportShape.fits(rest) ? rest : undefined;
 }

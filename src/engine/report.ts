@@ -1,11 +1,6 @@
-import { BuildError, messageOf } from "../../lib/core/errors.ts";
-import type { Digest } from "../../lib/core/digest.ts";
 import type { StepUsage } from "../../lib/core/progress.ts";
-import type { Store } from "../../lib/store/store.ts";
 import type { MissReason } from "../../solver/cache/explain.ts";
-import { missText } from "../../solver/cache/reason-text.ts";
 import type { VertexOutcome } from "../../solver/deps.ts";
-import type { Graph } from "../../solver/graph/graph.ts";
 
 /**
  * The outcome of each step of one build, and the reasons of those that ran. Plain JSON: the store keeps the last ones.
@@ -25,10 +20,9 @@ export interface BuildReport {
   readonly total: number;
   /** Steps in the order of the Dockerfile. Very large builds list only uncached ones. */
   readonly steps: readonly ReportedStep[];
+  /** Facts about the build as a whole; absent in reports of versions that did not know them. */
+  readonly record?: BuildRecord | undefined;
 }
-
-/** Limit: larger builds are reported without cached steps, because the report is written at the end of every build. */
-const LISTED_STEPS = 1000;
 
 export interface ReportedStep {
   /** `[build 2/5] RUN make`. */
@@ -47,80 +41,69 @@ export interface ReportedStep {
   readonly why: string | undefined;
   /** Resources that its command used in this build. */
   readonly usage?: StepUsage | undefined;
+  /** File and line of its instruction. */
+  readonly place?: { readonly file: string; readonly line: number } | undefined;
+  /** How it ended, when it was shown. */
+  readonly state?: RecordedWork["state"] | undefined;
+  /** Milliseconds since the beginning of the build. */
+  readonly startMs?: number | undefined;
+  readonly endMs?: number | undefined;
+  /** Indexes in `steps` of those that it needed; the first is the one below it, if `isOnFirst`. */
+  readonly needs?: readonly number[] | undefined;
+  readonly isOnFirst?: boolean | undefined;
+  /** Id of the snapshot with its files, and the size of its layer when known. */
+  readonly layer?: string | undefined;
+  readonly layerBytes?: number | undefined;
+  /** Name of its log among the store's. */
+  readonly log?: string | undefined;
 }
 
-type AboutBuild = Pick<BuildReport, "id" | "startedAtMs" | "context" | "target" | "tags">;
-
-/** Runs `work`, and reports it however it ends: to the store and to `onReport`. */
-export async function reported<T>(
-  about: AboutBuild,
-  sinks: { readonly store: Pick<Store, "builds">; readonly onReport: ((report: BuildReport) => void) | undefined },
-  work: (reporter: BuildReporter) => Promise<T>,
-): Promise<T> {
-  const reporter = new BuildReporter(about);
-  const tell = (error?: unknown): void => {
-    const report = reporter.report(error);
-    if (report === undefined) return;
-    sinks.store.builds.add(report.id, report);
-    sinks.onReport?.(report);
-  };
-  try {
-    const result = await work(reporter);
-    tell();
-    return result;
-  } catch (error) {
-    tell(error);
-    throw error;
-  }
+/**
+ * Facts about one build beside its steps. Without secrets: values of build arguments and labels that are named like
+ * secrets are asterisks wherever they occur, and URLs have no credentials.
+ */
+export interface BuildRecord {
+  /** `interrupted`: the process was killed, so nothing is known of its end. */
+  readonly status: "completed" | "failed" | "cancelled" | "interrupted";
+  /** Length by a clock that nobody sets; absent for interrupted builds. */
+  readonly durationMs?: number | undefined;
+  /** Path of the Dockerfile as shown, `services/api/Dockerfile`. */
+  readonly dockerfile?: string | undefined;
+  /** The checked-out commit of the context's repository, or the commit of a context from git. */
+  readonly commit?: string | undefined;
+  /** Flags of the build with their values as texts, without secrets. */
+  readonly options: Readonly<Record<string, string | readonly string[]>>;
+  readonly versions: { readonly kiln: string; readonly node: string };
+  readonly steps?: { readonly total: number; readonly cached: number } | undefined;
+  readonly result?: RecordedResult | undefined;
+  /** Number of findings of the build checks. */
+  readonly warnings?: number | undefined;
+  /** Work beside the Dockerfile's steps: loading, resolving, exporting. */
+  readonly work: readonly RecordedWork[];
 }
 
-/** A collector of one build's report. */
-export class BuildReporter {
-  readonly about: AboutBuild;
-  readonly #misses = new Map<Digest, MissReason>();
-  #graph: Graph | undefined;
-  #outcomes: ReadonlyMap<Digest, VertexOutcome> | undefined;
-
-  constructor(about: AboutBuild) {
-    this.about = about;
-  }
-
-  /** Sets the graph, before solving, so that a failure can be reported. */
-  solving(graph: Graph): void {
-    this.#graph = graph;
-  }
-
-  missed(vertex: Digest, miss: MissReason): void {
-    this.#misses.set(vertex, miss);
-  }
-
-  solved(outcomes: ReadonlyMap<Digest, VertexOutcome>): void {
-    this.#outcomes = outcomes;
-  }
-
-  /** Returns the report; `undefined` for a build that ended before there was a graph. */
-  report(error?: unknown): BuildReport | undefined {
-    if (this.#graph === undefined) return undefined;
-    let total = 0;
-    const isListed = this.#graph.meta.size <= LISTED_STEPS;
-    const steps: ReportedStep[] = [];
-    for (const [digest, meta] of this.#graph.meta) {
-      const { name, stage, instruction } = meta;
-      const outcome = this.#outcomes?.get(digest);
-      const miss = outcome?.miss ?? this.#misses.get(digest);
-      if (miss === undefined && outcome === undefined) continue;
-      total += 1;
-      if (!isListed && outcome?.how === "cached") continue;
-      const why = miss === undefined ? undefined : `${missText(miss)}: ${instruction}`;
-      const usage = outcome?.usage;
-      steps.push({ name, stage, instruction, how: outcome?.how ?? "ran", miss, why, usage });
-    }
-    return { version: 1, ...this.about, error: errorOf(error), total, steps };
-  }
+export interface RecordedResult {
+  /** Digest of the image's configuration. */
+  readonly imageId?: string | undefined;
+  /** Digest of the manifest or index. */
+  readonly manifest?: string | undefined;
+  readonly names: readonly string[];
+  /** Layers of the first platform's image, lowest first. */
+  readonly layers: readonly RecordedLayer[];
 }
 
-function errorOf(error: unknown): BuildReport["error"] {
-  if (error === undefined) return undefined;
-  if (error instanceof BuildError) return { code: error.code, message: error.message };
-  return { code: "bug", message: messageOf(error) };
+export interface RecordedLayer {
+  /** Id of the snapshot. */
+  readonly id: string;
+  /** Size of its tar, when known. */
+  readonly bytes?: number | undefined;
+}
+
+/** A line of the display with its times, in milliseconds since the beginning of the build. */
+export interface RecordedWork {
+  readonly name: string;
+  readonly startMs: number;
+  /** Absent where the build ended before. */
+  readonly endMs?: number | undefined;
+  readonly state: "done" | "cached" | "failed" | "cancelled";
 }

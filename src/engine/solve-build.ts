@@ -143,8 +143,12 @@ function solveOptions(
       // A layer that is sent is measured while it is packed.
       if (early?.wants(vertex) !== true) packer.start(snapshot);
     },
-    ...(early === undefined ? {} : { onLayers: (vertex, layers) => early.add(vertex, layers) }),
+    onLayers: (vertex, layers) => {
+      early?.add(vertex, layers);
+      reporter.made(vertex, layers);
+    },
     onMiss: (vertex, miss) => reporter.missed(vertex, miss),
+    onLog: (vertex, name) => reporter.logged(vertex, name),
   };
 }
 

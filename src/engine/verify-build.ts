@@ -15,7 +15,7 @@ import { LayerPacker } from "./images/layer-packer.ts";
 import { compareImages } from "./look/compare-images.ts";
 import type { LookedAt } from "./look/image-files.ts";
 import { differenceLines } from "./look/difference-lines.ts";
-import { BuildReporter } from "./report.ts";
+import { BuildReporter } from "./reporter.ts";
 import { type SolvedBuild, solveBuild } from "./solve-build.ts";
 
 /** Limit of lines: a build with another base system differs in each of its files. */
@@ -39,7 +39,7 @@ export async function verifyBuild(solved: SolvedBuild, parts: BuildParts, signal
         options: { ...parts.options, expectCached: undefined },
         outputs: [],
         progress: renamed(parts.progress),
-        reporter: new BuildReporter(parts.reporter.about),
+        reporter: new BuildReporter(parts.reporter.about, parts.reporter.parts),
         imports: { ...parts.imports, records: made.records, remote: undefined },
       },
       { packer, early: undefined },

@@ -39,11 +39,14 @@ async function run(
 function findBuild(store: Pick<Store, "builds">, name: unknown): BuildReport {
   for (const kept of store.builds.list()) {
     const report = parseReport(kept);
-    if (report !== undefined && (typeof name !== "string" || isNamed(report, name))) return report;
+    if (report === undefined) continue;
+    // A build that ended before it knew its steps has nothing to explain.
+    if (typeof name === "string" ? isNamed(report, name) : report.total > 0 || report.error === undefined)
+      return report;
   }
   throw typeof name === "string"
     ? new BuildError("cli/usage", `Cannot find a build named ${printableJson(name)}`, {
-        hint: "give a tag it was built with, or the id that `kiln why --json` shows; the last 50 builds are known",
+        hint: "give a tag it was built with, or an id that `kiln builds ls` shows",
       })
     : new BuildError("cli/usage", "Cannot explain a build: this store knows of none", {
         hint: "run `kiln build` first, with the same --root",
