@@ -1,6 +1,6 @@
 // Bundles the command line into CommonJS files: kiln.cjs, the source of the startup snapshot, and beside it the parts that
 // few runs need, each loaded by the import() that names it.
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "rolldown";
 
@@ -103,10 +103,20 @@ const REQUIRE_LATE = `function requireLate(name) {
 await rm(join(root, "build", LATE), { recursive: true, force: true });
 await bundle("kiln", "start.virtual.js", [everyBuildsParts, undiciFromItsFile, constantOfLexer, lateFromFiles]);
 await bundle("undici", "undici", [partOfUndici]);
+await bundle("complete", join(root, "src/cli/completion/main.ts"), []);
 for (const plugin of [undiciFromItsFile, partOfUndici, constantOfLexer, lateFromFiles]) {
   if (!replaced.has(plugin.name)) throw new Error(`kiln: the bundle does not use what "${plugin.name}" stands in for`);
 }
 await toAscii(output("kiln"));
+await writeFile(join(root, "build", "errors.json"), JSON.stringify(await errorPages()));
+
+/** The pages of errors by their codes, for `kiln explain`. */
+async function errorPages() {
+  const folder = join(root, "docs", "errors");
+  const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith(".md")).toSorted();
+  const page = async (file) => [file.slice(0, -".md".length), await readFile(join(folder, file), "utf8")];
+  return Object.fromEntries(await Promise.all(files.map(page)));
+}
 
 async function bundle(name, input, plugins) {
   await rm(output(name), { force: true });

@@ -4,10 +4,14 @@ import { printable } from "../../lib/core/printable.ts";
 import { sourceStack } from "./source-stack.ts";
 import type { Host } from "./host.ts";
 
-/** Prints a BuildError as its message, place and hint; any other error is a bug of ours and shows its stack. */
+/** Codes whose errors say all there is to say. */
+const NO_PAGE: ReadonlySet<string> = new Set(["build/cancelled", "cli/usage"]);
+
+/** Prints a BuildError as its message, place, hint and the command that shows its page; any other error is a bug of ours and shows its stack. */
 export function printError(error: unknown, host: Host): void {
   if (error instanceof BuildError) {
-    host.stderr.write(`${renderError(error, frameOptions(host))}\n`);
+    const page = NO_PAGE.has(error.code) ? "" : `  more: kiln explain ${error.code}\n`;
+    host.stderr.write(`${renderError(error, frameOptions(host))}\n${page}`);
     return;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -51,6 +51,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   doctor: async () => (await import("./commands/doctor.ts")).doctorCommand,
   info: async () => (await import("./commands/info.ts")).infoCommand,
   version: async () => (await import("./commands/version.ts")).versionCommand,
+  explain: async () => (await import("./commands/explain.ts")).explainCommand,
+  completion: async () => (await import("./commands/completion.ts")).completionCommand,
 };
 
 /** Makes the command line's grammar. Only the requested command is declared: the others would cost time unread. */
@@ -59,7 +61,9 @@ export async function createProgram(cli: Cli, argv: readonly string[]): Promise<
   const load = meant !== undefined && Object.hasOwn(COMMANDS, meant) ? COMMANDS[meant] : undefined;
   // The version needs no commands, and is asked for by scripts.
   if (meant === undefined && argv.some((word) => word === "--version" || word === "-v")) return declared(cli, []);
-  if (load === undefined) return declared(cli, await Promise.all(Object.values(COMMANDS).map((one) => one())));
+  // Completion is about all of them.
+  if (load === undefined || meant === "completion")
+    return declared(cli, await Promise.all(Object.values(COMMANDS).map((one) => one())));
   if (meant === "build" && prepared !== undefined) {
     const { program, late } = prepared;
     // A program remembers the values it read, so it serves once.

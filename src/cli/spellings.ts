@@ -5,7 +5,7 @@ import { commandIndex } from "./words.ts";
 const CACHE_ONLY = ["--filter=type=step", "--filter=type=layer", "--filter=type=blob", "--filter=type=cache-mount"];
 
 /** docker's commands of two words, and kiln's words for them. */
-const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+export const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   image: {
     build: ["build"],
     history: ["history"],

@@ -106,7 +106,7 @@ const MEANT: Readonly<Record<string, string>> = { run: "entrypoint", import: "me
 
 test.each(COMMANDS)("an empty value of a flag of kiln %s is never a path, a name or a number", async (name) => {
   const program = await createProgram(CLI, [name]);
-  const [command] = program.commands;
+  const command = program.commands.find((one) => one.name() === name);
   const flags = (command?.options ?? []).filter((option) => option.required).map((option) => option.long ?? "");
   const named = (text: string | undefined): string[] => (text ?? "").split(" ").filter(Boolean);
   for (const flag of flags) {

@@ -9,6 +9,7 @@ import type { DefinitionHost } from "../../bake/globals.ts";
 import { loadDefinition } from "../../bake/load.ts";
 import { listTargets, printPlan, valueText } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
+import { ACCEPTED_GROUP } from "../flags/accepted.ts";
 import { bakeSources, composeLookup } from "../bake-files.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -84,8 +85,8 @@ export function bakeCommand(program: Command, cli: Cli): void {
   bake.option("--provenance <attributes>", "attest how the images were built");
   bake.option("--allow <entitlement>", "network.host or security.insecure", each, []);
   bake.option("--offline", "ask no registry: base images are those of the store");
-  bake.addOption(bake.createOption("--sbom <attributes>").hideHelp());
-  bake.addOption(bake.createOption("--builder <name>").hideHelp());
+  bake.addOption(bake.createOption("--sbom <attributes>", "attach a list of the image's packages: true or false"));
+  bake.addOption(bake.createOption("--builder <name>", "ignored: kiln builds by itself").helpGroup(ACCEPTED_GROUP));
   bake.addHelpText(
     "after",
     examples([

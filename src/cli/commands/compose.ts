@@ -8,7 +8,7 @@ import { printPlan } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
 import { composeLookup, composeSources } from "../bake-files.ts";
 import { bakePlan } from "../bake-plan.ts";
-import { type Cli, command, optionsAs } from "../command.ts";
+import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
 interface ComposeFlags {
@@ -50,6 +50,13 @@ export function composeBuildCommand(program: Command, cli: Cli): void {
   build.option("--print", "show what would be built, as a bake file in JSON");
   build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
   build.option("-q, --quiet", "print only the images' ids");
+  build.addHelpText(
+    "after",
+    examples([
+      ["kiln compose build", "all services with a build section"],
+      ["kiln compose build web --push", "one, and push it"],
+    ]),
+  );
 }
 
 async function run(context: CommandContext, args: readonly string[], flags: ComposeFlags): Promise<number | void> {

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { formatBytes } from "../../progress/step-book.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { listFormat } from "../flags/format.ts";
 import { printListing } from "../listing.ts";
@@ -10,7 +10,8 @@ import type { Usage, UsageItem } from "../../../lib/store/usage.ts";
 export function dfCommand(program: Command, cli: Cli): void {
   command(program, cli, "df", run)
     .description("show the store's space by kind (docker's system df)")
-    .option("--format <format>", "table, json (one object per line), or a Go template such as {{.Size}}");
+    .option("--format <format>", "table, json (one object per line), or a Go template such as {{.Size}}")
+    .addHelpText("after", examples([["kiln df", "images, containers, volumes and cache, as docker shows them"]]));
 }
 
 const TITLES = { Type: "TYPE", TotalCount: "TOTAL", Active: "ACTIVE", Size: "SIZE", Reclaimable: "RECLAIMABLE" };

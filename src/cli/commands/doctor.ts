@@ -9,7 +9,7 @@ import type { Rung } from "../../../solver/runtime/rung.ts";
 import { BuildError, messageOf } from "../../../lib/core/errors.ts";
 import { makeDirectory } from "../../../lib/core/make-directory.ts";
 import { requireOwnStore } from "../../../lib/store/ownership.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
 
@@ -17,7 +17,8 @@ import { table } from "../table.ts";
 export function doctorCommand(program: Command, cli: Cli): void {
   command(program, cli, "doctor", run)
     .description("try everything that builds need of this machine")
-    .option("--json", "one object: how steps are isolated, and every check");
+    .option("--json", "one object: how steps are isolated, and every check")
+    .addHelpText("after", examples([["kiln doctor", "with the command that mends what is missing"]]));
 }
 
 async function run(

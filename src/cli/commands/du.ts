@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { formatBytes } from "../../progress/step-book.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { listFormat } from "../flags/format.ts";
 import { listedTime, printListing } from "../listing.ts";
@@ -11,7 +11,14 @@ export function duCommand(program: Command, cli: Cli): void {
   command(program, cli, "du", run)
     .description("show what takes space in the store")
     .option("--verbose", "also what takes none of its own")
-    .option("--format <format>", "table, json (one object per line), or a Go template such as {{.ID}}");
+    .option("--format <format>", "table, json (one object per line), or a Go template such as {{.ID}}")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln du", "the largest last"],
+        ["kiln du --format '{{.ID}} {{.Size}}'", "for a script"],
+      ]),
+    );
 }
 
 async function run(

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { printableLine } from "../../../lib/core/printable.ts";
 import { diffIdTeller } from "../../engine/after-restart.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
 /** Declares `kiln fsck`: checks the store against its digests. Exit status 1 for unrepaired problems. */
@@ -9,7 +9,14 @@ export function fsckCommand(program: Command, cli: Cli): void {
   command(program, cli, "fsck", run)
     .description("check the store: digests, references, what is missing")
     .option("--repair", "remove what is damaged, so that it is made or fetched again")
-    .option("--quick", "do not read the files of layers");
+    .option("--quick", "do not read the files of layers")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln fsck --quick", "without reading layers"],
+        ["kiln fsck --repair", "and remove what is damaged"],
+      ]),
+    );
 }
 
 async function run(

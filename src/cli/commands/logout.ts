@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { accountFile, registryKey } from "./login.ts";
 
@@ -7,7 +7,8 @@ import { accountFile, registryKey } from "./login.ts";
 export function logoutCommand(program: Command, cli: Cli): void {
   command(program, cli, "logout [registry]", run)
     .description("forget the account for a registry (default: Docker Hub)")
-    .option("--authfile <path>", "the file it is in (default: REGISTRY_AUTH_FILE, or docker's config.json)");
+    .option("--authfile <path>", "the file it is in (default: REGISTRY_AUTH_FILE, or docker's config.json)")
+    .addHelpText("after", examples([["kiln logout ghcr.io", "the account is taken out of the file"]]));
 }
 
 async function run(

@@ -37,18 +37,26 @@ export function manifestCommands(): Readonly<Record<string, (program: Command, c
         .option("--arch <name>", "its architecture")
         .option("--os <name>", "its operating system")
         .option("--variant <name>", "its variant of the architecture")
-        .option("--os-version <version>", "its version of the operating system"),
+        .option("--os-version <version>", "its version of the operating system")
+        .addHelpText(
+          "after",
+          examples([["kiln manifest annotate --arch arm --variant v7 app:1 app:1-armv7", "before it is pushed"]]),
+        ),
     "manifest-inspect": (program, cli) =>
       void accountOptions(command(program, cli, "manifest-inspect <list|image>", inspect))
         .description("show a list, or an image's manifest in its registry (manifest inspect)")
-        .option("--insecure", "plain HTTP or an unverified certificate is fine"),
+        .option("--insecure", "plain HTTP or an unverified certificate is fine")
+        .addHelpText("after", examples([["kiln manifest inspect alpine", "as JSON"]])),
     "manifest-push": (program, cli) =>
       void accountOptions(command(program, cli, "manifest-push <list>", push))
         .description("send a list to its registry (manifest push)")
         .option("-p, --purge", "forget the list afterwards")
-        .option("--insecure", "plain HTTP or an unverified certificate is fine"),
+        .option("--insecure", "plain HTTP or an unverified certificate is fine")
+        .addHelpText("after", examples([["kiln manifest push --purge app:1", "and forget the list here"]])),
     "manifest-rm": (program, cli) =>
-      void command(program, cli, "manifest-rm <list...>", remove).description("forget lists (manifest rm)"),
+      void command(program, cli, "manifest-rm <list...>", remove)
+        .description("forget lists (manifest rm)")
+        .addHelpText("after", examples([["kiln manifest rm app:1", "images in registries stay"]])),
   };
 }
 

@@ -3,7 +3,7 @@ import { BuildError } from "../../../lib/core/errors.ts";
 import { printableLine } from "../../../lib/core/printable.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import type { Victim, VictimKind } from "../../../lib/store/collection-plan.ts";
-import { type Cli, command, textsIn } from "../command.ts";
+import { type Cli, command, examples, textsIn } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { durationMs } from "../flags/duration.ts";
 import { keyValues } from "../flags/csv.ts";
@@ -24,7 +24,15 @@ export function pruneCommand(program: Command, cli: Cli): void {
       (value: string, before: readonly string[]): readonly string[] => [...before, value],
       [],
     )
-    .option("--dry-run", "say what would go");
+    .option("--dry-run", "say what would go")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln prune", "what no image with a name needs"],
+        ["kiln prune --keep-storage 20g", "down to this size"],
+        ["kiln prune --filter unused-for=168h --dry-run", "what a week's pause would cost"],
+      ]),
+    );
 }
 
 async function run(

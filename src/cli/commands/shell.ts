@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { printable, printableLine } from "../../../lib/core/printable.ts";
 import type { BuildEnvironment } from "../../engine/environment.ts";
-import { type Cli, command, textsIn } from "../command.ts";
+import { type Cli, command, examples, textsIn } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { secrets, sshAgents } from "../flags/values.ts";
 
@@ -20,7 +20,14 @@ export function shellCommand(program: Command, cli: Cli): void {
     .description("open a shell where a build failed: the last time, or at the step with this id")
     .passThroughOptions()
     .option("--secret <attributes>", "a secret of the build: they are not kept", each, [])
-    .option("--ssh <agent>", "an agent of the build", each, []);
+    .option("--ssh <agent>", "an agent of the build", each, [])
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln shell", "where the last failed build stopped"],
+        ["kiln shell 4f2a ls -l /src", "one command, at the step with this id"],
+      ]),
+    );
 }
 
 /** Opens the shell and prints its place. */

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { printableLine } from "../../../lib/core/printable.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { ask } from "../prompt.ts";
 
@@ -9,7 +9,8 @@ import { ask } from "../prompt.ts";
 export function systemResetCommand(program: Command, cli: Cli): void {
   command(program, cli, "system-reset", run)
     .description("remove the whole store: images, cache and logs (system reset)")
-    .option("-f, --force", "do not ask");
+    .option("-f, --force", "do not ask")
+    .addHelpText("after", examples([["kiln system reset", "asks first"]]));
 }
 
 async function run(

@@ -1,12 +1,14 @@
 import type { Command } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { formatReference, parseReference } from "../../../lib/core/reference.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 
 /** Declares `kiln tag`: adds a name to an image. */
 export function tagCommand(program: Command, cli: Cli): void {
-  command(program, cli, "tag <image> <name>", run).description("give an image another name");
+  command(program, cli, "tag <image> <name>", run)
+    .description("give an image another name")
+    .addHelpText("after", examples([["kiln tag app ghcr.io/team/app:1", "then: kiln push ghcr.io/team/app:1"]]));
 }
 
 async function run(context: CommandContext, args: readonly string[]): Promise<void> {

@@ -5,7 +5,7 @@ import { BuildError } from "../../../lib/core/errors.ts";
 import { printable, printableJson } from "../../../lib/core/printable.ts";
 import { formatReference, parseReference } from "../../../lib/core/reference.ts";
 import type { Store } from "../../../lib/store/store.ts";
-import { type Cli, command } from "../command.ts";
+import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { explainBuild, explainDetails, explainStep } from "../explanation.ts";
 
@@ -14,7 +14,15 @@ export function whyCommand(program: Command, cli: Cli): void {
   command(program, cli, "why [step]", run)
     .description("say why steps of the last build ran: all, or those with the given number, stage or text")
     .option("--build <name>", "the last build with this tag, or the build with this id")
-    .option("--json", "one object: the build and its steps, with the parts that differ");
+    .option("--json", "one object: the build and its steps, with the parts that differ")
+    .addHelpText(
+      "after",
+      examples([
+        ["kiln why", "all steps of the last build that ran"],
+        ["kiln why RUN", "only those with this text"],
+        ["kiln why --build app --json", "for a program"],
+      ]),
+    );
 }
 
 async function run(

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import type { Command, Option } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { type AttestationFlags, attestations } from "./attestations.ts";
 import { keyValues } from "./csv.ts";
@@ -30,30 +30,52 @@ export interface AcceptedFlags extends AttestationFlags {
   readonly [name: string]: unknown;
 }
 
-/** Declares flags of other builders, hidden from the help: kiln accepts them where it can do so honestly. */
+/** Heading of the flags that other builders have. */
+export const ACCEPTED_GROUP = "Flags of other builders, accepted here:";
+
+/** Flags with an effect, by their declaration. */
+const WITH_EFFECT: Readonly<Record<string, string>> = {
+  "-m, --memory <bytes>": "memory of RUN: --resource memory=",
+  "-c, --cpu-shares <count>": "weight of RUN among others: --resource cpu-shares=",
+  "--pull-policy <policy>": "always, missing, newer or never: --pull=",
+  "--print <method>": "the old name of --call",
+  // Signatures of Docker Content Trust are not checked, as the flag asks.
+  "--disable-content-trust": "nothing to disable: content trust is not checked",
+};
+
+/** Flags without an effect where they ask for what is so anyway: nothing is sent to a daemon, and no container remains. */
+const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
+  "--compress": "nothing is sent that could be compressed",
+  "--rm": "steps leave no container to remove",
+  "--force-rm": "steps leave no container to remove",
+};
+
+/** Declares flags of other builders, last in the help: kiln accepts them where it can do so honestly. */
 export function declareAccepted(build: Command): void {
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
-  const hide = (flags: string): void => {
-    build.addOption(build.createOption(flags).hideHelp());
+  const declare = (flags: string, text: string): Option => {
+    const option = build.createOption(flags, text).helpGroup(ACCEPTED_GROUP);
+    build.addOption(option);
+    return option;
   };
-  const hideList = (flags: string): void => {
-    build.addOption(build.createOption(flags).argParser(each).default([]).hideHelp());
-  };
-  hide("-m, --memory <bytes>");
-  hide("-c, --cpu-shares <count>");
-  for (const name of RESOURCE_FLAGS) hide(`--${name} <value>`);
-  // Steps leave no container to remove, and nothing is sent to a daemon, so there is nothing to compress.
-  for (const name of ["compress", "rm", "force-rm"]) hide(`--${name}`);
-  hide("-D, --debug");
-  hide("--detach");
-  // Signatures of Docker Content Trust are not checked, as the flag asks.
-  hide("--disable-content-trust");
-  for (const name of ["builder", "isolation", "invoke", "on", "server-config"]) hide(`--${name} <value>`);
-  hideList("--security-opt <option>");
-  hide("--pull-policy <policy>");
-  hide("--print <method>");
-  hideList("--policy <attributes>");
-  hideList("--device <name>");
+  for (const [flags, text] of Object.entries({ ...WITH_EFFECT, ...WITHOUT_EFFECT })) declare(flags, text);
+  for (const name of RESOURCE_FLAGS) declare(`--${name} <value>`, `--resource ${name}=`);
+  declare("-D, --debug", ignored("debug"));
+  declare("--detach", ignored("detach"));
+  for (const name of ["builder", "isolation", "invoke", "on", "server-config"]) {
+    declare(`--${name} <value>`, ignored(name));
+  }
+  for (const [flags, text] of Object.entries({
+    "--security-opt <option>": ignored("security-opt"),
+    "--policy <attributes>": "disabled=true only: kiln evaluates no policies",
+    "--device <name>": "refused: kiln has no CDI devices",
+  })) {
+    build.addOption(build.createOption(flags, text).argParser(each).default([]).helpGroup(ACCEPTED_GROUP));
+  }
+}
+
+function ignored(name: string): string {
+  return `ignored: ${IGNORED[name]}`;
 }
 
 /**
@@ -64,12 +86,12 @@ export function declareAccepted(build: Command): void {
 export function ignoredFlags(flags: AcceptedFlags): string[] {
   for (const policy of flags.policy ?? []) refusePolicy(policy);
   for (const device of flags.device ?? []) refuseDevice(device);
-  const ignored = Object.entries(IGNORED).flatMap(([name, why]) => {
+  const notices = Object.entries(IGNORED).flatMap(([name, why]) => {
     const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
     const value = flags[key];
     return value === undefined || (Array.isArray(value) && value.length === 0) ? [] : [`--${name} is ignored: ${why}`];
   });
-  return [...ignored, ...attestations(flags).notices];
+  return [...notices, ...attestations(flags).notices];
 }
 
 /** Tells whether a `--policy` turns policies off. */
