@@ -113,6 +113,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string | readonly string[]>> = {
   "smol-toml": "lib/registry",
   tweetnacl: "src/engine/sign",
   commander: "src/cli",
+  "get-east-asian-width": "src/progress",
   undici: "lib/registry",
 };
 

@@ -3,6 +3,20 @@
  * report. Times are milliseconds since the Unix epoch.
  */
 export type ProgressEvent =
+  /**
+   * The work of a build, once, before its steps begin: the display knows how many there will be. A build that starts
+   * over sends another one, which replaces the first. Loading of metadata and other internal work is not listed.
+   */
+  | {
+      readonly kind: "plan";
+      /** Names the build where one display shows several. */
+      readonly id: string;
+      /** In the order of the Dockerfile. Each one will end as cached, done, failed or cancelled. */
+      readonly steps: readonly PlannedStep[];
+      /** Number of results to write: each one is a step of its own. */
+      readonly outputs: number;
+      readonly atMs: number;
+    }
   /** A line of the display: an instruction of the Dockerfile or internal work (`[internal] load .dockerignore`). */
   | { readonly kind: "step-started"; readonly id: string; readonly name: string; readonly atMs: number }
   /** Ends a step that needed no work, started or not. */
@@ -40,6 +54,8 @@ export type ProgressEvent =
       readonly done: boolean;
       readonly atMs: number;
     }
+  /** A result that is complete, reported by its own step. */
+  | { readonly kind: "output"; readonly id: string; readonly output: MadeOutput; readonly atMs: number }
   /** A message that is shown once: a fallback and its cost, or a failed build check. */
   | {
       readonly kind: "notice";
@@ -47,6 +63,33 @@ export type ProgressEvent =
       readonly message: string;
       readonly hint: string | undefined;
     };
+
+/** A step of a plan. */
+export type PlannedStep = {
+  readonly id: string;
+  /** `[build 2/5] RUN make`. */
+  readonly name: string;
+  readonly stage?: string | undefined;
+  /** Ids of the planned steps whose files it reads. */
+  readonly inputs: readonly string[];
+};
+
+/** A result that was written: an image, files, or the cache for other machines. */
+export type MadeOutput = {
+  readonly kind: "image" | "files" | "cache";
+  /** `in the local store`, `pushed`, `in docker`, `as an OCI archive in out.tar`, `as files in out`. */
+  readonly place: string;
+  /** Full references; empty for files, and for an image without a name. */
+  readonly names: readonly string[];
+  /** Digest of the image's configuration; absent for files, and for several platforms. */
+  readonly imageId?: string | undefined;
+  /** Digest of the manifest, or for several platforms of the index. */
+  readonly digest?: string | undefined;
+  /** Sum of the layers as unpacked, as far as it is known. */
+  readonly sizeBytes: number;
+  readonly layers: number;
+  readonly platforms: number;
+};
 
 /** The resources that a step's command used. Absent members are not measurable on this machine. */
 export type StepUsage = {

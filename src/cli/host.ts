@@ -30,6 +30,8 @@ export interface Host {
   nowMs(): number;
   /** Calls `report` with an uncaught error; the process ends after that, with status 1. */
   onUncaught(report: (error: unknown) => void): Disposable;
+  /** Calls `goesOn` when the process goes on after a stop (Ctrl-Z and `fg`). Absent where signals are not ours. */
+  onContinue?(goesOn: () => void): Disposable;
   /** Calls `stop` at SIGINT and SIGTERM; a second signal ends the process at once. */
   onInterrupt(stop: (signal: NodeJS.Signals) => void): Disposable;
 }

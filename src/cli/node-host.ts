@@ -44,6 +44,10 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
       process.on("uncaughtException", handle);
       return { [Symbol.dispose]: () => void process.off("uncaughtException", handle) };
     },
+    onContinue(goesOn) {
+      process.on("SIGCONT", goesOn);
+      return { [Symbol.dispose]: () => void process.off("SIGCONT", goesOn) };
+    },
     onInterrupt(stop) {
       let stopped = false;
       const handle = (signal: NodeJS.Signals): void => {

@@ -25,10 +25,17 @@ export function frameOptions(host: Host): FrameOptions {
 }
 
 /**
- * Tells whether to use colours: not with NO_COLOR (https://no-color.org), nor when standard error is not a terminal.
+ * Tells whether to use colours: never with NO_COLOR (https://no-color.org); always with FORCE_COLOR or CLICOLOR_FORCE; and
+ * otherwise on a terminal that knows them.
  */
-export function useColors(host: Host): boolean {
-  return host.stderr.isTTY === true && (host.env["NO_COLOR"] ?? "") === "" && host.env["TERM"] !== "dumb";
+export function useColors({ env, stderr }: Pick<Host, "env" | "stderr">): boolean {
+  if ((env["NO_COLOR"] ?? "") !== "") return false;
+  if (isSet(env["FORCE_COLOR"]) || isSet(env["CLICOLOR_FORCE"])) return true;
+  return stderr.isTTY === true && env["TERM"] !== "dumb";
+}
+
+function isSet(text: string | undefined): boolean {
+  return text !== undefined && text !== "" && text !== "0" && text !== "false";
 }
 
 const paint =

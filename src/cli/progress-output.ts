@@ -2,6 +2,7 @@ import { BuildError } from "../../lib/core/errors.ts";
 import { printable } from "../../lib/core/printable.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import { DEFAULT_COLORS } from "../progress/colors.ts";
+import { foldMarks } from "../progress/folds.ts";
 import { type ProgressMode, createProgress } from "../progress/progress.ts";
 import type { CommandContext } from "./context.ts";
 import type { Host } from "./host.ts";
@@ -9,7 +10,10 @@ import { useColors } from "./print-error.ts";
 import { readColors } from "./flags/colors.ts";
 import type { ProgressDisplay } from "../progress/display.ts";
 
-const MODES = ["auto", "tty", "plain", "quiet", "rawjson", "none"] as const;
+const MODES = ["auto", "tty", "plain", "plain-in-order", "quiet", "rawjson", "events", "none"] as const;
+/** The text of the flag's help. */
+export const MODES_TEXT =
+  "auto, tty, plain, plain-in-order, quiet, rawjson (BuildKit's), events or none (BUILDKIT_PROGRESS)";
 
 /**
  * Chooses the progress mode.
@@ -30,17 +34,23 @@ export function progressMode(flag: string | undefined, quiet: boolean, host: Hos
   if (mode !== "auto") return mode;
   // A dumb terminal, as inside an editor, cannot move its cursor, and lines of KILN_DEBUG between the frames would be overwritten.
   const canDraw = host.env["TERM"] !== "dumb" && !host.env["KILN_DEBUG"];
-  return host.stderr.isTTY === true && canDraw ? "tty" : "plain";
+  if (host.stderr.isTTY === true && canDraw) return "tty";
+  // Sections of a folded log do not overlap.
+  return foldMarks(host.env) === undefined ? "plain" : "plain-in-order";
 }
 
 /** Opens a display on standard error. */
 export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
+  const onContinue = host.onContinue?.bind(host);
   return createProgress(mode, {
     write: (text) => void host.stderr.write(text),
     // A terminal without a set size reports 0.
     size: () => ({ columns: host.stderr.columns || 80, rows: host.stderr.rows || 24 }),
     colors: useColors(host) && { ...DEFAULT_COLORS, ...readColors(host.env["BUILDKIT_COLORS"] ?? "").colors },
     logLines: logLines(host.env["BUILDKIT_TTY_LOG_LINES"]),
+    folds: mode === "plain" || mode === "plain-in-order" ? foldMarks(host.env) : undefined,
+    rewraps: host.env["XTERM_VERSION"] === undefined && host.env["TERM"] !== "linux",
+    ...(mode === "tty" && onContinue !== undefined ? { afterStop: onContinue } : {}),
     nowMs: () => host.nowMs(),
     every: (milliseconds, tick) => {
       const timer = setInterval(tick, milliseconds).unref();

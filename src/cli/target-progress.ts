@@ -9,11 +9,18 @@ export function sinkOf(sink: ProgressSink, target: string, total: number): Progr
 function named(event: ProgressEvent, target: string): ProgressEvent {
   if (event.kind === "notice") return { ...event, message: `${target}: ${event.message}` };
   const id = `${target}/${event.id}`;
-  return "name" in event
-    ? {
-        ...event,
-        id,
-        name: event.name.startsWith("[") ? `[${target} ${event.name.slice(1)}` : `[${target}] ${event.name}`,
-      }
-    : { ...event, id };
+  if (event.kind === "plan") {
+    const steps = event.steps.map((step) => ({
+      ...step,
+      id: `${target}/${step.id}`,
+      name: nameOf(target, step.name),
+      inputs: step.inputs.map((input) => `${target}/${input}`),
+    }));
+    return { ...event, id, steps };
+  }
+  return "name" in event ? { ...event, id, name: nameOf(target, event.name) } : { ...event, id };
+}
+
+function nameOf(target: string, name: string): string {
+  return name.startsWith("[") ? `[${target} ${name.slice(1)}` : `[${target}] ${name}`;
 }

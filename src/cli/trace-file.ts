@@ -131,6 +131,8 @@ function stepSpans(spans: TraceSpan[]): ProgressSink {
       }
       case "log":
       case "notice":
+      case "plan":
+      case "output":
         return;
       default:
         event satisfies never;

@@ -6,6 +6,7 @@ import { checkEmpty, emptyValue } from "./flags/empty-values.ts";
 const OPTIONAL_VALUES: Readonly<Record<string, readonly string[]>> = {
   "--explain": ["text", "json"],
   "--expect-cached": [],
+  "--summary": [],
 };
 
 /** `--pull=always`: values of buildah and podman for a switch of docker's. */

@@ -6,14 +6,19 @@ import { systemFailure } from "../../lib/core/system-failure.ts";
 export interface ShownWork {
   readonly progress: ProgressSink;
   readonly clock: { nowMs(): number };
+  /** Id of the line where its name may not be the only one; the name itself unless given. */
+  readonly id?: string;
 }
 
 /**
  * Shows internal work as a line of the display.
  * @throws the errors of `work`, with system errors in words
  */
-export async function shownStep<T>(name: string, { progress, clock }: ShownWork, work: () => Promise<T>): Promise<T> {
-  const id = name;
+export async function shownStep<T>(
+  name: string,
+  { progress, clock, id = name }: ShownWork,
+  work: () => Promise<T>,
+): Promise<T> {
   progress({ kind: "step-started", id, name, atMs: clock.nowMs() });
   try {
     const result = await work();

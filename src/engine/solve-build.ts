@@ -16,6 +16,7 @@ import { BasesMoved } from "./images/moved-bases.ts";
 import { resultImage } from "./images/result-images.ts";
 import { explainMissingSource } from "./missing-source.ts";
 import type { BuildOptions } from "./options.ts";
+import { planOf } from "./plan.ts";
 import type { PreparedBuild } from "./prepare.ts";
 
 /** A build with results for all steps. */
@@ -57,6 +58,8 @@ export async function solveBuild(
   using locals = openLocals(prepared.directories, engine);
   const graph = graphOf(prepared);
   reporter.solving(graph);
+  const { options, outputs } = parts;
+  parts.progress(planOf(graph, { id: reporter.about.id, outputs, options, atMs: engine.environment.nowMs() }));
   early?.expect(prepared.conversions);
   try {
     const solved = await solve(

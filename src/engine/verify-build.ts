@@ -127,7 +127,7 @@ class UnrecordedResults {
 /** Passes events on, with ids and names of their own: the same steps have been shown already. */
 function renamed(sink: ProgressSink): ProgressSink {
   return (event) => {
-    if (event.kind === "notice") return;
+    if (event.kind === "notice" || event.kind === "plan") return;
     const id = `again ${event.id}`;
     sink("name" in event ? { ...event, id, name: `again: ${event.name}` } : { ...event, id });
   };

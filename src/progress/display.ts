@@ -1,4 +1,5 @@
 import type { ProgressSink } from "../../lib/core/progress.ts";
+import type { FoldMarks } from "./folds.ts";
 import type { ProgressColors } from "./colors.ts";
 /** A consumer of the event stream. `finish` writes what is pending; events after it are ignored. */
 export interface ProgressDisplay {
@@ -17,6 +18,12 @@ export interface ProgressOutput {
   readonly logLines: number;
   /** Milliseconds since the epoch, on the clock that stamps the events. */
   nowMs(): number;
+  /** False for a terminal that cuts lines off when its window gets narrower, instead of breaking them. */
+  readonly rewraps: boolean;
+  /** Calls back when the process goes on after it was stopped, until disposed. Absent where nothing can be said. */
+  afterStop?(goesOn: () => void): Disposable;
+  /** Markers around what belongs together in the log of a CI service; `undefined` elsewhere. */
+  readonly folds?: FoldMarks | undefined;
   /** Calls `tick` regularly until disposed. Must not keep the process alive. */
   every(milliseconds: number, tick: () => void): Disposable;
 }

@@ -1,109 +1,69 @@
 import { printable, printableLine, printableOutput } from "../../lib/core/printable.ts";
 import type { ProgressEvent } from "../../lib/core/progress.ts";
-import { StepBook, type StepState, formatSeconds, formatStatus, isFinished } from "./step-book.ts";
+import { Blocks } from "./blocks.ts";
 import type { ProgressOutput, ProgressDisplay } from "./display.ts";
+import { outputLines } from "./output-lines.ts";
+import { type Pending, newPending } from "./pending.ts";
+import { StepBook, type StepState, formatSeconds, formatStatus } from "./step-book.ts";
+import { type Style, styler } from "./style.ts";
+import { FreeTurns, StepQueue } from "./turns.ts";
 
-/** Another step may be shown once the current one has been silent for this long. */
-const PATIENCE_MS = 500;
-/** The same, once it has this many waiting lines. */
-const MAX_WAITING_LINES = 5_000;
 /** Maximum length of a line in UTF-16 code units; a longer one is shown in parts as it comes. */
 const MAX_LINE = 16_384;
 
-/** Unprinted output of one step. */
-interface Pending {
-  readonly step: StepState;
-  readonly lines: string[];
-  /** The unfinished last line of each output stream. */
-  readonly partial: { stdout: string; stderr: string };
-  partialAtMs: number;
-  announced: boolean;
-  ended: boolean;
-}
-
 /**
- * Makes a log display: `#5 [2/3] RUN make`, `#5 0.312 output`, `#5 DONE 0.4s`. Lines of one step stay together while it
- * produces output; when another takes over, `#5 ...` marks it as unfinished.
+ * Makes a log display: `#5 [2/3] RUN make`, `#5 0.312 output`, `#5 DONE 0.4s`. `as-it-comes`: lines of one step stay
+ * together while it produces output; when another takes over, `#5 ...` marks it as unfinished. `in-order`: steps follow
+ * one another in the order of the Dockerfile, each with all its lines; those that ran meanwhile wait.
  */
-export function plainDisplay(output: ProgressOutput): ProgressDisplay {
-  const book = new StepBook();
+export function plainDisplay(output: ProgressOutput, order: "as-it-comes" | "in-order"): ProgressDisplay {
+  const book = new StepBook(order === "in-order" ? "by-plan" : "by-appearance");
+  const style = styler(output.colors);
+  const blocks = new Blocks(output);
+  const turns = order === "in-order" ? new StepQueue(book) : new FreeTurns(output);
   const pending = new Map<number, Pending>();
-  let shown: StepState | undefined;
-  let shownAtMs = 0;
-  let anything = false;
+  let finished = false;
 
   const pendingOf = (step: StepState): Pending => {
     let entry = pending.get(step.number);
-    if (entry === undefined) {
-      entry = { step, lines: [], partial: { stdout: "", stderr: "" }, partialAtMs: 0, announced: false, ended: false };
-      pending.set(step.number, entry);
-    }
+    if (entry === undefined) pending.set(step.number, (entry = newPending(step)));
     return entry;
   };
-
-  const show = (step: StepState, entry: Pending): void => {
-    const header = shown !== step || !entry.announced;
-    const text: string[] = [];
-    if (header) {
-      if (shown !== undefined && shown !== step && !isFinished(shown)) text.push(`#${shown.number} ...`);
-      if (anything) text.push("");
-      text.push(`#${step.number} ${step.name}`);
-      if (!entry.announced && step.missReason !== undefined) text.push(`#${step.number} why: ${step.missReason}`);
-      entry.announced = true;
-    }
-    text.push(...entry.lines.splice(0));
-    output.write(text.map((line) => `${line}\n`).join(""));
-    anything = true;
-    shown = step;
-    shownAtMs = output.nowMs();
-    if (entry.ended) {
-      pending.delete(step.number);
-      shown = undefined;
-    }
-  };
-
-  /** Prints the waiting lines. `force` ignores turns. */
-  const flush = (force: "all" | "in-turn"): void => {
-    if (shown !== undefined) {
-      const entry = pending.get(shown.number);
-      if (entry !== undefined && (entry.lines.length > 0 || entry.ended)) show(shown, entry);
-    }
-    // Only unfinished and unprinted steps are in the map, so a build of ten thousand cached steps stays linear.
-    for (const entry of pending.values()) {
-      const { step } = entry;
-      if (step === shown) continue;
-      const wants = entry.lines.length > 0 || !entry.announced || entry.ended;
-      if (!wants || step.state === "waiting") continue;
-      const isLate = output.nowMs() - shownAtMs > PATIENCE_MS || entry.lines.length > MAX_WAITING_LINES;
-      const free = shown === undefined || entry.ended || isLate;
-      if (force === "all" || free) show(step, entry);
-    }
+  const show = (entry: Pending): void => {
+    blocks.show(entry);
+    turns.shown(entry);
+    if (entry.ended) pending.delete(entry.step.number);
   };
 
   return {
     sink(event) {
-      if (event.kind === "notice") {
-        const level = event.level === "warning" ? "WARN" : "NOTE";
-        const text = `${level}: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`;
-        output.write(`${printable(text)}\n`);
-        return;
-      }
+      if (finished) return;
       const step = book.apply(event);
-      if (step === undefined) return;
+      if (event.kind === "notice") blocks.write([noticeLine(event, style)]);
+      if (event.kind === "plan") turns.planned(event);
+      if (step === undefined || !("id" in event)) return;
       const entry = pendingOf(step);
-      collect(event, step, entry);
-      if (event.kind !== "step-miss") flush("in-turn");
+      turns.appeared(entry);
+      collect(event, step, entry, style);
+      if (event.kind !== "step-miss") turns.flush(pending, show);
     },
-    finish() {
+    finish(outcome) {
+      if (finished) return;
+      finished = true;
       for (const entry of pending.values()) endPartialLines(entry.step, entry);
-      flush("all");
-      if (anything) output.write("\n");
+      turns.flush(pending, show);
+      for (const entry of [...pending.values()].toSorted((a, b) => a.step.number - b.step.number)) {
+        if (entry.step.state !== "waiting" || entry.lines.length > 0) show(entry);
+      }
+      blocks.end();
+      if (outcome === "success") for (const made of book.outputs) blocks.write(outputLines(made));
+      if (book.warnings > 1) blocks.write([style.warning(`${book.warnings} warnings above`)]);
     },
   };
 }
 
 /** Turns an event into printed lines. */
-function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
+function collect(event: ProgressEvent, step: StepState, entry: Pending, style: Style): void {
   const prefix = `#${step.number}`;
   switch (event.kind) {
     case "log": {
@@ -112,7 +72,7 @@ function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
       entry.partial[event.stream] = open.length > MAX_LINE ? "" : open;
       if (open.length > MAX_LINE) lines.push(open);
       entry.partialAtMs = event.atMs;
-      for (const line of lines) entry.lines.push(outputLine(step, event.atMs, line.replace(/\r$/, "")));
+      for (const line of lines) entry.add(outputLine(step, event.atMs, line.replace(/\r$/, "")));
       break;
     }
     case "status":
@@ -130,21 +90,28 @@ function collect(event: ProgressEvent, step: StepState, entry: Pending): void {
       break;
     case "step-failed":
       endPartialLines(step, entry);
-      entry.lines.push(`${prefix} ERROR: ${printable(event.message)}`);
+      entry.lines.push(style.error(`${prefix} ERROR: ${printable(event.message)}`));
       entry.ended = true;
       break;
     case "step-cancelled":
       endPartialLines(step, entry);
-      entry.lines.push(`${prefix} CANCELED`);
+      entry.lines.push(style.cancel(`${prefix} CANCELED`));
       entry.ended = true;
       break;
     case "step-started":
     case "step-miss":
     case "notice":
+    case "plan":
+    case "output":
       break;
     default:
       event satisfies never;
   }
+}
+
+function noticeLine(event: ProgressEvent & { readonly kind: "notice" }, style: Style): string {
+  const text = `${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`;
+  return event.level === "warning" ? style.warning(printable(`WARN: ${text}`)) : printable(`NOTE: ${text}`);
 }
 
 function endPartialLines(step: StepState, entry: Pending): void {

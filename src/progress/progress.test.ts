@@ -17,6 +17,7 @@ function shown(mode: ProgressMode, events: readonly ProgressEvent[], size = { co
     size: () => size,
     colors: false,
     logLines: 2,
+    rewraps: true,
     nowMs: () => now,
     every: (_, draw) => {
       tick = draw;
@@ -30,6 +31,12 @@ function shown(mode: ProgressMode, events: readonly ProgressEvent[], size = { co
   tick();
   display.finish("success");
   return text;
+}
+
+/** Takes out what a frame is drawn with. */
+function textOf(frame: string): string {
+  // oxlint-disable-next-line no-control-regex -- escape sequences are what is looked for
+  return frame.replaceAll(/\u001b\[(?:\?25[lh]|\d+A\r|[JK])/g, "");
 }
 
 const STEP: readonly ProgressEvent[] = [
@@ -71,7 +78,7 @@ test.each(["plain", "tty"] as const)(
       ...missed("c", "ARG V changed", "step"),
       ...missed("d", "ARG V changed", "step"),
     ]);
-    const last = text.slice(text.lastIndexOf("[+]"));
+    const last = textOf(text.slice(text.lastIndexOf("[+]")));
     expect((mode === "tty" ? last : text).match(/why: .*/g)).toEqual([
       "why: never built here",
       "why: ARG V changed",
@@ -107,9 +114,13 @@ test("plain: lines of one step stay together while it talks, and an interrupted 
   `);
 });
 
-test("rawjson: one event per line, as it came", () => {
-  const lines = shown("rawjson", STEP).trimEnd().split("\n");
-  expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(STEP);
+test("events: one event per line, as it came, between the version and the outcome", () => {
+  const lines = shown("events", STEP).trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+    { kind: "stream-started", version: 1, atMs: T },
+    ...STEP,
+    { kind: "stream-ended", outcome: "success", atMs: T + 510 },
+  ]);
 });
 
 test("quiet shows nothing", () => {
@@ -119,9 +130,9 @@ test("quiet shows nothing", () => {
 test("tty: the last frame has every step and its time at the right edge", () => {
   const frames = shown("tty", STEP).split("\u001b[?25l");
   const frame = frames.at(-1) ?? "";
-  const last = frame.slice(frame.indexOf("[+]")).replace("\u001b[?25h", "");
+  const last = textOf(frame.slice(frame.indexOf("[+]")));
   expect(last).toMatchInlineSnapshot(`
-    "[+] Building 0.5s (2/2) FINISHED
+    "[+] Building 0.5s FINISHED
      => [1/2] RUN make                                      0.5s
      => => why: never built here
      => CACHED [2/2] COPY a b                               0.0s
@@ -142,7 +153,7 @@ test("tty: a running step shows its last lines, and no row is wider than the win
     },
   ];
   const frame = shown("tty", running, { columns: 40, rows: 24 }).split("\u001b[?25h")[0] ?? "";
-  const rows = frame.replace("\u001b[?25l", "").trimEnd().split("\n");
+  const rows = textOf(frame).trimEnd().split("\n");
   expect(rows.at(-1)).toBe(" => => # progress 2");
   expect(Math.max(...rows.map((row) => row.length))).toBeLessThanOrEqual(40);
   expect(rows).toHaveLength(4);
@@ -157,7 +168,7 @@ test("tty: a picture taller than the window keeps what is running", () => {
   }));
   events.push({ kind: "step-started", id: "run", name: "RUN last", atMs: T });
   const frame = shown("tty", events, { columns: 40, rows: 10 }).split("\u001b[?25h")[0] ?? "";
-  const rows = frame.trimEnd().split("\n");
+  const rows = textOf(frame).trimEnd().split("\n");
   expect(rows.length).toBeLessThanOrEqual(8);
   expect(rows.at(-1)).toContain("RUN last");
 });
@@ -195,9 +206,9 @@ test("plain: what others wrote colours its own output and does nothing else to a
 });
 
 test("tty: what others wrote does nothing to a terminal but to be shown", () => {
-  // What the picture itself is drawn with: the cursor hidden, moved up, the rest erased, the cursor shown.
+  // What the picture itself is drawn with: the cursor hidden, moved, the rest erased, the cursor shown.
   // oxlint-disable-next-line no-control-regex -- escape sequences are what is looked for
-  const rest = shown("tty", HOSTILE).replaceAll(/\u001b\[(?:\?25[lh]|\d+A\r\u001b\[J)/g, "");
+  const rest = shown("tty", HOSTILE).replaceAll(/\u001b\[(?:\?25[lh]|\d+A\r|\d+G|[JK])/g, "");
   expect(rest).not.toMatch(/(?!\n)\p{Cc}/u);
   expect(rest).toContain("=> ERROR RUN");
 });

@@ -1,5 +1,5 @@
 import { printable, printableLine } from "../../lib/core/printable.ts";
-import type { ProgressEvent } from "../../lib/core/progress.ts";
+import type { MadeOutput, ProgressEvent } from "../../lib/core/progress.ts";
 
 /** Counted work inside a step, as last reported. */
 export interface StepStatus {
@@ -8,6 +8,9 @@ export interface StepStatus {
   readonly total: number | undefined;
   readonly unit: "bytes" | "files";
   readonly done: boolean;
+  /** Units per second since the first report; `undefined` before there are two. */
+  readonly rate?: number | undefined;
+  readonly first?: { readonly current: number; readonly atMs: number };
 }
 
 /** The display's state of one step. `number` counts from 1 in order of first appearance. */
@@ -30,8 +33,22 @@ export interface StepState {
  */
 export class StepBook {
   readonly #steps = new Map<string, StepState>();
+  readonly #plans = new Map<string, ProgressEvent & { readonly kind: "plan" }>();
+  readonly #outputs = new Map<string, MadeOutput>();
+  readonly #numbers: "by-appearance" | "by-plan";
+  #warnings = 0;
+
+  /** @param numbers `by-plan` numbers steps in the order of the Dockerfile */
+  constructor(numbers: "by-appearance" | "by-plan" = "by-appearance") {
+    this.#numbers = numbers;
+  }
   /** Reasons that concern the whole build, by the step that showed them. */
   readonly #said = new Map<string, string>();
+
+  /** Returns a step that has appeared. */
+  get(id: string): StepState | undefined {
+    return this.#steps.get(id);
+  }
 
   /** Steps in order of first appearance. */
   get steps(): IterableIterator<StepState> {
@@ -42,15 +59,55 @@ export class StepBook {
     return this.#steps.size;
   }
 
-  get finishedCount(): number {
-    let finished = 0;
-    for (const step of this.#steps.values()) if (isFinished(step)) finished += 1;
-    return finished;
+  /** Number of warnings among the notices. */
+  get warnings(): number {
+    return this.#warnings;
   }
 
-  /** Applies an event; returns its step, `undefined` for notices. */
+  get outputs(): IterableIterator<MadeOutput> {
+    return this.#outputs.values();
+  }
+
+  /** Ids of the planned steps, in the order of their Dockerfiles. */
+  get planned(): readonly string[] {
+    return [...this.#plans.values()].flatMap(({ steps }) => steps.map(({ id }) => id));
+  }
+
+  /** Counts planned steps and results; `undefined` before a plan is known. */
+  get counts(): { readonly finished: number; readonly total: number } | undefined {
+    if (this.#plans.size === 0) return undefined;
+    let finished = this.#outputs.size;
+    let total = 0;
+    for (const { steps, outputs } of this.#plans.values()) {
+      total += steps.length + outputs;
+      for (const { id } of steps) {
+        const step = this.#steps.get(id);
+        if (step !== undefined && isFinished(step)) finished += 1;
+      }
+    }
+    return { finished, total };
+  }
+
+  /** Applies an event; returns its step, `undefined` for notices, plans and finished outputs. */
   apply(event: ProgressEvent): StepState | undefined {
-    if (event.kind === "notice") return undefined;
+    switch (event.kind) {
+      case "notice":
+        if (event.level === "warning") this.#warnings += 1;
+        return undefined;
+      case "plan":
+        this.#plans.set(event.id, event);
+        if (this.#numbers === "by-plan")
+          for (const { id, name } of event.steps) this.#step(id).name = printableLine(name);
+        return undefined;
+      case "output":
+        this.#outputs.set(event.id, event.output);
+        return undefined;
+      default:
+        return this.#applyToStep(event);
+    }
+  }
+
+  #applyToStep(event: Exclude<ProgressEvent, { readonly kind: "notice" | "plan" | "output" }>): StepState {
     const step = this.#step(event.id);
     switch (event.kind) {
       case "step-started":
@@ -83,7 +140,7 @@ export class StepBook {
         step.missReason = this.#newReason(event);
         break;
       case "status":
-        step.statuses.set(event.item, { ...event, item: printableLine(event.item) });
+        step.statuses.set(event.item, withRate(step.statuses.get(event.item), event));
         break;
       case "log":
         break;
@@ -122,6 +179,14 @@ export class StepBook {
   }
 }
 
+function withRate(before: StepStatus | undefined, event: ProgressEvent & { readonly kind: "status" }): StepStatus {
+  const { current, total, unit, done, atMs } = event;
+  const first = before?.first ?? { current, atMs };
+  const elapsedMs = atMs - first.atMs;
+  const rate = elapsedMs > 0 && current > first.current ? ((current - first.current) * 1000) / elapsedMs : undefined;
+  return { item: printableLine(event.item), current, total, unit, done, rate, first };
+}
+
 export function isFinished(step: StepState): boolean {
   return step.state !== "waiting" && step.state !== "running";
 }
@@ -143,11 +208,15 @@ export function formatBytes(bytes: number): string {
   return `${Number(unit === 0 ? value : value.toPrecision(3))}${units[unit] ?? ""}`;
 }
 
-/** Formats `transferring context: 1.05MB / 3.2MB`. */
+/** Formats `transferring context: 1.05MB / 3.2MB`, and while it runs ` 2.1MB/s`. */
 export function formatStatus(status: StepStatus): string {
   const amount = (value: number): string => (status.unit === "bytes" ? formatBytes(value) : `${value} files`);
   const total = status.total === undefined || status.done ? "" : ` / ${amount(status.total)}`;
   return status.current === 0 && status.total === undefined
     ? status.item
-    : `${status.item} ${amount(status.current)}${total}`;
+    : `${status.item} ${amount(status.current)}${total}${rateText(status)}`;
+}
+
+function rateText({ rate, unit, done }: StepStatus): string {
+  return rate === undefined || unit !== "bytes" || done ? "" : ` ${formatBytes(Math.round(rate))}/s`;
 }

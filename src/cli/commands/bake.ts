@@ -14,6 +14,7 @@ import { bakeSources, composeLookup } from "../bake-files.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
+import { MODES_TEXT } from "../progress-output.ts";
 
 /** The flags as commander reads them. */
 interface BakeFlags {
@@ -78,7 +79,7 @@ export function bakeCommand(program: Command, cli: Cli): void {
   bake.option("--load", "keep the images in the local store");
   bake.option("--no-cache", "run every step again");
   bake.option("--pull", "ask registries whether base images have changed");
-  bake.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
+  bake.option("--progress <mode>", MODES_TEXT);
   bake.option("--metadata-file <path>", "write what was built to a file, as JSON");
   bake.option("--call <method>", "build, check, outline or targets");
   bake.option("--check", "report findings of the build checks instead of building");

@@ -23,7 +23,7 @@ import { resourceLimits } from "../flags/resources.ts";
 import { printError } from "../print-error.ts";
 import { checkResultFiles } from "../result-files.ts";
 import { printExplanation } from "../explanation.ts";
-import { openProgress, progressMode } from "../progress-output.ts";
+import { MODES_TEXT, openProgress, progressMode } from "../progress-output.ts";
 
 /** Declares `kiln build`, with every flag of `docker buildx build` that needs no daemon. */
 export function buildCommand(program: Command, cli: Cli): void {
@@ -79,7 +79,11 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--locked", "refuse base images and remote sources that are not those of the --lock file");
   build.option("--expect-cached [stages]", "fail when a step is not in the cache");
   build.option("--explain [format]", "say at the end why steps ran: text, or json for tools (on standard output)");
-  build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
+  build.option(
+    "--summary [path]",
+    "end with a table of all steps: cached or why not, time, memory, bytes; =FILE: as Markdown",
+  );
+  build.option("--progress <mode>", MODES_TEXT);
   build.option("--trace <path>", "write what took how long to a file that browsers' tracing pages open");
   build.option("-q, --quiet", "print only the image id");
   build.option("--iidfile <path>", "write the image id to a file");
@@ -163,15 +167,22 @@ async function run(context: CommandContext, args: readonly string[], flags: Buil
   const onReport = (made: BuildReport): void => void (report = made);
   const { build } = await import("../../engine/build.ts");
   const { reportResult } = await import("../build-report.ts");
-  const progress = trace === undefined ? display.sink : trace.beside(display.sink);
+  const summary =
+    flags.summary === undefined
+      ? undefined
+      : (await import("../summary-output.ts")).openSummary(context, flags.summary);
+  const shown = summary === undefined ? display.sink : summary.beside(display.sink);
+  const progress = trace === undefined ? shown : trace.beside(shown);
   try {
     const result = await build({ ...options, progress, onReport }, context.environment, context.signal);
     trace?.write();
     display.finish("success");
     await reportResult(context, result, { mode, ...files });
+    await summary?.end("success");
   } catch (error) {
     display.finish("failure");
     trace?.writeAfterFailure();
+    await summary?.end("failure");
     if (onError === "shell" && error instanceof BuildError && error.code === "solver/exec-failed") {
       printError(error, context.host);
       const { openShell } = await import("./shell.ts");

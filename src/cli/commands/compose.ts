@@ -10,6 +10,7 @@ import { composeLookup, composeSources } from "../bake-files.ts";
 import { bakePlan } from "../bake-plan.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { MODES_TEXT } from "../progress-output.ts";
 
 interface ComposeFlags {
   readonly file: readonly string[];
@@ -48,7 +49,7 @@ export function composeBuildCommand(program: Command, cli: Cli): void {
   build.option("--pull", "ask registries whether base images have changed");
   build.option("--push", "push the images");
   build.option("--print", "show what would be built, as a bake file in JSON");
-  build.option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none (BUILDKIT_PROGRESS)");
+  build.option("--progress <mode>", MODES_TEXT);
   build.option("-q, --quiet", "print only the images' ids");
   build.addHelpText(
     "after",

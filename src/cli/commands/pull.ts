@@ -5,7 +5,7 @@ import type { CommandContext } from "../context.ts";
 import type { ImagePlace } from "../../engine/images/image-places.ts";
 import { platformOption, platformOrDefault } from "../find-image.ts";
 import { accountOptions, givenAccounts } from "../flags/accounts.ts";
-import { noticesOnly, openProgress, progressMode } from "../progress-output.ts";
+import { MODES_TEXT, noticesOnly, openProgress, progressMode } from "../progress-output.ts";
 
 /** Declares `kiln pull`: pulls an image with all its files. A build pulls its images by itself. */
 export function pullCommand(program: Command, cli: Cli): void {
@@ -13,7 +13,7 @@ export function pullCommand(program: Command, cli: Cli): void {
     .description("fetch an image from its registry")
     .option("--platform <os/arch>", "which of several platforms")
     .option("--insecure", "plain HTTP or an unverified certificate is fine")
-    .option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none")
+    .option("--progress <mode>", MODES_TEXT)
     .option("-q, --quiet", "print only the digest")
     .addHelpText(
       "after",

@@ -5,7 +5,7 @@ import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { platformOption } from "../find-image.ts";
 import { accountOptions, givenAccounts } from "../flags/accounts.ts";
-import { openProgress, progressMode } from "../progress-output.ts";
+import { MODES_TEXT, openProgress, progressMode } from "../progress-output.ts";
 
 /** Declares `kiln push`: pushes an image of the local store to the registry in its name. */
 export function pushCommand(program: Command, cli: Cli): void {
@@ -16,7 +16,7 @@ export function pushCommand(program: Command, cli: Cli): void {
     .option("--compression-level <level>", "how hard to compress")
     .option("--force-compression", "also layers of base images")
     .option("--insecure", "plain HTTP or an unverified certificate is fine")
-    .option("--progress <mode>", "auto, tty, plain, quiet, rawjson or none")
+    .option("--progress <mode>", MODES_TEXT)
     .option("-q, --quiet", "print only the digest")
     .addHelpText(
       "after",

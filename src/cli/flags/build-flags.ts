@@ -43,6 +43,7 @@ export interface BuildFlags extends AcceptedFlags {
   readonly locked?: boolean;
   readonly expectCached?: string;
   readonly explain?: string;
+  readonly summary?: string;
   readonly progress?: string;
   readonly trace?: string;
   readonly quiet?: boolean;
@@ -96,6 +97,7 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   locked: optional(FLAG),
   expectCached: optional(TEXT),
   explain: optional(TEXT),
+  summary: optional(TEXT),
   progress: optional(TEXT),
   trace: optional(TEXT),
   quiet: optional(FLAG),

@@ -49,6 +49,7 @@ const OWN = [
   "expect-cached",
   "authfile",
   "explain",
+  "summary",
   "trace",
   "pull-policy",
   "pull-ttl",

@@ -1,6 +1,7 @@
 import { type Digest, hexOf } from "../../../lib/core/digest.ts";
 import { BuildError, hintOf, joinHints, messageOf } from "../../../lib/core/errors.ts";
 import { mapLimit } from "../../../lib/core/limits.ts";
+import type { MadeOutput } from "../../../lib/core/progress.ts";
 import type { CacheRecord } from "../../../lib/store/model.ts";
 import type { LayerForm } from "../../export/layers.ts";
 import type { CacheSink } from "../../../solver/cache/remote/backend.ts";
@@ -52,6 +53,8 @@ export async function exportCaches(
         await exportCache(to, sink, { solved, parts, packer }, signal);
         if (to.keepDays !== undefined) await removeUnused(sink, to.keepDays, { progress, clock }, signal);
       });
+      const output: MadeOutput = { kind: "cache", place: `in ${sink.location}`, names: [], ...NO_IMAGE };
+      progress({ kind: "output", id: exportLine(sink), output, atMs: clock.nowMs() });
     } catch (error) {
       signal.throwIfAborted();
       const failure = exportFailure(sink.location, error);
@@ -60,6 +63,8 @@ export async function exportCaches(
     }
   }
 }
+
+const NO_IMAGE = { sizeBytes: 0, layers: 0, platforms: 0 };
 
 function exportLine(sink: CacheSink): string {
   return `exporting cache to ${sink.location}`;

@@ -1,0 +1,149 @@
+import { digestOf, isDigest } from "../../lib/core/digest.ts";
+import type { ProgressEvent } from "../../lib/core/progress.ts";
+import { printableJson } from "../../lib/core/printable.ts";
+import type { ProgressOutput, ProgressDisplay } from "./display.ts";
+
+/** BuildKit's `Vertex`, as buildx writes it. Absent members are empty ones. */
+interface Vertex {
+  digest: string;
+  inputs?: readonly string[];
+  name: string;
+  started?: string;
+  completed?: string;
+  cached?: true;
+  error?: string;
+}
+
+/** BuildKit's `SolveStatus`: one object a line, with what has changed. */
+interface SolveStatus {
+  readonly vertexes?: readonly Vertex[];
+  readonly statuses?: readonly {
+    readonly id: string;
+    readonly vertex: string;
+    readonly name?: string;
+    readonly total?: number;
+    readonly current: number;
+    readonly timestamp: string;
+    readonly started: string;
+    readonly completed?: string;
+  }[];
+  /** `data` in base64; stream 1 is standard output, 2 is standard error. */
+  readonly logs?: readonly {
+    readonly vertex: string;
+    readonly stream: 1 | 2;
+    readonly data: string;
+    readonly timestamp: string;
+  }[];
+  /** `short` in base64. */
+  readonly warnings?: readonly {
+    readonly vertex: string;
+    readonly level: number;
+    readonly short: string;
+    readonly detail?: readonly string[];
+  }[];
+}
+
+/** The vertex of messages that belong to no step. BuildKit's warnings always have one. */
+const NO_STEP = "kiln";
+
+/** Makes a display that writes the lines of `docker buildx build --progress=rawjson`. */
+export function rawJsonDisplay(output: ProgressOutput): ProgressDisplay {
+  const vertices = new Map<string, Vertex>();
+  /** Start of counted work, by vertex and item. */
+  const begun = new Map<string, string>();
+  const write = (status: SolveStatus): void => output.write(`${printableJson(status)}\n`);
+  const vertexOf = (id: string): Vertex => {
+    let vertex = vertices.get(id);
+    if (vertex === undefined) vertices.set(id, (vertex = { digest: digestFor(id), name: id }));
+    return vertex;
+  };
+
+  const take = (event: ProgressEvent): void => {
+    if (event.kind === "notice") {
+      const detail = event.hint === undefined ? {} : { detail: [base64(event.hint)] };
+      const level = event.level === "warning" ? 1 : 0;
+      write({ warnings: [{ vertex: digestFor(NO_STEP), level, short: base64(event.message), ...detail }] });
+      return;
+    }
+    if (event.kind === "step-miss") return;
+    const time = new Date(event.atMs).toISOString();
+    switch (event.kind) {
+      case "plan": {
+        const planned = event.steps.map(({ id, name, inputs }): Vertex => {
+          const vertex: Vertex = {
+            digest: digestFor(id),
+            ...(inputs.length === 0 ? {} : { inputs: inputs.map(digestFor) }),
+            name,
+          };
+          vertices.set(id, vertex);
+          return vertex;
+        });
+        if (planned.length > 0) write({ vertexes: planned });
+        return;
+      }
+      case "step-started":
+      case "step-cached":
+      case "step-done":
+      case "step-failed":
+      case "step-cancelled":
+        write({ vertexes: [changed(vertexOf(event.id), event, time)] });
+        return;
+      case "status": {
+        const vertex = digestFor(event.id);
+        const key = `${vertex} ${event.item}`;
+        const started = begun.get(key) ?? time;
+        begun.set(key, started);
+        const total = event.total === undefined || event.total === 0 ? {} : { total: event.total };
+        const completed = event.done ? { completed: time } : {};
+        const { item: id, current } = event;
+        write({ statuses: [{ id, vertex, ...total, current, timestamp: time, started, ...completed }] });
+        return;
+      }
+      case "log": {
+        const stream = event.stream === "stdout" ? 1 : 2;
+        write({ logs: [{ vertex: digestFor(event.id), stream, data: base64(event.data), timestamp: time }] });
+        return;
+      }
+      case "output":
+        return;
+      default:
+        event satisfies never;
+    }
+  };
+  return { sink: take, finish: () => {} };
+}
+
+/** Applies an event of a step; a started one that turns out to be cached stays cached. */
+function changed(vertex: Vertex, event: Extract<ProgressEvent, { readonly id: string }>, time: string): Vertex {
+  if ("name" in event) vertex.name = event.name;
+  vertex.started ??= time;
+  switch (event.kind) {
+    case "step-started":
+      delete vertex.completed;
+      delete vertex.error;
+      break;
+    case "step-cached":
+      vertex.completed = time;
+      vertex.cached = true;
+      break;
+    case "step-failed":
+      vertex.completed = time;
+      vertex.error = event.message;
+      break;
+    case "step-cancelled":
+      vertex.completed = time;
+      vertex.error = "context canceled";
+      break;
+    default:
+      vertex.completed = time;
+  }
+  return vertex;
+}
+
+function digestFor(id: string): string {
+  return isDigest(id) ? id : digestOf(id);
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
