@@ -15,7 +15,7 @@ const { signal } = new AbortController();
 /** Two layers; everything in them is older than a test. */
 const LAYERS = [
   "mkdir -p d/e/f gone/x old && echo a > d/a && echo b > d/e/b && echo c > d/e/f/c && ln -s a d/l && echo g > gone/x/g && echo o > old/o && chmod 700 d/e && chown 3:4 d/e",
-  "mkdir -p links d && echo one > links/a && ln links/a links/b && echo two > links/c && mkfifo d/p && echo d2 > d/second",
+  "mkdir -p links d && echo one > links/a && ln links/a links/b && echo two > links/c && mkfifo d/p && echo d2 > d/second && mkdir -p m/n o && echo four > m/n/four && ln m/n/four o/four",
 ];
 
 /** Changes of a command; each line is a command of its own in one build. */
@@ -56,6 +56,10 @@ const COMMANDS: readonly { readonly name: string; readonly does: readonly string
     ],
   },
   { name: "moved files and directories", does: ["mv d/a d/e/a", "mv d/e/f old/f && mv old new", "mv new/f/c d/a"] },
+  {
+    name: "moved directories in which a file with another name is",
+    does: ["mv m m2", "mv m2/n n && echo x > n/x", "rm -r n && rm o/four"],
+  },
   { name: "links to files", does: ["ln d/a d/a2", "ln d/a old/a3 && rm d/a", "ln old/a3 d/a4"] },
   { name: "one of two names goes", does: ["rm links/b", "echo x >> links/a"] },
   { name: "a third name", does: ["ln links/a links/z", "ln links/c old/c"] },

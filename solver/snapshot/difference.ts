@@ -1,11 +1,12 @@
-import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFLNK, S_IFMT, S_IFREG } from "../../lib/native/constants.ts";
+import { AT_FDCWD, O_DIRECTORY, O_PATH, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../../lib/native/constants.ts";
 import { SystemError } from "../../lib/native/errno.ts";
 import type { Native } from "../../lib/native/native.ts";
 import { isReservedDevice, reservedDevice } from "../../lib/tar/reserved.ts";
 import type { Borrowed } from "../../lib/tree/borrowed.ts";
 import { makeWhiteout, markOpaque, type Marks } from "../../lib/tree/overlay-marks.ts";
 import { LowerLayers } from "./unchanged.ts";
-import { birthTimeNs, type FileState, isDirectoryState, readTreeState, type TreeState } from "./tree-state.ts";
+import { adoptChanges, findChanges, type TreeChanges } from "./tree-changes.ts";
+import { birthTimeNs, type FileState, isDirectoryState, type RecordedTree, type TreeState } from "./tree-state.ts";
 
 export interface DifferenceOptions {
   readonly native: Native;
@@ -14,28 +15,23 @@ export interface DifferenceOptions {
   readonly root: string;
   /** An empty directory on the same file system. */
   readonly difference: string;
-  readonly before: TreeState;
-  /** The layers that `before` is made of, topmost first. */
+  /** The tree before the command. Afterwards it records the tree as it was before the difference was moved out of it. */
+  readonly recorded: RecordedTree;
+  /** The layers that the tree was made of, topmost first. */
   readonly lowers: readonly string[];
-  /** A change time later than all in `before`; the tree did not change between the two. */
+  /** A change time later than all that are recorded; the tree did not change between the two. */
   readonly startedNs: bigint;
   /** Absent where the command had mounts. */
   readonly borrowed: Borrowed | undefined;
 }
 
-export interface TakenDifference {
-  /** Files with several names of which the changed one is unknown: overlayfs would have changed one name only. */
-  readonly ambiguous: readonly string[];
-  /** The whole tree before the difference was moved out of it. */
-  readonly after: Map<string, FileState>;
-}
-
 /**
- * Moves everything that changed since `before` out of a tree, with its parent directories, and marks deletions: the
+ * Moves everything that changed since the record out of a tree, with its parent directories, and marks deletions: the
  * result equals overlayfs's upper directory. The tree lacks it afterwards (`applyLayer` brings it back); the two share
  * no file.
+ * @returns files with several names of which the changed one is unknown: overlayfs would have changed one name only
  */
-export async function takeDifference(options: DifferenceOptions): Promise<TakenDifference> {
+export async function takeDifference(options: DifferenceOptions): Promise<readonly string[]> {
   const difference = new Difference(options);
   try {
     return await difference.take();
@@ -47,7 +43,8 @@ export async function takeDifference(options: DifferenceOptions): Promise<TakenD
 class Difference {
   readonly #options: DifferenceOptions;
   readonly #native: Native;
-  readonly #after: Map<string, FileState>;
+  readonly #before: TreeState;
+  readonly #changes: TreeChanges;
   readonly #rootFd: number;
   readonly #diffFd: number;
   readonly #lowers: LowerLayers;
@@ -58,28 +55,30 @@ class Difference {
   constructor(options: DifferenceOptions) {
     this.#options = options;
     this.#native = options.native;
-    this.#after = readTreeState(options.native, options.root);
+    this.#before = options.recorded.files;
+    this.#changes = findChanges(options.native, options.root, options.recorded);
     this.#rootFd = options.native.openPath(options.root, O_PATH | O_DIRECTORY);
     this.#diffFd = options.native.openPath(options.difference, O_PATH | O_DIRECTORY);
     this.#lowers = new LowerLayers(options);
   }
 
-  async take(): Promise<TakenDifference> {
-    const { before, marks } = this.#options;
+  async take(): Promise<readonly string[]> {
+    const { marks, recorded } = this.#options;
     const native = this.#native;
-    for (const [path, state] of this.#after)
-      if (path !== "" && isDirectoryState(state)) this.#addDirectory(path, state);
+    const { seen, removed } = this.#changes;
+    for (const [path, state] of seen) if (path !== "" && isDirectoryState(state)) this.#addDirectory(path, state);
     const linked = new Map<bigint, string[]>();
-    for (const [path, state] of this.#after) {
+    for (const [path, state] of seen) {
       if (isDirectoryState(state)) continue;
-      if (state.nlink > 1 || (before.get(path)?.nlink ?? 1) > 1)
+      if (state.nlink > 1 || (this.#before.get(path)?.nlink ?? 1) > 1)
         linked.set(state.ino, [...(linked.get(state.ino) ?? []), path]);
       else if (this.#isChanged(path, state)) this.#move(path, state);
     }
+    this.#completeLinks(linked);
     const ambiguous: string[] = [];
     for (const paths of linked.values()) if (await this.#addLinked(paths)) ambiguous.push(...paths.slice(0, 1));
-    for (const path of before.keys()) {
-      if (this.#after.has(path) || !this.#isMerged(parentOf(path))) continue;
+    for (const path of removed) {
+      if (!this.#isMerged(parentOf(path))) continue;
       this.#ensure(parentOf(path));
       makeWhiteout(native, this.#diffFd, path, marks);
     }
@@ -87,7 +86,8 @@ class Difference {
     const root = native.statat(this.#rootFd, "");
     native.fchownat(AT_FDCWD, this.#options.difference, root.uid, root.gid);
     native.fchmodat(AT_FDCWD, this.#options.difference, root.mode & 0o7777);
-    return { ambiguous, after: this.#after };
+    adoptChanges(recorded, this.#changes);
+    return ambiguous;
   }
 
   close(): void {
@@ -96,9 +96,21 @@ class Difference {
     this.#lowers[Symbol.dispose]();
   }
 
+  /** A file of the tree after the command; `undefined` where there is none. */
+  #after(path: string): FileState | undefined {
+    const { seen, removed } = this.#changes;
+    return seen.get(path) ?? (removed.has(path) ? undefined : this.#before.get(path));
+  }
+
+  #stateAt(path: string): FileState {
+    const found = this.#after(path);
+    if (found === undefined) throw new Error(`${path} is not in the tree`);
+    return found;
+  }
+
   #addDirectory(path: string, state: FileState): void {
-    const { before, root, startedNs } = this.#options;
-    const was = before.get(path);
+    const { root, startedNs } = this.#options;
+    const was = this.#before.get(path);
     const isTouched = was?.ctimeNs !== state.ctimeNs && this.#isOwnChange(path, was, state);
     const isMerged =
       this.#isMerged(parentOf(path)) &&
@@ -128,13 +140,13 @@ class Difference {
 
   /** Tells whether lower layers show through a directory. */
   #isMerged(path: string): boolean {
-    const state = this.#after.get(path);
+    const state = this.#after(path);
     return path === "" || (state !== undefined && isDirectoryState(state) && !this.#fresh.has(path));
   }
 
   #isChanged(path: string, state: FileState): boolean {
     if (!this.#isMerged(parentOf(path))) return true;
-    const was = this.#options.before.get(path);
+    const was = this.#before.get(path);
     if (was?.ino !== state.ino || isDirectoryState(was)) return true;
     // A file that was moved aside during the command is unchanged, though the kernel gave it a new change time.
     if (this.#options.borrowed?.paths.has(path) === true) return false;
@@ -148,16 +160,28 @@ class Difference {
     return this.#lowers.has(this.#rootFd, path, state);
   }
 
+  /** Adds names in places where nothing changed to those of files that were seen. */
+  #completeLinks(linked: Map<bigint, string[]>): void {
+    const { seen, removed } = this.#changes;
+    const lacking = new Set<bigint>();
+    for (const [inode, paths] of linked) if (paths.length < this.#stateAt(paths[0] ?? "").nlink) lacking.add(inode);
+    if (lacking.size === 0) return;
+    for (const [path, { ino, mode }] of this.#before) {
+      if (!lacking.has(ino) || (mode & S_IFMT) === S_IFDIR || seen.has(path) || removed.has(path)) continue;
+      linked.get(ino)?.push(path);
+    }
+  }
+
   /**
    * Adds the changes of a file with several names. Overlayfs gives a changed name of a lower file a file of its own; in
    * one tree all names change. Where only the names changed, the file is copied for the new ones.
    */
   async #addLinked(paths: readonly string[]): Promise<boolean> {
-    const { before } = this.#options;
-    const changed = paths.filter((path) => this.#isChanged(path, stateAt(this.#after, path)));
+    const before = this.#before;
+    const changed = paths.filter((path) => this.#isChanged(path, this.#stateAt(path)));
     if (changed.length === 0) return false;
     const [first = ""] = paths;
-    const state = stateAt(this.#after, first);
+    const state = this.#stateAt(first);
     const old = paths.filter((path) => this.#namesBefore(path, state) > 0 && this.#isMerged(parentOf(path)));
     const was = before.get(old[0] ?? "");
     if (was === undefined || this.#namesBefore(old[0] ?? "", state) < 2) {
@@ -182,7 +206,7 @@ class Difference {
 
   /** Counts the earlier names of a file that is still the same under this one; 0 for another file. */
   #namesBefore(path: string, { ino, mode }: FileState): number {
-    const was = this.#options.before.get(path);
+    const was = this.#before.get(path);
     return was?.ino === ino && (was.mode & S_IFMT) === (mode & S_IFMT) ? was.nlink : 0;
   }
 
@@ -227,7 +251,7 @@ class Difference {
   #ensure(path: string): void {
     if (path === "" || this.#made.has(path)) return;
     this.#ensure(parentOf(path));
-    const state = stateAt(this.#after, path);
+    const state = this.#stateAt(path);
     this.#native.mkdirat(this.#diffFd, path, 0o700);
     this.#native.fchownat(this.#diffFd, path, state.uid, state.gid);
     this.#native.fchmodat(this.#diffFd, path, state.mode & 0o7777);
@@ -249,12 +273,6 @@ function changesMetadata(was: FileState, is: FileState): boolean {
 
 function isReserved({ mode, device }: FileState): boolean {
   return isReservedDevice(mode, device);
-}
-
-function stateAt(state: TreeState, path: string): FileState {
-  const found = state.get(path);
-  if (found === undefined) throw new Error(`${path} is not in the tree`);
-  return found;
 }
 
 function parentOf(path: string): string {

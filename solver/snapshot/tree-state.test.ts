@@ -8,7 +8,7 @@ import { locateNative } from "../../lib/native/locate.ts";
 import { applyLayer } from "../../lib/tree/apply-layer.ts";
 import { markOpaque } from "../../lib/tree/overlay-marks.ts";
 import { SKIP_UNLESS_ROOT } from "../ops/file/testing.ts";
-import { readTreeState, refreshTreeState } from "./tree-state.ts";
+import { recordTree, refreshTreeState } from "./tree-state.ts";
 
 const native = locateNative();
 
@@ -42,11 +42,11 @@ test
     if (opaque !== undefined) markOpaque(native, fd, opaque, "trusted");
     native.close(fd);
 
-    const state = readTreeState(native, root);
+    const state = recordTree(native, root).files;
     const to = { layer: upper, marks: "trusted", to: root } as const;
     const applied = await applyLayer(native, to, new AbortController().signal);
     refreshTreeState(native, root, { state, applied });
-    expect(sorted(state)).toEqual(sorted(readTreeState(native, root)));
+    expect(sorted(state)).toEqual(sorted(recordTree(native, root).files));
   } finally {
     rmSync(home, { recursive: true, force: true });
   }

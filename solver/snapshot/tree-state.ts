@@ -1,6 +1,7 @@
 import { lstatSync } from "node:fs";
 import { O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from "../../lib/native/constants.ts";
 import { encodeName } from "../../lib/native/names.ts";
+import type { ScanColumns, TreeScan } from "../../lib/native/scan.ts";
 import type { FileStatus, Native } from "../../lib/native/native.ts";
 import type { AppliedPaths } from "../../lib/tree/apply-layer.ts";
 
@@ -20,29 +21,40 @@ export interface FileState {
 /** The files of a tree by path, a directory before its content. The root is the empty path. */
 export type TreeState = ReadonlyMap<string, FileState>;
 
-export function readTreeState(native: Native, root: string): Map<string, FileState> {
+/** The files of a tree by path, and the columns of the scan in which each was seen last or had not changed since. */
+export interface RecordedTree {
+  readonly files: Map<string, FileState>;
+  scanned: ScanColumns;
+}
+
+export function recordTree(native: Native, root: string): RecordedTree {
+  const scan = scanRoot(native, root);
+  const files = new Map<string, FileState>();
+  for (let row = 0; row < scan.count; row += 1) files.set(row === 0 ? "" : scan.path(row), rowState(scan.columns, row));
+  return { files, scanned: scan.columns };
+}
+
+export function scanRoot(native: Native, root: string): TreeScan {
   const fd = native.openPath(root, O_PATH | O_DIRECTORY);
   try {
-    const scan = native.scanTreeSync(fd);
-    const { columns } = scan;
-    const state = new Map<string, FileState>();
-    for (let row = 0; row < scan.count; row += 1) {
-      state.set(row === 0 ? "" : scan.path(row), {
-        mode: columns.mode[row] ?? 0,
-        uid: columns.uid[row] ?? 0,
-        gid: columns.gid[row] ?? 0,
-        size: columns.size[row] ?? 0,
-        nlink: columns.nlink[row] ?? 1,
-        mtimeNs: columns.mtimeNs[row] ?? 0n,
-        ctimeNs: columns.ctimeNs[row] ?? 0n,
-        ino: columns.ino[row] ?? 0n,
-        device: { major: columns.rdevMajor[row] ?? 0, minor: columns.rdevMinor[row] ?? 0 },
-      });
-    }
-    return state;
+    return native.scanTreeSync(fd);
   } finally {
     native.close(fd);
   }
+}
+
+export function rowState(columns: ScanColumns, row: number): FileState {
+  return {
+    mode: columns.mode[row] ?? 0,
+    uid: columns.uid[row] ?? 0,
+    gid: columns.gid[row] ?? 0,
+    size: columns.size[row] ?? 0,
+    nlink: columns.nlink[row] ?? 1,
+    mtimeNs: columns.mtimeNs[row] ?? 0n,
+    ctimeNs: columns.ctimeNs[row] ?? 0n,
+    ino: columns.ino[row] ?? 0n,
+    device: { major: columns.rdevMajor[row] ?? 0, minor: columns.rdevMinor[row] ?? 0 },
+  };
 }
 
 /**

@@ -13,7 +13,7 @@ import { takeDifference } from "./difference.ts";
 import { type KeptTree, KeptTrees } from "./kept-trees.ts";
 import { makeOwn, type SnapshotterOptions } from "./overlay.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
-import { type FileState, latestChangeNs, readTreeState, refreshTreeState, type TreeState } from "./tree-state.ts";
+import { latestChangeNs, type RecordedTree, recordTree, refreshTreeState, type TreeState } from "./tree-state.ts";
 
 /** What a copy of a whole tree took. */
 export interface CopyCost {
@@ -46,7 +46,7 @@ interface IdleTree {
   /** True after a step: its changes were moved out of the tree and are only in the topmost layer. */
   readonly lacksTop: boolean;
   /** The tree when it still had the changes. */
-  readonly state: Map<string, FileState>;
+  readonly recorded: RecordedTree;
 }
 
 /** Limit of trees that are kept for a next command. Each is a whole copy on the disk. */
@@ -91,9 +91,9 @@ export class WorkingTrees implements AsyncDisposable {
     const startedMs = nowMs?.() ?? 0;
     const home = await this.#copy(directories, signal);
     const wallMs = (nowMs?.() ?? 0) - startedMs;
-    const before = readTreeState(this.#options.native, join(home, "root"));
-    onCopied?.({ ...sizeOf(before), wallMs });
-    return this.#work(home, stack, before);
+    const recorded = recordTree(this.#options.native, join(home, "root"));
+    onCopied?.({ ...sizeOf(recorded.files), wallMs });
+    return this.#work(home, stack, recorded);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -144,14 +144,14 @@ export class WorkingTrees implements AsyncDisposable {
    */
   async #continue(tree: IdleTree, stack: Stack, signal: AbortSignal): Promise<WorkingTree | undefined> {
     const { native, marks, directory } = this.#options;
-    const { home, state } = tree;
+    const { home, recorded } = tree;
     const root = join(home, "root");
     try {
       for (const id of stack.slice(tree.stack.length - (tree.lacksTop ? 1 : 0))) {
         const applied = await applyLayer(native, { layer: join(directory, id), marks, to: root }, signal);
-        refreshTreeState(native, root, { state, applied });
+        refreshTreeState(native, root, { state: recorded.files, applied });
       }
-      return await this.#work(home, stack, state);
+      return await this.#work(home, stack, recorded);
     } catch {
       await deleteTree(home, native);
       signal.throwIfAborted();
@@ -195,22 +195,19 @@ export class WorkingTrees implements AsyncDisposable {
   ): Promise<IdleTree | undefined> {
     const { directory, marks, native } = this.#options;
     const root = join(home, "root");
-    if (latestChangeNs(readTreeState(native, root)) > kept.untilNs) return undefined;
+    const recorded = recordTree(native, root);
+    if (latestChangeNs(recorded.files) > kept.untilNs) return undefined;
     const common = commonLayers(kept.stack, stack);
     const dropped = kept.stack.slice(common).map((id) => join(directory, id));
     const directories = stack
       .slice(0, common)
       .map((id) => join(directory, id))
       .toReversed();
-    if (dropped.length > 0) await rewindTree(native, { to: root, dropped, directories, marks }, signal);
+    if (dropped.length === 0) return { home, stack: kept.stack, lacksTop: true, recorded };
+    await rewindTree(native, { to: root, dropped, directories, marks }, signal);
     // A collection moves a layer away before it removes any of it.
     if (dropped.some((layer) => statSync(layer, { throwIfNoEntry: false }) === undefined)) return undefined;
-    return {
-      home,
-      stack: stack.slice(0, common),
-      lacksTop: dropped.length === 0,
-      state: readTreeState(native, root),
-    };
+    return { home, stack: stack.slice(0, common), lacksTop: false, recorded: recordTree(native, root) };
   }
 
   async #copy(directories: readonly string[], signal: AbortSignal): Promise<string> {
@@ -228,10 +225,10 @@ export class WorkingTrees implements AsyncDisposable {
     }
   }
 
-  async #work(home: string, stack: Stack, before: TreeState): Promise<WorkingTree> {
+  async #work(home: string, stack: Stack, recorded: RecordedTree): Promise<WorkingTree> {
     const { directory, marks, newId, native, onAmbiguousLink } = this.#options;
     const root = join(home, "root");
-    const startedNs = await stampAfter(home, latestChangeNs(before));
+    const startedNs = await stampAfter(home, latestChangeNs(recorded.files));
     let open = true;
     return {
       root,
@@ -242,13 +239,13 @@ export class WorkingTrees implements AsyncDisposable {
         await mkdir(difference);
         const borrowed = takeBorrowed(home);
         const lowers = stack.map((below) => join(directory, below)).toReversed();
-        const taken = { native, marks, root, difference, before, lowers, startedNs, borrowed };
-        const { ambiguous, after } = await takeDifference(taken);
+        const taken = { native, marks, root, difference, recorded, lowers, startedNs, borrowed };
+        const ambiguous = await takeDifference(taken);
         for (const path of ambiguous) onAmbiguousLink?.(path);
         const id = snapshotId(newId());
         await rename(difference, join(directory, id));
         open = false;
-        await this.#keep({ home, stack: [...stack, id], lacksTop: true, state: after });
+        await this.#keep({ home, stack: [...stack, id], lacksTop: true, recorded });
         return id;
       },
       async [Symbol.asyncDispose]() {
