@@ -22,17 +22,26 @@ const undiciFromItsFile = inPlaceOf(
    module.exports = require("node:module").createRequire(directory + "/kiln.cjs")("./undici.cjs");`,
 );
 
-/**
- * The parts of undici that lib/registry uses: its index would load WebSocket and caches too, and fetch before it is
- * called.
- */
+/** The parts of undici that lib/registry uses: its index would load fetch, WebSocket and caches too. */
 const partOfUndici = inPlaceOf(
   "undici",
   `Object.assign(require("undici/lib/dispatcher/dispatcher.js").prototype, require("undici/lib/api"));
    exports.Agent = require("undici/lib/dispatcher/agent.js");
-   exports.EnvHttpProxyAgent = require("undici/lib/dispatcher/env-http-proxy-agent.js");
-   exports.fetch = (url, init) => require("undici/lib/web/fetch").fetch(url, init);`,
+   Object.defineProperty(exports, "ProxyAgent", { get: () => require("undici/lib/dispatcher/proxy-agent.js") });`,
 );
+
+/**
+ * undici has HTTP/2 at hand for those who allow it. lib/registry does not, and Node's module for it, with TLS behind it, takes
+ * longer to load than all of undici.
+ */
+const withoutHttp2 = {
+  name: "without-http2",
+  resolveId: (source) => (source.endsWith("/client-h2.js") ? join(root, "client-h2.virtual.cjs") : undefined),
+  load: (found) =>
+    found === join(root, "client-h2.virtual.cjs")
+      ? inserted("without-http2", 'module.exports = () => { throw new Error("HTTP/2 is not allowed"); };')
+      : undefined,
+};
 
 /**
  * Our own lexer makes chevrotain's tokens. We use one constant of chevrotain's lexer, which otherwise brings a parser
@@ -102,9 +111,9 @@ const REQUIRE_LATE = `function requireLate(name) {
 
 await rm(join(root, "build", LATE), { recursive: true, force: true });
 await bundle("kiln", "start.virtual.js", [everyBuildsParts, undiciFromItsFile, constantOfLexer, lateFromFiles]);
-await bundle("undici", "undici", [partOfUndici]);
+await bundle("undici", "undici", [partOfUndici, withoutHttp2]);
 await bundle("complete", join(root, "src/cli/completion/main.ts"), []);
-for (const plugin of [undiciFromItsFile, partOfUndici, constantOfLexer, lateFromFiles]) {
+for (const plugin of [undiciFromItsFile, partOfUndici, withoutHttp2, constantOfLexer, lateFromFiles]) {
   if (!replaced.has(plugin.name)) throw new Error(`kiln: the bundle does not use what "${plugin.name}" stands in for`);
 }
 await toAscii(output("kiln"));

@@ -2,9 +2,10 @@ import type { Readable } from "node:stream";
 import { debug, timed } from "../core/debug.ts";
 import { BuildError } from "../core/errors.ts";
 import { type Connections, openConnections } from "./connections.ts";
-import { type Host, isAt } from "./host.ts";
+import { type Host, isAt, isLoopback } from "./host.ts";
 import { isPassing, type Purpose, spokeTlsInVain, unreachable } from "./failure.ts";
 import { proxyFor } from "./proxy.ts";
+import { speaksPlainHttp } from "./plain-http.ts";
 import type { RegistryOptions } from "./registry.ts";
 
 export interface HttpRequest {
@@ -48,6 +49,8 @@ export class Transport implements AsyncDisposable {
   /** Connections by the host's settings and time-out. */
   readonly #connections = new Map<string, Promise<Connections>>();
   readonly #schemes = new Map<string, "https" | "http">();
+  /** Whether hosts of this machine speak plain HTTP. */
+  readonly #spoken = new Map<string, Promise<boolean>>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -65,7 +68,7 @@ export class Transport implements AsyncDisposable {
    * @throws {BuildError} `registry/unreachable` without an answer
    */
   async send(host: Host, request: HttpRequest, purpose: Purpose, signal: AbortSignal): Promise<HttpResponse> {
-    let url = request.url;
+    let url = await this.#knownScheme(host, request.url, signal);
     const isShort = host.patience === "short";
     const attempts = request.attempts === "one" ? 1 : isShort ? SHORT_ATTEMPTS : MAX_ATTEMPTS;
     for (let attempt = 1; ; attempt += 1) {
@@ -162,6 +165,20 @@ export class Transport implements AsyncDisposable {
     // An unread body that is destroyed later emits an error that would end the process.
     answer.body.on("error", () => undefined);
     return { status: answer.statusCode, headers, body: answer.body, url: request.url };
+  }
+
+  /** Returns the URL by HTTP, where a host that allows plain HTTP speaks it: TLS takes longer to load than to find that out. */
+  async #knownScheme(host: Host, url: URL, signal: AbortSignal): Promise<URL> {
+    const isOpen = url.protocol === "https:" && isAt(url, host) && host.schemes.includes("http");
+    if (!isOpen || !isLoopback(url.host) || this.#schemes.has(host.authority)) return url;
+    let found = this.#spoken.get(host.authority);
+    if (found === undefined) {
+      found = speaksPlainHttp(url, signal);
+      this.#spoken.set(host.authority, found);
+    }
+    if (!(await found)) return url;
+    this.#schemes.set(host.authority, "http");
+    return new URL(url.href.replace(/^https:/, "http:"));
   }
 
   /**

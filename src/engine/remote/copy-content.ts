@@ -22,6 +22,8 @@ export interface CopyRoute {
   readonly onBlob: (blob: Descriptor, way: BlobWay) => void;
   /** Blobs that are at the destination or being sent: platforms share layers. */
   readonly done: Map<Digest, Promise<void>>;
+  /** Whether the registry has mounted what it was asked to, or was not asked yet. */
+  readonly mounts: { work: boolean };
   /** Members of indexes that are at the destination or on their way, with the members below each. */
   readonly members: Map<Digest, Promise<readonly Digest[]>>;
 }
@@ -92,9 +94,17 @@ function isForeign({ mediaType, urls }: Descriptor): boolean {
 async function copyBlob(blob: Descriptor, route: CopyRoute, signal: AbortSignal): Promise<void> {
   const { client, from, to, onBlob } = route;
   const { digest, size } = blob;
-  if (await client.blobExists(to, digest, signal)) return onBlob(blob, "exists");
   const isNear = from.registry === to.registry && from.repository !== to.repository;
-  if (isNear && (await client.mountBlob(to, digest, from.repository, signal))) return onBlob(blob, "mounted");
+  const mount = async (): Promise<boolean> => isNear && (await client.mountBlob(to, digest, from.repository, signal));
+  // A mount needs no look before it; but where one was refused, the next would be one upload more that nobody ends.
+  const isFirst = isNear && route.mounts.work;
+  if (isFirst && (await mount())) return onBlob(blob, "mounted");
+  route.mounts.work = false;
+  if (await client.blobExists(to, digest, signal)) return onBlob(blob, "exists");
+  if (!isFirst && (await mount())) {
+    route.mounts.work = true;
+    return onBlob(blob, "mounted");
+  }
   const open = (inner: AbortSignal) => client.fetchBlob(from, { digest, size }, inner);
   const openAt = (offsetBytes: number, inner: AbortSignal) =>
     client.openBlob(from, { digest, size }, offsetBytes, inner);

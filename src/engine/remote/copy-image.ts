@@ -32,7 +32,15 @@ export async function copyImage(
   signal: AbortSignal,
 ): Promise<Descriptor> {
   const { from, to, platforms, onBlob } = options;
-  const route: CopyRoute = { client, from, to: to, onBlob, done: new Map(), members: new Map() };
+  const route: CopyRoute = {
+    client,
+    from,
+    to: to,
+    onBlob,
+    done: new Map(),
+    mounts: { work: true },
+    members: new Map(),
+  };
   const whole = await client.resolve(from, signal);
   const top = await chosen(whole, options, route, signal);
   const copied = await copyBelow(top, route, signal);

@@ -125,7 +125,15 @@ export async function pushIndex(
 ): Promise<Descriptor> {
   await mapLimit(made.members, LANES, signal, async ({ descriptor, source }, inner) => {
     if (source.registry === destination.registry && source.repository === destination.repository) return;
-    const route: CopyRoute = { client, from: source, to: destination, onBlob, done: new Map(), members: new Map() };
+    const route: CopyRoute = {
+      client,
+      from: source,
+      to: destination,
+      onBlob,
+      done: new Map(),
+      mounts: { work: true },
+      members: new Map(),
+    };
     const found = await client.fetchManifest(source, descriptor, inner);
     await copyBelow(found, route, inner);
     await copyManifest(found, route, inner);
