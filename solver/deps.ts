@@ -12,6 +12,7 @@ import type {
   ContentDigests,
   ImageSource,
   RemoteSource,
+  RemoteSteps,
   Runtime,
   SecretSource,
   Snapshotter,
@@ -40,6 +41,8 @@ export interface SolverDeps {
   readonly progress: ProgressSink;
   /** Results of other machines, for steps without a record in the store. */
   readonly remote?: RemoteResults;
+  /** Other machines that run steps. */
+  readonly remoteSteps?: RemoteSteps | undefined;
 }
 
 /** Settings of one build that must not be part of any key. */

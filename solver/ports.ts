@@ -1,7 +1,9 @@
 import type { Digest } from "../lib/core/digest.ts";
 import type { ImageConfig } from "../lib/core/oci.ts";
 import type { Platform } from "../lib/core/platform.ts";
-import type { KeyPart, SnapshotId } from "../lib/store/model.ts";
+import type { KeyPart, LayerBlob, SnapshotId } from "../lib/store/model.ts";
+import type { NewSnapshot } from "../lib/store/store.ts";
+import type { ExecOp } from "./graph/op.ts";
 
 /** A line of /etc/hosts. */
 export interface HostAddress {
@@ -279,4 +281,62 @@ export interface SshSource {
 /** The solver's only clock. */
 export interface Clock {
   nowMs(): number;
+}
+
+/** A command that is to run on another machine. */
+export interface RemoteStep {
+  readonly vertex: Digest;
+  /** Display name, `[build 2/5] RUN make`. */
+  readonly name: string;
+  readonly op: ExecOp;
+  /** Inputs by index in the vertex; `undefined` for one that nothing of the step uses. */
+  readonly inputs: readonly (RemoteInput | undefined)[];
+  /** Index of the input that the command changes. */
+  readonly parent: number | undefined;
+  readonly settings: Omit<ExecSettings, "entitlements">;
+  readonly isolation: "full" | "single id" | "chroot";
+}
+
+/** What a step takes from an input: layers, or some files of the client as a layer of their own. */
+export interface RemoteInput {
+  readonly layers: Stack;
+  /** The key of the input's files, for names of seeded caches. */
+  readonly key: string;
+}
+
+/** A step in the form in which a cluster knows it. */
+export interface PreparedStep {
+  /** Finds the result of an equal step, whoever asked for it. */
+  cached(signal: AbortSignal): Promise<RemoteResult | undefined>;
+  /**
+   * Sends what is missing, and runs the step.
+   * @param onOutput receives what the command prints, at the latest at its end
+   */
+  run(
+    run: { readonly priority: number; onOutput(stream: "stdout" | "stderr", chunk: Uint8Array): void },
+    signal: AbortSignal,
+  ): Promise<RemoteResult>;
+}
+
+/** A command's end on another machine. */
+export interface RemoteResult extends RunResult {
+  /** The layer that it made, whose bytes are still there; `undefined` for a command that failed. */
+  readonly made: { readonly snapshot: NewSnapshot; readonly blob: LayerBlob } | undefined;
+}
+
+/** Other machines that run steps. */
+export interface RemoteSteps {
+  /** Name for people. */
+  readonly location: string;
+  /**
+   * Asks whether steps can run there, and how many at one time; `undefined` when they are to run here after all.
+   * @throws {BuildError} `remote/unreachable`, `remote/denied`, `remote/unsupported`
+   */
+  slots(signal: AbortSignal): Promise<number | undefined>;
+  /**
+   * Tells why a step runs here all the same; `undefined` for one that may travel.
+   * @throws {BuildError} `remote/unsupported` for what runs on no other machine and is not to run here instead
+   */
+  staysFor(op: ExecOp, settings: Omit<ExecSettings, "entitlements">): string | undefined;
+  prepare(step: RemoteStep, signal: AbortSignal): Promise<PreparedStep>;
 }

@@ -79,6 +79,7 @@ async function solveKeyed(
     materializer,
     earlierResults: new EarlierResults(solver.store, solver.digests),
     slots: new Semaphore(options.jobs),
+    elsewhere: await elsewhereOf(solver, planned, signal),
   };
   const settle = async (work: Planned, s: AbortSignal): Promise<void> => {
     const { vertex, meta } = work.keyed;
@@ -137,6 +138,19 @@ async function solveKeyed(
     targets.push({ layers: await attributeLayers(target, layers, (vertex) => countOf(vertex.digest)) });
   }
   return { targets, outcomes };
+}
+
+/** Asks other machines whether they run steps, where there are some for them. */
+async function elsewhereOf(
+  { remoteSteps: steps }: SolverDeps,
+  planned: ReadonlyMap<string, Planned>,
+  signal: AbortSignal,
+): Promise<StepDeps["elsewhere"]> {
+  const hasCommands = [...planned.values()].some(
+    ({ kind, keyed }) => kind === "miss" && keyed.vertex.op.kind === "exec",
+  );
+  const slots = steps === undefined || !hasCommands ? undefined : await steps.slots(signal);
+  return steps === undefined || slots === undefined ? undefined : { steps, slots: new Semaphore(slots) };
 }
 
 /** Settles a step, with a few more attempts when files of a local directory come and go. */

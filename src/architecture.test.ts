@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 
 const ROOT = hostPath(import.meta.dirname, "..");
 
-const LIB = ["lib/core", "lib/native", "lib/tree", "lib/tar", "lib/store", "lib/registry"] as const;
+const LIB = ["lib/core", "lib/native", "lib/tree", "lib/tar", "lib/store", "lib/registry", "lib/reapi"] as const;
 
 /**
  * Every room and what it may import, from the ground up: a room stands below all rooms that import it. A folder stands for
@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "lib/tar": ["lib/core", "lib/native", "lib/tree"],
   "lib/store": ["lib/core", "lib/native"],
   "lib/registry": ["lib/core"],
+  "lib/reapi": ["lib/core"],
   "solver/graph": ["lib/core"],
   "solver/ports.ts": ["lib/core", "lib/store", "solver/graph"],
   "solver/select": ["lib/core", "lib/native", "lib/tree", "solver/graph"],
@@ -38,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "solver/cache",
     "solver/ops/file",
   ],
+  "solver/remote": ["lib/core", "lib/store", "lib/reapi", "solver/graph", "solver/ports.ts"],
   "solver/deps.ts": [...LIB, "solver/graph", "solver/ports.ts", "solver/cache", "solver/sources"],
   "solver/schedule": [
     ...LIB,
@@ -115,6 +117,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string | readonly string[]>> = {
   commander: "src/cli",
   "get-east-asian-width": "src/progress",
   undici: "lib/registry",
+  "@grpc/grpc-js": "lib/reapi",
 };
 
 const roomOf = (file: string): string | undefined =>

@@ -231,11 +231,12 @@ async function keep(
   return id;
 }
 
-function failure(
+/** Makes the error of a command that failed. `kept`: its tree, where that is here. */
+export function failure(
   op: ExecOp,
   keyed: KeyedVertex,
   result: RunResult,
-  left: { readonly tail: string; readonly path: string | undefined; readonly kept: SnapshotId },
+  left: { readonly tail: string; readonly path: string | undefined; readonly kept: SnapshotId | undefined },
 ): BuildError {
   const end = result.oomKilled ? "cannot allocate memory" : `exit code: ${result.exitCode}`;
   return new BuildError(
@@ -250,7 +251,7 @@ function failure(
         ...(result.oomKilled ? [outOfMemory(result)] : []),
         ...failureHints(op, left.tail),
         ...(result.hint === undefined ? [] : [result.hint]),
-        `"kiln shell ${left.kept}" opens a shell where it failed`,
+        ...(left.kept === undefined ? [] : [`"kiln shell ${left.kept}" opens a shell where it failed`]),
         ...(left.path === undefined ? [] : [`the whole log is ${left.path}`]),
       ].join("; "),
     },

@@ -16,13 +16,15 @@ import { Listings } from "../cache/listings.ts";
 import { noteSameTrust } from "../cache/remote/trust.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
-import type { Stack } from "../ports.ts";
+import type { ExecOp } from "../graph/op.ts";
+import type { RemoteSteps, Stack } from "../ports.ts";
 import { toDigested } from "../select/digest-selection.ts";
 import type { Selection } from "../select/select.ts";
 import { type EarlierRecords, type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
 import { earlierCopy, earlierTar } from "./earlier-files.ts";
 import { missReason, refuseUnexpected } from "./miss-reason.ts";
 import { executeStep, type Executed } from "./execute.ts";
+import { type ElsewhereInputs, executeElsewhere, prepareElsewhere, takenElsewhere } from "./execute-elsewhere.ts";
 import { isMovedSource } from "../../lib/tree/moved-source.ts";
 import { FileWork, type InputTree } from "../ops/file/file-work.ts";
 import { distinct } from "./layers.ts";
@@ -37,8 +39,10 @@ export interface StepDeps {
   readonly options: SolveOptions;
   readonly earlierResults: EarlierResults;
   readonly materializer: Materializer;
-  /** Limits concurrent steps. */
+  /** Limits concurrent steps of this machine. */
   readonly slots: Semaphore;
+  /** Limits concurrent steps of other machines, where there are any. */
+  readonly elsewhere?: { readonly steps: RemoteSteps; readonly slots: Semaphore } | undefined;
   readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
 }
 
@@ -64,8 +68,8 @@ export async function settleStep(
   const { store } = deps.solver;
   await using step = new Step(work, inputs, deps);
   if (meta.cache === "skip") {
-    using _slot = await deps.slots.acquire(work.priority, signal);
-    return await step.run(signal);
+    using _slot = await step.slot(work.priority, signal);
+    return await step.run(work.priority, signal);
   }
   const equal = await deps.earlierResults.equalRun(parts, step, step.earlier, signal);
   if (equal?.definitionKey === definitionKey) return step.composed(equal, "cached", undefined);
@@ -76,8 +80,8 @@ export async function settleStep(
   using _lease = await step.lease(signal);
   const made = work.afterSkipped ? undefined : store.records.findByDefinitionKey(definitionKey);
   if (made !== undefined) return step.taken(made);
-  using _slot = await deps.slots.acquire(work.priority, signal);
-  return await step.run(signal);
+  using _slot = await step.slot(work.priority, signal);
+  return await step.run(work.priority, signal);
 }
 
 class Step implements SettledInputs, AsyncDisposable {
@@ -197,15 +201,43 @@ class Step implements SettledInputs, AsyncDisposable {
     return { layers, outcome: { how, definitionKey, miss }, keyed: this.#keyed };
   }
 
+  /** Takes a slot on the machine that runs the step. */
+  async slot(priority: number, signal: AbortSignal): Promise<Disposable> {
+    const { elsewhere, slots } = this.#deps;
+    return (this.#travelling() === undefined ? slots : (elsewhere?.slots ?? slots)).acquire(priority, signal);
+  }
+
+  /** Returns the command of a step that runs on another machine. */
+  #travelling(): ExecOp | undefined {
+    const { elsewhere, options } = this.#deps;
+    const { op } = this.#keyed.vertex;
+    if (elsewhere === undefined || op.kind !== "exec") return undefined;
+    return elsewhere.steps.staysFor(op, options.exec) === undefined ? op : undefined;
+  }
+
   explain(parts: readonly KeyPart[], signal: AbortSignal): Promise<MissReason> {
     return missReason({ keyed: this.#keyed, parts, earlier: this.#earlier }, this.#listings, this.#deps, signal);
   }
 
-  async run(signal: AbortSignal): Promise<SettledStep> {
-    const { solver, options } = this.#deps;
+  async run(priority: number, signal: AbortSignal): Promise<SettledStep> {
+    const { solver, options, elsewhere } = this.#deps;
     const { vertex, meta } = this.#keyed;
     const id = vertex.digest;
-    await this.#prepareInputs(signal);
+    const travelling = this.#travelling();
+    await this.#prepareInputs(travelling !== undefined, signal);
+    const prepared =
+      travelling === undefined || elsewhere === undefined
+        ? undefined
+        : await prepareElsewhere(
+            { keyed: this.#keyed, op: travelling },
+            this.#given(),
+            elsewhere.steps,
+            this.#deps,
+            signal,
+          );
+    const equal = meta.cache === "skip" ? undefined : await prepared?.cached(signal);
+    const taken = equal === undefined ? undefined : takenElsewhere(equal);
+    if (taken !== undefined) return this.#keep(taken, this.#fullParts(), signal);
     const parts = this.#fullParts();
     const miss = await this.explain(parts, signal);
     refuseUnexpected(miss, this.#keyed, options);
@@ -214,7 +246,10 @@ class Step implements SettledInputs, AsyncDisposable {
     solver.progress({ kind: "step-started", id, name: meta.name, atMs: solver.clock.nowMs() });
     debug("schedule", () => `run ${meta.name} on ${this.#parent().length} layers: ${missText(miss)}`);
     try {
-      const executed = await this.#execute(parts, signal);
+      const executed =
+        travelling === undefined || prepared === undefined
+          ? await this.#execute(parts, signal)
+          : await executeElsewhere({ keyed: this.#keyed, op: travelling }, prepared, priority, this.#deps, signal);
       const { snapshot, blob } = executed;
       const layers = [...this.#parent(), await this.#bestLayer(snapshot, signal)];
       debug("schedule", () => `done ${meta.name}: layer ${layers.at(-1) ?? "none"}, ${executed.wallMs.toFixed(1)} ms`);
@@ -233,6 +268,19 @@ class Step implements SettledInputs, AsyncDisposable {
       else solver.progress({ kind: "step-failed", id, atMs: solver.clock.nowMs(), message: messageOf(error) });
       throw withSpan(systemFailure("carry out this step", error), meta);
     }
+  }
+
+  /** Records the result of an equal step of another machine, which need not run again. */
+  async #keep(executed: Executed, parts: readonly KeyPart[], signal: AbortSignal): Promise<SettledStep> {
+    const miss = await this.explain(parts, signal);
+    const layers = [...this.#parent(), await this.#bestLayer(executed.snapshot, signal)];
+    this.#record(executed, layers, this.#takeChanged() ? this.#fullParts() : parts);
+    return this.#settled(layers, "cutoff", miss);
+  }
+
+  /** Returns what the step's op gets of its inputs. */
+  #given(): ElsewhereInputs {
+    return { inputs: this.#trees(), files: this.#files, selected: this.#selected };
   }
 
   async #execute(parts: readonly KeyPart[], signal: AbortSignal): Promise<Executed> {
@@ -270,10 +318,16 @@ class Step implements SettledInputs, AsyncDisposable {
     return use === undefined ? [] : (this.stacks[use.input] ?? []);
   }
 
-  /** Makes the layers of all inputs present, and selects the files that the step uses. */
-  async #prepareInputs(signal: AbortSignal): Promise<void> {
-    for (const stack of this.stacks) if (stack !== undefined) await this.#deps.materializer.materialize(stack, signal);
+  /**
+   * Makes the layers of all inputs present, and selects the files that the step uses. A step that runs elsewhere needs
+   * the client's files only.
+   */
+  async #prepareInputs(isElsewhere: boolean, signal: AbortSignal): Promise<void> {
+    for (const stack of isElsewhere ? [] : this.stacks) {
+      if (stack !== undefined) await this.#deps.materializer.materialize(stack, signal);
+    }
     for (const use of this.uses) {
+      if (isElsewhere && this.stacks[use.input] !== undefined) continue;
       if (!isWhole(use) || this.#keyed.selected.has(use.part)) await this.#select(use, signal);
     }
   }

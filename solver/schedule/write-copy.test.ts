@@ -29,7 +29,7 @@ async function build(bench: Workbench, target: Vertex): Promise<readonly Snapsho
   const images: SolverDeps["images"] = {
     ...deps.images,
     materialize: (stack, step, inner) =>
-      materializeLayers(stack, step, { ...deps, registry, objects: registry }, inner),
+      materializeLayers(stack, step, { ...deps, registry, objects: registry, clusters: registry }, inner),
   };
   const result = await solve(bench.graph(target), { ...deps, images }, bench.options(), signal);
   return bench.store.snapshots.getMany(result.targets[0]?.layers.map(({ snapshot }) => snapshot) ?? []);

@@ -256,6 +256,8 @@ function flagsOf(target: Target, { allow, offline }: PlanFlags): BuildFlags {
     ulimit: texts(target, "ulimits"),
     ...(shm === undefined ? {} : { shmSize: shm }),
     resource: [],
+    remoteHeader: [],
+    remoteProperty: [],
     ...(call === undefined ? {} : { call }),
     attest: attest.map((entry) => entryText("attest", entry)),
   };

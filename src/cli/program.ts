@@ -48,6 +48,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   prune: async () => (await import("./commands/prune.ts")).pruneCommand,
   "system-reset": async () => (await import("./commands/system-reset.ts")).systemResetCommand,
   fsck: async () => (await import("./commands/fsck.ts")).fsckCommand,
+  "worker-run": async () => (await import("./commands/worker-run.ts")).workerRunCommand,
   doctor: async () => (await import("./commands/doctor.ts")).doctorCommand,
   info: async () => (await import("./commands/info.ts")).infoCommand,
   version: async () => (await import("./commands/version.ts")).versionCommand,

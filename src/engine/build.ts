@@ -70,6 +70,7 @@ export async function build(
     insecureRegistries: insecureRegistries(options),
     offline: options.offline === true,
     accounts: { file: options.accountFile },
+    remoteAccess: options.remote?.access,
   });
   debug("engine", () => `the store is ${engine.store.root}`);
   await checkAfterRestart(engine, progress, signal);

@@ -24,6 +24,8 @@ import {
   type Rights,
 } from "../../solver/runtime/host.ts";
 import { Ladder } from "../../solver/runtime/ladder.ts";
+import type { Clusters } from "./cluster/clusters.ts";
+import type { RemoteAccess } from "./cluster/remote-options.ts";
 import type { ObjectCaches } from "../../solver/cache/objects/object-caches.ts";
 import type { WeakIsolation } from "../../solver/cache/key.ts";
 import { formatBytes } from "../progress/step-book.ts";
@@ -54,6 +56,7 @@ export class Engine implements AsyncDisposable {
   readonly #insecure: Set<string>;
   readonly #isOffline: boolean;
   readonly #accounts: GivenAccounts;
+  readonly #remoteAccess: RemoteAccess;
   readonly #http: { readonly fetch: Fetch } & AsyncDisposable;
   readonly #hasPretendedIds: boolean;
   #ownersBeyond: OwnersBeyond | undefined;
@@ -62,6 +65,7 @@ export class Engine implements AsyncDisposable {
   readonly #told = new Set<string>();
   #client: Promise<RegistryClient> | undefined;
   #objects: Promise<ObjectCaches> | undefined;
+  #clusters: Promise<Clusters> | undefined;
 
   constructor(environment: BuildEnvironment, options: EngineOptions) {
     this.environment = environment;
@@ -69,6 +73,7 @@ export class Engine implements AsyncDisposable {
     this.#insecure = new Set(options.insecureRegistries);
     this.#isOffline = options.offline === true;
     this.#accounts = options.accounts ?? {};
+    this.#remoteAccess = options.remoteAccess ?? {};
     this.native = loadNative(environment.addonPath);
     this.store = openStore(environment.root, { native: this.native, clock: environment });
     const rights = readRights(environment.uid);
@@ -123,6 +128,7 @@ export class Engine implements AsyncDisposable {
       snapshotter: this.snapshotter,
       registry: () => this.registry(),
       objects: () => this.objects(),
+      clusters: () => this.clusters(),
       progress: options.progress,
       clock: environment,
     });
@@ -149,6 +155,7 @@ export class Engine implements AsyncDisposable {
       images: this.images,
       registry: () => this.registry(),
       objects: () => this.objects(),
+      clusters: () => this.clusters(),
       processors: environment.processors,
     });
   }
@@ -158,12 +165,17 @@ export class Engine implements AsyncDisposable {
    * last observed one with these rights. Without an observation it is tested now, if there are commands at all.
    */
   async isolation(graph: Graph, signal: AbortSignal): Promise<WeakIsolation | undefined> {
+    const hasCommands = (): boolean => inputsFirst(graph.targets).some(({ op }) => op.kind === "exec");
+    const isUnknown = !this.#isPlainRoot && this.#ladder.lastKind() === undefined;
+    if (isUnknown && !hasCommands()) return this.#hasPretendedIds ? "single id" : undefined;
+    return this.commandIsolation(signal);
+  }
+
+  /** Does the same where it is known that there are commands. */
+  async commandIsolation(signal: AbortSignal): Promise<WeakIsolation | undefined> {
     const ids = this.#hasPretendedIds ? "single id" : undefined;
     if (this.#isPlainRoot) return ids;
-    const last = this.#ladder.lastKind();
-    const hasCommands = (): boolean => inputsFirst(graph.targets).some(({ op }) => op.kind === "exec");
-    if (last === undefined && !hasCommands()) return ids;
-    return (last ?? (await this.#ladder.find(signal)).kind) === "chroot" ? "chroot" : ids;
+    return (this.#ladder.lastKind() ?? (await this.#ladder.find(signal)).kind) === "chroot" ? "chroot" : ids;
   }
 
   /** Says once what copies cost, by the first one. */
@@ -190,6 +202,12 @@ export class Engine implements AsyncDisposable {
   objects(): Promise<ObjectCaches> {
     this.#objects ??= this.#openObjects();
     return this.#objects;
+  }
+
+  /** Loads the access to clusters when one is named, or has a layer that is needed. */
+  clusters(): Promise<Clusters> {
+    this.#clusters ??= this.#openClusters();
+    return this.#clusters;
   }
 
   /** Returns a path for a folder of one build's own, on the file system of the snapshots. It is not made here. */
@@ -239,6 +257,8 @@ export class Engine implements AsyncDisposable {
     }
     const objects = await this.#objects?.catch(() => undefined);
     await objects?.[Symbol.asyncDispose]();
+    const clusters = await this.#clusters?.catch(() => undefined);
+    clusters?.[Symbol.dispose]();
     await this.store[Symbol.asyncDispose]();
   }
 
@@ -247,6 +267,13 @@ export class Engine implements AsyncDisposable {
     const { env, homeDirectory } = this.environment;
     const isOffline = this.#isOffline;
     return new ObjectCaches({ env, homeDirectory, clock: this.environment, http: transportOptions(env), isOffline });
+  }
+
+  async #openClusters(): Promise<Clusters> {
+    const { Clusters } = await import("./cluster/clusters.ts");
+    const { environment } = this;
+    const progress = this.#progress;
+    return new Clusters({ environment, access: this.#remoteAccess, progress, isOffline: this.#isOffline });
   }
 
   async #openRegistry(): Promise<RegistryClient> {
@@ -275,6 +302,8 @@ export interface EngineOptions {
   readonly insecureRegistries?: readonly string[];
   /** Accounts of the command line, for registries. */
   readonly accounts?: GivenAccounts;
+  /** Access to clusters that the command line gives. */
+  readonly remoteAccess?: RemoteAccess | undefined;
   /** True when no registry may be asked. */
   readonly offline?: boolean;
 }

@@ -1,5 +1,6 @@
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import type { CacheOptions } from "./caches/cache-options.ts";
+import type { RemoteOptions } from "./cluster/remote-options.ts";
 import type { AttestStyle } from "../export/exporter.ts";
 import type { OutputSpec } from "../export/output-spec.ts";
 import type { ProvenanceOptions } from "./attest/provenance-options.ts";
@@ -53,6 +54,8 @@ export interface BuildOptions {
   readonly jobs?: number | undefined;
   /** Stages with steps that must all come from the cache; `all` for every stage. */
   readonly expectCached?: "all" | readonly string[] | undefined;
+  /** Other machines that run steps. */
+  readonly remote?: RemoteOptions | undefined;
   /** Caches of other machines. */
   readonly cache?: CacheOptions | undefined;
   /** Attaches provenance to images that are pushed or written as an OCI layout. */

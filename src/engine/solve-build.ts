@@ -5,6 +5,7 @@ import { wantsFiles } from "../export/output-spec.ts";
 import { proxyEnvironment } from "../../frontend/convert/platform-args.ts";
 import type { SolveOptions, SolveResult, SolverDeps } from "../../solver/deps.ts";
 import type { Graph } from "../../solver/graph/graph.ts";
+import type { RemoteSteps } from "../../solver/ports.ts";
 import { solve } from "../../solver/solve.ts";
 import { LocalSource } from "../../solver/sources/local/local-source.ts";
 import { carriesSbom } from "./attest/wanted-attestations.ts";
@@ -31,7 +32,7 @@ export interface SolvedBuild {
 
 type SolveParts = PartsOf<
   "options" | "progress" | "reporter" | "names" | "outputs" | "imports" | "mounts" | "moved",
-  "environment" | "store" | "native" | "snapshotter" | "runtime" | "isolation" | "images"
+  "environment" | "store" | "native" | "snapshotter" | "runtime" | "isolation" | "images" | "clusters" | "layers"
 >;
 
 /** What is done with layers while steps still run. */
@@ -61,10 +62,15 @@ export async function solveBuild(
   const { options, outputs } = parts;
   parts.progress(planOf(graph, { id: reporter.about.id, outputs, options, atMs: engine.environment.nowMs() }));
   early?.expect(prepared.conversions);
+  const remoteSteps = await openRemote(parts, packer, signal);
   try {
     const solved = await solve(
       graph,
-      { ...solverDeps(prepared, parts, packer, locals.sources), isolation: await engine.isolation(graph, signal) },
+      {
+        ...solverDeps(prepared, parts, packer, locals.sources),
+        isolation: await engine.isolation(graph, signal),
+        remoteSteps,
+      },
       solveOptions(prepared, parts, { packer, early }),
       signal,
     );
@@ -84,6 +90,16 @@ export async function solveBuild(
     packer.stop(error);
     throw explainMissingSource(error, prepared.ignored);
   }
+}
+
+async function openRemote(
+  { engine, options, progress }: SolveParts,
+  packer: LayerPacker,
+  signal: AbortSignal,
+): Promise<RemoteSteps | undefined> {
+  if (options.remote === undefined) return undefined;
+  const { openRemoteSteps } = await import("./cluster/open-steps.ts");
+  return openRemoteSteps(options.remote, { engine, packer, progress }, signal);
 }
 
 function graphOf({ conversions }: PreparedBuild): Graph {

@@ -277,9 +277,10 @@ async function findAgent(mount: Of<"ssh">, ssh: SshSource, signal: AbortSignal):
 /**
  * Path of a bind mount's copied files in their temporary tree. Never the root, because a single file may be mounted.
  */
-const COPIED = "/mounted";
+export const COPIED = "/mounted";
 
-function copyOf(source: string, destination: string): FileOp {
+/** The copy of a mount's files out of their input. */
+export function copyOf(source: string, destination: string): FileOp {
   const action = plainCopy({ input: 0, source: source.replace(/^\/+/, "") || ".", destination });
   return { kind: "file", base: "scratch", actions: [action] };
 }

@@ -31,6 +31,7 @@ function sourceOf(bench: Workbench, options: Pick<RegistryOptions, "hosts" | "no
     snapshotter: bench.snapshotter,
     registry: async () => client,
     objects: async () => Promise.reject(new Error("No layer is in a store of objects")),
+    clusters: async () => Promise.reject(new Error("No layer is in a cluster")),
     progress: (event) => bench.events.push(event),
     clock: { nowMs: () => 0 },
   });

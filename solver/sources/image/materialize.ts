@@ -19,6 +19,8 @@ export interface MaterializeDeps extends BlobPlaces {
   readonly snapshotter: Snapshotter;
   readonly progress: ProgressSink;
   readonly clock: Clock;
+  /** Opens a layer's blob outside the store, where somebody has laid one ready; it is unpacked without a copy. */
+  readonly laidReady?: ((row: SnapshotRow) => Readable | undefined) | undefined;
 }
 
 /**
@@ -92,6 +94,8 @@ async function receive(
   readonly impliedDirectories: readonly string[];
 }> {
   const { diffId } = row;
+  const ready = deps.laidReady?.(row);
+  if (ready !== undefined) return receiveReady(row, ready, deps, signal);
   const known = diffId === undefined ? [] : deps.store.snapshots.layerBlobs(diffId);
   // An uncompressed tar proves itself by its digest.
   const left = new Set(
@@ -105,7 +109,9 @@ async function receive(
     });
     const target = await deps.snapshotter.receive(row.id, signal);
     try {
-      const { impliedDirectories } = await unpack(row, blob, target.directory, deps, signal);
+      const bytes = deps.store.blobs.open(blob.descriptor.digest);
+      const name = hexOf(blob.descriptor.digest);
+      const { impliedDirectories } = await unpack(row, { bytes, name }, target.directory, deps, signal);
       for (const other of wrong) deps.store.snapshots.forgetLayerBlob(other);
       return { target, impliedDirectories };
     } catch (error) {
@@ -115,6 +121,22 @@ async function receive(
       wrong.push(blob);
       for (const other of left) if (other.descriptor.digest === blob.descriptor.digest) left.delete(other);
     }
+  }
+}
+
+async function receiveReady(
+  row: SnapshotRow,
+  bytes: Readable,
+  deps: MaterializeDeps,
+  signal: AbortSignal,
+): Promise<Awaited<ReturnType<typeof receive>>> {
+  const target = await deps.snapshotter.receive(row.id, signal);
+  try {
+    const { impliedDirectories } = await unpack(row, { bytes, name: row.id }, target.directory, deps, signal);
+    return { target, impliedDirectories };
+  } catch (error) {
+    await target[Symbol.asyncDispose]();
+    throw error;
   }
 }
 
@@ -205,20 +227,20 @@ function reporter(
  */
 async function unpack(
   row: SnapshotRow,
-  { descriptor }: LayerBlob,
+  blob: { readonly bytes: Readable; readonly name: string },
   directory: string,
   deps: MaterializeDeps,
   signal: AbortSignal,
 ): Promise<{ readonly impliedDirectories: readonly string[] }> {
   // Detect by content: media types of old images do not always tell a layer's compression.
-  const { kind, stream } = await sniffCompression(deps.store.blobs.open(descriptor.digest), signal);
+  const { kind, stream } = await sniffCompression(blob.bytes, signal);
   const { native, snapshotter } = deps;
   const tar = decompress(stream, kind, signal);
   const result = await unpackLayer(tar, { directory, native, marks: snapshotter.marks }, signal);
   if (row.diffId !== undefined && result.diffId !== row.diffId) {
     throw new BuildError(
       "digest/mismatch",
-      `Cannot unpack layer ${hexOf(descriptor.digest).slice(0, 12)}: its tar has digest ${result.diffId}, and the image says ${row.diffId}`,
+      `Cannot unpack layer ${blob.name.slice(0, 12)}: its tar has digest ${result.diffId}, and the image says ${row.diffId}`,
     );
   }
   deps.store.snapshots.learn(row.id, { tarSizeBytes: result.sizeBytes });

@@ -9,6 +9,18 @@ export interface BlobPlaces {
   readonly registry: () => Promise<RegistryClient>;
   /** Caches in stores of objects. */
   readonly objects: () => Promise<Pick<ObjectCaches, "at">>;
+  /** Storages of clusters that run steps. */
+  readonly clusters: () => Promise<ClusterBlobs>;
+}
+
+/** The blobs of clusters, by the clusters' URLs. */
+export interface ClusterBlobs {
+  openBlob(
+    repository: string,
+    blob: CacheBlob,
+    from: { readonly offsetBytes: number; readonly check: "digest" | "none" },
+    signal: AbortSignal,
+  ): Promise<Readable>;
 }
 
 /** Tells whether a blob's place is a registry's repository. */
@@ -18,7 +30,7 @@ export function isInRegistry(repository: string): boolean {
 
 /**
  * Opens a layer's blob at its recorded place: a registry's repository, or a cache's: the absolute path of a directory, or
- * the text of a place in a store of objects. With `check`, the stream ends with an error when its bytes are not the blob's.
+ * the text of a place in a store of objects, the URL of a cluster. With `check`, the stream ends with an error when its bytes are not the blob's.
  */
 export async function openBlobAt(
   repository: string,
@@ -28,6 +40,7 @@ export async function openBlobAt(
   signal: AbortSignal,
 ): Promise<Readable> {
   if (repository.startsWith("/")) return openDirectoryBlob(repository, blob, from, signal);
+  if (/^grpcs?:/.test(repository)) return (await deps.clusters()).openBlob(repository, blob, from, signal);
   if (!isInRegistry(repository)) return (await deps.objects()).at(repository).openBlobFrom(blob, from, signal);
   const client = await deps.registry();
   const at = parseRepository(repository);

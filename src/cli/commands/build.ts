@@ -19,6 +19,7 @@ import { durationMs } from "../flags/duration.ts";
 import { loadTarget, outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
 import { sshAgents, ulimits } from "../flags/values.ts";
+import { declareRemote, remoteOptions } from "../flags/remote.ts";
 import { resourceLimits } from "../flags/resources.ts";
 import { printError } from "../print-error.ts";
 import { checkResultFiles } from "../result-files.ts";
@@ -69,6 +70,7 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--cgroup-parent <path>", "parent cgroup of RUN");
   list("--resource <name=value>", "memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems");
   build.option("--jobs <count>", "steps at one time (default: processors, at least 4)");
+  declareRemote(build);
   build.option("--on-error <action>", "keep: the failed step's files (the default); shell: also open a shell in them");
   build.option(
     "--reproducible",
@@ -242,6 +244,7 @@ export function buildOptions(context: CommandContext, source: string, flags: Bui
     cgroupParent: flags.cgroupParent || undefined,
     limits: resourceLimits(flags.resource, flags),
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
+    remote: remoteOptions(flags, env),
     reproducible: flags.reproducible === true,
     verify: flags.verify === true,
     ...lockOf(flags),

@@ -1,8 +1,9 @@
 import type { AcceptedFlags } from "./accepted.ts";
+import type { RemoteFlags } from "./remote.ts";
 import { FLAG, list, object, optional, TEXT } from "../../../lib/core/shape.ts";
 
 /** The flags as commander reads them. Lists are there even when empty. */
-export interface BuildFlags extends AcceptedFlags {
+export interface BuildFlags extends AcceptedFlags, RemoteFlags {
   readonly file?: string;
   readonly tag: readonly string[];
   readonly target?: string;
@@ -89,6 +90,14 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   cgroupParent: optional(TEXT),
   resource: list(TEXT),
   jobs: optional(TEXT),
+  remote: optional(TEXT),
+  remoteHeader: list(TEXT),
+  remoteCert: optional(TEXT),
+  remoteKey: optional(TEXT),
+  remoteCa: optional(TEXT),
+  remoteJobs: optional(TEXT),
+  remoteProperty: list(TEXT),
+  remoteFallback: optional(TEXT),
   onError: optional(TEXT),
   reproducible: optional(FLAG),
   verify: optional(FLAG),

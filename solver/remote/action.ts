@@ -1,0 +1,95 @@
+import { hexOf } from "../../lib/core/digest.ts";
+import { type Blob, documentBlob, toBlobDigest } from "../../lib/reapi/blobs.ts";
+import { Action, Command, Directory, type DirectoryNode, type FileNode } from "../../lib/reapi/protocol.ts";
+import { LAYER_FILE, LAYERS_FOLDER, RESULT_FILE, STEP_FILE, type StepDocument } from "./step-document.ts";
+
+/** A file of an action's folder. */
+export interface ActionFile {
+  readonly path: string;
+  readonly blob: Blob;
+  readonly isExecutable: boolean;
+}
+
+/** The program that a worker starts: its files, and the words that start it, relative to its own folder. */
+export interface WorkerProgram {
+  readonly files: readonly ActionFile[];
+  readonly command: readonly string[];
+}
+
+/** An action, and all blobs that it is made of. */
+export interface StepAction {
+  readonly action: Blob;
+  readonly blobs: readonly Blob[];
+}
+
+const PROGRAM_FOLDER = "kiln";
+
+/** Properties of a worker that the action asks for: `OSFamily=linux`. */
+export type WorkerProperties = readonly { readonly name: string; readonly value: string }[];
+
+/** Makes an action of a step: equal steps are equal actions, on every machine. */
+export function stepAction(
+  document: StepDocument,
+  layers: readonly Blob[],
+  program: WorkerProgram,
+  properties: WorkerProperties,
+): StepAction {
+  const step = documentBlob(Buffer.from(JSON.stringify(document)));
+  const files: ActionFile[] = [
+    { path: STEP_FILE, blob: step, isExecutable: false },
+    ...layers.map((blob) => ({
+      path: `${LAYERS_FOLDER}/blobs/sha256/${hexOf(blob.digest)}`,
+      blob,
+      isExecutable: false,
+    })),
+    ...program.files.map((file) => ({ ...file, path: `${PROGRAM_FOLDER}/${file.path}` })),
+  ];
+  const folders = inputTree(files);
+  const [root] = folders;
+  const command = documentBlob(
+    Command.encode({
+      arguments: [
+        ...program.command.map((word) => word.replace(/^\.\//, `${PROGRAM_FOLDER}/`)),
+        "worker-run",
+        STEP_FILE,
+      ],
+      environment: [],
+      outputFiles: [LAYER_FILE, RESULT_FILE],
+      outputPaths: [LAYER_FILE, RESULT_FILE],
+      platform: { properties },
+    }),
+  );
+  const action = documentBlob(
+    Action.encode({
+      commandDigest: toBlobDigest(command),
+      inputRootDigest: root === undefined ? undefined : toBlobDigest(root),
+      platform: { properties },
+    }),
+  );
+  return { action, blobs: [...files.map(({ blob }) => blob), ...folders, command, action] };
+}
+
+/** Makes the documents of a tree of folders, the root first. Equal folders are one document. */
+function inputTree(files: readonly ActionFile[]): readonly Blob[] {
+  const nodes: FileNode[] = [];
+  const below = new Map<string, ActionFile[]>();
+  for (const file of files) {
+    const [name = "", ...rest] = file.path.split("/");
+    if (rest.length === 0) nodes.push({ name, digest: toBlobDigest(file.blob), isExecutable: file.isExecutable });
+    else below.set(name, [...(below.get(name) ?? []), { ...file, path: rest.join("/") }]);
+  }
+  const folders: Blob[] = [];
+  const directories = [...below].map(([name, inside]): DirectoryNode => {
+    const [root, ...others] = inputTree(inside);
+    if (root !== undefined) folders.push(root, ...others);
+    return { name, digest: root === undefined ? undefined : toBlobDigest(root) };
+  });
+  const own = documentBlob(
+    Directory.encode({ files: nodes.toSorted(byName), directories: directories.toSorted(byName) }),
+  );
+  return [own, ...folders];
+}
+
+function byName(a: { readonly name: string }, b: { readonly name: string }): number {
+  return a.name < b.name ? -1 : Number(a.name > b.name);
+}

@@ -1,0 +1,307 @@
+import { type Digest, hexOf } from "../../lib/core/digest.ts";
+import { BuildError } from "../../lib/core/errors.ts";
+import { MEDIA_TYPES } from "../../lib/core/oci.ts";
+import { parseRuns } from "../../lib/core/run-interval.ts";
+import { type Blob, type BlobName, fromBlobDigest, MissingBlobError } from "../../lib/reapi/blobs.ts";
+import type { Cluster } from "../../lib/reapi/cluster.ts";
+import { MissingInputsError } from "../../lib/reapi/execution.ts";
+import type { ActionResult } from "../../lib/reapi/protocol.ts";
+import { builtLayerId } from "../../lib/store/snapshot-id.ts";
+import type { SnapshotId } from "../../lib/store/model.ts";
+import type { ExecOp } from "../graph/op.ts";
+import type { ExecSettings, PreparedStep, RemoteResult, RemoteStep, RemoteSteps } from "../ports.ts";
+import { type StepAction, stepAction, type WorkerProgram, type WorkerProperties } from "./action.ts";
+import {
+  type DocumentLayer,
+  LAYER_FILE,
+  readResult,
+  RESULT_FILE,
+  type ResultDocument,
+  type StepDocument,
+} from "./step-document.ts";
+
+/** A layer as a cluster can have it: the blob, and what it is of. */
+export interface SentLayer {
+  readonly diffId: Digest;
+  readonly isBuilt: boolean;
+  readonly blob: Blob;
+}
+
+export interface ClusterStepsDeps {
+  readonly cluster: Cluster;
+  /** The text under which the cluster's blobs are known in the store. */
+  readonly repository: string;
+  /** Finds the blob of a layer, without opening it. */
+  readonly layer: (id: SnapshotId, signal: AbortSignal) => Promise<SentLayer>;
+  readonly program: (signal: AbortSignal) => Promise<WorkerProgram>;
+  readonly properties: WorkerProperties;
+  /** The number of steps at one time; `undefined` leaves it to us. */
+  readonly jobs: number | undefined;
+  /** True when steps run here while the cluster is away. */
+  readonly fallsBack: boolean;
+  readonly notice: (level: "info" | "warning", message: string, hint?: string) => void;
+}
+
+/** Steps of a server that does not say how many workers it has. */
+const USUAL_SLOTS = 128;
+/** Times that the blobs of one action are sent again before it is given up: a storage that loses them is too small. */
+const MAX_SENDS = 4;
+/** A result document is small, or it is none. */
+const MAX_RESULT_BYTES = 64 << 10;
+/** Output beyond this is not fetched: it would be held in memory. */
+const MAX_OUTPUT_BYTES = 64 << 20;
+
+/** Steps on a cluster of the Remote Execution API. */
+export class ClusterSteps implements RemoteSteps {
+  readonly location: string;
+  readonly #deps: ClusterStepsDeps;
+  readonly #told = new Set<string>();
+  /** Blobs that the storage has, as far as this build knows. */
+  readonly #present = new Set<Digest>();
+
+  constructor(deps: ClusterStepsDeps) {
+    this.#deps = deps;
+    this.location = deps.cluster.place.url;
+  }
+
+  async slots(signal: AbortSignal): Promise<number | undefined> {
+    const { cluster, jobs, fallsBack, notice } = this.#deps;
+    try {
+      const { runsActions } = await cluster.abilities(signal);
+      if (runsActions) return jobs ?? USUAL_SLOTS;
+      throw new BuildError(
+        "remote/unsupported",
+        `Cannot build at ${JSON.stringify(this.location)}: it runs no actions`,
+        {
+          hint: "--cache-from and --cache-to type=reapi use a server that only stores",
+        },
+      );
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!fallsBack || !(error instanceof BuildError)) throw error;
+      notice("warning", `All steps run here: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  staysFor(op: ExecOp, settings: Omit<ExecSettings, "entitlements">): string | undefined {
+    if (op.security === "insecure") throw notRemote("a command with security=insecure");
+    const network = op.network === "default" ? settings.network : op.network;
+    if (network === "host") throw notRemote("a command on the host's network");
+    const mounts = new Set(op.mounts.map(({ type }) => type));
+    if (mounts.has("secret")) return "its secrets do not leave this machine";
+    if (mounts.has("ssh")) return "its ssh agent does not leave this machine";
+    if (settings.proxyEnv.some((setting) => setting.includes("@"))) return "its proxy settings hold a password";
+    return undefined;
+  }
+
+  async prepare(step: RemoteStep, signal: AbortSignal): Promise<PreparedStep> {
+    if (step.op.mounts.some(({ type }) => type === "cache")) this.#tellCaches();
+    const program = await this.#deps.program(signal);
+    const inputs = await Promise.all(
+      step.inputs.map(async (input) => {
+        if (input === undefined) return undefined;
+        const layers = await Promise.all(input.layers.map((id) => this.#deps.layer(id, signal)));
+        return { layers, key: input.key };
+      }),
+    );
+    const document = documentOf(step, inputs);
+    const layers = new Map(inputs.flatMap((input) => input?.layers ?? []).map(({ blob }) => [blob.digest, blob]));
+    const action = stepAction(document, [...layers.values()], program, this.#deps.properties);
+    // A server believes its action cache longer than we do.
+    let isStale = false;
+    return {
+      cached: async (s) => {
+        const found = await this.#cached(action, s);
+        isStale = found === "stale";
+        return found === "stale" ? undefined : found;
+      },
+      run: (run, s) => this.#run(step, action, { ...run, isStale }, s),
+    };
+  }
+
+  /** Finds the result of an equal action; `stale` when the storage has it not any more. */
+  async #cached({ action }: StepAction, signal: AbortSignal): Promise<RemoteResult | "stale" | undefined> {
+    const { cluster } = this.#deps;
+    const inlined = { files: [RESULT_FILE], output: false };
+    const result = await cluster.cachedResult(action, inlined, signal);
+    if (result === undefined || result.exitCode !== 0) return undefined;
+    try {
+      const read = await this.#read(result, signal);
+      // An action cache may outlive its storage.
+      const blob = read.made?.blob.descriptor;
+      if (blob === undefined) return undefined;
+      return (await cluster.blobs.missing([blob], signal)).length > 0 ? "stale" : read;
+    } catch (error) {
+      if (error instanceof MissingBlobError) return "stale";
+      throw error;
+    }
+  }
+
+  async #run(
+    step: RemoteStep,
+    { action, blobs }: StepAction,
+    run: Parameters<PreparedStep["run"]>[0] & { readonly isStale: boolean },
+    signal: AbortSignal,
+  ): Promise<RemoteResult> {
+    const { cluster } = this.#deps;
+    let isAgain = run.isStale;
+    for (let sends = 1; ; sends += 1) {
+      await this.#send(blobs, signal);
+      try {
+        const options = { priority: run.priority, skipsCache: isAgain };
+        const { result } = await cluster.execution.run(action, options, { name: step.name }, signal);
+        const read = await this.#read(result, signal);
+        await this.#output(result, run, signal);
+        return read;
+      } catch (error) {
+        signal.throwIfAborted();
+        const isLost = error instanceof MissingInputsError || error instanceof MissingBlobError;
+        if (!isLost) throw error;
+        // Nothing is believed any more of what the storage had; and a result that is lost is made again.
+        this.#present.clear();
+        isAgain = error instanceof MissingBlobError;
+        if (sends < MAX_SENDS) continue;
+        throw new BuildError(
+          "remote/failed",
+          `The cluster has lost blobs of ${step.name} again and again: ${error.message}`,
+          {
+            hint: "its storage may be too small for what is built",
+            cause: error,
+          },
+        );
+      }
+    }
+  }
+
+  async #send(blobs: readonly Blob[], signal: AbortSignal): Promise<void> {
+    const { cluster } = this.#deps;
+    const unknown = blobs.filter(({ digest }) => !this.#present.has(digest));
+    const missing = await cluster.blobs.missing(unknown, signal);
+    await cluster.blobs.send(missing, signal);
+    for (const { digest } of unknown) this.#present.add(digest);
+  }
+
+  async #read(result: ActionResult, signal: AbortSignal): Promise<RemoteResult> {
+    const file = result.outputFiles.find(({ path }) => path === RESULT_FILE);
+    if (file === undefined) throw await this.#workerFailure(result, signal);
+    const name = fromBlobDigest(file.digest);
+    const bytes = file.contents.byteLength > 0 ? file.contents : await this.#small(name, MAX_RESULT_BYTES, signal);
+    const document = readResult(new TextDecoder().decode(bytes));
+    for (const message of document.notices) this.#tell(message);
+    const { exitCode, oomKilled, wallMs, cpuMs, readBytes, writtenBytes, peakMemoryBytes, hint } = document;
+    const usage = { exitCode, oomKilled, wallMs, cpuMs, readBytes, writtenBytes, peakMemoryBytes };
+    const made = exitCode === 0 ? this.#made(result, document) : undefined;
+    return { ...usage, ...(hint === undefined ? {} : { hint }), made };
+  }
+
+  /** Takes the layer of a result. Its bytes are a tar, and the diffID is a tar's digest: the two must be one. */
+  #made(result: ActionResult, { layer }: ResultDocument): NonNullable<RemoteResult["made"]> {
+    const file = result.outputFiles.find(({ path }) => path === LAYER_FILE);
+    if (layer === undefined || file === undefined) {
+      throw new BuildError("remote/failed", "Cannot use a worker's result: it has no layer");
+    }
+    const { digest, size } = fromBlobDigest(file.digest);
+    if (digest !== layer.diffId || size !== layer.sizeBytes) {
+      throw new BuildError(
+        "digest/mismatch",
+        `Cannot use layer ${digest} of ${JSON.stringify(this.location)}: its worker says it is ${layer.diffId}`,
+        { hint: "the worker is damaged, or is not to be trusted" },
+      );
+    }
+    const { contentDigest, runs } = layer;
+    const id = builtLayerId(digest);
+    return {
+      snapshot: { id, state: "absent", diffId: digest, tarSizeBytes: size, contentDigest, runs: parseRuns(runs) },
+      blob: {
+        diffId: digest,
+        descriptor: { mediaType: MEDIA_TYPES.ociLayer, digest, size },
+        repository: this.#deps.repository,
+      },
+    };
+  }
+
+  async #output(
+    { stdoutRaw, stdoutDigest, stderrRaw, stderrDigest }: ActionResult,
+    run: Parameters<PreparedStep["run"]>[0],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const streams = [
+      { stream: "stdout", raw: stdoutRaw, digest: stdoutDigest },
+      { stream: "stderr", raw: stderrRaw, digest: stderrDigest },
+    ] as const;
+    for (const { stream, raw, digest } of streams) {
+      const bytes =
+        raw.byteLength > 0 ? raw : await this.#text(digest === undefined ? undefined : fromBlobDigest(digest), signal);
+      if (bytes.byteLength > 0) run.onOutput(stream, bytes);
+    }
+  }
+
+  async #text(name: BlobName | undefined, signal: AbortSignal): Promise<Uint8Array> {
+    if (name === undefined || name.size === 0) return new Uint8Array();
+    if (name.size <= MAX_OUTPUT_BYTES) return this.#small(name, MAX_OUTPUT_BYTES, signal);
+    this.#tell(`${name.size} bytes of a command's output stay in the cluster, as blob ${hexOf(name.digest)}`);
+    return new Uint8Array();
+  }
+
+  async #small(name: BlobName, most: number, signal: AbortSignal): Promise<Uint8Array> {
+    if (name.size > most)
+      throw new BuildError("remote/failed", `Cannot use a worker's result: it has ${name.size} bytes`);
+    const [bytes = new Uint8Array()] = await this.#deps.cluster.blobs.readSmall([name], signal);
+    return bytes;
+  }
+
+  /** Words the end of a worker that could not run the step at all. */
+  async #workerFailure(result: ActionResult, signal: AbortSignal): Promise<BuildError> {
+    const { stderrRaw, stderrDigest, exitCode } = result;
+    const name = stderrDigest === undefined ? undefined : fromBlobDigest(stderrDigest);
+    const bytes = stderrRaw.byteLength > 0 ? stderrRaw : await this.#text(name, signal);
+    const said = new TextDecoder().decode(bytes).trim();
+    return new BuildError(
+      "remote/failed",
+      `A worker of ${JSON.stringify(this.location)} could not run the step: exit code ${exitCode}`,
+      {
+        detail: said === "" ? undefined : said.split("\n").slice(-20).join("\n"),
+        hint: `"kiln doctor --remote ${this.location}" tries what its workers can do`,
+      },
+    );
+  }
+
+  #tellCaches(): void {
+    this.#tell(
+      "Cache mounts of steps that run in the cluster are those of each worker's store; without one they are empty",
+      "KILN_WORKER_STORE on the workers names a folder for it",
+    );
+  }
+
+  #tell(message: string, hint?: string): void {
+    if (this.#told.has(message)) return;
+    this.#told.add(message);
+    this.#deps.notice("info", message, hint);
+  }
+}
+
+function documentOf(
+  { op, parent, settings, isolation }: RemoteStep,
+  inputs: readonly ({ readonly layers: readonly SentLayer[]; readonly key: string } | undefined)[],
+): StepDocument {
+  const { network, limits, hostAddresses, proxyEnv } = settings;
+  const layerOf = ({ diffId, isBuilt, blob }: SentLayer): DocumentLayer => ({ diffId, blob: blob.digest, isBuilt });
+  return {
+    version: 1,
+    op,
+    inputs: inputs.map((input) => (input === undefined ? null : { layers: input.layers.map(layerOf), key: input.key })),
+    ...(parent === undefined ? {} : { parent }),
+    network: network === "host" ? "default" : network,
+    limits,
+    addresses: hostAddresses.filter(({ name }) => op.extraHosts.includes(name)),
+    proxies: proxyEnv,
+    isolation,
+  };
+}
+
+function notRemote(what: string): BuildError {
+  return new BuildError("remote/unsupported", `Cannot run ${what} in a cluster`, {
+    hint: "it would be another machine's: leave out --remote",
+  });
+}

@@ -1,0 +1,74 @@
+import type { Command } from "commander";
+import { BuildError } from "../../../lib/core/errors.ts";
+import type { RemoteOptions } from "../../engine/cluster/remote-options.ts";
+
+/** The flags for other machines that run steps. */
+export interface RemoteFlags {
+  readonly remote?: string;
+  readonly remoteHeader: readonly string[];
+  readonly remoteCert?: string;
+  readonly remoteKey?: string;
+  readonly remoteCa?: string;
+  readonly remoteJobs?: string;
+  readonly remoteProperty: readonly string[];
+  readonly remoteFallback?: string;
+}
+
+/** Declares them. */
+export function declareRemote(build: Command): void {
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+  build.option(
+    "--remote <url>",
+    "run steps on a cluster: grpc://HOST:PORT/INSTANCE or grpcs:// (KILN_REMOTE; --remote=off)",
+  );
+  build.option(
+    "--remote-header <name: value>",
+    "sent to it with every call, repeatable (KILN_REMOTE_HEADER)",
+    each,
+    [],
+  );
+  build.option("--remote-cert <path>", "a client certificate for it, PEM (KILN_REMOTE_CERT)");
+  build.option("--remote-key <path>", "the certificate's key, PEM (KILN_REMOTE_KEY)");
+  build.option("--remote-ca <path>", "the authorities that it is checked against, PEM (KILN_REMOTE_CA)");
+  build.option("--remote-jobs <count>", "steps that run there at one time (default: 128)");
+  build.option("--remote-property <name=value>", "a property that its workers must have, repeatable", each, []);
+  build.option("--remote-fallback <place>", "local: steps run here when it is away at the start");
+}
+
+/**
+ * Reads the flags; `undefined` where all steps run here.
+ * @throws {BuildError} `cli/usage`
+ */
+export function remoteOptions(
+  flags: RemoteFlags,
+  env: Readonly<Record<string, string | undefined>>,
+): RemoteOptions | undefined {
+  const fallback = flags.remoteFallback ?? "";
+  if (fallback !== "" && fallback !== "local") {
+    throw new BuildError("cli/usage", `Cannot use --remote-fallback ${JSON.stringify(fallback)}: it is local`);
+  }
+  const jobs = flags.remoteJobs ?? "";
+  if (jobs !== "" && !/^[1-9]\d{0,4}$/.test(jobs)) {
+    throw new BuildError("cli/usage", `Cannot use --remote-jobs ${JSON.stringify(jobs)}: it is a number from 1`);
+  }
+  const url = flags.remote || env["KILN_REMOTE"] || "";
+  if (url === "" || url === "off") return undefined;
+  return {
+    url,
+    jobs: jobs === "" ? undefined : Number(jobs),
+    fallsBack: fallback === "local",
+    properties: flags.remoteProperty.map(property),
+    access: {
+      headers: flags.remoteHeader.length === 0 ? undefined : flags.remoteHeader,
+      certificate: flags.remoteCert || undefined,
+      key: flags.remoteKey || undefined,
+      ca: flags.remoteCa || undefined,
+    },
+  };
+}
+
+function property(text: string): { readonly name: string; readonly value: string } {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (name !== undefined && value !== undefined) return { name, value };
+  throw new BuildError("cli/usage", `Cannot use --remote-property ${JSON.stringify(text)}: it has the form NAME=VALUE`);
+}
