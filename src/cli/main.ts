@@ -24,6 +24,12 @@ const SIGNAL_STATUS: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGIN
  * run` and `kiln shell` return their program's, and 125 after a failure of kiln.
  */
 export async function main(given: readonly string[], host: Host): Promise<number> {
+  if (given[0] !== "executor") return runWords(given, host);
+  const { runExecutor } = await import("./kaniko/executor.ts");
+  return runExecutor(given.slice(1), host, runWords);
+}
+
+async function runWords(given: readonly string[], host: Host): Promise<number> {
   const stop = new AbortController();
   let stoppedBy: NodeJS.Signals | undefined;
   using _interrupt = host.onInterrupt((signal) => {
