@@ -105,6 +105,10 @@ export type RunMount =
       readonly target: string;
       readonly sizeBytes: number | undefined;
       readonly mode?: "ro" | undefined;
+      /** Mode of its root; that of the directory under it where there is none. */
+      readonly permissions?: number | undefined;
+      /** True when no program in it may be executed. */
+      readonly noExec?: boolean | undefined;
     }
   /** A small file on a tmpfs of its own; the bytes reach the runtime by descriptor, never by disk or argument. */
   | {
@@ -125,6 +129,16 @@ export interface RunUser {
   readonly supplementary: readonly number[];
   /** HOME for an environment without one. */
   readonly home: string;
+}
+
+/** A range of ports of this machine, and the one of the same length inside. */
+export interface PublishedPort {
+  readonly protocol: "tcp" | "udp";
+  /** An address of this machine; `undefined` for all. */
+  readonly address: string | undefined;
+  readonly hostPort: number;
+  readonly port: number;
+  readonly count: number;
 }
 
 export interface ResourceLimits {
@@ -150,6 +164,14 @@ export interface RunRequest {
   /** `sandbox`: a network of the step's own that reaches the outside, but not this machine's own ports. */
   readonly network: "default" | "none" | "host" | "sandbox";
   readonly security: "sandbox" | "insecure";
+  /** Capabilities beside the usual ones of a sandbox, and usual ones that are left out, as the kernel names them without CAP_. */
+  readonly capabilities?: { readonly add: readonly string[]; readonly drop: readonly string[] } | undefined;
+  /** True when set-uid bits and file capabilities are to have no effect. */
+  readonly noNewPrivileges?: boolean | undefined;
+  /** True when all system calls are allowed that its capabilities allow. */
+  readonly unfiltered?: boolean | undefined;
+  /** Ports of this machine that lead to ports of the command; only with a network of its own, `sandbox`. */
+  readonly ports?: readonly PublishedPort[] | undefined;
   readonly extraHosts: readonly HostAddress[];
   readonly shmSizeBytes: number | undefined;
   readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];

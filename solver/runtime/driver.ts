@@ -240,8 +240,9 @@ class Driver {
   }
 
   async #runSandboxed(request: RunRequest, signal: AbortSignal): Promise<SandboxedResult> {
-    const watched = request.network === "default" && request.security === "sandbox" && this.#canWatch;
-    const owners = this.#ownersFor(request);
+    const isFiltered = request.unfiltered !== true;
+    const watched = request.network === "default" && request.security === "sandbox" && this.#canWatch && isFiltered;
+    const owners = isFiltered ? this.#ownersFor(request) : undefined;
     using cgroup = this.#cgroups.enter({
       limits: request.limits,
       parent: request.cgroupParent,
@@ -253,7 +254,10 @@ class Driver {
       scratchDirectory: this.#options.scratchDirectory,
       stubDirectory: this.#stubs.directory,
       overlayMarks: this.#options.overlayMarks,
-      seccomp: watched || owners !== undefined ? this.#filters.get(watched, owners) : this.#seccomp[request.security],
+      seccomp:
+        watched || owners !== undefined
+          ? this.#filters.get(watched, owners)
+          : this.#seccomp[isFiltered ? request.security : "insecure"],
       watchesNetwork: watched,
       owners,
       cgroup: cgroup?.placement,
@@ -376,7 +380,7 @@ class Driver {
       let refused: string | undefined;
 
       // An interactive command ends in its own way: the runtime forwards the signal.
-      const abort = (): void => void child.kill("SIGTERM");
+      const abort = (): void => void child.kill(isInterrupt(signal.reason) ? "SIGURG" : "SIGTERM");
       signal.addEventListener("abort", abort, { once: true });
       const settle = (finish: () => void): void => {
         signal.removeEventListener("abort", abort);
@@ -419,6 +423,11 @@ class Driver {
       hint: missing ? 'build it with "npm run build" (needs make and a C compiler)' : undefined,
     });
   }
+}
+
+/** Tells whether Ctrl-C was the reason, which is then the command's too: SIGURG is the runtime's word for it. */
+function isInterrupt(reason: unknown): boolean {
+  return reason instanceof BuildError && reason.cause === "SIGINT";
 }
 
 /** Tells whether a system call can be answered with a descriptor, `SECCOMP_ADDFD_FLAG_SEND`: Linux 5.14. */

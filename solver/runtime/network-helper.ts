@@ -1,6 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { BuildError, errnoOf } from "../../lib/core/errors.ts";
+import type { PublishedPort } from "../ports.ts";
 
 /** A program that connects a network namespace with the outside, and how it is called. */
 export interface NetworkHelper {
@@ -11,7 +12,7 @@ export interface NetworkHelper {
 
 const NAMESPACE = "/proc/self/fd/0";
 
-/** Ports of this machine are not reachable through either of them: a step's network is for going out. */
+/** No port of a step is reachable from outside, nor are this machine's own through either of them: a step's network is for going out. */
 const ARGUMENTS: Readonly<Record<NetworkHelper["name"], readonly string[]>> = {
   pasta: [
     ...["--foreground", "--quiet", "--config-net", "--no-map-gw", "--ns-ifname", "eth0"],
@@ -46,12 +47,20 @@ export const TUN_HINT =
 export function findNetworkHelper(facts: {
   readonly searchPath: readonly string[];
   readonly isHostRoot: boolean;
+  /** Ports that lead inside; only pasta is told of them before it starts. */
+  readonly ports?: readonly PublishedPort[] | undefined;
 }): NetworkHelper {
+  const { ports = [] } = facts;
   for (const name of ["pasta", "slirp4netns"] as const) {
     const program = facts.searchPath.map((directory) => join(directory, name)).find(isExecutable);
-    if (program === undefined) continue;
+    if (program === undefined || (ports.length > 0 && name !== "pasta")) continue;
     const asRoot = name === "pasta" && facts.isHostRoot ? ["--runas", "0"] : [];
-    return { name, argv: [program, ...asRoot, ...ARGUMENTS[name]] };
+    return { name, argv: [program, ...asRoot, ...withPorts(ARGUMENTS[name], ports)] };
+  }
+  if (ports.length > 0) {
+    throw new BuildError("runtime/failed", "Cannot publish ports: pasta is not installed", {
+      hint: "apt-get install passt, or run with --network=host, where all ports are this machine's",
+    });
   }
   throw new BuildError(
     "runtime/failed",
@@ -60,6 +69,22 @@ export function findNetworkHelper(facts: {
       hint: NETWORK_HELPER_HINT,
     },
   );
+}
+
+/** Puts ports in the place of "none": `-t ADDRESS/8080:80`. */
+function withPorts(words: readonly string[], ports: readonly PublishedPort[]): string[] {
+  const specs = (protocol: PublishedPort["protocol"], flag: string): string[] => {
+    const own = ports.filter((one) => one.protocol === protocol);
+    return (own.length === 0 ? ["none"] : own.map(portSpec)).flatMap((spec) => [flag, spec]);
+  };
+  const first = words.indexOf("--tcp-ports");
+  if (first === -1) return [...words];
+  return words.toSpliced(first, 4, ...specs("tcp", "--tcp-ports"), ...specs("udp", "--udp-ports"));
+}
+
+function portSpec({ address, hostPort, port, count }: PublishedPort): string {
+  const range = (from: number): string => (count === 1 ? `${from}` : `${from}-${from + count - 1}`);
+  return `${address === undefined ? "" : `${address}/`}${range(hostPort)}:${range(port)}`;
 }
 
 function isExecutable(path: string): boolean {

@@ -19,7 +19,8 @@ export function readStepFacts(
   const { searchPath, host } = machine;
   const isHostRoot = host.userNamespace === undefined;
   return {
-    networkHelper: request.network === "sandbox" ? findNetworkHelper({ searchPath, isHostRoot }).argv : [],
+    networkHelper:
+      request.network === "sandbox" ? findNetworkHelper({ searchPath, isHostRoot, ports: request.ports }).argv : [],
     hostDevices: request.security === "insecure" ? hostDevices() : [],
     boundFiles: new Set(request.mounts.flatMap((mount) => (mount.kind === "bind" ? boundFile(mount.hostPath) : []))),
   };

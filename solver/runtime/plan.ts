@@ -6,7 +6,7 @@ import { hostsFile } from "./hosts.ts";
 import { MountTable, mountTarget } from "./mount-table.ts";
 import type { OwnersBeyond, OwnersState } from "./owners-beyond.ts";
 import { type Directive, MOUNT_ATTRIBUTES, PlanWriter } from "./plan-writer.ts";
-import { type Capability, capabilitySets } from "./policy/capabilities.ts";
+import { type Capability, capabilitySets, readCapabilities } from "./policy/capabilities.ts";
 import { deviceFilter } from "./policy/devices.ts";
 import { addSystemMounts, type DeviceNode, SYSTEM_DIRECTORIES, writeDevices } from "./policy/mounts.ts";
 import { MASKED_PATHS, READ_ONLY_PATHS } from "./policy/paths.ts";
@@ -270,9 +270,13 @@ function writeMount(trees: TreeWriter, mount: RunMount, target: string, devices:
       plan.add("tree", posix.join("/", mount.source), target, devices | (mount.mode === "ro" ? readOnly : 0));
       return;
     case "tmpfs": {
-      const size = mount.sizeBytes === undefined ? "" : `size=${mount.sizeBytes}`;
-      const frozen = mount.mode === "ro" ? readOnly : 0;
-      plan.add("tmpfs", target, size, noSuid | devices | frozen);
+      const size = mount.sizeBytes === undefined ? [] : [`size=${mount.sizeBytes}`];
+      const attributes = noSuid | devices | (mount.mode === "ro" ? readOnly : 0) | (mount.noExec === true ? noExec : 0);
+      if (mount.permissions === undefined) plan.add("tmpfs", target, size.join(), attributes);
+      else {
+        const options = [...size, `mode=${mount.permissions.toString(8)}`].join();
+        plan.add("filesystem", "tmpfs", target, options, attributes);
+      }
       return;
     }
     case "secret": {
@@ -303,10 +307,15 @@ interface ProcessFacts {
 function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts): void {
   const { user } = request;
   const hex = (mask: bigint): string => mask.toString(16);
+  const { add = [], drop = [] } = request.capabilities ?? {};
+  const added = readCapabilities(add).found;
+  // As docker: what is added by its name is not dropped by ALL.
+  const dropped = readCapabilities(drop).found.filter((name) => !add.includes("ALL") && !added.includes(name));
   const sets = capabilitySets(request.security, {
     uid: user.uid,
     held: facts.host.heldCapabilities,
-    without: facts.withoutCapabilities ?? [],
+    with: added,
+    without: [...dropped, ...(facts.withoutCapabilities ?? [])],
   });
   // Container engines list the primary group among the supplementary ones, and `id` shows it.
   const groups = [...new Set([user.gid, ...user.supplementary])];
@@ -320,6 +329,7 @@ function writeProcess(plan: PlanWriter, request: RunRequest, facts: ProcessFacts
     hex(sets.inheritable),
     hex(sets.ambient),
   );
+  if (request.noNewPrivileges === true) plan.add("no-new-privileges");
   if (facts.watchesNetwork === true) plan.add("watch-network");
   if (facts.owners?.state === "noted") plan.add("watch-owners");
   if (facts.owners?.state === "kept") {

@@ -34,7 +34,7 @@ async function runWords(given: readonly string[], host: Host): Promise<number> {
   let stoppedBy: NodeJS.Signals | undefined;
   using _interrupt = host.onInterrupt((signal) => {
     stoppedBy = signal;
-    stop.abort(new BuildError("build/cancelled", `Cancelled by ${signal}`));
+    stop.abort(new BuildError("build/cancelled", `Cancelled by ${signal}`, { cause: signal }));
   });
   using _uncaught = host.onUncaught((error) => {
     printError(systemFailure("go on", error), host);
@@ -75,6 +75,15 @@ async function runWords(given: readonly string[], host: Host): Promise<number> {
 /** Words of other builders' command lines that are not commands here. */
 const ELSEWHERE: Readonly<Partial<Record<string, string>>> = {
   bud: "it is kiln build here",
+  ...Object.fromEntries(
+    [
+      ...["attach", "container", "create", "events", "exec", "kill", "logs", "pause", "port", "ps", "rename"],
+      ...["restart", "rm", "start", "stats", "stop", "top", "unpause", "wait"],
+    ].map((name) => [
+      name,
+      "kiln keeps no containers: kiln run ends with its command. For those that stay, kiln build --load=docker -t NAME . and docker",
+    ]),
+  ),
 };
 
 /** Turns commander's error into ours; its suggestion becomes the beginning of the hint. */

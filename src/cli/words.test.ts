@@ -91,7 +91,7 @@ const ABSENT: Readonly<Record<string, string>> = {
   build:
     "add-host allow annotation build-context builder cache-from cache-to call cgroup-parent file iidfile isolation " +
     "metadata-file network no-cache-filter output print progress provenance sbom secret security-opt shm-size ssh target",
-  run: "hostname network platform user workdir",
+  run: "hostname network platform user workdir shm-size",
   shell: "secret ssh",
   pull: "platform progress",
   push: "platform progress",

@@ -2,15 +2,17 @@ import type { Command, Option } from "commander";
 import { BuildError } from "../../lib/core/errors.ts";
 import { checkEmpty, emptyValue } from "./flags/empty-values.ts";
 
-/** Flags of `kiln build` with an optional value, and the values that also count as a word of their own. */
+/** `--pull=always`: values of buildah and podman for a switch of docker's. */
+const PULL_WORDS = ["always", "missing", "ifnotpresent", "newer", "never"];
+
+/** Flags with an optional value, and the values that also count as a word of their own. */
 const OPTIONAL_VALUES: Readonly<Record<string, readonly string[]>> = {
   "--explain": ["text", "json"],
   "--expect-cached": [],
   "--summary": [],
+  // Of `kiln run`; a switch in other commands.
+  "--pull": PULL_WORDS,
 };
-
-/** `--pull=always`: values of buildah and podman for a switch of docker's. */
-const PULL_WORDS = ["always", "missing", "ifnotpresent", "newer", "never"];
 
 /** Finds the command among the words: the first one that is neither a flag of kiln itself nor the value of one. */
 export function commandIndex(argv: readonly string[]): number {

@@ -3,7 +3,7 @@ import type { StoredImage } from "../../lib/store/model.ts";
 import { DEFAULT_PATH } from "../../solver/ops/exec/environment.ts";
 import { stackView } from "../../solver/ops/file/stack-view.ts";
 import { MAX_ACCOUNTS_BYTES } from "../../solver/ops/file/owner.ts";
-import type { RunMount, RunResult } from "../../solver/ports.ts";
+import type { PublishedPort, ResourceLimits, RunMount, RunRequest, RunResult } from "../../solver/ports.ts";
 import { resolveUser } from "../../solver/ops/exec/user.ts";
 import type { Engine } from "./engine.ts";
 
@@ -21,7 +21,21 @@ export interface RunImageOptions {
   readonly hostname: string | undefined;
   /** True when the command gets a terminal and its type. */
   readonly terminal: boolean;
-  readonly mounts: readonly { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" }[];
+  readonly mounts: readonly RunMount[];
+  /** Ids of groups beside the user's own. */
+  readonly groups: readonly number[];
+  /** True when the image's own files cannot be changed, not even on a layer that is thrown away. */
+  readonly isReadOnly: boolean;
+  readonly ports: readonly PublishedPort[];
+  readonly extraHosts: RunRequest["extraHosts"];
+  readonly shmSizeBytes: number | undefined;
+  readonly ulimits: RunRequest["ulimits"];
+  readonly limits: ResourceLimits;
+  readonly security: RunRequest["security"];
+  readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };
+  readonly noNewPrivileges: boolean;
+  /** True when system calls are not filtered. */
+  readonly isUnfiltered: boolean;
 }
 
 type RunParts = Pick<Engine, "images" | "native" | "runtime" | "snapshotter">;
@@ -39,11 +53,14 @@ export async function runImage(engine: RunParts, options: RunImageOptions, signa
     });
   }
   await images.materialize(options.image.layers, undefined, signal);
-  await using active = await snapshotter.prepare(options.image.layers, signal);
+  await using active = options.isReadOnly
+    ? await snapshotter.view(options.image.layers, signal)
+    : await snapshotter.prepare(options.image.layers, signal);
   const accounts = (path: string): string | undefined => {
     using view = stackView({ native, directories: active.directories, marks: snapshotter.marks, name: "the image" });
     return view.tree.readFile(path, MAX_ACCOUNTS_BYTES)?.toString("utf8");
   };
+  const user = resolveUser(options.user ?? config.User ?? "", accounts("/etc/passwd"), accounts("/etc/group"));
   const hostname = options.hostname ?? "kiln";
   // As with `docker run`: commands are found by PATH, also in an image without one, programs draw by TERM, and scripts
   // name things by HOSTNAME.
@@ -52,19 +69,23 @@ export async function runImage(engine: RunParts, options: RunImageOptions, signa
   return await runtime.run(
     {
       root: await active.mount(signal),
-      mounts: options.mounts.map((mount): RunMount => ({ kind: "bind", ...mount })),
+      mounts: options.mounts,
       argv,
       env: lastWins(env),
       // An empty text counts as unset.
       cwd: options.workingDirectory ?? (config.WorkingDir || "/"),
-      user: resolveUser(options.user ?? config.User ?? "", accounts("/etc/passwd"), accounts("/etc/group")),
+      user: { ...user, supplementary: [...user.supplementary, ...options.groups] },
       hostname,
       network: options.network,
-      security: "sandbox",
-      extraHosts: [],
-      shmSizeBytes: undefined,
-      ulimits: [],
-      limits: {},
+      security: options.security,
+      capabilities: options.capabilities,
+      noNewPrivileges: options.noNewPrivileges,
+      unfiltered: options.isUnfiltered,
+      ports: options.ports,
+      extraHosts: options.extraHosts,
+      shmSizeBytes: options.shmSizeBytes,
+      ulimits: options.ulimits,
+      limits: options.limits,
       cgroupParent: undefined,
       stdio: { kind: "inherit" },
     },

@@ -1,8 +1,9 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT, busyboxRoot, has, kiln, missing, mustKiln, temporary } from "./harness.ts";
 
@@ -87,6 +88,92 @@ describe.skipIf(why !== undefined)("kiln run", { timeout: 60_000 }, () => {
     child.kill("SIGTERM");
     const [code] = (await ended) as [number | null];
     expect({ code, said: await said }).toEqual({ code: status, said: "" });
+  });
+
+  test.each([
+    {
+      name: "--read-only",
+      flags: ["--read-only", "--tmpfs", "/t"],
+      script: "touch /x; touch /t/y && echo made",
+      says: /^made\n$/,
+    },
+    { name: "a tmpfs", flags: ["--tmpfs", "/t:size=1m,mode=750"], script: "stat -c %a /t", says: /^750\n$/ },
+    { name: "a limit", flags: ["--ulimit", "nofile=100"], script: "ulimit -n", says: /^100\n$/ },
+    { name: "a host", flags: ["--add-host", "db:10.0.0.1"], script: "cat /etc/hosts", says: /^10\.0\.0\.1\tdb$/m },
+    { name: "no capability", flags: ["--cap-drop", "ALL"], script: "grep CapBnd /proc/self/status", says: /\t0+\n/ },
+    {
+      name: "one capability",
+      flags: ["--cap-drop=ALL", "--cap-add=cap_net_admin"],
+      script: "grep CapEff /proc/self/status",
+      says: /\t0+1000\n/,
+    },
+    {
+      name: "no new privileges",
+      flags: ["--security-opt", "no-new-privileges"],
+      script: "grep NoNewPrivs /proc/self/status",
+      says: /\t1\n/,
+    },
+    {
+      name: "flags of docker's",
+      flags: ["--rm", "-it", "--init", "--name", "x", "-h", "box"],
+      script: "hostname",
+      says: /^box\n$/,
+    },
+  ])("$name reaches the command", ({ flags, script, says }) => {
+    expect(kiln(store, ["run", ...flags, "base", "sh", "-c", script]).stdout).toMatch(says);
+  });
+
+  test.each([
+    { flags: ["-d"], says: /--detach is not the job of kiln run/ },
+    { flags: ["-v", "nothere:/d"], says: /would be a volume of docker's/ },
+    { flags: ["--pull=never"], image: "nothere", says: /Cannot find image "nothere"/ },
+    { flags: ["--pull=sometimes"], image: "base", says: /Cannot use --pull "sometimes"/ },
+  ])("$flags is an error of kiln's own", ({ flags, image, says }) => {
+    const { status, stderr } = kiln(store, ["run", ...flags, image ?? "base", "true"]);
+    expect({ status, told: says.test(stderr) }, stderr).toEqual({ status: 125, told: true });
+  });
+
+  const noPasta = missing("pasta") ?? (existsSync("/dev/net/tun") ? undefined : "needs /dev/net/tun");
+  if (noPasta !== undefined) console.warn(`the test of published ports is skipped: ${noPasta}`);
+  test.skipIf(noPasta !== undefined)("a published port leads to the command's own", async () => {
+    const script = "mkdir /w; echo found >/w/f; exec httpd -f -p 80 -h /w";
+    const child = spawn(
+      join(PROJECT, "bin/kiln"),
+      ["--root", store, "run", "-p", "127.0.0.1::80", "base", "sh", "-c", script],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+      },
+    );
+    const ended = once(child, "close");
+    const [line] = (await once(child.stderr, "data")) as [Buffer];
+    const [, port = ""] = /127\.0\.0\.1:(\d+)/.exec(line.toString()) ?? [];
+    let body = "";
+    for (let attempt = 0; body === "" && attempt < 100; attempt += 1) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other, until the server is up
+      body = await fetch(`http://127.0.0.1:${port}/f`).then(
+        (answer) => answer.text(),
+        () => "",
+      );
+      // oxlint-disable-next-line no-await-in-loop
+      if (body === "") await pause(100);
+    }
+    child.kill("SIGINT");
+    const [status] = (await ended) as [number | null];
+    expect({ body, status }).toEqual({ body: "found\n", status: 130 });
+  });
+
+  test("Ctrl-C is the command's, and so is its status", async () => {
+    const child = spawn(
+      join(PROJECT, "bin/kiln"),
+      ["--root", store, "run", "base", "sh", "-c", "echo up; exec sleep 60"],
+      {
+        stdio: ["ignore", "pipe", "ignore"],
+      },
+    );
+    const ended = once(child, "close");
+    await once(child.stdout, "data");
+    child.kill("SIGINT");
+    expect(await ended).toEqual([130, null]);
   });
 
   test("standard input, a folder of this machine and another directory and user reach the command", () => {

@@ -63,6 +63,20 @@ const DEFAULT_CAPABILITIES: readonly Capability[] = [
   "AUDIT_WRITE",
 ];
 
+/**
+ * Reads names as people write them: `NET_ADMIN`, `cap_net_admin`; `ALL` is every one.
+ * @returns the names that there are, and the first that there is not
+ */
+export function readCapabilities(names: readonly string[]): {
+  readonly found: readonly Capability[];
+  readonly unknown: string | undefined;
+} {
+  const plain = names.map((name) => name.toUpperCase().replace(/^CAP_/, ""));
+  const found = plain.includes("ALL") ? CAPABILITIES : CAPABILITIES.filter((name) => plain.includes(name));
+  const known = new Set<string>([...CAPABILITIES, "ALL"]);
+  return { found, unknown: names.find((_, index) => !known.has(plain[index] ?? "")) };
+}
+
 /** The five sets of a process as bit masks. */
 export interface CapabilitySets {
   readonly bounding: bigint;
@@ -82,12 +96,18 @@ export function capabilityMask(names: readonly Capability[]): bigint {
  */
 export function capabilitySets(
   security: "sandbox" | "insecure",
-  at: { readonly uid: number; readonly held: bigint; readonly without?: readonly Capability[] },
+  at: {
+    readonly uid: number;
+    readonly held: bigint;
+    readonly with?: readonly Capability[];
+    readonly without?: readonly Capability[];
+  },
 ): CapabilitySets {
   if (security === "insecure") {
     return { bounding: at.held, permitted: at.held, effective: at.held, inheritable: at.held, ambient: at.held };
   }
-  const bounding = capabilityMask(DEFAULT_CAPABILITIES) & at.held & ~capabilityMask(at.without ?? []);
+  const usual = capabilityMask([...DEFAULT_CAPABILITIES, ...(at.with ?? [])]);
+  const bounding = usual & at.held & ~capabilityMask(at.without ?? []);
   const own = at.uid === 0 ? bounding : 0n;
   return { bounding, permitted: own, effective: own, inheritable: 0n, ambient: 0n };
 }

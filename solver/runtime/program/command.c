@@ -210,6 +210,8 @@ run_command (const struct plan *plan, const int streams[3], int terminal)
     install_seccomp (plan);
   become_user (plan);
   set_capabilities (plan);
+  if (plan->no_new_privileges && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    die_errno ("cannot set no_new_privs");
 
   default_signals ();
   if (syscall (SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)

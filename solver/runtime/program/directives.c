@@ -291,6 +291,8 @@ read_setting (struct plan *plan, struct reader *reader, const char *name, size_t
     read_identity (plan, reader);
   else if (strcmp (name, "keep-groups") == 0)
     plan->keep_groups = true;
+  else if (strcmp (name, "no-new-privileges") == 0)
+    plan->no_new_privileges = true;
   else if (strcmp (name, "capabilities") == 0)
     {
       plan->bounding = number (reader, 16);

@@ -114,6 +114,7 @@ struct plan
   gid_t gid;
   gid_t *groups;
   size_t group_count;
+  bool no_new_privileges; /* set-uid bits and file capabilities have no effect on the command */
   bool keep_groups; /* setgroups is not allowed in a single-id map: leave them */
   uint64_t bounding, permitted, effective, inheritable, ambient;
   const char *seccomp; /* BPF instructions, NULL for none */

@@ -23,7 +23,8 @@
 enum { CHUNK = 64 * 1024 };
 
 /* SIGINT and SIGQUIT of a terminal go to its whole foreground group: kiln decides what they mean, we only wait to be
- * told. The rest is meant for the command. SIGTTOU is in the set so that we may change the terminal. */
+ * told. SIGURG is its word that the command is to have SIGINT: that signal itself could be the terminal's. The rest is
+ * meant for the command. SIGTTOU is in the set so that we may change the terminal. */
 static int
 open_signals (void)
 {
@@ -34,6 +35,7 @@ open_signals (void)
   (void) sigemptyset (&forwarded);
   (void) sigaddset (&forwarded, SIGCHLD);
   (void) sigaddset (&forwarded, SIGTERM);
+  (void) sigaddset (&forwarded, SIGURG);
   (void) sigaddset (&forwarded, SIGHUP);
   (void) sigaddset (&forwarded, SIGUSR1);
   (void) sigaddset (&forwarded, SIGUSR2);
@@ -109,7 +111,7 @@ take_signals (int signal_fd, pid_t init, int master)
             pass_size (STDIN_FILENO, master);
         }
       else
-        (void) kill (init, (int) info.ssi_signo);
+        (void) kill (init, info.ssi_signo == SIGURG ? SIGINT : (int) info.ssi_signo);
     }
   return child;
 }

@@ -1,109 +1,117 @@
 import type { Command } from "commander";
-import { resolve } from "node:path";
 import { BuildError } from "../../../lib/core/errors.ts";
-import { type Cli, command, examples, textsIn } from "../command.ts";
+import { formatReference, parseReference } from "../../../lib/core/reference.ts";
+import type { StoredImage } from "../../../lib/store/model.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
-import { findImage } from "../find-image.ts";
-import { malformed } from "../flags/csv.ts";
-import { fromEnvironment } from "../flags/values.ts";
-import { noticesOnly } from "../progress-output.ts";
+import { findImage, platformOrDefault } from "../find-image.ts";
+import { noticesOnly, openProgress, progressMode } from "../progress-output.ts";
+import { declareRunFlags, refuseNotItsJob, type RunFlags, runFlagsShape } from "../run/flags.ts";
+import { describePorts, runOptions } from "../run/options.ts";
+import { chosenPorts, exposedPorts } from "../run/ports.ts";
 
 /** Declares `kiln run`: tries an image out. Its changes are discarded at the end; its exit status is ours. */
 export function runCommand(program: Command, cli: Cli): void {
-  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
-  command(program, cli, "run <image> [command...]", run)
+  const declared = command(program, cli, "run <image> [command...]", (context, args, options) => {
+    refuseNotItsJob(options);
+    return run(context, args, optionsAs(runFlagsShape, options));
+  })
     .description("run a command in an image, on a throw-away layer")
-    .passThroughOptions()
-    .option("-e, --env <name=value>", "an environment variable; a bare name is passed on", each, [])
-    .option("-v, --volume <path:target[:ro]>", "a directory or file of this machine", each, [])
-    .option("-w, --workdir <path>", "where to run")
-    .option("-u, --user <user[:group]>", "the user that runs it")
-    .option("--entrypoint <program>", "instead of the image's own; empty for none")
-    .option("--network <mode>", "default, none, host or sandbox")
-    .option("--hostname <name>", "the container's name of itself")
-    .option("--platform <os/arch>", "which of several platforms")
-    .option("-i, --interactive", "accepted: standard input is always passed on")
-    .option("-t, --tty", "accepted: a call from a terminal always gets one inside")
-    .option("--rm", "accepted: nothing is ever kept")
-    .addHelpText(
-      "after",
-      examples([
-        ["kiln run app", "what the image is made to run"],
-        ["kiln run alpine cat /etc/os-release", "something else in it"],
-        ["kiln run -v ./data:/data:ro app ls /data", "with files of this machine"],
-      ]),
-    );
+    .helpOption("--help", "display help for command")
+    .passThroughOptions();
+  declareRunFlags(declared);
+  declared.addHelpText(
+    "after",
+    examples([
+      ["kiln run app", "what the image is made to run"],
+      ["kiln run alpine cat /etc/os-release", "something else in it; what is not here is pulled"],
+      ["kiln run -v ./data:/data:ro app ls /data", "with files of this machine"],
+      ["kiln run -p 8080:80 nginx", "with a port"],
+      ["kiln run --read-only --tmpfs /tmp --cap-drop ALL app", "with as few rights as it needs"],
+    ]),
+  );
 }
 
 async function run(
   context: CommandContext,
   args: readonly string[],
-  options: Readonly<Record<string, unknown>>,
+  flags: RunFlags & Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const [name = "", ...words] = args;
-  const { runImage } = await import("../../engine/run-image.ts");
-  const text = (key: string): string | undefined => {
-    const value = options[key];
-    return typeof value === "string" ? value : undefined;
-  };
-  const { entrypoint } = options;
   // Before the image is looked up: errors of the command line come first.
-  const given = {
-    env: environment(textsIn(options, "env"), context.host.env),
-    network: networkOf(text("network")),
-    mounts: textsIn(options, "volume").map((volume) => mountOf(volume, context)),
+  const policy = pullPolicy(flags);
+  const { warnings, ...given } = runOptions(flags, context);
+  for (const warning of warnings) context.warn(`WARNING: ${warning}`);
+  const { runImage } = await import("../../engine/run-image.ts");
+  const display = openProgress(progressMode(undefined, flags.quiet === true, context.host), context.host);
+  const notices = noticesOnly(context);
+  let isPulling = false;
+  await using engine = context.openEngine({
+    progress: (event) => (isPulling ? display.sink(event) : notices(event)),
+  });
+  const pull = async (): Promise<StoredImage> => {
+    isPulling = true;
+    try {
+      await pullImage(engine, context, name, flags);
+      display.finish("success");
+    } catch (error) {
+      display.finish("failure");
+      throw error;
+    } finally {
+      isPulling = false;
+    }
+    return findImage(context, engine.store, name, flags);
   };
-  await using engine = context.openEngine({ progress: noticesOnly(context) });
-  const image = findImage(context, engine.store, name, options);
-  const result = await runImage(
-    engine,
-    {
-      image,
-      command: words,
-      entrypoint: typeof entrypoint === "string" ? (entrypoint === "" ? [] : [entrypoint]) : undefined,
-      ...given,
-      workingDirectory: text("workdir"),
-      user: text("user"),
-      hostname: text("hostname"),
-      terminal: context.host.stdin.isTTY === true && context.host.stdout.isTTY === true,
-    },
-    context.signal,
-  );
+  const image =
+    policy === "always"
+      ? await pull()
+      : await findOr(() => findImage(context, engine.store, name, flags), policy === "missing" ? pull : undefined);
+  const asked = [
+    ...given.ports,
+    ...(flags.publishAll === true && given.network === "sandbox" ? exposedPorts(image.config.config.ExposedPorts) : []),
+  ];
+  const ports = await chosenPorts(asked);
+  if (flags.quiet !== true) for (const line of describePorts(asked, ports)) context.warn(line);
+  const result = await runImage(engine, { ...given, ports, image, command: words }, context.signal);
   return result.exitCode;
 }
 
-function environment(flags: readonly string[], env: Readonly<Record<string, string | undefined>>): string[] {
-  return flags.flatMap((flag) => {
-    if (flag.startsWith("=")) throw malformed("env", flag, "it has no name", 'write "name=value"');
-    if (flag.includes("=")) return [flag];
-    const value = fromEnvironment(flag, env);
-    return value === undefined ? [] : [`${flag}=${value}`];
-  });
-}
-
-function mountOf(
-  volume: string,
-  context: CommandContext,
-): { readonly hostPath: string; readonly target: string; readonly mode: "ro" | "rw" } {
-  const [hostPath = "", target, mode = "rw", ...rest] = volume.split(":");
-  if (
-    hostPath === "" ||
-    target === undefined ||
-    !target.startsWith("/") ||
-    rest.length > 0 ||
-    (mode !== "ro" && mode !== "rw")
-  ) {
-    throw new BuildError("cli/usage", `Cannot read --volume ${JSON.stringify(volume)}`, {
-      hint: 'write it like "./data:/data" or "./data:/data:ro"',
-    });
+async function findOr(find: () => StoredImage, pull: (() => Promise<StoredImage>) | undefined): Promise<StoredImage> {
+  try {
+    return find();
+  } catch (error) {
+    if (pull === undefined || !(error instanceof BuildError) || error.code !== "image/not-found") throw error;
   }
-  return { hostPath: resolve(context.host.workingDirectory, hostPath), target, mode };
+  return pull();
 }
 
-function networkOf(text: string | undefined): "default" | "none" | "host" | "sandbox" {
-  if (text === undefined || text === "default" || text === "bridge") return "default";
-  if (text === "none" || text === "host" || text === "sandbox") return text;
-  throw new BuildError("cli/usage", `Cannot use --network ${JSON.stringify(text)}`, {
-    hint: "use default, none, host or sandbox",
-  });
+/** Pulls an image under its own name, as `kiln pull` does; its files follow when it runs. */
+async function pullImage(
+  engine: Engine,
+  context: CommandContext,
+  name: string,
+  flags: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const ref = formatReference(parseReference(name));
+  const platform = platformOrDefault(context, flags);
+  const image = await engine.images.resolve(ref, { platform, mode: "pull", name: "of the store" }, context.signal);
+  const stack = await engine.images.stack(image, context.signal);
+  await engine.images.materialize(stack, undefined, context.signal);
+}
+
+const POLICIES: Readonly<Record<string, "always" | "missing" | "never">> = {
+  always: "always",
+  newer: "always",
+  missing: "missing",
+  ifnotpresent: "missing",
+  never: "never",
+};
+
+function pullPolicy({ pull: text }: RunFlags): "always" | "missing" | "never" {
+  if (text === undefined) return "missing";
+  if (text === "") return "always";
+  const policy = Object.hasOwn(POLICIES, text) ? POLICIES[text] : undefined;
+  if (policy !== undefined) return policy;
+  throw new BuildError("cli/usage", `Cannot use --pull ${JSON.stringify(text)}`, { hint: "always, missing or never" });
 }

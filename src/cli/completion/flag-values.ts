@@ -34,8 +34,11 @@ export const FLAG_VALUES: Readonly<Record<string, Values>> = {
   },
   "--cache-trust": { paths: "files" },
   "--call": { words: ["build", "check", "outline", "targets", "subrequests.describe"] },
+  "--cap-add": { words: ["ALL", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "SYS_TIME", "IPC_LOCK"] },
+  "--cap-drop": { words: ["ALL", "CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "MKNOD", "NET_RAW", "SETGID", "SETUID"] },
   "--compression": { words: ["gzip", "zstd", "uncompressed", "estargz"] },
   "--env": { names: "variable" },
+  "--env-file": { paths: "files" },
   "--expect-cached": { names: "stage", isList: true },
   "--explain": { words: ["text", "json"] },
   "--file": { paths: "files" },
@@ -63,6 +66,10 @@ export const FLAG_VALUES: Readonly<Record<string, Values>> = {
   "--tag": { names: "image" },
   "--target": { names: "stage" },
   "--volume": { paths: "folders" },
+  "--security-opt": { words: ["no-new-privileges", "seccomp=unconfined"] },
+  "--ulimit": { words: ["nofile=", "nproc=", "core=", "memlock=", "stack="] },
+  "run --mount": { words: ["type=bind,source=", "type=tmpfs,target="] },
+  "run --pull": { words: ["always", "missing", "never"] },
   "bake --list": { words: ["targets", "variables"] },
 };
 

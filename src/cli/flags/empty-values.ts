@@ -18,7 +18,7 @@ const MEANINGS: Readonly<Record<string, Readonly<Partial<Record<EmptyMeaning, re
       ...["print", "progress", "provenance", "sbom", "secret", "security-opt", "shm-size", "ssh", "target"],
     ],
   },
-  run: { absent: ["hostname", "network", "platform", "user", "workdir"], meant: ["entrypoint"] },
+  run: { absent: ["hostname", "network", "platform", "shm-size", "user", "workdir"], meant: ["entrypoint"] },
   shell: { absent: ["secret", "ssh"] },
   pull: { absent: ["platform", "progress"] },
   push: { absent: ["platform", "progress"] },
