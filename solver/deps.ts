@@ -67,8 +67,13 @@ export interface SolveOptions {
    * files.
    */
   readonly wholeContexts?: ReadonlySet<string>;
-  /** Called and awaited once the plan is known, before any step runs. It may throw to cancel the build. */
-  readonly onPlanned?: () => Promise<void>;
+  /**
+   * Called and awaited once the plan is known, before any step runs, with the key of every vertex. It may throw to cancel
+   * the build.
+   */
+  readonly onPlanned?: (keys: ReadonlyMap<Digest, { readonly definitionKey: Digest }>) => Promise<void>;
+  /** Receives the tree that a failed command left, lowest layer first; the last one is its own. Must not throw. */
+  readonly onFailed?: (vertex: Digest, layers: readonly SnapshotId[]) => void;
   /** Receives the name of a command's log when the command has ended in any way, and printed something. Must not throw. */
   readonly onLog?: (vertex: Digest, name: string) => void;
   /** Receives the reason for each miss, before the step runs. Must not throw. */

@@ -65,7 +65,7 @@ async function solveKeyed(
   const lookUp = new LookUp(solver.store.records, solver.remote, keyed);
   const plan = { lookUp, records: solver.store.records, resultIsRead: options.resultIsRead === true };
   const planned = await timed("schedule", "look up", () => planByNeed(graph.targets, keyed, plan, signal));
-  await options.onPlanned?.();
+  await options.onPlanned?.(keyed);
   const outcomes = new Map<Digest, VertexOutcome>();
   const results = new Map<Digest, Stack>();
   takeHits(graph, keyed, planned, solver, { outcomes, results });

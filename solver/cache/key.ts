@@ -98,6 +98,11 @@ export function shownValue(value: string): string {
   return value.length > SHOWN_LENGTH || value.startsWith(SHORTENED) ? shortened(value) : value;
 }
 
+/** Tells whether a value in a part is the digest of another one. */
+export function isShortened(value: string): boolean {
+  return value.startsWith(SHORTENED);
+}
+
 /** Digests a value as JSON, so that values which are not well-formed text stay distinct. */
 function shortened(value: string): string {
   return SHORTENED + digestOf(JSON.stringify(value));

@@ -228,6 +228,7 @@ async function keep(
     failedAtMs: solver.clock.nowMs(),
   };
   await keepFailedStep(step, solver.store, solver.snapshotter);
+  options.onFailed?.(keyed.vertex.digest, [...failed.parent, id]);
   return id;
 }
 

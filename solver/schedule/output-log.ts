@@ -4,9 +4,9 @@ import type { StepLog } from "../../lib/store/store.ts";
 import type { Clock } from "../ports.ts";
 
 /** Lines of a failed command's log that its error shows. */
-const TAIL_LINES = 20;
+const TAIL_LINES = 200;
 /** Limit of kept output, in UTF-16 code units; a line may be long. */
-const TAIL_LENGTH = 16 * 1024;
+const TAIL_LENGTH = 64 * 1024;
 
 /** The destination of a command's output: the log file and the progress display. Its end is kept for the error. */
 export class OutputLog {
@@ -35,12 +35,14 @@ export class OutputLog {
   }
 
   tail(): string {
-    return this.#tail.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
+    return this.#tail.slice(-TAIL_LENGTH).trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
   }
 
   #show(stream: "stdout" | "stderr", data: string): void {
     if (data === "") return;
-    this.#tail = (this.#tail + data).slice(-TAIL_LENGTH);
+    this.#tail += data;
+    // Not at every chunk: cutting copies what stays.
+    if (this.#tail.length > 2 * TAIL_LENGTH) this.#tail = this.#tail.slice(-TAIL_LENGTH);
     this.#progress({ kind: "log", id: this.#step, stream, data, atMs: this.#clock.nowMs() });
   }
 }

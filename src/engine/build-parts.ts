@@ -9,6 +9,7 @@ import { MovedBases, PULL_TTL_MS } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
 import type { BuildReporter } from "./reporter.ts";
 import { Scratch } from "./scratch.ts";
+import { StageTrees } from "./stage-trees.ts";
 import { SourceLock } from "./source-lock.ts";
 import { checkSecrets } from "./secrets.ts";
 
@@ -30,6 +31,8 @@ export interface BuildParts extends BuildRequest, AsyncDisposable {
   readonly scratch: Scratch;
   readonly moved: MovedBases;
   readonly lock: SourceLock | undefined;
+  /** Present when files of stages are asked for. */
+  readonly artifacts: StageTrees | undefined;
 }
 
 /** Some parts of a build, and of its engine. */
@@ -64,6 +67,7 @@ export async function openParts(request: BuildRequest, signal: AbortSignal): Pro
     scratch,
     moved,
     lock,
+    artifacts: (options.artifacts ?? []).length === 0 ? undefined : new StageTrees(),
     async [Symbol.asyncDispose]() {
       imports.remote?.finish();
       await using _last = scratch;

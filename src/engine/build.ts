@@ -76,7 +76,7 @@ export async function build(
   await checkAfterRestart(engine, progress, signal);
   const result = await reported(reporter, { store: engine.store, onReport: options.onReport }, async () => {
     await using parts = await openParts({ engine, options, progress, reporter }, signal);
-    return await runBuild(parts, signal);
+    return await withArtifacts(parts, () => runBuild(parts, signal), signal);
   });
   if (result.steps.cached < result.steps.total) {
     await timed("engine", "collect", () => collectAfterBuild(engine, progress, signal));
@@ -86,6 +86,21 @@ export async function build(
 
 function commitOf({ context }: BuildOptions, { workingDirectory }: BuildEnvironment): string | undefined {
   return checkedOutCommit(resolve(workingDirectory, context));
+}
+
+/** Writes the files of stages that are asked for, however `work` ends. */
+async function withArtifacts<T>(parts: BuildParts, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  if (parts.artifacts === undefined) return work();
+  const { writeArtifacts } = await import("./artifacts.ts");
+  try {
+    const result = await work();
+    await writeArtifacts(parts, parts.artifacts, "succeeded", signal);
+    return result;
+  } catch (error) {
+    // What ends the build stays its error.
+    if (!parts.artifacts.isWritten && !signal.aborted) await writeArtifacts(parts, parts.artifacts, "failed", signal);
+    throw error;
+  }
 }
 
 /** Prepares, solves and exports; begins again when something that the attempt relied on has disappeared. */

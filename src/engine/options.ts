@@ -82,8 +82,22 @@ export interface BuildOptions {
   readonly locked?: boolean;
   /** True to build a second time without the cache before anything is exported, and to fail where the image differs. */
   readonly verify?: boolean;
+  /** Files of stages that are written when the build has ended, also when it has failed. */
+  readonly artifacts?: readonly ArtifactSpec[];
   /** Receives the outcome of every step, also when the build fails. Must not throw. */
   readonly onReport?: ((report: BuildReport) => void) | undefined;
+}
+
+/** Files of one stage, and their place on this machine. */
+export interface ArtifactSpec {
+  /** The stage's name or number; `failed` is the tree of the step that failed. */
+  readonly stage: string;
+  /** Absolute path of a file or directory there; the last name may be a pattern. */
+  readonly path: string;
+  /** Only what the failed step itself has made and changed. */
+  readonly onlyChanges?: boolean;
+  /** A directory's content goes into this directory; a file gets this name, or its own in a directory that exists. */
+  readonly destination: string;
 }
 
 /** The source of a secret; read when a step needs it. */

@@ -31,7 +31,7 @@ export interface SolvedBuild {
 }
 
 type SolveParts = PartsOf<
-  "options" | "progress" | "reporter" | "names" | "outputs" | "imports" | "mounts" | "moved",
+  "options" | "progress" | "reporter" | "names" | "outputs" | "imports" | "mounts" | "moved" | "artifacts",
   "environment" | "store" | "native" | "snapshotter" | "runtime" | "isolation" | "images" | "clusters" | "layers"
 >;
 
@@ -62,6 +62,7 @@ export async function solveBuild(
   const { options, outputs } = parts;
   parts.progress(planOf(graph, { id: reporter.about.id, outputs, options, atMs: engine.environment.nowMs() }));
   early?.expect(prepared.conversions);
+  parts.artifacts?.begin(prepared.conversions);
   const remoteSteps = await openRemote(parts, packer, signal);
   try {
     const solved = await solve(
@@ -136,7 +137,7 @@ function solverDeps(
 
 function solveOptions(
   { buildArgs, context }: PreparedBuild,
-  { engine, options, outputs, moved, reporter }: SolveParts,
+  { engine, options, outputs, moved, reporter, artifacts }: SolveParts,
   { packer, early }: LayerWork,
 ): SolveOptions {
   return {
@@ -154,7 +155,8 @@ function solveOptions(
     ...(isWhole(context) ? { wholeContexts: new Set(["context"]) } : {}),
     lineage: lineageOf(options),
     resultIsRead: outputs.some((output) => wantsFiles(output) || carriesSbom(output, options)),
-    onPlanned: async () => {
+    onPlanned: async (keys) => {
+      artifacts?.planned(keys);
       const bases = await moved.settle();
       if (bases.length > 0) throw new BasesMoved(bases);
     },
@@ -165,7 +167,9 @@ function solveOptions(
     onLayers: (vertex, layers) => {
       early?.add(vertex, layers);
       reporter.made(vertex, layers);
+      artifacts?.made(vertex, layers);
     },
+    onFailed: (vertex, layers) => artifacts?.failed(vertex, layers),
     onMiss: (vertex, miss) => reporter.missed(vertex, miss),
     onLog: (vertex, name) => reporter.logged(vertex, name),
   };

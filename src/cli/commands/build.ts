@@ -9,6 +9,7 @@ import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { Call } from "../call.ts";
 import type { CommandContext } from "../context.ts";
 import { declareAccepted, ignoredFlags, isPolicyDisabled } from "../flags/accepted.ts";
+import { artifacts, onErrorAction } from "../flags/artifacts.ts";
 import { attestations } from "../flags/attestations.ts";
 import { type BuildFlags, buildFlagsShape } from "../flags/build-flags.ts";
 import { cacheNotices, cacheOptions } from "../flags/cache.ts";
@@ -71,7 +72,14 @@ export function buildCommand(program: Command, cli: Cli): void {
   list("--resource <name=value>", "memory, memory-swap, cpu-shares, cpu-period, cpu-quota, cpuset-cpus, cpuset-mems");
   build.option("--jobs <count>", "steps at one time (default: processors, at least 4)");
   declareRemote(build);
-  build.option("--on-error <action>", "keep: the failed step's files (the default); shell: also open a shell in them");
+  list(
+    "--artifact <stage:/path=dest>",
+    "write files of a stage, also when it failed; failed:/PATH: of the failed step",
+  );
+  build.option(
+    "--on-error <action>",
+    "keep: the failed step's files (the default); shell: also open a shell in them; export=DIR: write what it changed",
+  );
   build.option(
     "--reproducible",
     "the same image from the same sources: dated by SOURCE_DATE_EPOCH, the commit, or 1970",
@@ -158,7 +166,8 @@ async function run(context: CommandContext, args: readonly string[], flags: Buil
     trace?.write();
     return status;
   }
-  const onError = oneOf("on-error", flags.onError ?? "keep", ["keep", "shell"]);
+  const onError = onErrorAction(flags.onError ?? "keep");
+  if (onError.kind === "shell") refuseShell(context);
   const mode = progressMode(flags.progress, flags.quiet === true, context.host);
   const display = openProgress(mode, context.host);
   const explain =
@@ -176,7 +185,9 @@ async function run(context: CommandContext, args: readonly string[], flags: Buil
   const shown = summary === undefined ? display.sink : summary.beside(display.sink);
   const progress = trace === undefined ? shown : trace.beside(shown);
   try {
-    const result = await build({ ...options, progress, onReport }, context.environment, context.signal);
+    const wanted = onError.kind === "export" ? [...(options.artifacts ?? []), onError.artifact] : options.artifacts;
+    const all = { ...options, progress, onReport, ...(wanted === undefined ? {} : { artifacts: wanted }) };
+    const result = await build(all, context.environment, context.signal);
     trace?.write();
     display.finish("success");
     await reportResult(context, result, { mode, ...files });
@@ -185,7 +196,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Buil
     display.finish("failure");
     trace?.writeAfterFailure();
     await summary?.end("failure");
-    if (onError === "shell" && error instanceof BuildError && error.code === "solver/exec-failed") {
+    if (onError.kind === "shell" && error instanceof BuildError && error.code === "solver/exec-failed") {
       printError(error, context.host);
       const { openShell } = await import("./shell.ts");
       await openShell(context, { id: undefined, words: [], secret: flags.secret, ssh: flags.ssh });
@@ -195,6 +206,14 @@ async function run(context: CommandContext, args: readonly string[], flags: Buil
   } finally {
     if (report !== undefined && explain !== undefined) printExplanation(context, report, explain);
   }
+}
+
+/** Refuses --on-error=shell where nobody could type, before anything is built. */
+function refuseShell({ host }: CommandContext): void {
+  if (host.stdin.isTTY === true) return;
+  throw new BuildError("cli/usage", "Cannot use --on-error shell: standard input is not a terminal", {
+    hint: "the files of a failed step are kept in any case: kiln shell opens a shell in them later, also with commands from a pipe",
+  });
 }
 
 export function buildOptions(context: CommandContext, source: string, flags: BuildFlags): BuildOptions {
@@ -250,6 +269,7 @@ export function buildOptions(context: CommandContext, source: string, flags: Bui
     ...lockOf(flags),
     expectCached: expectedOf(flags.expectCached),
     squash: flags.squash === true,
+    artifacts: artifacts(flags.artifact ?? []),
     ...wantedAttestations(flags),
     recordProvenance: flags.metadataFile ? recordedMode(env["BUILDX_METADATA_PROVENANCE"] ?? "") : undefined,
   };

@@ -1,15 +1,15 @@
 import type { Command } from "commander";
-import { printableJson } from "../../../lib/core/printable.ts";
+import { printableJson, printableLine } from "../../../lib/core/printable.ts";
 import type { ImageDifferences } from "../../engine/look/compare-images.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage } from "../find-image.ts";
 import { jsonOrTable } from "../flags/format.ts";
 
-/** Declares `kiln diff`: the differences between two images. */
+/** Declares `kiln diff`: the differences between two images, or the changes of one step. */
 export function diffCommand(program: Command, cli: Cli): void {
-  command(program, cli, "diff <image> <other>", run)
-    .description("show in what two images differ: configuration, layers, files and their headers")
+  command(program, cli, "diff <image-or-step> [other]", run)
+    .description("show in what two images differ, or what a step of the last build changed")
     .option("--no-times", "do not compare the times of files, and not those of the configuration")
     .option("--format <format>", "table or json", "table")
     .option("--platform <os/arch>", "which of several platforms")
@@ -19,9 +19,12 @@ export function diffCommand(program: Command, cli: Cli): void {
         examples([
           ["kiln diff app:1 app:2", "what a new version changes"],
           ["kiln diff --no-times app rebuilt", "whether a build can be repeated"],
+          ["kiln diff 'RUN make'", "what a step of the last build added (A), modified (M) and deleted (D)"],
+          ["kiln diff failed", "the same of the step that failed last"],
         ]),
         "",
-        "Ends with status 0 when the images are equal, 1 when they differ.",
+        "Ends with status 0 when two images are equal, 1 when they differ. A step is named as in `kiln why`: by number,",
+        "stage or a piece of its text.",
       ].join("\n"),
     );
 }
@@ -32,6 +35,8 @@ async function run(
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
   const isJson = jsonOrTable(options["format"]);
+  const [step = "", other] = args;
+  if (other === undefined) return diffStep(context, step, isJson);
   const { compareImages } = await import("../../engine/look/compare-images.ts");
   const { differenceLines } = await import("../../engine/look/difference-lines.ts");
   await using engine = context.openEngine();
@@ -43,6 +48,19 @@ async function run(
   else for (const line of differenceLines(differences)) context.print(line);
   const isEqual = Object.values(differences).every((list: readonly unknown[]) => list.length === 0);
   return isEqual ? 0 : 1;
+}
+
+/** Prints what a step changed. */
+async function diffStep(context: CommandContext, wanted: string, isJson: boolean): Promise<number> {
+  const { findStep } = await import("../../engine/find-step.ts");
+  const { stepChanges } = await import("../../engine/look/step-changes.ts");
+  const { changeLines } = await import("../step-change-lines.ts");
+  await using engine = context.openEngine();
+  const step = findStep(engine.store, wanted);
+  const changes = await stepChanges(engine, step.layers, context.signal);
+  if (isJson) context.print(printableJson({ step: step.name, changes }, 2));
+  else for (const line of [printableLine(step.name), ...changeLines(changes)]) context.print(line);
+  return 0;
 }
 
 /** Drops times. Layers are dropped too, because their digests include the times. */

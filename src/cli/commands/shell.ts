@@ -1,6 +1,9 @@
 import type { Command } from "commander";
 import { printable, printableLine } from "../../../lib/core/printable.ts";
 import type { BuildEnvironment } from "../../engine/environment.ts";
+import type { FailedStep } from "../../../solver/ops/exec/failed-step.ts";
+import type { Engine } from "../../engine/engine.ts";
+import type { ShellPlace } from "../../engine/shell.ts";
 import { type Cli, command, examples, textsIn } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { secrets, sshAgents } from "../flags/values.ts";
@@ -9,9 +12,12 @@ import { secrets, sshAgents } from "../flags/values.ts";
 export function shellCommand(program: Command, cli: Cli): void {
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   command(program, cli, "shell [step] [command...]", (context, args, options) => {
-    const [id, ...words] = args;
+    const before = typeof options["before"] === "string" ? options["before"] : undefined;
+    const [id, ...rest] = args;
+    const words = before === undefined ? rest : args;
     return openShell(context, {
-      id,
+      id: before === undefined ? id : undefined,
+      before,
       words,
       secret: textsIn(options, "secret"),
       ssh: textsIn(options, "ssh"),
@@ -19,6 +25,7 @@ export function shellCommand(program: Command, cli: Cli): void {
   })
     .description("open a shell where a build failed: the last time, or at the step with this id")
     .passThroughOptions()
+    .option("--before <step>", "before a step of the last build: its number, stage, a piece of its text, or failed")
     .option("--secret <attributes>", "a secret of the build: they are not kept", each, [])
     .option("--ssh <agent>", "an agent of the build", each, [])
     .addHelpText(
@@ -35,26 +42,27 @@ export async function openShell(
   context: CommandContext,
   asked: {
     readonly id: string | undefined;
+    /** The step to stand before; the shell is otherwise in the place of a failed one. */
+    readonly before?: string | undefined;
     readonly words: readonly string[];
     readonly secret: readonly string[];
     readonly ssh: readonly string[];
   },
 ): Promise<number> {
-  const { findFailedStep, runShell } = await import("../../engine/shell.ts");
+  const { runShell } = await import("../../engine/shell.ts");
   await using engine = context.openEngine({
     progress: (event) => {
       if (event.kind === "notice" && event.level === "warning") context.warn(`kiln: ${printable(event.message)}`);
     },
   });
-  const step = findFailedStep(engine, asked.id);
-  const [, , script] = step.op.argv;
-  context.warn(`kiln: in ${printableLine(step.name)}, which ended with ${step.exitCode}; changes are thrown away`);
-  if (script !== undefined && !step.name.includes(script))
-    context.warn(`kiln: it ran ${printable(step.op.argv.join(" "))}`);
+  const place =
+    asked.before === undefined
+      ? await failedPlace(context, engine, asked.id)
+      : await placeBeforeStep(context, engine, asked.before);
   const result = await runShell(
     engine,
     {
-      step,
+      place,
       command: asked.words.length > 0 ? asked.words : ["/bin/sh"],
       secrets: secrets(asked.secret, context.host.env),
       ssh: sshAgents(asked.ssh, context.host.env),
@@ -63,6 +71,35 @@ export async function openShell(
     context.signal,
   );
   return result.exitCode;
+}
+
+async function failedPlace(context: CommandContext, engine: Engine, id: string | undefined): Promise<ShellPlace> {
+  const { findFailedStep, placeOfFailed } = await import("../../engine/shell.ts");
+  const step = findFailedStep(engine, id);
+  context.warn(`kiln: in ${printableLine(step.name)}, which ended with ${step.exitCode}; changes are thrown away`);
+  tellCommand(context, step);
+  return placeOfFailed(step, "after");
+}
+
+async function placeBeforeStep(context: CommandContext, engine: Engine, wanted: string): Promise<ShellPlace> {
+  const { placeBefore, placeOfFailed } = await import("../../engine/shell.ts");
+  const { findStep } = await import("../../engine/find-step.ts");
+  const found = findStep(engine.store, wanted);
+  context.warn(`kiln: before ${printableLine(found.name)}; changes are thrown away`);
+  if (found.kind === "failed") {
+    tellCommand(context, found.step);
+    return placeOfFailed(found.step, "before");
+  }
+  const { place, unknown } = placeBefore(found.record, context.environment.platform);
+  const mounts = found.record.parts.filter(({ name }) => name.startsWith("mount "));
+  if (mounts.length > 0) context.warn("kiln: without the mounts of the step: only those of failed steps are kept");
+  if (unknown.length > 0) context.warn(`kiln: without the values of ${unknown.join(", ")}: they are not kept`);
+  return place;
+}
+
+function tellCommand(context: CommandContext, { name, op }: FailedStep): void {
+  const [, , script] = op.argv;
+  if (script !== undefined && !name.includes(script)) context.warn(`kiln: it ran ${printable(op.argv.join(" "))}`);
 }
 
 function terminal(environment: BuildEnvironment): string[] {

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { stepsNamed } from "../../engine/named-steps.ts";
 import { parseReport } from "../../engine/report-shape.ts";
 import type { BuildReport, ReportedStep } from "../../engine/report.ts";
 import { BuildError } from "../../../lib/core/errors.ts";
@@ -33,7 +34,7 @@ async function run(
   await using engine = context.openEngine();
   const report = findBuild(engine.store, options["build"]);
   const [wanted] = args;
-  const steps = wanted === undefined ? report.steps : stepsNamed(report, wanted);
+  const steps = wanted === undefined ? report.steps : wantedSteps(report, wanted);
   if (options["json"] === true) {
     context.print(printableJson({ ...report, steps }));
   } else if (wanted === undefined) {
@@ -67,22 +68,11 @@ function isNamed(report: BuildReport, name: string): boolean {
   return /^[a-z0-9]/.test(name) && report.tags.some((tag) => full(tag) === full(name));
 }
 
-/** Finds steps by number (`3`, `3/5`), by stage, or by a part of the text. */
-function stepsNamed(report: BuildReport, wanted: string): readonly ReportedStep[] {
-  const text = wanted.toLowerCase();
-  const fits = /^\d+(?:\/\d+)?$/.test(wanted)
-    ? (step: ReportedStep): boolean => numberOf(step.name, wanted.includes("/")) === wanted
-    : (step: ReportedStep): boolean =>
-        step.stage?.toLowerCase() === text || step.instruction.toLowerCase().includes(text);
-  const found = report.steps.filter(fits);
+/** @throws {BuildError} `cli/usage` where no step fits */
+function wantedSteps(report: BuildReport, wanted: string): readonly ReportedStep[] {
+  const found = stepsNamed(report.steps, wanted);
   if (found.length > 0) return found;
   throw new BuildError("cli/usage", `Cannot find a step ${printableJson(wanted)} in the build of ${report.context}`, {
     hint: "give its number, its stage or a piece of its text; `kiln why --json` lists all steps",
   });
-}
-
-/** Returns `3` or `3/5` of `[build 3/5] RUN make`. */
-function numberOf(name: string, withTotal: boolean): string | undefined {
-  const [, number = "", total = ""] = /^\[(?:[^\]]* )?(\d+)\/(\d+)\]/.exec(name) ?? [];
-  return withTotal ? `${number}/${total}` : number;
 }

@@ -37,6 +37,7 @@ export interface BuildFlags extends AcceptedFlags, RemoteFlags {
   readonly resource: readonly string[];
   readonly jobs?: string;
   readonly onError?: string;
+  readonly artifact?: readonly string[];
   readonly reproducible?: boolean;
   readonly verify?: boolean;
   readonly squash?: boolean;
@@ -99,6 +100,7 @@ export const buildFlagsShape = object<Named<BuildFlags>>({
   remoteProperty: list(TEXT),
   remoteFallback: optional(TEXT),
   onError: optional(TEXT),
+  artifact: optional(list(TEXT)),
   reproducible: optional(FLAG),
   verify: optional(FLAG),
   squash: optional(FLAG),

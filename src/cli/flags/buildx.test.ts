@@ -58,6 +58,7 @@ const OWN = [
   "authfile",
   "explain",
   "summary",
+  "artifact",
   "trace",
   "pull-policy",
   "pull-ttl",

@@ -90,7 +90,8 @@ function compareLayers(before: LookedAt, after: LookedAt): readonly LayerDiffere
   })).filter((layer) => layer.before !== layer.after);
 }
 
-async function compareFiles(
+/** Compares two trees, file by file, in byte order of path. */
+export async function compareFiles(
   left: ImageFiles,
   right: ImageFiles,
   latestSeconds: number,

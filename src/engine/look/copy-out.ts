@@ -23,7 +23,7 @@ export type CopyTarget =
  */
 export async function copyOut(
   parts: TreeParts,
-  image: StoredImage,
+  image: Pick<StoredImage, "layers">,
   { source, target }: { readonly source: string; readonly target: CopyTarget },
   signal: AbortSignal,
 ): Promise<void> {
