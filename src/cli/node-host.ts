@@ -38,7 +38,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
     onUncaught(report) {
       const handle = (error: unknown): void => {
         report(error);
-        process.exit(1);
+        void written().then(() => process.exit(1));
       };
       // Unhandled rejections arrive here as well.
       process.on("uncaughtException", handle);
@@ -94,12 +94,26 @@ function rawArguments(): readonly Buffer[] | undefined {
   }
 }
 
+/** Standard output and error, once the program wrote to them: to touch them is to open them. */
+const used = new Set<NodeJS.WriteStream>();
+
+/**
+ * Waits until everything written to standard output and error has reached the system. Node writes to pipes and sockets
+ * without blocking, so a reader that is slower than we are has the rest still before it when the work is done.
+ */
+export async function written(): Promise<void> {
+  const unwritten = [...used].filter((stream) => stream.writableLength > 0 && !stream.destroyed);
+  // The callback is called with an error as well: a reader that has gone away keeps nobody waiting.
+  await Promise.all(unwritten.map(async (stream) => new Promise<void>((resolve) => stream.write("", () => resolve()))));
+}
+
 /**
  * Makes a stream that survives a closed reader (`kiln images | head -1`). A full disk behind the stream is an error: it
  * fails the command at the end but does not stop it, because its work may be worth more than its output.
  */
 function forgiving<T extends NodeJS.WriteStream>(stream: T): T {
   if (stream.listenerCount("error") === 0) {
+    used.add(stream);
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "EPIPE") return;
       process.once("exit", () => {

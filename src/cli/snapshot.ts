@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import { startupSnapshot } from "node:v8";
 import { prepareParser } from "../../frontend/syntax/instruction-parser.ts";
 import { main } from "./main.ts";
-import { nodeHost } from "./node-host.ts";
+import { nodeHost, written } from "./node-host.ts";
 import { prepareProgram } from "./program.ts";
 
 /*
@@ -15,6 +15,7 @@ const start = async (form: "snapshot" | "script"): Promise<void> => {
   const directory = home === undefined ? join(process.argv[1] ?? ".", "..") : resolve(home, "build");
   // With --snapshot-blob there is no script among the arguments, so they begin one place earlier.
   const status = await main(process.argv.slice(form === "script" ? 2 : 1), nodeHost({ directory, bundled: true }));
+  await written();
   // Nothing is left to wait for except errors of the last writes. On its own, Node would take the heap apart first,
   // object by object.
   setImmediate(() => process.exit(status));

@@ -337,6 +337,20 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
     }
   });
 
+  test("a reader that is slow gets every line", () => {
+    using home = temporary();
+    const cwd = contexts(home.path);
+    const store = join(home.path, "store");
+    mkdirSync(join(cwd, "many"));
+    writeFileSync(join(cwd, "many/Dockerfile"), "FROM scratch\nCOPY . /\n");
+    for (let n = 0; n < 3000; n += 1) writeFileSync(join(cwd, `many/a file with a longer name ${n}`), "");
+    mustKiln(store, ["build", "-q", "-t", "many", "many"], { cwd });
+    // More than a pipe holds is waiting when the command is done.
+    const line = `"$@" | { sleep 1; wc -l; }`;
+    const command = ["-c", line, "sh", join(PROJECT, "bin/kiln"), "--root", store, "ls", "--format", "json", "many"];
+    expect(spawnSync("sh", command, { cwd, encoding: "utf8" }).stdout.trim()).toBe("3001");
+  });
+
   test("a reader that goes away early is no bug of ours", async () => {
     using home = temporary();
     const cwd = contexts(home.path);
