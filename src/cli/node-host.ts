@@ -38,7 +38,7 @@ export function nodeHost(parts: { readonly directory: string; readonly bundled: 
     onUncaught(report) {
       const handle = (error: unknown): void => {
         report(error);
-        void written().then(() => process.exit(1));
+        void endUncaught();
       };
       // Unhandled rejections arrive here as well.
       process.on("uncaughtException", handle);
@@ -92,6 +92,12 @@ function rawArguments(): readonly Buffer[] | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Ends the program after an error that nothing caught, once its report is written. */
+async function endUncaught(): Promise<void> {
+  await written();
+  process.exit(1);
 }
 
 /** Standard output and error, once the program wrote to them: to touch them is to open them. */
