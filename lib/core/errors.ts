@@ -91,6 +91,7 @@ export const ERROR_CODES = [
   "store/unusable",
   "store/version",
   "system/failed",
+  "watch/limit",
 ] as const;
 
 export interface BuildErrorDetails {

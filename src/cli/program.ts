@@ -10,6 +10,7 @@ type Declare = (program: Command, cli: Cli) => void;
 const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   build: async () => buildCommand,
   bake: async () => (await import("./commands/bake.ts")).bakeCommand,
+  watch: async () => (await import("./commands/watch.ts")).watchCommand,
   "compose-build": async () => (await import("./commands/compose.ts")).composeBuildCommand,
   pull: async () => (await import("./commands/pull.ts")).pullCommand,
   push: async () => (await import("./commands/push.ts")).pushCommand,

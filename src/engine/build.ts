@@ -54,6 +54,52 @@ export async function build(
   environment: BuildEnvironment,
   signal: AbortSignal,
 ): Promise<BuildResult> {
+  const progress: ProgressSink = options.progress ?? (() => {});
+  await using warm = openBuildEngine(options, environment);
+  const { engine } = warm;
+  warm.hear(progress);
+  await checkAfterRestart(engine, progress, signal);
+  const result = await buildWith(warm, options, signal);
+  if (result.steps.cached < result.steps.total) {
+    await timed("engine", "collect", () => collectAfterBuild(engine, progress, signal));
+  }
+  return result;
+}
+
+/** An engine for one build after the other. */
+export interface BuildEngine extends AsyncDisposable {
+  readonly engine: Engine;
+  /** Sets the receiver of what the engine tells from now on. */
+  hear(progress: ProgressSink): void;
+}
+
+/** Opens an engine with what builds of these options need. */
+export function openBuildEngine(options: BuildOptions, environment: BuildEnvironment): BuildEngine {
+  let sink: ProgressSink = () => {};
+  const engine = new Engine(environment, {
+    progress: (event) => sink(event),
+    insecureRegistries: insecureRegistries(options),
+    offline: options.offline === true,
+    accounts: { file: options.accountFile },
+    remoteAccess: options.remote?.access,
+  });
+  debug("engine", () => `the store is ${engine.store.root}`);
+  return {
+    engine,
+    hear: (progress) => {
+      sink = progress;
+    },
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  };
+}
+
+/**
+ * Builds with an open engine, for a process that builds again and again. It neither looks after a restart of the machine nor
+ * collects garbage: its caller does.
+ */
+export async function buildWith(warm: BuildEngine, options: BuildOptions, signal: AbortSignal): Promise<BuildResult> {
+  const { engine } = warm;
+  const { environment } = engine;
   const startedAtMs = environment.nowMs();
   const about = {
     id: [startedAtMs.toString(36), environment.pid, ...(options.part === undefined ? [] : [options.part])].join("-"),
@@ -65,23 +111,11 @@ export async function build(
   const commit = URL.canParse(options.context) || options.context === "-" ? undefined : commitOf(options, environment);
   const reporter = new BuildReporter(about, { options, commit, tick: () => performance.now() });
   const progress = reporter.beside(options.progress ?? (() => {}));
-  await using engine = new Engine(environment, {
-    progress,
-    insecureRegistries: insecureRegistries(options),
-    offline: options.offline === true,
-    accounts: { file: options.accountFile },
-    remoteAccess: options.remote?.access,
-  });
-  debug("engine", () => `the store is ${engine.store.root}`);
-  await checkAfterRestart(engine, progress, signal);
-  const result = await reported(reporter, { store: engine.store, onReport: options.onReport }, async () => {
+  warm.hear(progress);
+  return reported(reporter, { store: engine.store, onReport: options.onReport }, async () => {
     await using parts = await openParts({ engine, options, progress, reporter }, signal);
     return await withArtifacts(parts, () => runBuild(parts, signal), signal);
   });
-  if (result.steps.cached < result.steps.total) {
-    await timed("engine", "collect", () => collectAfterBuild(engine, progress, signal));
-  }
-  return result;
 }
 
 function commitOf({ context }: BuildOptions, { workingDirectory }: BuildEnvironment): string | undefined {

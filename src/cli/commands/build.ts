@@ -32,6 +32,23 @@ export function buildCommand(program: Command, cli: Cli): void {
   const build = command(program, cli, "build [path|url|-]", (context, args, options) =>
     run(context, args, optionsAs(buildFlagsShape, options)),
   ).description("build an image from a Dockerfile");
+  declareBuildFlags(build);
+  build.addHelpText(
+    "after",
+    examples([
+      ["kiln build -t app .", "from ./Dockerfile, into the local store"],
+      ["kiln build -t ghcr.io/team/app:1 --push .", "build and push"],
+      ["kiln build -o out --target binaries .", "the files of a stage into ./out"],
+      ["kiln build --load=docker -t app .", "for docker's engine, which takes only the layers it lacks"],
+      ["kiln build --platform amd64,arm64 -t app .", "an index of several platforms"],
+      ["kiln build --check .", "only what the build checks find"],
+      ["kiln build https://github.com/team/app.git#main", "from a repository"],
+    ]),
+  );
+}
+
+/** Declares the flags of a build, for the commands that build. */
+export function declareBuildFlags(build: Command): void {
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   const list = (flags: string, text: string): Command => build.option(flags, text, each, []);
   build.option("-f, --file <path>", "the Dockerfile: path, URL or - for standard input");
@@ -109,18 +126,6 @@ export function buildCommand(program: Command, cli: Cli): void {
   build.option("--call <method>", "build, check, outline, targets or subrequests.describe; also ,format=json");
   build.option("--check", "report findings of the build checks instead of building");
   declareAccepted(build);
-  build.addHelpText(
-    "after",
-    examples([
-      ["kiln build -t app .", "from ./Dockerfile, into the local store"],
-      ["kiln build -t ghcr.io/team/app:1 --push .", "build and push"],
-      ["kiln build -o out --target binaries .", "the files of a stage into ./out"],
-      ["kiln build --load=docker -t app .", "for docker's engine, which takes only the layers it lacks"],
-      ["kiln build --platform amd64,arm64 -t app .", "an index of several platforms"],
-      ["kiln build --check .", "only what the build checks find"],
-      ["kiln build https://github.com/team/app.git#main", "from a repository"],
-    ]),
-  );
 }
 
 /** Declares --no-cache-filter: commander would take the `--no-` for the negation of a flag `--cache-filter`. */
