@@ -20,9 +20,10 @@ import { buildOptions, declareBuildFlags } from "./build.ts";
 interface WatchFlags {
   readonly exec?: string;
   readonly run?: boolean;
+  readonly runFlags?: string;
 }
 
-const watchFlagsShape = object<WatchFlags>({ exec: optional(TEXT), run: optional(FLAG) });
+const watchFlagsShape = object<WatchFlags>({ exec: optional(TEXT), run: optional(FLAG), runFlags: optional(TEXT) });
 
 /** Declares `kiln watch`: builds again after every change of the sources. */
 export function watchCommand(program: Command, cli: Cli): void {
@@ -31,12 +32,14 @@ export function watchCommand(program: Command, cli: Cli): void {
   ).description("build again whenever a source changes");
   watch.option("--exec <command>", "a shell command after each good build, with KILN_IMAGE_ID and KILN_IMAGE");
   watch.option("--run", "run the image after each good build, in place of the earlier container");
+  watch.option("--run-flags <flags>", "flags of kiln run for that container, in one text: '-p 8080:80 -v .:/src'");
   declareBuildFlags(watch);
   watch.addHelpText(
     "after",
     examples([
       ["kiln watch -t app .", "build now and after every save"],
       ["kiln watch --run .", "and run what came of it; the container before is ended"],
+      ["kiln watch --run --run-flags '-p 8080:80' .", "with a port"],
       ["kiln watch --run . npm start", "another command than the image's own"],
       ["kiln watch --load=docker --exec 'docker compose up -d' -t app .", "into docker, and on with it"],
       ["kiln watch -o out --target docs .", "files into a directory"],
@@ -48,7 +51,7 @@ async function run(
   context: CommandContext,
   args: readonly string[],
   flags: BuildFlags,
-  { exec, run: isRun }: WatchFlags,
+  { exec, run: isRun, runFlags }: WatchFlags,
 ): Promise<number> {
   const [source = "", ...words] = args;
   if (words.length > 0 && isRun !== true) {
@@ -65,7 +68,7 @@ async function run(
     paths: files.filter((path) => path !== "").map((path) => resolve(context.host.workingDirectory, path)),
   };
   await using command_ = exec === undefined ? undefined : new CommandRunner(exec, context);
-  await using container = isRun === true ? new ImageRunner(words, context) : undefined;
+  await using container = isRun === true ? new ImageRunner(words, runFlags ?? "", context) : undefined;
   const display = new WatchDisplay(context, flags);
   return await watchBuild(
     {
