@@ -113,7 +113,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string | readonly string[]>> = {
   "tar-stream": "lib/tar",
   "@dagrejs/graphlib": "solver/graph",
   minimatch: "src/cli",
-  "smol-toml": "lib/registry",
+  "smol-toml": ["lib/registry", "src/cli/settings"],
   tweetnacl: "src/engine/sign",
   commander: "src/cli",
   "get-east-asian-width": "src/progress",

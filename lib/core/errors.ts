@@ -20,6 +20,7 @@ export const ERROR_CODES = [
   "build/unexpected-miss",
   "cache/export-failed",
   "cache/import-failed",
+  "cli/settings",
   "cli/template",
   "cli/usage",
   "context/not-found",

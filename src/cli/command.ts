@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { list, type Shape, TEXT } from "../../lib/core/shape.ts";
 import type { CommandContext } from "./context.ts";
+import { withVariables } from "./settings/defaults.ts";
 import type { Host } from "./host.ts";
 
 /** The access that a command needs to declare itself and to run later. */
@@ -21,7 +22,7 @@ export function command(
 ): Command {
   return program.command(usage).action(async function act(this: Command) {
     const { root, ...options } = this.optsWithGlobals<{ root?: string }>();
-    const status = await run(cli.context(root), this.args, options);
+    const status = await run(cli.context(root), this.args, withVariables(this, options, cli.host.env));
     if (typeof status === "number") cli.setStatus(status);
   });
 }

@@ -8,6 +8,7 @@ import { refuseElsewhere } from "./flags/elsewhere.ts";
 import type { Host } from "./host.ts";
 import { createProgram } from "./program.ts";
 import { printError } from "./print-error.ts";
+import { withSettings } from "./settings/effective.ts";
 import { kilnWords, refuseGroup } from "./spellings.ts";
 import { canonicalWords, commandIndex } from "./words.ts";
 
@@ -29,7 +30,18 @@ export async function main(given: readonly string[], host: Host): Promise<number
   return runExecutor(given.slice(1), host, runWords);
 }
 
-async function runWords(given: readonly string[], host: Host): Promise<number> {
+async function runWords(given: readonly string[], bare: Host): Promise<number> {
+  const argv = kilnWords(given);
+  try {
+    return await runWith(argv, await withSettings(bare, argv[commandIndex(argv)]));
+  } catch (error) {
+    // Only settings are read outside.
+    printError(error, bare);
+    return OWN_FAILURE;
+  }
+}
+
+async function runWith(argv: readonly string[], host: Host): Promise<number> {
   const stop = new AbortController();
   let stoppedBy: NodeJS.Signals | undefined;
   using _interrupt = host.onInterrupt((signal) => {
@@ -39,7 +51,6 @@ async function runWords(given: readonly string[], host: Host): Promise<number> {
   using _uncaught = host.onUncaught((error) => {
     printError(systemFailure("go on", error), host);
   });
-  const argv = kilnWords(given);
   let status = 0;
   const program = await createProgram(
     {

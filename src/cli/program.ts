@@ -53,6 +53,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   doctor: async () => (await import("./commands/doctor.ts")).doctorCommand,
   info: async () => (await import("./commands/info.ts")).infoCommand,
   version: async () => (await import("./commands/version.ts")).versionCommand,
+  config: async () => (await import("./commands/config.ts")).configCommand,
   explain: async () => (await import("./commands/explain.ts")).explainCommand,
   completion: async () => (await import("./commands/completion.ts")).completionCommand,
 };

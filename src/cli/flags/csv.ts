@@ -37,7 +37,7 @@ export function malformed(flag: string, text: string, why: string, hint?: string
 }
 
 /** Hides the values of keys that are named for secrets: `secret_access_key=***`. */
-function withoutSecrets(text: string): string {
+export function withoutSecrets(text: string): string {
   return text.replaceAll(
     /(?:"([\w.-]*(?:token|secret|password|_key)[\w.-]*\s*=)(?:[^"]|"")*"?)|(\b[\w.-]*(?:token|secret|password|_key)[\w.-]*\s*=)[^,]*/gi,
     (_, quoted: string | undefined, plain: string | undefined) => `${quoted ?? plain ?? ""}***`,
