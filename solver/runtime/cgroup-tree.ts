@@ -17,14 +17,15 @@ export interface Hierarchy {
 
 /**
  * Finds the hierarchies in the text of /proc/self/mountinfo: one on a v2 machine, one per controller group on v1, and on
- * a hybrid both, the v2 one usually without controllers. Of several mounts of one hierarchy the first counts.
+ * a hybrid both, the v2 one usually without controllers. Of several mounts of one hierarchy the first counts. One that is covered by
+ * another mount is none: what its path leads to is no cgroup.
  */
 export function findHierarchies(mountInfoText: string): Hierarchy[] {
   const found: Hierarchy[] = [];
-  for (const line of mountInfoText.split("\n")) {
-    const [before = "", after = ""] = line.split(" - ");
-    const path = unescapePath(before.split(" ")[4] ?? "");
-    const [type, , options = ""] = after.split(" ");
+  const mounts = mountInfoText.split("\n").map(parseMount);
+  for (const mount of mounts) {
+    const { path, type, options } = mount;
+    if (!type.startsWith("cgroup") || isCovered(mount, mounts)) continue;
     if (type === "cgroup2" && !found.some(({ version }) => version === 2)) {
       const names = readWords(join(path, "cgroup.controllers"));
       found.push({ version: 2, path, controllers: CONTROLLERS.filter((one) => names.includes(one)) });
@@ -39,6 +40,39 @@ export function findHierarchies(mountInfoText: string): Hierarchy[] {
     }
   }
   return found;
+}
+
+interface Mount {
+  readonly id: string;
+  readonly parent: string;
+  readonly path: string;
+  readonly type: string;
+  readonly options: string;
+}
+
+function parseMount(line: string): Mount {
+  const [before = "", after = ""] = line.split(" - ");
+  const [id = "", parent = "", , , path = ""] = before.split(" ");
+  const [type = "", , options = ""] = after.split(" ");
+  return { id, parent, path: unescapePath(path), type, options };
+}
+
+/** Tells whether another mount lies on a mount, or on a directory above its mount point in one that it is in. */
+function isCovered(mount: Mount, mounts: readonly Mount[]): boolean {
+  const chain = new Set<string>();
+  let below: Mount | undefined = mount;
+  while (below !== undefined && !chain.has(below.id)) {
+    chain.add(below.id);
+    below = mountOf(below.parent, mounts);
+  }
+  return mounts.some(
+    ({ id, parent, path }) =>
+      !chain.has(id) && chain.has(parent) && `${mount.path}/`.startsWith(path === "/" ? path : `${path}/`),
+  );
+}
+
+function mountOf(wanted: string, mounts: readonly Mount[]): Mount | undefined {
+  return mounts.find(({ id }) => id === wanted);
 }
 
 /** mountinfo writes space, tab, newline and backslash as three octal digits. */

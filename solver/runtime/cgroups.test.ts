@@ -33,6 +33,20 @@ ${mountInfo}`;
   rmSync(path, { recursive: true });
 });
 
+test.each([
+  { name: "a directory above it is covered", over: "50 30 0:60 / /sys rw - tmpfs t rw", covered: true },
+  { name: "it is covered itself", over: "50 41 0:60 / /sys/fs/cgroup rw - tmpfs t rw", covered: true },
+  { name: "a directory beside it is covered", over: "50 30 0:60 / /sys/fs/cg rw - tmpfs t rw", covered: false },
+  { name: "a directory in it is covered", over: "50 41 0:60 / /sys/fs/cgroup/x rw - tmpfs t rw", covered: false },
+])("where $name, a hierarchy is no use: $covered", ({ over, covered }) => {
+  const text = `20 1 0:20 / / rw - ext4 d rw
+30 20 0:30 / /sys rw - sysfs s rw
+41 30 0:38 / /sys/fs/cgroup rw - cgroup2 c rw
+${over}
+`;
+  expect(findHierarchies(text)).toHaveLength(covered ? 0 : 1);
+});
+
 test("on v2 every step is born in a group of its own, with its limits in it", () => {
   const { path, mountInfo } = v2("cpu memory cpuset");
   const notices: string[] = [];

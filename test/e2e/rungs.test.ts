@@ -74,6 +74,13 @@ const CASES: readonly Case[] = [
     causes: [new RegExp(`^user.max_${kind}_namespaces is 0$`)],
   })),
   {
+    name: "a /sys with cgroups",
+    prefix: inMounts("mount -t tmpfs t /sys"),
+    isolation: "root",
+    without: [],
+    causes: [],
+  },
+  {
     name: "mounts",
     prefix: withBlocked({ mount: EPERM, fsopen: EPERM, move_mount: EPERM }),
     isolation: "chroot",
