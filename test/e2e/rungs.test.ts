@@ -73,6 +73,15 @@ const CASES: readonly Case[] = [
     without: { uts: ["uts", "hostname"], ipc: ["uts", "hostname", "ipc", "mqueue"], cgroup: ["cgroup"] }[kind] ?? [],
     causes: [new RegExp(`^user.max_${kind}_namespaces is 0$`)],
   })),
+  ...[["--map-root-user"], ["--map-root-user", "--pid", "--fork"], ["--map-current-user", "--keep-caps"]].map(
+    (flags) => ({
+      name: `mounts of the machine, but not of its own, to \`unshare --user ${flags.join(" ")}\``,
+      prefix: ["unshare", "--user", ...flags],
+      isolation: "single-id",
+      without: [],
+      causes: [],
+    }),
+  ),
   {
     name: "a /sys with cgroups",
     prefix: inMounts("mount -t tmpfs t /sys"),

@@ -41,6 +41,7 @@ main (int argc, char **argv)
   bool serves = strncmp (argv[1], "serve", 5) == 0;
   if (!sealed)
     seal_own_binary (serves ? "serve-sealed" : "run-sealed");
+  have_own_mounts ();
 
   /* Makes /proc/<pid> of supervisor and PID 1 off limits to everything inside: exe, fd, cwd, root, mem. */
   if (prctl (PR_SET_DUMPABLE, 0) < 0)

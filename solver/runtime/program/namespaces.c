@@ -3,10 +3,13 @@
 
 #include "kernel.h"
 #include <errno.h>
+#include <linux/nsfs.h>
 #include <linux/sched.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -91,4 +94,35 @@ bring_loopback_up (void)
   request.ifr_flags = (short) (request.ifr_flags | IFF_UP);
   if (ioctl (fd, SIOCSIFFLAGS, &request) < 0)
     die_errno ("cannot bring the loopback interface up");
+}
+
+/* Whether /proc shows the processes of our PID namespace, so that their numbers are those that the kernel tells us. */
+static bool
+proc_is_ours (void)
+{
+  char text[24];
+  ssize_t n = readlink ("/proc/self", text, sizeof text - 1);
+  if (n <= 0)
+    return true;
+  text[n] = '\0';
+  return strtol (text, NULL, 10) == getpid ();
+}
+
+/* Leaves a mount namespace that belongs to another user namespace, such as
+ * `unshare --map-root-user` leaves one in: nothing may be mounted there, but
+ * root of a user namespace may have one of its own. The kernel does not name
+ * the owner of a namespace that is outside of ours (EPERM). The same for a
+ * /proc of another PID namespace (`unshare --pid`), in which we would take
+ * one process for another. Where it is refused, the first mount tells. */
+void
+have_own_mounts (void)
+{
+  cleanup_fd int mounts = open ("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  cleanup_fd int owner = mounts < 0 ? -1 : ioctl (mounts, NS_GET_USERNS);
+  bool foreign = mounts >= 0 && owner < 0 && errno == EPERM;
+  bool ours = proc_is_ours ();
+  if ((!foreign && ours) || unshare (CLONE_NEWNS) < 0 || ours)
+    return;
+  if (sys_mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+    (void) sys_mount ("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }

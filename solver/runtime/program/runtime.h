@@ -229,6 +229,7 @@ pid_t clone_into (uint64_t flags, int cgroup_fd);
 void write_id_maps (const struct plan *plan, pid_t pid);
 void join_cgroups (const struct plan *plan, pid_t pid);
 void bring_loopback_up (void);
+void have_own_mounts (void);
 
 /* network.c */
 void start_network (const struct plan *plan, const struct shared *shared, pid_t init);
