@@ -1,6 +1,7 @@
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { BuildError, messageOf } from "../../lib/core/errors.ts";
+import { AT_FDCWD } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
 import type { RunRequest } from "../ports.ts";
 import type { RuntimeOptions } from "./driver.ts";
@@ -12,6 +13,7 @@ import { Refused, type SandboxPart } from "./sandbox-parts.ts";
 
 /** Input of every attempt. */
 export interface AttemptContext {
+  readonly native: Native;
   readonly runtimePath: string;
   /** Host directory on the disk that builds use; a try makes and removes a folder in it. */
   readonly directory: string;
@@ -118,7 +120,8 @@ export async function tryStep(context: AttemptContext, how: Attempt, signal: Abo
     const refused = error instanceof BuildError && error.cause instanceof Refused ? error.cause.part : undefined;
     return { message: messageOf(error), refused, rights: new Map() };
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    // Not rmSync: overlayfs leaves a directory of mode 0, which not every root may open.
+    context.native.removeTreeSync(AT_FDCWD, directory);
   }
 }
 

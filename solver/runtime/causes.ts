@@ -1,4 +1,5 @@
 import type { Limits, Setting } from "./limits.ts";
+import { type Capability, capabilityMask } from "./policy/capabilities.ts";
 import type { Refusal } from "./rung.ts";
 
 /** A reason why this machine or container refuses something, and the one line that changes it, by its place. */
@@ -25,7 +26,7 @@ export function causesOf(refusals: readonly Refusal[], circumstances: Circumstan
 
 function causesOfOne({ part, message }: Refusal, { limits, maySysAdmin }: Circumstances): Cause[] {
   if (part === "command") return /exec: .*Permission denied/.test(message) ? [NO_PROGRAMS] : [];
-  if (part === "chroot") return maySysAdmin ? [] : [noChroot(limits)];
+  if (part === "chroot") return maySysAdmin ? [] : chrootCauses(limits, message);
   // Only root of some namespace may make any of it, so the user namespace is missing.
   if (!maySysAdmin) return userNamespaceCauses(limits, message);
   switch (part) {
@@ -165,8 +166,22 @@ function userNamespaceCauses(limits: Limits, message: string): Cause[] {
   if (limits.isFiltered) causes.push({ cause: "seccomp of this container blocks unshare", fixes: UNCONFINED });
   if (causes.length > 0) return causes;
   if (limits.label !== undefined) return [refusedByLabel("user namespaces", limits.label)];
+  if (limits.isRoot && !has(limits, "SETFCAP")) return [NO_OWN_ROOT];
   return [{ cause: `this machine refuses a user namespace: ${message.replace(/^.*sandbox: /, "")}`, fixes: {} }];
 }
+
+/** Since Linux 5.12 root may be mapped into a new user namespace only with this capability, by which files get theirs. */
+const NO_OWN_ROOT: Cause = {
+  cause: "this root lacks the capability SETFCAP, so the kernel does not map it into a user namespace",
+  fixes: {
+    machine: "run kiln as a plain user, which needs no capability for that",
+    docker: "docker run --user 1000; or --cap-add SETFCAP",
+    podman: "podman run --user 1000; or --cap-add SETFCAP",
+    kubernetes: "securityContext: { runAsUser: 1000 }; or capabilities: { add: [SETFCAP] }",
+    gitlab: 'config.toml, [runners.docker]: cap_add = ["SETFCAP"]',
+    github: "container: { options: --cap-add SETFCAP }",
+  },
+};
 
 function settingCauses({ settings }: Limits): Cause[] {
   const causes: Cause[] = [];
@@ -191,6 +206,15 @@ function namespaceCauses(limits: Limits, message: string): Cause[] {
     return exhausted.map((kind) => setting(`user/max_${kind}_namespaces`, 15_000, `user.max_${kind}_namespaces is 0`));
   }
   return [refusedCall("namespaces", limits, message)];
+}
+
+function chrootCauses(limits: Limits, message: string): Cause[] {
+  if (!has(limits, "SYS_CHROOT")) return [noChroot(limits)];
+  return [{ cause: `nor does chroot work: ${message.replace(/^.*sandbox: /, "")}`, fixes: {} }];
+}
+
+function has({ capabilities }: Limits, name: Capability): boolean {
+  return (capabilities & capabilityMask([name])) !== 0n;
 }
 
 function noChroot(limits: Limits): Cause {

@@ -3,7 +3,6 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../../lib/core/errors.ts";
 import { parseJson } from "../../lib/core/json.ts";
-import type { Native } from "../../lib/native/native.ts";
 import { type AttemptContext, tryStep } from "./attempt.ts";
 import { type Cause, causesOf } from "./causes.ts";
 import { type Limits, readLimits } from "./limits.ts";
@@ -11,7 +10,6 @@ import type { Refusal, Rung } from "./rung.ts";
 import { isSandboxPart, type SandboxPart } from "./sandbox-parts.ts";
 
 export interface LadderContext extends AttemptContext {
-  readonly native: Native;
   /** `pretended`: only one user is real. */
   readonly ids: "real" | "pretended";
   /** True when the capabilities of this process allow mounts. */

@@ -11,6 +11,9 @@ export interface Limits {
   /** True when a foreign system call filter is on this process. */
   readonly isFiltered: boolean;
   readonly hasNoNewPrivileges: boolean;
+  readonly isRoot: boolean;
+  /** The capabilities in effect. */
+  readonly capabilities: bigint;
   /** Name of the AppArmor profile or SELinux context; `undefined` for none and for `unconfined`. */
   readonly label: string | undefined;
   /** Values of the kernel's settings, `undefined` for one that this kernel does not have. */
@@ -40,7 +43,7 @@ const NAMESPACES = ["pid", "uts", "ipc", "net", "cgroup"] as const;
 /** @param directory on the disk of the store. */
 export function readLimits(directory: string): Limits {
   const status = readText("/proc/self/status") ?? "";
-  const field = (name: string): string => new RegExp(`^${name}:\\s*(\\S+)$`, "m").exec(status)?.[1] ?? "";
+  const field = (name: string): string => new RegExp(`^${name}:\\s*(.+)$`, "m").exec(status)?.[1] ?? "";
   const settings: Partial<Record<Setting, number | undefined>> = {};
   for (const name of SETTINGS) settings[name] = numberIn(`/proc/sys/${name}`);
   const label = readText("/proc/self/attr/current")?.split("\0")[0]?.trim();
@@ -60,6 +63,8 @@ export function readLimits(directory: string): Limits {
     text,
     isFiltered: field("Seccomp") === "2",
     hasNoNewPrivileges: field("NoNewPrivs") === "1",
+    isRoot: /^0\b/.test(field("Uid")),
+    capabilities: BigInt(`0x${field("CapEff") || "0"}`),
     label: label === undefined || label === "" || label.startsWith("unconfined") ? undefined : label,
     settings,
     hiddenInProc,

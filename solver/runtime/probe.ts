@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Native } from "../../lib/native/native.ts";
 import { errnoOf } from "../../lib/core/errors.ts";
 import { type Attempt, type AttemptContext, type Tried, tryStep } from "./attempt.ts";
 import { type Cause, causesOf } from "./causes.ts";
@@ -20,7 +19,6 @@ export interface ProbeContext extends AttemptContext {
   readonly gid: number;
   /** Name or number of the user outside of any user namespace, for the lines of advice. */
   readonly user: string;
-  readonly native: Native;
   /** `given`: new files get their owners; `written down`: the owners are recorded. */
   readonly owners: "given" | "written down";
 }

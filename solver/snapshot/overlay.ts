@@ -207,8 +207,11 @@ function copyRootMetadata(from: string | undefined, upper: string, native: Nativ
 export function makeOwn(path: string, mode: number): void {
   mkdirSync(path, { mode });
   chmodSync(path, mode);
-  const { geteuid, getegid } = process;
-  if (geteuid !== undefined && getegid !== undefined) chownSync(path, geteuid(), getegid());
+  const [uid, gid] = [process.geteuid?.(), process.getegid?.()];
+  if (uid === undefined || gid === undefined) return;
+  // Only where it is needed: an id that a user namespace does not map cannot be given, not even to whom has it.
+  const made = statSync(path);
+  if (made.uid !== uid || made.gid !== gid) chownSync(path, uid, gid);
 }
 
 function assertPresent(path: string): void {

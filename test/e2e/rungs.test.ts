@@ -82,6 +82,24 @@ const CASES: readonly Case[] = [
       causes: [],
     }),
   ),
+  ...[
+    { lacks: "setpcap", isolation: "subordinate-ids" },
+    { lacks: "dac_override", isolation: "subordinate-ids" },
+    { lacks: "setuid,-setgid", isolation: "single-id" },
+  ].map(({ lacks, isolation }) => ({
+    name: `root the capability ${lacks}, though not SYS_ADMIN`,
+    prefix: [...inMounts(GRANT), "setpriv", `--bounding-set=-${lacks}`],
+    isolation,
+    without: [],
+    causes: [],
+  })),
+  {
+    name: "root all capabilities but those of chroot",
+    prefix: ["setpriv", "--bounding-set=-all,+sys_chroot,+chown,+dac_override,+fowner,+setuid,+setgid,+mknod"],
+    isolation: "chroot",
+    without: [],
+    causes: [/^this root lacks the capability SETFCAP/],
+  },
   {
     name: "a /sys with cgroups",
     prefix: inMounts("mount -t tmpfs t /sys"),

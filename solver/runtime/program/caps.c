@@ -8,7 +8,8 @@
 
 /* Limits the bounding set: no later exec can bring a dropped capability
  * back, not even setuid or file capabilities. Needs CAP_SETPCAP, so it comes
- * before the others are dropped. */
+ * before the others are dropped. Without it no_new_privs does the same: no
+ * exec gives more than is permitted already. */
 void
 limit_bounding_set (uint64_t bounding)
 {
@@ -17,7 +18,8 @@ limit_bounding_set (uint64_t bounding)
       int held = prctl (PR_CAPBSET_READ, capability, 0, 0, 0);
       if (held < 0)
         return; /* EINVAL: past the last capability of this kernel */
-      if (held == 1 && (bounding >> capability & 1) == 0 && prctl (PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
+      if (held == 1 && (bounding >> capability & 1) == 0 && prctl (PR_CAPBSET_DROP, capability, 0, 0, 0) < 0
+          && (errno != EPERM || prctl (PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1))
         die_errno ("cannot drop capability %d from the bounding set", capability);
     }
 }

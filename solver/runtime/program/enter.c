@@ -4,8 +4,8 @@
  * it; without them only one. Root of a container with the right to change
  * ids but not to mount gets a namespace with its own ids. It happens before
  * kiln's Node starts, because a process with threads cannot enter a
- * namespace. A process that may mount stays outside, and so does one that
- * may not make a namespace: most commands work without, RUN reports the
+ * namespace. A process that has all rights of a step stays outside, and so
+ * does one that may not make a namespace: most commands work without, RUN reports the
  * missing right, and `kiln doctor` tells how to get it. */
 #include "runtime.h"
 
@@ -250,12 +250,15 @@ stand_for (pid_t program)
     }
 }
 
+/* What every step needs of its own namespace; bin/kiln asks for the same. */
 static bool
-may_mount (void)
+may_stay_outside (void)
 {
+  static const uint32_t needed = 1U << CAP_SYS_ADMIN | 1U << CAP_SETPCAP | 1U << CAP_SETUID | 1U << CAP_SETGID
+                                 | 1U << CAP_FOWNER | 1U << CAP_DAC_OVERRIDE | 1U << CAP_CHOWN;
   struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
   struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-  return syscall (SYS_capget, &header, data) == 0 && (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+  return syscall (SYS_capget, &header, data) == 0 && (data[0].effective & needed) == needed;
 }
 
 /* Returns in the process that is to run the program: in the namespace, or as before where the kernel or its policy does not let
@@ -279,7 +282,7 @@ become_root_of_namespace (char **argv)
 void
 enter_user_namespace (char **argv)
 {
-  if (!may_mount ())
+  if (!may_stay_outside ())
     become_root_of_namespace (argv);
   (void) execvp (argv[0], argv);
   fail ("cannot run %s", argv[0]);
