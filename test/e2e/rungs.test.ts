@@ -108,6 +108,18 @@ const CASES: readonly Case[] = [
     causes: [],
   },
   {
+    name: "devices but one",
+    prefix: [
+      ...inMounts("mount -t tmpfs t /dev && mknod -m 666 /dev/null c 1 3"),
+      "unshare",
+      "--user",
+      "--map-root-user",
+    ],
+    isolation: "single-id",
+    without: [],
+    causes: [],
+  },
+  {
     name: "mounts",
     prefix: withBlocked({ mount: EPERM, fsopen: EPERM, move_mount: EPERM }),
     isolation: "chroot",

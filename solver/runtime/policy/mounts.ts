@@ -81,7 +81,16 @@ export interface DeviceChoices {
 /** Writes the nodes and links of /dev, which come after all mounts and leave alone what these have put there. */
 export function writeDevices(plan: PlanWriter, { attributes, hasKernelCore, extra }: DeviceChoices): void {
   for (const [name, [major, minor]] of Object.entries(DEVICES)) {
-    plan.add("device", `/dev/${name}`, S_IFCHR | 0o666, major * 256 + minor, 0, 0, attributes, "");
+    plan.add(
+      "device",
+      `/dev/${name}`,
+      S_IFCHR | 0o666,
+      major * 256 + minor,
+      0,
+      0,
+      attributes,
+      name === "null" ? "" : "o",
+    );
   }
   for (const { name, mode, device, uid, gid } of extra) {
     plan.add("device", `/dev/${name}`, mode, device, uid, gid, attributes, "o");
