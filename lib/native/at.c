@@ -161,6 +161,15 @@ js_fchmodat (napi_env env, napi_callback_info info)
   return outcome (env, change_mode (int_argument (&args, 0), path.bytes, uint_argument (&args, 2)));
 }
 
+/* The same, and never written down. */
+static napi_value
+js_chmod_outside (napi_env env, napi_callback_info info)
+{
+  arguments args = read_arguments (env, info);
+  TAKE_PATH (1, path);
+  return outcome (env, set_mode (int_argument (&args, 0), path.bytes, uint_argument (&args, 2)));
+}
+
 static struct timespec
 to_timespec (int64_t ns)
 {
@@ -221,5 +230,6 @@ const exported at_functions[] = {
   { "mkdirat", js_mkdirat },     { "symlinkat", js_symlinkat },   { "linkat", js_linkat },
   { "mknodat", js_mknodat },     { "unlinkat", js_unlinkat },     { "renameat", js_renameat },
   { "readlinkat", js_readlinkat }, { "fchownat", js_fchownat },   { "fchmodat", js_fchmodat },
+  { "chmodOutside", js_chmod_outside },
   { "utimensat", js_utimensat }, { "statat", js_statat },         { NULL, NULL },
 };

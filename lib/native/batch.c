@@ -21,6 +21,7 @@ typedef struct
   uint8_t *digests; /* with the next: digest of the written bytes, 32 bytes and the length; NULL if not requested */
   double *written;
   int32_t *results; /* one per file: 0 or -errno */
+  bool is_outside;  /* for files outside of the store: nothing is written down */
 } batch_job;
 
 static const char *
@@ -55,6 +56,20 @@ has_other_group (int fd)
   return file_status (fd, &status) == 0 && status.st_gid != own_gid ();
 }
 
+static int
+give_owner (int fd, const batch_job *batch, size_t i)
+{
+  uint32_t uid = batch->uids[i], gid = batch->gids[i];
+  if (batch->is_outside)
+    {
+      struct stat status;
+      bool is_given = file_status (fd, &status) == 0 && status.st_uid == uid && status.st_gid == gid;
+      return is_given ? 0 : fchown (fd, uid, gid);
+    }
+  bool is_given = uid == own_uid () && gid == own_gid () && !has_other_group (fd);
+  return is_given ? 0 : change_owner (fd, "", uid, gid);
+}
+
 /* Sets the owner before the mode: a change of owner takes the setuid and
  * setgid bits away. */
 static int
@@ -62,10 +77,10 @@ set_metadata (int fd, const batch_job *batch, size_t i)
 {
   struct timespec time = to_timespec (batch->mtimes[i]);
   struct timespec times[2] = { time, time };
-  if (batch->uids[i] != own_uid () || batch->gids[i] != own_gid () || has_other_group (fd))
-    if (change_owner (fd, "", batch->uids[i], batch->gids[i]) < 0)
-      return -1;
-  if ((owners_are_kept () ? change_mode (fd, "", batch->modes[i] & 07777) : fchmod (fd, batch->modes[i] & 07777)) < 0)
+  mode_t mode = batch->modes[i] & 07777;
+  if (give_owner (fd, batch, i) < 0)
+    return -1;
+  if ((owners_are_kept () && !batch->is_outside ? change_mode (fd, "", mode) : fchmod (fd, mode)) < 0)
     return -1;
   return futimens (fd, times);
 }
@@ -273,11 +288,12 @@ refuse (napi_env env, batch_job *batch)
 }
 
 /* Properties of the calls in this file; each reads some of them. */
-enum { FROM_FD, TO_FD, FROM, TO, RESOLVE, DATA, OFFSETS, SIZES, MODES, UIDS, GIDS, MTIMES, RESULTS, DIGESTS, IS_ASYNC };
+enum { FROM_FD, TO_FD, FROM, TO, RESOLVE, DATA, OFFSETS, SIZES, MODES, UIDS, GIDS, MTIMES, RESULTS, DIGESTS, IS_ASYNC, IS_OUTSIDE };
 static const char *const properties[]
     = { [FROM_FD] = "fromDirfd", [TO_FD] = "toDirfd", [FROM] = "from",         [TO] = "to",           [RESOLVE] = "resolve",
         [DATA] = "data",         [OFFSETS] = "offsets", [SIZES] = "sizes",     [MODES] = "modes",     [UIDS] = "uids",
-        [GIDS] = "gids",         [MTIMES] = "mtimesNs", [RESULTS] = "results", [DIGESTS] = "digests", [IS_ASYNC] = "isAsync" };
+        [GIDS] = "gids",         [MTIMES] = "mtimesNs", [RESULTS] = "results", [DIGESTS] = "digests", [IS_ASYNC] = "isAsync",
+        [IS_OUTSIDE] = "isOutside" };
 
 /* The columns of metadata, and the one of results. */
 static bool
@@ -322,8 +338,8 @@ js_write_files (napi_env env, napi_callback_info info)
 }
 
 /* copyFiles({ fromDirfd, toDirfd, from, to, modes, uids, gids, mtimesNs,
- * results, digests, sizes }): always on a thread; the last two, which are
- * filled, may be absent */
+ * results, digests, sizes, isOutside }): always on a thread; digests and
+ * sizes, which are filled, may be absent */
 static napi_value
 js_copy_files (napi_env env, napi_callback_info info)
 {
@@ -336,6 +352,7 @@ js_copy_files (napi_env env, napi_callback_info info)
   batch->resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   if (!names_argument (&args, FROM, &batch->from) || !names_argument (&args, TO, &batch->to))
     return refuse (env, batch);
+  batch->is_outside = has_argument (&args, IS_OUTSIDE) && bool_argument (&args, IS_OUTSIDE);
   if (batch->from.count != batch->to.count)
     {
       napi_throw_range_error (env, NULL, "as many names to copy to as from");

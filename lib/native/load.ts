@@ -161,6 +161,7 @@ function wrap(raw: Raw): Native {
       void checked(raw.keepOwners(directory, mark.uid, mark.gid), "open", directory),
     fchownat: (dirfd, name, uid, gid) => void checked(raw.fchownat(dirfd, name, uid, gid), "chown", name),
     fchmodat: (dirfd, name, mode) => void checked(raw.fchmodat(dirfd, name, mode), "chmod", name),
+    chmodOutside: (dirfd, name, mode) => void checked(raw.chmodOutside(dirfd, name, mode), "chmod", name),
     utimensat: (dirfd, name, mtimeNs, atimeNs = mtimeNs) =>
       void checked(raw.utimensat(dirfd, name, mtimeNs, atimeNs), "utime", name),
     statat: (dirfd, name) => {

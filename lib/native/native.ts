@@ -83,6 +83,8 @@ export interface CopyBatch extends FileMetadata {
   readonly to: readonly string[];
   /** Receives the sha256 of each copy, 32 bytes, and its length: sources may change while they are copied. */
   readonly copied?: { readonly digests: Uint8Array; readonly sizes: Float64Array } | undefined;
+  /** True for copies outside of the store: owners and modes are the kernel's, and nothing is written down. */
+  readonly isOutside?: boolean;
 }
 
 /**
@@ -198,6 +200,8 @@ export interface Native {
    * @throws ENOTSUP for a symlink
    */
   fchmodat(dirfd: number, name: Name, mode: number): void;
+  /** Changes a mode of a file outside of the store, where it is never written down. */
+  chmodOutside(dirfd: number, name: Name, mode: number): void;
   utimensat(dirfd: number, name: Name, mtimeNs: bigint, atimeNs?: bigint): void;
   statat(dirfd: number, name: Name): FileStatus;
   /** Returns the status; `undefined` when there is no such name: ENOENT, or ENOTDIR on the way. */

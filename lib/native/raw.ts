@@ -19,6 +19,7 @@ export interface Raw {
   keepOwners(directory: string, markUid: number, markGid: number): number;
   fchownat(dirfd: number, name: Name, uid: number, gid: number): number;
   fchmodat(dirfd: number, name: Name, mode: number): number;
+  chmodOutside(dirfd: number, name: Name, mode: number): number;
   utimensat(dirfd: number, name: Name, mtimeNs: bigint, atimeNs: bigint): number;
   statat(dirfd: number, name: Name, into: Float64Array): number;
   listxattr(dirfd: number, name: Name, into: Buffer): number;
@@ -58,6 +59,7 @@ const CALLS: Readonly<Record<keyof Raw, true>> = {
   keepOwners: true,
   fchownat: true,
   fchmodat: true,
+  chmodOutside: true,
   utimensat: true,
   statat: true,
   listxattr: true,

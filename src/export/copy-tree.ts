@@ -81,7 +81,7 @@ export async function copyTree(
         leftOut.push(path);
         continue;
       }
-      native.fchmodat(target.fd, path, (mode[index] ?? 0) & 0o7777);
+      native.chmodOutside(target.fd, path, (mode[index] ?? 0) & 0o7777);
       native.utimensat(target.fd, path, timeOf(index));
     } else continue;
     written.push(path);
@@ -91,7 +91,7 @@ export async function copyTree(
   // From the bottom up, after all writes into them.
   for (const index of directories.toReversed()) {
     const path = scan.path(index);
-    native.fchmodat(target.fd, path, (mode[index] ?? 0) & 0o7777);
+    native.chmodOutside(target.fd, path, (mode[index] ?? 0) & 0o7777);
     native.utimensat(target.fd, path, timeOf(index));
   }
   return { written, leftOut };
@@ -169,6 +169,7 @@ async function copyFiles(
       uids: new Uint32Array(batch.length).fill(uid),
       gids: new Uint32Array(batch.length).fill(gid),
       mtimesNs: BigInt64Array.from(batch, timeOf),
+      isOutside: true,
     });
     for (const [position, result] of results.entries()) {
       if (result < 0) throw new SystemError(result, "copy", paths[position], paths[position]);
@@ -180,7 +181,7 @@ function ensureDirectory(native: Native, target: number, path: string): void {
   const there = native.tryStatat(target, path);
   if (there !== undefined && (there.mode & S_IFMT) === S_IFDIR) {
     // The directory may not be writable as it is.
-    native.fchmodat(target, path, 0o700);
+    native.chmodOutside(target, path, 0o700);
     return;
   }
   if (there !== undefined) native.unlinkat(target, path);

@@ -2,6 +2,8 @@ import { spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { AT_FDCWD } from "../../lib/native/constants.ts";
+import { locateNative } from "../../lib/native/locate.ts";
 import { cannotBlock, EACCES, ENOSYS, EPERM, withBlocked } from "../support/blocked-calls.ts";
 import { PROJECT, busyboxRoot, missing, mustKiln, temporary } from "./harness.ts";
 import { contextFor, headersOf } from "./rows.ts";
@@ -147,6 +149,12 @@ const DOCKERFILE = [
   "",
 ].join("\n");
 
+/** Paths and modes of what is in a folder. */
+function modesIn(path: string): readonly string[] {
+  const found = spawnSync("find", [path, "-mindepth", "1", "-printf", "%P %m\n"], { encoding: "utf8" });
+  return found.stdout.trim().split("\n").toSorted();
+}
+
 describe.skipIf(why !== undefined)("where a machine refuses", { timeout: 120_000 }, () => {
   const folder = temporary();
   const tar = join(folder.path, "busybox.tar");
@@ -229,6 +237,18 @@ describe.skipIf(why !== undefined)("where a machine refuses", { timeout: 120_000
       expect(as("build", "-o", `type=tar,dest=${out}`, inside)).toMatchObject({ status: 0 });
     }
     expect(headersOf(results[1] ?? "")).toEqual(headersOf(results[0] ?? ""));
+    // A folder of the user's own has the modes, and none of the records.
+    const folders = [join(folder.path, "local-root"), join(store, "local")];
+    for (const [i, out] of folders.entries()) {
+      const as = i === 0 ? (...args: string[]) => mustKiln(join(folder.path, "root"), args) : run;
+      expect(as("build", "-o", `type=local,dest=${out}`, inside)).toMatchObject({ status: 0 });
+    }
+    const [whole = [], restricted] = folders.map(modesIn);
+    expect(restricted).toEqual(whole.filter((line) => !line.startsWith("n ")));
+    expect(restricted).toContain("none 0");
+    const native = locateNative();
+    for (const name of ["none", "etc/shadow"])
+      expect(native.listXattrs(AT_FDCWD, join(folders[1] ?? "", name))).toEqual([]);
     const { status, stderr } = run("build", context());
     expect(status).not.toBe(0);
     expect(stderr.match(/error\[runtime\/not-allowed\]/g)).toHaveLength(1);
