@@ -19,6 +19,7 @@ import type {
   SshSource,
   ExecSettings,
 } from "./ports.ts";
+import type { SharedSchedule } from "./shared-schedule.ts";
 import type { LocalSource } from "./sources/local/local-source.ts";
 
 /** Dependencies of the solver. The caller creates them and closes those that need closing. */
@@ -50,6 +51,8 @@ export interface SolveOptions {
   /** Limit of concurrent steps; the number of processors is a good value. */
   readonly jobs: number;
   readonly exec: ExecSettings;
+  /** Present when other solves of this process are parts of the same work; its limit of steps counts, not `jobs`. */
+  readonly schedule?: SharedSchedule | undefined;
   /**
    * Steps that must not run: `all`, or those of the named stages. The first one that would run is an error with the
    * reason.

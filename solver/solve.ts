@@ -78,7 +78,7 @@ async function solveKeyed(
     keyed,
     materializer,
     earlierResults: new EarlierResults(solver.store, solver.digests),
-    slots: new Semaphore(options.jobs),
+    slots: options.schedule?.slots ?? new Semaphore(options.jobs),
     elsewhere: await elsewhereOf(solver, planned, signal),
   };
   const settle = async (work: Planned, s: AbortSignal): Promise<void> => {

@@ -40,7 +40,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "solver/ops/file",
   ],
   "solver/remote": ["lib/core", "lib/store", "lib/reapi", "solver/graph", "solver/ports.ts"],
-  "solver/deps.ts": [...LIB, "solver/graph", "solver/ports.ts", "solver/cache", "solver/sources"],
+  "solver/shared-schedule.ts": ["lib/core"],
+  "solver/deps.ts": [
+    ...LIB,
+    "solver/graph",
+    "solver/ports.ts",
+    "solver/cache",
+    "solver/sources",
+    "solver/shared-schedule.ts",
+  ],
   "solver/schedule": [
     ...LIB,
     "solver/graph",

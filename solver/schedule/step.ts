@@ -68,6 +68,9 @@ export async function settleStep(
   const { store } = deps.solver;
   await using step = new Step(work, inputs, deps);
   if (meta.cache === "skip") {
+    using _turn = await step.turn(signal);
+    const shared = step.ranInSchedule();
+    if (shared !== undefined) return step.taken(shared);
     using _slot = await step.slot(work.priority, signal);
     return await step.run(work.priority, signal);
   }
@@ -78,7 +81,7 @@ export async function settleStep(
     return step.composed(found, "cutoff", await step.explain(parts, signal));
   // Equal work runs once over all processes: the second one waits here, and then finds the first one's record.
   using _lease = await step.lease(signal);
-  const made = work.afterSkipped ? undefined : store.records.findByDefinitionKey(definitionKey);
+  const made = work.afterSkipped ? step.ranInSchedule() : store.records.findByDefinitionKey(definitionKey);
   if (made !== undefined) return step.taken(made);
   using _slot = await step.slot(work.priority, signal);
   return await step.run(work.priority, signal);
@@ -117,19 +120,37 @@ class Step implements SettledInputs, AsyncDisposable {
 
   /** Takes the lease on running the step. While another build runs it, the display says so. */
   async lease(signal: AbortSignal): Promise<Lease> {
-    const { solver } = this.#deps;
+    const { solver, options } = this.#deps;
     const { meta, definitionKey } = this.#keyed;
     const key = `step ${definitionKey}`;
     const free = solver.store.leases.tryAcquire(key);
+    const isOurs = options.schedule?.hasBegun(definitionKey) === true;
+    options.schedule?.begin(definitionKey);
     if (free !== undefined) return free;
     debug("schedule", () => `${meta.name}: another build runs it, and this one waits`);
-    const message = `Waiting for another build that is running "${meta.instruction}"`;
-    solver.progress({ kind: "notice", level: "info", message, hint: undefined });
+    if (!isOurs) {
+      const message = `Waiting for another build that is running "${meta.instruction}"`;
+      solver.progress({ kind: "notice", level: "info", message, hint: undefined });
+    }
     return timed(
       "schedule",
       () => `wait for another build's ${meta.name}`,
       () => solver.store.leases.acquire(key, signal),
     );
+  }
+
+  /** Takes turns with the other solves of the schedule on a step that skips the cache; alone it runs at once. */
+  async turn(signal: AbortSignal): Promise<Lease | undefined> {
+    return this.#deps.options.schedule === undefined ? undefined : this.lease(signal);
+  }
+
+  /** Finds the record of this step if another solve of the schedule has run it. */
+  ranInSchedule(): CacheRecord | undefined {
+    const { options, solver } = this.#deps;
+    const { definitionKey } = this.#keyed;
+    return options.schedule?.hasRun(definitionKey) === true
+      ? solver.store.records.findByDefinitionKey(definitionKey)
+      : undefined;
   }
 
   async contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart> {
@@ -259,6 +280,7 @@ class Step implements SettledInputs, AsyncDisposable {
       const { usage } = executed;
       solver.progress({ kind: "step-done", id, atMs: solver.clock.nowMs(), ...(usage === undefined ? {} : { usage }) });
       const { definitionKey } = this.#keyed;
+      options.schedule?.ran(definitionKey);
       return { layers, outcome: { how: "ran", definitionKey, miss, usage }, keyed: this.#keyed };
     } catch (raw) {
       const error = toldIfDiskFull(raw, meta);

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import { isAbsolute, posix } from "node:path";
 import { BuildError } from "../../lib/core/errors.ts";
+import type { ProgressSink } from "../../lib/core/progress.ts";
 import { entryText, type EntryKind } from "../bake/entries.ts";
 import type { Target } from "../bake/definition.ts";
 import { isList, isMap, toText, type Value } from "../bake/hcl/value.ts";
@@ -9,6 +10,8 @@ import { build, type BuildResult } from "../engine/build.ts";
 import { Engine } from "../engine/engine.ts";
 import { metadataOf } from "../engine/metadata.ts";
 import type { BuildOptions } from "../engine/options.ts";
+import { jobsOf } from "../engine/solve-build.ts";
+import { SharedSchedule } from "../../solver/shared-schedule.ts";
 import { STORE_OUTPUT } from "../export/output-spec.ts";
 import { reportResult } from "./build-report.ts";
 import { runCall } from "./call.ts";
@@ -20,7 +23,7 @@ import { cacheNotices } from "./flags/cache.ts";
 import { outputNotices } from "./flags/outputs.ts";
 import { openProgress, progressMode } from "./progress-output.ts";
 import { checkResultFiles, writeResultFile } from "./result-files.ts";
-import { sinkOf } from "./target-progress.ts";
+import { SharedDisplay } from "./target-progress.ts";
 
 /** Flags that concern all targets. */
 export interface PlanFlags {
@@ -29,10 +32,11 @@ export interface PlanFlags {
   readonly quiet?: boolean;
   readonly metadataFile?: string;
   readonly offline?: boolean;
+  readonly jobs?: string;
 }
 
-/** Builds at one time: each has its own limit of steps. */
-const MAX_BUILDS = 4;
+/** Builds at one time. Their steps have one limit together. */
+const MAX_BUILDS = 32;
 
 interface PlannedBuild {
   readonly target: Target;
@@ -43,8 +47,8 @@ interface PlannedBuild {
 }
 
 /**
- * Builds all targets of a plan at once, each as soon as the targets in its contexts are built. Steps that several have in
- * common run once: a build waits for the other one's step and takes its result.
+ * Builds all targets of a plan as one piece of work, each as soon as the targets in its contexts are built: one schedule
+ * with one limit of steps, in which what several have in common runs once and is shown once.
  * @returns the status of `--call`
  */
 export async function bakePlan(context: CommandContext, plan: Plan, flags: PlanFlags): Promise<number | void> {
@@ -66,7 +70,7 @@ export async function bakePlan(context: CommandContext, plan: Plan, flags: PlanF
   const display = openProgress(mode, context.host);
   let results: ReadonlyMap<string, BuildResult>;
   try {
-    results = await new Bakery(context, builds, (name, total) => sinkOf(display.sink, name, total)).run();
+    results = await new Bakery(context, builds, display.sink).run();
     display.finish("success");
   } catch (error) {
     display.finish("failure");
@@ -106,20 +110,25 @@ async function callAll(context: CommandContext, builds: readonly PlannedBuild[])
 class Bakery {
   readonly #context: CommandContext;
   readonly #builds: ReadonlyMap<string, PlannedBuild>;
-  readonly #sink: (name: string, count: number) => NonNullable<BuildOptions["progress"]>;
+  readonly #shown: (name: string) => Pick<BuildOptions, "progress" | "onKeys">;
+  readonly #schedule: SharedSchedule | undefined;
   readonly #running = new Map<string, Promise<BuildResult>>();
   readonly #waiting: (() => void)[] = [];
   readonly #stop = new AbortController();
   #busy = 0;
 
-  constructor(
-    context: CommandContext,
-    builds: ReadonlyMap<string, PlannedBuild>,
-    sink: (name: string, count: number) => NonNullable<BuildOptions["progress"]>,
-  ) {
+  constructor(context: CommandContext, builds: ReadonlyMap<string, PlannedBuild>, sink: ProgressSink) {
     this.#context = context;
     this.#builds = builds;
-    this.#sink = sink;
+    const [first] = builds.values();
+    const isOne = builds.size === 1;
+    this.#schedule = isOne ? undefined : new SharedSchedule(jobsOf(first?.options.jobs, context.environment));
+    const display = new SharedDisplay(sink);
+    this.#shown = (name) => {
+      if (isOne) return { progress: sink };
+      const target = display.target(name);
+      return { progress: (event) => target.show(event), onKeys: (keys) => target.keyed(keys) };
+    };
   }
 
   /** Builds everything; the first failure stops the other builds. */
@@ -150,7 +159,7 @@ class Bakery {
     try {
       signal.throwIfAborted();
       return await build(
-        { ...planned.options, contexts, part: name, progress: this.#sink(name, this.#builds.size) },
+        { ...planned.options, contexts, part: name, schedule: this.#schedule, ...this.#shown(name) },
         environmentOf(this.#context, planned.target),
         signal,
       );
@@ -218,7 +227,7 @@ function plannedBuild(context: CommandContext, target: Target, plan: Plan, flags
 }
 
 /** Writes a target as the flags of `kiln build`, so that both mean the same. */
-function flagsOf(target: Target, { allow, offline }: PlanFlags): BuildFlags {
+function flagsOf(target: Target, { allow, offline, jobs }: PlanFlags): BuildFlags {
   const outputs = list(target, "output");
   const isLoad = (entry: Value): boolean =>
     isMap(entry) && entry.get("type") === "docker" && !entry.has("dest") && !entry.has("context");
@@ -248,6 +257,7 @@ function flagsOf(target: Target, { allow, offline }: PlanFlags): BuildFlags {
     cacheTrust: [],
     ...(target.fields.get("pull") === true ? { pull: true } : {}),
     ...(offline === true ? { offline } : {}),
+    ...(jobs === undefined ? {} : { jobs }),
     secret: entryTexts(target, "secret", "secret"),
     ssh: entryTexts(target, "ssh", "ssh"),
     ...(network === undefined ? {} : { network }),

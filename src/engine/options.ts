@@ -1,4 +1,6 @@
 import type { ProgressSink } from "../../lib/core/progress.ts";
+import type { Digest } from "../../lib/core/digest.ts";
+import type { SharedSchedule } from "../../solver/shared-schedule.ts";
 import type { CacheOptions } from "./caches/cache-options.ts";
 import type { RemoteOptions } from "./cluster/remote-options.ts";
 import type { AttestStyle } from "../export/exporter.ts";
@@ -70,6 +72,10 @@ export interface BuildOptions {
   readonly recordProvenance?: "min" | "max" | undefined;
   /** Part of the build's id: two builds of one process may begin in the same millisecond. */
   readonly part?: string;
+  /** Present for one of several builds that are scheduled as one; its limit of steps counts, not `jobs`. */
+  readonly schedule?: SharedSchedule | undefined;
+  /** Receives the keys of all steps by the ids of their events, before any step runs. Must not throw. */
+  readonly onKeys?: ((keys: ReadonlyMap<string, { readonly definitionKey: Digest }>) => void) | undefined;
   readonly progress?: ProgressSink;
   /**
    * True for an image that depends on its sources and nothing else: one date for everything new in it, and no umask or

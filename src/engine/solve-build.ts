@@ -11,6 +11,7 @@ import { LocalSource } from "../../solver/sources/local/local-source.ts";
 import { carriesSbom } from "./attest/wanted-attestations.ts";
 import type { PartsOf } from "./build-parts.ts";
 import type { Engine } from "./engine.ts";
+import type { BuildEnvironment } from "./environment.ts";
 import type { EarlyPush } from "./images/early-push.ts";
 import type { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved } from "./images/moved-bases.ts";
@@ -44,6 +45,11 @@ export interface LayerWork {
 
 /** Minimum of concurrent steps: they wait for networks and disks more than they compute. */
 const LEAST_JOBS = 4;
+
+/** Returns the limit of concurrent steps. */
+export function jobsOf(asked: number | undefined, { processors }: Pick<BuildEnvironment, "processors">): number {
+  return asked ?? Math.max(LEAST_JOBS, processors);
+}
 
 /**
  * Solves the graphs of all platforms together; layers are packed, and pushed, while steps still run.
@@ -141,7 +147,8 @@ function solveOptions(
   { packer, early }: LayerWork,
 ): SolveOptions {
   return {
-    jobs: options.jobs ?? Math.max(LEAST_JOBS, engine.environment.processors),
+    jobs: jobsOf(options.jobs, engine.environment),
+    schedule: options.schedule,
     exec: {
       proxyEnv: proxyEnvironment(buildArgs),
       hostAddresses: options.extraHosts ?? [],
@@ -157,6 +164,7 @@ function solveOptions(
     resultIsRead: outputs.some((output) => wantsFiles(output) || carriesSbom(output, options)),
     onPlanned: async (keys) => {
       artifacts?.planned(keys);
+      options.onKeys?.(keys);
       const bases = await moved.settle();
       if (bases.length > 0) throw new BasesMoved(bases);
     },

@@ -8,7 +8,9 @@ import { type PlaceOptions, processEnvironment } from "./process-environment.ts"
 
 /** The options of a build that are plain data. */
 export interface PlainBuildOptions
-  extends PlaceOptions, Partial<Omit<BuildOptions, "outputs" | "part" | "progress" | "onReport">> {
+  extends
+    PlaceOptions,
+    Partial<Omit<BuildOptions, "outputs" | "part" | "schedule" | "onKeys" | "progress" | "onReport">> {
   /**
    * The destinations of the result: a directory for its files, or the attributes of `kiln build --output`, as in
    * `{ type: "oci", dest: "app.tar" }`. Default: the local store.

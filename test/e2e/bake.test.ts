@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { busyboxRoot, kiln, missing, mustKiln, temporary } from "./harness.ts";
@@ -56,10 +56,14 @@ describe.skipIf(why !== undefined)("bake", { timeout: 120_000 }, () => {
   });
   afterAll(() => folder[Symbol.dispose]());
 
-  test("a stage that two targets share runs once", () => {
-    const { stderr } = mustKiln(store, ["bake", "--progress=plain"], { cwd: project });
+  test.each([{ flags: [] }, { flags: ["--no-cache"] }])("a shared stage runs and is shown once $flags", ({ flags }) => {
+    const before = existsSync(join(project, "out-one", "one")) ? read("out-one", "one") : "";
+    const { stderr } = mustKiln(store, ["bake", "--progress=plain", ...flags], { cwd: project });
     expect(stderr.match(/^#\d+ [\d.]+ common ran$/gm)).toHaveLength(1);
+    expect(new Set(stderr.match(/^#\d+ \[(?:one|two) common 2\/2\] RUN /gm))).toHaveProperty("size", 1);
+    expect(stderr).not.toContain("Waiting for another build");
     expect(read("out-one", "one")).toBe(read("out-two", "two"));
+    expect(read("out-one", "one")).not.toBe(before);
     expect(read("out-two", "word")).toBe("first");
   });
 

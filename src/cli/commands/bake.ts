@@ -36,6 +36,7 @@ interface BakeFlags {
   readonly sbom?: string;
   readonly offline?: boolean;
   readonly builder?: string;
+  readonly jobs?: string;
 }
 
 const flagsShape = object<BakeFlags>({
@@ -57,6 +58,7 @@ const flagsShape = object<BakeFlags>({
   sbom: optional(TEXT),
   offline: optional(FLAG),
   builder: optional(TEXT),
+  jobs: optional(TEXT),
 });
 
 /** Declares `kiln bake`, with the flags of `docker buildx bake`. */
@@ -85,6 +87,7 @@ export function bakeCommand(program: Command, cli: Cli): void {
   bake.option("--check", "report findings of the build checks instead of building");
   bake.option("--provenance <attributes>", "attest how the images were built");
   bake.option("--allow <entitlement>", "network.host or security.insecure", each, []);
+  bake.option("--jobs <count>", "steps of all targets at one time (default: processors, at least 4)");
   bake.option("--offline", "ask no registry: base images are those of the store");
   bake.addOption(bake.createOption("--sbom <attributes>", "attach a list of the image's packages: true or false"));
   bake.addOption(bake.createOption("--builder <name>", "ignored: kiln builds by itself").helpGroup(ACCEPTED_GROUP));

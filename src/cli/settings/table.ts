@@ -21,7 +21,7 @@ export interface Setting {
   readonly isForProjects: boolean;
 }
 
-const BUILD = ["build"];
+const BUILD = ["build", "watch"];
 const PROGRESS = ["auto", "tty", "plain", "plain-in-order", "quiet", "rawjson", "events", "none"];
 const DURATION = "^(?:0|(?:\\d+[smhdw])+)$";
 const SIZE = "^\\d+(?:\\.\\d+)?\\s*[kKmMgGtTpP]?[iI]?[bB]?$";
@@ -128,7 +128,7 @@ export const SETTINGS: readonly Setting[] = [
     kind: "number",
     variable: "KILN_JOBS",
     flag: "--jobs",
-    commands: BUILD,
+    commands: [...BUILD, "bake"],
     form: "^[1-9]\\d{0,3}$",
     byDefault: "the number of processors, at least 4",
     text: "steps at one time",
@@ -255,7 +255,7 @@ export const SETTINGS: readonly Setting[] = [
     kind: "text",
     variable: "KILN_PROVENANCE",
     flag: "--provenance",
-    commands: ["build", "bake"],
+    commands: [...BUILD, "bake"],
     byDefault: "none",
     text: "attest how images are built: true, or mode=min|max",
     isForProjects: false,
@@ -265,7 +265,7 @@ export const SETTINGS: readonly Setting[] = [
     kind: "text",
     variable: "KILN_SBOM",
     flag: "--sbom",
-    commands: ["build", "bake"],
+    commands: [...BUILD, "bake"],
     values: ["true", "false"],
     byDefault: "false",
     text: "attach a list of packages",
