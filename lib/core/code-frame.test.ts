@@ -81,6 +81,20 @@ test("cuts a line of 64 KiB around the mark", () => {
   expect(text.slice(mark.indexOf("^"), mark.indexOf("^") + 4)).toBe("HERE");
 });
 
+test.each([
+  { columns: 40, from: 0, first: `  1 | ${"a".repeat(28)}...`, mark: 28 },
+  { columns: 80, from: 50, first: `  1 | ...${"a".repeat(68)}...`, mark: 51 },
+  { columns: 5, from: 0, first: `  1 | ${"a".repeat(20)}...`, mark: 20 },
+  { columns: 200, from: 0, first: `  1 | ${"a".repeat(120)}`, mark: 120 },
+])("cuts source lines and marks to a window of $columns columns", ({ columns, from, first, mark }) => {
+  const text = new SourceText("D", "a".repeat(120));
+  const error = new BuildError("dockerfile/syntax", "no", { span: text.span(from, 120) });
+  const [, , line, marks = ""] = renderError(error, { columns }).split("\n");
+  expect(line).toBe(first);
+  expect(marks.match(/\^/g)).toHaveLength(mark);
+  expect(marks.length).toBeLessThanOrEqual(Math.max(columns, 29));
+});
+
 test("prints no control characters of the file", () => {
   const evil = new SourceText("D", "RUN \u001b[31mred\r");
   expect(renderError(new BuildError("dockerfile/syntax", "no", { span: evil.span(0, 12) }))).not.toContain("\u001b");

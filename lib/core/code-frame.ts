@@ -18,6 +18,8 @@ export interface FrameStyle {
 export interface FrameOptions {
   /** Default: plain text. */
   readonly style?: FrameStyle | undefined;
+  /** Columns of the window, which source lines are cut to: a mark is not to be broken over two rows. */
+  readonly columns?: number | undefined;
 }
 
 const same = (text: string): string => text;
@@ -56,6 +58,8 @@ const EDGE_LINES = 5;
 
 /** Limit of columns shown of one source line. A line may be 64 KiB long. */
 const MAX_WIDTH = 160;
+/** Columns of a source line that are shown in the narrowest window. */
+const MIN_WIDTH = 20;
 
 /** Renders the place and its lines, with the span underlined. A long span shows only its first and last lines. */
 export function renderSpan(span: Span, options: FrameOptions = {}): string {
@@ -67,6 +71,9 @@ export function renderSpan(span: Span, options: FrameOptions = {}): string {
   const isLong = lastLine - start.line >= 2 * EDGE_LINES;
   const width = Math.max(String(lastLine).length, isLong ? 3 : 1);
   const gutter = (label: string): string => style.dim(`  ${label.padStart(width)} |`);
+  // The gutter, a blank, and dots at both ends.
+  const room = (options.columns ?? Number.POSITIVE_INFINITY) - width - "   | ".length - 2 * DOTS.length;
+  const maxWidth = Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, room));
   for (let number = start.line; number <= lastLine; number += 1) {
     if (isLong && number === start.line + EDGE_LINES) {
       lines.push(gutter("..."));
@@ -75,7 +82,7 @@ export function renderSpan(span: Span, options: FrameOptions = {}): string {
     const text = coverPasswords(source.line(number));
     const from = number === start.line ? start.column - 1 : leadingBlanks(text);
     const to = number === lastLine && lastLine === end.line ? end.column - 1 : text.length;
-    const shown = cut(text, from, Math.max(from, Math.min(to, text.length)));
+    const shown = cut(text, from, Math.max(from, Math.min(to, text.length)), maxWidth);
     lines.push(`${gutter(String(number))} ${shown.text}`.trimEnd());
     if (shown.text !== "" || number === start.line)
       lines.push(`${gutter("")} ${shown.indent}${style.error("^".repeat(Math.max(1, shown.width)))}`);
@@ -83,16 +90,20 @@ export function renderSpan(span: Span, options: FrameOptions = {}): string {
   return lines.join("\n");
 }
 
+/** Stand where a source line was cut. */
+const DOTS = "...";
+
 /** Cuts the part of a line around the columns `from` to `to`, safe to print. */
 function cut(
   line: string,
   from: number,
   to: number,
+  maxWidth: number,
 ): { readonly text: string; readonly indent: string; readonly width: number } {
-  const start = from < MAX_WIDTH / 2 ? 0 : from - 20;
-  const end = Math.min(line.length, start + MAX_WIDTH);
-  const before = start > 0 ? "..." : "";
-  const after = end < line.length ? "..." : "";
+  const start = from < maxWidth / 2 ? 0 : from - Math.min(20, Math.floor(maxWidth / 4));
+  const end = Math.min(line.length, start + maxWidth);
+  const before = start > 0 ? DOTS : "";
+  const after = end < line.length ? DOTS : "";
   const visible = line.slice(start, end);
   // Tabs stay in the indent, so that the mark is in the right column whatever the tab width is.
   const indent = " ".repeat(before.length) + printable(line.slice(start, from)).replaceAll(/[^\t]/gu, " ");

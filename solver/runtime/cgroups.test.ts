@@ -77,6 +77,23 @@ test("on v2 every step is born in a group of its own, with its limits in it", ()
   rmSync(path, { recursive: true });
 });
 
+test("on v1 a step joins its parent in every hierarchy, because limits of any kind may be set there", () => {
+  const path = mkdtempSync(join(tmpdir(), "kiln-cgroup-"));
+  for (const name of ["memory", "pids", "cpu"]) mkdirSync(join(path, name));
+  const mountInfoText = ["memory", "pids", "cpu"]
+    .map((name, n) => `4${n} 31 0:3${n} / ${path}/${name} rw - cgroup cgroup rw,${name}\n`)
+    .join("");
+  const cgroups = new Cgroups({ mountInfoText, instance: `${process.pid}-t`, notice: () => {} });
+  const placed = cgroups.enter({ ...plainStep, parent: "/ci" });
+  expect(placed?.placement.v1Procs).toEqual(
+    ["memory", "pids", "cpu"].map((name) => join(path, name, `ci/${process.pid}-t-0/cgroup.procs`)),
+  );
+  expect(cgroups.enter({ ...plainStep, limits: { memoryBytes: 1 << 30 } })?.placement.v1Procs).toEqual([
+    join(path, `memory/kiln/${process.pid}-t-1/cgroup.procs`),
+  ]);
+  rmSync(path, { recursive: true });
+});
+
 test("a missing controller is said once", () => {
   const { path, mountInfo } = v2("memory");
   const notices: string[] = [];

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import type { ResourceLimits } from "../ports.ts";
 import type { Controller, Hierarchy } from "./cgroup-tree.ts";
-import { findHierarchies, makeGroup, readWords, removeGroup, removeLeftovers } from "./cgroup-tree.ts";
+import { CONTROLLERS, findHierarchies, makeGroup, readWords, removeGroup, removeLeftovers } from "./cgroup-tree.ts";
 import type { CgroupPlacement } from "./plan.ts";
 import { deviceAllowLines } from "./policy/devices.ts";
 
@@ -73,6 +73,8 @@ export class Cgroups {
     const isAsked = settings.length > 0 || parent !== undefined;
     const wanted = new Set<Controller>(settings.map(({ controller }) => controller));
     if (isAsked) wanted.add("memory");
+    // Limits of any kind may be set on a parent.
+    if (parent !== undefined) for (const controller of CONTROLLERS) wanted.add(controller);
     const names = [...parentNames(parent), `${this.#options.instance}-${this.#count++}`];
 
     const groups = new Map<Hierarchy, string>();

@@ -19,9 +19,10 @@ export function printError(error: unknown, host: Host): void {
   host.stderr.write(`${lines}\nkiln: this is a bug in kiln. Please report it with the lines above.\n`);
 }
 
-/** Returns the style for places in a text. */
+/** Returns the style for places in a text, and the width for them. */
 export function frameOptions(host: Host): FrameOptions {
-  return useColors(host) ? { style: STYLE } : {};
+  const columns = host.stderr.isTTY === true ? (host.stderr.columns ?? 0) : 0;
+  return { ...(useColors(host) ? { style: STYLE } : {}), ...(columns > 0 ? { columns } : {}) };
 }
 
 /**

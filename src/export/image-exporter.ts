@@ -20,7 +20,7 @@ export function imageExporter(
 ): Exporter | undefined {
   if (!output.push) return output.store ? storeExporter(output, deps) : undefined;
   return {
-    description: output.store ? "exporting to image" : "pushing to registry",
+    description: output.store ? "exporting to image and pushing to registry" : "pushing to registry",
     async export(result, progress, signal): Promise<Exported> {
       const [first] = namesOf(output.image, result);
       // Layers are sent while they are compressed, whichever of the two outputs needs them compressed first.

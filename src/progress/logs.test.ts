@@ -98,9 +98,9 @@ test("plain-in-order: steps follow the Dockerfile, each with all its lines, and 
 #5 DONE 0.0s
 
 app:1 in the local store
-  id      ${ID("1")}
-  digest  ${ID("2")}
-  size    1.2MB in 3 layers
+  id     ${ID("1")}
+  digest ${ID("2")}
+  size   1.2MB in 3 layers
 `);
 });
 

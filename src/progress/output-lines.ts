@@ -10,12 +10,12 @@ export function outputLines(output: MadeOutput): readonly string[] {
   const what = names.length > 0 ? names.map(familiarName).join(", ") : UNNAMED[kind];
   const over = platforms > 1 ? ` for ${platforms} platforms` : "";
   const size = isImage
-    ? [`  size    ${formatBytes(sizeBytes)} in ${layers} layer${layers === 1 ? "" : "s"}${over}`]
+    ? [`  size   ${formatBytes(sizeBytes)} in ${layers} layer${layers === 1 ? "" : "s"}${over}`]
     : [];
   return [
     `${printableLine(what)} ${printableLine(place)}`,
-    ...(imageId === undefined ? [] : [`  id      ${imageId}`]),
-    ...(digest === undefined ? [] : [`  digest  ${digest}`]),
+    ...(imageId === undefined ? [] : [`  id     ${imageId}`]),
+    ...(digest === undefined ? [] : [`  digest ${digest}`]),
     ...size,
   ];
 }

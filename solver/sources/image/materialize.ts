@@ -109,9 +109,12 @@ async function receive(
     });
     const target = await deps.snapshotter.receive(row.id, signal);
     try {
-      const bytes = deps.store.blobs.open(blob.descriptor.digest);
-      const name = hexOf(blob.descriptor.digest);
+      const { descriptor } = blob;
+      const report = reporter(descriptor, `extracting ${descriptor.digest}`, step, deps);
+      const bytes = counted(deps.store.blobs.open(descriptor.digest), 0, report);
+      const name = hexOf(descriptor.digest);
       const { impliedDirectories } = await unpack(row, { bytes, name }, target.directory, deps, signal);
+      report(descriptor.size, true);
       for (const other of wrong) deps.store.snapshots.forgetLayerBlob(other);
       return { target, impliedDirectories };
     } catch (error) {
@@ -185,13 +188,10 @@ async function download(
   deps: MaterializeDeps,
   signal: AbortSignal,
 ): Promise<void> {
-  const report = reporter(descriptor, step, deps);
+  const report = reporter(descriptor, descriptor.digest, step, deps);
   const open = async (offsetBytes: number, s: AbortSignal): Promise<Readable> => {
     const stream = await openBlobAt(repository, descriptor, { offsetBytes, check: "none" }, deps, s);
-    let current = offsetBytes;
-    stream.on("data", (chunk: Buffer) => report((current += chunk.length), false));
-    // Listening must not start the stream before the store reads it.
-    return stream.pause();
+    return counted(stream, offsetBytes, report);
   };
   try {
     await deps.store.blobs.download(descriptor, open, signal);
@@ -205,8 +205,17 @@ async function download(
   report(descriptor.size, true);
 }
 
+/** Reports the bytes that are read from a stream. */
+function counted(stream: Readable, offsetBytes: number, report: (current: number, done: boolean) => void): Readable {
+  let current = offsetBytes;
+  stream.on("data", (chunk: Buffer) => report((current += chunk.length), false));
+  // Listening must not start the stream before its reader does.
+  return stream.pause();
+}
+
 function reporter(
-  descriptor: LayerBlob["descriptor"],
+  { size }: LayerBlob["descriptor"],
+  item: string,
   step: string | undefined,
   deps: MaterializeDeps,
 ): (current: number, done: boolean) => void {
@@ -216,8 +225,7 @@ function reporter(
     const atMs = deps.clock.nowMs();
     if (!done && atMs - lastMs < REPORT_INTERVAL_MS) return;
     lastMs = atMs;
-    const { digest, size } = descriptor;
-    deps.progress({ kind: "status", id: step, item: digest, current, total: size, unit: "bytes", done, atMs });
+    deps.progress({ kind: "status", id: step, item, current, total: size, unit: "bytes", done, atMs });
   };
 }
 

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
-import { formatReference, parseReference } from "../../../lib/core/reference.ts";
+import { familiarReference, formatReference, parseReference } from "../../../lib/core/reference.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { shownStep } from "../../engine/shown-step.ts";
 import type { ImagePlace } from "../../engine/images/image-places.ts";
 import { platformOption, platformOrDefault } from "../find-image.ts";
 import { accountOptions, givenAccounts } from "../flags/accounts.ts";
@@ -50,7 +51,9 @@ async function run(
   try {
     const image = await engine.images.resolve(ref, { platform, mode: "pull", name: "of the store" }, context.signal);
     const stack = await engine.images.stack(image, context.signal);
-    await engine.images.materialize(stack, undefined, context.signal);
+    const id = `pulling ${familiarReference(reference)}`;
+    const shown = { progress: display.sink, clock: context.environment };
+    await shownStep(id, shown, () => engine.images.materialize(stack, id, context.signal));
     display.finish("success");
     context.print(image.manifest);
   } catch (error) {
