@@ -28,7 +28,7 @@ init (napi_env env, napi_value exports)
     }
   const exported *tables[] = { at_functions,   attribute_functions, content_functions,
                                scan_functions, batch_functions, remove_functions, owner_functions, pack_functions,
-                               link_functions,  digest_functions, known_functions };
+                               link_functions,  digest_functions, known_functions, gunzip_functions };
   for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
     for (const exported *entry = tables[t]; entry->name != NULL; entry++)
       {

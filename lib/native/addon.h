@@ -181,6 +181,6 @@ typedef struct
 
 extern const exported at_functions[], attribute_functions[], content_functions[], scan_functions[], batch_functions[],
     remove_functions[], owner_functions[], pack_functions[], link_functions[], digest_functions[],
-    known_functions[];
+    known_functions[], gunzip_functions[];
 
 #endif

@@ -20,6 +20,7 @@ const JOB_NOW = 0;
 const JOB_POOL = 1;
 const JOB_THREAD = 2;
 const PACK_SUMS_BYTES = 84;
+const GUNZIP_SUMS_BYTES = 40;
 
 /**
  * Loads the addon from its file.
@@ -252,6 +253,12 @@ function wrap(raw: Raw): Native {
       const sums = Buffer.alloc(PACK_SUMS_BYTES);
       const call = { dirfd, isCancelled: new Int32Array(1), sums, place: JOB_NOW };
       return packed(atOnce(pack(call, plan)), plan, sums);
+    },
+    gunzip: async (inputFd, outputFd, isCancelled, blocks) => {
+      const sums = Buffer.alloc(GUNZIP_SUMS_BYTES);
+      const result = checked(await raw.gunzip({ inputFd, outputFd, isCancelled, blocks, sums }), "gunzip");
+      const outcome = result === 0 ? "whole" : result === 1 ? "damaged" : "cut";
+      return { outcome, sha256: sums.subarray(0, 32), sizeBytes: Number(sums.readBigUInt64LE(32)) };
     },
     findKnown: (known, columns, base, rows, digests) => {
       const results = new Int32Array(rows.length);

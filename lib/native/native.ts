@@ -132,6 +132,18 @@ export interface PackFiles {
   readonly kept: KeptBytes;
 }
 
+/** Size of the blocks in which `gunzip` reads a file; as in gunzip.c. */
+export const GUNZIP_BLOCK_BYTES = 128 << 10;
+
+/** The end of decompressing. */
+export interface Gunzipped {
+  /** `damaged`: not gzip, or with other bytes behind it; `cut`: it ends early. */
+  readonly outcome: "whole" | "damaged" | "cut";
+  /** Digest of what came out. */
+  readonly sha256: Buffer;
+  readonly sizeBytes: number;
+}
+
 /** Raw digests of a layer's tar and of its content. */
 export interface PackSums {
   readonly diffId: Buffer;
@@ -249,6 +261,12 @@ export interface Native {
    */
   packTree(dirfd: number, plan: PackPlan, isCancelled: Int32Array, output?: PackOutput): Promise<PackSums>;
   packTreeSync(dirfd: number, plan: PackPlan): PackSums;
+  /**
+   * Decompresses a gzip file into a pipe with a reader, on a thread of its own.
+   * @param blocks its first element counts the blocks of `GUNZIP_BLOCK_BYTES` that have been read
+   * @throws SystemError when a descriptor fails; ECANCELED when cancelled
+   */
+  gunzip(inputFd: number, outputFd: number, isCancelled: Int32Array, blocks: Int32Array): Promise<Gunzipped>;
   /**
    * Looks files up by path (the scanned directory is at `base`) and by the scan's facts about them.
    * @param digests receives 32 bytes per found row

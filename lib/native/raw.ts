@@ -39,6 +39,7 @@ export interface Raw {
   linkFiles(call: LinkBatch & BetweenDirectories & { readonly results: Float64Array }): Promise<number>;
   pipe(ends: Int32Array): number;
   packTree(call: PackCall): number | Promise<number>;
+  gunzip(call: GunzipCall): Promise<number>;
   findKnown(call: KnownCall): number;
   listRows(call: Omit<ListedRows, "owners"> & { readonly asRoot: boolean }): string | undefined;
   removeTree(dirfd: number, name: Name, isAsync: boolean): number | Promise<number>;
@@ -78,6 +79,7 @@ const CALLS: Readonly<Record<keyof Raw, true>> = {
   copyFiles: true,
   linkFiles: true,
   packTree: true,
+  gunzip: true,
   findKnown: true,
   listRows: true,
   removeTree: true,
@@ -167,6 +169,15 @@ interface PackFilesCall {
   readonly earlierFd: number;
   readonly kept: Uint8Array;
   readonly keptAt: Float64Array;
+}
+
+interface GunzipCall {
+  readonly inputFd: number;
+  readonly outputFd: number;
+  readonly isCancelled: Int32Array;
+  readonly blocks: Int32Array;
+  /** Receives 40 bytes: the digest of what comes out, and its size. */
+  readonly sums: Uint8Array;
 }
 
 interface KnownCall {

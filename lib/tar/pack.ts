@@ -1,5 +1,3 @@
-import { read } from "node:fs";
-import { promisify } from "node:util";
 import { type Digest, digestFromHex } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import type { LayerRuns } from "../core/run-interval.ts";
@@ -8,6 +6,7 @@ import { describeErrno, SystemError } from "../native/errno.ts";
 import type { Native, PackPlan, PackSums } from "../native/native.ts";
 import { type ScanColumns, TreeScan } from "../native/scan.ts";
 import type { Marks } from "./marks.ts";
+import { type PipeWork, throughPipe } from "./tar-pipe.ts";
 
 /** Input and form of a packed layer. */
 export interface PackOptions {
@@ -35,7 +34,6 @@ export interface LayerTar {
   readonly sizeBytes: number;
 }
 
-const CHUNK_BYTES = 1 << 20;
 /** Later than any time that 64 bits of nanoseconds hold. */
 const NO_CLAMP = Number.MAX_SAFE_INTEGER;
 
@@ -73,9 +71,7 @@ export async function* packLayer(
 }
 
 /**
- * Does the same without copies: each chunk is valid until the next one is requested. The addon packs on a thread of its
- * own, into a pipe; while the pipe is full, it waits for the reader. A thread of Node's pool would not do: readers and
- * compressors need the pool too, and a few packers that wait for them would keep them out of it for ever.
+ * Does the same without copies: each chunk is valid until the next one is requested. The addon packs on a thread of its own.
  * @returns the sums of all the bytes, computed by the addon
  * @throws {BuildError} `snapshot/failed` when a file cannot be read; the signal's reason when aborted
  */
@@ -90,14 +86,9 @@ export async function* lendSums(
   try {
     const scan = options.scan === undefined ? await native.scanTree(dirfd, PACK_SCAN) : new TreeScan(options.scan);
     signal.throwIfAborted();
-    await using pipe = new PackPipe(native, dirfd, packPlan(scan, options, counts), signal);
-    const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-    for (let count = await pipe.read(buffer); count > 0; count = await pipe.read(buffer)) {
-      signal.throwIfAborted();
-      yield buffer.subarray(0, count);
-      signal.throwIfAborted();
-    }
-    return await pipe.sums();
+    const plan = packPlan(scan, options, counts);
+    const pack: PipeWork<PackSums> = (fd, cancelled) => native.packTree(dirfd, plan, cancelled, { fd, kind: "pipe" });
+    return yield* throughPipe(native, pack, signal);
   } catch (error) {
     signal.throwIfAborted();
     throw packFailure(error);
@@ -114,63 +105,6 @@ export async function* lendLayer(
 ): AsyncGenerator<Buffer, LayerTar> {
   const { diffId, sizeBytes } = yield* lendSums(native, options, "tar only", signal);
   return { diffId: digestFromHex(diffId.toString("hex")), sizeBytes };
-}
-
-const readSome = promisify(read);
-
-/** The read end of a pipe that the addon packs into, and the packing. Disposing it ends both. */
-class PackPipe implements AsyncDisposable {
-  readonly #native: Native;
-  readonly #signal: AbortSignal;
-  readonly #packing: ReturnType<Native["packTree"]>;
-  readonly #isCancelled = new Int32Array(1);
-  #readEnd: number | undefined;
-  #isReading = false;
-
-  constructor(native: Native, dirfd: number, plan: PackPlan, signal: AbortSignal) {
-    this.#native = native;
-    this.#signal = signal;
-    const { readEnd, writeEnd } = native.pipe();
-    this.#readEnd = readEnd;
-    this.#packing = native.packTree(dirfd, plan, this.#isCancelled, { fd: writeEnd, kind: "pipe" }).finally(() => {
-      native.close(writeEnd);
-    });
-    // `sums` reports it, when the reader gets to the end.
-    this.#packing.catch(() => undefined);
-    signal.addEventListener("abort", this.#stop, { once: true });
-  }
-
-  /**
-   * Reads bytes.
-   * @returns their number; 0 at the end, also after a failure
-   */
-  async read(into: Buffer): Promise<number> {
-    if (this.#readEnd === undefined) return 0;
-    this.#isReading = true;
-    try {
-      return (await readSome(this.#readEnd, into, 0, into.length, null)).bytesRead;
-    } finally {
-      this.#isReading = false;
-    }
-  }
-
-  sums(): Promise<PackSums> {
-    return this.#packing;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#signal.removeEventListener("abort", this.#stop);
-    this.#stop();
-    await this.#packing.catch(() => undefined);
-  }
-
-  readonly #stop = (): void => {
-    Atomics.store(this.#isCancelled, 0, 1);
-    // Closing the read end wakes a packer that waits for a reader. A running read ends by itself.
-    if (this.#isReading || this.#readEnd === undefined) return;
-    this.#native.close(this.#readEnd);
-    this.#readEnd = undefined;
-  };
 }
 
 /** Turns an error into one that names the file and the reason. */

@@ -5,7 +5,9 @@ import { describeErrno, SystemError } from "../native/errno.ts";
 import type { Native } from "../native/native.ts";
 import type { TarEntry } from "./entry.ts";
 import type { Marks } from "./marks.ts";
+import type { SummedTar } from "./gunzip-file.ts";
 import { malformed } from "./header-read.ts";
+import type { LayerTar } from "./pack.ts";
 import { TarReader } from "./read.ts";
 import type { OwnerPolicy } from "./tree-metadata.ts";
 import { TreeWriter } from "./tree-writer.ts";
@@ -49,7 +51,7 @@ export interface UnpackResult {
  * @throws {BuildError} `archive/malformed`, `archive/unsafe-path`.
  */
 export async function unpackLayer(
-  stream: AsyncIterable<Uint8Array>,
+  stream: AsyncIterable<Uint8Array> | SummedTar,
   options: UnpackOptions & { readonly marks: Marks },
   signal: AbortSignal,
 ): Promise<UnpackResult> {
@@ -66,7 +68,7 @@ export async function unpackArchive(
 }
 
 async function unpack(
-  stream: AsyncIterable<Uint8Array>,
+  stream: AsyncIterable<Uint8Array> | SummedTar,
   options: UnpackOptions,
   marks: Marks | undefined,
   signal: AbortSignal,
@@ -99,12 +101,13 @@ function unpackFailure(error: unknown, directory: string): unknown {
 }
 
 async function unpackAll(
-  stream: AsyncIterable<Uint8Array>,
+  stream: AsyncIterable<Uint8Array> | SummedTar,
   options: UnpackOptions,
   marks: Marks | undefined,
   signal: AbortSignal,
 ): Promise<UnpackResult> {
-  const digester = new Digester();
+  const sums = "sums" in stream ? stream.sums : undefined;
+  const digester = sums === undefined ? new Digester() : undefined;
   const reader = new TarReader();
   await using tree = new TreeWriter({ ...options, marks, owner: options.owner ?? { kind: "keep" } });
   const sink = new Sink(tree, options.limits ?? {});
@@ -112,7 +115,7 @@ async function unpackAll(
   for await (const piece of undamaged(stream, isWhole)) {
     signal.throwIfAborted();
     const chunk = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
-    digester.update(chunk);
+    digester?.update(chunk);
     for (const event of reader.push(chunk)) {
       // Most events need no waiting, and a promise for each would cost more than their work.
       const pending =
@@ -128,8 +131,13 @@ async function unpackAll(
   }
   reader.finish();
   const { impliedDirectories, skippedDevices } = await tree.finish();
+  const { diffId, sizeBytes } = sums?.() ?? sumsOf(digester ?? new Digester());
+  return { diffId, sizeBytes, entries: sink.entries, impliedDirectories, skippedDevices };
+}
+
+function sumsOf(digester: Digester): LayerTar {
   const { sizeBytes } = digester;
-  return { diffId: digester.digest(), sizeBytes, entries: sink.entries, impliedDirectories, skippedDevices };
+  return { diffId: digester.digest(), sizeBytes };
 }
 
 /**

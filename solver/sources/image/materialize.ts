@@ -8,6 +8,7 @@ import { LostLayerError } from "../../../lib/store/lost-layer.ts";
 import type { LayerBlob, SnapshotId, SnapshotRow } from "../../../lib/store/model.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import { decompress, sniffCompression } from "../../../lib/tar/compression.ts";
+import { gunzipFile } from "../../../lib/tar/gunzip-file.ts";
 import { unpackLayer } from "../../../lib/tar/unpack.ts";
 import type { Clock, Snapshotter, Stack } from "../../ports.ts";
 import { type BlobPlaces, isInRegistry, openBlobAt } from "./open-blob.ts";
@@ -111,9 +112,9 @@ async function receive(
     try {
       const { descriptor } = blob;
       const report = reporter(descriptor, `extracting ${descriptor.digest}`, step, deps);
+      const place = { name: hexOf(descriptor.digest), path: deps.store.blobs.pathOf(descriptor.digest), report };
       const bytes = counted(deps.store.blobs.open(descriptor.digest), 0, report);
-      const name = hexOf(descriptor.digest);
-      const { impliedDirectories } = await unpack(row, { bytes, name }, target.directory, deps, signal);
+      const { impliedDirectories } = await unpack(row, { bytes, ...place }, target.directory, deps, signal);
       report(descriptor.size, true);
       for (const other of wrong) deps.store.snapshots.forgetLayerBlob(other);
       return { target, impliedDirectories };
@@ -225,7 +226,8 @@ function reporter(
     const atMs = deps.clock.nowMs();
     if (!done && atMs - lastMs < REPORT_INTERVAL_MS) return;
     lastMs = atMs;
-    deps.progress({ kind: "status", id: step, item, current, total: size, unit: "bytes", done, atMs });
+    const known = Math.min(current, size);
+    deps.progress({ kind: "status", id: step, item, current: known, total: size, unit: "bytes", done, atMs });
   };
 }
 
@@ -235,7 +237,14 @@ function reporter(
  */
 async function unpack(
   row: SnapshotRow,
-  blob: { readonly bytes: Readable; readonly name: string },
+  blob: {
+    readonly bytes: Readable;
+    readonly name: string;
+    /** Path of the file with the same bytes, if there is one. */
+    readonly path?: string;
+    /** Receives how much of that file has been read. */
+    readonly report?: (currentBytes: number, done: boolean) => void;
+  },
   directory: string,
   deps: MaterializeDeps,
   signal: AbortSignal,
@@ -243,7 +252,13 @@ async function unpack(
   // Detect by content: media types of old images do not always tell a layer's compression.
   const { kind, stream } = await sniffCompression(blob.bytes, signal);
   const { native, snapshotter } = deps;
-  const tar = decompress(stream, kind, signal);
+  // gzip, the form of nearly all layers, has a quicker way than through Node's streams.
+  const file = kind === "gzip" ? blob.path : undefined;
+  if (file !== undefined) await stream.return();
+  const tar =
+    file === undefined
+      ? decompress(stream, kind, signal)
+      : gunzipFile(native, file, signal, (read) => blob.report?.(read, false));
   const result = await unpackLayer(tar, { directory, native, marks: snapshotter.marks }, signal);
   if (row.diffId !== undefined && result.diffId !== row.diffId) {
     throw new BuildError(
