@@ -1,3 +1,5 @@
+import { messageOf } from "../../../lib/core/errors.ts";
+import { debianLicense } from "./debian-licenses.ts";
 import { paragraphs, type Fields } from "./fields.ts";
 import type { ImageReader } from "./image-reader.ts";
 import type { OperatingSystem, PackageList } from "./package-list.ts";
@@ -8,6 +10,12 @@ const STATUS_PARTS = "var/lib/dpkg/status.d";
 const MAX_STATUS_BYTES = 128 << 20;
 const MAX_PART_BYTES = 1 << 20;
 
+interface DebianScan {
+  readonly reader: ImageReader;
+  readonly list: PackageList;
+  readonly system: OperatingSystem | undefined;
+}
+
 /** Adds the packages that dpkg has installed. */
 export async function addDebianPackages(
   reader: ImageReader,
@@ -16,16 +24,18 @@ export async function addDebianPackages(
   signal: AbortSignal,
 ): Promise<void> {
   const whole = reader.read(STATUS, MAX_STATUS_BYTES);
-  if (whole !== undefined) addStatus(whole, `/${STATUS}`, list, system);
+  const add = (bytes: Buffer, place: string): void => addStatus(bytes, place, { reader, list, system }, signal);
+  if (whole !== undefined) add(whole, `/${STATUS}`);
   for (const name of await reader.list(STATUS_PARTS, signal)) {
     if (name.endsWith(".md5sums")) continue;
     const part = reader.read(`${STATUS_PARTS}/${name}`, MAX_PART_BYTES);
-    if (part !== undefined) addStatus(part, `/${STATUS_PARTS}/${name}`, list, system);
+    if (part !== undefined) add(part, `/${STATUS_PARTS}/${name}`);
   }
 }
 
-function addStatus(bytes: Buffer, place: string, list: PackageList, system: OperatingSystem | undefined): void {
+function addStatus(bytes: Buffer, place: string, { reader, list, system }: DebianScan, signal: AbortSignal): void {
   for (const fields of paragraphs(bytes.toString("utf8"))) {
+    signal.throwIfAborted();
     const name = fields.get("Package");
     const version = fields.get("Version");
     if (name === undefined || version === undefined || !isInstalled(fields)) continue;
@@ -41,9 +51,20 @@ function addStatus(bytes: Buffer, place: string, list: PackageList, system: Oper
           upstream: upstreamOf(fields.get("Source"), name),
         },
       },
+      license: licenseOf(name, reader, list),
       supplier: fields.get("Maintainer"),
       place,
     });
+  }
+}
+
+/** Reads a package's license. A file that cannot be read costs the license, not the package. */
+function licenseOf(name: string, reader: ImageReader, list: PackageList): string | undefined {
+  try {
+    return debianLicense(reader, name);
+  } catch (error) {
+    list.warn(`/usr/share/doc/${name}/copyright could not be read: ${messageOf(error)}`);
+    return undefined;
   }
 }
 

@@ -28,3 +28,29 @@ export function isLicenseExpression(text: string): boolean {
   }
   return !wantsId && depth === 0;
 }
+
+const BY_LOWER_CASE = new Map([...IDS].map((id) => [id.toLowerCase(), id]));
+/** Debian's names of licenses that SPDX calls otherwise. */
+const DEBIAN_NAMES: ReadonlyMap<string, string> = new Map([
+  ["expat", "MIT"],
+  ["mit/x11", "MIT"],
+  ["bsd-2", "BSD-2-Clause"],
+  ["bsd-3", "BSD-3-Clause"],
+  ["artistic", "Artistic-1.0-Perl"],
+  ["openldap-2.8", "OLDAP-2.8"],
+  ["cc0", "CC0-1.0"],
+]);
+
+/**
+ * Returns the SPDX identifier of a license by one of its names: `GPL-2+`, `expat`, `Apache-2.0`. `undefined` for one that is not well
+ * known, or whose version is not said.
+ */
+export function spdxId(name: string): string | undefined {
+  const lower = name.toLowerCase();
+  const plain = DEBIAN_NAMES.get(lower) ?? BY_LOWER_CASE.get(lower);
+  if (plain !== undefined) return plain;
+  const [, family = "", version = "", later = ""] = /^(a?gpl|lgpl|gfdl)-?v?(\d+(?:\.\d+)?)(\+?)$/.exec(lower) ?? [];
+  if (family === "") return undefined;
+  const whole = version.includes(".") ? version : `${version}.0`;
+  return BY_LOWER_CASE.get(`${family}-${whole}-${later === "" ? "only" : "or-later"}`);
+}

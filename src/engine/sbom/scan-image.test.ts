@@ -165,6 +165,57 @@ describe.skipIf(cannotRun !== undefined)("the packages of an image", () => {
     ]);
   });
 
+  test.each([
+    { name: "one", text: "License: GPL-3+", license: "GPL-3.0-or-later" },
+    { name: "several", text: "License: GPL-2+\n\nFiles: b\nLicense: Expat", license: "GPL-2.0-or-later AND MIT" },
+    {
+      name: "a choice among them",
+      text: "License: GPL-1+ or Artistic\n\nFiles: b\nLicense: BSD-3-clause",
+      license: "(GPL-1.0-or-later OR Artistic-1.0-Perl) AND BSD-3-Clause",
+    },
+    {
+      name: "Debian's own words",
+      text: "License: public-domain\n\nFiles: b\nLicense: GPL-2",
+      license: "public-domain, GPL-2",
+    },
+    { name: "texts of licenses", text: "License: ISC\n\nLicense: Expat\n Permission is granted", license: "ISC" },
+    {
+      name: "a text where a name should be",
+      text: `License: ${"Permission is granted. ".repeat(9)}`,
+      license: undefined,
+    },
+    { name: "none", text: "Copyright: 2024 A", license: undefined },
+  ])("dpkg: licenses in a copyright file with a form: $name", async ({ text, license }) => {
+    const format = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\n";
+    const { inventory } = await scan({ ...ONE_DEB, "usr/share/doc/one/copyright": `${format}${text}\n` });
+    expect(inventory.packages.map((found) => found.license)).toEqual([license]);
+  });
+
+  const ONE_DEB = { "var/lib/dpkg/status": "Package: one\nStatus: install ok installed\nVersion: 1\n" };
+
+  test("dpkg: licenses that prose refers to; links between packages; none that lead out of the image", async () => {
+    const status = ["one", "two", "three", "../../etc"].map((name) => `Package: ${name}\nVersion: 1\n`).join("\n");
+    const { inventory } = await scan(
+      {
+        "var/lib/dpkg/status": status,
+        "etc/copyright": "see /usr/share/common-licenses/GPL-3",
+        "usr/share/doc/one/copyright":
+          "On Debian systems: /usr/share/common-licenses/GPL-2, `/usr/share/common-licenses/LGPL-2.1'.\n",
+      },
+      (root) => {
+        symlinkSync("one", join(root, "usr/share/doc/two"));
+        mkdirSync(join(root, "usr/share/doc/three"));
+        symlinkSync("copyright", join(root, "usr/share/doc/three/copyright"));
+      },
+    );
+    expect(inventory.packages.map(({ url, license }) => [url.name, license])).toEqual([
+      ["../../etc", undefined],
+      ["one", "GPL-2, LGPL-2.1"],
+      ["three", undefined],
+      ["two", "GPL-2, LGPL-2.1"],
+    ]);
+  });
+
   test.each(["lib", "usr/lib"])("apk: the database in /%s", async (directory) => {
     const { inventory } = await scan({
       "etc/os-release": "ID=alpine\nVERSION_ID=3.20.1\n",
