@@ -1,4 +1,5 @@
 import type { Span } from "./span.ts";
+import { hintFor } from "./system-hints.ts";
 
 /**
  * `<room>/<what>`: stable names that scripts may match. `docs/errors/` has one page for each. A code is added here when
@@ -126,7 +127,7 @@ export class BuildError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.span = details.span;
-    this.hint = details.hint;
+    this.hint = hintFor(details.cause, details.hint);
     this.detail = details.detail;
     this.more = details.more ?? [];
   }

@@ -32,6 +32,28 @@ test.each([
   expect((failure as BuildError).message).toMatch(/^Cannot do it: /);
 });
 
+test("where a disposal failed as well, the first error counts", () => {
+  const first = withCode("EIO", "EIO: i/o error, read");
+  const both = Object.assign(new Error("suppressed"), { name: "SuppressedError", error: new Error("later") });
+  expect(systemFailure("do it", Object.assign(both, { suppressed: first }))).toMatchObject({
+    code: "system/failed",
+    message: "Cannot do it: EIO: i/o error, read",
+  });
+  const told = new BuildError("cli/usage", "x");
+  expect(systemFailure("do it", Object.assign(both, { suppressed: told }))).toBe(told);
+});
+
+test("files or memory that ran out are the hint, whatever was being done", () => {
+  const out = withCode("EMFILE");
+  const hint = expect.stringContaining("ulimit -n");
+  expect(new BuildError("context/unreadable", "x", { cause: out, hint: "exclude it" })).toMatchObject({ hint });
+  const wrapped = new BuildError("solver/copy-failed", "x", { cause: new Error("y", { cause: out }) });
+  expect(wrapped.withHint("another")).toMatchObject({ hint });
+  // Any other error's hint is for an error that has none.
+  expect(new BuildError("cli/usage", "x", { cause: withCode("EROFS") }).hint).toContain("read-only");
+  expect(new BuildError("cli/usage", "x", { cause: withCode("EROFS"), hint: "own" }).hint).toBe("own");
+});
+
 test.each([
   { name: "a broken assumption", error: new Error("x") },
   { name: "a wrong call", error: thrown(() => readFileSync({} as string)) },

@@ -1,20 +1,5 @@
 import { BuildError, messageOf } from "./errors.ts";
-
-/** Hints for system errors that have no hint of their own. */
-const HINTS: Readonly<Record<string, string>> = {
-  EACCES: "check the owner of the file and of its parent directories",
-  EAGAIN: "raise the limit on processes (ulimit -u), or let fewer steps run at a time (--jobs)",
-  EDQUOT: "free space, or ask for a larger quota",
-  EFBIG: "raise the limit on the size of files (ulimit -f)",
-  EIO: "check the disk: the kernel's log (dmesg) says more",
-  EMFILE: "raise the limit on open files: ulimit -n 4096",
-  ENAMETOOLONG: "a name has at most 255 bytes, and a path 4095",
-  ENFILE: "the whole machine has too many files open: end something, or raise fs.file-max",
-  ENOMEM: "free memory, or let fewer steps run at a time (--jobs)",
-  ENOSPC: 'free space on that disk; "kiln prune" does where it is the store\'s',
-  EROFS: "the file system is mounted read-only: choose another place",
-  EUCLEAN: "check the file system: the kernel's log (dmesg) says more",
-};
+import { systemHint } from "./system-hints.ts";
 
 /** Limit on the depth of wrapped errors. */
 const DEEPEST = 5;
@@ -26,12 +11,24 @@ const DEEPEST = 5;
  */
 export function systemFailure(doing: string, error: unknown): unknown {
   if (error instanceof BuildError) return error;
+  const before = suppressedIn(error);
+  if (before !== undefined) return systemFailure(doing, before);
   const root = systemError(error, 0);
   if (root === undefined) return error;
   return new BuildError("system/failed", `Cannot ${doing}: ${messageOf(root.error)}`, {
-    hint: HINTS[root.code],
+    hint: systemHint(root.code),
     cause: error,
   });
+}
+
+/**
+ * Returns the error that was on its way when the disposal of something failed as well. The first is the reason, and
+ * often the second's too.
+ */
+function suppressedIn(error: unknown): unknown {
+  return error instanceof Error && error.name === "SuppressedError" && "suppressed" in error
+    ? error.suppressed
+    : undefined;
 }
 
 interface SystemError {

@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
-import { realpathSync } from "node:fs";
+import { closeSync, openSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { BuildError } from "../core/errors.ts";
+import { BuildError, errnoOf } from "../core/errors.ts";
 import { guarded } from "./failure.ts";
 import { MIGRATIONS, OUTPUT_FORMAT_VERSION, SCHEMA_SQL, SCHEMA_VERSION } from "./schema.ts";
 
@@ -42,7 +42,7 @@ export class Database implements Disposable {
         return new Database(database);
       } catch (error) {
         database.close();
-        throw error;
+        throw whyNotOpened(path) ?? error;
       }
     });
   }
@@ -159,6 +159,16 @@ function checkVersion(found: number, path: string): void {
 }
 
 /** Says what SQLite does not: that the path is too long for it. */
+/** Returns the system's reason why a database's file cannot be written, which SQLite does not tell. */
+function whyNotOpened(path: string): unknown {
+  try {
+    closeSync(openSync(path, "r+"));
+    return undefined;
+  } catch (error) {
+    return errnoOf(error) === "ENOENT" ? undefined : error;
+  }
+}
+
 function openFile(open: () => DatabaseSync, path: string): DatabaseSync {
   try {
     return open();

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
+import { systemHint } from "../core/system-hints.ts";
 
 /**
  * Turns errors of the store's files and database into store errors: a full disk, a busy or broken database. Any other
@@ -36,7 +37,9 @@ export function storeFailure(doing: string, error: unknown): unknown {
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
       return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
-        hint: isOutOfFiles() ? MORE_FILES : "check the owner of the store's directory, or choose another with --root",
+        hint: isOutOfFiles()
+          ? systemHint("EMFILE")
+          : "check the owner of the store's directory, or choose another with --root",
         cause: error,
       });
     default:
@@ -59,14 +62,13 @@ export function ownFailure(doing: string, error: unknown): unknown {
   // Map the remaining system errors: a broken disk, wrong permissions, a missing directory.
   if (failure instanceof BuildError || !/^E(?!RR_)/.test(errnoOf(failure) ?? "")) return failure;
   return new BuildError("store/unusable", `Cannot ${doing}: ${messageOf(error)}`, {
-    hint: isFileLimit(error)
-      ? MORE_FILES
+    // The reader's own file system and its disk are told about by their errors' own hints.
+    hint: ["EROFS", "EIO", "EUCLEAN"].includes(errnoOf(error) ?? "")
+      ? undefined
       : "check the disk and the owner of the store's directory, or choose another with --root",
     cause: error,
   });
 }
-
-const MORE_FILES = "raise the limit on open files: ulimit -n 4096";
 
 /**
  * Tells whether the process ran out of files. SQLite does not report why it could not open its database, log or shared

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { BuildError, messageOf } from "../../lib/core/errors.ts";
+import { isExhausted, systemHint } from "../../lib/core/system-hints.ts";
 import { AT_FDCWD } from "../../lib/native/constants.ts";
 import type { Native } from "../../lib/native/native.ts";
 import type { RunRequest } from "../ports.ts";
@@ -117,6 +118,7 @@ export async function tryStep(context: AttemptContext, how: Attempt, signal: Abo
     return { message, refused: undefined, rights };
   } catch (error) {
     signal.throwIfAborted();
+    throwExhausted(error);
     const refused = error instanceof BuildError && error.cause instanceof Refused ? error.cause.part : undefined;
     return { message: messageOf(error), refused, rights: new Map() };
   } finally {
@@ -124,6 +126,20 @@ export async function tryStep(context: AttemptContext, how: Attempt, signal: Abo
     context.native.removeTreeSync(AT_FDCWD, directory);
   }
 }
+
+/** Throws where files or memory ran out: what could not be tried is not refused. */
+function throwExhausted(error: unknown): void {
+  const [, hint] = EXHAUSTED.find(([pattern]) => pattern.test(messageOf(error))) ?? [];
+  if (hint === undefined && !isExhausted(error)) return;
+  const message = `Cannot try how steps are isolated here: ${messageOf(error)}`;
+  throw new BuildError("system/failed", message, { hint, cause: error });
+}
+
+/** The C library's words for them, which the runtime reports. */
+const EXHAUSTED = [
+  [/too many open files/i, systemHint("EMFILE")],
+  [/cannot allocate memory/i, systemHint("ENOMEM")],
+] as const;
 
 /** Lines of a name and a number. */
 function parseRights(text: string): Map<string, number> {

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../../lib/core/errors.ts";
+import { isExhausted } from "../../lib/core/system-hints.ts";
 
 /** Controllers that steps can be limited by. */
 export type Controller = "memory" | "cpu" | "cpuset" | "pids" | "devices";
@@ -140,7 +141,7 @@ export function readWords(path: string): string[] {
   try {
     return readFileSync(path, "utf8").split(/\s+/).filter(Boolean);
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isExhausted(error)) throw error;
     return [];
   }
 }

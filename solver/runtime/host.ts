@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { existsSync, readFileSync, readlinkSync, statfsSync } from "node:fs";
 import { release } from "node:os";
 import { errnoOf } from "../../lib/core/errors.ts";
+import { isExhausted } from "../../lib/core/system-hints.ts";
 import { capabilityMask } from "./policy/capabilities.ts";
 import type { HostResolver } from "./resolv-conf.ts";
 
@@ -179,7 +180,7 @@ function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isExhausted(error)) throw error;
     return undefined;
   }
 }

@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { errnoOf } from "../../lib/core/errors.ts";
+import { isExhausted } from "../../lib/core/system-hints.ts";
 
 /**
  * Limits that decide which parts of a sandbox this process is granted. Read only when a step must run, or by `kiln
@@ -86,7 +87,7 @@ function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "latin1");
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isExhausted(error)) throw error;
     return undefined;
   }
 }
@@ -95,7 +96,7 @@ function linkText(path: string): string | undefined {
   try {
     return readlinkSync(path);
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isExhausted(error)) throw error;
     return undefined;
   }
 }

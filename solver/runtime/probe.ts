@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../../lib/core/errors.ts";
+import { isExhausted } from "../../lib/core/system-hints.ts";
 import { type Attempt, type AttemptContext, type Tried, tryStep } from "./attempt.ts";
 import { type Cause, causesOf } from "./causes.ts";
 import { CONTROLLERS, findHierarchies } from "./cgroup-tree.ts";
@@ -187,7 +188,7 @@ function grantsIds(path: string, user: string): boolean {
       .split("\n")
       .some((line) => line.startsWith(`${user}:`));
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isExhausted(error)) throw error;
     return false;
   }
 }

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { homedir } from "node:os";
 import { errnoOf } from "../../lib/core/errors.ts";
+import { isExhausted } from "../../lib/core/system-hints.ts";
 import type { Host } from "./host.ts";
 
 type Variables = Readonly<Record<string, string | undefined>>;
@@ -34,7 +35,7 @@ function homeByName(): string | undefined {
   try {
     return homedir();
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isExhausted(error)) throw error;
     return undefined;
   }
 }
@@ -65,7 +66,7 @@ function canBeMade(path: string): boolean {
     accessSync(nearest, constants.W_OK | constants.X_OK);
     return true;
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isExhausted(error)) throw error;
     return false;
   }
 }
@@ -74,7 +75,7 @@ function readPasswd(): string {
   try {
     return readFileSync("/etc/passwd", "latin1");
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+    if (errnoOf(error) === undefined || isExhausted(error)) throw error;
     return "";
   }
 }
