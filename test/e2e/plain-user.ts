@@ -27,8 +27,15 @@ export function kilnAsPlainUser(folder: string, ids: Ids, args: readonly string[
  * /etc/subuid and /etc/subgid are covered in a mount namespace of its own, so that the machine stays as it is.
  *
  * @param prepare a shell command that root runs before, in that namespace.
+ * @param flags of unshare, for more namespaces of the command's own.
  */
-export function asPlainUser(folder: string, ids: Ids, argv: readonly string[], prepare = "true"): Outcome {
+export function asPlainUser(
+  folder: string,
+  ids: Ids,
+  argv: readonly string[],
+  prepare = "true",
+  flags: readonly string[] = [],
+): Outcome {
   const home = join(folder, "home");
   const cover = (name: string, text: string): string => {
     const path = join(folder, name);
@@ -44,7 +51,7 @@ export function asPlainUser(folder: string, ids: Ids, argv: readonly string[], p
     `{ ${prepare}; } || exit 99\n` +
     'for pair in "$1 passwd" "$2 subuid" "$2 subgid"; do mount --bind "${pair% *}" "/etc/${pair#* }" || exit 99; done\n' +
     `shift 2; exec setpriv --reuid ${UID} --regid ${UID} --clear-groups env -i "HOME=$HOME" USER=plain "PATH=$PATH" "$@"`;
-  const run = spawnSync("unshare", ["--mount", "sh", "-c", script, "sh", passwd, granted, ...argv], {
+  const run = spawnSync("unshare", ["--mount", ...flags, "sh", "-c", script, "sh", passwd, granted, ...argv], {
     cwd: "/",
     encoding: "utf8",
     maxBuffer: 1 << 28,

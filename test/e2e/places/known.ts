@@ -32,7 +32,7 @@ export const KNOWN: readonly KnownDifference[] = [
   },
   {
     cases: ["what programs look at"],
-    places: /single id/,
+    places: /single id|--user 1000/,
     lines: /^! /,
     because: "opening is not refused between pretended users",
   },

@@ -38,6 +38,7 @@ const DOCKER = process.env["KILN_TEST_DOCKER"] ?? "docker";
 const IMAGE = process.env["KILN_TEST_DOCKER_IMAGE"] ?? "busybox";
 
 const needs = missing("busybox", "setpriv", "unshare");
+const noPodman = missing("podman") ?? cannotBePlain("subordinate");
 const noDocker = hasImage() ? undefined : "needs docker (KILN_TEST_DOCKER) with an image (KILN_TEST_DOCKER_IMAGE)";
 
 export const PLACES: readonly Place[] = [
@@ -107,6 +108,18 @@ export const PLACES: readonly Place[] = [
     why: needs ?? noDocker,
     sh: (folder, script) => inDocker(folder, POD, script),
   },
+  {
+    name: "podman run by a plain user",
+    runs: true,
+    why: needs ?? noPodman,
+    sh: (folder, script) => inPodman(folder, [], script),
+  },
+  {
+    name: "podman run --user 1000 by a plain user",
+    runs: true,
+    why: needs ?? noPodman,
+    sh: (folder, script) => inPodman(folder, ["--user", "1000:1000"], script),
+  },
 ];
 
 function environment(folder: string): string[] {
@@ -159,6 +172,31 @@ function inOwnContainer(folder: string, argv: readonly string[]): Outcome {
 function inDocker(folder: string, options: readonly string[], script: string): Outcome {
   const container = [...volumesOf(folder), ...environmentOfContainer(folder), "--network", "host", "--pull", "never"];
   return spawn([DOCKER, "run", "--rm", ...options, ...container, IMAGE, "sh", "-c", script]);
+}
+
+/**
+ * A container of a plain user's podman. All of podman is in the folder, and in a process namespace of its own, with which the process
+ * ends that it leaves behind.
+ */
+function inPodman(folder: string, options: readonly string[], script: string): Outcome {
+  const image = join(folder, "container.tar");
+  if (!existsSync(image)) {
+    spawnSync("tar", ["-cf", image, "--owner=0", "--group=0", "-C", busyboxRoot(folder), "."]);
+  }
+  const own = '--root "$HOME/graph" --runroot /run/plain --cgroup-manager cgroupfs --events-backend none';
+  const steps = [
+    "export XDG_RUNTIME_DIR=/run/plain",
+    `podman ${own} image exists container || podman ${own} import -q ${image} container > /dev/null || exit`,
+    `exec podman ${own} run --rm --cgroups disabled "$@"`,
+  ];
+  const container = [...options, ...volumesOf(folder), ...environmentOfContainer(folder), "--network", "host"];
+  const argv = ["sh", "-c", steps.join("\n"), "sh", ...container, "container", "sh", "-c", script];
+  // The path of the one may have 50 characters; crun refuses a machine with both versions of cgroups, which are not needed here.
+  const prepare = [
+    'mount -t tmpfs none /run && mkdir -m 700 /run/plain && chown "$(stat -c %u "$HOME")" /run/plain',
+    "{ test ! -d /sys/fs/cgroup/unified || mount -t tmpfs none /sys/fs/cgroup; }",
+  ].join(" && ");
+  return asPlainUser(folder, "subordinate", argv, prepare, ["--pid", "--fork", "--kill-child", "--mount-proc"]);
 }
 
 function hasImage(): boolean {
