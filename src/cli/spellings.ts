@@ -32,6 +32,17 @@ export const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly
     prune: ["prune", ...CACHE_ONLY],
     version: ["version"],
   },
+  builds: {
+    export: ["builds-export"],
+    inspect: ["builds-show"],
+    list: ["builds-ls"],
+    logs: ["builds-logs"],
+    ls: ["builds-ls"],
+    remove: ["builds-rm"],
+    rm: ["builds-rm"],
+    show: ["builds-show"],
+    trace: ["builds-trace"],
+  },
   compose: { build: ["compose-build"] },
   imagetools: { create: ["imagetools-create"], inspect: ["imagetools-inspect"] },
   manifest: {
@@ -48,14 +59,24 @@ export const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly
 /** Replaces docker's spelling of a command by kiln's; other command lines stay as they are. */
 export function kilnWords(given: readonly string[]): readonly string[] {
   const place = commandIndex(given);
-  const isDeep = given[place] === "buildx" && given[place + 1] === "imagetools";
-  const argv = isDeep ? given.toSpliced(place, 1) : given;
+  const argv = withoutDepth(given, place);
   const word = argv[place + 1];
   const commands = commandsOf(argv[place]);
   // The group's help is kiln's.
   if (word === "--help" && Object.keys(commands).length > 0) return ["--help"];
   const known = word !== undefined && Object.hasOwn(commands, word) ? commands[word] : undefined;
   return known === undefined ? argv : [...argv.slice(0, place), ...known, ...argv.slice(place + 2)];
+}
+
+/** Replaces three words by two: `buildx imagetools inspect`, `buildx history ls`, `history builds ls`. */
+function withoutDepth(given: readonly string[], place: number): readonly string[] {
+  const [first, second, third] = given.slice(place, place + 3);
+  if (first === "buildx" && second === "imagetools") return given.toSpliced(place, 1);
+  const isHistory =
+    (first === "buildx" && second === "history") ||
+    // An image may be called "builds".
+    (first === "history" && second === "builds" && third !== undefined && Object.hasOwn(commandsOf("builds"), third));
+  return isHistory ? given.toSpliced(place, 2, "builds") : given;
 }
 
 /**

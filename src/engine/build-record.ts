@@ -12,11 +12,11 @@ const MAX_VALUE = 500;
 const MAX_WORK = 200;
 
 /** Starts a record: everything that is known before the build begins. */
-export function beganRecord(options: BuildOptions, commit: string | undefined): BuildRecord {
+export function beganRecord(options: BuildOptions, place: Pick<BuildRecord, "directory" | "commit">): BuildRecord {
   return {
     status: "interrupted",
+    ...place,
     options: recordedOptions(options),
-    commit,
     versions: { kiln: VERSION, node: process.version },
     work: [],
   };

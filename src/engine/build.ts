@@ -25,6 +25,7 @@ import { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved, type MovedBase } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
 import { type PreparedBuild, prepareBuild } from "./prepare.ts";
+import type { BuildRecord } from "./report.ts";
 import { BuildReporter, type FinishedBuild, reported } from "./reporter.ts";
 import { type SolvedBuild, solveBuild } from "./solve-build.ts";
 
@@ -108,8 +109,11 @@ export async function buildWith(warm: BuildEngine, options: BuildOptions, signal
     target: options.target,
     tags: options.tags ?? [],
   };
-  const commit = URL.canParse(options.context) || options.context === "-" ? undefined : commitOf(options, environment);
-  const reporter = new BuildReporter(about, { options, commit, tick: () => performance.now() });
+  const reporter = new BuildReporter(about, {
+    options,
+    place: placeOf(options, environment),
+    tick: () => performance.now(),
+  });
   const progress = reporter.beside(options.progress ?? (() => {}));
   warm.hear(progress);
   return reported(reporter, { store: engine.store, onReport: options.onReport }, async () => {
@@ -118,8 +122,14 @@ export async function buildWith(warm: BuildEngine, options: BuildOptions, signal
   });
 }
 
-function commitOf({ context }: BuildOptions, { workingDirectory }: BuildEnvironment): string | undefined {
-  return checkedOutCommit(resolve(workingDirectory, context));
+/** Finds where a local context is, and what is checked out there. */
+function placeOf(
+  { context }: BuildOptions,
+  { workingDirectory }: BuildEnvironment,
+): Pick<BuildRecord, "directory" | "commit"> {
+  if (context === "-" || URL.canParse(context)) return {};
+  const directory = resolve(workingDirectory, context);
+  return { directory, commit: checkedOutCommit(directory) };
 }
 
 /** Writes the files of stages that are asked for, however `work` ends. */

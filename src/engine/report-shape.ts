@@ -76,6 +76,7 @@ const step = object<ReportedStep>({
 const record = object<BuildRecord>({
   status: oneOf("completed", "failed", "cancelled", "interrupted"),
   durationMs: optional(NUMBER),
+  directory: optional(TEXT),
   dockerfile: optional(TEXT),
   commit: optional(TEXT),
   options: mapOf<string | readonly string[]>(such("a text or texts", (value) => TEXT.fits(value) || TEXTS.fits(value))),

@@ -67,6 +67,8 @@ export interface BuildRecord {
   readonly status: "completed" | "failed" | "cancelled" | "interrupted";
   /** Length by a clock that nobody sets; absent for interrupted builds. */
   readonly durationMs?: number | undefined;
+  /** The context's directory on this machine. */
+  readonly directory?: string | undefined;
   /** Path of the Dockerfile as shown, `services/api/Dockerfile`. */
   readonly dockerfile?: string | undefined;
   /** The checked-out commit of the context's repository, or the commit of a context from git. */

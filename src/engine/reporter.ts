@@ -21,8 +21,8 @@ type AboutBuild = Pick<BuildReport, "id" | "startedAtMs" | "context" | "target" 
 /** A collector's surroundings. */
 interface ReporterParts {
   readonly options: BuildOptions;
-  /** The commit that is checked out in the context. */
-  readonly commit: string | undefined;
+  /** A local context's directory, and the commit that is checked out in it. */
+  readonly place: Pick<BuildRecord, "directory" | "commit">;
   /** A clock that only goes forward, in milliseconds. */
   readonly tick: () => number;
 }
@@ -125,8 +125,8 @@ export class BuildReporter {
 
   /** Makes the report of a build that is killed. */
   begun(): BuildReport {
-    const { options, commit } = this.parts;
-    return { version: 1, ...this.about, error: undefined, total: 0, steps: [], record: beganRecord(options, commit) };
+    const { options, place } = this.parts;
+    return { version: 1, ...this.about, error: undefined, total: 0, steps: [], record: beganRecord(options, place) };
   }
 
   /** Makes the report of a build that has ended. */
@@ -136,7 +136,7 @@ export class BuildReporter {
     const { total, steps } = this.#steps(store);
     const failure = errorOf(error);
     const status = failure === undefined ? "completed" : failure.code === "build/cancelled" ? "cancelled" : "failed";
-    const known = begun.record ?? beganRecord(this.parts.options, undefined);
+    const known = begun.record ?? beganRecord(this.parts.options, this.parts.place);
     const record: BuildRecord = {
       ...known,
       ...this.#dockerfile,
