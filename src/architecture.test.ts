@@ -119,6 +119,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string | readonly string[]>> = {
   chevrotain: ["frontend/syntax", "src/bake/hcl"],
   yaml: "src/bake/compose",
   "tar-stream": "lib/tar",
+  bcryptjs: "src/bake/functions",
   "@dagrejs/graphlib": "solver/graph",
   minimatch: "src/cli",
   "smol-toml": ["lib/registry", "src/cli/settings"],

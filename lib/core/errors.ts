@@ -14,6 +14,7 @@ export const ERROR_CODES = [
   "bake/definition",
   "bake/expression",
   "bake/not-found",
+  "bake/rights",
   "bake/syntax",
   "build/cancelled",
   "build/not-reproducible",

@@ -8,8 +8,9 @@ export interface NativeFunction {
   readonly run: (args: Args, host: FunctionHost) => Value;
 }
 
-/** Clock and chance, for the functions that ask for them. */
+/** Clock, chance and home, for the functions that ask for them. */
 export interface FunctionHost {
+  readonly homeDirectory: string;
   readonly nowMs: () => number;
   readonly uuid: () => string;
 }

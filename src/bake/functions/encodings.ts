@@ -1,10 +1,14 @@
 import { constants, createHash, privateDecrypt } from "node:crypto";
 import { isUtf8 } from "node:buffer";
+import { hashSync } from "bcryptjs";
 import { messageOf } from "../../../lib/core/errors.ts";
 import { callFailure, define, type NativeFunction } from "./args.ts";
 
 const digest = (algorithm: string): NativeFunction =>
   define(1, 1, (args) => createHash(algorithm).update(args.text(0)).digest("hex"));
+
+/** Default of Go's package, which buildx uses. */
+const BCRYPT_COST = 10;
 
 /** Name spaces of RFC 4122 by the names that uuidv5 takes. */
 const NAMESPACES: Readonly<Record<string, string>> = {
@@ -24,8 +28,12 @@ export const ENCODING_FUNCTIONS: Readonly<Record<string, NativeFunction>> = {
     if (!isUtf8(bytes)) throw callFailure("the decoded bytes are not UTF-8");
     return bytes.toString();
   }),
-  bcrypt: define(1, 2, () => {
-    throw callFailure("kiln has no bcrypt: its result differs each time, and so would the build");
+  bcrypt: define(1, 2, (args) => {
+    const [text, cost] = [args.text(0), args.count > 1 ? args.whole(1) : BCRYPT_COST];
+    if (Buffer.byteLength(text) > 72) throw callFailure("bcrypt takes 72 bytes at most");
+    if (cost > 31) throw callFailure(`the cost ${cost} is more than 31`);
+    // Go's package takes its default for a cost that is too low, and writes its hashes as 2a.
+    return hashSync(text, cost < 4 ? BCRYPT_COST : cost).replace(/^\$2b/, "$2a");
   }),
   md5: digest("md5"),
   sha1: digest("sha1"),

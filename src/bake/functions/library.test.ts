@@ -3,7 +3,13 @@ import { SourceText } from "../../../lib/core/span.ts";
 import { evaluateDefinition } from "../definition.ts";
 import { parseHcl } from "../hcl/parse.ts";
 
-const HOST = { lookup: () => undefined, builtin: new Map<string, string>(), nowMs: () => 0, uuid: () => "u" };
+const HOST = {
+  lookup: () => undefined,
+  builtin: new Map<string, string>(),
+  nowMs: () => 0,
+  uuid: () => "u",
+  homeDirectory: "/home/me",
+};
 
 // Results of docker buildx bake 0.29.
 test.each([
@@ -18,6 +24,13 @@ test.each([
   ['title("hello world")', "Hello World"],
   ['indent(2, "a\\nb")', "a\n  b"],
   ['uuidv5("dns","x.y")', "b0e7d13f-3549-5b81-8920-1afe47f5feee"],
+  ["homedir()", "/home/me"],
+  ['formattimestamp("X", "2020-01-02T03:04:05+01:00")', "1577930645"],
+  ['formattimestamp("X", 1700000000)', "1700000000"],
+  ['formattimestamp("YYYY-MM-DD", 1700000000)', "2023-11-14"],
+  ["unixtimestampparse(1690328596).rfc3339", "2023-07-25T23:43:16Z"],
+  ['jsonencode([for m in ["iso_year", "iso_week", "year_day"] : unixtimestampparse(1609459200)[m]])', "[2020,53,1]"],
+  ['join("", regexall("^[$]2a[$]04[$]", bcrypt("x", 4)))', "$2a$04$"],
   ['substr("héllo", 1, 3)', "éll"],
   ['strlen("héllo")', "5"],
   ['jsonencode(csvdecode("a,b\\n1,2"))', '[{"a":"1","b":"2"}]'],

@@ -11,6 +11,7 @@ const ofText = (run: (text: string) => Value): NativeFunction => define(1, 1, (a
 export const TEXT_FUNCTIONS: Readonly<Record<string, NativeFunction>> = {
   basename: ofText((path) => path.replace(/\/+$/, "").split("/").at(-1) || (path === "" ? "." : "/")),
   dirname: ofText(directoryOf),
+  homedir: define(0, 0, (_args, host) => host.homeDirectory),
   byteslen: ofText((text) => Buffer.byteLength(text)),
   bytesslice: define(3, 3, (args) => {
     const bytes = Buffer.from(args.text(0));

@@ -1,3 +1,4 @@
+import { mapOf, type Value } from "../hcl/value.ts";
 import { callFailure, define, type NativeFunction } from "./args.ts";
 
 /** Functions of dates. */
@@ -8,6 +9,11 @@ export const TIME_FUNCTIONS: Readonly<Record<string, NativeFunction>> = {
     return rfc3339(ms + durationMs(args.text(1)), zoneMinutes);
   }),
   formatdate: define(2, 2, (args) => formatDate(args.text(0), parseTime(args.text(1)))),
+  formattimestamp: define(2, 2, (args) => {
+    const time = typeof args.any(1) === "number" ? unixTime(args.whole(1)) : parseTime(args.text(1));
+    return args.text(0) === "X" ? String(Math.floor(time.ms / 1000)) : formatDate(args.text(0), time);
+  }),
+  unixtimestampparse: define(1, 1, (args) => timeMembers(unixTime(args.whole(0)))),
 };
 
 interface Time {
@@ -23,6 +29,41 @@ function parseTime(text: string): Time {
     throw callFailure(`${JSON.stringify(text)} is no time like 2006-01-02T15:04:05Z`);
   }
   return { ms, zoneMinutes: (Number(hours) * 60 + Number(minutes)) * (sign === "-" ? -1 : 1) };
+}
+
+function unixTime(seconds: number): Time {
+  if (Math.abs(seconds) > 8.64e12) throw callFailure(`${seconds} seconds are no date`);
+  return { ms: seconds * 1000, zoneMinutes: 0 };
+}
+
+/** Takes a time of UTC apart, with the year and week of ISO 8601. */
+function timeMembers({ ms }: Time): Value {
+  const date = new Date(ms);
+  const year = date.getUTCFullYear();
+  // The week and its year are those of its Thursday.
+  const thursday = new Date(ms - ((date.getUTCDay() + 6) % 7) * DAY_MS + 3 * DAY_MS);
+  const isoYear = thursday.getUTCFullYear();
+  return mapOf([
+    ["year", year],
+    ["year_day", dayOfYear(date)],
+    ["day", date.getUTCDate()],
+    ["month", date.getUTCMonth() + 1],
+    ["month_name", MONTHS[date.getUTCMonth()] ?? ""],
+    ["weekday", date.getUTCDay()],
+    ["weekday_name", DAYS[date.getUTCDay()] ?? ""],
+    ["hour", date.getUTCHours()],
+    ["minute", date.getUTCMinutes()],
+    ["second", date.getUTCSeconds()],
+    ["rfc3339", rfc3339(ms, 0)],
+    ["iso_year", isoYear],
+    ["iso_week", Math.ceil(dayOfYear(thursday) / 7)],
+  ]);
+}
+
+const DAY_MS = 86_400_000;
+
+function dayOfYear(date: Date): number {
+  return Math.floor((date.getTime() - Date.UTC(date.getUTCFullYear(), 0, 1)) / DAY_MS) + 1;
 }
 
 function rfc3339(ms: number, zoneMinutes: number): string {

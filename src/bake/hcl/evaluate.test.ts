@@ -5,7 +5,13 @@ import { evaluateDefinition } from "../definition.ts";
 import { parseHcl } from "./parse.ts";
 import { toJson } from "./value.ts";
 
-const HOST = { lookup: () => undefined, builtin: new Map<string, string>(), nowMs: () => 0, uuid: () => "u" };
+const HOST = {
+  lookup: () => undefined,
+  builtin: new Map<string, string>(),
+  nowMs: () => 0,
+  uuid: () => "u",
+  homeDirectory: "/home/me",
+};
 
 /** The value of an expression, as JSON. */
 function valueOf(expression: string): string {

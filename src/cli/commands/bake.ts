@@ -86,7 +86,7 @@ export function bakeCommand(program: Command, cli: Cli): void {
   bake.option("--call <method>", "build, check, outline or targets");
   bake.option("--check", "report findings of the build checks instead of building");
   bake.option("--provenance <attributes>", "attest how the images were built");
-  bake.option("--allow <entitlement>", "network.host or security.insecure", each, []);
+  bake.option("--allow <entitlement>", "network.host, security.insecure, ssh, fs.read=PATH, fs.write=PATH", each, []);
   bake.option("--jobs <count>", "steps of all targets at one time (default: processors, at least 4)");
   bake.option("--offline", "ask no registry: base images are those of the store");
   bake.addOption(bake.createOption("--sbom <attributes>", "attach a list of the image's packages: true or false"));
@@ -166,6 +166,7 @@ function definitionHost(context: CommandContext, given: readonly string[]): Defi
     ]),
     nowMs: () => context.host.nowMs(),
     uuid: () => randomUUID(),
+    homeDirectory: context.host.homeDirectory,
   };
 }
 

@@ -16,6 +16,7 @@ interface ComposeFlags {
   readonly file: readonly string[];
   readonly projectName?: string;
   readonly buildArg: readonly string[];
+  readonly allow: readonly string[];
   readonly cache: boolean;
   readonly pull?: boolean;
   readonly push?: boolean;
@@ -28,6 +29,7 @@ const flagsShape = object<ComposeFlags>({
   file: list(TEXT),
   projectName: optional(TEXT),
   buildArg: list(TEXT),
+  allow: list(TEXT),
   cache: FLAG,
   pull: optional(FLAG),
   push: optional(FLAG),
@@ -45,6 +47,7 @@ export function composeBuildCommand(program: Command, cli: Cli): void {
   build.option("-f, --file <path>", "a compose file, repeatable (COMPOSE_FILE)", each, []);
   build.option("-p, --project-name <name>", "beginning of the names of images (COMPOSE_PROJECT_NAME)");
   build.option("--build-arg <name=value>", "a value for ARG of every service", each, []);
+  build.option("--allow <entitlement>", "network.host or security.insecure, for services that ask for it", each, []);
   build.option("--no-cache", "run every step again");
   build.option("--pull", "ask registries whether base images have changed");
   build.option("--push", "push the images");
@@ -84,7 +87,8 @@ async function run(context: CommandContext, args: readonly string[], flags: Comp
     context.print(printPlan(plan));
     return;
   }
-  return bakePlan(context, plan, { ...flags, allow: [] });
+  // A compose file may name any path, as with docker compose; rights of steps are the user's to give.
+  return bakePlan(context, plan, { ...flags, allow: ["fs=*", "ssh", ...flags.allow] });
 }
 
 /** Reads the file's own name of the project. */

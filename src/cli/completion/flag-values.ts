@@ -20,7 +20,10 @@ const SWITCH = ["true", "false"];
 /** Values by a flag's long name; `command flag` where a command has its own. */
 export const FLAG_VALUES: Readonly<Record<string, Values>> = {
   "--add-host": { words: [] },
-  "--allow": { words: ["network.host", "security.insecure", "buildx.local.delete"], isList: true },
+  "--allow": {
+    words: ["network.host", "security.insecure", "buildx.local.delete", "ssh", "fs=", "fs.read=", "fs.write="],
+    isList: true,
+  },
   "--arch": { words: PLATFORMS.map((platform) => platform.split("/")[1] ?? "") },
   "--attest": { words: ["type=provenance", "type=sbom"] },
   "--attest-style": { words: ["index", "referrers"] },
