@@ -56,7 +56,18 @@ export type ProgressEvent =
     }
   /** A result that is complete, reported by its own step. */
   | { readonly kind: "output"; readonly id: string; readonly output: MadeOutput; readonly atMs: number }
-  /** A message that is shown once: a fallback and its cost, or a failed build check. */
+  /**
+   * A finding of the build checks, when the Dockerfile has been read. Displays for people leave it to their caller, which
+   * lists all of them after a build that succeeded.
+   */
+  | {
+      readonly kind: "finding";
+      /** The step that read the Dockerfile. */
+      readonly id: string;
+      readonly finding: CheckFinding;
+      readonly atMs: number;
+    }
+  /** A message that is shown once: a fallback and its cost. */
   | {
       readonly kind: "notice";
       readonly level: "info" | "warning";
@@ -89,6 +100,22 @@ export type MadeOutput = {
   readonly sizeBytes: number;
   readonly layers: number;
   readonly platforms: number;
+};
+
+/** A finding of a build check. */
+export type CheckFinding = {
+  /** `StageNameCasing`. */
+  readonly rule: string;
+  /** The problem, with the names involved, in one line. */
+  readonly message: string;
+  /** The rule's general explanation. */
+  readonly description: string;
+  /** Page that explains the rule. */
+  readonly url?: string | undefined;
+  /** Name of the Dockerfile as shown: `Dockerfile`, `<stdin>`. */
+  readonly file: string;
+  /** First and last line, counted from 1. */
+  readonly lines: readonly [first: number, last: number];
 };
 
 /** The resources that a step's command used. Absent members are not measurable on this machine. */

@@ -27,7 +27,8 @@ export async function reportResult(
     if (id !== undefined) context.print(id);
     return;
   }
-  if (flags.mode === "rawjson" || flags.mode === "none") return;
+  // Programs were told of each finding as an event.
+  if (flags.mode === "rawjson" || flags.mode === "events" || flags.mode === "none") return;
   const { warnings } = result;
   if (warnings.length === 0) return;
   context.warn(`\n ${warnings.length} warning${warnings.length === 1 ? "" : "s"} found (use --check for details):`);

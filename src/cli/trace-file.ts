@@ -131,6 +131,7 @@ function stepSpans(spans: TraceSpan[]): ProgressSink {
       }
       case "log":
       case "notice":
+      case "finding":
       case "plan":
       case "output":
         return;

@@ -24,7 +24,7 @@ import { earlyPush } from "./images/early-push.ts";
 import { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved, type MovedBase } from "./images/moved-bases.ts";
 import type { BuildOptions } from "./options.ts";
-import { type PreparedBuild, prepareBuild } from "./prepare.ts";
+import { loadingStep, type PreparedBuild, prepareBuild } from "./prepare.ts";
 import type { BuildRecord } from "./report.ts";
 import { BuildReporter, type FinishedBuild, reported } from "./reporter.ts";
 import { type SolvedBuild, solveBuild } from "./solve-build.ts";
@@ -152,6 +152,7 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
   let prepared = await timed("engine", "prepare", () => prepareBuild(parts, signal));
   const { digest, dockerfile } = prepared.context;
   parts.reporter.loaded({ dockerfile: dockerfile.name, commit: digest?.["sha1"] });
+  tellFindings(prepared, parts);
   warnOfUnusedRewrite(prepared.conversions, parts.outputs, parts.progress);
   const refused = new Set<SnapshotId>();
   for (;;) {
@@ -178,6 +179,15 @@ async function runBuild(parts: BuildParts, signal: AbortSignal): Promise<BuildRe
       debug("engine", () => `this attempt failed: ${messageOf(error)}`);
       prepared = await prepareAgain(error, prepared, refused, parts);
     }
+  }
+}
+
+/** Reports what the build checks found, for displays that programs read. */
+function tellFindings({ conversions }: PreparedBuild, { engine, options, progress }: BuildParts): void {
+  for (const { rule, message, description, url, span } of conversions[0]?.warnings ?? []) {
+    const lines = [span.start.line, span.end.line] as const;
+    const finding = { rule, message, description, url, file: span.source.name, lines };
+    progress({ kind: "finding", id: loadingStep(options), finding, atMs: engine.environment.nowMs() });
   }
 }
 

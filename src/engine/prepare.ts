@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { digestFromHex, digestOf } from "../../lib/core/digest.ts";
 import { parseGitUrl } from "../../lib/core/git-url.ts";
 import { mapLimit } from "../../lib/core/limits.ts";
@@ -102,6 +102,12 @@ export async function prepareBuild(parts: PrepareParts, signal: AbortSignal): Pr
   return convert(undefined);
 }
 
+/** Returns the name of the step that reads the Dockerfile; the display's id of it is the same. */
+export function loadingStep({ dockerfile = "Dockerfile" }: Pick<BuildOptions, "dockerfile">): string {
+  const name = dockerfile === "-" || URL.canParse(dockerfile) ? "Dockerfile" : basename(dockerfile);
+  return `[internal] load build definition from ${name}`;
+}
+
 /** Reads the context and the Dockerfile. */
 export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promise<ReadBuild> {
   const { engine, options, progress, scratch, lock } = parts;
@@ -115,7 +121,7 @@ export async function readBuild(parts: PrepareParts, signal: AbortSignal): Promi
   const { git, http, secrets } = sources;
   const scratchDirectory = (): string => scratch.directory();
   const shown = { progress, clock: environment };
-  const context = await shownStep("[internal] load build definition from Dockerfile", shown, () =>
+  const context = await shownStep(loadingStep(options), shown, () =>
     loadContext(
       options,
       {

@@ -153,6 +153,20 @@ test("rawjson: the lines are BuildKit's: vertexes, statuses, logs and warnings",
     { kind: "step-failed", id: ID("a"), message: "exit code: 1", atMs: T + 60 },
     { kind: "step-cached", id: ID("c"), name: "[2/2] COPY --from=a . .", atMs: T + 70 },
     { kind: "notice", level: "warning", message: "beware", hint: "of this" },
+    { kind: "status", id: ID("c"), item: ID("f"), current: 0, total: 9, unit: "bytes", done: false, atMs: T + 80 },
+    {
+      kind: "finding",
+      id: "load",
+      finding: {
+        rule: "R",
+        message: "is so",
+        description: "is bad",
+        url: "https://x",
+        file: "Dockerfile",
+        lines: [2, 3],
+      },
+      atMs: T + 80,
+    },
   ];
   const lines = shown("rawjson", events).trimEnd().split("\n");
   const at = (ms: number): string => new Date(T + ms).toISOString();
@@ -177,5 +191,23 @@ test("rawjson: the lines are BuildKit's: vertexes, statuses, logs and warnings",
     { vertexes: [{ ...a, started: at(20), completed: at(60), error: "exit code: 1" }] },
     { vertexes: [{ ...c, started: at(70), completed: at(70), cached: true }] },
     { warnings: [expect.objectContaining({ level: 1, short: base64("beware"), detail: [base64("of this")] })] },
+    {
+      statuses: [
+        { id: ID("f"), vertex: ID("c"), name: "downloading", total: 9, current: 0, timestamp: at(80), started: at(80) },
+      ],
+    },
+    {
+      warnings: [
+        {
+          vertex: expect.stringMatching(/^sha256:/),
+          level: 1,
+          short: base64("R: is so (line 2)"),
+          detail: [base64("is bad")],
+          url: "https://x",
+          sourceInfo: { filename: "Dockerfile", language: "Dockerfile" },
+          range: [{ start: { line: 2 }, end: { line: 3 } }],
+        },
+      ],
+    },
   ]);
 });

@@ -101,6 +101,7 @@ function collect(event: ProgressEvent, step: StepState, entry: Pending, style: S
     case "step-started":
     case "step-miss":
     case "notice":
+    case "finding":
     case "plan":
     case "output":
       break;

@@ -14,6 +14,17 @@ interface Vertex {
   error?: string;
 }
 
+/** BuildKit's `VertexWarning`; `short` and `detail` are in base64. */
+interface Warning {
+  readonly vertex: string;
+  readonly level: number;
+  readonly short: string;
+  readonly detail?: readonly string[];
+  readonly url?: string;
+  readonly sourceInfo?: { readonly filename: string; readonly language: "Dockerfile" };
+  readonly range?: readonly { readonly start: { readonly line: number }; readonly end: { readonly line: number } }[];
+}
+
 /** BuildKit's `SolveStatus`: one object a line, with what has changed. */
 interface SolveStatus {
   readonly vertexes?: readonly Vertex[];
@@ -34,13 +45,7 @@ interface SolveStatus {
     readonly data: string;
     readonly timestamp: string;
   }[];
-  /** `short` in base64. */
-  readonly warnings?: readonly {
-    readonly vertex: string;
-    readonly level: number;
-    readonly short: string;
-    readonly detail?: readonly string[];
-  }[];
+  readonly warnings?: readonly Warning[];
 }
 
 /** The vertex of messages that belong to no step. BuildKit's warnings always have one. */
@@ -96,7 +101,21 @@ export function rawJsonDisplay(output: ProgressOutput): ProgressDisplay {
         const total = event.total === undefined || event.total === 0 ? {} : { total: event.total };
         const completed = event.done ? { completed: time } : {};
         const { item: id, current } = event;
-        write({ statuses: [{ id, vertex, ...total, current, timestamp: time, started, ...completed }] });
+        const name = actionOf(id);
+        write({
+          statuses: [
+            {
+              id,
+              vertex,
+              ...(name === undefined ? {} : { name }),
+              ...total,
+              current,
+              timestamp: time,
+              started,
+              ...completed,
+            },
+          ],
+        });
         return;
       }
       case "log": {
@@ -104,6 +123,9 @@ export function rawJsonDisplay(output: ProgressOutput): ProgressDisplay {
         write({ logs: [{ vertex: digestFor(event.id), stream, data: base64(event.data), timestamp: time }] });
         return;
       }
+      case "finding":
+        write({ warnings: [warningOf(event)] });
+        return;
       case "output":
         return;
       default:
@@ -138,6 +160,26 @@ function changed(vertex: Vertex, event: Extract<ProgressEvent, { readonly id: st
       vertex.completed = time;
   }
   return vertex;
+}
+
+/** Names a transfer in BuildKit's words; other counted work has no name there. */
+function actionOf(item: string): string | undefined {
+  if (isDigest(item)) return "downloading";
+  return item.startsWith("extracting ") ? "extract" : undefined;
+}
+
+function warningOf({ id, finding }: ProgressEvent & { readonly kind: "finding" }): Warning {
+  const { rule, message, description, url, file, lines } = finding;
+  const [first, last] = lines;
+  return {
+    vertex: digestFor(id),
+    level: 1,
+    short: base64(`${rule}: ${message} (line ${first})`),
+    detail: [base64(description)],
+    ...(url === undefined ? {} : { url }),
+    sourceInfo: { filename: file, language: "Dockerfile" },
+    range: [{ start: { line: first }, end: { line: last } }],
+  };
 }
 
 function digestFor(id: string): string {

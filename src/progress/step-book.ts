@@ -88,7 +88,7 @@ export class StepBook {
     return { finished, total };
   }
 
-  /** Applies an event; returns its step, `undefined` for notices, plans and finished outputs. */
+  /** Applies an event; returns its step, `undefined` for notices, plans, findings and outputs. */
   apply(event: ProgressEvent): StepState | undefined {
     switch (event.kind) {
       case "notice":
@@ -99,6 +99,8 @@ export class StepBook {
         if (this.#numbers === "by-plan")
           for (const { id, name } of event.steps) this.#step(id).name = printableLine(name);
         return undefined;
+      case "finding":
+        return undefined;
       case "output":
         this.#outputs.set(event.id, event.output);
         return undefined;
@@ -107,7 +109,7 @@ export class StepBook {
     }
   }
 
-  #applyToStep(event: Exclude<ProgressEvent, { readonly kind: "notice" | "plan" | "output" }>): StepState {
+  #applyToStep(event: Exclude<ProgressEvent, { readonly kind: "notice" | "plan" | "finding" | "output" }>): StepState {
     const step = this.#step(event.id);
     switch (event.kind) {
       case "step-started":
