@@ -2,8 +2,9 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
 /** Lists what runs, is mounted or lies about although no kiln works in `folder` any more; one line each. */
-export function leftBehind(folder: string, temporaries: string): readonly string[] {
-  return [...processesIn(folder), ...mountsIn(folder), ...readdirSync(temporaries).map((name) => `temporary ${name}`)];
+export function leftBehind(folder: string, temporaries?: string): readonly string[] {
+  const names = temporaries === undefined ? [] : readdirSync(temporaries);
+  return [...processesIn(folder), ...mountsIn(folder), ...names.map((name) => `temporary ${name}`)];
 }
 
 /** Processes that stand in the folder, have it as their root or name it on their command line. */
