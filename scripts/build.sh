@@ -12,9 +12,10 @@ done
 make -s -C solver/runtime/program OUT=../../../build
 make -s -C lib/native OUT=../../build
 
-newest=$(find src frontend solver lib scripts docs/errors package-lock.json -newer build/kiln.blob \( -name '*.ts' -o -name '*.md' -o -name '*.[cm]js' -o -name package-lock.json \) ! -name '*.test.ts' -print -quit 2>/dev/null || echo all)
+newest=$(find src frontend solver lib scripts docs/errors package-lock.json -newer build/kiln.blob \( -name '*.ts' -o -name '*.css' -o -name '*.html' -o -name '*.md' -o -name '*.[cm]js' -o -name package-lock.json \) ! -name '*.test.ts' -print -quit 2>/dev/null || echo all)
 if [ ! -e build/kiln.blob ] || [ -n "$newest" ]; then
   sh scripts/pinned.sh node scripts/bundle.mjs
+  sh scripts/pinned.sh node scripts/report-page.mjs
   # What completion and man pages are made of.
   sh scripts/pinned.sh node build/kiln.cjs completion table >build/commands.json.new
   mv build/commands.json.new build/commands.json

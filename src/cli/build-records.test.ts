@@ -1,7 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { BuildReport } from "../engine/report.ts";
 import { buildFilter } from "./build-filters.ts";
-import { findListedBuild, formatDuration, type ListedBuild, listBuilds, nameOfBuild } from "./build-records.ts";
+import {
+  buildBefore,
+  findListedBuild,
+  formatDuration,
+  type ListedBuild,
+  listBuilds,
+  nameOfBuild,
+} from "./build-records.ts";
 import { kilnWords } from "./spellings.ts";
 
 const step = {
@@ -68,6 +75,17 @@ test.each(["color=red", "status", "status>error", "duration=long", "startedAt>ye
     expect(() => all.filter(buildFilter([filter], 0))).toThrow(expect.objectContaining({ code: "cli/usage" }));
   },
 );
+
+test("the build before is the last one of the same project", () => {
+  const builds = [
+    build("4", { ...record(1) }),
+    build("3", { context: "elsewhere", ...record(1, { directory: "/b" }) }),
+    build("2", { target: "x", ...record(1) }),
+    build("1", { ...record(1) }),
+  ];
+  const [first] = builds;
+  expect(first === undefined ? undefined : buildBefore(builds, first)?.report.id).toBe("1");
+});
 
 describe("a list of builds", () => {
   const report = (id: string, startedAtMs: number): object => ({ ...build(id, { startedAtMs }).report });

@@ -105,7 +105,8 @@ function isTagged({ tags }: BuildReport, word: string): boolean {
 export function nameOfBuild({ tags, context, target, record }: BuildReport): string {
   const own = valuesOf(record?.options["buildArgs"]).find((text) => text.startsWith("BUILDKIT_BUILD_NAME="));
   if (own !== undefined) return own.slice("BUILDKIT_BUILD_NAME=".length);
-  const place = isAbsolute(context) ? basename(context) || "/" : context;
+  const directory = record?.directory ?? (isAbsolute(context) ? context : undefined);
+  const place = directory === undefined ? context : basename(directory) || "/";
   const [tag] = tags;
   return `${tag ?? place}${target === undefined ? "" : ` (${target})`}`;
 }
@@ -127,4 +128,18 @@ export function formatDuration(milliseconds: number | undefined): string {
 export function durationOf({ report, status }: ListedBuild, nowMs: number): number | undefined {
   if (status === "running") return Math.max(0, nowMs - report.startedAtMs);
   return report.record?.durationMs;
+}
+
+/** Finds the build before another one: of the same context, Dockerfile and target, or with a common tag. */
+export function buildBefore(all: readonly ListedBuild[], build: ListedBuild): ListedBuild | undefined {
+  const place = all.indexOf(build);
+  return all.slice(place + 1).find((one) => one.report.steps.length > 0 && isSameProject(one.report, build.report));
+}
+
+function isSameProject(a: BuildReport, b: BuildReport): boolean {
+  if (a.target !== b.target) return false;
+  const directory = ({ record }: BuildReport): string | undefined => record?.directory;
+  const same =
+    directory(a) === directory(b) && a.context === b.context && a.record?.dockerfile === b.record?.dockerfile;
+  return same || a.tags.some((tag) => b.tags.includes(tag));
 }

@@ -30,6 +30,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   "builds-ls": async () => (await import("./commands/builds.ts")).buildsLsCommand,
   "builds-show": async () => (await import("./commands/builds.ts")).buildsShowCommand,
   "builds-logs": async () => (await import("./commands/builds.ts")).buildsLogsCommand,
+  "builds-open": async () => (await import("./commands/builds-open.ts")).buildsOpenCommand,
   "builds-rm": async () => (await import("./commands/builds.ts")).buildsRmCommand,
   "builds-export": async () => (await import("./commands/builds.ts")).buildsExportCommand,
   "builds-trace": async () => (await import("./commands/builds.ts")).buildsTraceCommand,

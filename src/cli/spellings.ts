@@ -38,6 +38,7 @@ export const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly
     list: ["builds-ls"],
     logs: ["builds-logs"],
     ls: ["builds-ls"],
+    open: ["builds-open"],
     remove: ["builds-rm"],
     rm: ["builds-rm"],
     show: ["builds-show"],

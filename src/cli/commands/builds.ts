@@ -362,9 +362,9 @@ async function exportBuilds(context: CommandContext, args: readonly string[], op
     options["all"] === true ? all : (args.length === 0 ? [""] : args).map((word) => findListedBuild(all, word));
   const builds = [];
   for (const { report, status } of chosen) {
-    const texts: Record<string, string> = {};
-    for (const { log } of report.steps) if (log !== undefined) texts[log] = await cutLog(context, engine.store, log);
-    builds.push({ ...report, status, logs: texts });
+    const byName: Record<string, string> = {};
+    for (const { log } of report.steps) if (log !== undefined) byName[log] = await cutLog(context, engine.store, log);
+    builds.push({ ...report, status, logs: byName });
   }
   const text = `${printableJson({ version: 1, builds })}\n`;
   if (typeof options["output"] === "string") await writeResultFile(context, "--output", options["output"], text);
