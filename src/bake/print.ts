@@ -37,6 +37,7 @@ function targetJson({ fields }: Target): Record<string, unknown> {
     FIELDS.flatMap(({ name, kind }) => {
       const value = fields.get(name);
       if (value === undefined || (name === "description" && value === "")) return [];
+      if (name === "context") return [[name, (toText(value) ?? "").replace(/^cwd:\/\//, "")]];
       const shown = TEMPLATES.has(name) ? escaped(value) : value;
       return [[name, jsonOf(shown, kind === "secret" ? SECRET_ORDER : undefined)]];
     }),

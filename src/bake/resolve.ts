@@ -71,10 +71,11 @@ function expand(
   return { targets: inner.flatMap((one) => one.targets), groups: [group, ...inner.flatMap((one) => one.groups)] };
 }
 
-/** Shortens a local path: `./web/` is `web`. */
+/** Shortens a path: `./web/` is `web`. Only a local path of a definition from elsewhere needs its `cwd://`. */
 function cleaned(context: string): string {
-  if (/^[a-z+]+:\/\/|^git@/.test(context) && !context.startsWith("cwd://")) return context;
-  return posix.normalize(context.replace(/^cwd:\/\//, "") || ".").replace(/(?<=.)\/$/, "");
+  const [, scheme = "", path = ""] = /^(cwd:\/\/)?([\s\S]*)$/.exec(context) ?? [];
+  if (scheme === "" && /^[a-z+]+:\/\/|^git@/.test(context)) return context;
+  return scheme + posix.normalize(path || ".").replace(/(?<=.)\/$/, "");
 }
 
 class Resolver {

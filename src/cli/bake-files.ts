@@ -7,7 +7,7 @@ import { parseDotenv } from "../bake/compose/interpolate.ts";
 import type { CommandContext } from "./context.ts";
 
 /** Names of the files that bake looks for; all that are there count, in this order. */
-const DEFAULT_NAMES = [
+export const DEFAULT_NAMES: readonly string[] = [
   ...["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"],
   ...["docker-bake.json", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl"],
 ];
@@ -34,13 +34,9 @@ export async function bakeSources(context: CommandContext, given: readonly strin
 async function readNamed(context: CommandContext, name: string): Promise<SourceText> {
   if (name === "-") return decode("<stdin>", await readAll(context));
   if (/^(?:https?|git|ssh):\/\/|^git@/.test(name)) {
-    throw new BuildError(
-      "context/unsupported",
-      `Cannot bake from ${JSON.stringify(name)}: definitions are local files here`,
-      {
-        hint: "clone the repository, or name it as the context of a target",
-      },
-    );
+    throw new BuildError("context/unsupported", `Cannot read ${JSON.stringify(name)}: -f names a file`, {
+      hint: `a definition from elsewhere is the first word: kiln bake ${name}`,
+    });
   }
   const source = readSource(context, name.replace(/^cwd:\/\//, ""));
   if (source !== undefined) return source;

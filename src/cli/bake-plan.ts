@@ -23,13 +23,11 @@ import { cacheNotices } from "./flags/cache.ts";
 import { outputNotices } from "./flags/outputs.ts";
 import { openProgress, progressMode } from "./progress-output.ts";
 import { checkResultFiles, writeResultFile } from "./result-files.ts";
-import { requireRights } from "./bake-rights.ts";
 import { SharedDisplay } from "./target-progress.ts";
 
 /** Flags that concern all targets. */
 export interface PlanFlags {
   readonly allow: readonly string[];
-  readonly set?: readonly string[];
   readonly progress?: string;
   readonly quiet?: boolean;
   readonly metadataFile?: string;
@@ -54,8 +52,6 @@ interface PlannedBuild {
  * @returns the status of `--call`
  */
 export async function bakePlan(context: CommandContext, plan: Plan, flags: PlanFlags): Promise<number | void> {
-  const { env, workingDirectory } = context.host;
-  requireRights(plan.targets.values(), { allow: flags.allow, sets: flags.set ?? [], workingDirectory, env });
   const builds = new Map(
     [...plan.targets].map(([name, target]) => [name, plannedBuild(context, target, plan, flags)] as const),
   );

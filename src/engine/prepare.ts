@@ -198,7 +198,7 @@ type Sources = Pick<PreparedBuild, "git" | "http" | "secrets" | "ssh">;
  * Opens the sources of steps and contexts, and checks the agents.
  * @throws {BuildError} `secret/unreadable`
  */
-async function openSources(
+export async function openSources(
   { engine, options, scratch, lock }: PrepareParts,
   gitEnv: Readonly<Record<string, string>>,
   signal: AbortSignal,
@@ -272,7 +272,7 @@ function withSourceDate(
 }
 
 /** Lists variables that git, ssh and curl need to find programs, keys, proxies and trusted authorities. */
-function gitEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+export function gitEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const proxies = ["http_proxy", "https_proxy", "no_proxy", "all_proxy"];
   const names = [
     ...["PATH", "HOME", ...proxies, ...proxies.map((name) => name.toUpperCase())],

@@ -40,13 +40,13 @@ export function kiln(
 export async function kilnBeside(
   root: string,
   args: readonly string[],
-  options: { readonly env?: Readonly<Record<string, string>>; readonly shell?: string } = {},
+  options: { readonly env?: Readonly<Record<string, string>>; readonly shell?: string; readonly cwd?: string } = {},
 ): Promise<Outcome> {
-  const { shell } = options;
+  const { shell, cwd = PROJECT } = options;
   const script = [join(PROJECT, "bin/kiln"), "--root", root, ...args];
   const [program = "", ...rest] = shell === undefined ? script : [shell, ...script];
   const child = spawn(program, rest, {
-    cwd: PROJECT,
+    cwd,
     env: { ...process.env, ...options.env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -11,6 +11,8 @@ import { listTargets, printPlan, valueText } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
 import { ACCEPTED_GROUP } from "../flags/accepted.ts";
 import { bakeSources, composeLookup } from "../bake-files.ts";
+import { requireRights } from "../bake-rights.ts";
+import { bakeWords, type RemoteBake } from "../remote-bake.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { table } from "../table.ts";
@@ -63,7 +65,7 @@ const flagsShape = object<BakeFlags>({
 
 /** Declares `kiln bake`, with the flags of `docker buildx bake`. */
 export function bakeCommand(program: Command, cli: Cli): void {
-  const bake = command(program, cli, "bake [target...]", (context, args, options) =>
+  const bake = command(program, cli, "bake [url|target...]", (context, args, options) =>
     run(context, args, optionsAs(flagsShape, options)),
   ).description("build the targets of docker-bake and compose files");
   const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
@@ -97,14 +99,22 @@ export function bakeCommand(program: Command, cli: Cli): void {
       ["kiln bake", "the group or target named default"],
       ["kiln bake --print app", "what would be built for app"],
       ["kiln bake --set '*.args.VERSION=2' --push", "with another build argument, to the registry"],
+      ["kiln bake https://github.com/docker/cli.git#master", "the definition of a repository"],
       ["kiln bake -f compose.yaml web", "a service of a compose file"],
     ]),
   );
 }
 
 async function run(context: CommandContext, args: readonly string[], flags: BakeFlags): Promise<number | void> {
-  const sources = await bakeSources(context, flags.file);
-  const definition = await loadDefinition(sources, definitionHost(context, flags.var), async () => {
+  const { url, context: commandContext, targets: names } = bakeWords(args);
+  const remote = url === undefined ? undefined : await remoteSources(context, url, flags);
+  const local = url === undefined ? flags.file : flags.file.filter((name) => name.startsWith("cwd://"));
+  const sources = [
+    ...(remote?.sources ?? []),
+    ...(url !== undefined && local.length === 0 ? [] : await bakeSources(context, local)),
+  ];
+  const host = definitionHost(context, flags.var, commandContext);
+  const definition = await loadDefinition(sources, host, async () => {
     const { readCompose } = await import("../../bake/compose/compose.ts");
     const lookup = composeLookup(context, variables(flags.var));
     return (files) => readCompose(files, lookup);
@@ -113,13 +123,24 @@ async function run(context: CommandContext, args: readonly string[], flags: Bake
     printList(context, definition, flags.list);
     return;
   }
-  const plan = makePlan(definition, args.length === 0 ? ["default"] : args, overrides(definition, flags));
+  const plan = makePlan(definition, names.length === 0 ? ["default"] : names, overrides(definition, flags));
   if (flags.print === true) {
-    context.print(printPlan(plan));
+    context.print(printPlan(remote?.shown(plan) ?? plan));
     return;
   }
+  const { env, workingDirectory } = context.host;
+  requireRights(plan.targets.values(), { allow: flags.allow, sets: flags.set, workingDirectory, env });
   const { bakePlan } = await import("../bake-plan.ts");
-  return bakePlan(context, plan, flags);
+  return bakePlan(context, remote?.placed(plan) ?? plan, flags);
+}
+
+async function remoteSources(
+  context: CommandContext,
+  url: string,
+  { file, offline }: Pick<BakeFlags, "file" | "offline">,
+): Promise<RemoteBake> {
+  const { readRemoteBake } = await import("../remote-bake.ts");
+  return readRemoteBake(context, url, { names: file, offline: offline === true });
 }
 
 /** Flags that stand for `--set` on all targets. */
@@ -154,14 +175,14 @@ function variables(given: readonly string[]): ReadonlyMap<string, string> {
   );
 }
 
-function definitionHost(context: CommandContext, given: readonly string[]): DefinitionHost {
+function definitionHost(context: CommandContext, given: readonly string[], commandContext: string): DefinitionHost {
   const { env } = context.host;
   const own = variables(given);
   const isClosed = /^(?:1|t|true)$/i.test(env["BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP"] ?? "");
   return {
     lookup: (name) => own.get(name) ?? (isClosed ? undefined : env[name]),
     builtin: new Map([
-      ["BAKE_CMD_CONTEXT", "cwd://"],
+      ["BAKE_CMD_CONTEXT", commandContext],
       ["BAKE_LOCAL_PLATFORM", formatPlatform(context.environment.platform)],
     ]),
     nowMs: () => context.host.nowMs(),

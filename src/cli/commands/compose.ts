@@ -7,6 +7,7 @@ import type { Definition, Target } from "../../bake/definition.ts";
 import { printPlan } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
 import { composeLookup, composeSources } from "../bake-files.ts";
+import { requireRights } from "../bake-rights.ts";
 import { bakePlan } from "../bake-plan.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -88,7 +89,10 @@ async function run(context: CommandContext, args: readonly string[], flags: Comp
     return;
   }
   // A compose file may name any path, as with docker compose; rights of steps are the user's to give.
-  return bakePlan(context, plan, { ...flags, allow: ["fs=*", "ssh", ...flags.allow] });
+  const given = { allow: ["fs=*", "ssh", ...flags.allow], sets: [] };
+  const { env, workingDirectory } = context.host;
+  requireRights(plan.targets.values(), { ...given, workingDirectory, env });
+  return bakePlan(context, plan, flags);
 }
 
 /** Reads the file's own name of the project. */

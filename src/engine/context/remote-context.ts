@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, mkdirSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { BuildError, errnoOf } from "../../../lib/core/errors.ts";
-import type { GitUrl } from "../../../lib/core/git-url.ts";
+import { type GitUrl, hubUrl, parseGitUrl } from "../../../lib/core/git-url.ts";
 import { Digester, hexOf } from "../../../lib/core/digest.ts";
 import { decodeSource } from "../../../lib/core/decode-source.ts";
 import type { SourceText } from "../../../lib/core/span.ts";
@@ -56,6 +56,21 @@ export async function fromGit(
   deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
+  const { directory, found } = await checkOut(git, deps, signal);
+  return {
+    ...(await unpacked(directory, dockerfile, deps, signal)),
+    owners: "root",
+    ...digestOfCommit(found.parts),
+    sourceDate: (dateSignal) => found.date(dateSignal),
+    commitDate: (dateSignal) => found.date(dateSignal),
+  };
+}
+
+async function checkOut(
+  git: GitUrl,
+  deps: ContextDeps,
+  signal: AbortSignal,
+): Promise<{ readonly directory: string; readonly found: FoundSource }> {
   const directory = emptyDirectory(deps);
   const op: GitOp = {
     kind: "git",
@@ -70,13 +85,7 @@ export async function fromGit(
   };
   const found = await deps.git.find(op, signal);
   await found.writeTo(directory, signal);
-  return {
-    ...(await unpacked(directory, dockerfile, deps, signal)),
-    owners: "root",
-    ...digestOfCommit(found.parts),
-    sourceDate: (dateSignal) => found.date(dateSignal),
-    commitDate: (dateSignal) => found.date(dateSignal),
-  };
+  return { directory, found };
 }
 
 /** Returns the digest of a commit. SHA-256 repositories have longer ids. */
@@ -114,6 +123,39 @@ async function unpacked(
   throw new BuildError("dockerfile/not-found", `failed to read dockerfile: open ${name}: no such file or directory`, {
     hint: "with a context from elsewhere, -f names a file in it",
   });
+}
+
+/** Texts of a repository or an archive, or the one text behind a URL. */
+export interface RemoteTexts {
+  readonly kind: "tree" | "file";
+  readonly texts: readonly SourceText[];
+}
+
+/**
+ * Reads files of a git repository, or of an archive behind a URL; any other URL is the file itself, and has no names.
+ * @param names paths; those that are not there are left out
+ */
+export async function remoteTexts(
+  url: string,
+  names: readonly string[],
+  deps: ContextDeps,
+  signal: AbortSignal,
+): Promise<RemoteTexts> {
+  const inside = (directory: string): RemoteTexts => ({
+    kind: "tree",
+    texts: names.flatMap((name) => readInside(directory, name, deps) ?? []),
+  });
+  const git = parseGitUrl(hubUrl(url) ?? url);
+  if (git !== undefined) return inside((await checkOut(git, deps, signal)).directory);
+  const { body } = await download(url, deps, signal);
+  const { kind, stream } = await sniffCompression(body, signal);
+  const { first, all } = await peek(stream, 512);
+  if (kind === "none" && !isTarHeader(first)) {
+    return { kind: "file", texts: [await dockerfileText(Readable.from(all), withoutCredentials(url), signal)] };
+  }
+  const directory = emptyDirectory(deps);
+  await unpackArchive(decompress(all, kind, signal), { native: deps.native, directory }, signal);
+  return inside(directory);
 }
 
 /** Reads a regular file, following symlinks inside the directory; `undefined` when there is none. */
