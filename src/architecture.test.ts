@@ -134,7 +134,7 @@ const PACKAGE_HOMES: Readonly<Record<string, string | readonly string[]>> = {
   "tar-stream": "lib/tar",
   bcryptjs: "src/bake/functions",
   "@dagrejs/graphlib": "solver/graph",
-  minimatch: "src/cli",
+  minimatch: "src/engine/images",
   "smol-toml": ["lib/registry", "src/cli/settings"],
   tweetnacl: "src/engine/sign",
   commander: "src/cli",

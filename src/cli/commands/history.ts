@@ -1,6 +1,5 @@
 import type { Command } from "commander";
-import type { StoredImage } from "../../../lib/store/model.ts";
-import type { Store } from "../../../lib/store/store.ts";
+import { layerSizes } from "../../engine/images/image-size.ts";
 import { formatBytes } from "../../progress/step-book.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -80,11 +79,6 @@ const TITLES = {
 function timeOf(created: string): string {
   const timeMs = Date.parse(created);
   return Number.isNaN(timeMs) ? created : new Date(timeMs).toISOString().replace(/\.\d+Z$/, "Z");
-}
-
-function layerSizes(image: StoredImage, store: Store): number[] {
-  const rows = new Map(store.snapshots.getMany(image.layers).map((row) => [row.id, row]));
-  return image.layers.map((id, index) => rows.get(id)?.tarSizeBytes ?? image.manifest.layers[index]?.size ?? 0);
 }
 
 /** Shortens a text for a table, which has one line per entry. */

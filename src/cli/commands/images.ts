@@ -3,9 +3,9 @@ import { familiarReference, parseReference } from "../../../lib/core/reference.t
 import { formatBytes } from "../../progress/step-book.ts";
 import type { Store } from "../../../lib/store/store.ts";
 import { type Cli, command, examples, textsIn } from "../command.ts";
-import { createdMs } from "../created.ts";
+import { createdMs } from "../../engine/images/created.ts";
 import type { CommandContext } from "../context.ts";
-import { type NamedImage, imageFilter } from "../image-filters.ts";
+import { type NamedImage, imageFilter } from "../../engine/images/image-filters.ts";
 import { listFormat } from "../flags/format.ts";
 import { imageSize, layersSize } from "../../engine/images/image-size.ts";
 import { formatPlatform } from "../../../lib/core/platform.ts";

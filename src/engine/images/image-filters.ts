@@ -1,8 +1,8 @@
-import { BuildError } from "../../lib/core/errors.ts";
-import { type ImageRef, familiarReference, formatReference } from "../../lib/core/reference.ts";
-import { didYouMean } from "../../lib/core/suggest.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { type ImageRef, familiarReference, formatReference } from "../../../lib/core/reference.ts";
+import { didYouMean } from "../../../lib/core/suggest.ts";
 import { createdMs } from "./created.ts";
-import type { ImageSummary, Store } from "../../lib/store/store.ts";
+import type { ImageSummary, Store } from "../../../lib/store/store.ts";
 
 /** One line of `kiln images`: an image under one of its names, or under none. */
 export interface NamedImage {

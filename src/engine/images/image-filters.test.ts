@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { parseReference } from "../../lib/core/reference.ts";
-import type { ImageSummary, Store } from "../../lib/store/store.ts";
+import { parseReference } from "../../../lib/core/reference.ts";
+import type { ImageSummary, Store } from "../../../lib/store/store.ts";
 import { imageFilter } from "./image-filters.ts";
 
 const NAMES = ["app:1", "app:latest", "team/app:1", "localhost:5000/team/app:1", undefined];

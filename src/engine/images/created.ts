@@ -1,4 +1,4 @@
-import type { ImageSummary, Store } from "../../lib/store/store.ts";
+import type { ImageSummary, Store } from "../../../lib/store/store.ts";
 
 /**
  * Returns an image's creation time, from its configuration; for an index, the newest of its images'. `undefined` where
