@@ -1,4 +1,5 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { sourceStack } from "./source-stack.ts";
@@ -33,4 +34,17 @@ test.skipIf(!isBuilt)("a stack of a part that is loaded late names the sources",
 test("a stack without a map is left as it is", () => {
   const stack = "Error: x\n    at f (/nowhere/kiln.cjs:1:2)";
   expect(sourceStack(stack, "/nowhere")).toBe(stack);
+});
+
+test("a place of the bundle that no source has is left as it is", () => {
+  const folder = mkdtempSync(join(tmpdir(), "kiln-stack-"));
+  try {
+    const map = { version: 3, file: "x.cjs", names: [], sources: ["a.ts"], mappings: "A,KAAA" };
+    writeFileSync(join(folder, "x.cjs.map"), JSON.stringify(map));
+    expect(sourceStack("at f (/b/x.cjs:1:2)\nat g (/b/x.cjs:1:7)", folder)).toBe(
+      "at f (/b/x.cjs:1:2)\nat g (a.ts:1:1)",
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -57,7 +57,8 @@ function mapOf(path: string): Translate | undefined {
     });
     return (line, column) => {
       const entry = map.findEntry(line, unescaped(column, payload.escapes?.[line] ?? []));
-      if (!("originalSource" in entry)) return undefined;
+      // Code of the bundler itself has an entry, and no source.
+      if (!("originalSource" in entry) || !TEXT.fits(entry.originalSource)) return undefined;
       return `${entry.originalSource.replace(/^(?:\.\.\/)+/, "")}:${entry.originalLine + 1}:${entry.originalColumn + 1}`;
     };
   } catch {
