@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Declare | undefined>>> = {
   build: async () => buildCommand,
   bake: async () => (await import("./commands/bake.ts")).bakeCommand,
   watch: async () => (await import("./commands/watch.ts")).watchCommand,
+  serve: async () => (await import("./commands/serve.ts")).serveCommand,
   "compose-build": async () => (await import("./commands/compose.ts")).composeBuildCommand,
   pull: async () => (await import("./commands/pull.ts")).pullCommand,
   push: async () => (await import("./commands/push.ts")).pushCommand,
