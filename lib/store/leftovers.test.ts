@@ -79,11 +79,11 @@ test("blobs and logs that are being written stay when clocks are set back", asyn
     await prune(store, {}, signal);
     yield Buffer.from("two");
   };
-  await using log = store.logs.create("step");
+  using log = store.logs.create("step");
   log.write("said ");
   const { digest } = await store.blobs.write(source(), {}, signal);
   log.write("more");
-  await log.close();
+  log.close();
   expect(readFileSync(store.blobs.pathOf(digest), "utf8")).toBe("one two");
   expect(readFileSync(log.path, "utf8")).toBe("said more");
   const expected = { digest: digestOf("whole"), size: 5 };

@@ -1,5 +1,5 @@
 import { snapshotId } from "./snapshot-id.ts";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -10,6 +10,7 @@ import { type Digest, digestOf } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
 import { MEDIA_TYPES } from "../core/oci.ts";
 import { locateNative } from "../native/locate.ts";
+import { openLogs } from "./logs.ts";
 import type { SnapshotId } from "./model.ts";
 import { openStore, type OpenStore } from "./open-store.ts";
 import type { NewRecord } from "./store.ts";
@@ -403,16 +404,26 @@ describe("logs", () => {
   test("hold everything that was written, in order", async () => {
     const log = store.logs.create("sha256:abc/../../x");
     for (let n = 0; n < 1000; n += 1) log.write(`line ${n}\n`);
-    await log.close();
+    log.close();
     const lines = (await text(store.logs.open(log.name))).split("\n");
     expect(lines).toHaveLength(1001);
     expect(lines[999]).toBe("line 999");
     expect(log.sizeBytes).toBe(statSync(log.path).size);
   });
 
+  test("have a limit, and say at their end what is missing", () => {
+    const log = openLogs(root, () => {}, 10).create("step");
+    for (const piece of ["12345", "678901", "2345"]) log.write(piece);
+    log.close();
+    expect(readFileSync(log.path, "utf8")).toBe(
+      "1234567890\n[kiln: 5 bytes more were printed and are not here; a log holds 10 bytes at most]\n",
+    );
+    expect({ size: log.sizeBytes, leftOut: log.leftOutBytes }).toEqual({ size: 10, leftOut: 5 });
+  });
+
   test("without output have no file", async () => {
     const log = store.logs.create("step");
-    await log.close();
+    log.close();
     expect(existsSync(log.path)).toBe(false);
   });
 

@@ -360,15 +360,17 @@ export interface CacheMountEntry {
 }
 
 /** The whole output of one step, never truncated. */
-export interface StepLog extends AsyncDisposable {
+export interface StepLog extends Disposable {
   /** Name relative to `layout.logs`: the value of a record's `logFile`. */
   readonly name: string;
   readonly path: string;
   readonly sizeBytes: number;
-  /** Queues output; order is kept. A full disk does not stop the step: the log then ends early. */
+  /** Bytes that the log has no room for: it holds 1 GiB at most, and says at its end what is missing. */
+  readonly leftOutBytes: number;
+  /** Appends output. A full disk does not stop the step: the log then ends early. */
   write(chunk: Uint8Array | string): void;
-  /** Waits until everything is in the file, and removes an empty log. Disposal does the same. */
-  close(): Promise<void>;
+  /** Ends the file; without output there is none. Disposal does the same. */
+  close(): void;
 }
 
 export interface Logs {

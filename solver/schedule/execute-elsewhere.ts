@@ -103,14 +103,12 @@ export async function executeElsewhere(
   { solver }: { readonly solver: SolverDeps },
   signal: AbortSignal,
 ): Promise<Executed> {
-  await using log = solver.store.logs.create(logName(keyed.definitionKey));
+  using log = solver.store.logs.create(logName(keyed.definitionKey));
   const output = new OutputLog(keyed.vertex.digest, { log, progress: solver.progress, clock: solver.clock });
   const result = await prepared.run({ priority, onOutput: (stream, chunk) => output.write(stream, chunk) }, signal);
   output.end();
   if (result.made === undefined) {
-    await log.close();
-    const path = log.sizeBytes > 0 ? log.path : undefined;
-    throw failure(op, keyed, result, { tail: output.tail(), path, kept: undefined });
+    throw failure(op, keyed, result, { tail: output.tail(), log: output.close(), kept: undefined });
   }
   return executed(result, result.made, log.sizeBytes > 0 ? log.name : undefined);
 }

@@ -143,7 +143,7 @@ async function runCommand(command: Command, deps: ExecuteDeps, signal: AbortSign
     return tree === undefined || key === undefined ? undefined : { tree, key };
   });
   const missing = files.missing(active.directories, mountPointsOf(op));
-  await using log = solver.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
+  using log = solver.store.logs.create(keyed.definitionKey.slice("sha256:".length, 20));
   const output = new OutputLog(keyed.vertex.digest, { log, progress: solver.progress, clock: solver.clock });
   const [upper = active.writable] = active.directories;
   const runtime = new TimedRuntime(solver.runtime, upper);
@@ -178,12 +178,11 @@ async function runCommand(command: Command, deps: ExecuteDeps, signal: AbortSign
     });
   output.end();
   if (result.exitCode !== 0) {
-    await log.close();
-    const left = { tail: output.tail(), path: log.sizeBytes > 0 ? log.path : undefined };
+    const left = { tail: output.tail(), log: output.close() };
     if (!result.oomKilled && isFull()) {
       // Its tree is not kept: that would keep the disk full.
       const { instruction, span } = keyed.meta;
-      throw diskFull(instruction, { span, detail: left.tail === "" ? undefined : left.tail, logPath: left.path });
+      throw diskFull(instruction, { span, detail: left.tail === "" ? undefined : left.tail, log: left.log });
     }
     const kept = await keep({ op, keyed, active, inputs, parent, exitCode: result.exitCode }, deps, signal);
     throw failure(op, keyed, result, { ...left, kept });
@@ -237,7 +236,7 @@ export function failure(
   op: ExecOp,
   keyed: KeyedVertex,
   result: RunResult,
-  left: { readonly tail: string; readonly path: string | undefined; readonly kept: SnapshotId | undefined },
+  left: { readonly tail: string; readonly log: string | undefined; readonly kept: SnapshotId | undefined },
 ): BuildError {
   const end = result.oomKilled ? "cannot allocate memory" : `exit code: ${result.exitCode}`;
   return new BuildError(
@@ -253,7 +252,7 @@ export function failure(
         ...failureHints(op, left.tail),
         ...(result.hint === undefined ? [] : [result.hint]),
         ...(left.kept === undefined ? [] : [`"kiln shell ${left.kept}" opens a shell where it failed`]),
-        ...(left.path === undefined ? [] : [`the whole log is ${left.path}`]),
+        ...(left.log === undefined ? [] : [left.log]),
       ].join("; "),
     },
   );

@@ -34,6 +34,16 @@ export class OutputLog {
     for (const stream of ["stdout", "stderr"] as const) this.#show(stream, this.#decoders[stream].decode());
   }
 
+  /** Ends the log; says where it is, `undefined` without output. */
+  close(): string | undefined {
+    this.#log.close();
+    const { sizeBytes, leftOutBytes, path } = this.#log;
+    if (sizeBytes === 0) return undefined;
+    return leftOutBytes === 0
+      ? `the whole log is ${path}`
+      : `the log is ${path}, without the last ${leftOutBytes} bytes`;
+  }
+
   tail(): string {
     return this.#tail.slice(-TAIL_LENGTH).trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
   }

@@ -51,7 +51,7 @@ export async function verifyBuild(solved: SolvedBuild, parts: BuildParts, signal
       if (other === undefined) throw new Error("The second build has fewer images");
       const found = await differencesOf(image, other, parts, signal);
       if (found.length > 0 && solved.result.images.length > 1) lines.push(formatPlatform(image.platform));
-      lines.push(...found);
+      for (const line of found) lines.push(line);
     }
     if (lines.length > 0) throw notReproducible(lines, parts.options.reproducible === true);
   } finally {

@@ -18,26 +18,22 @@ export class Blocks {
     const { step } = entry;
     // A section is opened when there is something to put into it.
     if (this.#output.folds !== undefined && !entry.announced && entry.lines.length === 0 && !entry.ended) return;
-    const text: string[] = [];
+    const head: string[] = [];
     if (this.#shown !== step || !entry.announced) {
       if (this.#shown !== undefined && this.#shown !== step && !isFinished(this.#shown)) {
-        text.push(`#${this.#shown.number} ...`, ...this.#closing(this.#shown));
+        head.push(`#${this.#shown.number} ...`, ...this.#closing(this.#shown));
       }
-      if (this.#anything) text.push("");
-      text.push(this.#opening(entry));
-      if (!entry.announced && step.missReason !== undefined) text.push(`#${step.number} why: ${step.missReason}`);
+      if (this.#anything) head.push("");
+      head.push(this.#opening(entry));
+      if (!entry.announced && step.missReason !== undefined) head.push(`#${step.number} why: ${step.missReason}`);
       entry.announced = true;
     }
     const lines = entry.take();
     // What came of a step is seen where its section is folded.
     const outcome = entry.ended && this.#isFolded ? lines.splice(-1) : [];
-    text.push(...lines);
-    this.#shown = step;
-    if (entry.ended) {
-      text.push(...this.#closing(step), ...outcome);
-      this.#shown = undefined;
-    }
-    this.#print(text);
+    this.#shown = entry.ended ? undefined : step;
+    const end = entry.ended ? [...this.#closing(step), ...outcome] : [];
+    this.#print([...head, ...lines, ...end]);
     this.#anything = true;
   }
 

@@ -223,6 +223,19 @@ test("plain: output without a line end is shown in pieces, however much it is", 
   expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThan(40_000);
 });
 
+test("plain-in-order: a step that waits may have any number of lines", () => {
+  const text = shown("plain-in-order", [
+    { kind: "plan", id: "p", steps: ["a", "b"].map((id) => ({ id, name: id, inputs: [] })), outputs: 0, atMs: T },
+    { kind: "step-started", id: "a", name: "RUN a", atMs: T },
+    { kind: "step-started", id: "b", name: "RUN b", atMs: T },
+    { kind: "log", id: "b", stream: "stdout", data: "b\n".repeat(300_000), atMs: T },
+    { kind: "step-done", id: "b", atMs: T },
+    { kind: "step-done", id: "a", atMs: T },
+  ]);
+  expect(text.match(/^#\d \d.*b$/gm)).toHaveLength(300_000);
+  expect(text).toContain("b\n#2 DONE 0.0s\n");
+});
+
 test("plain: a step with much to say waits no longer for one that never pauses", () => {
   const log = (id: string): ProgressEvent => ({ kind: "log", id, stream: "stdout", data: `${id}\n`, atMs: T });
   const text = shown("plain", [

@@ -38,11 +38,11 @@ export function diskFull(
   failure: {
     readonly span?: Span | undefined;
     readonly detail?: string | undefined;
-    readonly logPath?: string | undefined;
+    readonly log?: string | undefined;
     readonly cause?: unknown;
   },
 ): BuildError {
-  const log = failure.logPath === undefined ? "" : `; the whole log is ${failure.logPath}`;
+  const log = failure.log === undefined ? "" : `; ${failure.log}`;
   return new BuildError("store/full", `Cannot run "${instruction}": no space left on the disk that holds the store`, {
     span: failure.span,
     detail: failure.detail,
