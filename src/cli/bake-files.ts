@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import { SourceText } from "../../lib/core/span.ts";
+import type { ComposeHost } from "../bake/compose/project.ts";
 import { parseDotenv } from "../bake/compose/interpolate.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -75,16 +76,16 @@ function decode(name: string, bytes: Buffer): SourceText {
   }
 }
 
-/** Makes the look-up of compose files: `--var`, the environment, then `.env` of the working directory. */
-export function composeLookup(
-  context: CommandContext,
-  given: ReadonlyMap<string, string>,
-): (name: string) => string | undefined {
+/**
+ * Makes the world around compose files. Variables come from `--var`, the environment, then `.env` of the working
+ * directory.
+ */
+export function composeHost(context: CommandContext, given: ReadonlyMap<string, string>): Omit<ComposeHost, "paths"> {
   const { env } = context.host;
   const outer = (name: string): string | undefined => given.get(name) ?? env[name];
   const source = readSource(context, ".env");
   const own = source === undefined ? undefined : parseDotenv(source.text, outer);
-  return (name) => outer(name) ?? own?.get(name);
+  return { lookup: (name) => outer(name) ?? own?.get(name), read: (path) => readSource(context, path) };
 }
 
 /** Names of compose files: the first that is there counts, with its override. */

@@ -1,21 +1,21 @@
 import { posix } from "node:path";
-import { parseDocument } from "yaml";
 import { BuildError } from "../../../lib/core/errors.ts";
 import type { SourceText } from "../../../lib/core/span.ts";
 import { type Definition, mergeDefinitions, type Target } from "../definition.ts";
 import { type FieldKind, fieldOf, fieldValue, mergeField } from "../fields.ts";
-import { fromJson, isList, isMap, mapOf, toText, type Value, type ValueMap } from "../hcl/value.ts";
-import { interpolate, type Lookup } from "./interpolate.ts";
+import { isList, isMap, mapOf, toText, type Value, type ValueMap } from "../hcl/value.ts";
+import type { Lookup } from "./interpolate.ts";
+import { type ComposeHost, readProject } from "./project.ts";
 
 /**
  * Makes targets of the services with a build section; the group `default` has them all. Later files add to earlier ones.
  * @throws {BuildError} `bake/syntax`, `bake/definition`
  */
-export function readCompose(sources: readonly SourceText[], lookup: Lookup): Definition {
-  const files = sources.map((source) => readFile(source, lookup));
+export function readCompose(sources: readonly SourceText[], host: ComposeHost): Definition {
+  const files = readProject(sources, host);
   const secrets = mapOf(files.flatMap((file) => [...mapIn(file, "secrets")]));
   const merged = mergeDefinitions(
-    files.map((file) => ({ groups: [], targets: servicesOf(file, secrets, lookup), variables: [] })),
+    files.map((file) => ({ groups: [], targets: servicesOf(file, secrets, host.lookup), variables: [] })),
   );
   const targets = merged.targets.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   return {
@@ -25,35 +25,9 @@ export function readCompose(sources: readonly SourceText[], lookup: Lookup): Def
   };
 }
 
-function readFile(source: SourceText, lookup: Lookup): ValueMap {
-  const document = parseDocument(source.text, { merge: true, prettyErrors: false });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    throw new BuildError("bake/syntax", `Cannot read YAML: ${error.message}`, {
-      span: source.span(error.pos[0], error.pos[1]),
-    });
-  }
-  const json: unknown = document.toJS({ maxAliasCount: 1000 });
-  const value = withVariables(fromJson(json ?? {}), lookup);
-  if (!isMap(value)) throw new BuildError("bake/definition", `Cannot use ${source.name}: it is no compose file`);
-  if (value.has("include"))
-    throw new BuildError("bake/definition", `Cannot use ${source.name}: kiln reads no include; name the files with -f`);
-  return value;
-}
-
-function withVariables(value: Value, lookup: Lookup): Value {
-  if (typeof value === "string") return interpolate(value, lookup);
-  if (isList(value)) return value.map((item) => withVariables(item, lookup));
-  return isMap(value) ? mapOf([...value].map(([key, item]) => [key, withVariables(item, lookup)] as const)) : value;
-}
-
 function servicesOf(file: ValueMap, secrets: ValueMap, lookup: Lookup): Target[] {
   return [...mapIn(file, "services")].flatMap(([name, service]) => {
     if (!isMap(service)) return [];
-    if (service.has("extends"))
-      throw new BuildError("bake/definition", `Cannot use service ${name}: kiln reads no extends`, {
-        hint: "YAML's anchors do the same: build: *base",
-      });
     const build = service.get("build") ?? null;
     if (build === null) return [];
     const section = isMap(build) ? build : mapOf([["context", build]]);

@@ -10,7 +10,7 @@ import { loadDefinition } from "../../bake/load.ts";
 import { listTargets, printPlan, valueText } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
 import { ACCEPTED_GROUP } from "../flags/accepted.ts";
-import { bakeSources, composeLookup } from "../bake-files.ts";
+import { bakeSources, composeHost } from "../bake-files.ts";
 import { requireRights } from "../bake-rights.ts";
 import { bakeWords, type RemoteBake } from "../remote-bake.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
@@ -116,8 +116,9 @@ async function run(context: CommandContext, args: readonly string[], flags: Bake
   const host = definitionHost(context, flags.var, commandContext);
   const definition = await loadDefinition(sources, host, async () => {
     const { readCompose } = await import("../../bake/compose/compose.ts");
-    const lookup = composeLookup(context, variables(flags.var));
-    return (files) => readCompose(files, lookup);
+    const given = composeHost(context, variables(flags.var));
+    const read = remote === undefined ? given.read : (): undefined => undefined;
+    return (files) => readCompose(files, { ...given, read, paths: "of-first-file" });
   });
   if (flags.list !== undefined) {
     printList(context, definition, flags.list);

@@ -1,4 +1,4 @@
-import { basename, posix, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import type { Command } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { FLAG, list, object, optional, TEXT } from "../../../lib/core/shape.ts";
@@ -6,7 +6,7 @@ import { readCompose } from "../../bake/compose/compose.ts";
 import type { Definition, Target } from "../../bake/definition.ts";
 import { printPlan } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
-import { composeLookup, composeSources } from "../bake-files.ts";
+import { composeHost, composeSources } from "../bake-files.ts";
 import { requireRights } from "../bake-rights.ts";
 import { bakePlan } from "../bake-plan.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
@@ -66,7 +66,7 @@ export function composeBuildCommand(program: Command, cli: Cli): void {
 
 async function run(context: CommandContext, args: readonly string[], flags: ComposeFlags): Promise<number | void> {
   const { files, directory } = await composeSources(context, flags.file);
-  const read = readCompose(files, composeLookup(context, new Map()));
+  const read = readCompose(files, { ...composeHost(context, new Map()), paths: "of-names" });
   const folder = basename(resolve(context.host.workingDirectory, directory));
   const name =
     flags.projectName ??
@@ -74,7 +74,7 @@ async function run(context: CommandContext, args: readonly string[], flags: Comp
   const project = name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, "");
   const definition: Definition = {
     ...read,
-    targets: read.targets.map((target) => inProject(target, project, directory)),
+    targets: read.targets.map((target) => inProject(target, project)),
   };
   if (definition.targets.length === 0) throw new BuildError("bake/definition", "No service has a build section");
   const sets = [
@@ -100,13 +100,8 @@ function projectOf(texts: readonly string[]): string | undefined {
   return texts.map((text) => /^name:[ \t]*["']?([\w.-]+)/m.exec(text)?.[1]).findLast((name) => name !== undefined);
 }
 
-/** Names a service's image, and makes its paths relative to the first file's directory, as compose does. */
-function inProject(target: Target, project: string, directory: string): Target {
-  const fields = new Map(target.fields);
-  if (!fields.has("tags")) fields.set("tags", [`${project}-${target.name}`]);
-  const source = fields.get("context") ?? ".";
-  if (directory !== "." && typeof source === "string" && !/^(?:\/|[a-z+]+:\/\/|git@)/.test(source)) {
-    fields.set("context", posix.join(directory, source));
-  }
-  return { ...target, fields };
+/** Names a service's image as compose does. */
+function inProject(target: Target, project: string): Target {
+  if (target.fields.has("tags")) return target;
+  return { ...target, fields: new Map([...target.fields, ["tags", [`${project}-${target.name}`]]]) };
 }
