@@ -1,6 +1,9 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { createReadStream, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { extract } from "tar-stream";
 
 /** One builder and its commands. Paths in `where` are absolute and the builder's own. */
 export interface Builder {
@@ -95,11 +98,22 @@ async function pushedConfig(docker: string, image: string, registry: string): Pr
 /** Lists every file of a tar as one line: the output of `tar -tv` and the digest of the content. */
 export async function listing(tar: string): Promise<string[]> {
   const options = ["--numeric-owner", "--full-time", "--quoting-style=escape"];
-  const seen = await run(["tar", "-tvf", tar, ...options], ".");
-  const digest = 'printf "%s %s\\n" "$(sha256sum | cut -c1-16)" "$TAR_FILENAME"';
-  const contents = await run(["tar", "-xf", tar, `--to-command=${digest}`], ".");
-  if (!seen.ok || !contents.ok) throw new Error(`Cannot list ${tar}: ${seen.output}${contents.output}`);
-  return [...seen.stdout.split("\n"), ...contents.stdout.split("\n")].filter(Boolean);
+  const [seen, contents] = await Promise.all([run(["tar", "-tvf", tar, ...options], "."), digests(tar)]);
+  if (!seen.ok) throw new Error(`Cannot list ${tar}: ${seen.output}`);
+  return [...seen.stdout.split("\n"), ...contents].filter(Boolean);
+}
+
+async function digests(tar: string): Promise<readonly string[]> {
+  const lines: string[] = [];
+  const entries = extract();
+  const read = pipeline(createReadStream(tar), entries);
+  for await (const entry of entries) {
+    const digest = createHash("sha256");
+    for await (const chunk of entry) digest.update(chunk as Buffer);
+    if (entry.header.type === "file") lines.push(`${digest.digest("hex").slice(0, 16)} ${entry.header.name}`);
+  }
+  await read;
+  return lines;
 }
 
 /** Runs a command to its end, with nothing or a file as its standard input. */

@@ -1,0 +1,4 @@
+#include <stdio.h>
+#include <unistd.h>
+
+int main(void) { return printf("hello from c as %d, really %d\n", (int)geteuid(), (int)getuid()) < 0; }

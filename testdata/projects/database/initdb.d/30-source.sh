@@ -1,0 +1,1 @@
+echo "sourced in $$" | sed "s/ [0-9]*$//"

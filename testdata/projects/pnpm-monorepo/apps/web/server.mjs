@@ -1,0 +1,3 @@
+import { greet } from "@repo/greet";
+
+console.log(greet("web"), process.getuid(), process.env.NODE_ENV);
