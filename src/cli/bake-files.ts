@@ -77,15 +77,19 @@ function decode(name: string, bytes: Buffer): SourceText {
 }
 
 /**
- * Makes the world around compose files. Variables come from `--var`, the environment, then `.env` of the working
- * directory.
+ * Makes the world around compose files. Variables come from `--var`, the environment, then the given files, `.env` unless
+ * given.
  */
-export function composeHost(context: CommandContext, given: ReadonlyMap<string, string>): Omit<ComposeHost, "paths"> {
+export function composeHost(
+  context: CommandContext,
+  given: ReadonlyMap<string, string>,
+  envFiles: readonly string[] = [".env"],
+): Omit<ComposeHost, "paths"> {
   const { env } = context.host;
   const outer = (name: string): string | undefined => given.get(name) ?? env[name];
-  const source = readSource(context, ".env");
-  const own = source === undefined ? undefined : parseDotenv(source.text, outer);
-  return { lookup: (name) => outer(name) ?? own?.get(name), read: (path) => readSource(context, path) };
+  const files = envFiles.flatMap((path) => readSource(context, path) ?? []);
+  const own = new Map(files.flatMap(({ text }) => [...parseDotenv(text, outer)]));
+  return { lookup: (name) => outer(name) ?? own.get(name), read: (path) => readSource(context, path) };
 }
 
 /** Names of compose files: the first that is there counts, with its override. */

@@ -60,13 +60,26 @@ export const SPELLINGS: Readonly<Record<string, Readonly<Record<string, readonly
 /** Replaces docker's spelling of a command by kiln's; other command lines stay as they are. */
 export function kilnWords(given: readonly string[]): readonly string[] {
   const place = commandIndex(given);
-  const argv = withoutDepth(given, place);
+  const argv = withoutDepth(composeFirst(given, place), place);
   const word = argv[place + 1];
   const commands = commandsOf(argv[place]);
   // The group's help is kiln's.
   if (word === "--help" && Object.keys(commands).length > 0) return ["--help"];
   const known = word !== undefined && Object.hasOwn(commands, word) ? commands[word] : undefined;
   return known === undefined ? argv : [...argv.slice(0, place), ...known, ...argv.slice(place + 2)];
+}
+
+/** Flags of docker compose itself with a value of their own: they may stand before its command. */
+const COMPOSE_VALUES = /^(?:-f|-p|--(?:file|project-name|project-directory|env-file|profile|progress|ansi|parallel))$/;
+
+/** Moves the flags of compose behind its command: `compose -f x.yaml build`. */
+function composeFirst(given: readonly string[], place: number): readonly string[] {
+  if (given[place] !== "compose") return given;
+  let index = place + 1;
+  while (given[index]?.startsWith("-") === true) index += COMPOSE_VALUES.test(given[index] ?? "") ? 2 : 1;
+  const command = given[index];
+  if (index === place + 1 || command === undefined) return given;
+  return [...given.slice(0, place + 1), command, ...given.slice(place + 1, index), ...given.slice(index + 1)];
 }
 
 /** Replaces three words by two: `buildx imagetools inspect`, `buildx history ls`, `history builds ls`. */

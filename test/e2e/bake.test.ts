@@ -121,7 +121,7 @@ describe.skipIf(why !== undefined)("bake", { timeout: 120_000 }, () => {
       join(compose, "compose.yaml"),
       "name: shop\nservices:\n  web:\n    build:\n      context: ./web\n      args: { G: '${GREETING:-none}' }\n  db: { image: postgres }\n",
     );
-    mustKiln(store, ["compose", "build"], { cwd: compose });
+    mustKiln(store, ["compose", "-f", "compose/compose.yaml", "--profile=x", "build"], { cwd: folder.path });
     expect(mustKiln(store, ["inspect", "-f", "{{.Config.Labels.g}}", "shop-web"]).stdout.trim()).toBe("hello");
   });
 });

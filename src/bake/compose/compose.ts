@@ -8,7 +8,8 @@ import type { Lookup } from "./interpolate.ts";
 import { type ComposeHost, readProject } from "./project.ts";
 
 /**
- * Makes targets of the services with a build section; the group `default` has them all. Later files add to earlier ones.
+ * Makes targets of the services with a build section; the group `default` has those whose profiles count. Later files add
+ * to earlier ones.
  * @throws {BuildError} `bake/syntax`, `bake/definition`
  */
 export function readCompose(sources: readonly SourceText[], host: ComposeHost): Definition {
@@ -18,11 +19,26 @@ export function readCompose(sources: readonly SourceText[], host: ComposeHost): 
     files.map((file) => ({ groups: [], targets: servicesOf(file, secrets, host.lookup), variables: [] })),
   );
   const targets = merged.targets.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const resting = new Set(files.flatMap((file) => restingServices(file, host.profiles)));
+  const names = targets.map(({ name }) => name).filter((name) => !resting.has(name));
   return {
-    groups: [{ name: "default", description: undefined, targets: targets.map(({ name }) => name) }],
+    groups: [{ name: "default", description: undefined, targets: names }],
     targets,
     variables: [],
   };
+}
+
+/** Lists the services that are only for profiles that do not count. */
+function restingServices(file: ValueMap, counting: ComposeHost["profiles"]): string[] {
+  if (counting === undefined || counting.includes("*")) return [];
+  return [...mapIn(file, "services")].flatMap(([name, service]) => {
+    const own = isMap(service) ? (listOf(service.get("profiles")) ?? []) : [];
+    return own.length === 0 || own.some((one) => counting.includes(toText(one) ?? "")) ? [] : [targetName(name)];
+  });
+}
+
+function targetName(service: string): string {
+  return service.replaceAll(".", "_");
 }
 
 function servicesOf(file: ValueMap, secrets: ValueMap, lookup: Lookup): Target[] {
@@ -89,7 +105,7 @@ function targetOf(name: string, build: ValueMap, { service, secrets, lookup }: A
   extend(fields, build.get("x-bake") ?? null);
   for (const [key, value] of fields)
     if ((isMap(value) && value.size === 0) || (isList(value) && value.length === 0)) fields.delete(key);
-  return { name: name.replaceAll(".", "_"), inherits: [], fields };
+  return { name: targetName(name), inherits: [], fields };
 }
 
 /** Applies `x-bake`, which has attributes of targets under their own names. */

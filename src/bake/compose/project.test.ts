@@ -100,3 +100,15 @@ test.each([
 ])("%s is an error", (text, message) => {
   expect(() => targets({ "compose.yaml": text })).toThrow(message);
 });
+
+test.each([
+  [[], ["a"]],
+  [["x"], ["a", "b"]],
+  [["*"], ["a", "b", "c.d"]],
+  [undefined, ["a", "b", "c.d"]],
+])("of the profiles %s the services %s count", (profiles, names) => {
+  const text = "services: { a: { build: . }, b: { build: ., profiles: [x] }, c.d: { build: ., profiles: [y, z] } }\n";
+  const host = { lookup: () => undefined, read: () => undefined, paths: "of-first-file", profiles } as const;
+  const [group] = readCompose([new SourceText("compose.yaml", text)], host).groups;
+  expect(group?.targets).toEqual(names.map((name) => name.replace(".", "_")));
+});

@@ -14,6 +14,10 @@ export interface ComposeHost {
   readonly read: (path: string) => SourceText | undefined;
   /** What paths of the result are relative to: the first file's directory, or what its name is relative to. */
   readonly paths: "of-first-file" | "of-names";
+  /** The project's directory, where it is not that of the first file. */
+  readonly directory?: string | undefined;
+  /** Profiles whose services count, and `*` for all; absent: all count. */
+  readonly profiles?: readonly string[] | undefined;
 }
 
 /** Files inside each other beyond this have no end. */
@@ -34,7 +38,7 @@ interface Place {
  * @throws {BuildError} `bake/syntax`, `bake/definition`, `bake/not-found`
  */
 export function readProject(sources: readonly SourceText[], host: ComposeHost): readonly ValueMap[] {
-  const root = posix.dirname(sources[0]?.name ?? "");
+  const root = host.directory ?? posix.dirname(sources[0]?.name ?? "");
   return sources.flatMap((source) => readFile(source, { host, lookup: host.lookup, directory: root, root, depth: 0 }));
 }
 

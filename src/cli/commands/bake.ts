@@ -10,6 +10,7 @@ import { loadDefinition } from "../../bake/load.ts";
 import { listTargets, printPlan, valueText } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
 import { ACCEPTED_GROUP } from "../flags/accepted.ts";
+import { attestation } from "../bake-attestation.ts";
 import { bakeSources, composeHost } from "../bake-files.ts";
 import { requireRights } from "../bake-rights.ts";
 import { bakeWords, type RemoteBake } from "../remote-bake.ts";
@@ -158,11 +159,6 @@ function overrides({ targets }: Definition, flags: BakeFlags): string[] {
     ...(flags.provenance === undefined ? [] : [`*.attest=${attestation("provenance", flags.provenance)}`]),
     ...(flags.sbom === undefined ? [] : [`*.attest=${attestation("sbom", flags.sbom)}`]),
   ];
-}
-
-function attestation(type: string, text: string): string {
-  if (/^(?:1|t|true)$/i.test(text)) return `type=${type}`;
-  return /^(?:0|f|false)$/i.test(text) ? `type=${type},disabled=true` : `type=${type},${text}`;
 }
 
 function variables(given: readonly string[]): ReadonlyMap<string, string> {

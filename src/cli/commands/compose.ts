@@ -1,4 +1,4 @@
-import { basename, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { Command } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
 import { FLAG, list, object, optional, TEXT } from "../../../lib/core/shape.ts";
@@ -6,6 +6,8 @@ import { readCompose } from "../../bake/compose/compose.ts";
 import type { Definition, Target } from "../../bake/definition.ts";
 import { printPlan } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
+import { attestation } from "../bake-attestation.ts";
+import { ACCEPTED_GROUP } from "../flags/accepted.ts";
 import { composeHost, composeSources } from "../bake-files.ts";
 import { requireRights } from "../bake-rights.ts";
 import { bakePlan } from "../bake-plan.ts";
@@ -24,6 +26,13 @@ interface ComposeFlags {
   readonly quiet?: boolean;
   readonly print?: boolean;
   readonly progress?: string;
+  readonly envFile: readonly string[];
+  readonly projectDirectory?: string;
+  readonly profile: readonly string[];
+  readonly check?: boolean;
+  readonly ssh: readonly string[];
+  readonly provenance?: string;
+  readonly sbom?: string;
 }
 
 const flagsShape = object<ComposeFlags>({
@@ -37,6 +46,13 @@ const flagsShape = object<ComposeFlags>({
   quiet: optional(FLAG),
   print: optional(FLAG),
   progress: optional(TEXT),
+  envFile: list(TEXT),
+  projectDirectory: optional(TEXT),
+  profile: list(TEXT),
+  check: optional(FLAG),
+  ssh: list(TEXT),
+  provenance: optional(TEXT),
+  sbom: optional(TEXT),
 });
 
 /** Declares `kiln compose build`, in one word for commander. */
@@ -53,8 +69,17 @@ export function composeBuildCommand(program: Command, cli: Cli): void {
   build.option("--pull", "ask registries whether base images have changed");
   build.option("--push", "push the images");
   build.option("--print", "show what would be built, as a bake file in JSON");
+  build.option("--profile <name>", "also the services of a profile, * for all (COMPOSE_PROFILES)", each, []);
+  build.option("--env-file <path>", "variables of the files (.env of the project's directory)", each, []);
+  build.option("--project-directory <path>", "what paths are relative to (the first file's directory)");
+  build.option("--check", "report findings of the build checks instead of building");
+  build.option("--ssh <id>", "an agent or keys for every service: default, or id=path", each, []);
+  build.option("--provenance <attributes>", "attest how the images were built");
+  build.option("--sbom <attributes>", "attach a list of the image's packages: true or false");
   build.option("--progress <mode>", MODES_TEXT);
   build.option("-q, --quiet", "print only the images' ids");
+  for (const flag of ["--ansi <when>", "--builder <name>", "--compress", "--force-rm", "--parallel <count>", "--no-rm"])
+    build.addOption(build.createOption(flag, "no effect here").helpGroup(ACCEPTED_GROUP));
   build.addHelpText(
     "after",
     examples([
@@ -65,12 +90,15 @@ export function composeBuildCommand(program: Command, cli: Cli): void {
 }
 
 async function run(context: CommandContext, args: readonly string[], flags: ComposeFlags): Promise<number | void> {
-  const { files, directory } = await composeSources(context, flags.file);
-  const read = readCompose(files, { ...composeHost(context, new Map()), paths: "of-names" });
-  const folder = basename(resolve(context.host.workingDirectory, directory));
-  const name =
-    flags.projectName ??
-    (context.host.env["COMPOSE_PROJECT_NAME"] || projectOf(files.map(({ text }) => text)) || folder);
+  const { env, workingDirectory } = context.host;
+  const { files, directory: own } = await composeSources(context, flags.file);
+  const directory = flags.projectDirectory ?? own;
+  const envFiles = flags.envFile.length > 0 ? flags.envFile : [join(directory, ".env")];
+  const profiles = [...flags.profile, ...(env["COMPOSE_PROFILES"] ?? "").split(",").filter((one) => one !== "")];
+  const given = composeHost(context, new Map(), envFiles);
+  const read = readCompose(files, { ...given, paths: "of-names", directory, profiles });
+  const folder = basename(resolve(workingDirectory, directory));
+  const name = flags.projectName ?? (env["COMPOSE_PROJECT_NAME"] || projectOf(files.map(({ text }) => text)) || folder);
   const project = name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, "");
   const definition: Definition = {
     ...read,
@@ -78,7 +106,14 @@ async function run(context: CommandContext, args: readonly string[], flags: Comp
   };
   if (definition.targets.length === 0) throw new BuildError("bake/definition", "No service has a build section");
   const sets = [
-    ...flags.buildArg.map((text) => `*.args.${text.includes("=") ? text : `${text}=${context.host.env[text] ?? ""}`}`),
+    ...flags.buildArg.flatMap((text) => {
+      if (text.includes("=")) return [`*.args.${text}`];
+      return env[text] === undefined ? [] : [`*.args.${text}=${env[text]}`];
+    }),
+    ...flags.ssh.map((text) => `*.ssh=${text}`),
+    ...(flags.check === true ? ["*.call=lint"] : []),
+    ...(flags.provenance === undefined ? [] : [`*.attest=${attestation("provenance", flags.provenance)}`]),
+    ...(flags.sbom === undefined ? [] : [`*.attest=${attestation("sbom", flags.sbom)}`]),
     ...(flags.cache ? [] : ["*.no-cache=true"]),
     ...(flags.pull === true ? ["*.pull=true"] : []),
     ...(flags.push === true ? ["*.push=true"] : []),
@@ -89,9 +124,8 @@ async function run(context: CommandContext, args: readonly string[], flags: Comp
     return;
   }
   // A compose file may name any path, as with docker compose; rights of steps are the user's to give.
-  const given = { allow: ["fs=*", "ssh", ...flags.allow], sets: [] };
-  const { env, workingDirectory } = context.host;
-  requireRights(plan.targets.values(), { ...given, workingDirectory, env });
+  const allow = ["fs=*", "ssh", ...flags.allow];
+  requireRights(plan.targets.values(), { allow, sets: [], workingDirectory, env });
   return bakePlan(context, plan, flags);
 }
 
