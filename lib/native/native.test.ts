@@ -222,6 +222,14 @@ describe("scanTree", () => {
   });
 });
 
+test("removeTree does not mind others that remove the same tree, as processes do that empty one trash", async () => {
+  for (let round = 0; round < 40; round += 1) {
+    for (let n = 0; n < 20; n += 1) mkdirSync(join(directory, `shared/${n}/d`), { recursive: true });
+    await Promise.all(Array.from({ length: 4 }, () => native.removeTree(dirfd, "shared")));
+    expect(readdirSync(directory)).toEqual([]);
+  }
+});
+
 test("removeTree unlinks symlinks and leaves what they point at", async () => {
   mkdirSync(join(directory, "keep"));
   writeFileSync(join(directory, "keep/f"), "");

@@ -66,11 +66,13 @@ remove_entry (int dirfd, const char *name, int known_type)
        * overlayfs leaves its work directory. */
       cleanup_fd int held = openat (dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
       if (held < 0 || change_mode (held, "", 0700) < 0)
-        return -1;
+        return errno == ENOENT ? 0 : -1;
       fd = openat (dirfd, name, flags);
     }
+  /* Another process may be removing the same directory: it may be gone
+   * before it is opened, and cannot be listed once it is. */
   if (fd < 0 || empty_directory (fd) < 0)
-    return -1;
+    return errno == ENOENT ? 0 : -1;
   return unlinkat (dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -1 : 0;
 }
 
