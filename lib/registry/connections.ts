@@ -33,39 +33,62 @@ export async function openConnections(
 ): Promise<Connections> {
   // Loaded here and not at the top: loading takes longer than a whole cached build.
   const { Agent, ProxyAgent } = await import("undici");
-  const { getCACertificates } = process.getBuiltinModule("node:tls");
-  const extra = [...(options.ca ?? []), ...(host.ca ?? [])];
-  const tls = {
+  const connect = {
     timeout: patience === "short" ? SHORT_CONNECT_MS : CONNECT_MS,
     autoSelectFamily: true,
     autoSelectFamilyAttemptTimeout: ADDRESS_MS,
+  };
+  const silenceMs = patience === "short" ? SHORT_SILENCE_MS : SILENCE_MS;
+  const settings = { headersTimeout: silenceMs, bodyTimeout: silenceMs, allowH2: false };
+  const plain = new Agent({ ...settings, connect });
+  const others = new Map<string, Dispatcher>();
+  const other = (name: string, make: () => Dispatcher): Dispatcher => {
+    const known = others.get(name);
+    if (known !== undefined) return known;
+    const agent = make();
+    others.set(name, agent);
+    return agent;
+  };
+  // Made by the first request that needs it: Node's module for TLS, and its certificates, take as long to load as the client.
+  const tls = once(() => ({ ...connect, ...tlsSettings(options, host) }));
+  const agentFor = (url: URL): Dispatcher | undefined => {
+    const proxy = options.proxy === undefined ? undefined : proxyFor(url, options.proxy);
+    if (proxy !== undefined) {
+      const made = { ...settings, connect: tls(), uri: proxy.href, requestTls: tls(), proxyTls: tls() };
+      return other(proxy.href, () => new ProxyAgent(made));
+    }
+    return url.protocol === "https:" ? other("https:", () => new Agent({ ...settings, connect: tls() })) : undefined;
+  };
+  const dispatcher = plain.compose((dispatch) => (request, handler) => {
+    const agent = request.origin === undefined ? undefined : agentFor(new URL(request.origin));
+    return agent === undefined ? dispatch(request, handler) : agent.dispatch(request, handler);
+  });
+  return {
+    dispatcher,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([plain, ...others.values()].map((agent) => agent.destroy()));
+    },
+  };
+}
+
+function tlsSettings(options: ConnectionOptions, host: Pick<HostSettings, "ca" | "insecure" | "client">): TlsSettings {
+  const { getCACertificates } = process.getBuiltinModule("node:tls");
+  const extra = [...(options.ca ?? []), ...(host.ca ?? [])];
+  return {
     ...(extra.length === 0 ? {} : { ca: [...getCACertificates("default"), ...extra] }),
     ...(host.insecure === true ? { rejectUnauthorized: false } : {}),
     ...host.client,
   };
-  const silenceMs = patience === "short" ? SHORT_SILENCE_MS : SILENCE_MS;
-  const settings = { connect: tls, headersTimeout: silenceMs, bodyTimeout: silenceMs, allowH2: false };
-  const direct = new Agent(settings);
-  const proxies = new Map<string, Dispatcher>();
-  const proxyAt = (url: URL): Dispatcher => {
-    const known = proxies.get(url.href);
-    if (known !== undefined) return known;
-    const agent = new ProxyAgent({ ...settings, uri: url.href, requestTls: tls, proxyTls: tls });
-    proxies.set(url.href, agent);
-    return agent;
-  };
-  const { proxy } = options;
-  const dispatcher =
-    proxy === undefined
-      ? direct
-      : direct.compose((dispatch) => (request, handler) => {
-          const url = request.origin === undefined ? undefined : proxyFor(new URL(request.origin), proxy);
-          return url === undefined ? dispatch(request, handler) : proxyAt(url).dispatch(request, handler);
-        });
-  return {
-    dispatcher,
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all([direct, ...proxies.values()].map((agent) => agent.destroy()));
-    },
-  };
+}
+
+interface TlsSettings {
+  readonly ca?: string[];
+  readonly rejectUnauthorized?: boolean;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+function once<T extends object>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }
