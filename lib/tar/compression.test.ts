@@ -44,6 +44,29 @@ test.each([
 });
 
 test.each([
+  { kind: "gzip", level: 4 },
+  { kind: "zstd", level: 3 },
+] as const)("$kind has level $level where none is asked for", async ({ kind, level }) => {
+  const bytes = (more: { readonly level?: number }): Promise<Buffer> =>
+    bytesOf(compress(inPieces(INPUT, 100_000), { kind, parallel: 2, ...more }, signal));
+  expect(digestOf(await bytes({}))).toBe(digestOf(await bytes({ level })));
+});
+
+test("one layer keeps all processors busy: that many blocks are taken before the first is waited for", async () => {
+  const block = 1 << 20;
+  let taken = 0;
+  async function* source(): AsyncGenerator<Buffer> {
+    for (; taken < 9; taken += 1) yield Buffer.alloc(block, taken);
+  }
+  const parts = compress(source(), { kind: "gzip", parallel: 4 }, signal);
+  await parts.next();
+  expect(taken).toBe(0);
+  await parts.next();
+  expect(taken).toBeGreaterThanOrEqual(5);
+  await parts.return();
+});
+
+test.each([
   { kind: "gzip", program: ["gzip", "-dc"], overheadBytes: 5 * 200 + 18 },
   { kind: "zstd", program: ["zstd", "-dc"], overheadBytes: 9 + 3 * 80 },
 ] as const)("noise is stored as it is in $kind, its last block too", async ({ kind, program, overheadBytes }) => {

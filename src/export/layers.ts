@@ -8,7 +8,7 @@ import { LostLayerError } from "../../lib/store/lost-layer.ts";
 import { builtLayerId, originOf } from "../../lib/store/snapshot-id.ts";
 import type { LayerBlob, SnapshotId } from "../../lib/store/model.ts";
 import type { NewSnapshot, Store, WrittenBlob } from "../../lib/store/store.ts";
-import { compress } from "../../lib/tar/compress.ts";
+import { compress, DEFAULT_LEVELS } from "../../lib/tar/compress.ts";
 import { decompress } from "../../lib/tar/compression.ts";
 import type { Marks } from "../../lib/tar/marks.ts";
 import { lendLayer, type LayerTar, type PackOptions } from "../../lib/tar/pack.ts";
@@ -183,7 +183,8 @@ export function keepCompressed(
 }
 
 function factKeyOf(diffId: Digest, compression: "gzip" | "zstd", level: number | undefined): string {
-  return `${diffId} ${compression} ${level ?? "default"}`;
+  // The default is named by its number: after a change of it, blobs of before are not the ones that are wanted.
+  return `${diffId} ${compression} ${level ?? `default ${DEFAULT_LEVELS[compression]}`}`;
 }
 
 export function blobContent(blob: LayerBlob, deps: LayerSources): Layer {
