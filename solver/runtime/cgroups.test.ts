@@ -107,6 +107,21 @@ test("a missing controller is said once", () => {
   rmSync(path, { recursive: true });
 });
 
+test("a hierarchy that holds no limit is not missed", () => {
+  const { path, mountInfo } = v2("");
+  rmSync(join(path, "kiln"), { recursive: true });
+  writeFileSync(join(path, "kiln"), "no group can be made here");
+  const notices: string[] = [];
+  const cgroups = new Cgroups({
+    mountInfoText: mountInfo,
+    instance: `${process.pid}-t`,
+    notice: (n) => notices.push(n),
+  });
+  cgroups.enter({ ...plainStep, limits: { memoryBytes: 1 << 30 } });
+  expect(notices).toEqual(["limits on memory are not enforced: this machine has no memory cgroup controller"]);
+  rmSync(path, { recursive: true });
+});
+
 test("groups of kilns that are gone are removed, others stay", () => {
   const { path, mountInfo } = v2("memory");
   // No pid is that large: the kernel's limit is 2^22.

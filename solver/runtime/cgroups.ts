@@ -83,8 +83,9 @@ export class Cgroups {
       const forDevices = devices === "listed" && keeper === "none";
       const holdsDevices = forDevices && hierarchy.controllers.includes("devices");
       const isFree = hierarchy.version === 2;
-      if (!isFree && !holdsDevices && !hierarchy.controllers.some((one) => wanted.has(one))) continue;
-      const path = this.#make(hierarchy, names, isAsked && !holdsDevices);
+      const isWanted = hierarchy.controllers.some((one) => wanted.has(one));
+      if (!isFree && !holdsDevices && !isWanted) continue;
+      const path = this.#make(hierarchy, names, isWanted && !holdsDevices);
       if (path === undefined) continue;
       groups.set(hierarchy, path);
       if (forDevices && isFree) keeper = "filter";
