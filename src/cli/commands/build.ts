@@ -25,6 +25,7 @@ import { resourceLimits } from "../flags/resources.ts";
 import { printError } from "../print-error.ts";
 import { checkResultFiles } from "../result-files.ts";
 import { printExplanation } from "../explanation.ts";
+import { namesCollector } from "../otlp/target.ts";
 import { MODES_TEXT, openProgress, progressMode } from "../progress-output.ts";
 
 /** Declares `kiln build`, with every flag of `docker buildx build` that needs no daemon. */
@@ -210,6 +211,10 @@ async function run(context: CommandContext, args: readonly string[], flags: Buil
     throw error;
   } finally {
     if (report !== undefined && explain !== undefined) printExplanation(context, report, explain);
+    if (report !== undefined && namesCollector(env)) {
+      const { sendBuildTrace } = await import("../otlp/trace-sender.ts");
+      await sendBuildTrace(context, report, options);
+    }
   }
 }
 

@@ -6,8 +6,6 @@ const IGNORED_VARIABLES: Readonly<Record<string, string>> = {
   BUILDX_CPU_PROFILE: "no profile is written",
   BUILDX_MEM_PROFILE: "no profile is written",
   BUILDX_NO_DEFAULT_OCI_ARTIFACT: "attestations are OCI artifacts in the index",
-  OTEL_EXPORTER_OTLP_ENDPOINT: "no traces are sent; --explain=json and --progress events say what took how long",
-  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "no traces are sent; --explain=json and --progress events say what took how long",
 };
 
 /** Variables with some values that ask for something kiln lacks. */
