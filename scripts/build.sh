@@ -19,6 +19,9 @@ if [ ! -e build/kiln.blob ] || [ -n "$newest" ]; then
   # What completion and man pages are made of.
   sh scripts/pinned.sh node build/kiln.cjs completion table >build/commands.json.new
   mv build/commands.json.new build/commands.json
+  # What the launcher prints by itself.
+  sh scripts/pinned.sh node build/kiln.cjs --version >build/version.new
+  mv build/version.new build/version
   # Node warns that some built-in modules are "not fully verified" in snapshots; the tests run on the snapshot, which
   # verifies them.
   # The seed and the script's path make the file the same in every clone.

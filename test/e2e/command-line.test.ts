@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { VERSION } from "../../lib/core/version.ts";
 import { type Outcome, has, kiln, missing, mustKiln, PROJECT, temporary } from "./harness.ts";
 
 const skip = missing();
@@ -112,6 +113,13 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
       // A line without a code comes from commander.
       expect(status, args).toBe(/^error(?:\[cli\/usage\])?: /m.test(stderr) ? 125 : 1);
     }
+  });
+
+  test("the launcher's version is the program's", () => {
+    for (const flag of ["--version", "-v"])
+      expect(kiln("/nowhere", [flag]), flag).toMatchObject({ status: 0, stdout: `kiln ${VERSION}\n` });
+    const { stdout } = spawnSync(join(PROJECT, "bin/kiln"), ["-v"], { encoding: "utf8" });
+    expect(stdout).toBe(`kiln ${VERSION}\n`);
   });
 
   test("flags that scripts give an empty value, or false, are not given", () => {
