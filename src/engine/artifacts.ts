@@ -107,7 +107,7 @@ async function wasWritten(
   signal: AbortSignal,
 ): Promise<boolean> {
   mkdirSync(place.endsWith("/") || isOneOfMany ? place : dirname(place), { recursive: true });
-  const target = { kind: "path", path: place } as const;
+  const target = { kind: "path", path: place, isPlain: true } as const;
   const content = `${source.replace(/\/+$/, "")}/.`;
   // A file has no content of that kind.
   for (const form of isOneOfMany ? [source] : [content, source]) {

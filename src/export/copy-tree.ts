@@ -23,6 +23,11 @@ export interface CopyTreeOptions {
   readonly native: Native;
   /** Time of everything written, instead of the source's own times. */
   readonly mtimeSeconds: number | undefined;
+  /**
+   * Copies files, directories and links only, without setuid and setgid bits: a fifo would block its reader, and a
+   * program that changed its owner would lend the new one's rights to everybody.
+   */
+  readonly isPlain?: boolean | undefined;
 }
 
 /** Paths of a copy, relative to the destination. */
@@ -41,13 +46,14 @@ export interface CopiedTree {
 export async function copyTree(
   from: string,
   to: string,
-  { native, mtimeSeconds }: CopyTreeOptions,
+  { native, mtimeSeconds, isPlain = false }: CopyTreeOptions,
   signal: AbortSignal,
 ): Promise<CopiedTree> {
   using source = openDirectory(native, from);
   using target = openDirectory(native, to);
   const scan = await native.scanTree(source.fd, { links: true });
   const { mode, mtimeNs, nlink, dev, ino, rdevMajor, rdevMinor } = scan.columns;
+  const permissionsOf = (index: number): number => (mode[index] ?? 0) & (isPlain ? 0o1777 : 0o7777);
   const timeOf = (index: number): bigint =>
     mtimeSeconds === undefined ? (mtimeNs[index] ?? 0n) : BigInt(mtimeSeconds) * SECOND_NS;
   const directories: number[] = [];
@@ -74,24 +80,24 @@ export async function copyTree(
       makeWay(native, target.fd, path);
       native.symlinkat(scan.linkTarget(index), target.fd, path);
       native.utimensat(target.fd, path, timeOf(index));
-    } else if (type === S_IFIFO || type === S_IFCHR || type === S_IFBLK) {
+    } else if (!isPlain && (type === S_IFIFO || type === S_IFCHR || type === S_IFBLK)) {
       makeWay(native, target.fd, path);
       const device = { major: rdevMajor[index] ?? 0, minor: rdevMinor[index] ?? 0 };
       if (!makeNode(native, { target: target.fd, to, path, type, device })) {
         leftOut.push(path);
         continue;
       }
-      native.chmodOutside(target.fd, path, (mode[index] ?? 0) & 0o7777);
+      native.chmodOutside(target.fd, path, permissionsOf(index));
       native.utimensat(target.fd, path, timeOf(index));
     } else continue;
     written.push(path);
   }
-  await copyFiles(native, { source: source.fd, target: target.fd, scan, files, timeOf }, signal);
+  await copyFiles(native, { source: source.fd, target: target.fd, scan, files, permissionsOf, timeOf }, signal);
   for (const { first, path } of links) native.linkat(target.fd, first, target.fd, path);
   // From the bottom up, after all writes into them.
   for (const index of directories.toReversed()) {
     const path = scan.path(index);
-    native.chmodOutside(target.fd, path, (mode[index] ?? 0) & 0o7777);
+    native.chmodOutside(target.fd, path, permissionsOf(index));
     native.utimensat(target.fd, path, timeOf(index));
   }
   return { written, leftOut };
@@ -148,12 +154,13 @@ interface Copying {
   readonly target: number;
   readonly scan: TreeScan;
   readonly files: readonly number[];
+  readonly permissionsOf: (index: number) => number;
   readonly timeOf: (index: number) => bigint;
 }
 
 async function copyFiles(
   native: Native,
-  { source, target, scan, files, timeOf }: Copying,
+  { source, target, scan, files, permissionsOf, timeOf }: Copying,
   signal: AbortSignal,
 ): Promise<void> {
   const uid = process.geteuid?.() ?? 0;
@@ -165,7 +172,7 @@ async function copyFiles(
     const results = await native.copyFiles(source, target, {
       from: paths,
       to: paths,
-      modes: Uint32Array.from(batch, (index) => (scan.columns.mode[index] ?? 0) & 0o7777),
+      modes: Uint32Array.from(batch, permissionsOf),
       uids: new Uint32Array(batch.length).fill(uid),
       gids: new Uint32Array(batch.length).fill(gid),
       mtimesNs: BigInt64Array.from(batch, timeOf),

@@ -85,6 +85,19 @@ RUN mkdir -p /a /b/l && ln -s ${victim} /a/l && ln -s /../../../../etc/passwd /o
     expect(stderr).toContain("a link of a stage leads elsewhere");
   });
 
+  test("what could lend rights or block a reader is not written", () => {
+    const { status } = build(
+      "FROM base\nRUN mkdir -m 2755 /a && cd /a && touch x && chown 7 x && chmod 6755 x && mkfifo p && mknod d c 1 3; false",
+      artifact("failed:/a", "plain"),
+    );
+    expect(status).toBe(1);
+    expect(readdirSync(join(out, "plain"))).toEqual(["x"]);
+    expect(["plain", "plain/x"].map((name) => (lstatSync(join(out, name)).mode & 0o7777).toString(8))).toEqual([
+      "755",
+      "755",
+    ]);
+  });
+
   test("--on-error=export writes what the failed step has changed, and nothing else", () => {
     expect(build(DOCKERFILE, `--on-error=export=${out}`).status).toBe(1);
     expect(readdirSync(join(out, "src/reports"))).toEqual(["core"]);
@@ -115,7 +128,7 @@ RUN mkdir -p /a /b/l && ln -s ${victim} /a/l && ln -s /../../../../etc/passwd /o
       expect(lines.at(-1)).toMatch(/^1 added, 1 modified, 1 deleted; /);
     }
     expect(mustKiln(store, ["diff", "RUN mkdir"]).stdout).toContain("A /src/reports/sub/b  4B\n");
-    const json: unknown = JSON.parse(mustKiln(store, ["diff", "--format=json", "failed"]).stdout);
+    const json: unknown = JSON.parse(mustKiln(store, ["diff", "--json", "failed"]).stdout);
     expect(json).toMatchObject({ changes: expect.arrayContaining([expect.objectContaining({ kind: "deleted" })]) });
     expect(kiln(store, ["diff", "RUN nonsense"]).stderr).toContain("the last build has no such step");
   });

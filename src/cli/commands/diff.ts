@@ -12,6 +12,7 @@ export function diffCommand(program: Command, cli: Cli): void {
     .description("show in what two images differ, or what a step of the last build changed")
     .option("--no-times", "do not compare the times of files, and not those of the configuration")
     .option("--format <format>", "table or json", "table")
+    .option("--json", "the same as --format json")
     .option("--platform <os/arch>", "which of several platforms")
     .addHelpText(
       "after",
@@ -34,7 +35,7 @@ async function run(
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
-  const isJson = jsonOrTable(options["format"]);
+  const isJson = options["json"] === true || jsonOrTable(options["format"]);
   const [step = "", other] = args;
   if (other === undefined) return diffStep(context, step, isJson);
   const { compareImages } = await import("../../engine/look/compare-images.ts");

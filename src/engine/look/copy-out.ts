@@ -11,9 +11,12 @@ import { plainCopy } from "../../../solver/graph/plain-copy.ts";
 import { type TreeParts, treeTools } from "../flatten.ts";
 import { notFound, openImageFiles } from "./image-files.ts";
 
-/** The target of a copy: a path of the host's, or a stream that takes a tar. */
+/**
+ * The target of a copy: a path of the host's, or a stream that takes a tar. `isPlain`: without devices, fifos, setuid and
+ * setgid bits.
+ */
 export type CopyTarget =
-  | { readonly kind: "path"; readonly path: string }
+  | { readonly kind: "path"; readonly path: string; readonly isPlain?: boolean }
   | { readonly kind: "tar"; readonly stream: Writable };
 
 /**
@@ -59,7 +62,7 @@ export async function copyOut(
   }
   makeDestination(place.directory);
   await writingInto(place.directory, () =>
-    copyTree(directory, place.directory, { native, mtimeSeconds: undefined }, signal),
+    copyTree(directory, place.directory, { native, mtimeSeconds: undefined, isPlain: target.isPlain }, signal),
   );
 }
 
