@@ -24,9 +24,11 @@ test.each([
 test("a terminal of unknown size is taken for one of 80 columns", () => {
   const written: string[] = [];
   const write = (text: string | Uint8Array): boolean => written.push(String(text)) > 0;
-  const display = openProgress("tty", hostWith({ NO_COLOR: "1" }, { columns: 0, rows: 0, isTTY: true, write }));
+  const host = hostWith({ NO_COLOR: "1" }, { columns: 0, rows: 0, isTTY: true, write });
+  const display = openProgress("tty", host, "Pulling");
   display.sink({ kind: "step-started", id: "1", name: "[1/1] COPY a b", atMs: 0 });
   display.sink({ kind: "step-done", id: "1", atMs: 0 });
   display.finish("success");
   expect(written.join("")).toContain("=> [1/1] COPY a b");
+  expect(written.join("")).toContain("[+] Pulling 0.0s");
 });

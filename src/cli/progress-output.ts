@@ -39,14 +39,19 @@ export function progressMode(flag: string | undefined, quiet: boolean, host: Hos
   return foldMarks(host.env) === undefined ? "plain" : "plain-in-order";
 }
 
-/** Opens a display on standard error. */
-export function openProgress(mode: ProgressMode, host: Host): ProgressDisplay {
+/** Opens a display on standard error. `title` says what the live one is of. */
+export function openProgress(
+  mode: ProgressMode,
+  host: Host,
+  title: "Building" | "Pulling" | "Pushing" = "Building",
+): ProgressDisplay {
   const onContinue = host.onContinue?.bind(host);
   return createProgress(mode, {
     write: (text) => void host.stderr.write(text),
     // A terminal without a set size reports 0.
     size: () => ({ columns: host.stderr.columns || 80, rows: host.stderr.rows || 24 }),
     colors: useColors(host) && { ...DEFAULT_COLORS, ...readColors(host.env["BUILDKIT_COLORS"] ?? "").colors },
+    title,
     logLines: logLines(host.env["BUILDKIT_TTY_LOG_LINES"]),
     folds: mode === "plain" || mode === "plain-in-order" ? foldMarks(host.env) : undefined,
     rewraps: host.env["XTERM_VERSION"] === undefined && host.env["TERM"] !== "linux",

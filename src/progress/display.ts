@@ -16,6 +16,8 @@ export interface ProgressOutput {
   readonly colors: false | ProgressColors;
   /** Lines of a running step's output kept on a terminal; BuildKit's default is 6. */
   readonly logLines: number;
+  /** First word of the live display. Default: `Building`. */
+  readonly title?: string | undefined;
   /** Milliseconds since the epoch, on the clock that stamps the events. */
   nowMs(): number;
   /** False for a terminal that cuts lines off when its window gets narrower, instead of breaking them. */

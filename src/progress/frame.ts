@@ -10,6 +10,7 @@ export interface Picture {
   readonly elapsedMs: number;
   readonly nowMs: number;
   readonly logLines: number;
+  readonly title: string;
   readonly ending: "running" | "success" | "failure";
 }
 
@@ -30,7 +31,7 @@ export function pictureOf(
   const label = ending === "running" ? "" : ending === "success" ? " FINISHED" : " ERROR";
   const { counts } = book;
   const count = counts === undefined ? "" : ` (${counts.finished}/${counts.total})`;
-  const headline = `[+] Building ${formatSeconds(picture.elapsedMs)}${count}${label}`;
+  const headline = `[+] ${picture.title} ${formatSeconds(picture.elapsedMs)}${count}${label}`;
   const blocks = shown.map((step) => ({ step, rows: rowsOf(step, picture, window.columns, style) }));
   // When not all fits, finished steps go first, oldest first: running ones matter most.
   let height = 1 + blocks.reduce((sum, block) => sum + block.rows.length, 0);

@@ -29,7 +29,15 @@ export function ttyDisplay(output: ProgressOutput): ProgressDisplay {
     const { columns, rows } = output.size();
     const now = output.nowMs();
     const lines = pictureOf(
-      { book, logs, elapsedMs: now - (startedAtMs ?? now), nowMs: now, logLines: output.logLines, ending },
+      {
+        book,
+        logs,
+        elapsedMs: now - (startedAtMs ?? now),
+        nowMs: now,
+        logLines: output.logLines,
+        title: output.title ?? "Building",
+        ending,
+      },
       { columns, rows: ending === "running" ? Math.max(4, rows - 2) : Number.POSITIVE_INFINITY },
       style,
     );

@@ -42,7 +42,7 @@ async function run(
   const ref = formatReference(reference);
   const platform = platformOrDefault(context, options);
   const flag = typeof options["progress"] === "string" ? options["progress"] : undefined;
-  const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host);
+  const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host, "Pulling");
   await using engine = context.openEngine({
     progress: display.sink,
     accounts: await givenAccounts(context, options, reference.registry),

@@ -46,7 +46,7 @@ async function run(
       ["force-compression", String(options["forceCompression"] === true)],
     ]),
   );
-  const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host);
+  const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host, "Pushing");
   await using engine = context.openEngine({
     progress: display.sink,
     accounts: await givenAccounts(context, options, reference.registry),

@@ -44,7 +44,7 @@ async function run(
   const { warnings, ...given } = runOptions(flags, context);
   for (const warning of warnings) context.warn(`WARNING: ${warning}`);
   const { runImage } = await import("../../engine/run-image.ts");
-  const display = openProgress(progressMode(undefined, flags.quiet === true, context.host), context.host);
+  const display = openProgress(progressMode(undefined, flags.quiet === true, context.host), context.host, "Pulling");
   const notices = noticesOnly(context);
   let isPulling = false;
   await using engine = context.openEngine({
