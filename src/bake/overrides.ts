@@ -33,8 +33,8 @@ export function readOverrides(
     const [pattern = "", key = "", ...rest] = (appends ? written.slice(0, -1) : written).split(".");
     const member = rest.length === 0 ? undefined : rest.join(".");
     if (key === "") throw malformed(text, "it is target.key=value");
-    if (value === undefined) throw malformed(text, "it has no value");
     checkKey(text, key, member);
+    if (value === undefined) throw malformed(text, "it has no value");
     const found = names.includes(pattern) ? [pattern] : names.filter((name) => goMatch(pattern, name));
     if (found.length === 0) throw new BuildError("bake/definition", `could not find any target matching '${pattern}'`);
     for (const name of found) {

@@ -74,7 +74,7 @@ function expand(
 /** Shortens a path: `./web/` is `web`. Only a local path of a definition from elsewhere needs its `cwd://`. */
 function cleaned(context: string): string {
   const [, scheme = "", path = ""] = /^(cwd:\/\/)?([\s\S]*)$/.exec(context) ?? [];
-  if (scheme === "" && /^[a-z+]+:\/\/|^git@/.test(context)) return context;
+  if (scheme === "" && /^[a-z][a-z+.-]*:\/\/|^git@/.test(context)) return context;
   return scheme + posix.normalize(path || ".").replace(/(?<=.)\/$/, "");
 }
 

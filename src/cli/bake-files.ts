@@ -124,3 +124,8 @@ export async function composeSources(
     hint: `it is one of ${COMPOSE_NAMES.join(", ")}, or a file named with -f`,
   });
 }
+
+/** Reads the project's name of compose files; the last one that has it counts. */
+export function projectName(files: readonly SourceText[]): string | undefined {
+  return files.map(({ text }) => /^name:[ \t]*["']?([\w.-]+)/m.exec(text)?.[1]).findLast((name) => name !== undefined);
+}

@@ -83,7 +83,7 @@ function targetOf(name: string, build: ValueMap, { service, secrets, lookup }: A
   );
   const tags = own("tags");
   const image = service.get("image") ?? null;
-  set("tags", isList(tags ?? null) ? tags : image === null ? undefined : [image]);
+  set("tags", listOf(tags));
   set("cache-from", listOf(own("cache_from")));
   set("cache-to", listOf(own("cache_to")));
   set("target", own("target"));
@@ -96,13 +96,15 @@ function targetOf(name: string, build: ValueMap, { service, secrets, lookup }: A
   for (const key of ["pull", "no_cache"]) if (own(key) === true) set(key.replace("_", "-"), true);
   if (own("privileged") === true) set("entitlements", ["security.insecure"]);
   set("network", own("network"));
-  set("shm-size", own("shm_size"));
+  set("shm-size", sizeOf(own("shm_size")));
   set("ulimits", ulimitsOf(own("ulimits")));
   set(
     "extra-hosts",
     pairs(own("extra_hosts"), () => undefined),
   );
   extend(fields, build.get("x-bake") ?? null);
+  // The image's name counts where nothing else names it.
+  if (image !== null && (listOf(fields.get("tags")) ?? []).length === 0) set("tags", [image]);
   for (const [key, value] of fields)
     if ((isMap(value) && value.size === 0) || (isList(value) && value.length === 0)) fields.delete(key);
   return { name: targetName(name), inherits: [], fields };
@@ -154,13 +156,25 @@ function pairs(value: Value | undefined, absent: (name: string) => string | unde
 function contextOf(value: Value): Value {
   const text = toText(value) ?? "";
   const [, target] = /^(?:service|target):([\s\S]*)$/.exec(text) ?? [];
-  return target === undefined ? text : `target:${target.replaceAll(".", "_")}`;
+  return target === undefined ? (cleaned(text) ?? text) : `target:${target.replaceAll(".", "_")}`;
 }
 
 /** Shortens `./web` to `web`; a URL stays as it is. */
 function cleaned(value: Value | undefined): Value | undefined {
-  if (typeof value !== "string" || /^[a-z+]+:\/\/|^git@|^target:/.test(value) || value === "") return value;
+  if (typeof value !== "string" || /^[a-z][a-z+.-]*:|^git@/.test(value) || value === "") return value;
   return posix.normalize(value).replace(/(?<=.)\/$/, "");
+}
+
+const UNITS = ["", "k", "m", "g", "t", "p"];
+
+/** Writes a size as buildx prints it: `128mb` is `128MiB`. Other forms stay as they are, for the build to refuse. */
+function sizeOf(value: Value | undefined): Value | undefined {
+  const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?$/i.exec(toText(value ?? null) ?? "") ?? [];
+  if (amount === "") return value;
+  let size = Number(amount) * 1024 ** UNITS.indexOf(unit.toLowerCase());
+  let power = 0;
+  for (; size >= 1024 && power < UNITS.length - 1; power += 1) size /= 1024;
+  return `${Number(size.toPrecision(4))}${power === 0 ? "B" : `${UNITS[power]?.toUpperCase()}iB`}`;
 }
 
 function secretOf(value: Value, secrets: ValueMap): Value {

@@ -112,3 +112,18 @@ test.each([
   const [group] = readCompose([new SourceText("compose.yaml", text)], host).groups;
   expect(group?.targets).toEqual(names.map((name) => name.replace(".", "_")));
 });
+
+// As docker buildx bake 0.29 prints them.
+test.each([
+  ["shm_size: 128mb", { "shm-size": "128MiB" }],
+  ["shm_size: 1536kb", { "shm-size": "1.5MiB" }],
+  ["shm_size: 100000", { "shm-size": "97.66KiB" }],
+  ["additional_contexts: [d=./d/]", { contexts: { d: "d" } }],
+  ["x-bake: { tags: [u] }", { tags: ["u"] }],
+  ["tags: [t]", { tags: ["t"] }],
+  ["x-bake: { no-cache: true }", { tags: ["image"], "no-cache": true }],
+])("%s is %j", (build, printed) => {
+  expect(targets({ "compose.yaml": `services: { a: { image: image, build: { ${build} } } }\n` })["a"]).toMatchObject(
+    printed,
+  );
+});

@@ -11,7 +11,7 @@ import { listTargets, printPlan, valueText } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
 import { ACCEPTED_GROUP } from "../flags/accepted.ts";
 import { attestation } from "../bake-attestation.ts";
-import { bakeSources, composeHost } from "../bake-files.ts";
+import { bakeSources, composeHost, projectName } from "../bake-files.ts";
 import { requireRights } from "../bake-rights.ts";
 import { bakeWords, type RemoteBake } from "../remote-bake.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
@@ -119,13 +119,22 @@ async function run(context: CommandContext, args: readonly string[], flags: Bake
     const { readCompose } = await import("../../bake/compose/compose.ts");
     const given = composeHost(context, variables(flags.var));
     const read = remote === undefined ? given.read : (): undefined => undefined;
-    return (files) => readCompose(files, { ...given, read, paths: "of-first-file" });
+    // As buildx calls a project without a name.
+    return (files) => {
+      const lookup = (name: string): string | undefined =>
+        given.lookup(name) ?? (name === "COMPOSE_PROJECT_NAME" ? (projectName(files) ?? "bake") : undefined);
+      return readCompose(files, { ...given, lookup, read, paths: "of-first-file" });
+    };
   });
   if (flags.list !== undefined) {
     printList(context, definition, flags.list);
     return;
   }
-  const plan = makePlan(definition, names.length === 0 ? ["default"] : names, overrides(definition, flags));
+  const plan = makePlan(
+    definition,
+    names.length === 0 ? ["default"] : names,
+    overrides(definition, flags, context.host.env),
+  );
   if (flags.print === true) {
     context.print(printPlan(remote?.shown(plan) ?? plan));
     return;
@@ -146,11 +155,16 @@ async function remoteSources(
 }
 
 /** Flags that stand for `--set` on all targets. */
-function overrides({ targets }: Definition, flags: BakeFlags): string[] {
+function overrides({ targets }: Definition, flags: BakeFlags, env: CommandContext["host"]["env"]): string[] {
   if (targets.length === 0) return [...flags.set];
   const call = flags.check === true ? "lint" : flags.call === "check" ? "lint" : flags.call;
   return [
-    ...flags.set,
+    ...flags.set.flatMap((text) => {
+      // An argument without a value takes that of the environment, or is not given.
+      const [, name] = /^[^.=]+\.args\.([^=]+)$/.exec(text) ?? [];
+      if (name === undefined) return [text];
+      return env[name] === undefined ? [] : [`${text}=${env[name]}`];
+    }),
     ...(call === undefined ? [] : [`*.call=${call}`]),
     ...(flags.push === true ? ["*.push=true"] : []),
     ...(flags.load === true ? ["*.load=true"] : []),

@@ -8,7 +8,7 @@ import { printPlan } from "../../bake/print.ts";
 import { makePlan } from "../../bake/resolve.ts";
 import { attestation } from "../bake-attestation.ts";
 import { ACCEPTED_GROUP } from "../flags/accepted.ts";
-import { composeHost, composeSources } from "../bake-files.ts";
+import { composeHost, projectName, composeSources } from "../bake-files.ts";
 import { requireRights } from "../bake-rights.ts";
 import { bakePlan } from "../bake-plan.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
@@ -96,10 +96,12 @@ async function run(context: CommandContext, args: readonly string[], flags: Comp
   const envFiles = flags.envFile.length > 0 ? flags.envFile : [join(directory, ".env")];
   const profiles = [...flags.profile, ...(env["COMPOSE_PROFILES"] ?? "").split(",").filter((one) => one !== "")];
   const given = composeHost(context, new Map(), envFiles);
-  const read = readCompose(files, { ...given, paths: "of-names", directory, profiles });
   const folder = basename(resolve(workingDirectory, directory));
-  const name = flags.projectName ?? (env["COMPOSE_PROJECT_NAME"] || projectOf(files.map(({ text }) => text)) || folder);
+  const name = flags.projectName ?? (env["COMPOSE_PROJECT_NAME"] || projectName(files) || folder);
   const project = name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, "");
+  const lookup = (variable: string): string | undefined =>
+    variable === "COMPOSE_PROJECT_NAME" ? project : given.lookup(variable);
+  const read = readCompose(files, { ...given, lookup, paths: "of-names", directory, profiles });
   const definition: Definition = {
     ...read,
     targets: read.targets.map((target) => inProject(target, project)),
@@ -127,11 +129,6 @@ async function run(context: CommandContext, args: readonly string[], flags: Comp
   const allow = ["fs=*", "ssh", ...flags.allow];
   requireRights(plan.targets.values(), { allow, sets: [], workingDirectory, env });
   return bakePlan(context, plan, flags);
-}
-
-/** Reads the file's own name of the project. */
-function projectOf(texts: readonly string[]): string | undefined {
-  return texts.map((text) => /^name:[ \t]*["']?([\w.-]+)/m.exec(text)?.[1]).findLast((name) => name !== undefined);
 }
 
 /** Names a service's image as compose does. */
