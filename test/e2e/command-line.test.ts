@@ -338,7 +338,7 @@ describe.skipIf(skip !== undefined)("bin/kiln", { timeout: 60_000 }, () => {
       const { status, stderr } = spawnSync("sh", command, { cwd, encoding: "utf8" });
       const lines = stderr
         .trim()
-        .replace(/\n +more: .*$/, "")
+        .replaceAll(/\n +(?:hint|more): .*$/gm, "")
         .split("\n").length;
       expect({ args, status, lines }).toEqual({ args, status: 1, lines: 1 });
       expect(stderr).toMatch(/annot write to standard output: ENOSPC/);
