@@ -4,7 +4,7 @@ import { buffer } from "node:stream/consumers";
 import { BuildError, errnoOf, messageOf } from "../../lib/core/errors.ts";
 import { SourceText } from "../../lib/core/span.ts";
 import type { ComposeHost } from "../bake/compose/project.ts";
-import { parseDotenv } from "../bake/compose/interpolate.ts";
+import { parseDotenvs } from "../bake/compose/interpolate.ts";
 import type { CommandContext } from "./context.ts";
 
 /** Names of the files that bake looks for; all that are there count, in this order. */
@@ -88,7 +88,10 @@ export function composeHost(
   const { env } = context.host;
   const outer = (name: string): string | undefined => given.get(name) ?? env[name];
   const files = envFiles.flatMap((path) => readSource(context, path) ?? []);
-  const own = new Map(files.flatMap(({ text }) => [...parseDotenv(text, outer)]));
+  const own = parseDotenvs(
+    files.map(({ text }) => text),
+    outer,
+  );
   return { lookup: (name) => outer(name) ?? own.get(name), read: (path) => readSource(context, path) };
 }
 

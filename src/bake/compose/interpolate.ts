@@ -71,8 +71,17 @@ function malformed(text: string): BuildError {
   });
 }
 
+/** Reads several `.env` files: a later one knows the values of the earlier ones, and wins over them. */
+export function parseDotenvs(texts: readonly string[], outer: Lookup): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  for (const text of texts)
+    for (const [name, value] of parseDotenv(text, (wanted) => outer(wanted) ?? values.get(wanted)))
+      values.set(name, value);
+  return values;
+}
+
 /** Reads the lines of an `.env` file: `NAME=value`, quoted or not, `export` in front, comments. */
-export function parseDotenv(text: string, outer: Lookup): ReadonlyMap<string, string> {
+function parseDotenv(text: string, outer: Lookup): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   const lookup = (name: string): string | undefined => outer(name) ?? values.get(name);
   const line = /^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*[=:][ \t]*(?:'([^']*)'|"((?:[^"\\]|\\.)*)"|([^\n]*))/gm;

@@ -54,7 +54,7 @@ test("included files have their own directory and their own .env", () => {
   const made = targets(
     {
       "deploy/compose.yaml":
-        "include: [../a/compose.yaml, { path: [b.yaml, b2.yaml], project_directory: ../b, env_file: b.env }]\n",
+        "include: [../a/compose.yaml, { path: [b.yaml, b2.yaml], project_directory: ../b, env_file: [b0.env, b.env] }]\n",
       "a/compose.yaml":
         "include: [sub/c.yaml]\nservices: { a: { build: { args: { V: '$V $OUTER' } } } }\nsecrets: {}\n",
       "a/sub/c.yaml": "services: { c: { build: ./ctx } }\n",
@@ -62,7 +62,8 @@ test("included files have their own directory and their own .env", () => {
       "deploy/b.yaml":
         "services: { b: { build: { context: ., secrets: [s], args: { V: $V } } } }\nsecrets: { s: { file: ./s.txt } }\n",
       "deploy/b2.yaml": "services: { b: { build: { target: two } } }\n",
-      "deploy/b.env": "V=of b\n",
+      "deploy/b0.env": "V=b\n",
+      "deploy/b.env": "V=of ${V}\n",
     },
     "deploy/compose.yaml",
   );

@@ -3,7 +3,7 @@ import { parseDocument } from "yaml";
 import { BuildError } from "../../../lib/core/errors.ts";
 import type { SourceText } from "../../../lib/core/span.ts";
 import { fromJson, isList, isMap, mapOf, toText, type Value, type ValueMap } from "../hcl/value.ts";
-import { interpolate, type Lookup, parseDotenv } from "./interpolate.ts";
+import { interpolate, type Lookup, parseDotenvs } from "./interpolate.ts";
 import { mergeService } from "./merge.ts";
 import { rebased } from "./paths.ts";
 
@@ -93,11 +93,10 @@ function readInclude(entry: Value, { name }: SourceText, place: Place): readonly
 function lookupIn(directory: string, envFile: Value, { host, lookup: outer, directory: from }: Place): Lookup {
   const named = (isList(envFile) ? envFile : [envFile]).flatMap((one) => toText(one) ?? []);
   const paths = named.length > 0 ? named.map((one) => posix.join(from, one)) : [posix.join(directory, ".env")];
-  const own = paths.flatMap((path) => {
-    const source = host.read(path);
-    return source === undefined ? [] : [...parseDotenv(source.text, outer)];
-  });
-  const values = new Map(own);
+  const values = parseDotenvs(
+    paths.flatMap((path) => host.read(path)?.text ?? []),
+    outer,
+  );
   return (name) => outer(name) ?? values.get(name);
 }
 
