@@ -1,5 +1,7 @@
 import type { Command } from "commander";
 import { coverPasswords } from "../../../lib/core/credentials.ts";
+import { BuildError } from "../../../lib/core/errors.ts";
+import { didYouMean } from "../../../lib/core/suggest.ts";
 import { printableJson } from "../../../lib/core/printable.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
@@ -39,8 +41,14 @@ async function run(
   context: CommandContext,
   [key]: readonly string[],
   options: Readonly<Record<string, unknown>>,
-): Promise<number> {
+): Promise<void> {
   const { host } = context;
+  const keys = SETTINGS.map((setting) => setting.key);
+  if (key !== undefined && !keys.includes(key)) {
+    throw new BuildError("cli/usage", `There is no setting ${JSON.stringify(key)}${didYouMean(key, keys)}`, {
+      hint: `there are ${keys.join(", ")}`,
+    });
+  }
   const values = await valuesOf(findSettings(host), host.homeDirectory);
   const all = SETTINGS.map((setting) => effective(setting, host.env, values.get(setting.variable)));
   const shown = all.filter(
@@ -52,7 +60,6 @@ async function run(
     const rows = shown.map(({ key: name, value, origin }) => [name, value, origin]);
     for (const line of table(["SETTING", "VALUE", "FROM"], rows)) context.print(line);
   }
-  return key !== undefined && shown.length === 0 ? 1 : 0;
 }
 
 function effective(
