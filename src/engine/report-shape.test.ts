@@ -47,6 +47,8 @@ test("a report comes back as it was kept", () => {
 
 test.each([
   { name: "another version", report: { ...REPORT, version: 2 } },
+  { name: "a beginning that is no date", report: { ...REPORT, startedAtMs: 1e300 } },
+  { name: "a time of a step beyond all dates", report: { ...REPORT, steps: [{ ...REPORT.steps[0], endMs: 1e308 }] } },
   { name: "no steps", report: { ...REPORT, steps: undefined } },
   { name: "a step that ended in no known way", report: { ...REPORT, steps: [{ ...REPORT.steps[0], how: "lost" }] } },
   {

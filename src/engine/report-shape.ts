@@ -1,21 +1,15 @@
 import type { StepUsage } from "../../lib/core/progress.ts";
 import { isRecord } from "../../lib/core/json.ts";
-import {
-  FLAG,
-  list,
-  mapOf,
-  NUMBER,
-  object,
-  oneOf,
-  optional,
-  type Shape,
-  such,
-  tagged,
-  TEXT,
-} from "../../lib/core/shape.ts";
+import { FLAG, list, mapOf, object, oneOf, optional, type Shape, such, tagged, TEXT } from "../../lib/core/shape.ts";
 import type { FileChange } from "../../solver/cache/changed-files.ts";
 import type { FileSource, MissReason, PartChange } from "../../solver/cache/explain.ts";
 import type { BuildRecord, BuildReport, RecordedLayer, RecordedResult, RecordedWork, ReportedStep } from "./report.ts";
+
+/**
+ * Times in milliseconds, sizes and counts. The limit keeps the sum of two times a date, in a record that was damaged; it
+ * is four petabytes, and a time in the year 128,000.
+ */
+const AMOUNT = such("an amount", (value): value is number => typeof value === "number" && Math.abs(value) <= 4e15);
 
 type Change<Kind extends PartChange["kind"]> = Extract<PartChange, { readonly kind: Kind }>;
 type Reason<Kind extends MissReason["kind"]> = Extract<MissReason, { readonly kind: Kind }>;
@@ -29,7 +23,7 @@ const partChange = tagged<PartChange, "kind">("kind", {
     kind: oneOf("files"),
     name: TEXT,
     files: list(object<FileChange>({ path: TEXT, what: list(TEXT) })),
-    total: NUMBER,
+    total: AMOUNT,
   }),
   text: object<Change<"text">>({ kind: oneOf("text"), from: TEXT, to: TEXT }),
   source: object<Change<"source">>({ kind: oneOf("source"), name: TEXT, was: source, now: source }),
@@ -45,10 +39,10 @@ const missReason = tagged<MissReason, "kind">("kind", {
 });
 
 const usage = object<StepUsage>({
-  cpuMs: NUMBER,
-  peakMemoryBytes: optional(NUMBER),
-  readBytes: optional(NUMBER),
-  writtenBytes: optional(NUMBER),
+  cpuMs: AMOUNT,
+  peakMemoryBytes: optional(AMOUNT),
+  readBytes: optional(AMOUNT),
+  writtenBytes: optional(AMOUNT),
 });
 
 const TEXTS = list(TEXT);
@@ -62,48 +56,48 @@ const step = object<ReportedStep>({
   miss: optional(missReason),
   why: optional(TEXT),
   usage: optional(usage),
-  place: optional(object<NonNullable<ReportedStep["place"]>>({ file: TEXT, line: NUMBER })),
+  place: optional(object<NonNullable<ReportedStep["place"]>>({ file: TEXT, line: AMOUNT })),
   state: optional(workState),
-  startMs: optional(NUMBER),
-  endMs: optional(NUMBER),
-  needs: optional(list(NUMBER)),
+  startMs: optional(AMOUNT),
+  endMs: optional(AMOUNT),
+  needs: optional(list(AMOUNT)),
   isOnFirst: optional(FLAG),
   layer: optional(TEXT),
-  layerBytes: optional(NUMBER),
+  layerBytes: optional(AMOUNT),
   log: optional(TEXT),
 });
 
 const record = object<BuildRecord>({
   status: oneOf("completed", "failed", "cancelled", "interrupted"),
-  durationMs: optional(NUMBER),
+  durationMs: optional(AMOUNT),
   directory: optional(TEXT),
   dockerfile: optional(TEXT),
   commit: optional(TEXT),
   options: mapOf<string | readonly string[]>(such("a text or texts", (value) => TEXT.fits(value) || TEXTS.fits(value))),
   versions: object<BuildRecord["versions"]>({ kiln: TEXT, node: TEXT }),
-  steps: optional(object<NonNullable<BuildRecord["steps"]>>({ total: NUMBER, cached: NUMBER })),
+  steps: optional(object<NonNullable<BuildRecord["steps"]>>({ total: AMOUNT, cached: AMOUNT })),
   result: optional(
     object<RecordedResult>({
       imageId: optional(TEXT),
       manifest: optional(TEXT),
       names: TEXTS,
-      layers: list(object<RecordedLayer>({ id: TEXT, bytes: optional(NUMBER) })),
+      layers: list(object<RecordedLayer>({ id: TEXT, bytes: optional(AMOUNT) })),
     }),
   ),
-  warnings: optional(NUMBER),
-  work: list(object<RecordedWork>({ name: TEXT, startMs: NUMBER, endMs: optional(NUMBER), state: workState })),
+  warnings: optional(AMOUNT),
+  work: list(object<RecordedWork>({ name: TEXT, startMs: AMOUNT, endMs: optional(AMOUNT), state: workState })),
 });
 
 /** Schema of a stored report. `undefined` members are not written. */
 const reportShape: Shape<BuildReport> = object<BuildReport>({
   version: oneOf(1),
   id: TEXT,
-  startedAtMs: NUMBER,
+  startedAtMs: AMOUNT,
   context: TEXT,
   target: optional(TEXT),
   tags: list(TEXT),
   error: optional(object<NonNullable<BuildReport["error"]>>({ code: TEXT, message: TEXT })),
-  total: NUMBER,
+  total: AMOUNT,
   steps: list(step),
   record: optional(record),
 });
