@@ -1,5 +1,6 @@
 import type { Digest } from "../core/digest.ts";
 import type { Hold } from "./holds.ts";
+import { originOf } from "./snapshot-id.ts";
 import { type Inventory, type InventoryRecord, layerFiles, namedImages } from "./inventory.ts";
 
 /** An item that can be given up to free space, with the cost of getting it back. */
@@ -135,8 +136,12 @@ class Planner {
   readonly #byTop = new Map<string, InventoryRecord[]>();
   /** Last use of each layer by the records and images that stand on it. */
   readonly #lastUsed = new Map<string, number>();
-  /** DiffIDs of layers with their files present. */
-  readonly #unpacked = new Set<Digest>();
+  /** DiffIDs of layers whose files are present, and give the layer's tar byte for byte. */
+  readonly #packable = new Set<Digest>();
+  /** Blobs that were compressed here, from another blob or from files. */
+  readonly #compressedHere: ReadonlySet<Digest>;
+  /** DiffIDs of layers that have a blob which came from elsewhere, or which a step wrote. */
+  readonly #given = new Set<Digest>();
   /** Number of images that stand on each snapshot. */
   readonly #images = new Map<string, number>();
   readonly #layerFiles: (id: string) => readonly string[];
@@ -147,9 +152,15 @@ class Planner {
     this.#state = state;
     this.#options = options;
     this.#layerFiles = layerFiles(state.inventory);
-    for (const { state: files, diffId } of state.inventory.snapshots.values()) {
-      if (files === "present" && diffId !== undefined) this.#unpacked.add(diffId);
+    for (const { id, state: files, diffId } of state.inventory.snapshots.values()) {
+      // Files that came in a tar do not tell its exact bytes: another program's order and headers are only in the blob.
+      const isExact = originOf(id) === "step";
+      if (files === "present" && diffId !== undefined && isExact) this.#packable.add(diffId);
     }
+    const compressed = state.inventory.facts.filter(({ kind }) => kind === "compressed-layer");
+    this.#compressedHere = new Set(compressed.flatMap(({ blobs }) => blobs));
+    for (const [digest, { diffId }] of state.inventory.localBlobs)
+      if (!this.#compressedHere.has(digest) && this.#size(digest) > 0) this.#given.add(diffId);
     const named = namedImages(state.inventory);
     for (const image of state.inventory.images) {
       if (image.kind !== "image") continue;
@@ -180,16 +191,17 @@ class Planner {
     }
     for (const [digest, blob] of inventory.localBlobs) {
       const bytes = this.#size(digest);
-      if (this.#isHeld(`blob:${digest}`) || !this.#isSpare(blob.diffId)) continue;
+      if (this.#isHeld(`blob:${digest}`) || !this.#isSpare(digest, blob.diffId)) continue;
       found.push(...this.#candidate({ kind: "blob", digest, bytes }, bytes / COMPRESS_RATE, blob.addedMs));
     }
     found.push(...this.#unnamedImages(), ...this.#pulledLayers());
     return found;
   }
 
-  /** Tells whether a layer is available without its compressed form: from its files, or from a registry. */
-  #isSpare(diffId: Digest): boolean {
-    return this.#state.inventory.fetchable.has(diffId) || this.#unpacked.has(diffId);
+  /** Tells whether a layer is available, byte for byte, without this blob: from its files, a registry, or the blob it was made of. */
+  #isSpare(digest: Digest, diffId: Digest): boolean {
+    if (this.#state.inventory.fetchable.has(diffId) || this.#packable.has(diffId)) return true;
+    return this.#compressedHere.has(digest) && this.#given.has(diffId);
   }
 
   /** Lists the items that may go once `victim` goes. */

@@ -220,6 +220,31 @@ describe("collection", () => {
     expect((await fsck(store, { repair: false }, signal)).problems).toEqual([]);
   });
 
+  test.each([
+    { origin: "image", isKept: true },
+    { origin: "tar", isKept: true },
+    { origin: "step", isKept: false },
+  ] as const)(
+    "unpacked, the blob of a layer from a $origin is kept: $isKept; what was compressed from it goes",
+    async ({ origin, isKept }) => {
+      const diffId = digestOf("loaded");
+      const name = { image: "layer-loaded", tar: "built-loaded", step: "loaded" }[origin];
+      const id = snapshot(name, 10);
+      store.snapshots.insert([{ id, state: "present", diffId }]);
+      const blobs = ["the layer as it came", "the layer as gzip"].map((text) => store.blobs.put(text));
+      for (const blob of blobs) {
+        const descriptor = { mediaType: MEDIA_TYPES.ociLayerGzip, ...blob };
+        store.snapshots.addLayerBlob({ diffId, descriptor, repository: undefined });
+      }
+      const digests = blobs.map(({ digest }) => digest);
+      store.facts.set("compressed-layer", "gzip", { value: new Uint8Array(), blobs: digests.slice(1) });
+      image("docker.io/library/loaded:latest", [name]);
+      await collect();
+      expect(digests.map((digest) => store.blobs.has(digest))).toEqual([isKept, false]);
+      expect((await fsck(store, { repair: false }, signal)).problems).toEqual([]);
+    },
+  );
+
   test("removes images without a name, their layers and their documents", async () => {
     const id = pulled("base", 10);
     const digest = image(undefined, [id]);

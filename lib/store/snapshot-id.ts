@@ -26,7 +26,7 @@ export type SnapshotOrigin = "image" | "tar" | "step";
 const PREFIXES = { image: "layer-", tar: "built-" } as const;
 
 /** Tells it by the id alone. Only files that a step made are known without a tar, which tells their exact bytes. */
-export function originOf(id: SnapshotId): SnapshotOrigin {
+export function originOf(id: string): SnapshotOrigin {
   return id.startsWith(PREFIXES.image) ? "image" : id.startsWith(PREFIXES.tar) ? "tar" : "step";
 }
 
