@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { BuildError } from "../../lib/core/errors.ts";
 import { parseGitUrl } from "../../lib/core/git-url.ts";
@@ -52,10 +52,13 @@ export async function watchedPlaces(
   const isFile = dockerfile !== "-" && !/^https?:\/\//.test(dockerfile ?? "");
   const base = dockerfile === undefined ? directory : place.workingDirectory;
   const dockerfiles = isFile ? dockerfileNames(dockerfile).map((name) => resolve(base, name)) : [];
-  const definitions = new Set([
+  const written = [
     ...dockerfiles.flatMap((path) => [path, ...IGNORE_FILES.map((suffix) => path + suffix)]),
     ...IGNORE_FILES.map((name) => join(directory, name)),
-  ]);
+  ];
+  // A link and the file that it leads to: either may be changed.
+  const files = written.filter((path) => existsSync(path)).map((path) => realpathSync(path));
+  const definitions = new Set([...written, ...files]);
   const excludes = await excludesOf(directory, dockerfiles, signal);
   return {
     definitions,

@@ -146,6 +146,24 @@ describe.skipIf(why !== undefined)("kiln watch", { timeout: 60_000 }, () => {
     expect(watch.text).not.toContain("failed");
   });
 
+  test("a Dockerfile behind a link, in a context behind a link", async () => {
+    const shared = join(folder.path, "shared.Dockerfile");
+    mkdirSync(at("src"), { recursive: true });
+    put("src/a.txt", "1");
+    writeFileSync(shared, "FROM scratch\nCOPY src /app/\n");
+    symlinkSync("../shared.Dockerfile", at("Dockerfile"));
+    symlinkSync("context", join(folder.path, "link"));
+    const watch = new Watch(store, folder.path, ["link"]);
+    running = watch;
+    await watch.says(/[0-9a-f]{12} in/);
+    watch.forget();
+    writeFileSync(shared, "FROM scratch\nCOPY src /other/\n");
+    await watch.says(/shared\.Dockerfile changed: [0-9a-f]{12}/);
+    put("src/a.txt", "2");
+    await watch.says(/link\/src\/a\.txt changed: /);
+    expect(watch.text).not.toContain("failed");
+  });
+
   test("what it writes itself into the context is not a change", async () => {
     const args = ["-o", "context/files", "-o", "type=oci,dest=context/app.tar", "--metadata-file", "context/meta.json"];
     const watch = await start([...args, "--iidfile", "context/iid"], "FROM scratch\nCOPY src /app/\n");
