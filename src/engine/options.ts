@@ -12,6 +12,8 @@ import type { BuildReport } from "./report.ts";
 export interface BuildOptions {
   /** A directory, a git or HTTP(S) URL, or `-` for a tar or Dockerfile on standard input. */
   readonly context: string;
+  /** `classic`: files from elsewhere are treated as docker's classic builder does; see `classicContext`. */
+  readonly contextRules?: "classic" | undefined;
   /** Path (relative to the working directory), URL or `-`; `undefined` looks for `Dockerfile` in the context. */
   readonly dockerfile?: string | undefined;
   /** Names for the result, `app:1.0`. */

@@ -27,6 +27,7 @@ export function buildQuery(query: URLSearchParams): AskedBuild {
     notes,
     options: {
       context: contextOf(text("remote")),
+      contextRules: "classic",
       dockerfile: text("dockerfile"),
       tags: query.getAll("t").filter((name) => name !== ""),
       target: text("target"),

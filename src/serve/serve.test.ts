@@ -1,5 +1,16 @@
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -151,6 +162,20 @@ describe.skipIf(why !== undefined)("kiln serve", () => {
     writeFileSync(join(context, "F2"), dockerfile);
     const built = docker.buildImage({ context, src: ["F2"] }, { dockerfile: "F2" });
     await expect(built).rejects.toMatchObject({ statusCode: status, message: expect.stringMatching(says) });
+  });
+
+  test("files become root's, and the ignore file may leave out the Dockerfile and itself, which clients send in any case", async () => {
+    const source = join(folder, "classic");
+    await writeFiles(source, {
+      "Docker[file]": "FROM busybox\nCOPY . /c/\nRUN find /c -type f -exec stat -c '%n %u:%g' {} +\n",
+      ".dockerignore": "Docker*\n.dockerignore\n",
+      kept: "",
+    });
+    for (const name of readdirSync(source)) chownSync(join(source, name), 1000, 1000);
+    const { stdout: body } = spawnSync("tar", ["-c", "-C", source, "."]);
+    const { body: said } = await send("POST", "/build?dockerfile=Docker%5Bfile%5D", { body });
+    expect(said).toContain("/c/kept 0:0");
+    expect(said).not.toMatch(/\/c\/(Docker|\.dockerignore)/);
   });
 
   test("a build ends when its client goes away", async () => {

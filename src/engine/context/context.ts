@@ -8,6 +8,7 @@ import type { ContextDeps, LoadedContext } from "./context-deps.ts";
 import { dockerfileNames, findIgnoreFile, readSource } from "./context-files.ts";
 import { dockerfileText } from "./dockerfile-text.ts";
 import { refusePolicies } from "../policy.ts";
+import { classicContext } from "./classic-context.ts";
 import { download, fromGit, fromStream, fromUrl } from "./remote-context.ts";
 import { withoutCredentials } from "../../../lib/core/credentials.ts";
 
@@ -16,11 +17,12 @@ import { withoutCredentials } from "../../../lib/core/credentials.ts";
  * Everything but a directory is put into a scratch directory.
  */
 export async function loadContext(
-  options: Pick<BuildOptions, "context" | "dockerfile" | "policy">,
+  options: Pick<BuildOptions, "context" | "contextRules" | "dockerfile" | "policy">,
   deps: ContextDeps,
   signal: AbortSignal,
 ): Promise<LoadedContext> {
-  const context = await load(options, deps, signal);
+  const given = await load(options, deps, signal);
+  const context = options.contextRules === "classic" ? classicContext(given, deps) : given;
   if (options.policy !== "disabled") refusePolicies(options, context.directory, deps.environment);
   return context;
 }

@@ -159,7 +159,7 @@ export async function remoteTexts(
 }
 
 /** Reads a regular file, following symlinks inside the directory; `undefined` when there is none. */
-function readInside(directory: string, name: string, { native }: ContextDeps): SourceText | undefined {
+export function readInside(directory: string, name: string, { native }: ContextDeps): SourceText | undefined {
   const root = native.openPath(directory, O_PATH | O_DIRECTORY);
   let file: number | undefined;
   try {
