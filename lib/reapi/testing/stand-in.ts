@@ -1,0 +1,447 @@
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import {
+  type sendUnaryData,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+} from "@grpc/grpc-js";
+import { Semaphore } from "../../core/limits.ts";
+import { digestOf, hexOf } from "../../core/digest.ts";
+import { CODES } from "../failure.ts";
+import {
+  Action,
+  type ActionResult,
+  ActionResult as ActionResultType,
+  AnyMessage,
+  type BlobDigest,
+  Command,
+  Directory,
+  ExecuteOperationMetadata,
+  ExecuteResponse,
+  type Method,
+  METHODS,
+  Operation,
+  OutputFile,
+  PreconditionFailure,
+  RpcStatus,
+  SHA256,
+  ZSTD,
+} from "../protocol.ts";
+
+/** The name of a call: that of its method, without the service. */
+type CallName = keyof typeof METHODS;
+
+/** What goes wrong on purpose. A fault is asked before each call; numbers count from 1 for each name. */
+export interface Faults {
+  /** A status code with which the call fails. */
+  answer?: (call: CallName, number: number) => number | undefined;
+  /** True to break the stream of an action that was accepted. */
+  breaksStream?: (number: number) => boolean;
+  /** A status code with which an action ends, its worker being lost. */
+  losesWorker?: (run: number) => number | undefined;
+  /** Changes the bytes of a blob that is read. */
+  changes?: (hash: string, data: Buffer) => Buffer;
+  /** Changes a result before it is sent. */
+  changesResult?: (result: ActionResult) => ActionResult;
+  /** Bytes of a read after which its stream breaks. */
+  cutsReadAfter?: (number: number) => number | undefined;
+}
+
+export interface StandInOptions {
+  readonly faults?: Faults;
+  readonly hasZstd?: boolean;
+  /** Actions at one time. */
+  readonly workers?: number;
+  /** Variables of workers. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A header without which every call is refused. */
+  readonly header?: readonly [name: string, value: string];
+  readonly runsActions?: boolean;
+  readonly credentials?: ServerCredentials;
+}
+
+/** A running action, or one that has ended. */
+interface Running {
+  ended: Promise<ExecuteResult>;
+  isCancelled: boolean;
+  stage: number;
+  kill?: () => void;
+}
+
+type ExecuteResult = { readonly response: Buffer } | { readonly lost: number };
+
+/** A server of the Remote Execution API in this process: its storage is a map, its workers are processes here. */
+export class StandIn implements AsyncDisposable {
+  readonly blobs = new Map<string, Buffer>();
+  readonly results = new Map<string, ActionResult>();
+  readonly counts = new Map<CallName, number>();
+  /** Actions that were run, by their hashes. */
+  readonly executed: string[] = [];
+  readonly cancelled: string[] = [];
+  faults: Faults;
+  sentBytes = 0;
+  receivedBytes = 0;
+  #server = new Server();
+  readonly #options: StandInOptions;
+  readonly #running = new Map<string, Running>();
+  readonly #uploads = new Map<string, Buffer>();
+  readonly #slots: Semaphore;
+  #port = 0;
+
+  private constructor(options: StandInOptions) {
+    this.#options = options;
+    this.faults = options.faults ?? {};
+    this.#slots = new Semaphore(options.workers ?? 4);
+  }
+
+  static async start(options: StandInOptions = {}): Promise<StandIn> {
+    const made = new StandIn(options);
+    await made.#listen();
+    return made;
+  }
+
+  get url(): string {
+    const scheme = this.#options.credentials === undefined ? "grpc" : "grpcs";
+    return `${scheme}://localhost:${this.#port}/tests`;
+  }
+
+  /** Breaks all connections; actions that run go on. */
+  stop(): void {
+    this.#server.forceShutdown();
+  }
+
+  /** Listens again where it did before. */
+  async restart(): Promise<void> {
+    this.#server = new Server();
+    await this.#listen();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const running of this.#running.values()) running.kill?.();
+    this.#server.forceShutdown();
+  }
+
+  async #listen(): Promise<void> {
+    this.#register();
+    const credentials = this.#options.credentials ?? ServerCredentials.createInsecure();
+    this.#port = await new Promise<number>((resolve, reject) => {
+      this.#server.bindAsync(`127.0.0.1:${this.#port}`, credentials, (error, port) =>
+        error === null ? resolve(port) : reject(error),
+      );
+    });
+  }
+
+  #register(): void {
+    this.#unary("getCapabilities", METHODS.getCapabilities, () => ({
+      cache: {
+        digestFunctions: [SHA256],
+        updates: { enabled: true },
+        maxBatchTotalSizeBytes: 1 << 20,
+        supportedCompressors: this.#options.hasZstd === true ? [ZSTD] : [],
+      },
+      execution: { digestFunction: SHA256, enabled: this.#options.runsActions !== false, digestFunctions: [SHA256] },
+    }));
+    this.#unary("findMissingBlobs", METHODS.findMissingBlobs, ({ blobDigests }) => ({
+      missingBlobDigests: blobDigests.filter(({ hash, sizeBytes }) => sizeBytes > 0 && !this.blobs.has(hash)),
+    }));
+    this.#unary("batchUpdateBlobs", METHODS.batchUpdateBlobs, ({ requests }) => ({
+      responses: requests.map(({ digest, data }) => {
+        this.receivedBytes += data.byteLength;
+        const isRight = digest !== undefined && hexOf(digestOf(data)) === digest.hash;
+        if (isRight) this.blobs.set(digest.hash, Buffer.from(data));
+        return { digest, status: RpcStatus.of({ code: isRight ? CODES.ok : CODES.invalidArgument }) };
+      }),
+    }));
+    this.#unary("batchReadBlobs", METHODS.batchReadBlobs, ({ digests }) => ({
+      responses: digests.map((digest) => {
+        const data = this.#read(digest.hash);
+        this.sentBytes += data?.byteLength ?? 0;
+        const code = data === undefined ? CODES.notFound : CODES.ok;
+        return { digest, data: data ?? Buffer.of(), status: RpcStatus.of({ code }) };
+      }),
+    }));
+    this.#unary("getActionResult", METHODS.getActionResult, ({ actionDigest }) =>
+      this.results.get(actionDigest?.hash ?? ""),
+    );
+    this.#unary("updateActionResult", METHODS.updateActionResult, ({ actionDigest, actionResult }) => {
+      if (actionDigest !== undefined && actionResult !== undefined) this.results.set(actionDigest.hash, actionResult);
+      return actionResult;
+    });
+    this.#unary("cancelOperation", METHODS.cancelOperation, ({ name }) => {
+      this.cancelled.push(name);
+      const running = this.#running.get(name);
+      if (running !== undefined) running.isCancelled = true;
+      running?.kill?.();
+      return {};
+    });
+    this.#unary("queryWriteStatus", METHODS.queryWriteStatus, ({ resourceName }) => {
+      const upload = this.#uploads.get(resourceName);
+      return upload === undefined ? undefined : { committedSize: upload.length, complete: false };
+    });
+    this.#stream("read", METHODS.read, async ({ resourceName, readOffset }, call, number) => {
+      const [hash = ""] = resourceName.split("/").slice(-2);
+      const data = this.#read(hash);
+      if (data === undefined) throw status(CODES.notFound, "no such blob");
+      const rest = data.subarray(readOffset);
+      const bytes = resourceName.includes("compressed-blobs/zstd") ? zstdCompressSync(rest) : rest;
+      const cut = this.faults.cutsReadAfter?.(number);
+      for (let at = 0; at < bytes.length; at += 1 << 16) {
+        if (cut !== undefined && at >= cut) throw status(CODES.unavailable, "cut");
+        const piece = bytes.subarray(at, at + (1 << 16));
+        this.sentBytes += piece.length;
+        call.write({ data: piece });
+      }
+    });
+    this.#stream("execute", METHODS.execute, async ({ actionDigest, skipCacheLookup }, call, number) => {
+      const name = `operations/${randomUUID()}`;
+      const cached = skipCacheLookup ? undefined : this.results.get(actionDigest?.hash ?? "");
+      if (cached !== undefined) {
+        call.write(ended(name, ExecuteResponse.encode({ result: cached, cachedResult: true })));
+        return;
+      }
+      this.#start(name, actionDigest?.hash ?? "", number);
+      await this.#follow(name, call, number);
+    });
+    this.#stream("waitExecution", METHODS.waitExecution, async ({ name }, call) => {
+      await this.#follow(name, call, undefined);
+    });
+    this.#server.register(
+      METHODS.write.path,
+      (
+        call: AsyncIterable<ReturnType<typeof METHODS.write.request.decode>>,
+        done: sendUnaryData<{ committedSize: number }>,
+      ) => {
+        this.#write(call).then(
+          (committedSize) => done(null, { committedSize }),
+          (error: unknown) => done(failureOf(error)),
+        );
+      },
+      (value: { committedSize: number }) => METHODS.write.response.encode(value),
+      (bytes) => METHODS.write.request.decode(bytes),
+      "clientStream",
+    );
+  }
+
+  async #write(call: AsyncIterable<ReturnType<typeof METHODS.write.request.decode>>): Promise<number> {
+    const fault = this.#count("write");
+    let name = "";
+    for await (const request of call) {
+      if (request.resourceName !== "") name = request.resourceName;
+      this.receivedBytes += request.data.byteLength;
+      const before = (this.#uploads.get(name) ?? Buffer.of()).subarray(0, request.writeOffset);
+      this.#uploads.set(name, Buffer.concat([before, request.data]));
+      if (fault !== undefined) throw status(fault, "fault");
+      if (!request.finishWrite) continue;
+      const [hash = ""] = name.split("/").slice(-2);
+      const whole = this.#uploads.get(name) ?? Buffer.of();
+      const data = name.includes("compressed-blobs/zstd") ? zstdDecompressSync(whole) : whole;
+      this.#uploads.delete(name);
+      if (hexOf(digestOf(data)) !== hash) throw status(CODES.invalidArgument, "the bytes have another digest");
+      this.blobs.set(hash, data);
+      return whole.length;
+    }
+    throw status(CODES.cancelled, "no end");
+  }
+
+  #start(name: string, hash: string, number: number): void {
+    const running: Running = { ended: Promise.resolve({ lost: CODES.unknown }), isCancelled: false, stage: 2 };
+    this.#running.set(name, running);
+    running.ended = this.#execute(hash, number, running);
+  }
+
+  async #follow(
+    name: string,
+    call: { write(message: Partial<Operation>): unknown },
+    number: number | undefined,
+  ): Promise<void> {
+    const running = this.#running.get(name);
+    if (running === undefined) throw status(CODES.notFound, "no such operation");
+    const stage = ExecuteOperationMetadata.encode({ stage: running.stage });
+    call.write({ name, metadata: AnyMessage.of({ typeUrl: "type.googleapis.com/m", value: stage }) });
+    if (number !== undefined && this.faults.breaksStream?.(number) === true) throw status(CODES.unavailable, "broken");
+    const result = await running.ended;
+    if ("lost" in result)
+      call.write({ name, done: true, error: RpcStatus.of({ code: result.lost, message: "worker lost" }) });
+    else call.write(ended(name, result.response));
+  }
+
+  async #execute(hash: string, number: number, running: Running): Promise<ExecuteResult> {
+    using _ = await this.#slots.acquire(0, new AbortController().signal);
+    running.stage = 3;
+    const lost = this.faults.losesWorker?.(number);
+    if (lost !== undefined) return { lost };
+    const missing = new Set<BlobDigest>();
+    const folder = mkdtempSync(join(tmpdir(), "kiln-action-"));
+    try {
+      const action = Action.decode(this.blobs.get(hash) ?? Buffer.of());
+      const command = Command.decode(this.#needed(action.commandDigest, missing));
+      this.#stage(action.inputRootDigest, folder, missing);
+      if (missing.size > 0 || !this.blobs.has(hash)) return { response: missingResponse([...missing]) };
+      for (const path of command.outputPaths) mkdirSync(dirname(join(folder, path)), { recursive: true });
+      this.executed.push(hash);
+      const result = await this.#spawn(command, folder, running);
+      if (running.isCancelled) return { lost: CODES.cancelled };
+      if (result.exitCode === 0) this.results.set(hash, result);
+      const sent = this.faults.changesResult?.(result) ?? result;
+      return { response: ExecuteResponse.encode({ result: sent, status: RpcStatus.of({}) }) };
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  async #spawn(command: Command, folder: string, running: Running): Promise<ActionResult> {
+    const [program = "", ...words] = command.arguments;
+    const env = { PATH: process.env["PATH"], ...this.#options.env };
+    const child = spawn(program, words, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+    running.kill = () => child.kill("SIGKILL");
+    const output: Record<"stdout" | "stderr", Buffer[]> = { stdout: [], stderr: [] };
+    for (const stream of ["stdout", "stderr"] as const)
+      child[stream].on("data", (chunk: Buffer) => output[stream].push(chunk));
+    const exitCode = await new Promise<number>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code) => resolve(code ?? 137));
+    });
+    const outputFiles = command.outputPaths.flatMap((path) => {
+      if (!existsSync(join(folder, path))) return [];
+      return [OutputFile.of({ path, digest: this.keep(readFileSync(join(folder, path))) })];
+    });
+    return ActionResultType.of({
+      exitCode,
+      outputFiles,
+      stdoutDigest: this.keep(Buffer.concat(output.stdout)),
+      stderrRaw: Buffer.concat(output.stderr),
+    });
+  }
+
+  /** Puts a blob into the storage. */
+  keep(data: Buffer): BlobDigest {
+    const hash = hexOf(digestOf(data));
+    this.blobs.set(hash, data);
+    return { hash, sizeBytes: data.length };
+  }
+
+  #stage(root: BlobDigest | undefined, folder: string, missing: Set<BlobDigest>): void {
+    const { files, directories } = Directory.decode(this.#needed(root, missing));
+    for (const { name, digest, isExecutable } of files) {
+      writeFileSync(join(folder, name), this.#needed(digest, missing), { mode: isExecutable ? 0o755 : 0o644 });
+    }
+    for (const { name, digest } of directories) {
+      mkdirSync(join(folder, name));
+      this.#stage(digest, join(folder, name), missing);
+    }
+  }
+
+  #needed(digest: BlobDigest | undefined, missing: Set<BlobDigest>): Buffer {
+    const found = this.blobs.get(digest?.hash ?? "");
+    if (found === undefined && digest !== undefined && digest.sizeBytes > 0) missing.add(digest);
+    return found ?? Buffer.of();
+  }
+
+  #read(hash: string): Buffer | undefined {
+    const data = this.blobs.get(hash);
+    return data === undefined ? undefined : (this.faults.changes?.(hash, data) ?? data);
+  }
+
+  #count(name: CallName): number | undefined {
+    const number = (this.counts.get(name) ?? 0) + 1;
+    this.counts.set(name, number);
+    return this.faults.answer?.(name, number);
+  }
+
+  #refusal(call: { readonly metadata: { get(name: string): readonly unknown[] } }): number | undefined {
+    const { header } = this.#options;
+    if (header === undefined || call.metadata.get(header[0])[0] === header[1]) return undefined;
+    return CODES.unauthenticated;
+  }
+
+  #unary<Request, Response>(
+    name: CallName,
+    method: Method<Request, Response>,
+    answer: (request: Request) => Partial<Response> | undefined,
+  ): void {
+    this.#server.register(
+      method.path,
+      (call: ServerUnaryCall<Request, Partial<Response>>, done: sendUnaryData<Partial<Response>>) => {
+        const fault = this.#refusal(call) ?? this.#count(name);
+        const value = fault === undefined ? answer(call.request) : undefined;
+        if (value === undefined)
+          done({ code: fault ?? CODES.notFound, details: fault === undefined ? "not found" : "fault" });
+        else done(null, value);
+      },
+      (value: Partial<Response>) => method.response.encode(value),
+      (bytes) => method.request.decode(bytes),
+      "unary",
+    );
+  }
+
+  #stream<Request, Response>(
+    name: CallName,
+    method: Method<Request, Response>,
+    answer: (request: Request, call: { write(message: Partial<Response>): unknown }, number: number) => Promise<void>,
+  ): void {
+    this.#server.register(
+      method.path,
+      (call: ServerWritableStream<Request, Partial<Response>>) => {
+        const fault = this.#count(name);
+        const work =
+          fault === undefined
+            ? answer(call.request, call, this.counts.get(name) ?? 1)
+            : Promise.reject(status(fault, "fault"));
+        work.then(
+          () => call.end(),
+          (error: unknown) => call.emit("error", failureOf(error)),
+        );
+      },
+      (value: Partial<Response>) => method.response.encode(value),
+      (bytes) => method.request.decode(bytes),
+      "serverStream",
+    );
+  }
+}
+
+class StatusError extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+function status(code: number, message: string): StatusError {
+  return new StatusError(code, message);
+}
+
+function failureOf(error: unknown): { readonly code: number; readonly details: string } {
+  const code = error instanceof StatusError ? error.code : CODES.internal;
+  return { code, details: error instanceof Error ? error.message : "" };
+}
+
+function ended(name: string, response: Buffer): Operation {
+  return Operation.of({
+    name,
+    done: true,
+    response: AnyMessage.of({ typeUrl: "type.googleapis.com/r", value: response }),
+  });
+}
+
+function missingResponse(blobs: readonly BlobDigest[]): Buffer {
+  const violations = blobs.map(({ hash, sizeBytes }) => ({
+    type: "MISSING",
+    subject: `blobs/${hash}/${sizeBytes}`,
+    description: "",
+  }));
+  const detail = {
+    typeUrl: "type.googleapis.com/google.rpc.PreconditionFailure",
+    value: PreconditionFailure.encode({ violations }),
+  };
+  return ExecuteResponse.encode({
+    status: RpcStatus.of({ code: CODES.failedPrecondition, message: "missing", details: [AnyMessage.of(detail)] }),
+  });
+}
