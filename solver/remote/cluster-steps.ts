@@ -1,7 +1,7 @@
 import { type Digest, hexOf } from "../../lib/core/digest.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import { MEDIA_TYPES } from "../../lib/core/oci.ts";
-import { parseRuns } from "../../lib/core/run-interval.ts";
+import { inWholeSeconds, parseRuns } from "../../lib/core/run-interval.ts";
 import { type Blob, type BlobName, fromBlobDigest, MissingBlobError } from "../../lib/reapi/blobs.ts";
 import type { Cluster } from "../../lib/reapi/cluster.ts";
 import { MissingInputsError } from "../../lib/reapi/execution.ts";
@@ -212,7 +212,14 @@ export class ClusterSteps implements RemoteSteps {
     const { contentDigest, runs } = layer;
     const id = builtLayerId(digest);
     return {
-      snapshot: { id, state: "absent", diffId: digest, tarSizeBytes: size, contentDigest, runs: parseRuns(runs) },
+      snapshot: {
+        id,
+        state: "absent",
+        diffId: digest,
+        tarSizeBytes: size,
+        contentDigest,
+        runs: inWholeSeconds(parseRuns(runs)),
+      },
       blob: {
         diffId: digest,
         descriptor: { mediaType: MEDIA_TYPES.ociLayer, digest, size },

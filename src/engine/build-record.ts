@@ -108,6 +108,8 @@ function placeText(place: Place): string {
       return `registry ${place.ref}`;
     case "local":
       return `local ${place.directory}`;
+    case "reapi":
+      return `reapi ${place.url}`;
     case "s3":
     case "gha":
     case "inline":

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
@@ -33,6 +33,9 @@ import {
   SHA256,
   ZSTD,
 } from "../protocol.ts";
+
+const LINKED_BYTES = 1 << 20;
+const KEPT_BYTES = 5 << 20;
 
 /** The name of a call: that of its method, without the service. */
 type CallName = keyof typeof METHODS;
@@ -90,7 +93,9 @@ export class StandIn implements AsyncDisposable {
   #server = new Server();
   readonly #options: StandInOptions;
   readonly #running = new Map<string, Running>();
-  readonly #uploads = new Map<string, Buffer>();
+  readonly #uploads = new Map<string, { readonly chunks: Buffer[]; size: number }>();
+  /** Large files of actions, which are linked into their folders. */
+  readonly #files = mkdtempSync(join(tmpdir(), "kiln-stand-in-"));
   readonly #slots: Semaphore;
   #port = 0;
 
@@ -111,6 +116,21 @@ export class StandIn implements AsyncDisposable {
     return `${scheme}://localhost:${this.#port}/tests`;
   }
 
+  /** Loses all blobs but the large ones, which take long to send: a worker's program. */
+  lose(): void {
+    for (const [hash, data] of this.blobs) if (data.length < KEPT_BYTES) this.blobs.delete(hash);
+  }
+
+  /** Forgets everything that a test did, but for those. */
+  reset(): void {
+    this.lose();
+    this.results.clear();
+    this.counts.clear();
+    this.executed.length = 0;
+    this.cancelled.length = 0;
+    this.faults = {};
+  }
+
   /** Breaks all connections; actions that run go on. */
   stop(): void {
     this.#server.forceShutdown();
@@ -125,6 +145,7 @@ export class StandIn implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const running of this.#running.values()) running.kill?.();
     this.#server.forceShutdown();
+    rmSync(this.#files, { recursive: true, force: true });
   }
 
   async #listen(): Promise<void> {
@@ -182,7 +203,7 @@ export class StandIn implements AsyncDisposable {
     });
     this.#unary("queryWriteStatus", METHODS.queryWriteStatus, ({ resourceName }) => {
       const upload = this.#uploads.get(resourceName);
-      return upload === undefined ? undefined : { committedSize: upload.length, complete: false };
+      return upload === undefined ? undefined : { committedSize: upload.size, complete: false };
     });
     this.#stream("read", METHODS.read, async ({ resourceName, readOffset }, call, number) => {
       const [hash = ""] = resourceName.split("/").slice(-2);
@@ -234,12 +255,15 @@ export class StandIn implements AsyncDisposable {
     for await (const request of call) {
       if (request.resourceName !== "") name = request.resourceName;
       this.receivedBytes += request.data.byteLength;
-      const before = (this.#uploads.get(name) ?? Buffer.of()).subarray(0, request.writeOffset);
-      this.#uploads.set(name, Buffer.concat([before, request.data]));
+      const upload = this.#uploads.get(name) ?? { chunks: [], size: 0 };
+      this.#uploads.set(name, upload);
+      if (request.writeOffset !== upload.size) throw status(CODES.outOfRange, "bytes are missing");
+      upload.chunks.push(Buffer.from(request.data));
+      upload.size += request.data.byteLength;
       if (fault !== undefined) throw status(fault, "fault");
       if (!request.finishWrite) continue;
       const [hash = ""] = name.split("/").slice(-2);
-      const whole = this.#uploads.get(name) ?? Buffer.of();
+      const whole = Buffer.concat(upload.chunks);
       const data = name.includes("compressed-blobs/zstd") ? zstdDecompressSync(whole) : whole;
       this.#uploads.delete(name);
       if (hexOf(digestOf(data)) !== hash) throw status(CODES.invalidArgument, "the bytes have another digest");
@@ -329,7 +353,15 @@ export class StandIn implements AsyncDisposable {
   #stage(root: BlobDigest | undefined, folder: string, missing: Set<BlobDigest>): void {
     const { files, directories } = Directory.decode(this.#needed(root, missing));
     for (const { name, digest, isExecutable } of files) {
-      writeFileSync(join(folder, name), this.#needed(digest, missing), { mode: isExecutable ? 0o755 : 0o644 });
+      const mode = isExecutable ? 0o755 : 0o644;
+      const data = this.#needed(digest, missing);
+      if (data.length < LINKED_BYTES) {
+        writeFileSync(join(folder, name), data, { mode });
+        continue;
+      }
+      const own = join(this.#files, `${digest?.hash}-${mode}`);
+      if (!existsSync(own)) writeFileSync(own, data, { mode });
+      linkSync(own, join(folder, name));
     }
     for (const { name, digest } of directories) {
       mkdirSync(join(folder, name));

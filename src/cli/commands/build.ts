@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { Command, Option } from "commander";
+import type { CacheOptions } from "../../engine/caches/cache-options.ts";
 import type { BuildOptions } from "../../engine/options.ts";
 import type { BuildReport } from "../../engine/report.ts";
 import { dockerConfigDirectory } from "../../engine/images/registry-options.ts";
@@ -20,7 +21,7 @@ import { durationMs } from "../flags/duration.ts";
 import { loadTarget, outputNotices, outputSpecs } from "../flags/outputs.ts";
 import { buildArgs, buildContexts, commaList, extraHosts, labels, memorySize, secrets } from "../flags/values.ts";
 import { sshAgents, ulimits } from "../flags/values.ts";
-import { declareRemote, remoteOptions } from "../flags/remote.ts";
+import { declareRemote, remoteOptions, withClusterCache } from "../flags/remote.ts";
 import { resourceLimits } from "../flags/resources.ts";
 import { printError } from "../print-error.ts";
 import { checkResultFiles } from "../result-files.ts";
@@ -229,6 +230,7 @@ function refuseShell({ host }: CommandContext): void {
 export function buildOptions(context: CommandContext, source: string, flags: BuildFlags): BuildOptions {
   const { env } = context.host;
   const args = buildArgs(flags.buildArg, env);
+  const remote = remoteOptions(flags, env);
   return {
     context: source,
     // Scripts pass variables that may be empty: these count as no flag.
@@ -250,13 +252,7 @@ export function buildOptions(context: CommandContext, source: string, flags: Bui
       noDefaultLoad: /^(1|t|true)$/i.test(env["BUILDX_NO_DEFAULT_LOAD"] ?? ""),
     }),
     noCache: flags.cache ? commaList(flags.noCacheFilter, "no-cache-filter") : true,
-    cache: cacheOptions({
-      from: flags.cacheFrom,
-      to: flags.cacheTo,
-      mode: flags.cacheMode,
-      trust: flags.cacheTrust,
-      inlineArg: args["BUILDKIT_INLINE_CACHE"],
-    }),
+    cache: withClusterCache(cacheOf(flags, args["BUILDKIT_INLINE_CACHE"]), remote, flags.cacheMode),
     pull: flags.pull === true || pullOf(flags.pullPolicy),
     pullTtlMs: pullTtlOf(flags.pullTtl, env),
     ...(flags.authfile === undefined ? {} : { accountFile: resolve(context.host.workingDirectory, flags.authfile) }),
@@ -273,7 +269,7 @@ export function buildOptions(context: CommandContext, source: string, flags: Bui
     cgroupParent: flags.cgroupParent || undefined,
     limits: resourceLimits(flags.resource, flags),
     jobs: flags.jobs === undefined ? undefined : jobsOf(flags.jobs),
-    remote: remoteOptions(flags, env),
+    remote,
     reproducible: flags.reproducible === true,
     verify: flags.verify === true,
     ...lockOf(flags),
@@ -283,6 +279,11 @@ export function buildOptions(context: CommandContext, source: string, flags: Bui
     ...wantedAttestations(flags),
     recordProvenance: flags.metadataFile ? recordedMode(env["BUILDX_METADATA_PROVENANCE"] ?? "") : undefined,
   };
+}
+
+function cacheOf(flags: BuildFlags, inlineArg: string | undefined): CacheOptions {
+  const { cacheFrom: from, cacheTo: to, cacheMode: mode, cacheTrust: trust } = flags;
+  return cacheOptions({ from, to, mode, trust, inlineArg });
 }
 
 function wantedAttestations(flags: BuildFlags): Pick<BuildOptions, "provenance" | "sbom" | "attestStyle"> {

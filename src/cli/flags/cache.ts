@@ -1,4 +1,5 @@
 import type { CacheFrom, CacheOptions, CachePlace, CacheTo } from "../../engine/caches/cache-options.ts";
+import { parsePlace } from "../../../lib/reapi/place.ts";
 import type { Compression } from "../../../lib/core/oci.ts";
 import { keyValues, malformed } from "./csv.ts";
 import { isObjectType, OBJECT_KEYS, objectPlace, OBJECTS_WITHOUT_EFFECT } from "./object-cache.ts";
@@ -28,6 +29,17 @@ const TO_KEYS = [
   "ignore-error",
   "registry.insecure",
 ];
+const CLUSTER_KEYS = [
+  "type",
+  "url",
+  "mode",
+  "mounts",
+  "compression",
+  "compression-level",
+  "sign",
+  "producer",
+  "ignore-error",
+];
 /** BuildKit's attributes without a counterpart, each with the reason. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   "image-manifest": "kiln's caches have a form of their own",
@@ -38,7 +50,7 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   digest: "a directory's results are found by what they were made of",
   ...OBJECTS_WITHOUT_EFFECT,
 };
-const TYPES = "registry, local, inline, s3, gha";
+const TYPES = "registry, local, inline, s3, gha, reapi";
 const OF_EXPORTS = "it is for --cache-to";
 /** Attributes of exports that are often given to imports as well, and that BuildKit ignores there. */
 const WITHOUT_EFFECT_FROM: Readonly<Record<string, string>> = { mode: OF_EXPORTS, "ignore-error": OF_EXPORTS };
@@ -144,6 +156,7 @@ function knownKeys(type: string, flag: string, text: string): readonly string[] 
       flag === "cache-from" ? ["type"] : TO_KEYS.filter((key) => !/^(?:ref|dest|keep-days|registry)/.test(key));
     return [...common, ...OBJECT_KEYS[type]];
   }
+  if (type === "reapi") return flag === "cache-from" ? ["type", "url"] : CLUSTER_KEYS;
   if (type === "registry" || type === "local" || type === "inline") return flag === "cache-from" ? FROM_KEYS : TO_KEYS;
   const others: Readonly<Record<string, string>> = {
     azblob: "a registry of Azure's does the same: type=registry,ref=NAME.azurecr.io/cache",
@@ -165,6 +178,11 @@ function place(values: ReadonlyMap<string, string>, flag: string, text: string):
     const directory = values.get(key);
     if (directory === undefined || directory === "") throw malformed(flag, text, `${key} is missing`);
     return { kind: "local", directory };
+  }
+  if (type === "reapi") {
+    const url = values.get("url");
+    if (url === undefined || url === "") throw malformed(flag, text, "url is missing");
+    return { kind: "reapi", url: parsePlace(url, `--${flag}`).url };
   }
   if (isObjectType(type)) return objectPlace(type, values, flag, text);
   throw malformed(flag, text, `type ${type} is for --cache-to`, "an image with its cache is of type registry");

@@ -1,5 +1,7 @@
 import type { Command } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
+import { parsePlace } from "../../../lib/reapi/place.ts";
+import type { CacheOptions, CacheTo } from "../../engine/caches/cache-options.ts";
 import type { RemoteOptions } from "../../engine/cluster/remote-options.ts";
 
 /** The flags for other machines that run steps. */
@@ -54,7 +56,7 @@ export function remoteOptions(
   const url = flags.remote || env["KILN_REMOTE"] || "";
   if (url === "" || url === "off") return undefined;
   return {
-    url,
+    url: parsePlace(url, flags.remote ? "--remote" : "KILN_REMOTE").url,
     jobs: jobs === "" ? undefined : Number(jobs),
     fallsBack: fallback === "local",
     properties: flags.remoteProperty.map(property),
@@ -65,6 +67,33 @@ export function remoteOptions(
       ca: flags.remoteCa || undefined,
     },
   };
+}
+
+/**
+ * Adds the cluster to the caches of a build whose steps it runs: equal steps of other machines are found under kiln's own
+ * keys too.
+ */
+export function withClusterCache(
+  cache: CacheOptions,
+  remote: RemoteOptions | undefined,
+  mode: string | undefined,
+): CacheOptions {
+  if (remote === undefined || mode === "off" || !/^grpcs?:/.test(remote.url)) return cache;
+  const place = { kind: "reapi", url: remote.url } as const;
+  const to: CacheTo = {
+    place,
+    mode: "max",
+    mounts: false,
+    // Blobs that the steps left there, as they are.
+    compression: "uncompressed",
+    compressionLevel: undefined,
+    keepDays: undefined,
+    sign: undefined,
+    producer: "kiln",
+    ignoreError: true,
+    onlyNew: true,
+  };
+  return { ...cache, from: [...cache.from, place], to: mode === "read" ? cache.to : [...cache.to, to] };
 }
 
 function property(text: string): { readonly name: string; readonly value: string } {

@@ -23,7 +23,7 @@ import { type CacheImports, openCache } from "./remote-cache.ts";
 export type CacheParts = PartsOf<"options" | "imports", "environment" | "store" | "layers">;
 
 export type CacheExportParts = CacheParts &
-  PartsOf<"progress" | "mounts", "registry" | "objects" | "native" | "snapshotter">;
+  PartsOf<"progress" | "mounts", "registry" | "objects" | "clusters" | "native" | "snapshotter">;
 
 /** Limit of concurrent uploads and requests. */
 const UPLOADS = 4;
@@ -47,7 +47,8 @@ export async function exportCaches(
       progress({ kind: "notice", level: "warning", message, hint: "ACTIONS_RUNTIME_TOKEN is not set, nor is token=" });
       continue;
     }
-    const sink = await openCache(to.place, engine);
+    if (to.onlyNew === true && ![...solved.outcomes.values()].some(({ how }) => how === "ran")) continue;
+    const sink = await openCache(to.place, engine, signal);
     try {
       await shownStep(exportLine(sink), { progress, clock }, async () => {
         await exportCache(to, sink, { solved, parts, packer }, signal);
@@ -88,7 +89,7 @@ async function exportCache(
   const uploads = new Uploads(sink);
   await sink.prepare(signal);
   await mapLimit(recordsOf(solved, imports, cache), UPLOADS, signal, async ({ key, record, isNew }, inner) => {
-    if (!isNew && (await signer.isDone(`d-${hexOf(key)}`, sink, inner))) return;
+    if (!isNew && (cache.onlyNew === true || (await signer.isDone(`d-${hexOf(key)}`, sink, inner)))) return;
     const { names, text, contents } = await entries.of(key, record, inner);
     for (const content of contents) await uploads.put(content, inner);
     const blobs = contents.map(({ descriptor: { mediaType, digest, size } }) => ({ mediaType, digest, size }));

@@ -13,6 +13,8 @@ export interface CacheOptions {
 export type CachePlace =
   | { readonly kind: "registry"; readonly ref: string; readonly insecure: boolean }
   | { readonly kind: "local"; readonly directory: string }
+  /** The storage and the action cache of a cluster. */
+  | { readonly kind: "reapi"; readonly url: string }
   | ObjectPlace;
 
 export type CacheFrom = CachePlace;
@@ -33,4 +35,6 @@ export interface CacheTo {
   /** Display name for users of the results. */
   readonly producer: string;
   readonly ignoreError: boolean;
+  /** True to write only what this build ran, and to ask for nothing else: the cache of the cluster that runs steps. */
+  readonly onlyNew?: boolean | undefined;
 }

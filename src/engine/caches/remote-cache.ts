@@ -24,7 +24,7 @@ export interface CacheImports {
 
 const MAX_PEM_BYTES = 1 << 20;
 
-type ImportParts = Pick<Engine, "environment" | "registry" | "objects" | "store">;
+type ImportParts = Pick<Engine, "environment" | "registry" | "objects" | "clusters" | "store">;
 
 /**
  * Opens the imports, without any request yet.
@@ -44,7 +44,7 @@ export async function openImports(
   const isTrusting = trusted !== undefined;
   if (from.length === 0) return { records, isTrusting, remote: undefined };
   const sources: CacheSink[] = [];
-  for (const place of from) sources.push(await openCache(place, engine));
+  for (const place of from) sources.push(await openCache(place, engine, signal));
   return {
     records,
     isTrusting,
@@ -54,7 +54,8 @@ export async function openImports(
 
 export async function openCache(
   place: CachePlace,
-  engine: Pick<Engine, "environment" | "registry" | "objects">,
+  engine: Pick<Engine, "environment" | "registry" | "objects" | "clusters">,
+  signal: AbortSignal,
 ): Promise<CacheSink> {
   switch (place.kind) {
     case "registry":
@@ -65,6 +66,10 @@ export async function openCache(
         randomUUID,
         engine.environment,
       );
+    case "reapi": {
+      const { ClusterCache } = await import("../../../solver/cache/remote/cluster-cache.ts");
+      return new ClusterCache(await (await engine.clusters()).at(place.url, signal));
+    }
     case "s3":
     case "gha":
       return (await engine.objects()).open(place);
