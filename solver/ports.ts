@@ -350,6 +350,10 @@ export interface RemoteResult extends RunResult {
 export interface RemoteSteps {
   /** Name for people. */
   readonly location: string;
+  /** Speed of transfers as seen of late. */
+  readonly bytesPerMs: number;
+  /** Tells whether a layer is there, as far as this process knows. */
+  has(layer: SnapshotId): boolean;
   /**
    * Asks whether steps can run there, and how many at one time; `undefined` when they are to run here after all.
    * @throws {BuildError} `remote/unreachable`, `remote/denied`, `remote/unsupported`

@@ -7,7 +7,7 @@ import type { SolveOptions, SolveResult, SolverDeps, VertexOutcome } from "./dep
 import { requireEntitlements } from "./entitlements.ts";
 import type { Graph } from "./graph/graph.ts";
 import { isShownWhenCached } from "./graph/op-facts.ts";
-import type { Stack } from "./ports.ts";
+import type { ExecSettings, Stack } from "./ports.ts";
 import { EarlierResults } from "./schedule/earlier-results.ts";
 import { isMovedSource } from "../lib/tree/moved-source.ts";
 import { FileWork, MAX_SCANS } from "./ops/file/file-work.ts";
@@ -72,14 +72,15 @@ async function solveKeyed(
   for (const [vertex, layers] of results) options.onLayers?.(vertex, layers);
 
   const materializer = new Materializer(solver);
+  const slots = options.schedule?.slots ?? new Semaphore(options.jobs);
   const deps: StepDeps = {
     solver,
     options,
     keyed,
     materializer,
     earlierResults: new EarlierResults(solver.store, solver.digests),
-    slots: options.schedule?.slots ?? new Semaphore(options.jobs),
-    elsewhere: await elsewhereOf(solver, planned, signal),
+    slots,
+    elsewhere: await elsewhereOf(solver, { planned, exec: options.exec, here: slots }, signal),
   };
   const settle = async (work: Planned, s: AbortSignal): Promise<void> => {
     const { vertex, meta } = work.keyed;
@@ -142,15 +143,21 @@ async function solveKeyed(
 
 /** Asks other machines whether they run steps, where there are some for them. */
 async function elsewhereOf(
-  { remoteSteps: steps }: SolverDeps,
-  planned: ReadonlyMap<string, Planned>,
+  { remoteSteps: steps, store, progress }: SolverDeps,
+  {
+    planned,
+    exec,
+    here,
+  }: { readonly planned: ReadonlyMap<string, Planned>; readonly exec: ExecSettings; readonly here: Semaphore },
   signal: AbortSignal,
 ): Promise<StepDeps["elsewhere"]> {
   const hasCommands = [...planned.values()].some(
     ({ kind, keyed }) => kind === "miss" && keyed.vertex.op.kind === "exec",
   );
-  const slots = steps === undefined || !hasCommands ? undefined : await steps.slots(signal);
-  return steps === undefined || slots === undefined ? undefined : { steps, slots: new Semaphore(slots) };
+  const count = steps === undefined || !hasCommands ? undefined : await steps.slots(signal);
+  if (steps === undefined || count === undefined) return undefined;
+  const { Elsewhere } = await import("./schedule/elsewhere.ts");
+  return new Elsewhere(count, { steps, store, progress, exec, here });
 }
 
 /** Settles a step, with a few more attempts when files of a local directory come and go. */

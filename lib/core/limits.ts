@@ -47,6 +47,11 @@ export class Semaphore {
     this.#free = Math.max(1, count);
   }
 
+  /** True when a permit can be had without waiting. */
+  get isFree(): boolean {
+    return this.#free > 0;
+  }
+
   /**
    * Waits for a permit; disposing gives it back.
    * @throws the signal's reason when aborted while waiting

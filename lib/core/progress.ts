@@ -18,7 +18,14 @@ export type ProgressEvent =
       readonly atMs: number;
     }
   /** A line of the display: an instruction of the Dockerfile or internal work (`[internal] load .dockerignore`). */
-  | { readonly kind: "step-started"; readonly id: string; readonly name: string; readonly atMs: number }
+  | {
+      readonly kind: "step-started";
+      readonly id: string;
+      readonly name: string;
+      readonly atMs: number;
+      /** The cluster or machine that runs the step; absent for this one. */
+      readonly machine?: string | undefined;
+    }
   /** Ends a step that needed no work, started or not. */
   | { readonly kind: "step-cached"; readonly id: string; readonly name: string; readonly atMs: number }
   | { readonly kind: "step-done"; readonly id: string; readonly atMs: number; readonly usage?: StepUsage | undefined }

@@ -37,6 +37,11 @@ const OVERHEAD_BYTES = 200;
 /** Blobs of less gain nothing by compression. */
 const LEAST_COMPRESSED_BYTES = 16 << 10;
 
+/** A hundred megabits a second. */
+const USUAL_BYTES_PER_MS = 12_500;
+/** Blobs of less tell of the way, not of its width. */
+const LEAST_TIMED_BYTES = 1 << 20;
+
 /** Counts of bytes that crossed the network. */
 export interface Traffic {
   sentBytes: number;
@@ -46,6 +51,8 @@ export interface Traffic {
 /** The storage of a cluster. Every byte from it is checked: it is somebody else's. */
 export class Blobs {
   readonly traffic: Traffic = { sentBytes: 0, receivedBytes: 0 };
+  /** Speed of large transfers, as seen of late. */
+  bytesPerMs = USUAL_BYTES_PER_MS;
   readonly #channel: Channel;
   readonly #limits: (signal: AbortSignal) => Promise<StorageLimits>;
 
@@ -135,6 +142,7 @@ export class Blobs {
   async #sendLarge(blob: Blob, signal: AbortSignal): Promise<void> {
     const { hasZstd } = await this.#limits(signal);
     const id = randomUUID();
+    const startedMs = performance.now();
     await this.#channel.retrying(`send blob ${shortName(blob)}`, signal, async (attempt) => {
       // A compressed stream cannot be continued: its bytes are made anew. The second attempt is a plain one.
       const isCompressed = hasZstd && attempt === 0 && blob.size >= LEAST_COMPRESSED_BYTES;
@@ -147,6 +155,10 @@ export class Blobs {
       const bytes = isCompressed ? compressed(source, signal) : without(source, committed);
       await this.#write(resourceName, bytes, committed, signal);
     });
+    if (blob.size >= LEAST_TIMED_BYTES) {
+      const speed = blob.size / Math.max(1, performance.now() - startedMs);
+      this.bytesPerMs += (speed - this.bytesPerMs) / 2;
+    }
   }
 
   async #write(

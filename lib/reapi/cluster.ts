@@ -44,7 +44,8 @@ export class Cluster implements Disposable {
     try {
       return await asked;
     } catch (error) {
-      if (this.#abilities === asked) this.#abilities = undefined;
+      // A server that is away is waited for once, not by each who asks. Whoever gave up says nothing of the server.
+      if (signal.aborted && this.#abilities === asked) this.#abilities = undefined;
       throw error;
     }
   }

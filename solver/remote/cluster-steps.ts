@@ -33,6 +33,8 @@ export interface ClusterStepsDeps {
   readonly repository: string;
   /** Finds the blob of a layer, without opening it. */
   readonly layer: (id: SnapshotId, signal: AbortSignal) => Promise<SentLayer>;
+  /** Tells whether a layer is known to be in the cluster since an earlier build. */
+  readonly isKept: (id: SnapshotId) => boolean;
   readonly program: (signal: AbortSignal) => Promise<WorkerProgram>;
   readonly properties: WorkerProperties;
   /** The number of steps at one time; `undefined` leaves it to us. */
@@ -58,10 +60,22 @@ export class ClusterSteps implements RemoteSteps {
   readonly #told = new Set<string>();
   /** Blobs that the storage has, as far as this build knows. */
   readonly #present = new Set<Digest>();
+  /** Blobs on their way. */
+  readonly #sending = new Map<Digest, Promise<void>>();
+  /** Layers that steps of this build took there or made there. */
+  readonly #layers = new Set<SnapshotId>();
 
   constructor(deps: ClusterStepsDeps) {
     this.#deps = deps;
     this.location = deps.cluster.place.url;
+  }
+
+  get bytesPerMs(): number {
+    return this.#deps.cluster.blobs.bytesPerMs;
+  }
+
+  has(layer: SnapshotId): boolean {
+    return this.#layers.has(layer) || this.#deps.isKept(layer);
   }
 
   async slots(signal: AbortSignal): Promise<number | undefined> {
@@ -149,9 +163,11 @@ export class ClusterSteps implements RemoteSteps {
     for (let sends = 1; ; sends += 1) {
       await this.#send(blobs, signal);
       try {
-        const options = { priority: run.priority, skipsCache: isAgain };
+        const options = { priority: urgency(run.priority), skipsCache: isAgain };
         const { result } = await cluster.execution.run(action, options, { name: step.name }, signal);
         const read = await this.#read(result, signal);
+        for (const id of step.inputs.flatMap((input) => input?.layers ?? [])) this.#layers.add(id);
+        if (read.made !== undefined) this.#layers.add(read.made.snapshot.id);
         await this.#output(result, run, signal);
         return read;
       } catch (error) {
@@ -174,12 +190,30 @@ export class ClusterSteps implements RemoteSteps {
     }
   }
 
+  /** Sends what the storage has not. A blob of several steps, like the program, is asked for and sent once. */
   async #send(blobs: readonly Blob[], signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const unknown = blobs.filter(({ digest }) => !this.#present.has(digest));
+      if (unknown.length === 0) return;
+      const own = unknown.filter(({ digest }) => !this.#sending.has(digest));
+      const others = new Set(unknown.flatMap(({ digest }) => this.#sending.get(digest) ?? []));
+      await this.#sendNew(own, signal);
+      // What another step fails to send is tried again here.
+      await Promise.allSettled(others);
+    }
+  }
+
+  async #sendNew(blobs: readonly Blob[], signal: AbortSignal): Promise<void> {
+    if (blobs.length === 0) return;
     const { cluster } = this.#deps;
-    const unknown = blobs.filter(({ digest }) => !this.#present.has(digest));
-    const missing = await cluster.blobs.missing(unknown, signal);
-    await cluster.blobs.send(missing, signal);
-    for (const { digest } of unknown) this.#present.add(digest);
+    const sent = cluster.blobs.missing(blobs, signal).then((missing) => cluster.blobs.send(missing, signal));
+    for (const { digest } of blobs) this.#sending.set(digest, sent);
+    try {
+      await sent;
+      for (const { digest } of blobs) this.#present.add(digest);
+    } finally {
+      for (const { digest } of blobs) this.#sending.delete(digest);
+    }
   }
 
   async #read(result: ActionResult, signal: AbortSignal): Promise<RemoteResult> {
@@ -306,6 +340,14 @@ function documentOf(
     isolation,
   };
 }
+
+/** Words the longest way behind a step, in milliseconds, as a priority of the standard, where less is sooner. */
+function urgency(priorityMs: number): number {
+  return -Math.min(MOST_URGENT, Math.ceil(priorityMs / 1000));
+}
+
+/** Servers take priorities of some size only. */
+const MOST_URGENT = 1000;
 
 function notRemote(what: string): BuildError {
   return new BuildError("remote/unsupported", `Cannot run ${what} in a cluster`, {

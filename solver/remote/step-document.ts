@@ -10,6 +10,7 @@ import {
   oneOf,
   optional,
   readJsonAs,
+  such,
   TEXT,
 } from "../../lib/core/shape.ts";
 import type { ExecOp } from "../graph/op.ts";
@@ -108,6 +109,10 @@ const stepDocument = object<StepDocument>({
   isolation: oneOf("full", "single id", "chroot"),
 });
 
+function isRuns(value: unknown): value is string {
+  return typeof value === "string" && /^(?:\d{1,19} \d{1,19}(?: (?!$)|$))*$/.test(value);
+}
+
 const resultDocument = object<ResultDocument>({
   version: oneOf(1),
   exitCode: NUMBER,
@@ -123,7 +128,7 @@ const resultDocument = object<ResultDocument>({
       diffId: DIGEST,
       sizeBytes: NUMBER,
       contentDigest: DIGEST,
-      runs: TEXT,
+      runs: such("times of runs", isRuns),
     }),
   ),
   notices: list(TEXT),

@@ -17,13 +17,14 @@ import { noteSameTrust } from "../cache/remote/trust.ts";
 import { copyPart, type InputUse } from "../cache/uses.ts";
 import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
 import type { ExecOp } from "../graph/op.ts";
-import type { RemoteSteps, Stack } from "../ports.ts";
+import type { PreparedStep, Stack } from "../ports.ts";
 import { toDigested } from "../select/digest-selection.ts";
 import type { Selection } from "../select/select.ts";
 import { type EarlierRecords, type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
 import { earlierCopy, earlierTar } from "./earlier-files.ts";
 import { missReason, refuseUnexpected } from "./miss-reason.ts";
 import { executeStep, type Executed } from "./execute.ts";
+import type { Elsewhere } from "./elsewhere.ts";
 import { type ElsewhereInputs, executeElsewhere, prepareElsewhere, takenElsewhere } from "./execute-elsewhere.ts";
 import { isMovedSource } from "../../lib/tree/moved-source.ts";
 import { FileWork, type InputTree } from "../ops/file/file-work.ts";
@@ -42,7 +43,7 @@ export interface StepDeps {
   /** Limits concurrent steps of this machine. */
   readonly slots: Semaphore;
   /** Limits concurrent steps of other machines, where there are any. */
-  readonly elsewhere?: { readonly steps: RemoteSteps; readonly slots: Semaphore } | undefined;
+  readonly elsewhere?: Elsewhere | undefined;
   readonly keyed: ReadonlyMap<Digest, KeyedVertex>;
 }
 
@@ -87,6 +88,12 @@ export async function settleStep(
   return await step.run(work.priority, signal);
 }
 
+/** A command that another machine is to run. */
+interface Travelling {
+  readonly op: ExecOp;
+  readonly elsewhere: Elsewhere;
+}
+
 class Step implements SettledInputs, AsyncDisposable {
   readonly uses: readonly InputUse[];
   readonly stacks: readonly (Stack | undefined)[];
@@ -98,6 +105,8 @@ class Step implements SettledInputs, AsyncDisposable {
   /** Selections by part, made on demand. */
   readonly #selected = new Map<string, Selection>();
   readonly #listings: Listings;
+  /** The command, if another machine is to run it. */
+  #travelling: Travelling | undefined;
 
   constructor(work: PlannedMiss, stacks: readonly (Stack | undefined)[], deps: StepDeps) {
     this.uses = work.keyed.uses;
@@ -222,18 +231,14 @@ class Step implements SettledInputs, AsyncDisposable {
     return { layers, outcome: { how, definitionKey, miss }, keyed: this.#keyed };
   }
 
-  /** Takes a slot on the machine that runs the step. */
+  /** Takes a slot on the machine that is to run the step, which is chosen now. */
   async slot(priority: number, signal: AbortSignal): Promise<Disposable> {
     const { elsewhere, slots } = this.#deps;
-    return (this.#travelling() === undefined ? slots : (elsewhere?.slots ?? slots)).acquire(priority, signal);
-  }
-
-  /** Returns the command of a step that runs on another machine. */
-  #travelling(): ExecOp | undefined {
-    const { elsewhere, options } = this.#deps;
     const { op } = this.#keyed.vertex;
-    if (elsewhere === undefined || op.kind !== "exec") return undefined;
-    return elsewhere.steps.staysFor(op, options.exec) === undefined ? op : undefined;
+    const layers = this.stacks.flatMap((stack) => stack ?? []);
+    const travels = elsewhere?.takes({ keyed: this.#keyed, earlier: this.#earlier[0], layers }) === true;
+    this.#travelling = travels && op.kind === "exec" ? { op, elsewhere } : undefined;
+    return (travels ? elsewhere.slots : slots).acquire(priority, signal);
   }
 
   explain(parts: readonly KeyPart[], signal: AbortSignal): Promise<MissReason> {
@@ -241,21 +246,12 @@ class Step implements SettledInputs, AsyncDisposable {
   }
 
   async run(priority: number, signal: AbortSignal): Promise<SettledStep> {
-    const { solver, options, elsewhere } = this.#deps;
+    const { solver, options } = this.#deps;
     const { vertex, meta } = this.#keyed;
     const id = vertex.digest;
-    const travelling = this.#travelling();
+    const travelling = this.#travelling;
     await this.#prepareInputs(travelling !== undefined, signal);
-    const prepared =
-      travelling === undefined || elsewhere === undefined
-        ? undefined
-        : await prepareElsewhere(
-            { keyed: this.#keyed, op: travelling },
-            this.#given(),
-            elsewhere.steps,
-            this.#deps,
-            signal,
-          );
+    const prepared = travelling === undefined ? undefined : await this.#prepareElsewhere(travelling, signal);
     const equal = meta.cache === "skip" ? undefined : await prepared?.cached(signal);
     const taken = equal === undefined ? undefined : takenElsewhere(equal);
     if (taken !== undefined) return this.#keep(taken, this.#fullParts(), signal);
@@ -264,13 +260,15 @@ class Step implements SettledInputs, AsyncDisposable {
     refuseUnexpected(miss, this.#keyed, options);
     const concerns = miss.kind === "changed" ? "step" : "build";
     solver.progress({ kind: "step-miss", id, name: meta.name, reason: missText(miss), concerns });
-    solver.progress({ kind: "step-started", id, name: meta.name, atMs: solver.clock.nowMs() });
+    const machine = travelling?.elsewhere.steps.location;
+    const started = { kind: "step-started", id, name: meta.name, atMs: solver.clock.nowMs() } as const;
+    solver.progress(machine === undefined ? started : { ...started, machine });
     debug("schedule", () => `run ${meta.name} on ${this.#parent().length} layers: ${missText(miss)}`);
     try {
       const executed =
         travelling === undefined || prepared === undefined
           ? await this.#execute(parts, signal)
-          : await executeElsewhere({ keyed: this.#keyed, op: travelling }, prepared, priority, this.#deps, signal);
+          : await this.#runElsewhere(travelling, prepared, priority, signal);
       const { snapshot, blob } = executed;
       const layers = [...this.#parent(), await this.#bestLayer(snapshot, signal)];
       debug("schedule", () => `done ${meta.name}: layer ${layers.at(-1) ?? "none"}, ${executed.wallMs.toFixed(1)} ms`);
@@ -290,6 +288,23 @@ class Step implements SettledInputs, AsyncDisposable {
       else solver.progress({ kind: "step-failed", id, atMs: solver.clock.nowMs(), message: messageOf(error) });
       throw withSpan(systemFailure("carry out this step", error), meta);
     }
+  }
+
+  #prepareElsewhere({ op, elsewhere }: Travelling, signal: AbortSignal): Promise<PreparedStep> {
+    return prepareElsewhere({ keyed: this.#keyed, op }, this.#given(), elsewhere.steps, this.#deps, signal);
+  }
+
+  async #runElsewhere(
+    { op, elsewhere }: Travelling,
+    prepared: PreparedStep,
+    priority: number,
+    signal: AbortSignal,
+  ): Promise<Executed> {
+    const { clock } = this.#deps.solver;
+    const startedMs = clock.nowMs();
+    const executed = await executeElsewhere({ keyed: this.#keyed, op }, prepared, priority, this.#deps, signal);
+    elsewhere.learn(clock.nowMs() - startedMs, executed.wallMs);
+    return executed;
   }
 
   /** Records the result of an equal step of another machine, which need not run again. */

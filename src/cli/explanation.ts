@@ -39,7 +39,11 @@ function sharedReason({ how, miss }: ReportedStep): string | undefined {
 
 function explainGroup(reason: string, steps: readonly ReportedStep[]): readonly string[] {
   if (steps.length === 1) return steps.map(explainStep);
-  return [`${reason}, ${steps.length} steps:`, ...steps.map(({ instruction }) => `  ${instruction}`)];
+  return [`${reason}, ${steps.length} steps:`, ...steps.map((step) => `  ${step.instruction}${ranAt(step)}`)];
+}
+
+function ranAt({ machine }: ReportedStep): string {
+  return machine === undefined ? "" : ` (ran at ${machine})`;
 }
 
 /** Explains one step in one line. */
@@ -48,7 +52,7 @@ export function explainStep(step: ReportedStep): string {
     case "cached":
       return `${step.name}: cached`;
     case "ran":
-      return step.why ?? step.name;
+      return `${step.why ?? step.name}${ranAt(step)}`;
     case "cutoff":
       return `${step.why ?? step.name} (its inputs are equal, so the earlier result was taken)`;
     default:

@@ -57,6 +57,7 @@ const step = object<ReportedStep>({
   why: optional(TEXT),
   usage: optional(usage),
   place: optional(object<NonNullable<ReportedStep["place"]>>({ file: TEXT, line: AMOUNT })),
+  machine: optional(TEXT),
   state: optional(workState),
   startMs: optional(AMOUNT),
   endMs: optional(AMOUNT),

@@ -193,6 +193,7 @@ export class BuildReporter {
       why,
       usage: outcome?.usage,
       place: span === undefined ? undefined : { file: span.source.name, line: span.start.line },
+      ...(shown?.machine === undefined ? {} : { machine: shown.machine }),
       ...(shown === undefined ? {} : { state: stateOf(shown), startMs: shown.startMs, endMs: shown.endMs }),
       ...(needs === undefined || needs.indexes.length === 0
         ? {}
@@ -215,13 +216,19 @@ export class BuildReporter {
     if (event.kind === "step-started") {
       // A step that begins again, with other files, counts from its first beginning.
       const startMs = this.#shown.get(event.id)?.startMs ?? this.#now();
-      this.#shown.set(event.id, { name: event.name, startMs, endMs: undefined, state: undefined });
+      this.#shown.set(event.id, {
+        name: event.name,
+        startMs,
+        endMs: undefined,
+        state: undefined,
+        machine: event.machine,
+      });
       return;
     }
     if (event.kind === "step-cached") {
       const now = this.#now();
       const startMs = this.#shown.get(event.id)?.startMs ?? now;
-      this.#shown.set(event.id, { name: event.name, startMs, endMs: now, state: "cached" });
+      this.#shown.set(event.id, { name: event.name, startMs, endMs: now, state: "cached", machine: undefined });
       return;
     }
     const state = ENDS[event.kind];
@@ -242,6 +249,7 @@ interface Shown {
   readonly startMs: number;
   endMs: number | undefined;
   state: RecordedWork["state"] | undefined;
+  readonly machine: string | undefined;
 }
 
 const ENDS: Readonly<Partial<Record<ProgressEvent["kind"], RecordedWork["state"]>>> = {

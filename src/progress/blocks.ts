@@ -26,6 +26,7 @@ export class Blocks {
       if (this.#anything) head.push("");
       head.push(this.#opening(entry));
       if (!entry.announced && step.missReason !== undefined) head.push(`#${step.number} why: ${step.missReason}`);
+      if (!entry.announced && step.machine !== undefined) head.push(`#${step.number} runs at ${step.machine}`);
       entry.announced = true;
     }
     const lines = entry.take();

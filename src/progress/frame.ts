@@ -64,6 +64,7 @@ function rowsOf(step: StepState, picture: Picture, columns: number, style: Style
   const rows = [row(` => ${MARKS[step.state] ?? ""}${step.name}`, time, columns, styleOf(step, style))];
   if (step.missReason !== undefined) rows.push(row(` => => why: ${step.missReason}`, "", columns, style.dim));
   if (step.state === "running") {
+    if (step.machine !== undefined) rows.push(row(` => => runs at ${step.machine}`, "", columns, style.dim));
     for (const status of step.statuses.values()) {
       if (!status.done) rows.push(row(` => => ${shortDigests(formatStatus(status))}`, time, columns, style.plain));
     }

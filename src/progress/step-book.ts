@@ -23,6 +23,8 @@ export interface StepState {
   endedAtMs: number | undefined;
   /** The reason why it runs, in one line; absent when another step of the build has shown the same reason for all. */
   missReason: string | undefined;
+  /** The cluster or machine that runs the step; `undefined` for this one. */
+  machine: string | undefined;
   failure: string | undefined;
   readonly statuses: Map<string, StepStatus>;
 }
@@ -114,6 +116,7 @@ export class StepBook {
     switch (event.kind) {
       case "step-started":
         step.name = printableLine(event.name);
+        step.machine = event.machine === undefined ? undefined : printableLine(event.machine);
         step.state = "running";
         step.startedAtMs ??= event.atMs;
         break;
@@ -172,6 +175,7 @@ export class StepBook {
         startedAtMs: undefined,
         endedAtMs: undefined,
         missReason: undefined,
+        machine: undefined,
         failure: undefined,
         statuses: new Map(),
       };

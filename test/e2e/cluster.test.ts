@@ -3,14 +3,15 @@ import { join } from "node:path";
 import { spawn } from "node:child_process";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CODES } from "../../lib/reapi/failure.ts";
+import { SimulatedWorker } from "../../lib/reapi/testing/simulated-worker.ts";
 import { StandIn } from "../../lib/reapi/testing/stand-in.ts";
 import { startTestRegistry, type TestRegistry } from "../support/registry.ts";
 import { busyboxRoot, kilnBeside, missing, mustKiln, type Outcome, PROJECT, temporary } from "./harness.ts";
 
-const why = missing("busybox");
-if (why !== undefined) console.warn(`the tests of clusters are skipped: ${why}`);
+const lacking = missing("busybox");
+if (lacking !== undefined) console.warn(`the tests of clusters are skipped: ${lacking}`);
 
-describe.skipIf(why !== undefined)("steps on a cluster", () => {
+describe.skipIf(lacking !== undefined)("steps on a cluster", () => {
   const folder = temporary();
   let registry: TestRegistry;
   let base = "";
@@ -37,7 +38,7 @@ describe.skipIf(why !== undefined)("steps on a cluster", () => {
     const store = emptyStore();
     mustKiln(store, ["import", busyboxRoot(folder.path), base]);
     const pushed = await kilnBeside(store, ["push", base]);
-    expect(pushed.stderr).toBe(pushed.status === 0 ? pushed.stderr : "");
+    if (pushed.status !== 0) throw new Error(pushed.stderr);
   });
   beforeAll(async () => {
     server = await StandIn.start({ env: { KILN_WORKER_STORE: join(folder.path, "worker"), KILN_KEEP_STORAGE: "off" } });
@@ -131,6 +132,22 @@ describe.skipIf(why !== undefined)("steps on a cluster", () => {
       expect(failed.stderr).toMatch(/before[\s\S]*broken/);
     }
     expect(server.executed).toHaveLength(2);
+  });
+
+  test("a step that is known to be short runs here, others there; each says where, and kiln why too", async () => {
+    const lines = (text: string): string =>
+      `FROM ${base}\nARG A=${text}\nRUN echo $A > /short\nFROM ${base}\nARG A=${text}\nRUN sleep 2; echo $A > /long\nCOPY --from=0 /short /\n`;
+    const store = emptyStore();
+    const context = contextOf({ Dockerfile: lines("one") });
+    const first = await remotely(store, context);
+    expect([first.status, server.executed.length], first.stderr).toEqual([0, 2]);
+    writeFileSync(join(context, "Dockerfile"), lines("two"));
+    const second = await remotely(store, context);
+    expect([second.status, server.executed.length], second.stderr).toEqual([0, 3]);
+    expect(second.stderr).toMatch(new RegExp(`RUN sleep 2; .*\\n.*why: .*\\n#\\d+ runs at ${server.url}`));
+    const why = await kilnBeside(store, ["why"]);
+    expect(why.stdout).toMatch(new RegExp(`RUN sleep .*ran at ${server.url}`));
+    expect(why.stdout.match(/ran at/g)).toHaveLength(1);
   });
 
   test("secrets stay: their step runs here, and nothing of them is in the cluster", async () => {
@@ -241,18 +258,18 @@ describe.skipIf(why !== undefined)("steps on a cluster", () => {
     expect(server.cancelled).toHaveLength(1);
   });
 
-  test("two hundred steps at once", async () => {
-    const stages = Array.from({ length: 200 }, (_, i) => `FROM base AS s${i}\nRUN echo ${i} > /out${i}\n`);
-    const copies = stages.map((_, i) => `COPY --from=s${i} /out${i} /`);
-    server.faults.answer = (call, number) =>
+  test("two hundred steps run at once, on workers that are full now and then", async () => {
+    await using many = await StandIn.start({ workers: 200, worker: new SimulatedWorker({ stepMs: () => 3000 }) });
+    many.faults.answer = (call, number) =>
       call === "execute" && number % 10 === 0 ? CODES.resourceExhausted : undefined;
-    const context = contextOf({
-      Dockerfile: [`FROM ${base} AS base`, ...stages, "FROM scratch", ...copies].join("\n"),
-    });
-    const made = await remotely(emptyStore(), context, "-o", join(context, "out"));
-    expect([made.status, server.executed.length], made.stderr.slice(-2000)).toEqual([0, 200]);
-    expect(readFileSync(join(context, "out/out199"), "utf8")).toBe("199\n");
-  }, 120_000);
+    const stages = Array.from({ length: 200 }, (_, i) => `FROM base AS s${i}\nRUN echo ${i}\n`);
+    const mounts = stages.map((_, i) => `--mount=from=s${i},target=/m${i}`);
+    const lines = [`FROM ${base} AS base`, ...stages, "FROM base", `RUN ${mounts.join(" ")} true`];
+    const context = contextOf({ Dockerfile: lines.join("\n") });
+    const made = await build(emptyStore(), context, "--remote", many.url, "--remote-jobs", "200");
+    expect([made.status, many.executed.length], made.stderr.slice(-2000)).toEqual([0, 201]);
+    expect(many.mostRunning).toBeGreaterThan(150);
+  }, 60_000);
 });
 
 function expectOutput({ status, stdout, stderr }: Outcome, expected: string): void {

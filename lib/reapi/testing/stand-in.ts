@@ -1,8 +1,4 @@
-import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import {
   type sendUnaryData,
@@ -17,24 +13,21 @@ import { CODES } from "../failure.ts";
 import {
   Action,
   type ActionResult,
-  ActionResult as ActionResultType,
   AnyMessage,
   type BlobDigest,
   Command,
-  Directory,
   ExecuteOperationMetadata,
   ExecuteResponse,
   type Method,
   METHODS,
   Operation,
-  OutputFile,
   PreconditionFailure,
   RpcStatus,
   SHA256,
   ZSTD,
 } from "../protocol.ts";
+import { checkTree, ProcessWorker, type StandInWorker } from "./stand-in-worker.ts";
 
-const LINKED_BYTES = 1 << 20;
 const KEPT_BYTES = 5 << 20;
 
 /** The name of a call: that of its method, without the service. */
@@ -61,7 +54,9 @@ export interface StandInOptions {
   readonly hasZstd?: boolean;
   /** Actions at one time. */
   readonly workers?: number;
-  /** Variables of workers. */
+  /** What carries actions out; processes of this machine unless it is given. */
+  readonly worker?: StandInWorker;
+  /** Variables of those processes. */
   readonly env?: Readonly<Record<string, string>>;
   /** A header without which every call is refused. */
   readonly header?: readonly [name: string, value: string];
@@ -79,7 +74,7 @@ interface Running {
 
 type ExecuteResult = { readonly response: Buffer } | { readonly lost: number };
 
-/** A server of the Remote Execution API in this process: its storage is a map, its workers are processes here. */
+/** A server of the Remote Execution API in this process: its storage is a map, its workers are what it is given. */
 export class StandIn implements AsyncDisposable {
   readonly blobs = new Map<string, Buffer>();
   readonly results = new Map<string, ActionResult>();
@@ -88,14 +83,16 @@ export class StandIn implements AsyncDisposable {
   readonly executed: string[] = [];
   readonly cancelled: string[] = [];
   faults: Faults;
+  /** The largest number of actions at one time. */
+  mostRunning = 0;
+  #runningNow = 0;
   sentBytes = 0;
   receivedBytes = 0;
   #server = new Server();
   readonly #options: StandInOptions;
   readonly #running = new Map<string, Running>();
   readonly #uploads = new Map<string, { readonly chunks: Buffer[]; size: number }>();
-  /** Large files of actions, which are linked into their folders. */
-  readonly #files = mkdtempSync(join(tmpdir(), "kiln-stand-in-"));
+  readonly #worker: StandInWorker;
   readonly #slots: Semaphore;
   #port = 0;
 
@@ -103,6 +100,7 @@ export class StandIn implements AsyncDisposable {
     this.#options = options;
     this.faults = options.faults ?? {};
     this.#slots = new Semaphore(options.workers ?? 4);
+    this.#worker = options.worker ?? new ProcessWorker(options.env ?? {});
   }
 
   static async start(options: StandInOptions = {}): Promise<StandIn> {
@@ -145,7 +143,7 @@ export class StandIn implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const running of this.#running.values()) running.kill?.();
     this.#server.forceShutdown();
-    rmSync(this.#files, { recursive: true, force: true });
+    this.#worker[Symbol.dispose]();
   }
 
   async #listen(): Promise<void> {
@@ -236,11 +234,11 @@ export class StandIn implements AsyncDisposable {
       METHODS.write.path,
       (
         call: AsyncIterable<ReturnType<typeof METHODS.write.request.decode>>,
-        done: sendUnaryData<{ committedSize: number }>,
+        answer: sendUnaryData<{ committedSize: number }>,
       ) => {
         this.#write(call).then(
-          (committedSize) => done(null, { committedSize }),
-          (error: unknown) => done(failureOf(error)),
+          (committedSize) => answer(null, { committedSize }),
+          (error: unknown) => answer(failureOf(error)),
         );
       },
       (value: { committedSize: number }) => METHODS.write.response.encode(value),
@@ -301,46 +299,24 @@ export class StandIn implements AsyncDisposable {
     const lost = this.faults.losesWorker?.(number);
     if (lost !== undefined) return { lost };
     const missing = new Set<BlobDigest>();
-    const folder = mkdtempSync(join(tmpdir(), "kiln-action-"));
-    try {
-      const action = Action.decode(this.blobs.get(hash) ?? Buffer.of());
-      const command = Command.decode(this.#needed(action.commandDigest, missing));
-      this.#stage(action.inputRootDigest, folder, missing);
-      if (missing.size > 0 || !this.blobs.has(hash)) return { response: missingResponse([...missing]) };
-      for (const path of command.outputPaths) mkdirSync(dirname(join(folder, path)), { recursive: true });
-      this.executed.push(hash);
-      const result = await this.#spawn(command, folder, running);
-      if (running.isCancelled) return { lost: CODES.cancelled };
-      if (result.exitCode === 0) this.results.set(hash, result);
-      const sent = this.faults.changesResult?.(result) ?? result;
-      return { response: ExecuteResponse.encode({ result: sent, status: RpcStatus.of({}) }) };
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  }
-
-  async #spawn(command: Command, folder: string, running: Running): Promise<ActionResult> {
-    const [program = "", ...words] = command.arguments;
-    const env = { PATH: process.env["PATH"], ...this.#options.env };
-    const child = spawn(program, words, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
-    running.kill = () => child.kill("SIGKILL");
-    const output: Record<"stdout" | "stderr", Buffer[]> = { stdout: [], stderr: [] };
-    for (const stream of ["stdout", "stderr"] as const)
-      child[stream].on("data", (chunk: Buffer) => output[stream].push(chunk));
-    const exitCode = await new Promise<number>((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", (code) => resolve(code ?? 137));
-    });
-    const outputFiles = command.outputPaths.flatMap((path) => {
-      if (!existsSync(join(folder, path))) return [];
-      return [OutputFile.of({ path, digest: this.keep(readFileSync(join(folder, path))) })];
-    });
-    return ActionResultType.of({
-      exitCode,
-      outputFiles,
-      stdoutDigest: this.keep(Buffer.concat(output.stdout)),
-      stderrRaw: Buffer.concat(output.stderr),
-    });
+    const needed = (digest: BlobDigest | undefined): Buffer => {
+      const found = this.blobs.get(digest?.hash ?? "");
+      if (found === undefined && digest !== undefined && digest.sizeBytes > 0) missing.add(digest);
+      return found ?? Buffer.of();
+    };
+    const { commandDigest, inputRootDigest } = Action.decode(this.blobs.get(hash) ?? Buffer.of());
+    const command = Command.decode(needed(commandDigest));
+    checkTree(inputRootDigest, needed);
+    if (missing.size > 0 || !this.blobs.has(hash)) return { response: missingResponse([...missing]) };
+    this.executed.push(hash);
+    const job = { hash, command, root: inputRootDigest, needed, keep: (data: Buffer) => this.keep(data) };
+    this.#runningNow += 1;
+    this.mostRunning = Math.max(this.mostRunning, this.#runningNow);
+    const result = await this.#worker.run(job, (kill) => (running.kill = kill)).finally(() => (this.#runningNow -= 1));
+    if (running.isCancelled) return { lost: CODES.cancelled };
+    if (result.exitCode === 0) this.results.set(hash, result);
+    const sent = this.faults.changesResult?.(result) ?? result;
+    return { response: ExecuteResponse.encode({ result: sent, status: RpcStatus.of({}) }) };
   }
 
   /** Puts a blob into the storage. */
@@ -348,31 +324,6 @@ export class StandIn implements AsyncDisposable {
     const hash = hexOf(digestOf(data));
     this.blobs.set(hash, data);
     return { hash, sizeBytes: data.length };
-  }
-
-  #stage(root: BlobDigest | undefined, folder: string, missing: Set<BlobDigest>): void {
-    const { files, directories } = Directory.decode(this.#needed(root, missing));
-    for (const { name, digest, isExecutable } of files) {
-      const mode = isExecutable ? 0o755 : 0o644;
-      const data = this.#needed(digest, missing);
-      if (data.length < LINKED_BYTES) {
-        writeFileSync(join(folder, name), data, { mode });
-        continue;
-      }
-      const own = join(this.#files, `${digest?.hash}-${mode}`);
-      if (!existsSync(own)) writeFileSync(own, data, { mode });
-      linkSync(own, join(folder, name));
-    }
-    for (const { name, digest } of directories) {
-      mkdirSync(join(folder, name));
-      this.#stage(digest, join(folder, name), missing);
-    }
-  }
-
-  #needed(digest: BlobDigest | undefined, missing: Set<BlobDigest>): Buffer {
-    const found = this.blobs.get(digest?.hash ?? "");
-    if (found === undefined && digest !== undefined && digest.sizeBytes > 0) missing.add(digest);
-    return found ?? Buffer.of();
   }
 
   #read(hash: string): Buffer | undefined {

@@ -27,6 +27,11 @@ export async function openRemoteSteps(
     cluster,
     repository: cluster.place.url,
     layer: sentLayers(engine, packer),
+    isKept: (id) => {
+      const diffId = engine.store.snapshots.get(id)?.diffId;
+      const blobs = diffId === undefined ? [] : engine.store.snapshots.layerBlobs(diffId);
+      return blobs.some(({ repository }) => repository === cluster.place.url);
+    },
     program: (s) => (program ??= workerProgram(engine.environment, engine.store, s)),
     properties,
     jobs,
