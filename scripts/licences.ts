@@ -6,9 +6,9 @@
  * Data: package-lock.json (what is installed, and what of it only developers need) -> each package's own package.json and
  * licence file -> one refusal per package whose licence is not on the list, or one notice per package that is shipped.
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { FLAG, mapOf, object, optional, readJsonAs, TEXT } from "../lib/core/shape.ts";
+import { FLAG, list, mapOf, object, optional, readJsonAs, TEXT } from "../lib/core/shape.ts";
 
 const home = join(import.meta.dirname, "..");
 
@@ -32,6 +32,9 @@ const LOCK = object({
   ),
 });
 
+/** The older form of a manifest, which package-lock.json does not take over. */
+const MANIFEST = object({ licenses: optional(list(object({ type: TEXT }))) });
+
 interface Package {
   readonly name: string;
   readonly version: string;
@@ -49,10 +52,20 @@ function packages(): readonly Package[] {
     .map(([folder, { dev, license, version }]) => ({
       name: folder.slice(folder.lastIndexOf("node_modules/") + "node_modules/".length),
       version: version ?? "",
-      licence: license,
+      licence: license ?? olderLicence(folder),
       folder,
       shipped: dev !== true,
     }));
+}
+
+/** Reads the licences of a package whose manifest has the older form; absent where it is not installed here. */
+function olderLicence(folder: string): string | undefined {
+  const file = join(home, folder, "package.json");
+  if (!existsSync(file)) return undefined;
+  const { licenses } = readJsonAs(MANIFEST, readFileSync(file, "utf8"), (why) => {
+    throw new Error(`${file}: ${why}`);
+  });
+  return licenses?.map(({ type }) => type).join(" OR ");
 }
 
 /** Returns whether an SPDX expression leaves a choice of the list: any side of OR, both sides of AND. */
