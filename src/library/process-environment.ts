@@ -66,7 +66,8 @@ function defaultRoot(env: BuildEnvironment["env"], uid: number, homeDirectory: s
 
 /** Finds the compiled parts beside this package: from the bundle in build/library, and from the sources. */
 function partsDirectory(): string {
-  const candidates = [join(import.meta.dirname, ".."), join(import.meta.dirname, "..", "..", "build")];
+  const build = join(import.meta.dirname, "..");
+  const candidates = [join(build, process.arch), build, join(build, "..", "build")];
   const found = candidates.find((directory) => existsSync(join(directory, "kiln.node")));
   if (found !== undefined) return found;
   throw new BuildError("native/missing", "Cannot find the native addon of kiln: its package is not complete", {
