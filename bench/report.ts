@@ -20,7 +20,7 @@ export interface Row {
   readonly cells: readonly Cell[];
 }
 
-/** What one run of the benchmark found: the contents of bench/results/DATE.json. */
+/** Results of one run of the benchmark: the contents of bench/results/DATE.json. */
 export interface Report {
   readonly machine: {
     readonly date: string;

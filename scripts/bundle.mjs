@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, "..");
 /** Names of the plugins that changed a bundle: a new version of a package may keep its parts elsewhere. */
 const replaced = new Set();
 const output = (name) => join(root, "build", `${name}.cjs`);
-/** Where the parts of kiln are that are loaded late. */
+/** Folder of the parts of kiln that are loaded late. */
 const LATE = "late";
 
 /**
@@ -69,7 +69,7 @@ const constantOfLexer = {
       : undefined,
 };
 
-/** What `kiln build` imports late in every build is part of the snapshot all the same. */
+/** Puts modules that every build imports late into the snapshot all the same. */
 const everyBuildsParts = {
   name: "every-builds-parts",
   resolveId: (source) => (source === "start.virtual.js" ? join(root, source) : undefined),

@@ -319,7 +319,7 @@ export interface RemoteStep {
   readonly isolation: "full" | "single id" | "chroot";
 }
 
-/** What a step takes from an input: layers, or some files of the client as a layer of their own. */
+/** The part of an input that a step takes: layers, or some files of the client as a layer of their own. */
 export interface RemoteInput {
   readonly layers: Stack;
   /** The key of the input's files, for names of seeded caches. */
@@ -328,7 +328,7 @@ export interface RemoteInput {
 
 /** A step in the form in which a cluster knows it. */
 export interface PreparedStep {
-  /** Finds the result of an equal step, whoever asked for it. */
+  /** Finds the result of an equal step, of this build or another. */
   cached(signal: AbortSignal): Promise<RemoteResult | undefined>;
   /**
    * Sends what is missing, and runs the step.

@@ -21,7 +21,7 @@ export interface MountSpec {
   readonly target: string | undefined;
   /** Mode as given, or else the type's default: only cache and tmpfs are writable. */
   readonly mode: "ro" | "rw";
-  /** Whether a secret or ssh mount must be available. */
+  /** True where a secret or ssh mount must be available. */
   readonly required: boolean;
   /** Size of a tmpfs. */
   readonly sizeBytes: number | undefined;

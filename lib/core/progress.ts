@@ -11,7 +11,7 @@ export type ProgressEvent =
       readonly kind: "plan";
       /** Names the build where one display shows several. */
       readonly id: string;
-      /** In the order of the Dockerfile. Each one will end as cached, done, failed or cancelled. */
+      /** Steps in the order of the Dockerfile. Each one will end as cached, done, failed or cancelled. */
       readonly steps: readonly PlannedStep[];
       /** Number of results to write: each one is a step of its own. */
       readonly outputs: number;

@@ -148,7 +148,7 @@ follow_mode (struct access_list *list, mode_t mode)
   entry_of_all (list, TAG_OTHERS)->rights = mode & 7;
 }
 
-/* What a new file gets of its directory's default list; `list` becomes its access list. Returns its mode. */
+/* Derives a new file's access list (into `list`) from its directory's default list. Returns the file's mode. */
 static inline mode_t
 inherit_list (struct access_list *list, mode_t mode)
 {

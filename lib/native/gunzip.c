@@ -1,4 +1,4 @@
-/* Decompresses a gzip file into a pipe, and digests what comes out, on a thread of its own: whoever reads the pipe does neither.
+/* Decompresses a gzip file into a pipe, and digests what comes out, on a thread of its own: the pipe's reader does neither.
  * The members of the file are one stream; zeros may follow the last. RFC 1952. */
 #include "addon.h"
 

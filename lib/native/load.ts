@@ -49,7 +49,7 @@ function shown(name: Name): string {
   return typeof name === "string" ? name : decodeName(name);
 }
 
-/** To the addon: no id is a mark, all owners are written down. To the kernel: no id at all. */
+/** The id that none is: the addon takes it as "no mark, write all owners down", the kernel as no id at all. */
 const NO_ID = 0xffff_ffff;
 
 /** The result of a call that was told not to wait. */

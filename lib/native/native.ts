@@ -200,7 +200,7 @@ export interface Native {
   renameat(fromDirfd: number, from: Name, toDirfd: number, target: Name): void;
   readlinkat(dirfd: number, name: Name): string;
   /**
-   * From now on, in this process, owners are written down and read back instead of changed and asked, and so are devices
+   * Makes this process write owners down and read them back, instead of changing and asking them; and so devices
    * (`mknodat`). Attributes hold them, and files in `directory` where there can be no attributes. See owner-record.h.
    * @param mark where the user namespace has many ids: only what is beyond its map is written down, and the files that this
    * is true of get the namespace's last ids as owner. Without it there is a single id, and all owners are written down.

@@ -20,7 +20,7 @@ export interface Blob extends BlobName {
   open(signal: AbortSignal): AsyncIterable<Uint8Array> | Promise<AsyncIterable<Uint8Array>>;
 }
 
-/** What a server allows for its storage. */
+/** Limits and features of a server's storage. */
 export interface StorageLimits {
   readonly batchBytes: number;
   readonly hasZstd: boolean;
@@ -48,7 +48,7 @@ export interface Traffic {
   receivedBytes: number;
 }
 
-/** The storage of a cluster. Every byte from it is checked: it is somebody else's. */
+/** The storage of a cluster. Every byte from it is checked: others write to it too. */
 export class Blobs {
   readonly traffic: Traffic = { sentBytes: 0, receivedBytes: 0 };
   /** Speed of large transfers, as seen of late. */

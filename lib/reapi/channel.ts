@@ -11,7 +11,7 @@ import { CallError, clusterFailure, CODES, isPassing } from "./failure.ts";
 import type { ClusterPlace } from "./place.ts";
 import type { Method } from "./protocol.ts";
 
-/** What a client shows of itself to a cluster. Values are never told to anybody else. */
+/** Credentials that a client shows to a cluster. Values go to no other host. */
 export interface ClusterAccess {
   /** Sent with every call: `authorization`, and what a proxy wants. */
   readonly headers: readonly (readonly [name: string, value: string])[];

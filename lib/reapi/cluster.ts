@@ -6,7 +6,7 @@ import { CallError, clusterFailure, CODES } from "./failure.ts";
 import type { ClusterPlace } from "./place.ts";
 import { type ActionResult, METHODS, SHA256, ZSTD } from "./protocol.ts";
 
-/** What a server says that it can do. */
+/** Capabilities that a server states. */
 export interface ClusterAbilities {
   readonly storage: StorageLimits;
   /** True where results may be written into the action cache. */
@@ -44,7 +44,7 @@ export class Cluster implements Disposable {
     try {
       return await asked;
     } catch (error) {
-      // A server that is away is waited for once, not by each who asks. Whoever gave up says nothing of the server.
+      // A server that is away is waited for once, not by each caller. A caller that gave up says nothing of the server.
       if (signal.aborted && this.#abilities === asked) this.#abilities = undefined;
       throw error;
     }

@@ -14,7 +14,7 @@ import {
   SHA256,
 } from "./protocol.ts";
 
-/** What is told about an action while it is waited for. */
+/** News of an action while it is waited for. */
 export interface ExecutionEvents {
   /** The action's name for people. */
   readonly name: string;

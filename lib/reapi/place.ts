@@ -1,6 +1,6 @@
 import { BuildError } from "../core/errors.ts";
 
-/** Where a cluster is: `grpc://host:8980/instance`. */
+/** Address of a cluster: `grpc://host:8980/instance`. */
 export interface ClusterPlace {
   /** Host and port, as a dialler takes them. */
   readonly address: string;

@@ -43,7 +43,7 @@ export type Command = Message<typeof Command>;
 export const Command = message<{
   arguments: readonly string[];
   environment: readonly Pair[];
-  /** For servers of before v2.1; `outputPaths` says the same. */
+  /** Output files, as servers before v2.1 expect them; `outputPaths` says the same. */
   outputFiles: readonly string[];
   platform: Message<typeof Properties> | undefined;
   workingDirectory: string;

@@ -1,4 +1,4 @@
-/** Time for an answer. Who takes longer is asked in the ordinary way. */
+/** Time for an answer, in milliseconds. A server that takes longer is asked in the ordinary way. */
 const PATIENCE_MS = 1000;
 
 /**

@@ -75,7 +75,7 @@ class Piece {
 
   constructor(open: () => Promise<Readable>, sizeBytes: number, signal: AbortSignal) {
     this.#missingBytes = sizeBytes;
-    // Whoever goes on from here meets the failure again, if it is one that stays.
+    // The next reader from here meets the failure again, if it is one that stays.
     this.ended = this.#receive(open, signal).catch(() => undefined);
   }
 

@@ -49,7 +49,7 @@ export class Transport implements AsyncDisposable {
   /** Connections by the host's settings and time-out. */
   readonly #connections = new Map<string, Promise<Connections>>();
   readonly #schemes = new Map<string, "https" | "http">();
-  /** Whether hosts of this machine speak plain HTTP. */
+  /** True where hosts of this machine speak plain HTTP. */
   readonly #spoken = new Map<string, Promise<boolean>>();
 
   constructor(options: TransportOptions) {

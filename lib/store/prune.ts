@@ -266,7 +266,7 @@ function deleteRows(store: OpenStore, victim: Victim): void {
       return;
     case "blob":
       database.run("DELETE FROM layer_blobs WHERE digest = ? AND repository = ''", victim.digest);
-      // Whoever compressed it noted that, and what a note names is kept.
+      // The compression was noted, and what a note names is kept.
       database.run("DELETE FROM facts WHERE kind = 'compressed-layer' AND blobs = ?", JSON.stringify([victim.digest]));
       return;
     case "image":

@@ -18,7 +18,7 @@ export function snapshotId(text: string): SnapshotId {
 }
 
 /**
- * How a snapshot's files came here: in a layer of an image; in the tar of a step's result, which was made on another machine or
+ * The way that a snapshot's files came here: in a layer of an image; in the tar of a step's result, which was made on another machine or
  * written as a tar; or by a step of this machine, into a directory.
  */
 export type SnapshotOrigin = "image" | "tar" | "step";

@@ -5,7 +5,7 @@ import { malformed } from "./header-read.ts";
 import type { LayerTar } from "./pack.ts";
 import { type PipeWork, throughPipe } from "./tar-pipe.ts";
 
-/** A tar whose digest and size somebody else computes: they are there once it has been read to its end. */
+/** A tar whose digest and size another thread computes: they are there once it has been read to its end. */
 export interface SummedTar extends AsyncIterable<Uint8Array> {
   readonly sums: () => LayerTar | undefined;
 }

@@ -11,7 +11,7 @@ import { roleOf } from "./whiteouts.ts";
  *     d/  d/.wh.x  d/a  d/b  d/c        ->        d/  d/.wh.x  d/a   |   d/  d/b  d/c
  */
 
-/** What goes where. Members are named by their place in the tar. */
+/** The plan of a split. Members are named by their place in the tar. */
 export interface SplitPlan {
   readonly parts: number;
   /** The part of each member; -1 for a directory that only goes where what is in it goes. */
@@ -80,7 +80,7 @@ class Members {
     return { parts: part + 1, partOf, parentOf: Int32Array.from(this.#parents), directories: this.#directories };
   }
 
-  /** What stays together: marks one by one, and then files with all their names. Directories come along with what is in them. */
+  /** Members that stay together: marks one by one, and then files with all their names. Directories come along with what is in them. */
   #items(): readonly (readonly number[])[] {
     const filled = new Set(this.#parents);
     const marks: number[][] = [];

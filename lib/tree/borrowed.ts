@@ -4,7 +4,7 @@ import { BuildError, errnoOf } from "../core/errors.ts";
 import { list, object, readJsonAs, TEXT } from "../core/shape.ts";
 
 /**
- * What was changed in a step's tree where nothing can be mounted, and is as it was again, but with a new change time. Paths
+ * Paths that were changed in a step's tree where nothing can be mounted, and are as they were again, but with a new change time. Paths
  * are relative to the tree.
  */
 export interface Borrowed {

@@ -68,7 +68,7 @@ function noteTouched(
 interface Cleared {
   /** Directories that stay, and get their metadata back. */
   readonly merged: Map<string, TreeNode>;
-  /** What is not there any more and must be made again. */
+  /** Entries that are gone and must be made again. */
   readonly missing: Map<string, TreeNode>;
 }
 

@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 import { rmSync } from "node:fs";
 import { run } from "./shell.ts";
 
-/** Packs a folder: names sorted, nobody's, one date, modes without the umask of whoever packed. */
+/** Packs a folder: names sorted, nobody's, one date, modes without the packing process's umask. */
 export function pack(folder: string, file: string, date: string): void {
   const plain = `${file}.tar`;
   const same = [

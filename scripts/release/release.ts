@@ -11,7 +11,7 @@ import { makeParts } from "./parts.ts";
 import { releaseDate, ROOT, run, WORK } from "./shell.ts";
 import { stageArchive, stagePackage } from "./stage.ts";
 
-/** An archive larger than this is a mistake: somebody waits for it. */
+/** An archive larger than this is a mistake: its download takes too long. In bytes. */
 const MOST_BYTES = 35 * 1024 * 1024;
 
 const { values } = parseArgs({

@@ -73,7 +73,7 @@ function emptied(name: string): string {
   return folder;
 }
 
-/** Copies a file with a mode of its own: whoever builds may have any umask. */
+/** Copies a file with a mode of its own: the building process may have any umask. */
 export function put(from: string, path: string, mode = 0o644): void {
   mkdirSync(dirname(path), { recursive: true });
   copyFileSync(from, path);

@@ -81,7 +81,7 @@ export type ResultDocument = {
         readonly runs: string;
       }
     | undefined;
-  /** What the user should know of this worker, once. */
+  /** Notices about this worker, told to the user once. */
   readonly notices: readonly string[];
 };
 

@@ -40,7 +40,7 @@ export interface FurnishedRoot extends AsyncDisposable {
  *
  * - /dev, /proc and /sys are directories with what programs look for
  * - resolv.conf, hosts and secrets are files
- * - a cache directory is moved in, and back afterwards: whoever else wants it waits
+ * - a cache directory is moved in, and back afterwards: another step that wants it waits
  * - what a bind mount shows is copied; a tmpfs is a directory
  *
  * What is in the way is put aside meanwhile. The tree is a whole copy, as the native snapshotter makes it: `root.path`'s
@@ -348,7 +348,7 @@ class Furniture implements FurnishedRoot {
   }
 }
 
-/** Where something was put: the directory's descriptor, and the name. */
+/** The place of something that was put into the tree: the directory's descriptor, and the name. */
 interface Placed {
   readonly parent: number;
   readonly name: string;

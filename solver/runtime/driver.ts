@@ -202,7 +202,7 @@ class Driver {
     return this.#runSandboxed(request, signal);
   }
 
-  /** What is done about owners beyond the ids, and devices. A step with all privileges does without. */
+  /** Treatment of owners beyond the ids, and of devices. A step with all privileges does without. */
   #ownersFor({ security }: RunRequest): PlanFacts["owners"] {
     const { ownersBeyond } = this.#options;
     if (ownersBeyond === undefined || !this.#canWatch || security !== "sandbox") return undefined;

@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where the user namespace has many ids: the directory for the records of owners beyond them, and the last ids, which mark such files. */
+/** Records of owners beyond the ids of a user namespace that has many: their directory, and the last ids, which mark such files. */
 export interface OwnersBeyond {
   readonly directory: string;
   readonly uid: number;

@@ -51,7 +51,7 @@ export interface PlanFacts {
   /** Nodes of the host's /dev beside the standard ones; empty for a sandboxed step. */
   readonly hostDevices: readonly DeviceNode[];
   /** True when the filter stops calls that need a network of the step's own, so that they are noted. */
-  /** Where there are many ids: owners beyond them, and devices, are noted or kept. */
+  /** The way that owners beyond the ids, and devices, are noted or kept, where there are many ids. */
   readonly owners?: (OwnersBeyond & { readonly state: OwnersState }) | undefined;
   readonly watchesNetwork?: boolean;
   /** Parts of the sandbox that this machine refuses. */

@@ -26,7 +26,7 @@ const OPTIONAL_NAMESPACES: readonly (readonly SandboxPart[])[] = [
 ];
 
 /**
- * What the next try is to leave out after `refused`; empty where there is nothing left to try. The kernel refuses all
+ * Names the parts that the next try leaves out after `refused`; none where there is nothing left to try. The kernel refuses all
  * namespaces together and does not say which one it was.
  */
 export function partsToLeaveOut(refused: string, without: ReadonlySet<SandboxPart>): readonly SandboxPart[] {

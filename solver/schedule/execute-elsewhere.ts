@@ -87,7 +87,7 @@ async function copiedLayer(
   return id;
 }
 
-/** Takes the result of an equal command that ran before, whoever asked for it. */
+/** Takes the result of an equal command that ran before, in this build or another. */
 export function takenElsewhere(result: RemoteResult): Executed | undefined {
   return result.made === undefined ? undefined : executed(result, result.made, undefined);
 }

@@ -18,7 +18,7 @@ const BASE = [
   "mkdir -p links d && echo one > links/a && ln links/a links/b && ln links/a d/c && mkfifo d/p && echo d2 > d/second && chmod 4755 d/second",
 ];
 
-/** What an earlier build's commands did, each in a step of its own. */
+/** Changes of an earlier build's commands, each in a step of its own. */
 const EARLIER: readonly { readonly name: string; readonly does: readonly string[] }[] = [
   { name: "nothing", does: ["true"] },
   { name: "new files", does: ["echo 1 > one", "mkdir -p d/new/er && echo 2 > d/new/er/two"] },

@@ -15,7 +15,7 @@ import { makeOwn, type SnapshotterOptions } from "./overlay.ts";
 import { deleteTree, removeTree } from "./remove-tree.ts";
 import { latestChangeNs, type RecordedTree, recordTree, refreshTreeState, type TreeState } from "./tree-state.ts";
 
-/** What a copy of a whole tree took. */
+/** Cost of a copy of a whole tree. */
 export interface CopyCost {
   readonly files: number;
   readonly sizeBytes: number;

@@ -240,7 +240,7 @@ function parameterName(expression: Expression): string {
 interface Wanted {
   readonly name: string;
   readonly type: Type | undefined;
-  /** Without a declared type, the value takes that of the default. */
+  /** The default, whose type is the value's where none is declared. */
   readonly initial: Value | undefined;
   readonly place: Place;
 }

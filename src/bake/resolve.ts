@@ -6,7 +6,7 @@ import { type Definition, type Group, mergeTargets, type Target, tidyTarget } fr
 import { isList, isMap, mapOf, toText, type Value } from "./hcl/value.ts";
 import { type Override, overrideTarget, readOverrides } from "./overrides.ts";
 
-/** What is to be built: final targets by name, and the groups that named them. */
+/** Targets to build: final ones by name, and the groups that named them. */
 export interface Plan {
   readonly targets: ReadonlyMap<string, Target>;
   readonly groups: ReadonlyMap<string, Group>;

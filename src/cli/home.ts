@@ -58,7 +58,7 @@ export function userStore(
   return { root, notice: root === usual ? undefined : notice };
 }
 
-/** Whether a directory is there and writable, or could be made: by the rights of the nearest directory above it. */
+/** Returns true if a directory is there and writable, or could be made by the rights of the nearest directory above it. */
 function canBeMade(path: string): boolean {
   let nearest = path;
   while (!existsSync(nearest) && dirname(nearest) !== nearest) nearest = dirname(nearest);

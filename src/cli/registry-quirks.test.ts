@@ -17,7 +17,7 @@ interface Quirk {
   readonly more?: Partial<TestRegistryOptions>;
 }
 
-/** What registries are known for, as their documentation or their answers have it. */
+/** Habits of registries, as their documentation or their answers have it. */
 const QUIRKS: readonly Quirk[] = [
   {
     name: "ECR: the user AWS and a long password, by Basic",

@@ -6,7 +6,7 @@ import { familiarReference, parseReference } from "../../lib/core/reference.ts";
 import type { BuildNews } from "../watch/watch.ts";
 import type { CommandContext } from "./context.ts";
 
-/** How long a command may take to end by itself after SIGTERM. */
+/** Time in which a command may end by itself after SIGTERM, in milliseconds. */
 const GRACE_MS = 2000;
 
 /** The command of `--exec`: one at a time, with its children; the next build ends one that still runs. */

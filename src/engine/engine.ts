@@ -234,7 +234,7 @@ export class Engine implements AsyncDisposable {
     return directory;
   }
 
-  /** With subordinate ids: owners beyond them, and devices, are written down as with a single id. */
+  /** Records of owners beyond subordinate ids, and of devices: they are written down as with a single id. */
   #keepOwnersBeyond(rights: Rights): void {
     const last = lastIds(rights);
     if (last === undefined) return;

@@ -68,7 +68,7 @@ export interface BuildOptions {
   readonly squash?: boolean | undefined;
   /** Attaches a list of packages to the same images. */
   readonly sbom?: boolean | undefined;
-  /** Where these attestations go; `index` unless given. */
+  /** Place of these attestations; `index` unless given. */
   readonly attestStyle?: AttestStyle | undefined;
   /** Adds provenance to the result, for `--metadata-file`: `min` is without steps and times. */
   readonly recordProvenance?: "min" | "max" | undefined;

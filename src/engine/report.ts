@@ -45,7 +45,7 @@ export interface ReportedStep {
   readonly place?: { readonly file: string; readonly line: number } | undefined;
   /** The cluster or machine that ran it in this build; absent for this one. */
   readonly machine?: string | undefined;
-  /** How it ended, when it was shown. */
+  /** Its end, when it was shown. */
   readonly state?: RecordedWork["state"] | undefined;
   /** Milliseconds since the beginning of the build. */
   readonly startMs?: number | undefined;

@@ -36,7 +36,7 @@ type SolveParts = PartsOf<
   "environment" | "store" | "native" | "snapshotter" | "runtime" | "isolation" | "images" | "clusters" | "layers"
 >;
 
-/** What is done with layers while steps still run. */
+/** Work on layers while steps still run. */
 export interface LayerWork {
   readonly packer: LayerPacker;
   /** Present for a build that is pushed. */

@@ -54,7 +54,7 @@ export interface Result {
   readonly index?: { readonly bytes: Uint8Array; readonly mediaType: string; readonly manifests: readonly Digest[] };
   /** Full references, from the build's tags. */
   readonly names: readonly string[];
-  /** Where attestations go; `index` unless given. */
+  /** Place of attestations; `index` unless given. */
   readonly attestStyle?: AttestStyle | undefined;
 }
 

@@ -167,7 +167,7 @@ export async function writeCompressed(
   return deps.store.blobs.write(compress(tar, options, signal), { onStart: deps.onStart }, signal);
 }
 
-/** Notes a blob as the layer's in that form: whoever needs it next finds it. */
+/** Notes a blob as the layer's in that form: the next export finds it. */
 export function keepCompressed(
   diffId: Digest,
   written: WrittenBlob,

@@ -8,7 +8,7 @@ import { namespaceEnvironment } from "./process-environment.ts";
 import type { ProgressEvent, ProgressSink } from "../../lib/core/progress.ts";
 
 /*
- * Work in a process of its own. Who may not mount needs a user namespace, and a process with threads, as every Node, cannot
+ * Work in a process of its own. A user without the right to mount needs a user namespace, and a process with threads, as every Node, cannot
  * enter one. So the library starts a Node inside of one, through the runtime as the launcher of the command line does, and
  * talks with it:
  *

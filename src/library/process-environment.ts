@@ -6,7 +6,7 @@ import { BuildError } from "../../lib/core/errors.ts";
 import { platformOfNode } from "../../lib/core/platform.ts";
 import type { BuildEnvironment } from "../engine/environment.ts";
 
-/** Where kiln works, for every function of the library. All members are optional. */
+/** The place in which every function of the library works. All members are optional. */
 export interface PlaceOptions {
   /** The store. Default: the variable KILN_ROOT, `/var/lib/kiln` for root, `$XDG_DATA_HOME/kiln` for others. */
   readonly root?: string | undefined;
@@ -16,9 +16,9 @@ export interface PlaceOptions {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
-/** What a program may give besides the place. */
+/** The place, and streams that a program may give. */
 type Given = PlaceOptions & {
-  /** What a context of `-` is read from. */
+  /** Source of a context of `-`. */
   readonly stdin?: Readable | undefined;
   /** Size limit of the store in bytes. */
   readonly keepStorageBytes?: number | undefined;

@@ -7,7 +7,7 @@ import type { Hooks } from "./hooks.ts";
 import { type ImageRequest, imageHere } from "./images-here.ts";
 import { needsNamespace, processEnvironment } from "./process-environment.ts";
 
-/** What the library's functions ask for, as plain data: it may travel to another process. */
+/** Requests of the library's functions, as plain data: they may travel to another process. */
 export type LibraryRequest = { readonly name: "build"; readonly options: PlainBuildOptions } | ImageRequest;
 
 /**

@@ -42,7 +42,7 @@ export interface PageStep {
   /** True on the longest way through the build: the build is shorter only if one of these is. */
   readonly isCritical: boolean;
   readonly why: string | undefined;
-  /** What differs from the earlier run, a line each. */
+  /** Differences from the earlier run, a line each. */
   readonly changes: readonly string[];
   readonly cpuMs: number | undefined;
   readonly memoryBytes: number | undefined;

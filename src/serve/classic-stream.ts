@@ -8,7 +8,7 @@ interface HeldStep {
   hasEnded: boolean;
 }
 
-/** With so much text waiting, it is shown although another step runs. */
+/** Amount of waiting text that is shown although another step runs. */
 const MAX_HELD = 1 << 20;
 
 /**

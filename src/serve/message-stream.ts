@@ -4,9 +4,9 @@ import { answerText } from "./status.ts";
 /** A message of docker's streams: `stream`, `status` with `id` and `progressDetail`, `aux`, `error`. */
 export type JsonMessage = Readonly<Record<string, unknown>>;
 
-/** With so many bytes waiting, progress that a later message replaces is left out. */
+/** Bytes waiting from which on progress that a later message replaces is left out. */
 const CROWDED_BYTES = 1 << 20;
-/** With so many bytes waiting, the client has stopped reading. */
+/** Bytes waiting from which on the client counts as one that has stopped reading. */
 const STALLED_BYTES = 64 << 20;
 
 /**

@@ -135,7 +135,7 @@ function dropRest(request: IncomingMessage): void {
 }
 
 interface Target {
-  /** Without the version. */
+  /** The path without the version. */
   readonly path: string;
   readonly version: string | undefined;
   readonly query: URLSearchParams;

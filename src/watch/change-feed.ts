@@ -4,7 +4,7 @@ import { setTimeout as wait } from "node:timers/promises";
 export interface Changes {
   /** Absolute paths in the order in which they were told; at most MAX_NAMED of them. */
   readonly paths: readonly string[];
-  /** How many there were. */
+  /** Number of changes. */
   readonly count: number;
 }
 

@@ -17,7 +17,7 @@ import { type OwnFiles, type WatchedPlaces, watchedPlaces } from "./watched-plac
 export type BuildNews = {
   /** The changes that began it; `undefined` for the first build. */
   readonly changes: Changes | undefined;
-  /** From the first look at the changes to the end, with everything written. */
+  /** Time from the first look at the changes to the end, with everything written, in milliseconds. */
   readonly wallMs: number;
   readonly report: BuildReport | undefined;
 } & (

@@ -15,7 +15,7 @@ export interface WatchedTree {
   readonly filter: TreeFilter;
 }
 
-/** What a build reads from this machine, as far as its options say. */
+/** Paths of this machine that a build reads, as far as its options say. */
 export interface WatchedPlaces {
   readonly trees: readonly WatchedTree[];
   /** Dockerfiles and ignore files: a change of one may change what is worth watching. */

@@ -31,7 +31,7 @@ function toolsTar(): string {
 
 interface Made {
   readonly headers: readonly string[];
-  /** What programs said, by the name of the file. */
+  /** Output of programs, by the name of the file. */
   readonly said: readonly (readonly [name: string, text: string])[];
 }
 

@@ -32,7 +32,7 @@ const NO_ADMIN = ["setpriv", "--bounding-set=-sys_admin"];
 /** A mount namespace of the test's own, prepared by a shell script. */
 const inMounts = (script: string): string[] => ["unshare", "--mount", "sh", "-c", `${script} && exec "$@"`, "sh"];
 
-/** Who may have which ids, for the helpers that map them: covered, so that the machine's own files stay as they are. */
+/** Files that grant ids to users, for the helpers that map them: covered, so that the machine's own stay as they are. */
 const GRANT =
   "f=$(mktemp) && echo root:0:65536 > $f && mount --bind $f /etc/subuid && mount --bind $f /etc/subgid && rm $f";
 

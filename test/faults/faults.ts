@@ -10,7 +10,7 @@ export interface Victim {
   readonly ended: Promise<{ readonly status: number; readonly said: string }>;
 }
 
-/** What is done to a kiln at some moment. Afterwards it has ended. */
+/** A blow to a kiln at some moment. Afterwards it has ended. */
 export type Fault = (victim: Victim, random: () => number) => Promise<void>;
 
 export function startVictim(store: string, args: readonly string[], temporaries: string): Victim {

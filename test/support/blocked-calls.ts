@@ -35,7 +35,7 @@ export const EPERM = 1;
 export const EACCES = 13;
 export const ENOSYS = 38;
 
-/** Why no calls can be blocked here, or `undefined`. */
+/** Reason that no calls can be blocked here, or `undefined`. */
 export function cannotBlock(): string | undefined {
   if (NUMBERS[process.arch] === undefined) return `the numbers of calls are not known for ${process.arch}`;
   return spawnSync("perl", ["-e", "1"]).status === 0 ? undefined : "needs perl, which installs a filter";

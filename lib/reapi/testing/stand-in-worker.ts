@@ -15,7 +15,7 @@ export interface Job {
   readonly keep: (data: Buffer) => BlobDigest;
 }
 
-/** What carries actions out for a {@link StandIn}. */
+/** A runner of actions for a {@link StandIn}. */
 export interface StandInWorker extends Disposable {
   run(job: Job, onStarted: (kill: () => void) => void): Promise<ActionResult>;
 }

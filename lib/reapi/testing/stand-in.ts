@@ -33,7 +33,7 @@ const KEPT_BYTES = 5 << 20;
 /** The name of a call: that of its method, without the service. */
 type CallName = keyof typeof METHODS;
 
-/** What goes wrong on purpose. A fault is asked before each call; numbers count from 1 for each name. */
+/** Faults made on purpose. A fault is asked before each call; numbers count from 1 for each name. */
 export interface Faults {
   /** A status code with which the call fails. */
   answer?: (call: CallName, number: number) => number | undefined;
@@ -54,7 +54,7 @@ export interface StandInOptions {
   readonly hasZstd?: boolean;
   /** Actions at one time. */
   readonly workers?: number;
-  /** What carries actions out; processes of this machine unless it is given. */
+  /** The worker that carries actions out; processes of this machine unless it is given. */
   readonly worker?: StandInWorker;
   /** Variables of those processes. */
   readonly env?: Readonly<Record<string, string>>;

@@ -9,7 +9,7 @@ export interface GhaSettings {
   readonly version: 1 | 2;
   readonly url: URL;
   readonly token: string;
-  /** In the names of entries; letters that the service allows. */
+  /** Prefix of the names of entries, in letters that the service allows. */
   readonly scope: string;
   readonly timeoutMs: number;
   /** BuildKit's names for the indexes of the branches that the token may read, without their numbers. */

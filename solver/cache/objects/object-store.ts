@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import type { Digest } from "../../../lib/core/digest.ts";
 import type { EntryName } from "../remote/backend.ts";
 
-/** Where a cache lies, as the flags name it. Attributes may hold secrets. */
+/** A cache's place, as the flags name it. Attributes may hold secrets. */
 export interface ObjectPlace {
   readonly kind: "s3" | "gha";
   readonly attributes: Readonly<Record<string, string>>;

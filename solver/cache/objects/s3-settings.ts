@@ -4,7 +4,7 @@ import { BuildError } from "../../../lib/core/errors.ts";
 import type { ObjectPlace } from "./object-store.ts";
 import type { S3Credentials } from "./s3-signature.ts";
 
-/** What the settings are read from. */
+/** Sources of the settings. */
 export interface SettingsSources {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly homeDirectory: string;

@@ -21,7 +21,7 @@ import { copyAction, FileBench, SKIP_UNLESS_ROOT } from "./testing.ts";
 
 const { signal } = new AbortController();
 const FILES = 60;
-/** In place of the number from which on a build describes copies. */
+/** Stands in for the number of files from which on a build describes copies. */
 const MIN_FILES = 50;
 const NOW_NS = 1_700_000_000_000_000_000n;
 

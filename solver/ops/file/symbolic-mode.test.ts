@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { applySymbolicMode, parseSymbolicMode } from "./symbolic-mode.ts";
 
-/** What BuildKit makes of a file (or, with a slash, a directory) of the first mode. */
+/** Modes that BuildKit gives a file (or, with a slash, a directory) of the first mode. */
 test.each([
   { mode: "u=rwX,go=rX", from: "0640", to: "0644" },
   { mode: "u=rwX,go=rX", from: "7755", to: "1755" },

@@ -122,7 +122,7 @@ export interface FilterPolicy {
   readonly ids: "real" | "pretended" | "no proc";
   /** `watched`: calls that need a network of the step's own are noted. */
   readonly network?: "watched";
-  /** Where there are many ids: owners beyond them, and devices, are noted or kept. */
+  /** The way that owners beyond the ids, and devices, are noted or kept, where there are many ids. */
   readonly owners?: { readonly state: "noted" | "kept"; readonly uid: number; readonly gid: number };
 }
 

@@ -250,7 +250,7 @@ stand_for (pid_t program)
     }
 }
 
-/* What every step needs of its own namespace; bin/kiln asks for the same. */
+/* Capabilities that every step needs in its own namespace; bin/kiln asks for the same. */
 static bool
 may_stay_outside (void)
 {

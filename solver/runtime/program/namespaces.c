@@ -96,7 +96,7 @@ bring_loopback_up (void)
     die_errno ("cannot bring the loopback interface up");
 }
 
-/* Whether /proc shows the processes of our PID namespace, so that their numbers are those that the kernel tells us. */
+/* Returns true if /proc shows the processes of our PID namespace: then their numbers are those that the kernel tells us. */
 static bool
 proc_is_ours (void)
 {

@@ -80,7 +80,7 @@ restore_terminal (void)
   changed = false;
 }
 
-/* From the person to the command. A command that does not read must not keep us from passing on what it writes, so what
+/* Passes on what the person types. A command that does not read must not keep us from passing on what it writes, so what
  * its terminal does not take now stays in `input`. */
 void
 pass_input (struct input *input, int master)
@@ -107,7 +107,7 @@ read_input (struct input *input)
   return true;
 }
 
-/* From the command to the person. False at the end, which a terminal tells by EIO, and when there is nothing now. */
+/* Passes on what the command writes. False at the end, which a terminal tells by EIO, and when there is nothing now. */
 bool
 pass_terminal_output (int master)
 {

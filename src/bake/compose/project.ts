@@ -12,7 +12,7 @@ export interface ComposeHost {
   readonly lookup: Lookup;
   /** Reads a file that `include` or `extends` names, relative as the sources' names are; `undefined` when there is none. */
   readonly read: (path: string) => SourceText | undefined;
-  /** What paths of the result are relative to: the first file's directory, or what its name is relative to. */
+  /** Directory that the result's paths are relative to: the first file's, or the one that its name is relative to. */
   readonly paths: "of-first-file" | "of-names";
   /** The project's directory, where it is not that of the first file. */
   readonly directory?: string | undefined;

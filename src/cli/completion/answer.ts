@@ -77,7 +77,7 @@ function flagsOf(table: CommandTable, command: CommandEntry): Candidate[] {
     .flatMap(({ names, text }) => names.map((word) => ({ word, text })));
 }
 
-/** What a flag's value may be: by the table, or by the name of its value. */
+/** Lists a flag's possible values: by the table, or by the name of its value. */
 function valuesOf(command: CommandEntry, flag: FlagEntry): Values {
   const name = flag.names[0] ?? "";
   const known = FLAG_VALUES[`${command.name} ${name}`] ?? FLAG_VALUES[name];

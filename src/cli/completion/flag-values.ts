@@ -1,7 +1,7 @@
 /** Kinds of names that are read when they are asked for. */
 export type NameKind = "image" | "stage" | "arg" | "target" | "service" | "variable" | "registry" | "code";
 
-/** What may stand in a place: words, names of a kind, or paths. */
+/** Values that may stand in a place: words, names of a kind, or paths. */
 export interface Values {
   readonly words?: readonly string[];
   readonly names?: NameKind;
@@ -76,7 +76,7 @@ export const FLAG_VALUES: Readonly<Record<string, Values>> = {
   "bake --list": { words: ["targets", "variables"] },
 };
 
-/** What arguments are, by the command's name; of `cp`, `diff` and `tag` each. */
+/** Kinds of arguments, by the command's name; of `cp`, `diff` and `tag` each. */
 export const OPERANDS: Readonly<Record<string, Values>> = {
   build: { paths: "folders" },
   bake: { names: "target" },

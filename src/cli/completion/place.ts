@@ -1,6 +1,6 @@
 import type { CommandEntry, CommandTable, FlagEntry } from "../command-table.ts";
 
-/** What is being typed. */
+/** The word that is being typed, and its kind. */
 export type Place =
   | { readonly kind: "command"; readonly group: string | undefined }
   | { readonly kind: "flag"; readonly command: CommandEntry }
@@ -15,7 +15,7 @@ export type Place =
     }
   | { readonly kind: "operand"; readonly command: CommandEntry; readonly given: Given };
 
-/** What the words so far say. */
+/** Meaning of the words so far. */
 export interface Given {
   /** Values by the long name of their flag, in order. */
   readonly values: ReadonlyMap<string, readonly string[]>;

@@ -21,7 +21,7 @@ import { readKanikoWords } from "./words.ts";
 
 /** The status for an invalid command line, as kiln's own. */
 const USAGE = 125;
-/** Where kaniko's image has docker's config.json. */
+/** Folder of docker's config.json in kaniko's image. */
 const DOCKER_CONFIG = "/kaniko/.docker";
 
 /**

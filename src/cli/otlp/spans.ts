@@ -5,7 +5,7 @@ import type { TraceTarget } from "./target.ts";
 
 type Value = string | number | readonly string[] | undefined;
 
-/** What a build's spans are made of, beside its report. */
+/** Facts that a build's spans are made of, beside its report. */
 export interface SpanParts extends Pick<TraceTarget, "parent" | "resource"> {
   readonly version: string;
   /** Makes identifiers: hexadecimal digits for this number of bytes. */

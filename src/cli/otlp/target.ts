@@ -21,7 +21,7 @@ export interface TraceParent {
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** Limit of the wait for a collector: the build is done, and somebody waits for it. */
+/** Limit of the wait for a collector: the build is done, and its caller waits. */
 const MAX_TIMEOUT_MS = 2000;
 
 /** Returns whether the environment names a collector; nothing else is read then. */

@@ -11,7 +11,7 @@ import type { RunFlags } from "./flags.ts";
 import { readMounts } from "./mounts.ts";
 import { readPorts } from "./ports.ts";
 
-/** What the command line alone says of a run; ports of 0 are still to be chosen. */
+/** Options of a run as the command line gives them; ports of 0 are still to be chosen. */
 export type GivenRun = Omit<RunImageOptions, "image" | "command"> & { readonly warnings: readonly string[] };
 
 /**

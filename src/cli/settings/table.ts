@@ -1,4 +1,4 @@
-/** What a value is. A `list` is an array of texts in a file and a line each in a variable. */
+/** Type of a value. A `list` is an array of texts in a file and a line each in a variable. */
 export type SettingKind = "text" | "switch" | "number" | "list" | "path" | "paths";
 
 /** A setting: a key of kiln.toml, a variable, and the flag that comes before both. */

@@ -11,7 +11,7 @@ export interface RemoteOptions {
   readonly access?: RemoteAccess | undefined;
 }
 
-/** What is shown to a cluster. Each member that is absent is looked for in the environment. */
+/** Credentials for a cluster. Each member that is absent is looked for in the environment. */
 export interface RemoteAccess {
   /** `NAME: VALUE`, or `NAME=VALUE`. */
   readonly headers?: readonly string[] | undefined;

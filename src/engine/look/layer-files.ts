@@ -10,7 +10,7 @@ export interface LayerFile {
   readonly row: number;
 }
 
-/** What one layer adds and hides. */
+/** Files that one layer adds and hides. */
 export interface LayerContent {
   readonly directory: string;
   readonly scan: TreeScan;

@@ -22,7 +22,7 @@ export interface CopyRoute {
   readonly onBlob: (blob: Descriptor, way: BlobWay) => void;
   /** Blobs that are at the destination or being sent: platforms share layers. */
   readonly done: Map<Digest, Promise<void>>;
-  /** Whether the registry has mounted what it was asked to, or was not asked yet. */
+  /** Mounts of blobs: `work` is false once the registry has refused one. */
   readonly mounts: { work: boolean };
   /** Members of indexes that are at the destination or on their way, with the members below each. */
   readonly members: Map<Digest, Promise<readonly Digest[]>>;

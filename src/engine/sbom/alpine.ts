@@ -3,7 +3,7 @@ import { paragraphs } from "./fields.ts";
 import type { ImageReader } from "./image-reader.ts";
 import type { OperatingSystem, PackageList } from "./package-list.ts";
 
-/** Where apk keeps its list: before and after the root's directories moved below `usr`. */
+/** Places of apk's list: before and after the root's directories moved below `usr`. */
 const DATABASES = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
 const MAX_BYTES = 128 << 20;
 

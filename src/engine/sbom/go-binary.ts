@@ -5,13 +5,13 @@ import type { PackageList } from "./package-list.ts";
 const MAGIC = Buffer.from("\xff Go buildinf:", "latin1");
 const ALIGNMENT = 16;
 const HEADER_BYTES = 32;
-/** Where the linker puts the information is near the beginning of its part. */
+/** Limit of the search: the linker puts the information near the beginning of its part. */
 const MAX_SEARCH_BYTES = 1 << 20;
 const MAX_TEXT_BYTES = 8 << 20;
 /** Marks around the list of modules. */
 const MARK_BYTES = 16;
 
-/** What Go's linker writes into a program. */
+/** Module information that Go's linker writes into a program. */
 interface GoBuildInfo {
   /** `go1.22.1` */
   readonly goVersion: string;

@@ -14,7 +14,7 @@ export interface FoundPackage {
 /** A package with every place that it was found in. */
 export interface ListedPackage extends Omit<FoundPackage, "place"> {
   readonly purl: string;
-  /** At least one, in byte order; no more than `MAX_PLACES`. */
+  /** Paths, at least one, in byte order; no more than `MAX_PLACES`. */
   readonly places: readonly string[];
 }
 

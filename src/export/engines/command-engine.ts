@@ -45,7 +45,7 @@ function containerd(namespace: string): Program {
   };
 }
 
-/** What `ctr` says when containerd does not answer. */
+/** Pattern of `ctr`'s message when containerd does not answer. */
 const NO_ENGINE = /cannot access socket|failed to dial "/;
 
 /** Longest end of a program's complaints that is shown. */

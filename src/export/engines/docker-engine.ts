@@ -9,7 +9,7 @@ import { printableLine } from "../../../lib/core/printable.ts";
 import { familiarReference, parseReference } from "../../../lib/core/reference.ts";
 import { engineFailure, type ImageEngine, NO_CONNECTION, UnreachableRegistryError } from "./image-engine.ts";
 
-/** Where docker is, from the environment and docker's own settings. */
+/** Docker's address, from the environment and docker's own settings. */
 export interface DockerPlace {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** docker's directory with config.json and contexts. */

@@ -32,7 +32,7 @@ export class UnreachableRegistryError extends BuildError {
   }
 }
 
-/** What engines say when nothing answers at an address. */
+/** Pattern of engines' messages when nothing answers at an address. */
 export const NO_CONNECTION =
   /connection refused|no route to host|i\/o timeout|network is unreachable|deadline exceeded|HTTP response to HTTPS client/i;
 

@@ -52,7 +52,7 @@ export const STATUS: Readonly<Record<PageBuild["status"], string>> = {
   running: "Running",
 };
 
-/** How long a step took. */
+/** Returns a step's length in milliseconds; `undefined` where one end is not known. */
 export function took({ startMs, endMs }: Pick<PageStep, "startMs" | "endMs">): number | undefined {
   return startMs === undefined || endMs === undefined ? undefined : endMs - startMs;
 }

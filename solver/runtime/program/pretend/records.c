@@ -8,7 +8,7 @@
 static int records_fd = -1; /* <store>/owners */
 static int upper_fd = -1;   /* the upper directory of the step's root, when that is an overlay */
 
-/* Where there are many ids: the last ones, to which a file with a record belongs. A file that was given to somebody else has none. */
+/* The last ids of a namespace with many: a file with a record belongs to them. A file that has another owner since has no record. */
 static bool has_mark;
 static uint32_t marked_uid, marked_gid;
 
