@@ -1,5 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { Readable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { digestOf } from "../core/digest.ts";
 import { BuildError } from "../core/errors.ts";
@@ -171,6 +173,14 @@ test("sniffing gives the whole stream back", async () => {
   expect(kind).toBe("gzip");
   expect([...(await bytesOf(stream))]).toEqual([0x1f, 0x8b, 1, 2, 3, 4, 5, 6]);
   expect((await sniffCompression(inPieces(Buffer.of(1), 1), signal)).kind).toBe("none");
+});
+
+test("a build that was stopped before a stream is looked at ends with its reason, and with no error for nobody", async () => {
+  const stop = new AbortController();
+  stop.abort(new Error("enough"));
+  await expect(sniffCompression(Readable.from([Buffer.of(1)]), stop.signal)).rejects.toThrow("enough");
+  // An error that no listener takes fails the run of the tests.
+  await setImmediate();
 });
 
 test("an aborted compression stops", async () => {

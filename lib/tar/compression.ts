@@ -45,6 +45,8 @@ export async function sniffCompression(
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<{ readonly kind: CompressionKind; readonly stream: AsyncGenerator<Uint8Array, void> }> {
+  // A stream that is ended by the signal before anybody reads it tells its error to nobody, which ends the process.
+  signal.throwIfAborted();
   // The sender may stall forever.
   if (source instanceof ReadableStream) addAbortSignal(signal, source);
   const iterator = source[Symbol.asyncIterator]();

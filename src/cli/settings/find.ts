@@ -27,16 +27,26 @@ export function findSettings(host: Place, systemDirectory = SYSTEM_DIRECTORY): r
   const project = join(host.workingDirectory, "kiln.toml");
   const found: SettingsFile[] = [];
   // A link in a repository could lead to any file, whose lines an error would show.
-  if (project !== user && project !== system && lstatSync(project, QUIET) !== undefined)
+  if (project !== user && project !== system && isThere(lstatSync, project))
     found.push({ path: project, scope: "project" });
-  if (statSync(user, QUIET) !== undefined) found.push({ path: user, scope: "user" });
+  if (isThere(statSync, user)) found.push({ path: user, scope: "user" });
   else if (named !== "") {
     throw new BuildError("cli/settings", `Cannot read the settings ${JSON.stringify(user)}: there is no such file`, {
       hint: "KILN_CONFIG names it; KILN_CONFIG=off reads no settings",
     });
   }
-  if (statSync(system, QUIET) !== undefined) found.push({ path: system, scope: "system" });
+  if (isThere(statSync, system)) found.push({ path: system, scope: "system" });
   return found;
 }
 
-const QUIET = { throwIfNoEntry: false } as const;
+/**
+ * False as well for a path that leads nowhere: HOME may be a file, a loop of links or a folder of another user's, as
+ * under sudo and in containers that run as any uid.
+ */
+function isThere(stat: typeof statSync | typeof lstatSync, path: string): boolean {
+  try {
+    return stat(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false;
+  }
+}

@@ -120,6 +120,19 @@ test("the project's file comes before the user's, and that before the system's",
   expect(findSettings({ ...host, workingDirectory: join(home, ".config/kiln") }, project)[0]?.scope).toBe("user");
 });
 
+test("a home that leads nowhere has no settings", () => {
+  const directory = folder();
+  symlinkSync("loop", join(directory, "loop"));
+  writeFileSync(join(directory, "file"), "");
+  for (const home of ["loop", "file", "x".repeat(300)]) {
+    const host = { env: {}, workingDirectory: join(directory, home), homeDirectory: join(directory, home) };
+    expect(findSettings(host, join(directory, home))).toEqual([]);
+    expect(() => findSettings({ ...host, env: { KILN_CONFIG: join(directory, home, "k") } }, directory)).toThrow(
+      /no such file/,
+    );
+  }
+});
+
 test("a flag comes before its variable", () => {
   const build = new Command("build")
     .exitOverride()
