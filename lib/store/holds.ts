@@ -82,6 +82,11 @@ export class Holds implements Disposable {
     writeSync(this.#open().own, `${line}\n`);
   }
 
+  /** True once this process has looked something up or made something. */
+  get isRegistered(): boolean {
+    return this.#files !== undefined;
+  }
+
   /** Registers this process unless it is registered. From now on its new files are safe. */
   register(): void {
     this.#open();

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import type { BuildEnvironment } from "../engine/environment.ts";
 import { platformOfNode } from "../../lib/core/platform.ts";
 import { memorySize } from "./flags/values.ts";
+import { isOn } from "./settings/defaults.ts";
 import { userStore } from "./home.ts";
 import type { Host } from "./host.ts";
 
@@ -26,6 +27,7 @@ export function environmentOf(host: Host, root: string | undefined, tell: (line:
     arch: host.arch,
     processors: host.processors,
     keepStorageBytes: keepStorage(host.env["KILN_KEEP_STORAGE"]),
+    keepsBlobs: isOn(host.env["KILN_KEEP_BLOBS"] || "true", "KILN_KEEP_BLOBS"),
     uid: host.uid,
     gid: host.gid,
     pid: host.pid,

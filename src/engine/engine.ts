@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { BuildError } from "../../lib/core/errors.ts";
+import { BuildError, messageOf } from "../../lib/core/errors.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import { loadNative } from "../../lib/native/load.ts";
 import type { Native } from "../../lib/native/native.ts";
@@ -259,7 +259,22 @@ export class Engine implements AsyncDisposable {
     await objects?.[Symbol.asyncDispose]();
     const clusters = await this.#clusters?.catch(() => undefined);
     clusters?.[Symbol.dispose]();
+    const hasWorked = this.store.holds.isRegistered;
     await this.store[Symbol.asyncDispose]();
+    if (this.environment.keepsBlobs === false && hasWorked) await this.#removeSpareBlobs();
+  }
+
+  /** Deletes compressed layers through a store of its own: what this engine used is held until its store is closed. */
+  async #removeSpareBlobs(): Promise<void> {
+    try {
+      const { removeSpareBlobs } = await import("../../lib/store/spare-blobs.ts");
+      const { environment, native } = this;
+      await using store = openStore(environment.root, { native, clock: environment });
+      await removeSpareBlobs(store, new AbortController().signal);
+    } catch (error) {
+      const message = `Compressed layers could not be removed: ${messageOf(error)}`;
+      this.#progress({ kind: "notice", level: "warning", message, hint: undefined });
+    }
   }
 
   async #openObjects(): Promise<ObjectCaches> {

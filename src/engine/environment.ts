@@ -25,6 +25,8 @@ export interface BuildEnvironment {
   readonly processors: number;
   /** Size limit of the store; absent: a share of its size and of the free space on its disk. */
   readonly keepStorageBytes?: number | undefined;
+  /** False for a store that has each layer once: compressed layers go when there is another way to their bytes. */
+  readonly keepsBlobs?: boolean | undefined;
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;

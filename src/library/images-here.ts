@@ -4,6 +4,7 @@ import { familiarReference, formatReference, parseReference } from "../../lib/co
 import { Engine, type EngineOptions } from "../engine/engine.ts";
 import { exportStored } from "../engine/images/export-stored.ts";
 import { type ImageFacts, summaryOf, viewImage } from "../engine/images/image-summary.ts";
+import { pullImage } from "../engine/images/pull-image.ts";
 import { parseOutput } from "../export/parse-output.ts";
 import type { Hooks } from "./hooks.ts";
 import { type PlaceOptions, processEnvironment } from "./process-environment.ts";
@@ -54,9 +55,7 @@ async function pull({ image, options }: ImageRequest, { progress, signal }: Hook
   const reference = parseReference(image);
   const platform = platformOf(options) ?? environment.platform;
   await using engine = new Engine(environment, engineOptions(reference.registry, options, { progress }));
-  const request = { platform, mode: "pull", name: "of the store" } as const;
-  const found = await engine.images.resolve(formatReference(reference), request, signal);
-  await engine.images.materialize(await engine.images.stack(found, signal), undefined, signal);
+  const found = await pullImage(engine, { reference, platform, isStep: false }, progress, signal);
   return { name: familiarReference(reference), digest: found.manifest };
 }
 

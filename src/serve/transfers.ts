@@ -6,6 +6,7 @@ import { familiarReference, formatReference, type ImageRef, parseReference } fro
 import type { BuildEnvironment } from "../engine/environment.ts";
 import { Engine } from "../engine/engine.ts";
 import { exportStored } from "../engine/images/export-stored.ts";
+import { pullImage } from "../engine/images/pull-image.ts";
 import { parseOutput } from "../export/parse-output.ts";
 import { withAccounts } from "./accounts.ts";
 import { badRequest, bodyOf, type Call, unsupported } from "./call.ts";
@@ -17,27 +18,26 @@ import type { MessageStream } from "./message-stream.ts";
 export async function createImage(call: Call): Promise<void> {
   const { query } = call;
   const name = query.get("fromImage") ?? "";
-  if (name !== "") await pullImage(call, name);
+  if (name !== "") await pull(call, name);
   else if (query.get("fromSrc") === "-") await importBody(call);
   else if ((query.get("fromSrc") ?? "") !== "")
     throw unsupported("Cannot import from a URL", "send the archive in the body, with fromSrc=-");
   else throw badRequest("Cannot create an image: neither fromImage nor fromSrc is given");
 }
 
-async function pullImage({ server, query, request, messages, signal }: Call, name: string): Promise<void> {
+async function pull({ server, query, request, messages, signal }: Call, name: string): Promise<void> {
   const tag = query.get("tag") ?? "";
   const reference = parseReference(withTag(name, tag));
   const { registry } = reference;
   const environment = withAccounts(server.environment, request.headers, registry);
   const platform = platformOf(query, environment) ?? environment.platform;
-  await using engine = new Engine(environment, { progress: layersTo(messages, PULLING) });
+  const progress = layersTo(messages, PULLING);
+  await using engine = new Engine(environment, { progress });
   const shown = familiarReference(reference);
   const before = engine.store.refs.get(formatReference(reference))?.target.digest;
-  const wanted = { platform, mode: "pull", name: "of the store" } as const;
-  const image = await engine.images.resolve(formatReference(reference), wanted, signal);
   const { tag: named, repository } = reference;
-  messages.send({ status: `Pulling from ${repository}`, id: named ?? reference.digest });
-  await engine.images.materialize(await engine.images.stack(image, signal), undefined, signal);
+  const found = (): void => messages.send({ status: `Pulling from ${repository}`, id: named ?? reference.digest });
+  const image = await pullImage(engine, { reference, platform, isStep: false, found }, progress, signal);
   messages.send({ status: `Digest: ${image.manifest}` });
   const isSame = engine.store.refs.get(formatReference(reference))?.target.digest === before;
   messages.send({ status: `Status: ${isSame ? "Image is up to date" : "Downloaded newer image"} for ${shown}` });

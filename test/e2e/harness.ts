@@ -59,7 +59,7 @@ export async function kilnBeside(
 }
 
 /** Does the same for a command that must succeed. */
-export function mustKiln(root: string, args: readonly string[], options: { readonly cwd?: string } = {}): Outcome {
+export function mustKiln(root: string, args: readonly string[], options: Parameters<typeof kiln>[2] = {}): Outcome {
   const outcome = kiln(root, args, options);
   if (outcome.status !== 0)
     throw new Error(`kiln ${args.join(" ")} ended with ${outcome.status}:\n${outcome.stderr}\n${outcome.stdout}`);

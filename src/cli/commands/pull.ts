@@ -1,8 +1,7 @@
 import type { Command } from "commander";
-import { familiarReference, formatReference, parseReference } from "../../../lib/core/reference.ts";
+import { formatReference, parseReference } from "../../../lib/core/reference.ts";
 import { type Cli, command, examples } from "../command.ts";
 import type { CommandContext } from "../context.ts";
-import { shownStep } from "../../engine/shown-step.ts";
 import type { ImagePlace } from "../../engine/images/image-places.ts";
 import { platformOption, platformOrDefault } from "../find-image.ts";
 import { accountOptions, givenAccounts } from "../flags/accounts.ts";
@@ -39,8 +38,8 @@ async function run(
     return;
   }
   const reference = parseReference(args[0] ?? "");
-  const ref = formatReference(reference);
   const platform = platformOrDefault(context, options);
+  const { pullImage } = await import("../../engine/images/pull-image.ts");
   const flag = typeof options["progress"] === "string" ? options["progress"] : undefined;
   const display = openProgress(progressMode(flag, options["quiet"] === true, context.host), context.host, "Pulling");
   await using engine = context.openEngine({
@@ -49,11 +48,7 @@ async function run(
     insecureRegistries: options["insecure"] === true ? [reference.registry] : [],
   });
   try {
-    const image = await engine.images.resolve(ref, { platform, mode: "pull", name: "of the store" }, context.signal);
-    const stack = await engine.images.stack(image, context.signal);
-    const id = `pulling ${familiarReference(reference)}`;
-    const shown = { progress: display.sink, clock: context.environment };
-    await shownStep(id, shown, () => engine.images.materialize(stack, id, context.signal));
+    const image = await pullImage(engine, { reference, platform, isStep: true }, display.sink, context.signal);
     display.finish("success");
     context.print(image.manifest);
   } catch (error) {

@@ -1,8 +1,7 @@
 import type { Command } from "commander";
 import { BuildError } from "../../../lib/core/errors.ts";
-import { formatReference, parseReference } from "../../../lib/core/reference.ts";
+import { parseReference } from "../../../lib/core/reference.ts";
 import type { StoredImage } from "../../../lib/store/model.ts";
-import type { Engine } from "../../engine/engine.ts";
 import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
 import { findImage, platformOrDefault } from "../find-image.ts";
@@ -53,7 +52,10 @@ async function run(
   const pull = async (): Promise<StoredImage> => {
     isPulling = true;
     try {
-      await pullImage(engine, context, name, flags);
+      const { pullImage } = await import("../../engine/images/pull-image.ts");
+      const platform = platformOrDefault(context, flags);
+      const wanted = { reference: parseReference(name), platform, isStep: false };
+      await pullImage(engine, wanted, display.sink, context.signal);
       display.finish("success");
     } catch (error) {
       display.finish("failure");
@@ -84,20 +86,6 @@ async function findOr(find: () => StoredImage, pull: (() => Promise<StoredImage>
     if (pull === undefined || !(error instanceof BuildError) || error.code !== "image/not-found") throw error;
   }
   return pull();
-}
-
-/** Pulls an image under its own name, as `kiln pull` does; its files follow when it runs. */
-async function pullImage(
-  engine: Engine,
-  context: CommandContext,
-  name: string,
-  flags: Readonly<Record<string, unknown>>,
-): Promise<void> {
-  const ref = formatReference(parseReference(name));
-  const platform = platformOrDefault(context, flags);
-  const image = await engine.images.resolve(ref, { platform, mode: "pull", name: "of the store" }, context.signal);
-  const stack = await engine.images.stack(image, context.signal);
-  await engine.images.materialize(stack, undefined, context.signal);
 }
 
 const POLICIES: Readonly<Record<string, "always" | "missing" | "never">> = {

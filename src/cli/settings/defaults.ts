@@ -26,7 +26,11 @@ export function withVariables(
   return completed;
 }
 
-function isOn(text: string, variable: string): boolean {
+/**
+ * Reads a switch's text.
+ * @throws {BuildError} `cli/usage` for one that is neither on nor off
+ */
+export function isOn(text: string, variable: string): boolean {
   if (/^(?:1|t|true|yes|on)$/i.test(text)) return true;
   if (/^(?:0|f|false|no|off)$/i.test(text)) return false;
   throw new BuildError("cli/usage", `Cannot use ${variable}=${text}: it is neither true nor false`);

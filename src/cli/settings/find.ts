@@ -43,7 +43,7 @@ export function findSettings(host: Place, systemDirectory = SYSTEM_DIRECTORY): r
  * False as well for a path that leads nowhere: HOME may be a file, a loop of links or a folder of another user's, as
  * under sudo and in containers that run as any uid.
  */
-function isThere(stat: typeof statSync | typeof lstatSync, path: string): boolean {
+function isThere(stat: typeof statSync, path: string): boolean {
   try {
     return stat(path, { throwIfNoEntry: false }) !== undefined;
   } catch {

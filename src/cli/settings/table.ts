@@ -44,8 +44,17 @@ export const SETTINGS: readonly Setting[] = [
     variable: "KILN_KEEP_STORAGE",
     commands: [],
     form: `${SIZE}|^off$`,
-    byDefault: "a tenth of the disk",
+    byDefault: "three quarters of what the store has and what is free beside it",
     text: "the size to which builds shrink the store, or off",
+    isForProjects: false,
+  },
+  {
+    key: "keep-blobs",
+    kind: "switch",
+    variable: "KILN_KEEP_BLOBS",
+    commands: [],
+    byDefault: "true",
+    text: "keep compressed layers that a registry has or that can be made again; false keeps each layer once",
     isForProjects: false,
   },
   {
