@@ -9,26 +9,22 @@ import type { CacheRecord, KeyPart, SnapshotId } from "../../lib/store/model.ts"
 import type { Lease, NewSnapshot } from "../../lib/store/store.ts";
 import type { MissReason } from "../cache/explain.ts";
 import { missText } from "../cache/reason-text.ts";
-import { explainingNotes } from "./comparable.ts";
 import { contentKey, strongerParts } from "../cache/key.ts";
-import { type KeyedVertex, reselect, withSpan } from "../cache/keyed-graph.ts";
-import { Listings } from "../cache/listings.ts";
+import { type KeyedVertex, withSpan } from "../cache/keyed-graph.ts";
 import { noteSameTrust } from "../cache/remote/trust.ts";
-import { copyPart, type InputUse } from "../cache/uses.ts";
+import { copyPart } from "../cache/uses.ts";
 import type { SolveOptions, SolverDeps, VertexOutcome } from "../deps.ts";
 import type { ExecOp } from "../graph/op.ts";
 import type { PreparedStep, Stack } from "../ports.ts";
-import { toDigested } from "../select/digest-selection.ts";
-import type { Selection } from "../select/select.ts";
-import { type EarlierRecords, type EarlierResults, isWhole, type SettledInputs, stackNote } from "./earlier-results.ts";
+import type { EarlierRecords, EarlierResults } from "./earlier-results.ts";
 import { earlierCopy, earlierTar } from "./earlier-files.ts";
 import { missReason, refuseUnexpected } from "./miss-reason.ts";
 import { executeStep, type Executed } from "./execute.ts";
 import type { Elsewhere } from "./elsewhere.ts";
-import { type ElsewhereInputs, executeElsewhere, prepareElsewhere, takenElsewhere } from "./execute-elsewhere.ts";
+import { executeElsewhere, prepareElsewhere, takenElsewhere } from "./execute-elsewhere.ts";
 import { isMovedSource } from "../../lib/tree/moved-source.ts";
-import { FileWork, type InputTree } from "../ops/file/file-work.ts";
 import { distinct } from "./layers.ts";
+import { StepInputs } from "./step-inputs.ts";
 import { showsOtherTimes } from "./inherited-times.ts";
 import type { Materializer } from "./materializer.ts";
 import type { PlannedMiss } from "./plan.ts";
@@ -75,7 +71,7 @@ export async function settleStep(
     using _slot = await step.slot(work.priority, signal);
     return await step.run(work.priority, signal);
   }
-  const equal = await deps.earlierResults.equalRun(parts, step, step.earlier, signal);
+  const equal = await deps.earlierResults.equalRun(parts, step.inputs, step.earlier, signal);
   if (equal?.definitionKey === definitionKey) return step.composed(equal, "cached", undefined);
   const found = equal ?? (await step.foundElsewhere(signal));
   if (found !== undefined && !(await step.wouldPutBack(found, signal)))
@@ -94,33 +90,27 @@ interface Travelling {
   readonly elsewhere: Elsewhere;
 }
 
-class Step implements SettledInputs, AsyncDisposable {
-  readonly uses: readonly InputUse[];
-  readonly stacks: readonly (Stack | undefined)[];
-  #keyed: KeyedVertex;
+class Step implements AsyncDisposable {
+  readonly inputs: StepInputs;
   readonly #earlier: readonly CacheRecord[];
   readonly #isRead: boolean;
   readonly #deps: StepDeps;
-  readonly #files: FileWork;
-  /** Selections by part, made on demand. */
-  readonly #selected = new Map<string, Selection>();
-  readonly #listings: Listings;
   /** The command, if another machine is to run it. */
   #travelling: Travelling | undefined;
 
   constructor(work: PlannedMiss, stacks: readonly (Stack | undefined)[], deps: StepDeps) {
-    this.uses = work.keyed.uses;
-    this.stacks = stacks;
-    this.#keyed = work.keyed;
+    this.inputs = new StepInputs(work.keyed, stacks, deps);
     this.#earlier = work.earlier;
     this.#isRead = work.isRead;
     this.#deps = deps;
-    this.#listings = new Listings(deps.solver.store.blobs);
-    this.#files = new FileWork({ ...deps.solver, snapshots: deps.solver.store.snapshots });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#files[Symbol.asyncDispose]();
+    await this.inputs[Symbol.asyncDispose]();
+  }
+
+  get #keyed(): KeyedVertex {
+    return this.inputs.keyed;
   }
 
   get earlier(): EarlierRecords {
@@ -162,16 +152,11 @@ class Step implements SettledInputs, AsyncDisposable {
       : undefined;
   }
 
-  async contentPart(use: InputUse, signal: AbortSignal): Promise<KeyPart> {
-    const selected = await this.#select(use, signal);
-    return { name: use.part, value: selected.digest, basis: "content" };
-  }
-
   /** Finds another machine's result for inputs with the same contents. */
   async foundElsewhere(signal: AbortSignal): Promise<CacheRecord | undefined> {
     const { remote } = this.#deps.solver;
     if (remote === undefined) return undefined;
-    const contents = await this.#deps.earlierResults.contentParts(this, signal);
+    const contents = await this.#deps.earlierResults.contentParts(this.inputs, signal);
     if (contents === undefined) return undefined;
     const { parts } = this.#keyed;
     for (const asking of [parts, strongerParts(parts)]) {
@@ -185,7 +170,7 @@ class Step implements SettledInputs, AsyncDisposable {
   /** Tells whether the layer of an equal result shows times of lower layers that differ in this build. */
   async wouldPutBack(equal: CacheRecord, signal: AbortSignal): Promise<boolean> {
     const own = equal.layers.at(-1);
-    const lower = { before: equal.layers.slice(0, -1), now: this.#parent() };
+    const lower = { before: equal.layers.slice(0, -1), now: this.inputs.parent() };
     if (own === undefined || lower.before.join(" ") === lower.now.join(" ")) return false;
     const { native, snapshotter, store } = this.#deps.solver;
     return showsOtherTimes(own, lower, { native, snapshotter, snapshots: store.snapshots }, signal);
@@ -205,12 +190,12 @@ class Step implements SettledInputs, AsyncDisposable {
     const { records, facts } = this.#deps.solver.store;
     const { definitionKey, site, meta } = this.#keyed;
     records.touch([equal.id]);
-    const layers = [...this.#parent(), ...equal.layers.slice(-1)];
+    const layers = [...this.inputs.parent(), ...equal.layers.slice(-1)];
     if (layers.join(" ") === equal.layers.join(" ")) {
       if (equal.definitionKey !== definitionKey) records.addAlias(equal.id, definitionKey);
       return this.#settled(layers, how, miss);
     }
-    const parts = this.#composedParts(equal);
+    const parts = this.inputs.composedParts(equal);
     const id = hexOf(digestOf(`${definitionKey} ${layers.join(" ")}`)).slice(0, 32);
     const { wallMs, cpuMs, peakMemoryBytes, logFile, producer } = equal;
     const costs = { wallMs, cpuMs, peakMemoryBytes, logFile, producer };
@@ -235,14 +220,14 @@ class Step implements SettledInputs, AsyncDisposable {
   async slot(priority: number, signal: AbortSignal): Promise<Disposable> {
     const { elsewhere, slots } = this.#deps;
     const { op } = this.#keyed.vertex;
-    const layers = this.stacks.flatMap((stack) => stack ?? []);
+    const layers = this.inputs.stacks.flatMap((stack) => stack ?? []);
     const travels = elsewhere?.takes({ keyed: this.#keyed, earlier: this.#earlier[0], layers }) === true;
     this.#travelling = travels && op.kind === "exec" ? { op, elsewhere } : undefined;
     return (travels ? elsewhere.slots : slots).acquire(priority, signal);
   }
 
   explain(parts: readonly KeyPart[], signal: AbortSignal): Promise<MissReason> {
-    return missReason({ keyed: this.#keyed, parts, earlier: this.#earlier }, this.#listings, this.#deps, signal);
+    return missReason({ keyed: this.#keyed, parts, earlier: this.#earlier }, this.inputs.listings, this.#deps, signal);
   }
 
   async run(priority: number, signal: AbortSignal): Promise<SettledStep> {
@@ -250,12 +235,12 @@ class Step implements SettledInputs, AsyncDisposable {
     const { vertex, meta } = this.#keyed;
     const id = vertex.digest;
     const travelling = this.#travelling;
-    await this.#prepareInputs(travelling !== undefined, signal);
+    await this.inputs.prepare(travelling !== undefined, signal);
     const prepared = travelling === undefined ? undefined : await this.#prepareElsewhere(travelling, signal);
     const equal = meta.cache === "skip" ? undefined : await prepared?.cached(signal);
     const taken = equal === undefined ? undefined : takenElsewhere(equal);
-    if (taken !== undefined) return this.#keep(taken, this.#fullParts(), signal);
-    const parts = this.#fullParts();
+    if (taken !== undefined) return this.#keep(taken, this.inputs.fullParts(), signal);
+    const parts = this.inputs.fullParts();
     const miss = await this.explain(parts, signal);
     refuseUnexpected(miss, this.#keyed, options);
     const concerns = miss.kind === "changed" ? "step" : "build";
@@ -263,16 +248,16 @@ class Step implements SettledInputs, AsyncDisposable {
     const machine = travelling?.elsewhere.steps.location;
     const started = { kind: "step-started", id, name: meta.name, atMs: solver.clock.nowMs() } as const;
     solver.progress(machine === undefined ? started : { ...started, machine });
-    debug("schedule", () => `run ${meta.name} on ${this.#parent().length} layers: ${missText(miss)}`);
+    debug("schedule", () => `run ${meta.name} on ${this.inputs.parent().length} layers: ${missText(miss)}`);
     try {
       const executed =
         travelling === undefined || prepared === undefined
           ? await this.#execute(parts, signal)
           : await this.#runElsewhere(travelling, prepared, priority, signal);
       const { snapshot, blob } = executed;
-      const layers = [...this.#parent(), await this.#bestLayer(snapshot, signal)];
+      const layers = [...this.inputs.parent(), await this.#bestLayer(snapshot, signal)];
       debug("schedule", () => `done ${meta.name}: layer ${layers.at(-1) ?? "none"}, ${executed.wallMs.toFixed(1)} ms`);
-      this.#record(executed, layers, this.#takeChanged() ? this.#fullParts() : parts);
+      this.#record(executed, layers, this.inputs.takeChanged() ? this.inputs.fullParts() : parts);
       // A layer that was written as a tar has been measured.
       if (layers.at(-1) === snapshot.id && blob === undefined) options.onCommitted?.(snapshot.id, id);
       const { usage } = executed;
@@ -291,7 +276,13 @@ class Step implements SettledInputs, AsyncDisposable {
   }
 
   #prepareElsewhere({ op, elsewhere }: Travelling, signal: AbortSignal): Promise<PreparedStep> {
-    return prepareElsewhere({ keyed: this.#keyed, op }, this.#given(), elsewhere.steps, this.#deps, signal);
+    return prepareElsewhere(
+      { keyed: this.#keyed, op },
+      { inputs: this.inputs.trees(), files: this.inputs.files, selected: this.inputs.selected },
+      elsewhere.steps,
+      this.#deps,
+      signal,
+    );
   }
 
   async #runElsewhere(
@@ -310,142 +301,27 @@ class Step implements SettledInputs, AsyncDisposable {
   /** Records the result of an equal step of another machine, which need not run again. */
   async #keep(executed: Executed, parts: readonly KeyPart[], signal: AbortSignal): Promise<SettledStep> {
     const miss = await this.explain(parts, signal);
-    const layers = [...this.#parent(), await this.#bestLayer(executed.snapshot, signal)];
-    this.#record(executed, layers, this.#takeChanged() ? this.#fullParts() : parts);
+    const layers = [...this.inputs.parent(), await this.#bestLayer(executed.snapshot, signal)];
+    this.#record(executed, layers, this.inputs.takeChanged() ? this.inputs.fullParts() : parts);
     return this.#settled(layers, "cutoff", miss);
   }
 
-  /** Returns what the step's op gets of its inputs. */
-  #given(): ElsewhereInputs {
-    return { inputs: this.#trees(), files: this.#files, selected: this.#selected };
-  }
-
   async #execute(parts: readonly KeyPart[], signal: AbortSignal): Promise<Executed> {
-    const inputs = this.#trees();
-    const at = { inputs, parent: distinct(this.#parent()), files: this.#files, selected: this.#selected };
+    const inputs = this.inputs.trees();
+    const at = {
+      inputs,
+      parent: distinct(this.inputs.parent()),
+      files: this.inputs.files,
+      selected: this.inputs.selected,
+    };
     const { solver } = this.#deps;
     const tar = this.#isRead ? undefined : earlierTar(this.#keyed, this.#earlier, solver.store);
     const written = this.#isRead ? undefined : await writeCopy(this.#keyed, at, tar, this.#deps, signal);
     if (written !== undefined) return written;
-    const copy = { selection: this.#selected.get(copyPart(0)), parts };
-    const readListing = (digest: Digest): string | undefined => this.#listings.read(digest);
+    const copy = { selection: this.inputs.selected.get(copyPart(0)), parts };
+    const readListing = (digest: Digest): string | undefined => this.inputs.listings.read(digest);
     using earlier = earlierCopy(this.#keyed, copy, this.#earlier, readListing, solver);
     return await executeStep(this.#keyed, { ...at, earlier }, this.#deps, signal);
-  }
-
-  /**
-   * Continues as the step for the copied files, if they differ from the selected ones. A result is stored under the key
-   * of its actual content.
-   */
-  #takeChanged(): boolean {
-    for (const [part, selection] of this.#files.changed) this.#selected.set(part, selection);
-    const changed = [...this.#keyed.selected].flatMap(([part, { digest }]) => {
-      const selection = this.#selected.get(part);
-      // Found by fingerprint, files may have changed before they were read one by one.
-      return selection === undefined || selection.digest === digest ? [] : [[part, toDigested(selection)] as const];
-    });
-    if (changed.length === 0) return false;
-    const { solver, keyed } = this.#deps;
-    this.#keyed = reselect(this.#keyed, new Map(changed), { keyed, isolation: solver.isolation });
-    return true;
-  }
-
-  #parent(): Stack {
-    const use = this.uses.find((one) => one.kind === "parent");
-    return use === undefined ? [] : (this.stacks[use.input] ?? []);
-  }
-
-  /**
-   * Makes the layers of all inputs present, and selects the files that the step uses. A step that runs elsewhere needs
-   * the client's files only.
-   */
-  async #prepareInputs(isElsewhere: boolean, signal: AbortSignal): Promise<void> {
-    for (const stack of isElsewhere ? [] : this.stacks) {
-      if (stack !== undefined) await this.#deps.materializer.materialize(stack, signal);
-    }
-    for (const use of this.uses) {
-      if (isElsewhere && this.stacks[use.input] !== undefined) continue;
-      if (!isWhole(use) || this.#keyed.selected.has(use.part)) await this.#select(use, signal);
-    }
-  }
-
-  async #select(use: InputUse, signal: AbortSignal): Promise<Selection> {
-    const known = this.#selected.get(use.part);
-    if (known !== undefined) return known;
-    const named = this.#keyed.selected.get(use.part);
-    if (named !== undefined) {
-      const whole = await named.whole(signal);
-      this.#selected.set(use.part, whole);
-      return whole;
-    }
-    const stack = this.stacks[use.input];
-    if (stack === undefined) throw new Error(`Input ${use.input} has no layers`);
-    await this.#deps.materializer.materialize(stack, signal);
-    const selected = await this.#read(use, stack, signal);
-    this.#selected.set(use.part, selected);
-    return selected;
-  }
-
-  async #read(use: InputUse, stack: Stack, signal: AbortSignal): Promise<Selection> {
-    try {
-      return await this.#files.select(use, { kind: "stack", stack: distinct(stack) }, signal);
-    } catch (error) {
-      throw withSpan(systemFailure("read what this step takes", error), this.#keyed.meta);
-    }
-  }
-
-  /**
-   * Lists the key's parts with everything that a record keeps: contents of the inputs, and the listings of their files.
-   */
-  #fullParts(): readonly KeyPart[] {
-    const parts = this.#keyed.parts.map((part) => {
-      const selected = part.basis === undefined ? this.#selected.get(part.name) : undefined;
-      return selected === undefined ? part : { ...part, listing: this.#listings.keep(selected.listing) };
-    });
-    for (const use of this.uses) {
-      const stack = this.stacks[use.input];
-      if (stack === undefined) continue;
-      if (use.kind !== "parent") parts.push(stackNote(use, stack));
-      const selected = this.#selected.get(use.part);
-      if (selected === undefined) continue;
-      const listing = this.#listings.keep(selected.listing);
-      parts.push({ name: use.part, value: selected.digest, basis: "content", listing });
-    }
-    return [
-      ...parts,
-      ...explainingNotes(this.#keyed, this.#deps.keyed, this.#deps.options.lineage),
-      ...this.#deps.earlierResults.knownContentParts(this),
-    ];
-  }
-
-  /** Lists the parts of an equal result, for this step's own key and inputs. */
-  #composedParts(equal: CacheRecord): readonly KeyPart[] {
-    const listings = new Map(equal.parts.map(({ name, value, listing }) => [`${name} ${value}`, listing]));
-    const parts = this.#keyed.parts.map((part) => {
-      const listing = part.basis === undefined ? listings.get(`${part.name} ${part.value}`) : undefined;
-      return listing === undefined ? part : { ...part, listing };
-    });
-    for (const use of this.uses) {
-      const stack = this.stacks[use.input];
-      if (stack === undefined) continue;
-      if (use.kind !== "parent") parts.push(stackNote(use, stack));
-      // They are equal, or the result would not be.
-      if (!isWhole(use))
-        parts.push(...equal.parts.filter((part) => part.name === use.part && part.basis === "content"));
-    }
-    return [
-      ...parts,
-      ...explainingNotes(this.#keyed, this.#deps.keyed, this.#deps.options.lineage),
-      ...this.#deps.earlierResults.knownContentParts(this),
-    ];
-  }
-
-  #trees(): (InputTree | undefined)[] {
-    return this.#keyed.vertex.inputs.map((input, index): InputTree | undefined => {
-      if (input.op.kind === "local") return { kind: "local", op: input.op };
-      const stack = this.stacks[index];
-      return stack === undefined ? undefined : { kind: "stack", stack: distinct(stack) };
-    });
   }
 
   /** Returns the new layer, or an older one of this step with the same contents. */
@@ -456,7 +332,7 @@ class Step implements SettledInputs, AsyncDisposable {
     if (meta.cache === "skip" || vertex.op.kind !== "exec" || this.#earlier.length === 0) return id;
     // The row comes before the record, so that facts about the layer have a place. Alone it is only garbage.
     this.#deps.solver.store.snapshots.insert([made]);
-    return (await this.#deps.earlierResults.equalLayer(id, this.#parent(), this.earlier, signal)) ?? id;
+    return (await this.#deps.earlierResults.equalLayer(id, this.inputs.parent(), this.earlier, signal)) ?? id;
   }
 
   #record(executed: Executed, layers: Stack, parts: readonly KeyPart[]): void {
