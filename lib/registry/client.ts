@@ -4,14 +4,12 @@ import { BuildError, joinHints } from "../core/errors.ts";
 import { type Descriptor, MEDIA_TYPES } from "../core/oci.ts";
 import { familiarReference, type ImageRef } from "../core/reference.ts";
 import { checkBlobAnswer, manifestIn, mediaTypeOf } from "./answers.ts";
-import { Authorizer, type Permission, type Scope } from "./auth.ts";
 import { type Purpose, refused } from "./failure.ts";
 import { nameOf, pushing } from "./purposes.ts";
-import { type Host, hostOf, isAt } from "./host.ts";
-import { type Mirror, Mirrors, reasonOf } from "./mirrors.ts";
+import type { Mirror } from "./mirrors.ts";
 import { downloadBlob } from "./pull-blob.ts";
 import { PieceRight } from "./pull-pieces.ts";
-import { routeOf } from "./routes.ts";
+import { type RepositoryRequest, RepositoryRequests, scopesOf } from "./repository-requests.ts";
 import { allReferrers } from "./referrers.ts";
 import { uploadBlob } from "./push-blob.ts";
 import { streamBlob } from "./stream-blob.ts";
@@ -26,7 +24,7 @@ import {
   type Repository,
   type StreamedBlob,
 } from "./registry.ts";
-import { headerOf, type HttpRequest, type HttpResponse, textOf, Transport } from "./transport.ts";
+import { headerOf, type HttpRequest, type HttpResponse, textOf } from "./transport.ts";
 
 /** Creates a client. Nothing is loaded or connected before the first request. */
 export function createRegistryClient(options: RegistryOptions): RegistryClient {
@@ -46,9 +44,7 @@ const MANIFEST_ATTEMPTS = 3;
 
 class HttpRegistryClient implements RegistryClient {
   readonly #options: RegistryOptions;
-  readonly #transport: Transport;
-  readonly #authorizer: Authorizer;
-  readonly #mirrors: Mirrors;
+  readonly #requests: RepositoryRequests;
   /** The mirror that sent each blob. */
   readonly #senders = new Map<Digest, Mirror>();
   readonly #pieces = new PieceRight();
@@ -59,17 +55,15 @@ class HttpRegistryClient implements RegistryClient {
 
   constructor(options: RegistryOptions) {
     this.#options = options;
-    this.#transport = new Transport(options);
-    this.#authorizer = new Authorizer(this.#transport, options);
-    this.#mirrors = new Mirrors(options);
+    this.#requests = new RepositoryRequests(options);
   }
 
   async ping(registry: string, signal: AbortSignal): Promise<void> {
     const purpose: Purpose = { doing: `log in to "${registry}"`, registry };
-    const host = this.#origin({ registry, repository: "" });
-    const request: HttpRequest = { method: "GET", url: this.#transport.urlOf(host, "/v2/"), headers: {} };
+    const host = this.#requests.origin({ registry, repository: "" });
+    const request: HttpRequest = { method: "GET", url: this.#requests.urlOf(host, "/v2/"), headers: {} };
     const permission = { repository: { registry, repository: "" }, scopes: [], purpose };
-    const response = await this.#send(host, request, permission, signal);
+    const response = await this.#requests.send(host, request, permission, signal);
     const body = await textOf(response, 64 << 10);
     if (response.status !== 200) throw refused(purpose, { status: response.status, body });
   }
@@ -84,7 +78,7 @@ class HttpRegistryClient implements RegistryClient {
     const purpose: Purpose = { doing: `look up ${JSON.stringify(familiarReference(ref))}`, registry: ref.registry };
     const path = `manifests/${ref.digest ?? ref.tag ?? "latest"}`;
     const request: RepositoryRequest = { method: "HEAD", path, headers: { accept: ACCEPT }, purpose, attempts };
-    const described = await this.#pull(
+    const described = await this.#requests.pull(
       ref,
       request,
       async (response): Promise<Descriptor | undefined> => {
@@ -126,7 +120,7 @@ class HttpRegistryClient implements RegistryClient {
       name,
       (path) => {
         const request: RepositoryRequest = { method: "GET", path, headers: { accept: MEDIA_TYPES.ociIndex }, purpose };
-        return this.#ask(this.#origin(repository), repository, request, "pull", signal);
+        return this.#requests.ask(this.#requests.origin(repository), repository, request, "pull", signal);
       },
       { subject, purpose },
     );
@@ -146,7 +140,11 @@ class HttpRegistryClient implements RegistryClient {
       doing: `look up ${JSON.stringify(nameOf(repository, digest))}`,
       registry: repository.registry,
     };
-    const response = await this.#push(repository, { method: "HEAD", path: `blobs/${digest}`, purpose }, signal);
+    const response = await this.#requests.push(
+      repository,
+      { method: "HEAD", path: `blobs/${digest}`, purpose },
+      signal,
+    );
     response.body.destroy();
     // Not every account that may push may read, nor does all storage answer HEAD; a log-in page is not a blob.
     if (response.status !== 200 || mediaTypeOf(response) === "text/html") return false;
@@ -163,7 +161,7 @@ class HttpRegistryClient implements RegistryClient {
     try {
       const path = `blobs/uploads/${query}`;
       const request: RepositoryRequest = { method: "POST", path, purpose, scopes, attempts: "one" };
-      const response = await this.#push(repository, request, signal);
+      const response = await this.#requests.push(repository, request, signal);
       await textOf(response, 64 << 10);
       if (response.status === 201) {
         this.#present.add(placeOf(repository, digest));
@@ -185,7 +183,7 @@ class HttpRegistryClient implements RegistryClient {
     const sender = this.#senders.get(digest);
     if (sender === undefined) return false;
     this.#senders.delete(digest);
-    this.#mirrors.giveUp(sender, `it sent other bytes than those of blob ${digest}`, "none");
+    this.#requests.mirrors.giveUp(sender, `it sent other bytes than those of blob ${digest}`, "none");
     return true;
   }
 
@@ -223,7 +221,7 @@ class HttpRegistryClient implements RegistryClient {
   ): Promise<Descriptor> {
     const { reference, mediaType, bytes } = manifest;
     const purpose = pushing(repository, reference);
-    const response = await this.#push(
+    const response = await this.#requests.push(
       repository,
       {
         method: "PUT",
@@ -256,17 +254,17 @@ class HttpRegistryClient implements RegistryClient {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#transport[Symbol.asyncDispose]();
+    await this.#requests[Symbol.asyncDispose]();
   }
 
   #uploadTarget(repository: Repository): UploadTarget {
-    const host = this.#origin(repository);
+    const host = this.#requests.origin(repository);
     const purpose = pushing(repository);
     return {
       purpose,
-      uploads: this.#transport.urlOf(host, `/v2/${repository.repository}/blobs/uploads/`),
+      uploads: this.#requests.urlOf(host, `/v2/${repository.repository}/blobs/uploads/`),
       request: (request, signal) =>
-        this.#send(host, request, { repository, scopes: scopesOf(repository, "pull,push"), purpose }, signal),
+        this.#requests.send(host, request, { repository, scopes: scopesOf(repository, "pull,push"), purpose }, signal),
     };
   }
 
@@ -290,7 +288,7 @@ class HttpRegistryClient implements RegistryClient {
     for (let attempt = 1; ; attempt += 1) {
       try {
         hasBegun = false;
-        return await this.#pull(repository, request, accept, signal);
+        return await this.#requests.pull(repository, request, accept, signal);
       } catch (error) {
         // A request without an answer has been retried already; an answer that broke off has not.
         const brokeOff = hasBegun && error instanceof BuildError && error.code === "registry/unreachable";
@@ -320,7 +318,7 @@ class HttpRegistryClient implements RegistryClient {
           const headers = range === undefined ? {} : { range };
           const sender = this.#senders.get(blob.digest);
           if (kind === "another" && sender !== undefined)
-            this.#mirrors.giveUp(sender, "the connection broke off", "none");
+            this.#requests.mirrors.giveUp(sender, "the connection broke off", "none");
           if (kind !== "piece") this.#senders.delete(blob.digest);
           const request: RepositoryRequest = { method: "GET", path: `blobs/${blob.digest}`, headers, purpose };
           const accepted = async (response: HttpResponse, mirror: Mirror | undefined): Promise<Readable> => {
@@ -330,124 +328,12 @@ class HttpRegistryClient implements RegistryClient {
             this.#senders.set(blob.digest, mirror);
             return body;
           };
-          return this.#pull(repository, request, accepted, inner);
+          return this.#requests.pull(repository, request, accepted, inner);
         },
       },
       signal,
     );
   }
-
-  /**
-   * Asks the mirrors first. A mirror with an unacceptable answer is skipped; the registry itself decides.
-   * @param accept turns an answer into the result, or throws
-   */
-  async #pull<T>(
-    repository: Repository,
-    request: RepositoryRequest,
-    accept: (response: HttpResponse, mirror: Mirror | undefined) => Promise<T>,
-    signal: AbortSignal,
-  ): Promise<T> {
-    for (const mirror of this.#mirrors.of(repository)) {
-      if (!serves(mirror, request)) continue;
-      const answer = await this.#askMirror(mirror, request, accept, signal);
-      if (answer !== undefined) return answer.accepted;
-    }
-    const { origin } = routeOf(this.#options.hosts, repository);
-    try {
-      return await accept(await this.#ask(this.#origin(origin), origin, request, "pull", signal), undefined);
-    } catch (error) {
-      if (!(error instanceof BuildError) || error.code !== "registry/unreachable") throw error;
-      for (const mirror of this.#mirrors.secondChance(repository)) {
-        const answer = await this.#askMirror(mirror, request, accept, signal);
-        if (answer === undefined) continue;
-        this.#mirrors.takeBack(mirror);
-        return answer.accepted;
-      }
-      throw this.#withMirrors(error, repository);
-    }
-  }
-
-  /**
-   * Asks one mirror.
-   * @returns `undefined` when the mirror has no acceptable answer
-   */
-  async #askMirror<T>(
-    mirror: Mirror,
-    request: RepositoryRequest,
-    accept: (response: HttpResponse, mirror: Mirror | undefined) => Promise<T>,
-    signal: AbortSignal,
-  ): Promise<{ readonly accepted: T } | undefined> {
-    const purpose: Purpose = { ...request.purpose, registry: mirror.host.name, server: `the mirror "${mirror.name}"` };
-    try {
-      const response = await this.#ask(mirror.host, mirror.repository, { ...request, purpose }, "pull", signal);
-      if (response.status === 200 || response.status === 206) return { accepted: await accept(response, mirror) };
-      const body = await textOf(response, 64 << 10);
-      // The mirror lacks the image, or does not give it to us. Other images may be fine.
-      if (response.status === 404 || response.status === 401 || response.status === 403) return undefined;
-      throw refused(purpose, { status: response.status, body });
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof BuildError)) throw error;
-      this.#mirrors.giveUp(mirror, reasonOf(error), error.code === "registry/unreachable" ? "brief" : "none");
-      return undefined;
-    }
-  }
-
-  /** Adds the mirrors' failures to the error of an unreachable registry. */
-  #withMirrors(error: BuildError, repository: Repository): BuildError {
-    const failures = this.#mirrors.failuresOf(repository);
-    return failures === undefined ? error : error.withHint(joinHints(failures, error.hint));
-  }
-
-  async #push(repository: Repository, request: RepositoryRequest, signal: AbortSignal): Promise<HttpResponse> {
-    return this.#ask(this.#origin(repository), repository, request, "pull,push", signal);
-  }
-
-  async #ask(
-    host: Host,
-    repository: Repository,
-    request: RepositoryRequest,
-    actions: "pull" | "pull,push",
-    signal: AbortSignal,
-  ): Promise<HttpResponse> {
-    const { method, path, headers = {}, body, purpose, attempts, scopes = scopesOf(repository, actions) } = request;
-    const url = this.#transport.urlOf(host, `/v2/${repository.repository}/${path}`);
-    const more = { ...(body === undefined ? {} : { body }), ...(attempts === undefined ? {} : { attempts }) };
-    // A mirror has accounts of its own; a path in its name is a prefix of the repository's.
-    const below = host.prefix === "" ? "" : `${host.prefix.slice(1)}/`;
-    const asked: Repository = { registry: host.name, repository: below + repository.repository };
-    return this.#send(host, { method, url, headers, ...more }, { repository: asked, scopes, purpose }, signal);
-  }
-
-  async #send(host: Host, request: HttpRequest, permission: Permission, signal: AbortSignal): Promise<HttpResponse> {
-    // An upload may have been redirected to other storage (with signed URLs): our credentials must not go there.
-    if (!isAt(request.url, host)) return this.#transport.send(host, request, permission.purpose, signal);
-    return this.#authorizer.send(host, request, permission, signal);
-  }
-
-  #origin(repository: Repository): Host {
-    return hostOf(repository.registry, this.#options.hosts?.get(repository.registry) ?? {});
-  }
-}
-
-interface RepositoryRequest {
-  readonly method: HttpRequest["method"];
-  /** Path below `/v2/<name>/`. */
-  readonly path: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: NonNullable<HttpRequest["body"]>;
-  readonly purpose: Purpose;
-  readonly scopes?: readonly Scope[];
-  readonly attempts?: HttpRequest["attempts"];
-}
-
-/** Tells whether a mirror is to be asked for a tag, or for what has a digest. */
-function serves(mirror: Mirror, { path }: RepositoryRequest): boolean {
-  return mirror.serves === "all" || (mirror.serves === "digests") === path.includes("/sha256:");
-}
-
-function scopesOf(repository: Repository, actions: "pull" | "pull,push"): readonly Scope[] {
-  return [`repository:${repository.repository}:${actions}`];
 }
 
 /** Names a blob in a repository. */
