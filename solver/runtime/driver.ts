@@ -95,7 +95,8 @@ class Driver {
   readonly #options: RuntimeOptions;
   readonly #facts: HostFacts;
   readonly #stubs: StubLayers;
-  readonly #seccomp: Readonly<Record<RunRequest["security"], SeccompFilter | undefined>>;
+  /** The filter of steps that nothing is refused to. */
+  readonly #openFilter: SeccompFilter | undefined;
   readonly #cgroups: Cgroups;
   readonly #workers: Workers;
   readonly #mayConfigureNetworks: boolean;
@@ -121,17 +122,14 @@ class Driver {
     this.#tellMissing();
     this.#answersProc = rung.kind === "chroot" && answersCalls(this.#facts.kernelRelease);
     const ids = options.ownersDirectory === undefined ? "real" : "pretended";
-    this.#seccomp = {
-      sandbox: defaultSeccompFilter(options.arch, {
-        calls: "default",
-        ids: rung.kind !== "chroot" ? ids : this.#answersProc ? "no proc" : "real",
-      }),
-      insecure: ids === "real" ? undefined : defaultSeccompFilter(options.arch, { calls: "open", ids }),
-    };
+    this.#openFilter = ids === "real" ? undefined : defaultSeccompFilter(options.arch, { calls: "open", ids });
+    this.#filters = new Filters(
+      options.arch,
+      rung.kind === "chroot" ? { ids: this.#answersProc ? "no proc" : "real", processes: "shared" } : { ids },
+    );
     const isForeign = rung.kind === "namespaces" && this.#facts.userNamespace !== undefined;
     this.#canWatch = isForeign && answersCalls(this.#facts.kernelRelease);
-    this.#filters = new Filters(options.arch, ids);
-    if (this.#seccomp.sandbox === undefined) {
+    if (this.#filters.get("shared") === undefined) {
       options.notice(`no system call filter exists for ${options.arch}: steps run without seccomp`);
     }
     this.#workers = new Workers(options.runtimePath);
@@ -241,7 +239,8 @@ class Driver {
 
   async #runSandboxed(request: RunRequest, signal: AbortSignal): Promise<SandboxedResult> {
     const isFiltered = request.unfiltered !== true;
-    const watched = request.network === "default" && request.security === "sandbox" && this.#canWatch && isFiltered;
+    const isSandboxed = request.security === "sandbox" && isFiltered;
+    const network = request.network !== "default" ? "own" : this.#canWatch ? "watched" : "shared";
     const owners = isFiltered ? this.#ownersFor(request) : undefined;
     using cgroup = this.#cgroups.enter({
       limits: request.limits,
@@ -254,11 +253,8 @@ class Driver {
       scratchDirectory: this.#options.scratchDirectory,
       stubDirectory: this.#stubs.directory,
       overlayMarks: this.#options.overlayMarks,
-      seccomp:
-        watched || owners !== undefined
-          ? this.#filters.get(watched, owners)
-          : this.#seccomp[isFiltered ? request.security : "insecure"],
-      watchesNetwork: watched,
+      seccomp: isSandboxed ? this.#filters.get(network, owners) : this.#openFilter,
+      watchesNetwork: isSandboxed && network === "watched",
       owners,
       cgroup: cgroup?.placement,
       userNamespace: this.#userNamespaceFor(request),
@@ -308,12 +304,13 @@ class Driver {
     }
     const facts = this.#facts;
     const { furnishRoot } = await import("./chroot-root.ts");
+    const seccomp = this.#filters.get(request.network === "default" ? "shared" : "own");
     await using root = await furnishRoot(request, { native, marks: this.#options.overlayMarks, facts }, signal);
     const plan = writeChrootPlan(request, {
       host: facts,
-      seccomp: this.#seccomp.sandbox,
+      seccomp,
       root: root.path,
-      answersProc: this.#answersProc && this.#seccomp.sandbox !== undefined,
+      answersProc: this.#answersProc && seccomp !== undefined,
     });
     const end = await this.#execute(plan, request.stdio, signal);
     for (const target of root.writtenCopies()) this.#options.notice(`${WRITTEN} ${target}`);

@@ -47,6 +47,10 @@ describe.skipIf(reason !== undefined)("an escape attempt fails:", () => {
     { name: "setting the host's name", script: "hostname owned" },
     { name: "setting the clock", script: '! date -s 2000-01-01 2>&1 | grep -q "can\'t set"' },
     { name: "reading kernel messages", script: "dmesg | grep ." },
+    {
+      name: "reading the machine's packets",
+      script: '! arping -c1 -w1 -I lo 127.0.0.1 2>&1 | grep -q "not permitted"',
+    },
     { name: "PID 1's memory map (CVE-2016-9962)", script: "cat /proc/1/maps | grep ." },
     {
       name: "PID 1's open files (CVE-2016-9962)",

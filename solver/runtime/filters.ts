@@ -1,27 +1,28 @@
 import { defaultSeccompFilter, type FilterPolicy, type SeccompFilter } from "./policy/seccomp.ts";
 
-/** The filters of sandboxed steps of which calls are noted or answered, each compiled when it is first needed. */
+/** The filters of sandboxed steps, each compiled when it is first needed. */
 export class Filters {
   readonly #arch: string;
-  readonly #ids: FilterPolicy["ids"];
+  readonly #kind: Pick<FilterPolicy, "ids" | "processes">;
   readonly #made = new Map<string, SeccompFilter | undefined>();
 
-  constructor(arch: string, ids: FilterPolicy["ids"]) {
+  constructor(arch: string, kind: Pick<FilterPolicy, "ids" | "processes">) {
     this.#arch = arch;
-    this.#ids = ids;
+    this.#kind = kind;
   }
 
-  get(watchesNetwork: boolean, owners: FilterPolicy["owners"]): SeccompFilter | undefined {
-    const key = `${watchesNetwork} ${owners?.state}`;
-    if (!this.#made.has(key)) this.#made.set(key, this.#make(watchesNetwork, owners));
+  /** @param network `own` for a step that has a network namespace, or was given the machine's with all rights */
+  get(network: "own" | "shared" | "watched", owners?: FilterPolicy["owners"]): SeccompFilter | undefined {
+    const key = `${network} ${owners?.state}`;
+    if (!this.#made.has(key)) this.#made.set(key, this.#make(network, owners));
     return this.#made.get(key);
   }
 
-  #make(watchesNetwork: boolean, owners: FilterPolicy["owners"]): SeccompFilter | undefined {
+  #make(network: "own" | "shared" | "watched", owners: FilterPolicy["owners"]): SeccompFilter | undefined {
     return defaultSeccompFilter(this.#arch, {
       calls: "default",
-      ids: this.#ids,
-      ...(watchesNetwork ? { network: "watched" } : {}),
+      ...this.#kind,
+      ...(network === "own" ? {} : { network }),
       ...(owners === undefined ? {} : { owners }),
     });
   }

@@ -187,6 +187,55 @@ export const NETWORK_CALLS: readonly { readonly name: string; readonly block: Bp
   },
 ];
 
+const ICMP = 1;
+const ICMP6 = 58;
+/** `SOCK_PACKET`: the oldest name of a packet socket, given to any family. */
+const SOCK_PACKET = 10;
+
+/**
+ * Families that see or send a machine's traffic below any address of its own: packets, CAN, Bluetooth, 802.15.4, XDP.
+ */
+const WIRE_FAMILIES = [AF_PACKET, 29, 31, 36, 44];
+
+/** Raw sockets of one protocol: `ping` has its own. */
+function onlyProtocol(protocol: number): BpfBlock {
+  const rawOnly = load(SECCOMP_DATA.argument(2), branch(BPF.jumpIfEqual, protocol, ALLOW, REFUSE));
+  return load(SECCOMP_DATA.argument(1), [
+    { code: BPF.and, jt: 0, jf: 0, k: SOCKET_TYPE },
+    ...branch(BPF.jumpIfEqual, SOCK_RAW, rawOnly, branch(BPF.jumpIfEqual, SOCK_PACKET, REFUSE, ALLOW)),
+  ]);
+}
+
+/** Refuses an option of a socket. */
+function withoutOption(level: number, option: number, other: BpfBlock): BpfBlock {
+  const ofLevel = load(SECCOMP_DATA.argument(2), branch(BPF.jumpIfEqual, option, REFUSE, ALLOW));
+  return load(SECCOMP_DATA.argument(1), branch(BPF.jumpIfEqual, level, ofLevel, other));
+}
+
+/**
+ * The calls of a step in the machine's own network: it may ping, and neither read the machine's traffic nor send under
+ * foreign addresses (`IP_HDRINCL`, `IPV6_HDRINCL`).
+ */
+export const SHARED_NETWORK_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
+  {
+    name: "socket",
+    block: load(
+      SECCOMP_DATA.argument(0),
+      eachFamily(
+        [...FOREIGN_FAMILIES, ...WIRE_FAMILIES],
+        REFUSE,
+        eachFamily([2], onlyProtocol(ICMP), eachFamily([10], onlyProtocol(ICMP6), ALLOW)),
+      ),
+    ),
+  },
+  { name: "setsockopt", block: withoutOption(0, 3, withoutOption(41, 36, ALLOW)) },
+];
+
+/** The calls of a step that shares its processes with others: limits are its own business only. */
+export const SHARED_PROCESSES_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
+  { name: "prlimit64", block: load(SECCOMP_DATA.argument(0), branch(BPF.jumpIfEqual, 0, ALLOW, REFUSE)) },
+];
+
 /** The treatment of unanswered calls of 32-bit programs: they may not set the limit that holds an identity. */
 export const KEPT_CALLS: readonly { readonly name: string; readonly block: BpfBlock }[] = [
   { name: "prlimit64", argument: 1 },

@@ -138,6 +138,41 @@ test.each([
   expect(interpret(filter, { arch, number, ...(args === undefined ? {} : { args }) })).toBe(verdict);
 });
 
+test.each([
+  { name: "socket(AF_PACKET, SOCK_RAW)", args: [17n, 3n, 0n], verdict: "EPERM" },
+  { name: "socket(AF_PACKET, SOCK_DGRAM)", args: [17n, 2n, 0n], verdict: "EPERM" },
+  { name: "socket(AF_INET, SOCK_PACKET)", args: [2n, 10n, 0x300n], verdict: "EPERM" },
+  { name: "socket(AF_XDP)", args: [44n, 3n, 0n], verdict: "EPERM" },
+  { name: "socket(AF_VSOCK)", args: [40n, 1n, 0n], verdict: "EPERM" },
+  { name: "a raw socket of TCP", args: [2n, 3n, 6n], verdict: "EPERM" },
+  { name: "a raw socket of all protocols, closed on exec", args: [2n, 0x80003n, 255n], verdict: "EPERM" },
+  { name: "a raw socket of ICMP for IPv6 on IPv4", args: [2n, 3n, 58n], verdict: "EPERM" },
+  { name: "a raw socket of ICMP", args: [2n, 0x80003n, 1n], verdict: "allow" },
+  { name: "a raw socket of ICMPv6", args: [10n, 3n, 58n], verdict: "allow" },
+  { name: "a stream", args: [2n, 0x80801n, 6n], verdict: "allow" },
+  { name: "a Unix socket", args: [1n, 1n, 0n], verdict: "allow" },
+  { name: "a routing socket", args: [16n, 3n, 0n], verdict: "allow" },
+])("in the machine's network, $name is $verdict, on both word sizes", ({ args, verdict }) => {
+  const filter = defaultSeccompProgram("x64", { calls: "default", ids: "real", network: "shared" }) ?? [];
+  expect(interpret(filter, { arch: ARCH.x64, number: 41, args })).toBe(verdict);
+  expect(interpret(filter, { arch: ARCH.i386, number: 359, args })).toBe(verdict);
+});
+
+test("in the machine's network a step does not write its packets' headers", () => {
+  const filter = defaultSeccompProgram("x64", { calls: "default", ids: "real", network: "shared" }) ?? [];
+  const set = (level: bigint, option: bigint): string =>
+    interpret(filter, { arch: ARCH.x64, number: 54, args: [3n, level, option] });
+  expect([set(0n, 3n), set(41n, 36n)]).toEqual(["EPERM", "EPERM"]);
+  expect([set(0n, 2n), set(41n, 3n), set(1n, 36n), set(6n, 3n)]).toEqual(["allow", "allow", "allow", "allow"]);
+});
+
+test("among foreign processes a step sets its own limits only", () => {
+  const filter = defaultSeccompProgram("x64", { calls: "default", ids: "no proc", processes: "shared" }) ?? [];
+  const limit = (pid: bigint): string => interpret(filter, { arch: ARCH.x64, number: 302, args: [pid, 7n] });
+  expect([limit(0n), limit(1n)]).toEqual(["allow", "EPERM"]);
+  expect(interpret(X64, { arch: ARCH.x64, number: 302, args: [1n, 7n] })).toBe("allow");
+});
+
 const NO_ID = 0xffff_ffffn;
 const OWNERS = { uid: 65_536, gid: 65_535 };
 

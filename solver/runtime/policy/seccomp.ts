@@ -9,6 +9,8 @@ import {
   NETWORK_CALLS,
   PRETENDED_CALLS,
   RECORDED_CALLS,
+  SHARED_NETWORK_CALLS,
+  SHARED_PROCESSES_CALLS,
 } from "./pretended-calls.ts";
 import type { FilterMachine } from "./syscall-numbers.ts";
 import { SYSCALL_NUMBERS } from "./syscall-numbers.ts";
@@ -120,8 +122,10 @@ function argument(
 export interface FilterPolicy {
   readonly calls: "default" | "open";
   readonly ids: "real" | "pretended" | "no proc";
-  /** `watched`: calls that need a network of the step's own are noted. */
-  readonly network?: "watched";
+  /** `watched`: calls that need a network of the step's own are noted; `shared`: they are refused. */
+  readonly network?: "watched" | "shared";
+  /** `shared`: the step sees processes that are not its own. */
+  readonly processes?: "shared";
   /** The way that owners beyond the ids, and devices, are noted or kept, where there are many ids. */
   readonly owners?: { readonly state: "noted" | "kept"; readonly uid: number; readonly gid: number };
 }
@@ -141,9 +145,13 @@ function ranges(machine: FilterMachine, policy: FilterPolicy): BpfRange[] {
   // 32-bit programs are few, and do without.
   const stopped = machine === "i386" ? (policy.ids === "pretended" ? KEPT_CALLS : []) : STOPPED_CALLS[policy.ids];
   const watched = policy.network === "watched" && machine !== "i386" ? NETWORK_CALLS : [];
+  const shared = [
+    ...(policy.network === "shared" ? SHARED_NETWORK_CALLS : []),
+    ...(policy.processes === "shared" ? SHARED_PROCESSES_CALLS : []),
+  ];
   const { owners } = policy;
   const beyond = owners === undefined || machine === "i386" ? [] : callsForOwners(owners);
-  for (const { name, block } of [...stopped, ...watched, ...beyond]) {
+  for (const { name, block } of [...stopped, ...watched, ...shared, ...beyond]) {
     const number = SYSCALL_NUMBERS[name]?.[machine];
     if (number !== undefined) blocks.set(number, block);
   }
