@@ -1,3 +1,4 @@
+import { percentDecoded } from "../../lib/core/percent.ts";
 import { isDigest } from "../../lib/core/digest.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import { type GitUrl, isCommit, parseGitUrl } from "../../lib/core/git-url.ts";
@@ -101,10 +102,5 @@ function httpOp(url: string, filename: string, checksum: string, span: Span): Ht
 function filenameOf(url: string): string {
   const last = new URL(url).pathname.split("/").findLast((name) => name !== "");
   if (last === undefined) return "__unnamed__";
-  try {
-    return decodeURIComponent(last).replaceAll("/", "_");
-  } catch {
-    // A stray percent sign: use the name as written.
-    return last;
-  }
+  return percentDecoded(last).replaceAll("/", "_");
 }

@@ -207,6 +207,7 @@ test("sends the headers that it is given", async () => {
 
 test.each([
   { url: "grpc://host:1/a/b", address: "host:1", instance: "a/b", shown: "grpc://host:1/a/b" },
+  { url: "grpc://host:1/50%", address: "host:1", instance: "50%", shown: "grpc://host:1/50%" },
   { url: "grpcs://host", address: "host:443", instance: "", shown: "grpcs://host:443" },
   { url: "grpc://[::1]:8980/", address: "[::1]:8980", instance: "", shown: "grpc://[::1]:8980" },
 ])("reads $url", ({ url, address, instance, shown }) => {

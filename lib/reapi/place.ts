@@ -1,3 +1,4 @@
+import { percentDecoded } from "../core/percent.ts";
 import { BuildError } from "../core/errors.ts";
 
 /** Address of a cluster: `grpc://host:8980/instance`. */
@@ -29,7 +30,7 @@ export function parsePlace(text: string, what: string): ClusterPlace {
   }
   if (url.search !== "" || url.hash !== "") throw refused(what, 'there is nothing to ask for behind "?" or "#"');
   const address = `${url.hostname}:${url.port === "" ? DEFAULT_PORTS[protocol] : url.port}`;
-  const instance = decodeURIComponent(url.pathname).replaceAll(/^\/+|\/+$/g, "");
+  const instance = percentDecoded(url.pathname).replaceAll(/^\/+|\/+$/g, "");
   const shown = `${protocol}//${address}${instance === "" ? "" : `/${instance}`}`;
   return { address, isSecure: protocol === "grpcs:", instance, url: shown };
 }

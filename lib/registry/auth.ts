@@ -250,8 +250,7 @@ export function parseChallenges(
   header: string,
 ): { readonly scheme: string; readonly parameters: ReadonlyMap<string, string> }[] {
   const challenges: { scheme: string; parameters: Map<string, string> }[] = [];
-  const token =
-    /\s*,?\s*(?:([A-Za-z0-9._~+/-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))|([A-Za-z0-9._-]+)(?=\s|$|,))/y;
+  const token = /[\s,]*(?:([A-Za-z0-9._~+/-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))|([A-Za-z0-9._-]+)(?=\s|$|,))/y;
   for (let match = token.exec(header); match !== null; match = token.exec(header)) {
     const [, name, quoted, plain, scheme] = match;
     if (scheme !== undefined) challenges.push({ scheme: scheme.toLowerCase(), parameters: new Map() });

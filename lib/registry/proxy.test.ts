@@ -32,6 +32,12 @@ test.each([
   expect(proxyFor(new URL(url), { ...settings, http, noProxy })?.href).toBe(goes);
 });
 
+test("a percent sign in a proxy's account that escapes nothing means itself", () => {
+  const account = (proxy: string): unknown => proxyFor(new URL("http://a.example"), { http: proxy })?.href;
+  expect(account("http://me:50%@proxy:1")).toBe("http://me:50%25@proxy:1/");
+  expect(account("http://me:a%40b@proxy:1")).toBe("http://me:a%40b@proxy:1/");
+});
+
 test.each([":8080", "ftp://proxy:21", "http://", "proxy host:1"])("%j is no proxy, and that is told", (https) => {
   const read = (): unknown => proxyFor(new URL("https://a.example"), { https });
   expect(read).toThrow('Cannot reach "a.example": HTTPS_PROXY names no proxy');

@@ -1,3 +1,4 @@
+import { percentDecoded } from "../core/percent.ts";
 import { BlockList, isIP } from "node:net";
 import { BuildError } from "../core/errors.ts";
 import { isLoopback } from "./host.ts";
@@ -19,7 +20,7 @@ export function proxyFor(url: URL, settings: ProxySettings): URL | undefined {
   if (proxy === undefined || proxy === "" || isLoopback(url.host)) return undefined;
   if ((settings.noProxy ?? "").split(",").some((entry) => covers(entry.trim().toLowerCase(), url))) return undefined;
   const text = proxy.includes("://") ? proxy : `http://${proxy}`;
-  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  const parsed = URL.canParse(text) ? withCleanAccount(new URL(text)) : undefined;
   // The proxy resolves names in either case.
   if (parsed?.protocol === "socks5h:") return new URL(text.replace(/^socks5h:/i, "socks5:"));
   if (parsed !== undefined && PROTOCOLS.has(parsed.protocol) && parsed.hostname !== "") return parsed;
@@ -27,6 +28,13 @@ export function proxyFor(url: URL, settings: ProxySettings): URL | undefined {
   throw new BuildError("registry/configuration", `Cannot reach "${url.host}": ${variable} names no proxy`, {
     hint: `write ${variable}=http://HOST:PORT; https:// and socks5:// are known too`,
   });
+}
+
+/** Escapes a stray percent sign of an account; the HTTP client refuses to decode one. */
+function withCleanAccount(url: URL): URL {
+  url.username = encodeURIComponent(percentDecoded(url.username));
+  url.password = encodeURIComponent(percentDecoded(url.password));
+  return url;
 }
 
 const PROTOCOLS: ReadonlySet<string> = new Set(["http:", "https:", "socks5:", "socks:"]);

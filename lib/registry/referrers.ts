@@ -39,7 +39,7 @@ export async function allReferrers(
 
 /** Reads the query of the next page: `Link: </v2/a/referrers/sha256:..?last=x>; rel="next"`. */
 function nextPage(response: HttpResponse): string | undefined {
-  const link = /<([^>]+)>\s*;\s*rel="?next"?/.exec(headerOf(response, "link") ?? "")?.[1];
+  const link = /<([^<>]+)>\s*;\s*rel="?next"?/.exec(headerOf(response, "link") ?? "")?.[1];
   const place = link === undefined ? -1 : link.indexOf("referrers/");
   return link === undefined || place === -1 ? undefined : link.slice(place);
 }

@@ -1,3 +1,4 @@
+import { percentDecoded } from "../../../lib/core/percent.ts";
 import type { SecretSource, SshSource } from "../../ports.ts";
 import type { GitCall } from "./run-git.ts";
 
@@ -34,16 +35,7 @@ export async function accessTo(
  * without a password is left to git and ~/.netrc.
  */
 function inUrl({ username, password }: URL): string | undefined {
-  return password === "" ? undefined : basic(`${decoded(username)}:${decoded(password)}`);
-}
-
-/** Decodes percent escapes. A percent sign may stand for itself. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return password === "" ? undefined : basic(`${percentDecoded(username)}:${percentDecoded(password)}`);
 }
 
 function basic(pair: string): string {

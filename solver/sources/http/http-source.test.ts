@@ -100,6 +100,14 @@ test("credentials in the URL become a header and stay out of messages", async ()
   expect(server.asked[0]?.authorization).toBe(`Basic ${Buffer.from("me:hunter2").toString("base64")}`);
 });
 
+test("a percent sign in a password that escapes nothing means itself", async () => {
+  await using bench = new Workbench();
+  await using server = await startServer();
+  const source = createHttpSource({ store: bench.store, fetch, secrets: noSecrets });
+  await source.find(opOf(server.url.replace("http://", "http://me:50%@")), never);
+  expect(server.asked[0]?.authorization).toBe(`Basic ${Buffer.from("me:50%").toString("base64")}`);
+});
+
 test("a token for the host is sent", async () => {
   await using bench = new Workbench();
   await using server = await startServer();

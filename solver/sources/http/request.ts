@@ -1,3 +1,4 @@
+import { percentDecoded } from "../../../lib/core/percent.ts";
 import type { SecretSource } from "../../ports.ts";
 
 /**
@@ -21,7 +22,7 @@ export async function requestOf(
   if (header !== undefined) headers.set("authorization", header);
   else if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
   else if (url.username !== "") {
-    const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+    const pair = `${percentDecoded(url.username)}:${percentDecoded(url.password)}`;
     headers.set("authorization", `Basic ${Buffer.from(pair).toString("base64")}`);
   }
   // A fetch refuses URLs with credentials.

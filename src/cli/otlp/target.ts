@@ -1,3 +1,5 @@
+import { percentDecoded } from "../../../lib/core/percent.ts";
+
 /** A collector, and what the environment says about its requests and the spans. */
 export interface TraceTarget {
   readonly url: URL;
@@ -90,16 +92,8 @@ function pairsOf(text: string | undefined): readonly (readonly [name: string, va
   const entries = (text ?? "").split(",").filter((entry) => entry.trim() !== "");
   return entries.map((entry) => {
     const [name = "", ...value] = entry.split("=");
-    return [decoded(name.trim()), value.length === 0 ? "\n" : decoded(value.join("=").trim())] as const;
+    return [percentDecoded(name.trim()), value.length === 0 ? "\n" : percentDecoded(value.join("=").trim())] as const;
   });
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // a percent sign that means itself
-  }
 }
 
 function resourceOf(env: Env): Readonly<Record<string, string>> {
