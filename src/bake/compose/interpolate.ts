@@ -10,19 +10,33 @@ const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
  * @throws {BuildError} `bake/definition` for a required variable without a value, `bake/syntax` for another form
  */
 export function interpolate(text: string, lookup: Lookup): string {
+  return replaced(text, lookup, 0);
+}
+
+/** Defaults inside each other beyond this are an attack. */
+const MAX_DEPTH = 100;
+
+function replaced(text: string, lookup: Lookup, depth: number): string {
+  if (depth > MAX_DEPTH) throw malformed(text, "its defaults are too deep inside each other");
   let result = "";
   for (let at = 0; at < text.length;) {
     const dollar = text.indexOf("$", at);
     if (dollar === -1) return result + text.slice(at);
     result += text.slice(at, dollar);
-    const { value, end } = variableAt(text, dollar, lookup);
+    const { value, end } = variableAt(text, dollar, { lookup, depth });
     result += value;
     at = end;
   }
   return result;
 }
 
-function variableAt(text: string, dollar: number, lookup: Lookup): { readonly value: string; readonly end: number } {
+interface Level {
+  readonly lookup: Lookup;
+  readonly depth: number;
+}
+
+function variableAt(text: string, dollar: number, level: Level): { readonly value: string; readonly end: number } {
+  const { lookup } = level;
   if (text[dollar + 1] === "$") return { value: "$", end: dollar + 2 };
   const isBraced = text[dollar + 1] === "{";
   NAME.lastIndex = dollar + (isBraced ? 2 : 1);
@@ -33,7 +47,7 @@ function variableAt(text: string, dollar: number, lookup: Lookup): { readonly va
   const end = closingBrace(text, dollar + 2);
   const [, operator = "", rest = ""] = /^(:?[-?+])?([\s\S]*)$/.exec(text.slice(dollar + 2 + name.length, end)) ?? [];
   if (operator === "" && rest !== "") throw malformed(text);
-  return { value: operated(name, operator, rest, lookup), end: end + 1 };
+  return { value: operated(name, operator, rest, level), end: end + 1 };
 }
 
 function closingBrace(text: string, from: number): number {
@@ -46,27 +60,26 @@ function closingBrace(text: string, from: number): number {
   throw malformed(text);
 }
 
-function operated(name: string, operator: string, rest: string, lookup: Lookup): string {
+function operated(name: string, operator: string, rest: string, { lookup, depth }: Level): string {
+  const inner = (): string => replaced(rest, lookup, depth + 1);
   const value = lookup(name);
   const isGiven = value !== undefined && !(operator.startsWith(":") && value === "");
   switch (operator.at(-1)) {
     case "-":
-      return isGiven ? value : interpolate(rest, lookup);
+      return isGiven ? value : inner();
     case "+":
-      return isGiven ? interpolate(rest, lookup) : "";
+      return isGiven ? inner() : "";
     case "?":
       if (isGiven) return value;
-      throw new BuildError(
-        "bake/definition",
-        `required variable ${name} is missing a value: ${interpolate(rest, lookup)}`,
-      );
+      throw new BuildError("bake/definition", `required variable ${name} is missing a value: ${inner()}`);
     default:
       return value ?? "";
   }
 }
 
-function malformed(text: string): BuildError {
-  return new BuildError("bake/syntax", `Cannot read ${JSON.stringify(text)}: it is no \${NAME}`, {
+function malformed(text: string, why = "it is no ${NAME}"): BuildError {
+  const shown = text.length > 100 ? `${text.slice(0, 100)}...` : text;
+  return new BuildError("bake/syntax", `Cannot read ${JSON.stringify(shown)}: ${why}`, {
     hint: "a dollar itself is $$",
   });
 }

@@ -50,6 +50,26 @@ test("a service has what it extends, in its own file or another one", () => {
   });
 });
 
+test.each([
+  { name: "a required variable without a value", yaml: "a:\n  b: ${X:?set it}", says: "set it", line: 2 },
+  { name: "no variable", yaml: "a: 1\nb: '${1}'", says: "it is no ${NAME}", line: 2 },
+  { name: "deep defaults", yaml: `a: "${"${A:-".repeat(500)}${"}".repeat(500)}"`, says: "too deep", line: 1 },
+  { name: "lists inside each other", yaml: `a: ${"[".repeat(20_000)}`, says: "nests too deeply", line: 1 },
+  { name: "an alias in itself", yaml: "a: &a [*a]", says: "aliases stand for too much", line: 1 },
+  {
+    name: "aliases of aliases",
+    yaml: Array.from({ length: 30 }, (_, n) => `a${n}: &a${n} [${n === 0 ? "x" : `*a${n - 1},*a${n - 1}`}]`).join("\n"),
+    says: "aliases stand for too much",
+    line: 1,
+  },
+])("$name is an error with its place", ({ yaml, says, line }) => {
+  const read = (): unknown => targets({ "compose.yaml": yaml });
+  expect(read).toThrow(says);
+  expect(read).toThrow(
+    expect.objectContaining({ span: expect.objectContaining({ start: expect.objectContaining({ line }) }) }),
+  );
+});
+
 test("included files have their own directory and their own .env", () => {
   const made = targets(
     {

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { parseDocument } from "yaml";
+import { type Document, parseDocument, visit } from "yaml";
 import { BuildError } from "../../../lib/core/errors.ts";
 import type { SourceText } from "../../../lib/core/span.ts";
 import { fromJson, isList, isMap, mapOf, toText, type Value, type ValueMap } from "../hcl/value.ts";
@@ -57,20 +57,50 @@ function parseFile(source: SourceText, lookup: Lookup): ValueMap {
   const document = parseDocument(source.text, { merge: true, prettyErrors: false, logLevel: "silent" });
   const [error] = document.errors;
   if (error !== undefined) {
-    throw new BuildError("bake/syntax", `Cannot read YAML: ${error.message}`, {
+    const message = error.message.includes("call stack") ? "it nests too deeply" : error.message;
+    throw new BuildError("bake/syntax", `Cannot read YAML: ${message}`, {
       span: source.span(error.pos[0], error.pos[1]),
     });
   }
-  const json: unknown = document.toJS({ maxAliasCount: 1000 });
-  const value = withVariables(fromJson(json ?? {}), lookup);
+  const value = valueOf(document, source, lookup);
   if (!isMap(value)) throw new BuildError("bake/definition", `Cannot use ${source.name}: it is no compose file`);
   return value;
 }
 
-function withVariables(value: Value, lookup: Lookup): Value {
-  if (typeof value === "string") return interpolate(value, lookup);
-  if (isList(value)) return value.map((item) => withVariables(item, lookup));
-  return isMap(value) ? mapOf([...value].map(([key, item]) => [key, withVariables(item, lookup)] as const)) : value;
+/** Times that a file's aliases may stand for something. */
+const MAX_ALIASES = 1000;
+
+/** Takes the values out of a document, with variables put in. */
+function valueOf(document: Document.Parsed, source: SourceText, lookup: Lookup): Value {
+  try {
+    visit(document, {
+      Scalar(key, node) {
+        if (key === "key" || typeof node.value !== "string") return;
+        node.value = interpolated(node.value, node.range ?? undefined, source, lookup);
+      },
+    });
+    const json: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
+    return fromJson(json ?? {});
+  } catch (error) {
+    // Aliases that stand for too much, and those that stand for what they are in: the package's errors for both.
+    if (!(error instanceof RangeError || error instanceof ReferenceError)) throw error;
+    const message = "Cannot read YAML: it nests too deeply, or its aliases stand for too much";
+    throw new BuildError("bake/syntax", message, { span: source.span(0, 0), cause: error });
+  }
+}
+
+function interpolated(
+  text: string,
+  range: readonly [number, number, number] | undefined,
+  source: SourceText,
+  lookup: Lookup,
+): string {
+  try {
+    return interpolate(text, lookup);
+  } catch (error) {
+    if (!(error instanceof BuildError) || range === undefined) throw error;
+    throw error.at(source.span(range[0], range[1]));
+  }
 }
 
 /** Reads `path`, or `{ path, project_directory, env_file }`, where a path may be a list. */
