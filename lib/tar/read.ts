@@ -9,6 +9,7 @@ import {
   oldSparseExtension,
   oldSparseHeader,
   sparseByPax,
+  SparseMapText,
   type SparseLayout,
 } from "./sparse.ts";
 
@@ -41,7 +42,7 @@ type State =
   | {
       readonly kind: "sparse-map";
       readonly realSize: number;
-      text: string;
+      readonly map: SparseMapText;
       left: number;
       readonly entry: Omit<TarEntry, "size">;
     }
@@ -231,7 +232,7 @@ export class TarReader {
       this.#state = {
         kind: "sparse-map",
         realSize: sparse.realSize,
-        text: "",
+        map: new SparseMapText(),
         left: storedSize + paddingOf(storedSize),
         entry,
       };
@@ -240,22 +241,14 @@ export class TarReader {
     yield* this.#sparseContent(entry, sparse, storedSize);
   }
 
-  /**
-   * Reads GNU 1.0's map: decimal numbers, one a line: the number of runs, then offset and length of each, padded to a
-   * block.
-   */
   *#sparseMap(state: State & { kind: "sparse-map" }, block: Buffer): Generator<TarEvent, void> {
-    state.text += block.toString("latin1");
     state.left -= BLOCK;
-    const lines = state.text.split("\n");
-    const count = /^[0-9]{1,7}$/.test(lines[0] ?? "") ? Number(lines[0]) : Number.NaN;
-    if (lines.length > 1 && Number.isNaN(count)) throw malformed("a sparse file has a broken map");
-    if (Number.isNaN(count) || lines.length - 1 < 1 + 2 * count) {
-      if (state.left < BLOCK || state.text.length > MAX_EXTENDED_BYTES)
-        throw malformed("a sparse file has a broken map");
+    const numbers = state.map.add(block);
+    if (numbers === undefined) {
+      if (state.left < BLOCK) throw malformed("a sparse file has a broken map");
       return;
     }
-    const layout = known(state.realSize, lines.slice(1, 1 + 2 * count).map(Number));
+    const layout = known(state.realSize, numbers);
     if (layout.kind === "known") yield* this.#sparseContent(state.entry, layout, state.left);
   }
 

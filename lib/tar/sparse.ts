@@ -48,10 +48,41 @@ export function oldSparseHeader(block: Buffer): OldSparse {
   return { realSize: parseNumber(block, 483, 12), numbers: oldRuns(block, 386, 4), hasMore: block[482] !== 0 };
 }
 
-/** Adds a block of 21 further runs. */
+/** Adds a block of 21 further runs to the list of `sparse`, in its place: there may be many blocks. */
 export function oldSparseExtension(block: Buffer, sparse: OldSparse): OldSparse {
   if (sparse.numbers.length > 2 * MAX_RUNS) throw malformed("a sparse file has too many runs");
-  return { ...sparse, numbers: [...sparse.numbers, ...oldRuns(block, 0, 21)], hasMore: block[504] !== 0 };
+  sparse.numbers.push(...oldRuns(block, 0, 21));
+  return { ...sparse, hasMore: block[504] !== 0 };
+}
+
+/**
+ * GNU 1.0's map as its blocks arrive: decimal numbers, one a line: the number of runs, then offset and length of each,
+ * padded to a block.
+ */
+export class SparseMapText {
+  readonly #numbers: number[] = [];
+  #count: number | undefined;
+  #line = "";
+
+  /**
+   * Takes the next block.
+   * @returns the numbers of all runs once they are there
+   * @throws {BuildError} `archive/malformed`
+   */
+  add(block: Buffer): readonly number[] | undefined {
+    const lines = (this.#line + block.toString("latin1")).split("\n");
+    this.#line = lines.pop() ?? "";
+    for (const line of lines) {
+      if (this.#count !== undefined) {
+        if (this.#numbers.length === 2 * this.#count) break;
+        this.#numbers.push(Number(line));
+      } else if (/^[0-9]{1,7}$/.test(line) && Number(line) <= MAX_RUNS) this.#count = Number(line);
+      else throw malformed("a sparse file has a broken map");
+    }
+    // No number is as long as that.
+    if (this.#line.length > 512) throw malformed("a sparse file has a broken map");
+    return this.#count !== undefined && this.#numbers.length === 2 * this.#count ? this.#numbers : undefined;
+  }
 }
 
 function oldRuns(block: Buffer, offset: number, count: number): number[] {
