@@ -120,6 +120,61 @@ write_run (job *self)
     }
 }
 
+/* Copies the bytes from `at` up to `end`, or up to the end of a file that has become shorter. */
+static int
+copy_stretch (int in, int out, off_t at, off_t end)
+{
+  enum { BLOCK = 1 << 17 };
+  static __thread uint8_t block[BLOCK];
+  off_t to = at;
+  while (at < end)
+    {
+      ssize_t moved = copy_file_range (in, &at, out, &to, end - at > (1 << 30) ? (1 << 30) : (size_t) (end - at), 0);
+      if (moved < 0 && errno == EINTR)
+        continue;
+      if (moved <= 0)
+        break; /* the end, or not possible here: the loop below goes on from where this stopped */
+    }
+  while (at < end)
+    {
+      ssize_t got = pread (in, block, end - at > BLOCK ? BLOCK : (size_t) (end - at), at);
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got <= 0)
+        return (int) got;
+      for (ssize_t put = 0; put < got;)
+        {
+          ssize_t wrote = pwrite (out, block + put, (size_t) (got - put), at + put);
+          if (wrote < 0 && errno != EINTR)
+            return -1;
+          if (wrote > 0)
+            put += wrote;
+        }
+      at += got;
+    }
+  return 0;
+}
+
+/* Copies a file that has fewer blocks than bytes, and leaves its holes holes: a disk image of gigabytes may hold a few
+ * megabytes. */
+static int
+copy_sparse (int in, int out)
+{
+  struct stat status;
+  off_t at = 0;
+  for (;;)
+    {
+      off_t data = lseek (in, at, SEEK_DATA);
+      off_t hole = data < 0 ? -1 : lseek (in, data, SEEK_HOLE);
+      if (hole < 0 && errno == ENXIO)
+        break; /* nothing but a hole up to the end, or the file has become shorter */
+      if (hole < 0 || copy_stretch (in, out, data, hole) < 0)
+        return -1;
+      at = hole;
+    }
+  return file_status (in, &status) < 0 ? -1 : ftruncate (out, status.st_size);
+}
+
 /* Small files go through memory: read and write beat the set-up of
  * copy_file_range. Large ones are shared or copied in the kernel. */
 static int
@@ -141,6 +196,8 @@ copy_content (int in, int out, bool *can_clone)
         return 0;
       *can_clone = false;
     }
+  if (status.st_size >= SMALL && status.st_blocks * 512 < status.st_size)
+    return copy_sparse (in, out);
   if (status.st_size >= SMALL)
     for (;;)
       {

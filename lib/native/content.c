@@ -1,75 +1,8 @@
-/* Whole files: copying, cloning, locking, flushing. */
+/* Whole files: locking, flushing. */
 #include "addon.h"
 
-#include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-
-/* Copies up to `length` bytes between the descriptors' own positions and returns how many, fewer only at the end of the
- * input. copy_file_range shares extents where the file system can. It refuses some pairs (other file systems before
- * Linux 5.19, special files, O_APPEND), then the bytes go through memory. */
-static int64_t
-copy_range (int in, int out, int64_t length)
-{
-  int64_t done = 0;
-  while (done < length)
-    {
-      int64_t want = length - done;
-      ssize_t moved = copy_file_range (in, NULL, out, NULL, want > (1 << 30) ? (1 << 30) : (size_t) want, 0);
-      if (moved < 0 && errno == EINTR)
-        continue;
-      if (moved < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM || errno == EBADF))
-        break;
-      if (moved < 0)
-        return -1;
-      /* 0 may be the end, or a file of /proc that claims to be empty: read()
-       * decides. */
-      if (moved == 0)
-        break;
-      done += moved;
-    }
-  if (done >= length)
-    return done;
-  enum { BLOCK = 1 << 18 };
-  cleanup_free char *block = malloc (BLOCK);
-  if (block == NULL)
-    return -1;
-  while (done < length)
-    {
-      int64_t want = length - done;
-      ssize_t got = read (in, block, want > BLOCK ? BLOCK : (size_t) want);
-      if (got < 0 && errno == EINTR)
-        continue;
-      if (got < 0)
-        return -1;
-      if (got == 0)
-        break;
-      for (ssize_t put = 0; put < got;)
-        {
-          ssize_t wrote = write (out, block + put, (size_t) (got - put));
-          if (wrote < 0 && errno != EINTR)
-            return -1;
-          if (wrote > 0)
-            put += wrote;
-        }
-      done += got;
-    }
-  return done;
-}
-
-static napi_value
-js_copy_file_range (napi_env env, napi_callback_info info)
-{
-  arguments args = read_arguments (env, info);
-  return outcome (env, copy_range (int_argument (&args, 0), int_argument (&args, 1), int64_argument (&args, 2)));
-}
-
-static napi_value
-js_clone (napi_env env, napi_callback_info info)
-{
-  arguments args = read_arguments (env, info);
-  return outcome (env, ioctl (int_argument (&args, 1), FICLONE, int_argument (&args, 0)));
-}
 
 static int
 lock_file (int fd, int operation)
@@ -163,7 +96,7 @@ js_allocate (napi_env env, napi_callback_info info)
 }
 
 const exported content_functions[] = {
-  { "copyFileRange", js_copy_file_range }, { "clone", js_clone }, { "flock", js_flock }, { "waitFlock", js_wait_flock }, { "syncfs", js_syncfs },
+  { "flock", js_flock }, { "waitFlock", js_wait_flock }, { "syncfs", js_syncfs },
   { "allocate", js_allocate }, { "pipe", js_pipe },
   { NULL, NULL },
 };

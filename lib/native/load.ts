@@ -189,13 +189,6 @@ function wrap(raw: Raw): Native {
     },
     setXattr: (dirfd, name, key, value) => void checked(raw.setxattr(dirfd, name, key, value), "setxattr", name),
     removeXattr: (dirfd, name, key) => void checked(raw.removexattr(dirfd, name, key), "removexattr", name),
-    copyFileRange: (inFd, outFd, length) => checked(raw.copyFileRange(inFd, outFd, length), "copy_file_range"),
-    cloneFile: (inFd, outFd) => {
-      const result = raw.clone(inFd, outFd);
-      // EOPNOTSUPP, EXDEV, EINVAL, ENOTTY: not on this file system, or not between these two.
-      if (result === EOPNOTSUPP || result === -18 || result === -22 || result === -25) return false;
-      return checked(result, "ioctl") === 0;
-    },
     tryLock: (fd, kind) => {
       const result = raw.flock(fd, LOCKS[kind] | LOCKS.nonblocking);
       return result === -11 ? false : checked(result, "flock") === 0;

@@ -8,8 +8,11 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -360,10 +363,32 @@ describe("batches", () => {
     };
     expect([...(await native.copyFiles(dirfd, dirfd, { from: ["big"], to: ["copy"], ...metadata }))]).toEqual([0]);
     expect(readFileSync(join(directory, "copy")).equals(bytes)).toBe(true);
-    const [from, to] = [openSync(join(directory, "big"), "r"), openSync(join(directory, "third"), "w")];
-    if (!native.cloneFile(from, to)) expect(native.copyFileRange(from, to, 5_000_000)).toBe(bytes.length);
-    closeSync(from);
-    closeSync(to);
-    expect(readFileSync(join(directory, "third")).equals(bytes)).toBe(true);
+  });
+
+  test("copy the holes of a file as holes", async () => {
+    const big = join(directory, "sparse");
+    writeFileSync(big, "");
+    truncateSync(big, 64 << 20);
+    const fd = openSync(big, "r+");
+    writeSync(fd, Buffer.alloc(100_000, "x"), 0, 100_000, 5 << 20);
+    writeSync(fd, "end of data", 20 << 20);
+    closeSync(fd);
+    const copied = { digests: new Uint8Array(32), sizes: new Float64Array(1) };
+    const metadata = {
+      modes: Uint32Array.of(0o644),
+      uids: Uint32Array.of(process.getuid?.() ?? 0),
+      gids: Uint32Array.of(process.getgid?.() ?? 0),
+      mtimesNs: BigInt64Array.of(0n),
+    };
+    const batch = { from: ["sparse"], to: ["copy"], ...metadata, copied };
+    expect([...(await native.copyFiles(dirfd, dirfd, batch))]).toEqual([0]);
+    expect(Buffer.from(copied.digests).toString("hex")).toBe(hash("sha256", readFileSync(big)));
+    expect(copied.sizes[0]).toBe(64 << 20);
+    expect(statSync(join(directory, "copy")).blocks * 512).toBeLessThan(1 << 20);
+    // A hole from the start to the end.
+    truncateSync(big, 0);
+    truncateSync(big, 1 << 20);
+    expect([...(await native.copyFiles(dirfd, dirfd, { ...batch, to: ["hole"] }))]).toEqual([0]);
+    expect(readFileSync(join(directory, "hole")).equals(Buffer.alloc(1 << 20))).toBe(true);
   });
 });

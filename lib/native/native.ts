@@ -224,10 +224,6 @@ export interface Native {
   getXattr(dirfd: number, name: Name, key: string): Buffer | undefined;
   setXattr(dirfd: number, name: Name, key: string, value: Uint8Array): void;
   removeXattr(dirfd: number, name: Name, key: string): void;
-  /** Copies from and to the descriptors' positions; returns the bytes copied, fewer only at the input's end. */
-  copyFileRange(inFd: number, outFd: number, length: number): number;
-  /** Makes `outFd` share all of `inFd`'s bytes (FICLONE). False where the file system cannot. */
-  cloneFile(inFd: number, outFd: number): boolean;
   /**
    * Takes a lock; false when another open file holds it. It never waits; closing the last descriptor releases the lock.
    */

@@ -26,8 +26,6 @@ export interface Raw {
   getxattr(dirfd: number, name: Name, key: string, into: Buffer): number;
   setxattr(dirfd: number, name: Name, key: string, value: Uint8Array): number;
   removexattr(dirfd: number, name: Name, key: string): number;
-  copyFileRange(inFd: number, outFd: number, length: number): number;
-  clone(inFd: number, outFd: number): number;
   flock(fd: number, operation: number): number;
   waitFlock(fd: number, operation: number): number | Promise<number>;
   syncfs(fd: number): number;
@@ -67,8 +65,6 @@ const CALLS: Readonly<Record<keyof Raw, true>> = {
   getxattr: true,
   setxattr: true,
   removexattr: true,
-  copyFileRange: true,
-  clone: true,
   flock: true,
   waitFlock: true,
   syncfs: true,
