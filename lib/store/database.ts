@@ -13,33 +13,43 @@ const MAX_PATH_BYTES = 504;
 /** Another writer's transaction lasts milliseconds; only a stopped process can hold the lock for this long. */
 const BUSY_TIMEOUT_MS = 20_000;
 
+/** How the store's owner keeps other processes away while the tables are made. */
+interface WaysToOpen {
+  /** Runs its argument in one process at a time. */
+  readonly alone: (work: () => void) => void;
+  /** Runs its argument while no other process can open the store. `check` throws when one has it open already. */
+  readonly withoutUsers: (work: (check: () => void) => void) => void;
+}
+
 /** The database kiln.db: prepares statements on first use, runs transactions, reports failures as store errors. */
 export class Database implements Disposable {
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #path: string;
   #inTransaction = false;
 
-  private constructor(database: DatabaseSync) {
+  private constructor(database: DatabaseSync, path: string) {
     this.#database = database;
+    this.#path = path;
   }
 
   /**
-   * Opens or creates the database in an existing directory. `alone` runs its argument in one process at a time.
-   * @throws {BuildError} `store/version` when a kiln with other tables or another output format wrote it
+   * Opens or creates the database in an existing directory.
+   * @throws {BuildError} `store/version` when a kiln with other tables or another output format wrote it; what `ways` throw
    */
-  static open(path: string, alone: (work: () => void) => void): Database {
+  static open(path: string, ways: WaysToOpen): Database {
     // Not imported: Node cannot build a startup snapshot that has loaded node:sqlite.
     const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
     return guarded(`open the store's database "${path}"`, () => {
       const database = openFile(() => new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS }), path);
       try {
-        if (versionOf(database) === 0) alone(() => create(database));
-        else if (versionOf(database) !== VERSION) alone(() => migrate(database));
+        if (versionOf(database) === 0) ways.alone(() => create(database));
+        else if (MIGRATIONS.has(versionOf(database))) ways.withoutUsers((check) => migrate(database, check));
         checkVersion(versionOf(database), path);
         // Commits survive a crash of the process at once, and a crash of the machine after the next checkpoint. What is
         // lost then is the end of the log as a whole: the store is as it was some moments earlier.
         database.exec("PRAGMA synchronous = NORMAL");
-        return new Database(database);
+        return new Database(database, path);
       } catch (error) {
         database.close();
         throw whyNotOpened(path) ?? error;
@@ -92,6 +102,14 @@ export class Database implements Disposable {
     return Number(this.get("PRAGMA data_version")?.["data_version"]);
   }
 
+  /**
+   * Checks again that the tables are those of this kiln: until the store's registration a newer one may have migrated them.
+   * @throws {BuildError} `store/version`
+   */
+  checkVersion(): void {
+    guarded("read the store's database", () => checkVersion(versionOf(this.#database), this.#path));
+  }
+
   /** Moves the log into the database file and frees its space. Best effort: readers may prevent it. */
   compact(): void {
     guarded("compact the store's database", () => {
@@ -138,11 +156,12 @@ function create(database: DatabaseSync): void {
   database.exec(`BEGIN IMMEDIATE; ${SCHEMA_SQL} PRAGMA user_version = ${VERSION}; COMMIT`);
 }
 
-/** Migrates the store of an earlier kiln, where possible. */
-function migrate(database: DatabaseSync): void {
-  // Another process may have migrated it since our check.
+/** Migrates the store of an earlier kiln. `check` throws while a process that knows the old tables has it open. */
+function migrate(database: DatabaseSync, check: () => void): void {
+  // Another process may have migrated it since our check, and use it now.
   const steps = MIGRATIONS.get(versionOf(database));
   if (steps === undefined) return;
+  check();
   database.exec(`BEGIN IMMEDIATE; ${steps} PRAGMA user_version = ${VERSION}; COMMIT`);
 }
 
@@ -158,7 +177,6 @@ function checkVersion(found: number, path: string): void {
   );
 }
 
-/** Says what SQLite does not: that the path is too long for it. */
 /** Returns the system's reason why a database's file cannot be written, which SQLite does not tell. */
 function whyNotOpened(path: string): unknown {
   try {
@@ -169,6 +187,7 @@ function whyNotOpened(path: string): unknown {
   }
 }
 
+/** Opens the file, and says what SQLite does not: that the path is too long for it. */
 function openFile(open: () => DatabaseSync, path: string): DatabaseSync {
   try {
     return open();

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { debug } from "../core/debug.ts";
 import { BuildError, errnoOf, messageOf } from "../core/errors.ts";
 import { makeDirectory } from "../core/make-directory.ts";
+import { usersInWords, whileNobodyOpens } from "./alone.ts";
 import { openBlobs } from "./blobs.ts";
 import { openBuilds } from "./builds.ts";
 import { openCacheMounts } from "./cache-mounts.ts";
@@ -40,7 +41,7 @@ export interface OpenStore extends Store {
 
 /**
  * Opens the store at `root`, or creates it. It takes a few file operations and reads nothing ahead.
- * @throws {BuildError} `store/version`, `store/unusable`, `store/corrupt`, `store/full`
+ * @throws {BuildError} `store/version`, `store/locked`, `store/unusable`, `store/corrupt`, `store/full`
  */
 export function openStore(root: string, options: StoreOptions): OpenStore {
   const layout = layoutOf(resolve(root));
@@ -50,7 +51,10 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
   const holds = new Holds(layout.running, options.native);
   try {
     withReserve(layout.root, () => guarded(`use the store "${layout.root}"`, () => holds.register()));
+    // A newer kiln may have migrated the store before it could see this registration. From now on it sees it.
+    database.checkVersion();
   } catch (error) {
+    holds[Symbol.dispose]();
     database[Symbol.dispose]();
     throw error;
   }
@@ -111,7 +115,11 @@ export function openStore(root: string, options: StoreOptions): OpenStore {
 function openDatabase(layout: StoreLayout, native: LockCalls & AllocateCalls): Database {
   const doing = `open the store "${layout.root}"`;
   guarded(doing, () => makeRoomToOpen(layout.root, native));
-  const database = Database.open(layout.database, (work) => alone(layout.leases, native, work));
+  const database = Database.open(layout.database, {
+    alone: (work) => alone(layout.leases, native, work),
+    withoutUsers: (work) =>
+      whileNobodyOpens(layout.running, native, (users) => work(() => refuseToMigrate(users, layout.root))),
+  });
   try {
     guarded(doing, () => fillSharedMemory(layout.database, native));
     return database;
@@ -119,6 +127,16 @@ function openDatabase(layout: StoreLayout, native: LockCalls & AllocateCalls): D
     database[Symbol.dispose]();
     throw error;
   }
+}
+
+/** @throws {BuildError} `store/locked` when some process has the store open: it would go on with tables that are no more */
+function refuseToMigrate(users: number, root: string): void {
+  if (users === 0) return;
+  throw new BuildError(
+    "store/locked",
+    `Cannot bring the store "${root}" up to date: an older kiln wrote it, and ${usersInWords(users)}`,
+    { hint: "wait for the builds that use it, or end them; or use another store with --root or KILN_ROOT" },
+  );
 }
 
 function layoutOf(root: string): StoreLayout {

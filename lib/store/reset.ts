@@ -1,20 +1,10 @@
-import {
-  closeSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readdirSync,
-  realpathSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-} from "node:fs";
+import { lstatSync, mkdirSync, readFileSync, readdirSync, realpathSync, renameSync, rmdirSync } from "node:fs";
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { BuildError, errnoOf } from "../core/errors.ts";
 import { AT_FDCWD } from "../native/constants.ts";
 import type { Native } from "../native/native.ts";
+import { usersInWords, whileNobodyOpens } from "./alone.ts";
 import { guarded } from "./failure.ts";
 import { requireOwnStore, STORE_NAMES } from "./ownership.ts";
 
@@ -42,10 +32,12 @@ export async function resetStore(options: ResetOptions): Promise<readonly string
   refuseMounts(options);
   const doomed = join(root, `removed-${randomUUID()}`);
   guarded(`remove the store "${root}"`, () => {
-    using _lock = lockOut(native, root);
-    mkdirSync(doomed, { mode: 0o700 });
-    // Out of the way at once: a process that opens the store from now on makes a new one.
-    for (const name of present) renameSync(join(root, name), join(doomed, name));
+    whileNobodyOpens(join(root, "running"), native, (users) => {
+      refuseUsers(users, root);
+      mkdirSync(doomed, { mode: 0o700 });
+      // Out of the way at once: a process that opens the store from now on makes a new one.
+      for (const name of present) renameSync(join(root, name), join(doomed, name));
+    });
   });
   for (const name of readdirSync(root)) {
     // One after the other: the disk is the bottleneck.
@@ -86,36 +78,12 @@ function refuseMounts({ root, mountInfo }: ResetOptions): void {
   }
 }
 
-/** Keeps others from opening the store, until disposal. @throws {BuildError} `store/locked` when some process has it open */
-function lockOut(native: Native, root: string): Disposable {
-  const directory = join(root, "running");
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const lock = openSync(join(directory, "lock"), "a", 0o600);
-  native.lockSync(lock, "exclusive");
-  const users = readdirSync(directory).filter((name) => name !== "lock" && isLocked(native, join(directory, name)));
-  if (users.length === 0) return { [Symbol.dispose]: () => closeSync(lock) };
-  closeSync(lock);
-  throw new BuildError(
-    "store/locked",
-    `Cannot remove the store "${root}": ${users.length} running kiln${users.length === 1 ? " uses" : "s use"} it`,
-    {
-      hint: "wait for the builds that use it, or end them",
-    },
-  );
-}
-
-/** Tells whether the process of a file in `running` lives. It may end, and remove the file, at any moment. */
-function isLocked(native: Native, path: string): boolean {
-  try {
-    const fd = openSync(path, "r");
-    const isFree = native.tryLock(fd, "exclusive");
-    closeSync(fd);
-    if (isFree) rmSync(path, { force: true });
-    return !isFree;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return false;
-    throw error;
-  }
+/** @throws {BuildError} `store/locked` when some process has the store open */
+function refuseUsers(users: number, root: string): void {
+  if (users === 0) return;
+  throw new BuildError("store/locked", `Cannot remove the store "${root}": ${usersInWords(users)}`, {
+    hint: "wait for the builds that use it, or end them",
+  });
 }
 
 /** A volume that is mounted there, or a directory somebody else's directory holds, stays as an empty one. */

@@ -80,6 +80,7 @@ describe("a store's root", () => {
 
   test("of the version before this one is brought up to date, and none of its digests compared", async () => {
     store.snapshots.insert([{ id: id("old"), state: "present", contentDigest: digestOf("without times") }]);
+    await store[Symbol.asyncDispose]();
     const database = new DatabaseSync(join(root, "kiln.db"));
     database.exec("ALTER TABLE snapshots DROP COLUMN run_ns; PRAGMA user_version = 1001");
     database.close();
