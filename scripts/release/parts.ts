@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { isNative, LIBRARIES, libraryFolders, type Machine, runner } from "./machines.ts";
 import { ROOT, run, WORK } from "./shell.ts";
 
@@ -10,8 +10,9 @@ export function makeParts(machine: Machine): void {
   mkdirSync(join(folder, "lib"), { recursive: true });
   const prefix = isNative(machine) ? "" : `${machine.triple}-`;
   const compiler = `CC=${prefix === "" ? "cc" : `${prefix}gcc`}`;
-  run(["make", "-s", "-C", "solver/runtime/program", `OUT=${folder}`, compiler]);
-  run(["make", "-s", "-C", "lib/native", `OUT=${folder}`, compiler]);
+  // make takes a blank for the end of a name, so no path from the root of the disk may be in one.
+  for (const sources of ["solver/runtime/program", "lib/native"])
+    run(["make", "-s", "-C", sources, `OUT=${relative(join(ROOT, sources), folder)}`, compiler]);
   run([`${prefix}strip`, "--strip-all", join(folder, "kiln-runtime")]);
   run([`${prefix}strip`, "--strip-unneeded", join(folder, "kiln.node")]);
   const node = findNode(machine);

@@ -1,6 +1,7 @@
 import { hexOf } from "../../lib/core/digest.ts";
 import { type Blob, documentBlob, toBlobDigest } from "../../lib/reapi/blobs.ts";
 import { Action, Command, Directory, type DirectoryNode, type FileNode } from "../../lib/reapi/protocol.ts";
+import { EXAMINATION_FILE } from "./examination.ts";
 import { LAYER_FILE, LAYERS_FOLDER, RESULT_FILE, STEP_FILE, type StepDocument } from "./step-document.ts";
 
 /** A file of an action's folder. */
@@ -42,20 +43,42 @@ export function stepAction(
       blob,
       isExecutable: false,
     })),
-    ...program.files.map((file) => ({ ...file, path: `${PROGRAM_FOLDER}/${file.path}` })),
   ];
-  const folders = inputTree(files);
+  const call = { words: [STEP_FILE], files, outputs: [LAYER_FILE, RESULT_FILE], isCached: true };
+  return workerAction(call, program, properties);
+}
+
+/** Makes the action in which a worker examines its machine. Its result is true for that moment only. */
+export function examineAction(program: WorkerProgram, properties: WorkerProperties): StepAction {
+  const call = { words: ["--examine"], files: [], outputs: [EXAMINATION_FILE], isCached: false };
+  return workerAction(call, program, properties);
+}
+
+/** A run of `kiln worker-run` in a folder of its own. */
+interface WorkerCall {
+  readonly words: readonly string[];
+  /** Files beside the program. */
+  readonly files: readonly ActionFile[];
+  readonly outputs: readonly string[];
+  /** False for a result that no other client may be given. */
+  readonly isCached: boolean;
+}
+
+function workerAction(
+  { words, files, outputs, isCached }: WorkerCall,
+  program: WorkerProgram,
+  properties: WorkerProperties,
+): StepAction {
+  const all = [...files, ...program.files.map((file) => ({ ...file, path: `${PROGRAM_FOLDER}/${file.path}` }))];
+  const folders = inputTree(all);
   const [root] = folders;
+  const start = program.command.map((word) => word.replace(/^\.\//, `${PROGRAM_FOLDER}/`));
   const command = documentBlob(
     Command.encode({
-      arguments: [
-        ...program.command.map((word) => word.replace(/^\.\//, `${PROGRAM_FOLDER}/`)),
-        "worker-run",
-        STEP_FILE,
-      ],
+      arguments: [...start, "worker-run", ...words],
       environment: [],
-      outputFiles: [LAYER_FILE, RESULT_FILE],
-      outputPaths: [LAYER_FILE, RESULT_FILE],
+      outputFiles: outputs,
+      outputPaths: outputs,
       platform: { properties },
     }),
   );
@@ -63,10 +86,11 @@ export function stepAction(
     Action.encode({
       commandDigest: toBlobDigest(command),
       inputRootDigest: root === undefined ? undefined : toBlobDigest(root),
+      ...(isCached ? {} : { doNotCache: true }),
       platform: { properties },
     }),
   );
-  return { action, blobs: [...files.map(({ blob }) => blob), ...folders, command, action] };
+  return { action, blobs: [...all.map(({ blob }) => blob), ...folders, command, action] };
 }
 
 /** Makes the documents of a tree of folders, the root first. Equal folders are one document. */

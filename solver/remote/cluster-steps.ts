@@ -10,6 +10,7 @@ import { builtLayerId } from "../../lib/store/snapshot-id.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
 import type { ExecOp } from "../graph/op.ts";
 import type { ExecSettings, PreparedStep, RemoteResult, RemoteStep, RemoteSteps } from "../ports.ts";
+import { resultFile, smallBlob, workerFailure } from "./action-output.ts";
 import { type StepAction, stepAction, type WorkerProgram, type WorkerProperties } from "./action.ts";
 import {
   type DocumentLayer,
@@ -48,8 +49,6 @@ export interface ClusterStepsDeps {
 const USUAL_SLOTS = 128;
 /** Times that the blobs of one action are sent again before it is given up: a storage that loses them is too small. */
 const MAX_SENDS = 4;
-/** A result document is small, or it is none. */
-const MAX_RESULT_BYTES = 64 << 10;
 /** Output beyond this is not fetched: it would be held in memory. */
 const MAX_OUTPUT_BYTES = 64 << 20;
 
@@ -217,11 +216,10 @@ export class ClusterSteps implements RemoteSteps {
   }
 
   async #read(result: ActionResult, signal: AbortSignal): Promise<RemoteResult> {
-    const file = result.outputFiles.find(({ path }) => path === RESULT_FILE);
-    if (file === undefined) throw await this.#workerFailure(result, signal);
-    const name = fromBlobDigest(file.digest);
-    const bytes = file.contents.byteLength > 0 ? file.contents : await this.#small(name, MAX_RESULT_BYTES, signal);
-    const document = readResult(new TextDecoder().decode(bytes));
+    const { cluster } = this.#deps;
+    const text = await resultFile(cluster, result, RESULT_FILE, signal);
+    if (text === undefined) throw await workerFailure(cluster, result, "run the step", signal);
+    const document = readResult(text);
     for (const message of document.notices) this.#tell(message);
     const { exitCode, oomKilled, wallMs, cpuMs, readBytes, writtenBytes, peakMemoryBytes, hint } = document;
     const usage = { exitCode, oomKilled, wallMs, cpuMs, readBytes, writtenBytes, peakMemoryBytes };
@@ -280,32 +278,9 @@ export class ClusterSteps implements RemoteSteps {
 
   async #text(name: BlobName | undefined, signal: AbortSignal): Promise<Uint8Array> {
     if (name === undefined || name.size === 0) return new Uint8Array();
-    if (name.size <= MAX_OUTPUT_BYTES) return this.#small(name, MAX_OUTPUT_BYTES, signal);
+    if (name.size <= MAX_OUTPUT_BYTES) return smallBlob(this.#deps.cluster, name, MAX_OUTPUT_BYTES, signal);
     this.#tell(`${name.size} bytes of a command's output stay in the cluster, as blob ${hexOf(name.digest)}`);
     return new Uint8Array();
-  }
-
-  async #small(name: BlobName, most: number, signal: AbortSignal): Promise<Uint8Array> {
-    if (name.size > most)
-      throw new BuildError("remote/failed", `Cannot use a worker's result: it has ${name.size} bytes`);
-    const [bytes = new Uint8Array()] = await this.#deps.cluster.blobs.readSmall([name], signal);
-    return bytes;
-  }
-
-  /** Words the end of a worker that could not run the step at all. */
-  async #workerFailure(result: ActionResult, signal: AbortSignal): Promise<BuildError> {
-    const { stderrRaw, stderrDigest, exitCode } = result;
-    const name = stderrDigest === undefined ? undefined : fromBlobDigest(stderrDigest);
-    const bytes = stderrRaw.byteLength > 0 ? stderrRaw : await this.#text(name, signal);
-    const said = new TextDecoder().decode(bytes).trim();
-    return new BuildError(
-      "remote/failed",
-      `A worker of ${JSON.stringify(this.location)} could not run the step: exit code ${exitCode}`,
-      {
-        detail: said === "" ? undefined : said.split("\n").slice(-20).join("\n"),
-        hint: `"kiln doctor --remote ${this.location}" tries what its workers can do`,
-      },
-    );
   }
 
   #tellCaches(): void {

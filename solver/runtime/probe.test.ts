@@ -47,7 +47,7 @@ test.skipIf(reason !== undefined)(
       "unpack",
       "devices in layers",
       "ports below 1024",
-      "ping and raw sockets",
+      "ping",
       "chown in a RUN",
       "mknod in a RUN",
       "/proc in a RUN",

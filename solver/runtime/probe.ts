@@ -108,9 +108,9 @@ function rightsResults(tried: Tried | undefined, { owners, rights }: ProbeContex
       fix: network,
     },
     {
-      name: "ping and raw sockets",
+      name: "ping",
       ok: can("raw") || hasHelper,
-      works: own("a step may open them", "raw"),
+      works: own("a step may ping; it has other raw sockets in a network of its own only", "raw"),
       fix: network,
     },
     {

@@ -238,6 +238,32 @@ describe.skipIf(lacking !== undefined)("steps on a cluster", () => {
     await server.restart();
   });
 
+  test("doctor has a worker try its machine, each time anew", async () => {
+    const store = emptyStore();
+    const doctor = (...flags: readonly string[]): Promise<Outcome> =>
+      kilnBeside(store, ["doctor", "--remote", server.url, ...flags]);
+    const told = await doctor();
+    expect(told.status, told.stderr).toBe(0);
+    expect(told.stdout).toMatch(/^worker's store +ok +\S+, shared by its steps/m);
+    expect(told.stdout).toMatch(/^RUN +ok/m);
+    expect(told.stdout).toMatch(/Steps on a worker: RUN works: /);
+    const json = await doctor("--json");
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      isUsable: true,
+      sentBytes: 0,
+      worker: { hasSharedStore: true, report: { isUsable: true, isolation: "root" } },
+    });
+    expect(server.executed).toHaveLength(2);
+    const denied = await kilnBeside(store, ["doctor", "--remote", "http://x"]);
+    expect([denied.status, denied.stderr.includes("it is no URL of a cluster")]).toEqual([125, true]);
+  });
+
+  test("doctor says what a server without workers is for", async () => {
+    await using storage = await StandIn.start({ runsActions: false });
+    const told = await kilnBeside(emptyStore(), ["doctor", "--remote", storage.url]);
+    expect([told.status, told.stdout.includes("use it with --cache-from")], told.stderr).toEqual([1, true]);
+  });
+
   test("an unchanged build asks the cluster nothing", async () => {
     const context = contextOf({ Dockerfile: `FROM ${base}\nRUN echo x > /x\n` });
     const store = emptyStore();

@@ -304,7 +304,7 @@ export class StandIn implements AsyncDisposable {
       if (found === undefined && digest !== undefined && digest.sizeBytes > 0) missing.add(digest);
       return found ?? Buffer.of();
     };
-    const { commandDigest, inputRootDigest } = Action.decode(this.blobs.get(hash) ?? Buffer.of());
+    const { commandDigest, inputRootDigest, doNotCache } = Action.decode(this.blobs.get(hash) ?? Buffer.of());
     const command = Command.decode(needed(commandDigest));
     checkTree(inputRootDigest, needed);
     if (missing.size > 0 || !this.blobs.has(hash)) return { response: missingResponse([...missing]) };
@@ -314,7 +314,7 @@ export class StandIn implements AsyncDisposable {
     this.mostRunning = Math.max(this.mostRunning, this.#runningNow);
     const result = await this.#worker.run(job, (kill) => (running.kill = kill)).finally(() => (this.#runningNow -= 1));
     if (running.isCancelled) return { lost: CODES.cancelled };
-    if (result.exitCode === 0) this.results.set(hash, result);
+    if (result.exitCode === 0 && !doNotCache) this.results.set(hash, result);
     const sent = this.faults.changesResult?.(result) ?? result;
     return { response: ExecuteResponse.encode({ result: sent, status: RpcStatus.of({}) }) };
   }

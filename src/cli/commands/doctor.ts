@@ -1,107 +1,110 @@
-import { printableJson } from "../../../lib/core/printable.ts";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import type { Command } from "commander";
-import type { Cause } from "../../../solver/runtime/causes.ts";
-import type { Rights } from "../../../solver/runtime/host.ts";
-import type { ProbeResult } from "../../../solver/runtime/probe-files.ts";
-import type { Rung } from "../../../solver/runtime/rung.ts";
-import { BuildError, messageOf } from "../../../lib/core/errors.ts";
-import { makeDirectory } from "../../../lib/core/make-directory.ts";
-import { requireOwnStore } from "../../../lib/store/ownership.ts";
-import { type Cli, command, examples } from "../command.ts";
+import { list, object, optional, TEXT } from "../../../lib/core/shape.ts";
+import { printable, printableJson } from "../../../lib/core/printable.ts";
+import type { ExaminedCluster } from "../../engine/cluster/examine-cluster.ts";
+import type { MachineReport } from "../../../solver/remote/examination.ts";
+import { type Cli, command, examples, optionsAs } from "../command.ts";
 import type { CommandContext } from "../context.ts";
+import { type ClusterFlags, clusterOptions, declareCluster } from "../flags/remote.ts";
 import { table } from "../table.ts";
 
-/** Declares `kiln doctor`: reports what this machine can do for builds, and how to add the rest. */
+/** Declares `kiln doctor`: reports what this machine, or a cluster's, can do for builds, and how to add the rest. */
 export function doctorCommand(program: Command, cli: Cli): void {
-  command(program, cli, "doctor", run)
-    .description("try everything that builds need of this machine")
-    .option("--json", "one object: how steps are isolated, and every check")
-    .addHelpText("after", examples([["kiln doctor", "with the command that mends what is missing"]]));
+  const doctor = command(program, cli, "doctor", run)
+    .description("try everything that builds need of this machine, or of a cluster's")
+    .option("--json", "one object: how steps are isolated, and every check");
+  declareCluster(doctor, "have a worker of this cluster try it instead: grpc://HOST:PORT/INSTANCE or grpcs://");
+  doctor.addHelpText(
+    "after",
+    examples([
+      ["kiln doctor", "with the command that mends what is missing"],
+      ["kiln doctor --remote grpc://cluster.example:8980", "what its workers can do for steps"],
+    ]),
+  );
 }
+
+const clusterFlags = object<ClusterFlags>({
+  remote: optional(TEXT),
+  remoteHeader: list(TEXT),
+  remoteCert: optional(TEXT),
+  remoteKey: optional(TEXT),
+  remoteCa: optional(TEXT),
+  remoteProperty: list(TEXT),
+});
 
 async function run(
   context: CommandContext,
   _args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
-  const { probeAll } = await import("../../../solver/runtime/probe.ts");
-  const { loadNative } = await import("../../../lib/native/load.ts");
-  const { canGiveFiles, lastIds, overlayMarksFor, readRights } = await import("../../../solver/runtime/host.ts");
-  const { root, runtimePath, uid, gid, pid, arch, env } = context.environment;
-  tryToWrite(root);
-  const rights = readRights(uid);
-  const native = loadNative(context.environment.addonPath);
-  const ownersDirectory = join(root, "owners");
-  const owners = canGiveFiles(rights) && !existsSync(ownersDirectory) ? "given" : "written down";
-  if (owners === "written down") {
-    makeDirectory(ownersDirectory, 0o700);
-    native.keepOwners(ownersDirectory);
-  }
-  const last = owners === "given" ? lastIds(rights) : undefined;
-  using records = last === undefined ? undefined : temporaryRecords(root);
-  if (last !== undefined && records !== undefined) native.keepOwners(records.path, last);
-  const { checks, causes, rung } = await probeAll(
-    {
-      runtimePath,
-      directory: root,
-      overlayMarks: overlayMarksFor(rights, root),
-      arch,
-      uid,
-      gid,
-      user: env["USER"] ?? env["KILN_ROOTLESS"] ?? `${uid}`,
-      instance: `${pid}-doctor`,
-      native,
-      rights,
-      owners,
-      searchPath: (env["PATH"] ?? "").split(":").filter((directory) => directory !== ""),
-    },
-    context.signal,
-  );
-  const isolation = isolationName(rung, owners, rights);
-  const isUsable = rung.kind !== "none" && checks.some(({ name, ok }) => ok && name === "RUN");
-  if (options["json"] === true) {
-    const without = rung.kind === "namespaces" ? rung.without : [];
-    context.print(printableJson({ isUsable, isolation, without, root, checks, causes }, 2));
-  } else {
+  const isJson = options["json"] === true;
+  const flags = optionsAs(clusterFlags, options);
+  if (flags.remote) return examine(context, flags, isJson);
+  const { machineReport } = await import("../../engine/machine-report.ts");
+  const report = await machineReport(context.environment, context.signal);
+  if (isJson) context.print(printableJson(report, 2));
+  else {
+    const { isUsable, isolation, root } = report;
     const verdict = isUsable ? ISOLATION[isolation] : "RUN does not work here; COPY, ADD, pull and push do";
-    printReport(context, { checks, causes }, `${verdict}; the store is ${root}`);
+    printReport(context, [], report, `${verdict}; the store is ${root}`);
+  }
+  return report.isUsable ? 0 : 1;
+}
+
+async function examine(context: CommandContext, flags: ClusterFlags, isJson: boolean): Promise<number> {
+  const { examineCluster } = await import("../../engine/cluster/examine-cluster.ts");
+  const { url, properties, access } = clusterOptions(flags.remote ?? "", "--remote", flags);
+  if (!isJson) context.warn(`A worker of ${url} is asked; the first time takes kiln and its Node there`);
+  await using engine = context.openEngine({
+    remoteAccess: access,
+    progress: (event) => {
+      if (event.kind === "notice") context.warn(event.message);
+    },
+  });
+  const found = await examineCluster(engine, { url, properties }, context.signal);
+  const { worker } = found;
+  const isUsable = worker?.report.isUsable === true;
+  if (isJson) context.print(printableJson({ ...found, isUsable }, 2));
+  else {
+    const { report = NO_REPORT } = worker ?? {};
+    const verdict = isUsable ? ISOLATION[report.isolation] : "RUN does not work on that worker";
+    printReport(
+      context,
+      clusterRows(found),
+      report,
+      worker === undefined ? NO_ACTIONS : `Steps on a worker: ${verdict}`,
+    );
   }
   return isUsable ? 0 : 1;
 }
 
-/** A directory for records of the probe's files, which no store is to know. */
-function temporaryRecords(root: string): Disposable & { readonly path: string } {
-  const path = mkdtempSync(join(root, "records-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
+const NO_REPORT = { checks: [], causes: [], isolation: "none" } as const;
+const NO_ACTIONS = "No steps run there: use it with --cache-from and --cache-to type=reapi";
 
-type Isolation = keyof typeof ISOLATION;
-
-/** Returns the name of the row in docs/rootless.md. */
-function isolationName(rung: Rung, owners: "given" | "written down", rights: Rights): Isolation {
-  if (rung.kind !== "namespaces") return rung.kind;
-  if (owners === "written down") return "single-id";
-  return rights.userNamespace === undefined ? "root" : "subordinate-ids";
-}
-
-/**
- * Checks that the directory is writable, as every check makes files there.
- * @throws {BuildError} `store/unusable`
- */
-function tryToWrite(root: string): void {
-  try {
-    makeDirectory(root, 0o700);
-    requireOwnStore(root);
-    rmSync(mkdtempSync(join(root, "probe-")), { recursive: true });
-  } catch (error) {
-    if (error instanceof BuildError) throw error;
-    throw new BuildError("store/unusable", `Cannot write to the store "${root}": ${messageOf(error)}`, {
-      hint: "choose a directory of yours with --root or KILN_ROOT",
-      cause: error,
-    });
-  }
+/** Rows about the cluster itself, before those of a worker. */
+function clusterRows(found: ExaminedCluster): readonly (readonly string[])[] {
+  const { abilities, worker, sentBytes } = found;
+  const { hasZstd } = abilities.storage;
+  const storage = `SHA-256, ${hasZstd ? "zstd" : "no compression"}; ${sentBytes} bytes of the program were sent`;
+  const cache = "equal steps of other machines are found by kiln's own records only";
+  const rows = [
+    ["storage", "ok", storage],
+    ["action cache", abilities.takesResults ? "ok" : "read-only", abilities.takesResults ? "takes results" : cache],
+    ["execution", abilities.runsActions ? "ok" : "missing", abilities.runsActions ? "runs actions" : "runs no actions"],
+  ];
+  if (worker === undefined) return rows;
+  const { kiln, platform, kernel, processors, hasSharedStore, report } = worker;
+  return [
+    ...rows,
+    ["worker", "ok", `${platform}, Linux ${kernel}, ${processors} processors, kiln ${kiln}`],
+    hasSharedStore
+      ? ["worker's store", "ok", `${report.root}, shared by its steps: a base is unpacked once`]
+      : [
+          "worker's store",
+          "missing",
+          "each step unpacks its base; KILN_WORKER_STORE=/var/cache/kiln in its environment",
+        ],
+  ];
 }
 
 const ISOLATION = {
@@ -114,17 +117,19 @@ const ISOLATION = {
 
 function printReport(
   context: CommandContext,
-  { checks, causes }: { readonly checks: readonly ProbeResult[]; readonly causes: readonly Cause[] },
+  before: readonly (readonly string[])[],
+  { checks, causes }: Pick<MachineReport, "checks" | "causes">,
   verdict: string,
 ): void {
   const rows = checks.map(({ name, ok, detail }) => [name, ok ? "ok" : "missing", detail]);
-  for (const line of table(["CHECK", "RESULT", "SEEN"], rows)) context.print(line);
+  for (const line of table(["CHECK", "RESULT", "SEEN"], [...before, ...rows])) context.print(line);
+  // A worker's words are not ours.
   for (const { cause, fixes } of causes) {
-    context.print(`\n${cause}`);
-    for (const [place, line] of Object.entries(fixes)) context.print(`  ${`${place}:`.padEnd(12)}${line}`);
+    context.print(printable(`\n${cause}`));
+    for (const [place, line] of Object.entries(fixes)) context.print(printable(`  ${`${place}:`.padEnd(12)}${line}`));
   }
   for (const { name, fix } of checks) {
-    if (fix !== undefined) context.print(`\n${name}: ${fix}`);
+    if (fix !== undefined) context.print(printable(`\n${name}: ${fix}`));
   }
-  context.print(`\n${verdict}`);
+  context.print(printable(`\n${verdict}`));
 }

@@ -7,15 +7,21 @@ import type { CommandContext } from "../context.ts";
 
 /** Declares `kiln worker-run`: runs one step for another machine, which has described it in a document. */
 export function workerRunCommand(program: Command, cli: Cli): void {
-  command(program, cli, "worker-run <step>", run)
-    .description("run one step for a client on another machine (clusters and ssh do this)")
+  command(program, cli, "worker-run [step]", run)
+    .description("run one step for a client on another machine (clusters do this)")
+    .option("--examine", "try what this machine can do for steps instead, into out/examination.json")
     .addHelpText(
       "after",
       "\nKILN_WORKER_STORE names a folder that the steps of this machine share; KILN_KEEP_STORAGE is its limit.",
     );
 }
 
-async function run(context: CommandContext, args: readonly string[]): Promise<number> {
+async function run(
+  context: CommandContext,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> {
+  if (options["examine"] === true) return examine(context);
   const [step] = args;
   if (step === undefined) throw new BuildError("cli/usage", "kiln worker-run needs the document of a step");
   const { runGivenStep } = await import("../../engine/worker/run-step.ts");
@@ -40,6 +46,15 @@ async function run(context: CommandContext, args: readonly string[]): Promise<nu
     await collectAfterBuild(engine, () => {}, context.signal);
   }
   return result.exitCode === 0 ? 0 : 1;
+}
+
+async function examine(context: CommandContext): Promise<number> {
+  const { examineWorker } = await import("../../engine/worker/examine-worker.ts");
+  const folder = context.environment.workingDirectory;
+  using store = workerStore(context, folder);
+  const environment = { ...context.environment, root: store.path };
+  await examineWorker(environment, { folder, hasSharedStore: store.isShared }, context.signal);
+  return 0;
 }
 
 interface WorkerStore extends Disposable {

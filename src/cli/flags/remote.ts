@@ -4,25 +4,41 @@ import { parsePlace } from "../../../lib/reapi/place.ts";
 import type { CacheOptions, CacheTo } from "../../engine/caches/cache-options.ts";
 import type { RemoteOptions } from "../../engine/cluster/remote-options.ts";
 
-/** The flags for other machines that run steps. */
-export interface RemoteFlags {
+/** The flags that name a cluster, and what it asks of a client. */
+export interface ClusterFlags {
   readonly remote?: string;
   readonly remoteHeader: readonly string[];
   readonly remoteCert?: string;
   readonly remoteKey?: string;
   readonly remoteCa?: string;
-  readonly remoteJobs?: string;
   readonly remoteProperty: readonly string[];
+}
+
+/** The flags for other machines that run steps. */
+export interface RemoteFlags extends ClusterFlags {
+  readonly remoteJobs?: string;
   readonly remoteFallback?: string;
 }
 
-/** Declares them. */
+/** Declares them for builds. */
 export function declareRemote(build: Command): void {
-  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   build.option(
     "--remote <url>",
     "run steps on a cluster: grpc://HOST:PORT/INSTANCE or grpcs:// (KILN_REMOTE; --remote=off)",
   );
+  declareAccess(build);
+  build.option("--remote-jobs <count>", "steps that run there at one time (default: 128)");
+  build.option("--remote-fallback <place>", "local: steps run here when it is away at the start");
+}
+
+/** Declares the flags of a command that looks at a cluster. */
+export function declareCluster(command: Command, text: string): void {
+  command.option("--remote <url>", text);
+  declareAccess(command);
+}
+
+function declareAccess(build: Command): void {
+  const each = (value: string, before: readonly string[]): readonly string[] => [...before, value];
   build.option(
     "--remote-header <name: value>",
     "sent to it with every call, repeatable (KILN_REMOTE_HEADER)",
@@ -32,9 +48,7 @@ export function declareRemote(build: Command): void {
   build.option("--remote-cert <path>", "a client certificate for it, PEM (KILN_REMOTE_CERT)");
   build.option("--remote-key <path>", "the certificate's key, PEM (KILN_REMOTE_KEY)");
   build.option("--remote-ca <path>", "the authorities that it is checked against, PEM (KILN_REMOTE_CA)");
-  build.option("--remote-jobs <count>", "steps that run there at one time (default: 128)");
   build.option("--remote-property <name=value>", "a property that its workers must have, repeatable", each, []);
-  build.option("--remote-fallback <place>", "local: steps run here when it is away at the start");
 }
 
 /**
@@ -56,9 +70,24 @@ export function remoteOptions(
   const url = flags.remote || env["KILN_REMOTE"] || "";
   if (url === "" || url === "off") return undefined;
   return {
-    url: parsePlace(url, flags.remote ? "--remote" : "KILN_REMOTE").url,
+    ...clusterOptions(url, flags.remote ? "--remote" : "KILN_REMOTE", flags),
     jobs: jobs === "" ? undefined : Number(jobs),
     fallsBack: fallback === "local",
+  };
+}
+
+/**
+ * Reads the flags that name a cluster.
+ * @param what the name of the flag or variable with the URL
+ * @throws {BuildError} `cli/usage`
+ */
+export function clusterOptions(
+  url: string,
+  what: string,
+  flags: ClusterFlags,
+): Required<Pick<RemoteOptions, "url" | "properties" | "access">> {
+  return {
+    url: parsePlace(url, what).url,
     properties: flags.remoteProperty.map(property),
     access: {
       headers: flags.remoteHeader.length === 0 ? undefined : flags.remoteHeader,
