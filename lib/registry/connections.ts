@@ -1,5 +1,6 @@
 import type { Dispatcher } from "undici";
-import { type ProxySettings, proxyFor } from "./proxy.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
+import { proxyFor } from "./proxy.ts";
 import type { HostSettings } from "./host.ts";
 
 /** A silence this long, before or between bytes, counts as a broken connection. */
@@ -13,13 +14,6 @@ const SHORT_CONNECT_MS = 3_000;
  * connections take.
  */
 const ADDRESS_MS = 1_500;
-
-/** Settings for reaching servers. */
-export interface ConnectionOptions {
-  /** PEM certificates trusted for every host, besides those of Node and the system. */
-  readonly ca?: readonly string[];
-  readonly proxy?: ProxySettings;
-}
 
 /** Connections to one host, or to any, through a proxy where one is set. */
 export interface Connections extends AsyncDisposable {

@@ -1,5 +1,6 @@
 import type { Dispatcher } from "undici";
-import { type ConnectionOptions, type Connections, openConnections } from "./connections.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
+import { type Connections, openConnections } from "./connections.ts";
 
 /** The part of the global `fetch` in use. */
 export type Fetch = (

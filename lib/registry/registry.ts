@@ -3,7 +3,7 @@ import type { Digest } from "../core/digest.ts";
 import type { ManifestDocument } from "../core/manifest.ts";
 import type { Descriptor } from "../core/oci.ts";
 import type { ImageRef } from "../core/reference.ts";
-import type { ConnectionOptions } from "./connections.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
 import type { HostSettings } from "./host.ts";
 
 /** A place of blobs and manifests: `docker.io` and `library/alpine`. An `ImageRef` is one. */

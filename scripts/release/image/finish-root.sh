@@ -6,12 +6,15 @@ root=$1
 shift
 
 cd "$root"
+# What apt and dpkg work with is removed from the archive afterwards.
 rm -rf usr/share/perl* usr/share/locale usr/share/man usr/share/doc usr/share/info usr/share/lintian usr/share/bash-completion \
   usr/share/gitweb usr/share/debconf usr/share/initramfs-tools usr/lib/*/perl* usr/lib/*/libperl* usr/bin/perl* usr/lib/git-core/git-gui* \
-  usr/lib/systemd lib/systemd usr/share/polkit-1 usr/share/bug usr/share/pixmaps usr/lib/*/gconv var/lib/apt var/lib/dpkg var/cache var/log \
-  etc/apt etc/dpkg etc/perl etc/cron.daily etc/logrotate.d etc/systemd
+  usr/lib/systemd lib/systemd usr/share/polkit-1 usr/share/bug usr/share/pixmaps usr/lib/*/gconv \
+  etc/perl etc/cron.daily etc/logrotate.d etc/systemd
 for name in daemon imap-send http-push http-backend shell cvsserver svn p4 send-email instaweb; do rm -f "usr/lib/git-core/git-$name" "usr/bin/git-$name"; done
-rm -f usr/bin/scalar usr/lib/git-core/scalar
+rm -f usr/bin/scalar usr/lib/git-core/scalar usr/bin/openssl usr/bin/dpkg*
+# One program under two names, which the package brings twice.
+ln -sf ../../bin/git usr/lib/git-core/git
 
 mkdir -p etc/ssl/certs root tmp var/tmp var/lib usr/local/bin workspace kaniko proc sys dev run
 chmod 1777 tmp var/tmp

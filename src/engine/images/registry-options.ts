@@ -5,7 +5,7 @@ import { BuildError } from "../../../lib/core/errors.ts";
 import { readSettings } from "../../../lib/core/given-file.ts";
 import { accountsInFiles } from "../../../lib/registry/docker-config.ts";
 import { type HostFiles, readHostFiles } from "../../../lib/registry/host-files.ts";
-import type { ConnectionOptions } from "../../../lib/registry/connections.ts";
+import type { ConnectionOptions } from "../../../lib/registry/connection-options.ts";
 import type {
   Credentials,
   CredentialSource,
