@@ -40,6 +40,9 @@ for (let file = waiting.pop(); file !== undefined; file = waiting.pop()) {
   if (needed.has(file)) continue;
   needed.add(file);
   const text = (await readFile(file, "utf8")).replaceAll(/(from |import\()"(\.[^"]*)\.ts"/g, '$1"$2.js"');
+  // Whoever compiles against kiln has Node's types and no other package of ours.
+  const [, foreign] = /(?:from |import\()"((?!\.|node:)[^"]*)"/.exec(text) ?? [];
+  if (foreign !== undefined) throw new Error(`kiln: the library's types need "${foreign}", in ${file}`);
   await writeFile(file, text);
   for (const [, name] of text.matchAll(/(?:from |import\()"(\.[^"]*)\.js"/g)) {
     waiting.push(join(file, "..", `${name}.d.ts`));

@@ -3,7 +3,7 @@ export { type InspectOptions, type PullOptions, type PushOptions, inspect, pull,
 export type { RegistryImage } from "./library/images-here.ts";
 export type { PlaceOptions } from "./library/process-environment.ts";
 export type { Work } from "./library/work.ts";
-export type { BuildResult } from "./engine/build.ts";
+export type { BuildResult } from "./engine/build-result.ts";
 export type { SecretSpec, SshSpec } from "./engine/options.ts";
 export type { BuildReport } from "./engine/report.ts";
 export type { ImageFacts } from "./engine/images/image-summary.ts";

@@ -36,6 +36,9 @@ export function publishedManifest(manifest: Manifest, manuals: readonly string[]
     ...kept,
     os: ["linux"],
     cpu: ["x64", "arm64"],
+    // Programs in TypeScript have these; the command line needs none.
+    peerDependencies: { "@types/node": ">=22" },
+    peerDependenciesMeta: { "@types/node": { optional: true } },
     man: manuals.map((name) => `./share/man/man1/${name}`),
   };
   return `${JSON.stringify(published, null, 2)}\n`;

@@ -1,5 +1,5 @@
 import { printable } from "../../lib/core/printable.ts";
-import type { BuildResult } from "../engine/build.ts";
+import type { BuildResult } from "../engine/build-result.ts";
 import { metadataOf } from "../engine/metadata.ts";
 import { formatWarning } from "../../frontend/lint/linter.ts";
 import type { ProgressMode } from "../progress/progress.ts";

@@ -8,7 +8,8 @@ import { cannotRun, testEnvironment } from "../../test/support/environment.ts";
 import { BuildError } from "../../lib/core/errors.ts";
 import type { ProgressEvent } from "../../lib/core/progress.ts";
 import { parseOutput } from "../export/parse-output.ts";
-import { type BuildResult, build } from "./build.ts";
+import { build } from "./build.ts";
+import type { BuildResult } from "./build-result.ts";
 import { Engine } from "./engine.ts";
 import type { BuildOptions } from "./options.ts";
 

@@ -3,16 +3,13 @@ import { parseReference, familiarReference } from "../../lib/core/reference.ts";
 import { withoutCredentials } from "../../lib/core/credentials.ts";
 import { debug, timed } from "../../lib/core/debug.ts";
 import { messageOf } from "../../lib/core/errors.ts";
-import type { Digest } from "../../lib/core/digest.ts";
-import type { Descriptor } from "../../lib/core/oci.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
 import type { SnapshotId } from "../../lib/store/model.ts";
 import type { Exported } from "../export/exporter.ts";
 import { warnOfManyLayers } from "../export/layer-count.ts";
-import type { Warning } from "../../frontend/lint/warning.ts";
 import { lostLayer } from "../../solver/schedule/lost-layer.ts";
 import { checkAfterRestart } from "./after-restart.ts";
-import { type RecordedProvenance, recordedProvenance } from "./attest/attested-result.ts";
+import { recordedProvenance } from "./attest/attested-result.ts";
 import { type BuildParts, openParts } from "./build-parts.ts";
 import { checkedOutCommit } from "./context/checked-out-commit.ts";
 import { collectAfterBuild } from "./collect.ts";
@@ -23,28 +20,12 @@ import { warnOfUnusedRewrite } from "./images/check-outputs.ts";
 import { earlyPush } from "./images/early-push.ts";
 import { LayerPacker } from "./images/layer-packer.ts";
 import { BasesMoved, type MovedBase } from "./images/moved-bases.ts";
+import type { BuildResult } from "./build-result.ts";
 import type { BuildOptions } from "./options.ts";
 import { loadingStep, type PreparedBuild, prepareBuild } from "./prepare.ts";
 import type { BuildRecord } from "./report.ts";
 import { BuildReporter, type FinishedBuild, reported } from "./reporter.ts";
 import { type SolvedBuild, solveBuild } from "./solve-build.ts";
-
-/** The result of a successful build. */
-export interface BuildResult {
-  /** Digest of the image's configuration, docker's image id. Absent for files, and for several platforms. */
-  readonly imageId: Digest | undefined;
-  /** The manifest, or for several platforms the index. */
-  readonly manifest: Descriptor | undefined;
-  /** The build's own name: builder, node and id, in buildx's form. */
-  readonly ref: string;
-  /** One per platform, when `recordProvenance` is set. */
-  readonly provenance: readonly RecordedProvenance[];
-  /** Full references of the result. */
-  readonly names: readonly string[];
-  /** Findings of the build checks, in order of place. */
-  readonly warnings: readonly Warning[];
-  readonly steps: { readonly total: number; readonly cached: number };
-}
 
 /**
  * Builds an image: the whole of kiln as one function. The command line adds flags and a display.

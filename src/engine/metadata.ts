@@ -1,6 +1,6 @@
 import type { Json } from "../../lib/core/json.ts";
 import { formatReference, parseReference } from "../../lib/core/reference.ts";
-import type { BuildResult } from "./build.ts";
+import type { BuildResult } from "./build-result.ts";
 
 /** Makes the content of `--metadata-file`, under buildx's names. */
 export function metadataOf(result: BuildResult, withWarnings: boolean): { readonly [key: string]: Json } {

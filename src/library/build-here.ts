@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { type BuildResult, build } from "../engine/build.ts";
+import { build } from "../engine/build.ts";
+import type { BuildResult } from "../engine/build-result.ts";
 import type { BuildOptions } from "../engine/options.ts";
 import { type OutputSpec, STORE_OUTPUT } from "../export/output-spec.ts";
 import { parseOutput } from "../export/parse-output.ts";

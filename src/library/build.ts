@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { isRecord } from "../../lib/core/json.ts";
 import type { ProgressSink } from "../../lib/core/progress.ts";
-import type { BuildResult } from "../engine/build.ts";
+import type { BuildResult } from "../engine/build-result.ts";
 import type { BuildReport } from "../engine/report.ts";
 import type { PlainBuildOptions } from "./build-here.ts";
 import { request } from "./requests.ts";

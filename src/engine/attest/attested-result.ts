@@ -5,6 +5,7 @@ import type { Result } from "../../export/exporter.ts";
 import type { OutputSpec } from "../../export/output-spec.ts";
 import type { Vertex } from "../../../solver/graph/vertex.ts";
 import type { BuildParts, PartsOf } from "../build-parts.ts";
+import type { RecordedProvenance } from "../build-result.ts";
 import type { SolvedBuild } from "../solve-build.ts";
 import type { LookParts } from "../look/image-files.ts";
 import { shownStep } from "../shown-step.ts";
@@ -12,14 +13,6 @@ import { type BuildFacts, provenance } from "./provenance.ts";
 import { carriesProvenance, carriesSbom } from "./wanted-attestations.ts";
 
 type AttestParts = PartsOf<"options" | "reporter", "environment" | "store">;
-
-/** Provenance of one platform, for `--metadata-file`. */
-export interface RecordedProvenance {
-  /** `linux/amd64` */
-  readonly platform: string;
-  /** A SLSA 0.2 predicate, the form that buildx writes. */
-  readonly predicate: Json;
-}
 
 /** Makes provenance for the metadata file, whether the images carry one or not; none when it is not requested. */
 export function recordedProvenance(solved: SolvedBuild, parts: AttestParts): readonly RecordedProvenance[] {

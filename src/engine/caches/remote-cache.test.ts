@@ -11,7 +11,8 @@ import { cacheOptions } from "../../cli/flags/cache.ts";
 import { MEDIA_TYPES } from "../../../lib/core/oci.ts";
 import type { ProgressEvent } from "../../../lib/core/progress.ts";
 import { parseOutput } from "../../export/parse-output.ts";
-import { type BuildResult, build } from "../build.ts";
+import { build } from "../build.ts";
+import type { BuildResult } from "../build-result.ts";
 import type { BuildOptions } from "../options.ts";
 
 const skip = cannotRun ?? noBusybox;
