@@ -1,0 +1,3 @@
+import { escapesFrom } from "./escape.ts";
+
+escapesFrom("root");
