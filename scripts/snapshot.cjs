@@ -22,3 +22,8 @@ run(require, module_, module_.exports, directory, file);
 for (const [name, value] of Object.entries({ pid: 1, execPath: "node", argv0: "node", argv: [] })) {
   Object.defineProperty(process, name, { ...Object.getOwnPropertyDescriptor(process, name), value });
 }
+
+// Node keeps the numbers of the file that it asked for last, this one's or the bundle's: its inode and times.
+const { statValues } = process.binding("fs");
+if (!(statValues instanceof Float64Array)) throw new Error("kiln: this Node keeps a file's numbers elsewhere");
+statValues.fill(0);

@@ -13,7 +13,7 @@ export function libraryFiles(built: readonly string[]): readonly string[] {
 
 /** Maps are read when a stack is printed: a report of a fault names the sources. */
 const BUNDLE =
-  /^(?:(?:kiln|undici|complete)\.cjs|kiln\.cjs\.map|(?:commands|errors)\.json|report\.html|late\/[\w.-]+\.cjs(?:\.map)?)$/;
+  /^(?:(?:kiln|undici|complete)\.cjs|kiln\.cjs\.map|version|(?:commands|errors)\.json|report\.html|late\/[\w.-]+\.cjs(?:\.map)?)$/;
 const LIBRARY = /^(?:library\/[\w.-]+\.js|types\/[\w./-]+\.d\.ts)$/;
 
 /** Files of the repository that are published as they are. */
@@ -30,10 +30,11 @@ interface Manifest {
 const KEPT = ["name", "version", "description", "license", "bin", "type", "exports", "optionalDependencies", "engines"];
 
 /** Makes the published package.json. The bundles hold the packages they use, so it depends on Node alone. */
-export function publishedManifest(manifest: Manifest, manuals: readonly string[]): string {
+export function publishedManifest(manifest: Manifest, manuals: readonly string[], commit: string): string {
   const kept = Object.fromEntries(KEPT.map((name) => [name, manifest[name]]));
   const published = {
     ...kept,
+    gitHead: commit,
     os: ["linux"],
     cpu: ["x64", "arm64"],
     // Programs in TypeScript have these; the command line needs none.

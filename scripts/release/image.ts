@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Machine, runner } from "./machines.ts";
-import { ROOT, run, WORK } from "./shell.ts";
+import { releaseCommit, ROOT, run, WORK } from "./shell.ts";
 
 const PACKAGES = ["busybox-static", "git", "ca-certificates", "uidmap"];
 /** What the packages were unpacked with, which needs it until the end. */
@@ -32,6 +32,7 @@ export function makeImage(
     "--reproducible",
     `--platform=${machines.map(({ debian }) => `linux/${debian}`).join(",")}`,
     `--label=org.opencontainers.image.version=${release.version}`,
+    `--label=org.opencontainers.image.revision=${releaseCommit()}`,
     `--label=org.opencontainers.image.title=kiln`,
     "--label=org.opencontainers.image.licenses=Apache-2.0",
     `--tag=kiln:${release.version}`,

@@ -60,7 +60,9 @@ function locked(name: string): { readonly version: string; readonly integrity: s
 /** Makes the start-up snapshot with that machine's Node: it is bound to both. */
 function makeSnapshot(machine: Machine, node: string, blob: string): void {
   const script = "/proc/self/cwd/scripts/snapshot.cjs";
-  const flags = ["--no-warnings", "--random-seed=1", "--snapshot-blob", `${blob}.new`, "--build-snapshot", script];
+  // Relative: the file remembers what it was called, and is to be the same in every folder.
+  const name = relative(ROOT, `${blob}.new`);
+  const flags = ["--no-warnings", "--random-seed=1", "--snapshot-blob", name, "--build-snapshot", script];
   run([...runner(machine), node, ...flags]);
   run(["sh", "scripts/pinned.sh", "node", "scripts/slim-snapshot.mjs", `${blob}.new`]);
   renameSync(`${blob}.new`, blob);

@@ -1,13 +1,14 @@
 // Makes all published files in dist/: see README.md.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { VERSION } from "../../lib/core/version.ts";
 import { pack } from "./archive.ts";
 import { makeImage } from "./image.ts";
 import { MACHINES, type Machine } from "./machines.ts";
 import { makeParts } from "./parts.ts";
+import { makeSbom } from "./sbom.ts";
 import { releaseDate, ROOT, run, WORK } from "./shell.ts";
 import { stageArchive, stagePackage } from "./stage.ts";
 
@@ -16,14 +17,14 @@ const MOST_BYTES = 35 * 1024 * 1024;
 
 const { values } = parseArgs({
   options: {
-    only: { type: "string", default: "npm,archive,image" },
+    only: { type: "string", default: "npm,archive,image,sbom" },
     arch: { type: "string", default: "x64,arm64" },
     out: { type: "string", default: join(ROOT, "dist") },
   },
 });
 const wanted = new Set(values.only.split(","));
 const machines = MACHINES.filter(({ arch }) => values.arch.split(",").includes(arch));
-const { out } = values;
+const out = resolve(values.out);
 const date = releaseDate();
 const made: string[] = [];
 const say = (text: string): void => void process.stderr.write(`release: ${text}\n`);
@@ -55,6 +56,11 @@ for (const machine of machines) {
 if (wanted.has("image")) {
   say("container image");
   file(`kiln-${VERSION}-image.tar`, (path) => makeImage(machines, folders, { file: path, version: VERSION, date }));
+}
+
+if (wanted.has("sbom")) {
+  say("bill of materials");
+  file(`kiln-${VERSION}.cdx.json`, (path) => makeSbom({ file: path, version: VERSION, date }));
 }
 
 const sums = made.map(

@@ -27,6 +27,14 @@ export function run(
   return done.stdout;
 }
 
+/** The commit that is released, with `-dirty` after it when the files are others; KILN_RELEASE_COMMIT where there is no repository. */
+export function releaseCommit(): string {
+  const given = process.env["KILN_RELEASE_COMMIT"];
+  if (given) return given;
+  const changed = run(["git", "status", "--porcelain", "--untracked-files=no"]).trim() !== "";
+  return `${run(["git", "rev-parse", "HEAD"]).trim()}${changed ? "-dirty" : ""}`;
+}
+
 /** Seconds since 1970 of the release: SOURCE_DATE_EPOCH, or the last commit's. */
 export function releaseDate(): string {
   return process.env["SOURCE_DATE_EPOCH"] || run(["git", "log", "-1", "--format=%ct"]).trim();

@@ -12,7 +12,7 @@ import { dirname, join } from "node:path";
 import { bundleFiles, libraryFiles, PAGES, PARTS, publishedManifest } from "./contents.ts";
 import { LIBRARIES, type Machine } from "./machines.ts";
 import { findNode, partsFolder } from "./parts.ts";
-import { ROOT, WORK } from "./shell.ts";
+import { releaseCommit, releaseDate, ROOT, WORK } from "./shell.ts";
 
 const BUILD = join(ROOT, "build");
 
@@ -26,7 +26,7 @@ export function stagePackage(machines: readonly Machine[]): string {
   for (const machine of machines) stageParts(machine, join(folder, "build", machine.arch));
   const manifest: unknown = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   if (typeof manifest !== "object" || manifest === null) throw new Error("release: package.json is no object");
-  write(join(folder, "package.json"), publishedManifest({ ...manifest }, manuals));
+  write(join(folder, "package.json"), publishedManifest({ ...manifest }, manuals, releaseCommit()));
   return folder;
 }
 
@@ -55,6 +55,8 @@ function stageShared(folder: string, built: readonly string[], manuals: readonly
   for (const path of bundleFiles(built)) put(join(BUILD, path), join(folder, "build", path));
   for (const name of manuals) put(join(BUILD, "man", name), join(folder, "share/man/man1", name));
   put(join(WORK, "licences"), join(folder, "licences/packages"));
+  const date = new Date(Number(releaseDate()) * 1000).toISOString();
+  write(join(folder, "build/release.json"), `${JSON.stringify({ commit: releaseCommit(), date })}\n`);
 }
 
 function stageParts(machine: Machine, folder: string): void {

@@ -35,7 +35,7 @@ export async function runExecutor(
   runKiln: (words: readonly string[], host: Host) => Promise<number>,
 ): Promise<number> {
   const [first] = given;
-  if (first === "version") return runKiln(["version"], host);
+  if (first === "version" || first === "--version") return runKiln(["version"], host);
   if (first === "help" || given.includes("--help") || given.includes("-h")) {
     host.stdout.write(helpText());
     return 0;
