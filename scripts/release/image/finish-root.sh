@@ -16,10 +16,16 @@ rm -f usr/bin/scalar usr/lib/git-core/scalar usr/bin/openssl usr/bin/dpkg*
 # One program under two names, which the package brings twice.
 ln -sf ../../bin/git usr/lib/git-core/git
 
-mkdir -p etc/ssl/certs root tmp var/tmp var/lib usr/local/bin workspace kaniko proc sys dev run
+mkdir -p etc/ssl/certs root tmp var/tmp var/lib usr/local/bin workspace kaniko/.docker kaniko/ssl/certs busybox proc sys dev run
 chmod 1777 tmp var/tmp
 chmod 700 root
+# Clusters that give a container any user id give it the group of root.
+chmod 775 workspace kaniko/.docker kaniko/ssl/certs
 cat usr/share/ca-certificates/mozilla/*.crt >etc/ssl/certs/ca-certificates.crt
+# Where pipelines for kaniko add a certificate, and its image with a shell has that.
+ln -s /etc/ssl/certs/ca-certificates.crt kaniko/ssl/certs/ca-certificates.crt
+ln -s /bin/busybox busybox/busybox
+ln -s /bin/busybox busybox/sh
 printf 'root:x:0:0:root:/root:/bin/sh\nkiln:x:1000:1000:kiln:/home/kiln:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n' >etc/passwd
 printf 'root:x:0:\nkiln:x:1000:\nnogroup:x:65534:\n' >etc/group
 printf 'root:100000:65536\nkiln:100000:65536\n' | tee etc/subuid >etc/subgid

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { BuildError } from "../../../lib/core/errors.ts";
@@ -132,9 +132,9 @@ export function connectionOptions(env: BuildEnvironment["env"]): ConnectionOptio
   const http = env["HTTP_PROXY"] || env["http_proxy"];
   const https = env["HTTPS_PROXY"] || env["https_proxy"];
   const noProxy = env["NO_PROXY"] || env["no_proxy"];
-  const ca = systemCertificates(env);
+  const ca = [...systemCertificates(env), ...certificatesInFolders(env["SSL_CERT_DIR"])];
   return {
-    ...(ca === undefined ? {} : { ca: [ca] }),
+    ...(ca.length === 0 ? {} : { ca }),
     proxy: {
       ...(http === undefined ? {} : { http }),
       ...(https === undefined ? {} : { https }),
@@ -144,10 +144,27 @@ export function connectionOptions(env: BuildEnvironment["env"]): ConnectionOptio
 }
 
 /** Finds the certificate bundle of the system's other programs; Node has a list of its own besides. */
-function systemCertificates(env: BuildEnvironment["env"]): string | undefined {
+function systemCertificates(env: BuildEnvironment["env"]): readonly string[] {
   const candidates = [env["SSL_CERT_FILE"], "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
   const path = candidates.find((candidate) => candidate !== undefined && existsSync(candidate));
-  return path === undefined ? undefined : readSettings({ path, refuse: unusable(path) }).toString("utf8");
+  return path === undefined ? [] : [readCertificates(path)];
+}
+
+/**
+ * Reads the certificates in the folders of SSL_CERT_DIR, which Go's programs and OpenSSL's look into: a cluster's own authority is often
+ * mounted or written there. Files of other names are OpenSSL's links to the same certificates. A folder that is absent holds none.
+ */
+function certificatesInFolders(folders = ""): readonly string[] {
+  return folders.split(":").flatMap((folder) => {
+    if (folder === "" || !existsSync(folder)) return [];
+    const names = readdirSync(folder).filter((name) => /\.(?:crt|pem|cer)$/.test(name));
+    const paths = names.toSorted().map((name) => join(folder, name));
+    return paths.filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true).map(readCertificates);
+  });
+}
+
+function readCertificates(path: string): string {
+  return readSettings({ path, refuse: unusable(path) }).toString("utf8");
 }
 
 function unusable(path: string): (why: string) => BuildError {
