@@ -69,8 +69,8 @@ function workerAction(
   program: WorkerProgram,
   properties: WorkerProperties,
 ): StepAction {
-  const all = [...files, ...program.files.map((file) => ({ ...file, path: `${PROGRAM_FOLDER}/${file.path}` }))];
-  const folders = inputTree(all);
+  const own = programTree(program);
+  const folders = inputTree(files, new Map([[PROGRAM_FOLDER, own]]));
   const [root] = folders;
   const start = program.command.map((word) => word.replace(/^\.\//, `${PROGRAM_FOLDER}/`));
   const command = documentBlob(
@@ -90,11 +90,29 @@ function workerAction(
       platform: { properties },
     }),
   );
-  return { action, blobs: [...all.map(({ blob }) => blob), ...folders, command, action] };
+  const given = [...files, ...program.files].map(({ blob }) => blob);
+  return { action, blobs: [...given, ...own, ...folders, command, action] };
 }
 
-/** Makes the documents of a tree of folders, the root first. Equal folders are one document. */
-function inputTree(files: readonly ActionFile[]): readonly Blob[] {
+/** Folders of programs: hundreds of files, the same ones for every step of a build. */
+const programTrees = new WeakMap<WorkerProgram, readonly Blob[]>();
+
+function programTree(program: WorkerProgram): readonly Blob[] {
+  const known = programTrees.get(program);
+  if (known !== undefined) return known;
+  const made = inputTree(program.files);
+  programTrees.set(program, made);
+  return made;
+}
+
+/**
+ * Makes the documents of a tree of folders, the root first. Equal folders are one document.
+ * @param ready folders whose documents there are already, by name
+ */
+function inputTree(
+  files: readonly ActionFile[],
+  ready: ReadonlyMap<string, readonly Blob[]> = new Map(),
+): readonly Blob[] {
   const nodes: FileNode[] = [];
   const below = new Map<string, ActionFile[]>();
   for (const file of files) {
@@ -103,11 +121,16 @@ function inputTree(files: readonly ActionFile[]): readonly Blob[] {
     else below.set(name, [...(below.get(name) ?? []), { ...file, path: rest.join("/") }]);
   }
   const folders: Blob[] = [];
-  const directories = [...below].map(([name, inside]): DirectoryNode => {
-    const [root, ...others] = inputTree(inside);
-    if (root !== undefined) folders.push(root, ...others);
-    return { name, digest: root === undefined ? undefined : toBlobDigest(root) };
+  const node = (name: string, root: Blob | undefined): DirectoryNode => ({
+    name,
+    digest: root === undefined ? undefined : toBlobDigest(root),
   });
+  const directories = [...ready].map(([name, [root]]) => node(name, root));
+  for (const [name, inside] of below) {
+    const tree = inputTree(inside);
+    folders.push(...tree);
+    directories.push(node(name, tree[0]));
+  }
   const own = documentBlob(
     Directory.encode({ files: nodes.toSorted(byName), directories: directories.toSorted(byName) }),
   );

@@ -61,6 +61,8 @@ export class ClusterSteps implements RemoteSteps {
   readonly #present = new Set<Digest>();
   /** Blobs on their way. */
   readonly #sending = new Map<Digest, Promise<void>>();
+  /** Blobs of layers, each looked for once: a stack of many is an input of many steps. */
+  readonly #sent = new Map<SnapshotId, Promise<SentLayer>>();
   /** Layers that steps of this build took there or made there. */
   readonly #layers = new Set<SnapshotId>();
 
@@ -114,7 +116,7 @@ export class ClusterSteps implements RemoteSteps {
     const inputs = await Promise.all(
       step.inputs.map(async (input) => {
         if (input === undefined) return undefined;
-        const layers = await Promise.all(input.layers.map((id) => this.#deps.layer(id, signal)));
+        const layers = await Promise.all(input.layers.map((id) => this.#layer(id, signal)));
         return { layers, key: input.key };
       }),
     );
@@ -131,6 +133,16 @@ export class ClusterSteps implements RemoteSteps {
       },
       run: (run, s) => this.#run(step, action, { ...run, isStale }, s),
     };
+  }
+
+  #layer(id: SnapshotId, signal: AbortSignal): Promise<SentLayer> {
+    const known = this.#sent.get(id);
+    if (known !== undefined) return known;
+    const found = this.#deps.layer(id, signal);
+    this.#sent.set(id, found);
+    // What failed for one step, or was cancelled with it, is tried again by the next.
+    found.catch(() => this.#sent.delete(id));
+    return found;
   }
 
   /** Finds the result of an equal action; `stale` when the storage has it not any more. */
