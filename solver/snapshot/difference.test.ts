@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -158,6 +158,40 @@ test("a file of a lower layer that is changed by one of its names is told", asyn
     expect(told).toEqual(["a"]);
     // Each name has a file of its own from now on, as in an overlay.
     expect(listing(native, snapshots.pathOf(id))).toEqual(["f a 644 0:0 =a\nmore\n", "f b 644 0:0 =a\nmore\n", "w c"]);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
+
+test("a layer shares no file with a directory outside of the tree, as that of a cache mount is", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "kiln-difference-"));
+  try {
+    let count = 0;
+    const newId = (): string => `n${(count += 1)}`;
+    await using snapshots = copyingSnapshotter({ directory: join(directory, "s"), marks: "trusted", newId, native });
+    const cache = join(directory, "cache");
+    mkdirSync(cache);
+    await using first = await snapshots.prepare([], signal);
+    run(first.writable, "echo below > below");
+    const stack = [await first.commit(signal)];
+    for (const script of [`echo a > ${cache}/a && ln ${cache}/a one && ln one two`, `ln below ${cache}/below`]) {
+      await using active = await snapshots.prepare(stack, signal);
+      await active.mount(signal);
+      run(active.writable, script);
+      stack.push(await active.commit(signal));
+    }
+    // A later step, in the same tree, and the cache have files of their own.
+    await using last = await snapshots.prepare(stack, signal);
+    await last.mount(signal);
+    run(last.writable, `echo CHANGED | tee ${cache}/a ${cache}/below && echo mine > two`);
+    expect(readFileSync(join(cache, "a"), "utf8")).toBe("CHANGED\n");
+    stack.push(await last.commit(signal));
+    expect(stack.map((id) => listing(native, snapshots.pathOf(id)))).toEqual([
+      ["f below 644 0:0 =below\n"],
+      ["f one 644 0:0 =a\n", "h two one"],
+      ["f below 644 0:0 =below\n"],
+      ["f one 644 0:0 =mine\n", "f two 644 0:0 =mine\n"],
+    ]);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

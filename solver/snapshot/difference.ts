@@ -185,7 +185,7 @@ class Difference {
     const old = paths.filter((path) => this.#namesBefore(path, state) > 0 && this.#isMerged(parentOf(path)));
     const was = before.get(old[0] ?? "");
     if (was === undefined || this.#namesBefore(old[0] ?? "", state) < 2) {
-      for (const path of paths) this.#move(path, state);
+      await this.#takeNew(paths, state);
       return false;
     }
     const isOther = changesMetadata(was, state) || was.size !== state.size || was.mtimeNs !== state.mtimeNs;
@@ -202,6 +202,20 @@ class Difference {
     for (const path of old) await this.#copy(path, state);
     for (const path of added) this.#link(old[0] ?? "", path);
     return old.length > 1;
+  }
+
+  /**
+   * Takes a file with all its names. One that has a name outside of the tree too, in a cache mount, is copied: who writes
+   * to that name later would change the layer. What stays in the tree goes when the layer is put over it.
+   */
+  async #takeNew(paths: readonly string[], state: FileState): Promise<void> {
+    const [first = "", ...others] = paths;
+    if (paths.length === state.nlink) {
+      for (const path of paths) this.#move(path, state);
+      return;
+    }
+    await this.#copy(first, state);
+    for (const path of others) this.#link(first, path);
   }
 
   /** Counts the earlier names of a file that is still the same under this one; 0 for another file. */
