@@ -114,12 +114,29 @@ if [ -e "$image" ]; then
   printf 'FROM scratch\nCOPY base /\nRUN echo built inside >/file\n' >"$work/context/Dockerfile"
   export KILN_ROOT=$work/store-image
   bin/kiln load -q -i "$image" >/dev/null
-  for words in "--context /workspace --no-push --tar-path /out/kaniko.tar --snapshot-mode redo" "build --quiet -o type=docker,dest=/out/kiln.tar /workspace"; do
-    mkdir -p "$work/out"
-    # shellcheck disable=SC2086 # words
-    bin/kiln run -v "$work/context:/workspace:ro" -v "$work/out:/out" "kiln:$version" $words >"$work/output" 2>&1 || { cat "$work/output"; say "image FAILED: $words"; exit 1; }
+  # As root with the usual capabilities, as a plain user, and as the user of a cluster that gives any id and the group of root.
+  try_image() { # user, words...
+    local user=$1; shift
+    bin/kiln run --user "$user" -v "$work/context:/workspace:ro" -v "$work/out:/out" --tmpfs /tmp:mode=1777 --env HOME=/tmp --entrypoint "$1" "kiln:$version" "${@:2}" \
+      >"$work/output" 2>&1 || { cat "$work/output"; say "image as $user FAILED: $*"; exit 1; }
+  }
+  mkdir -p "$work/out"
+  chmod 777 "$work/out"
+  for user in 0:0 1000:1000 1000700000:0; do
+    # Commands of other users than root need one of the switches of docs/rootless.md.
+    [ "$user" = 0:0 ] || sed -i '/^RUN/d' "$work/context/Dockerfile"
+    try_image "$user" /kaniko/executor --version
+    grep -q "$version" "$work/output"
+    try_image "$user" /kaniko/executor --context /workspace --no-push --tar-path /out/kaniko.tar --snapshot-mode redo
+    try_image "$user" /kaniko/executor build --quiet -o type=docker,dest=/out/kiln.tar /workspace
+    tar -tf "$work/out/kaniko.tar" manifest.json >/dev/null
+    tar -tf "$work/out/kiln.tar" manifest.json >/dev/null
+    rm -f "$work/out"/*
   done
-  tar -tf "$work/out/kaniko.tar" manifest.json >/dev/null
-  tar -tf "$work/out/kiln.tar" manifest.json >/dev/null
-  say "image in a sandbox without privileges: builds by kaniko's flags and by kiln's"
+  # What pipelines for kaniko do before.
+  for user in 0:0 1000700000:0; do
+    # shellcheck disable=SC2016 # for the shell inside
+    try_image "$user" sh -ec 'echo "{}" >/kaniko/.docker/config.json; echo >>/kaniko/ssl/certs/additional.crt; /busybox/sh -c "git --version; /kaniko/executor --version"'
+  done
+  say "image in a sandbox without privileges, as root, a plain and any user: builds by kaniko's flags and by kiln's"
 fi
