@@ -88,8 +88,11 @@ export function buildCommand(
 ): readonly string[] | undefined {
   const shared = ["--build-arg", `BASE=${registry}/busybox:latest`, ...(cache === "skip" ? ["--no-cache"] : [])];
   if (name === "kiln") {
-    const output = push ? ["-o", `type=registry,name=${registry}/bench-kiln,compression=${push}`] : [];
-    return [program, "--root", store, "build", "-q", "-t", "bench-kiln", ...shared, ...output, directory];
+    // A name by -t would be pushed too.
+    const output = push
+      ? ["-o", `type=registry,name=${registry}/bench-kiln,compression=${push}`]
+      : ["-t", "bench-kiln"];
+    return [program, "--root", store, "build", "-q", ...shared, ...output, directory];
   }
   if (name === "buildkit") {
     const attributes = `push=true,compression=${push},oci-mediatypes=true`;
